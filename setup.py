@@ -1,0 +1,94 @@
+"""Builds the C twin of the codec; everything else stands in pyproject.toml.
+
+Two environment variables are read:
+
+``SEALFRAME_EXTENSION``
+    ``auto`` (the default) compiles ``sealframe._framing`` if it can, and goes on
+    without it, with a warning, if it cannot. ``yes`` makes a failed compilation
+    fail the build. ``no`` does not compile.
+
+``SEALFRAME_COVERAGE``
+    ``1`` compiles with line tracing, so that coverage sees the lines of the pyx.
+    Slow: for measuring coverage only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
+
+log = logging.getLogger("sealframe.setup")
+
+
+def choose(name: str, *allowed: str) -> str:
+    """Return the environment variable ``name``, or the first of ``allowed`` if it is not set."""
+    value = os.environ.get(name) or allowed[0]
+    if value not in allowed:
+        raise SystemExit(f"{name}={value!r} is not possible; it can be {', '.join(allowed)}")
+    return value
+
+
+MODE = choose("SEALFRAME_EXTENSION", "auto", "yes", "no")
+TRACED = choose("SEALFRAME_COVERAGE", "0", "1") == "1"
+
+
+class BuildExtension(build_ext):
+    """Compiles, and in ``auto`` mode goes on without what would not compile."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        # Beside the pyx, the C file would be shared by builds that differ; but that is
+        # where the coverage plugin looks for it.
+        self.cython_c_in_temp = not TRACED
+        if TRACED:
+            self.cython_directives = {"linetrace": True}
+            self.force = True
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except (BaseError, CCompilerError) as error:
+            if not ext.optional:
+                raise
+            log.warning(
+                "WARNING: %s was not compiled (%s); sealframe will run as pure Python, which is "
+                "slower. SEALFRAME_EXTENSION=yes makes this an error, SEALFRAME_EXTENSION=no "
+                "skips the attempt.",
+                ext.name,
+                error,
+            )
+            # An earlier build may have left one; the wheel would carry it.
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+            self.distribution.ext_modules = []
+
+
+class BuildWheel(bdist_wheel):
+    """Compiles before the wheel is named: one without an extension is ``py3-none-any``."""
+
+    def run(self) -> None:
+        if not self.skip_build:
+            self.run_command("build")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
+
+
+def extensions() -> list[Extension]:
+    """Return what is to be compiled: one extension, or nothing."""
+    if MODE == "no":
+        return []
+    extension = Extension("sealframe._framing", ["ext/_framing.pyx"], optional=MODE == "auto")
+    if TRACED:
+        extension.define_macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+    return [extension]
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildExtension, "bdist_wheel": BuildWheel},
+)

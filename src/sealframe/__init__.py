@@ -1,0 +1,90 @@
+"""Messages between asyncio programs over one socket.
+
+Length-prefixed frames parsed in C, sealed with AES-GCM when you ask for it::
+
+    async with sealframe.serve(handler, "127.0.0.1", 1234) as server: ...
+    async with sealframe.connect("127.0.0.1", 1234) as conn: ...
+
+See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`.
+"""
+
+from .client import connect, is_fatal
+from .connection import Connection
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectTimeoutError,
+    DecryptionError,
+    FrameTooLargeError,
+    FrameTooSmallError,
+    FramingError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    KeyFileError,
+    KeyFormatError,
+    ListenError,
+    MalformedLengthError,
+    MessageTooLargeError,
+    MissingExtraError,
+    NonceExhaustedError,
+    NotSupportedError,
+    PeerTimeoutError,
+    ProtocolError,
+    SealframeError,
+    SlowPeerError,
+    TruncatedError,
+    WrongLoopError,
+)
+from .framing import IMPLEMENTATION, Framing
+from .keys import SharedKey
+from .options import ClientOptions, ServerOptions
+from .server import Server, serve
+from .stats import ServerStats, Stats
+from .version import __version__
+from .wire import CloseCode
+
+__all__ = [
+    "IMPLEMENTATION",
+    "ClientOptions",
+    "CloseCode",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DecryptionError",
+    "FrameTooLargeError",
+    "FrameTooSmallError",
+    "Framing",
+    "FramingError",
+    "HandshakeError",
+    "HandshakeTimeoutError",
+    "KeyFileError",
+    "KeyFormatError",
+    "ListenError",
+    "MalformedLengthError",
+    "MessageTooLargeError",
+    "MissingExtraError",
+    "NonceExhaustedError",
+    "NotSupportedError",
+    "PeerTimeoutError",
+    "ProtocolError",
+    "SealframeError",
+    "Server",
+    "ServerOptions",
+    "ServerStats",
+    "SharedKey",
+    "SlowPeerError",
+    "Stats",
+    "TruncatedError",
+    "WrongLoopError",
+    "__version__",
+    "connect",
+    "is_fatal",
+    "serve",
+]

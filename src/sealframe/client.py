@@ -1,0 +1,214 @@
+"""The client: connects, and connects again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Generator
+from types import TracebackType
+from typing import Any
+
+from .backoff import Backoff
+from .connection import Connection
+from .control import Hello
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    HandshakeError,
+)
+from .framing import Framing
+from .keys import SharedKey
+from .link import Link
+from .listening import Listener
+from .mode import Mode
+from .options import ClientOptions
+from .wire import RETRY_CODES
+
+logger = logging.getLogger("sealframe.client")
+
+
+def connect(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    security: SharedKey | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    extended: bool = False,
+    options: ClientOptions | None = None,
+    is_fatal: Callable[[Exception], bool] | None = None,
+) -> Connecting:
+    """Connect to a server.
+
+    ``conn = await connect(...)`` and ``async with connect(...) as conn`` try once.
+    ``async for conn in connect(...)`` keeps trying until it is connected, and
+    connects again whenever the body ends or goes on to its next round::
+
+        async for conn in connect(host, port):
+            try:
+                async for message in conn:
+                    ...
+            except ConnectionClosed:
+                continue
+
+    Between attempts it waits, longer each time and with jitter, as ``options``
+    say; a connection that lasted longer than the wait before it starts the
+    waits anew.
+
+    :param host: address or name of the server
+    :param port: its TCP port
+    :param path: its Unix socket, instead of host and port
+    :param security: a key seals the connection; it never falls back to plain
+    :param context: the server's name for its service, the same at both ends
+        (sealed only)
+    :param framing: a foreign frame layout, messages only
+    :param extended: on a plain connection, speak control frames (``ping``); the
+        server must be sealframe too
+    :param options: limits, time-outs and back-off
+    :param is_fatal: for ``async for``: says of an error whether to give up and
+        raise it; the default is :func:`is_fatal` until the first success, and
+        never after it
+    :raises ConfigurationError: the arguments cannot work together
+    :raises ConnectError: when awaited: refused, no such host, or
+        :exc:`~sealframe.ConnectTimeoutError`
+    :raises HandshakeError: when awaited: the server refused or is of another kind
+    """
+    mode = Mode(security=security, context=context, framing=framing, extended=extended)
+    if options is not None and not isinstance(options, ClientOptions):
+        raise ConfigurationError("options for a client are ClientOptions(...)")
+    return Connecting(Listener(host, port, path), mode, options or ClientOptions(), is_fatal)
+
+
+def is_fatal(error: Exception) -> bool:
+    """Return whether trying again cannot help: wrong key, wrong kind of server.
+
+    A server that is not there, is busy, or vanished meanwhile may come back.
+    """
+    if isinstance(error, HandshakeError):
+        return error.code is not None and error.code not in RETRY_CODES
+    return not isinstance(error, ConnectError | ConnectionClosed)
+
+
+class Connecting:
+    """What :func:`connect` returns: await it, or use ``async with`` or ``async for``."""
+
+    def __init__(
+        self,
+        target: Listener,
+        mode: Mode,
+        options: ClientOptions,
+        is_fatal: Callable[[Exception], bool] | None,
+    ) -> None:
+        self._target = target
+        self._mode = mode
+        self._options = options
+        self._is_fatal = is_fatal
+        self._conn: Connection | None = None
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._conn = await self._open()
+        return self._conn
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._conn is not None
+        await self._conn.close()
+
+    async def __aiter__(self) -> AsyncIterator[Connection]:
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(self._options)
+        delay = 0.0
+        decide = self._is_fatal or is_fatal
+        while True:
+            try:
+                conn = await self._open()
+            except (OSError, ConnectionClosed) as error:
+                if decide(error):
+                    raise
+                delay = backoff.next_delay()
+                logger.info("%s; next attempt in %.1f s", error, delay)
+            else:
+                if self._is_fatal is None:
+                    # Whoever has been there once knows that key and server are
+                    # right; a refusal after that may be anyone's forgery.
+                    decide = _never
+                started = loop.time()
+                try:
+                    yield conn
+                finally:
+                    await conn.close()
+                if loop.time() - started > delay:
+                    backoff.reset()
+                delay = backoff.next_delay()
+            await asyncio.sleep(delay)
+
+    async def _open(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        link = Link(self._mode.protocol(self._options, client=True), self._options)
+        established: asyncio.Future[Hello] = loop.create_future()
+
+        def on_established(hello: Hello) -> None:
+            if not established.done():
+                established.set_result(hello)
+
+        def on_failed(error: ConnectionClosedError) -> None:
+            if not established.done():
+                established.set_exception(error.fresh())
+
+        link.on_established = on_established
+        link.on_failed = on_failed
+        try:
+            await self._dial(loop, link)
+            hello = await established
+        except ConnectionClosed:
+            # A refusal may still be on its way to the peer.
+            await link.wait_closed()
+            raise
+        except BaseException:
+            established.cancel()
+            link.abort(ConnectionClosedError("the attempt to connect was given up"))
+            raise
+        return Connection(link, hello.client_id or f"{_PREFIX}-{_next_number()}")
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        target, timeout = self._target, self._options.connect_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                if target.path is None:
+                    await loop.create_connection(lambda: link, target.host, target.port)
+                else:
+                    await loop.create_unix_connection(lambda: link, os.fspath(target.path))
+        except TimeoutError as error:
+            raise ConnectTimeoutError(
+                f"cannot connect to {target} within connect_timeout, {timeout:g} s"
+            ) from error
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ConnectError(error.errno, f"cannot connect to {target}: {why}") from error
+
+
+def _never(error: Exception) -> bool:
+    return False
+
+
+_PREFIX = secrets.token_hex(3)
+_count = 0
+
+
+def _next_number() -> int:
+    global _count
+    _count += 1
+    return _count

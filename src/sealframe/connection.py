@@ -1,0 +1,297 @@
+"""A connection as programs see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeAlias
+
+from .addresses import Address, show
+from .control import Close
+from .errors import ConnectionClosedOK, MessageTooLargeError, SlowPeerError
+from .link import Link
+from .stats import Stats
+from .wire import CloseCode
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+
+class Connection:
+    """One link to a peer, made by :func:`sealframe.connect` and :func:`sealframe.serve`.
+
+    It belongs to the event loop that made it: its methods raise
+    :exc:`~sealframe.WrongLoopError` anywhere else. Any number of tasks may send
+    and receive on it at once. Cancelling an await loses nothing.
+
+    ``async for message in conn`` yields ``bytes`` until the peer closes. It ends
+    quietly on a clean close and raises :exc:`~sealframe.ConnectionClosedError`
+    on any other end, after all messages that came before it.
+    """
+
+    __slots__ = ("__weakref__", "_id", "_inbox", "_link", "_outbox", "_protocol")
+
+    def __init__(self, link: Link, id: str) -> None:
+        self._link = link
+        self._inbox = link.inbox
+        self._outbox = link.outbox
+        self._protocol = link.protocol
+        self._id = id
+
+    def __repr__(self) -> str:
+        link = self._link
+        state = "closed" if link.finished else "closing" if link.closing else "open"
+        return f"<Connection {self._id} {state} {show(link.remote_address)}>"
+
+    @property
+    def id(self) -> str:
+        """A short string, unique and never reused. On a server it is the key in
+        ``Server.clients``; an extended or sealed client has the id the server gave it."""
+        return self._id
+
+    @property
+    def remote_address(self) -> Address:
+        """``(host, port)`` of the peer, a Unix socket's path, None if it has none."""
+        return self._link.remote_address
+
+    @property
+    def local_address(self) -> Address:
+        """The same for this end."""
+        return self._link.local_address
+
+    @property
+    def sealed(self) -> bool:
+        """Whether what goes over this connection is encrypted and authenticated."""
+        return self._protocol.sealed
+
+    @property
+    def channel_binding(self) -> bytes:
+        """The handshake hash of a sealed connection: 32 bytes, the same at both
+        ends and different for each connection (Noise revision 34, section 11.2).
+        Empty on a plain connection."""
+        return self._protocol.channel_binding
+
+    @property
+    def stats(self) -> Stats:
+        """The connection's counters; they go on counting."""
+        return self._link.stats
+
+    @property
+    def max_message_size(self) -> int:
+        """The largest message that can be sent here, in bytes."""
+        return self._protocol.send_limit
+
+    @property
+    def going_away(self) -> bool:
+        """Whether the peer announced that it will close soon (GOAWAY)."""
+        return self._link.going_away
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's CLOSE (:class:`sealframe.wire.CloseCode`), None
+        while there is none. Where only packets flow there never is."""
+        return self._link.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The text of the peer's CLOSE."""
+        return self._link.close_reason
+
+    # Sending
+
+    async def send(self, message: BytesLike) -> None:
+        """Send one message.
+
+        Returns once the message is accepted: at once, unless messages worth
+        ``outbox_limit`` are waiting. Then it waits its turn, first come first
+        served; if it is cancelled there, the message was not accepted.
+
+        :param message: any bytes-like object; what is not ``bytes`` is copied
+        :raises TypeError: the message is not bytes-like
+        :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises ConnectionClosed: nothing more can be sent
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        if type(message) is not bytes:
+            message = as_bytes(message)
+        link = self._link
+        link.check_loop()
+        if link.send_error is not None:
+            raise link.send_error.fresh()
+        if len(message) > self._protocol.send_limit:
+            raise MessageTooLargeError(len(message), self._protocol.send_limit)
+        outbox = self._outbox
+        if outbox.full:
+            await self._wait_for_room()
+            outbox.append(message)
+            outbox.wake()
+        else:
+            outbox.append(message)
+        link.sent()
+
+    async def send_many(self, messages: Iterable[BytesLike]) -> None:
+        """Send messages in order, all or none.
+
+        Waits as :meth:`send` does, once for all of them, so that together they
+        may pass ``outbox_limit``. Raises what :meth:`send` raises, and then
+        none was accepted.
+
+        :param messages: bytes-like objects
+        """
+        if isinstance(messages, bytes | bytearray | memoryview | str):
+            raise TypeError("send_many takes an iterable of messages; send takes one message")
+        batch = [m if type(m) is bytes else as_bytes(m) for m in messages]
+        link = self._link
+        link.check_loop()
+        if link.send_error is not None:
+            raise link.send_error.fresh()
+        if not batch:
+            return
+        largest = max(map(len, batch))
+        if largest > self._protocol.send_limit:
+            raise MessageTooLargeError(largest, self._protocol.send_limit)
+        outbox = self._outbox
+        if outbox.full:
+            await self._wait_for_room()
+            outbox.extend(batch)
+            outbox.wake()
+        else:
+            outbox.extend(batch)
+        link.sent()
+
+    async def _wait_for_room(self) -> None:
+        await self._outbox.wait()
+        error = self._link.send_error
+        if error is not None:
+            raise error.fresh()
+
+    async def ping(self) -> float:
+        """Send PING, wait for PONG and return the round trip in seconds.
+
+        It has no time-out of its own: wrap it in ``asyncio.timeout()``, or leave
+        it to the keepalive, which ends a dead connection.
+
+        :raises NotSupportedError: this connection carries packets only
+        :raises ConnectionClosed: it closed before PONG came
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._link.check_loop()
+        return await self._link.ping()
+
+    # Receiving
+
+    async def recv(self) -> bytes:
+        """Return the next message, waiting for one if there is none.
+
+        Messages that came before the connection ended stay readable after it.
+
+        :raises ConnectionClosedOK: the peer closed properly and all was read
+        :raises ConnectionClosedError: it ended in another way; the class says how
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        await self._wait_for_messages()
+        message = self._inbox.pop()
+        self._link.taken()
+        return message
+
+    async def recv_many(self, limit: int | None = None) -> list[bytes]:
+        """Return all messages that are there, waiting for one if there is none.
+
+        :param limit: return at most so many, from 1 up; None means all
+        :raises ValueError: the limit is less than 1
+        :raises ConnectionClosed: as :meth:`recv`
+        """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
+        await self._wait_for_messages()
+        messages = self._inbox.pop_many(limit)
+        self._link.taken()
+        return messages
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        inbox, link = self._inbox, self._link
+        while True:
+            try:
+                await self._wait_for_messages()
+            except ConnectionClosedOK:
+                return
+            while inbox.messages:
+                message = inbox.pop()
+                # Other tasks that wait are woken once, and reading goes on as
+                # soon as there is room; between those nothing needs to be done.
+                if link.reading_paused or not inbox.messages:
+                    link.taken()
+                yield message
+
+    async def _wait_for_messages(self) -> None:
+        link, inbox = self._link, self._inbox
+        link.check_loop()
+        while not inbox.messages:
+            if link.receive_error is not None:
+                raise link.receive_error.fresh()
+            await inbox.wait()
+
+    # Closing
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
+        """Close the connection; return once it is closed, ``close_timeout`` at most.
+
+        What was accepted is sent first. What still comes stays readable up to
+        ``inbox_limit``. The close goes on even if this call is cancelled;
+        calling it again only waits.
+
+        :param code: :class:`sealframe.wire.CloseCode`, told to the peer unless
+            only packets flow; any but 0 also discards what the peer still sends
+        :param reason: text for the peer, cut to 255 bytes of UTF-8
+        :return: whether the close was clean: all went to the network, and the
+            peer closed too
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        if not 0 <= code <= 0xFFFF:
+            raise ValueError(f"code is {code}; use a number from 0 to 65535")
+        self._link.check_loop()
+        self._link.start_close(Close(code, reason))
+        await self._link.wait_closed()
+        return self._link.clean
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, whoever closes it."""
+        self._link.check_loop()
+        await self._link.wait_closed()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # For Server.broadcast
+
+    def _offer(self, message: bytes, *, disconnect: bool) -> bool:
+        """Queue a message without waiting; return whether it was queued.
+
+        :param disconnect: whether a peer whose outbox is full is disconnected,
+            or only misses this message
+        """
+        link, outbox = self._link, self._outbox
+        if link.send_error is not None:
+            return False
+        if outbox.full or len(message) > self._protocol.send_limit:
+            link.stats.dropped += 1
+            if outbox.full and disconnect:
+                link.abort(
+                    SlowPeerError("the peer reads too slowly: its outbox is full")
+                )
+            return False
+        outbox.append(message)
+        link.sent()
+        return True
+
+
+def as_bytes(message: object) -> bytes:
+    if isinstance(message, str):
+        raise TypeError("a message is bytes, not str: encode it first, for example text.encode()")
+    try:
+        return bytes(memoryview(message))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"a message is a bytes-like object, not {type(message).__name__}"
+        ) from None

@@ -1,0 +1,162 @@
+"""Every exception that sealframe raises, in one tree.
+
+``except SealframeError`` catches all of them, except the ``TypeError`` that a
+wrongly typed argument gets. Whatever ends a connection is a
+:exc:`ConnectionClosed`, so one ``except`` around a loop of ``recv`` and
+``send`` is enough to reconnect.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+
+class SealframeError(Exception):
+    """Base of everything below."""
+
+
+class ConfigurationError(SealframeError, ValueError):
+    """Arguments that cannot work together, refused before anything is opened."""
+
+
+class MissingExtraError(SealframeError, ImportError):
+    """A feature needs a package that is not installed; the text names the extra."""
+
+
+class WrongLoopError(SealframeError, RuntimeError):
+    """An object was used from a thread or event loop other than its own."""
+
+
+class NotSupportedError(SealframeError):
+    """This connection cannot do that, for example ``ping`` where only packets flow."""
+
+
+class MessageTooLargeError(SealframeError, ValueError):
+    """A message to be sent is over the limit. Nothing was sent.
+
+    :ivar size: bytes in the refused message
+    :ivar limit: the largest message that can be sent here, in bytes
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes is over the limit of {self.limit} bytes"
+
+
+class KeyFormatError(SealframeError, ValueError):
+    """A key, or its text form, is malformed, or a passphrase is too weak."""
+
+
+class KeyFileError(SealframeError, OSError):
+    """A key file is missing, unreadable, readable by others, or already there."""
+
+
+class DecryptionError(SealframeError):
+    """Authentication of a ciphertext failed. Nothing of it was handed out."""
+
+
+class NonceExhaustedError(SealframeError):
+    """A cipher has used every nonce its key allows; a new connection is needed."""
+
+
+class ConnectError(SealframeError, OSError):
+    """No connection could be opened: refused, no such host, no such path."""
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """No connection could be opened within ``connect_timeout``."""
+
+
+class ListenError(SealframeError, OSError):
+    """The server cannot listen there: the address is in use, forbidden or unknown."""
+
+
+class FramingError(SealframeError):
+    """Received bytes cannot be a frame of this layout; the decoder stays unusable.
+
+    :ivar frames: the whole frames that came before the fault in the same call
+    """
+
+    frames: list[Any]
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.frames = []
+
+
+class FrameTooLargeError(FramingError):
+    """A frame declares more than the limit."""
+
+
+class FrameTooSmallError(FramingError):
+    """A frame declares less than its own header, or less than the minimum."""
+
+
+class MalformedLengthError(FramingError):
+    """A variable-width length runs on past 64 bits."""
+
+
+class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the name websockets users know
+    """The connection is over, or nothing more can be sent on it.
+
+    :ivar code: the close code (:class:`sealframe.wire.CloseCode`) that the peer
+        sent or that we sent to it, ``None`` where no CLOSE was seen
+    :ivar reason: the text that came with it
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+    def fresh(self) -> ConnectionClosed:
+        """Return a copy without traceback, so that it can be raised many times."""
+        error = copy.copy(self)
+        error.__cause__ = self.__cause__
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_closed, (type(self), self.args[0], self.code, self.reason))
+
+
+def _rebuild_closed(
+    kind: type[ConnectionClosed], message: str, code: int | None, reason: str
+) -> ConnectionClosed:
+    return kind(message, code=code, reason=reason)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """Both sides closed properly; ``async for`` simply ends on it."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The connection ended in any other way."""
+
+
+class TruncatedError(ConnectionClosedError):
+    """The stream ended inside a frame, or without the CLOSE that is owed."""
+
+
+class ProtocolError(ConnectionClosedError):
+    """The peer sent something that the protocol does not allow there."""
+
+
+class PeerTimeoutError(ConnectionClosedError, TimeoutError):
+    """The peer was silent for too long."""
+
+
+class SlowPeerError(ConnectionClosedError):
+    """The peer did not read fast enough, and the policy is to disconnect it."""
+
+
+class HandshakeError(ConnectionClosedError):
+    """A sealed or extended connection could not be established."""
+
+
+class HandshakeTimeoutError(HandshakeError, PeerTimeoutError):
+    """The handshake was not finished within ``handshake_timeout``."""

@@ -1,0 +1,86 @@
+"""Received messages, waiting to be taken.
+
+A waiter carries a wake-up and never a message: the message stays in the queue
+until the woken task pops it, so a task cancelled in between loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from .wire import MESSAGE_OVERHEAD
+
+
+class Inbox:
+    """A queue of messages with a cost; any number of tasks may wait on it.
+
+    :param limit: cost from which :attr:`full` is true
+    """
+
+    __slots__ = ("_limit", "_waiters", "cost", "messages")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiters: deque[asyncio.Future[None]] | None = None
+        self.messages: deque[bytes] = deque()
+        self.cost = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether reading should pause."""
+        return self.cost >= self._limit
+
+    @property
+    def drained(self) -> bool:
+        """Whether reading may go on, once it was paused."""
+        return self.cost <= self._limit // 2
+
+    def extend(self, messages: list[bytes]) -> None:
+        """Add messages and wake one waiter, who wakes the next while messages last."""
+        self.messages.extend(messages)
+        self.cost += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        self.wake()
+
+    def pop(self) -> bytes:
+        """Take the oldest message; there must be one."""
+        message = self.messages.popleft()
+        self.cost -= len(message) + MESSAGE_OVERHEAD
+        return message
+
+    def pop_many(self, limit: int | None) -> list[bytes]:
+        """Take all messages, or the oldest ``limit`` of them."""
+        if limit is None or limit >= len(self.messages):
+            taken = list(self.messages)
+            self.messages.clear()
+            self.cost = 0
+            return taken
+        return [self.pop() for _ in range(limit)]
+
+    async def wait(self) -> None:
+        """Wait for :meth:`wake`. The caller looks again at what there is."""
+        if self._waiters is None:
+            self._waiters = deque()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.wake()
+            else:
+                self._waiters.remove(waiter)
+            raise
+
+    def wake(self) -> None:
+        """Wake the task that waits longest."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def wake_all(self) -> None:
+        """Wake every waiter: nothing more will come."""
+        while self._waiters:
+            self.wake()

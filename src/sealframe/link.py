@@ -1,0 +1,554 @@
+"""The asyncio side of a connection: socket, queues, timers and the close.
+
+A :class:`Link` is what the event loop calls. It owns the sans-IO protocol, the
+inbox and the outbox; programs see it through :class:`sealframe.Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from .addresses import Address, address_of
+from .control import Close, Hello, close_name
+from .errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    HandshakeTimeoutError,
+    PeerTimeoutError,
+    WrongLoopError,
+)
+from .inbox import Inbox
+from .liveness import Liveness, Verdict
+from .options import Options
+from .outbox import Outbox
+from .protocol import Ended, Established, Failed, GoingAway, Phase, Ponged, Protocol
+from .sockets import configure
+from .stats import Stats
+from .wire import CloseCode
+from .writing import write_buffers
+
+_FLUSH_SIZE: Final = 64 * 1024
+"""Cost at which what one tick sent is written without waiting for its end."""
+_BATCH_SIZE: Final = 256 * 1024
+"""Cost that is framed and sealed in one go."""
+
+
+class Link(asyncio.BufferedProtocol):
+    """One open socket, from the first byte to the last.
+
+    Set the three callbacks before the event loop gets it: ``on_established`` is
+    called once, when messages may flow; ``on_failed`` at most once, before or
+    after that; ``on_finished`` once, when the socket is gone.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_abandoned",
+        "_close",
+        "_close_waiters",
+        "_deadline",
+        "_discarding",
+        "_end_sent",
+        "_eof",
+        "_liveness",
+        "_pings",
+        "_reading_paused",
+        "_tick_scheduled",
+        "_transport",
+        "_watch",
+        "_write_paused",
+        "close_code",
+        "close_reason",
+        "finished",
+        "going_away",
+        "inbox",
+        "local_address",
+        "loop",
+        "on_established",
+        "on_failed",
+        "on_finished",
+        "options",
+        "outbox",
+        "protocol",
+        "receive_error",
+        "remote_address",
+        "send_error",
+        "stats",
+    )
+
+    def __init__(self, protocol: Protocol, options: Options) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.protocol = protocol
+        self.options = options
+        self.inbox = Inbox(options.inbox_limit)
+        self.outbox = Outbox(options.outbox_limit)
+        self.stats = Stats()
+        self.on_established: Callable[[Hello], None] = _ignore
+        self.on_failed: Callable[[ConnectionClosedError], None] = _ignore
+        self.on_finished: Callable[[], None] = _ignore
+        self.remote_address: Address = None
+        self.local_address: Address = None
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.going_away = False
+        self.finished = False
+        """Whether the socket is gone."""
+        self.send_error: ConnectionClosed | None = None
+        """Why nothing more can be sent, None while it can."""
+        self.receive_error: ConnectionClosed | None = None
+        """Why nothing more will come, None while it may."""
+        self._transport: asyncio.Transport | None = None
+        self._liveness: Liveness | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._close: Close | None = None
+        self._close_waiters: list[asyncio.Future[None]] = []
+        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        self._abandoned = False
+        self._discarding = False
+        self._end_sent = False
+        self._eof = False
+        self._reading_paused = False
+        self._tick_scheduled = False
+        self._write_paused = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether both ends closed in order and nothing was left unsent."""
+        return (
+            self.finished
+            and not self._abandoned
+            and isinstance(self.receive_error, ConnectionClosedOK)
+        )
+
+    @property
+    def closing(self) -> bool:
+        """Whether this end has begun to close."""
+        return self._close is not None
+
+    def check_loop(self) -> None:
+        """Refuse a call from another thread or event loop.
+
+        :raises WrongLoopError: it is one
+        """
+        if asyncio._get_running_loop() is not self.loop:
+            raise WrongLoopError(
+                "a connection belongs to the event loop that made it; from another thread use "
+                "asyncio.run_coroutine_threadsafe() or loop.call_soon_threadsafe()"
+            )
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start: the socket is open."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.remote_address = address_of(transport, "peername")
+        self.local_address = address_of(transport, "sockname")
+        configure(transport, self.options)
+        self._deadline = self.loop.call_later(
+            self.options.handshake_timeout, self._handshake_timed_out
+        )
+        self._handle_events()
+        self._flush()
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        """Return where the next bytes go."""
+        return self.protocol.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in the bytes of one read."""
+        messages = self.protocol.buffer_updated(nbytes)
+        self.stats.bytes_received += nbytes
+        liveness = self._liveness
+        if liveness is not None:
+            liveness.last_received = self.loop.time()
+        if messages:
+            if liveness is not None:
+                liveness.last_message = liveness.last_received
+            self._deliver(messages)
+        if self.protocol.events:
+            self._handle_events()
+        if self.protocol.has_output:
+            self._flush()
+
+    def eof_received(self) -> bool:
+        """Take in the peer's FIN; keep our own direction open."""
+        self._eof = True
+        self.protocol.receive_eof()
+        self._handle_events()
+        self._flush()
+        self._finish_if_done()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: the socket is gone."""
+        self._transport = None
+        self.finished = True
+        self.protocol.receive_loss(exc)
+        self._handle_events()
+        for timer in (self._deadline, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self._deadline = self._watch = None
+        if exc is not None or len(self.outbox):
+            self._abandoned = True
+        self._drop_outbox()
+        if self.receive_error is None:
+            self._end_receiving(ConnectionClosedError("the connection is closed"))
+        assert self.receive_error is not None
+        self._end_sending(self.receive_error)
+        self._fail_pings()
+        for waiter in self._close_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._close_waiters.clear()
+        self.on_finished()
+
+    def pause_writing(self) -> None:
+        """Hold messages back: the transport's buffer is full."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._write_paused = False
+        self._flush()
+
+    # Receiving
+
+    def _deliver(self, messages: list[bytes]) -> None:
+        inbox = self.inbox
+        if self._discarding or (self.closing and inbox.full):
+            self.stats.discarded += len(messages)
+            return
+        self.stats.messages_received += len(messages)
+        inbox.extend(messages)
+        # After a local close reading never pauses: unread input would make the
+        # kernel answer with RST and destroy what was sent before.
+        if inbox.full and not self.closing and not self._reading_paused:
+            assert self._transport is not None
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def taken(self) -> None:
+        """Take note that messages were taken from the inbox."""
+        if self._reading_paused and self.inbox.drained:
+            self._resume_reading()
+        if self.inbox.messages:
+            self.inbox.wake()
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        if self._liveness is not None:
+            self._liveness.hold(self.loop.time())
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether a full inbox holds the socket back."""
+        return self._reading_paused
+
+    # Sending
+
+    def sent(self) -> None:
+        """Take note that messages were put into the outbox.
+
+        The first of a tick is written at once, which keeps a request quick; the
+        others of that tick go together, at its end or when they are many.
+        """
+        if not self._tick_scheduled:
+            self._tick_scheduled = True
+            self.loop.call_soon(self._end_tick)
+            self._flush()
+        elif self.outbox.cost >= _FLUSH_SIZE:
+            self._flush()
+
+    def _end_tick(self) -> None:
+        self._tick_scheduled = False
+        if len(self.outbox):
+            self._flush()
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        outbox, stats = self.outbox, self.stats
+        while True:
+            messages = [] if self._write_paused else outbox.take(_BATCH_SIZE)
+            buffers = self.protocol.take_output(messages)
+            if not buffers:
+                break
+            stats.bytes_sent += write_buffers(transport, buffers)
+            if not messages:
+                break
+            stats.messages_sent += len(messages)
+            if self._liveness is not None:
+                self._liveness.last_message = self.loop.time()
+        outbox.wake()
+        if self._close is not None and not self._end_sent and not len(outbox):
+            self._send_end(transport, self._close)
+
+    def _drop_outbox(self) -> None:
+        dropped = self.outbox.clear()
+        if dropped:
+            self._abandoned = True
+            self.stats.unsent += dropped
+
+    # PING
+
+    async def ping(self) -> float:
+        """Send PING and return the seconds until PONG."""
+        if self.send_error is not None:
+            raise self.send_error.fresh()
+        waiter: asyncio.Future[float] = self.loop.create_future()
+        now = self.loop.time()
+        body = self._next_ping_body()
+        self.protocol.ping(body)
+        self._pings[body] = (waiter, now)
+        self._flush()
+        try:
+            return await waiter
+        finally:
+            self._pings.pop(body, None)
+
+    def _next_ping_body(self) -> bytes:
+        last = max(map(_ping_number, self._pings), default=0)
+        return (last + 1).to_bytes(8, "little")
+
+    def _ponged(self, body: bytes) -> None:
+        # A peer may answer only the newest of several: it answers the older too.
+        if body not in self._pings:
+            return
+        now = self.loop.time()
+        for other, (waiter, started) in list(self._pings.items()):
+            if _ping_number(other) <= _ping_number(body) and not waiter.done():
+                waiter.set_result(now - started)
+
+    def _fail_pings(self) -> None:
+        assert self.receive_error is not None
+        for waiter, _ in self._pings.values():
+            if not waiter.done():
+                waiter.set_exception(self.receive_error.fresh())
+
+    # What the protocol says
+
+    def _handle_events(self) -> None:
+        events, self.protocol.events = self.protocol.events, []
+        for event in events:
+            match event:
+                case Established(hello):
+                    self._establish(hello)
+                case Ponged(body):
+                    self._ponged(body)
+                case GoingAway():
+                    self.going_away = True
+                case Ended(close):
+                    self._peer_ended(close)
+                case Failed(error):
+                    self._fail(error)
+
+    def _establish(self, hello: Hello) -> None:
+        now = self.loop.time()
+        if self._liveness is not None:
+            # A client of a plain server has said HELLO: from now on it answers PING.
+            self._schedule_watch(now)
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._liveness = Liveness(self.options, now=now)
+        self._schedule_watch(now)
+        self.on_established(hello)
+
+    def _peer_ended(self, close: Close | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if close is None:
+            text = "the peer closed the connection"
+            if self.protocol.client and not self.protocol.frames_received:
+                text += " without a word: does the server expect a key (security=...)?"
+            self._end_receiving(ConnectionClosedOK(text))
+        else:
+            self.close_code, self.close_reason = close.code, close.reason
+            over = close.code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
+            text = f"the peer closed the connection ({close_name(close.code)})"
+            text += f": {close.reason}" if close.reason else ""
+            kind = ConnectionClosedError if over else ConnectionClosedOK
+            error = kind(text, code=close.code, reason=close.reason)
+            self._end_receiving(error)
+            if close.code != CloseCode.NORMAL:
+                # The peer discards what we send.
+                self._end_sending(error)
+                self._drop_outbox()
+                self.start_close(Close())
+                self._flush()
+        self._finish_if_done()
+
+    def _fail(self, error: ConnectionClosedError) -> None:
+        self._abandoned = True
+        self._discarding = True
+        self._end_receiving(error)
+        self._end_sending(error)
+        self._drop_outbox()
+        self._close = self._close or Close()
+        self._end_sent = True
+        if self._transport is None:
+            return
+        answered = self.protocol.has_output
+        self._flush()
+        if self._eof or (self.protocol.client and not answered):
+            self._transport.close()
+            return
+        # The answer reaches the peer only if its own bytes are read meanwhile.
+        self._start_deadline()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        if self._reading_paused:
+            self._resume_reading()
+
+    def _end_receiving(self, error: ConnectionClosed) -> None:
+        if self.receive_error is None:
+            self.receive_error = error
+            self.inbox.wake_all()
+            if isinstance(error, ConnectionClosedError):
+                self.on_failed(error)
+
+    def _end_sending(self, error: ConnectionClosed) -> None:
+        if self.send_error is None:
+            self.send_error = error
+            self.outbox.wake_all()
+
+    # Closing
+
+    def start_close(self, close: Close) -> None:
+        """Begin to close; the rest happens by itself, ``close_timeout`` at most.
+
+        :param close: a code other than 0 also discards what the peer sends
+        """
+        if self._close is not None or self.finished:
+            return
+        self._close = close
+        self._discarding = close.code != CloseCode.NORMAL
+        self._end_sending(
+            ConnectionClosedOK("this end has closed the connection", code=close.code)
+        )
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._transport is None:
+            return
+        self._start_deadline()
+        if self._reading_paused:
+            self._resume_reading()
+        self._flush()
+
+    def abort(self, error: ConnectionClosedError) -> None:
+        """Drop the connection at once."""
+        self._abandoned = True
+        self._end_receiving(error)
+        self._end_sending(error)
+        self._drop_outbox()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def go_away(self, close: Close) -> None:
+        """Announce the close, then begin it; one still in its handshake is dropped."""
+        if self._liveness is None:
+            self.abort(ConnectionClosedError("the server closed during the handshake"))
+            return
+        self.protocol.go_away(close)
+        self._flush()
+        self.start_close(close)
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket is gone."""
+        if self.finished:
+            return
+        waiter = self.loop.create_future()
+        self._close_waiters.append(waiter)
+        await waiter
+
+    def _send_end(self, transport: asyncio.Transport, close: Close) -> None:
+        self._end_sent = True
+        if self.protocol.close(close):
+            self.stats.bytes_sent += write_buffers(transport, self.protocol.take_output([]))
+        elif transport.can_write_eof():
+            transport.write_eof()
+        self._finish_if_done()
+
+    def _finish_if_done(self) -> None:
+        if self._transport is None or not self._end_sent:
+            return
+        if self._eof or self.protocol.phase is Phase.ENDED:
+            self._transport.close()
+
+    def _start_deadline(self) -> None:
+        # During the handshake its own deadline stands: it is absolute.
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(
+                self.options.close_timeout, self._close_timed_out
+            )
+
+    def _close_timed_out(self) -> None:
+        self.abort(
+            PeerTimeoutError(
+                f"the peer did not close within close_timeout, {self.options.close_timeout:g} s"
+            )
+        )
+
+    def _handshake_timed_out(self) -> None:
+        text = f"no handshake within handshake_timeout, {self.options.handshake_timeout:g} s"
+        self.abort(HandshakeTimeoutError(self.protocol.explain(text)))
+
+    # Liveness
+
+    def _schedule_watch(self, now: float) -> None:
+        assert self._liveness is not None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        due = self._liveness.next_check(probing=self.protocol.extended)
+        if due < math.inf:
+            self._watch = self.loop.call_at(max(due, now), self._check_liveness)
+
+    def _check_liveness(self) -> None:
+        assert self._liveness is not None
+        now = self.loop.time()
+        if self._reading_paused:
+            self._liveness.hold(now)
+        self._watch = None
+        match self._liveness.check(now, probing=self.protocol.extended):
+            case Verdict.PROBE:
+                self.protocol.ping(b"")
+                self._flush()
+            case Verdict.DEAD:
+                self.abort(
+                    PeerTimeoutError(
+                        "the peer gave no sign of life within keepalive_timeout, "
+                        f"{self.options.keepalive_timeout:g} s"
+                    )
+                )
+                return
+            case Verdict.IDLE:
+                error = PeerTimeoutError(
+                    f"no message within idle_timeout, {self.options.idle_timeout:g} s",
+                    code=CloseCode.TIMEOUT,
+                )
+                self._end_receiving(error)
+                self.start_close(Close(CloseCode.TIMEOUT, "idle"))
+                return
+        self._schedule_watch(now)
+
+
+def _ping_number(body: bytes) -> int:
+    return int.from_bytes(body, "little")
+
+
+def _ignore(*_: Any) -> None:
+    """Stand in until the owner sets its own."""

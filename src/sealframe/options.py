@@ -1,0 +1,134 @@
+"""Limits and time-outs: frozen, checked when they are made, with sane defaults.
+
+Sizes are bytes, times are seconds. The cost of a message in a queue is its
+length plus 64 (:data:`sealframe.wire.MESSAGE_OVERHEAD`), so that tiny and empty
+messages count too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from . import wire
+from .errors import ConfigurationError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What holds for every connection, on either side.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    max_message_size: int = 16 * MIB
+    """The largest message accepted from the peer. On a connection that speaks
+    packets alone it bounds what is sent too; an extended or sealed peer
+    announces its own limit, and that one holds for sending."""
+
+    inbox_limit: int = 1 * MIB
+    """Cost of received messages at which reading pauses until half are taken."""
+
+    outbox_limit: int = 1 * MIB
+    """Cost of messages waiting to be written at which ``send`` waits."""
+
+    handshake_timeout: float = 10.0
+    """From the open socket to the finished handshake (extended and sealed)."""
+
+    close_timeout: float = 10.0
+    """How long ``close`` waits for what is unsent and for the peer's own close."""
+
+    idle_timeout: float | None = None
+    """Close a connection on which no message went either way for so long."""
+
+    keepalive_interval: float | None = 20.0
+    """Silence after which the peer is probed: PING when extended or sealed, TCP
+    keepalive for packets. ``None`` sends no probe."""
+
+    keepalive_timeout: float = 20.0
+    """Silence after a probe that ends the connection. Any byte counts as life."""
+
+    def __post_init__(self) -> None:
+        _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)
+        _check_size("inbox_limit", self.inbox_limit)
+        _check_size("outbox_limit", self.outbox_limit)
+        _check_time("handshake_timeout", self.handshake_timeout)
+        _check_time("close_timeout", self.close_timeout)
+        _check_time("keepalive_timeout", self.keepalive_timeout)
+        if self.idle_timeout is not None:
+            _check_time("idle_timeout", self.idle_timeout)
+        if self.keepalive_interval is not None:
+            _check_time("keepalive_interval", self.keepalive_interval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(Options):
+    """What a server adds.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    max_connections: int = 1000
+    """Connections in total; a further one is turned away (BUSY when sealed)."""
+
+    slow_client: Literal["drop", "disconnect"] = "disconnect"
+    """What ``broadcast`` does with a client whose outbox is full: drop the
+    message for that client and count it, or disconnect that client."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size("max_connections", self.max_connections)
+        if self.slow_client not in ("drop", "disconnect"):
+            raise ConfigurationError(
+                f"slow_client is {self.slow_client!r}; use 'drop' or 'disconnect'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(Options):
+    """What a client adds.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    connect_timeout: float = 10.0
+    """For name look-up and the TCP or Unix connection together."""
+
+    backoff_initial: float = 0.1
+    """Mean delay before the first attempt to reconnect."""
+
+    backoff_factor: float = 2.0
+    """By how much each further mean delay is longer than the one before."""
+
+    backoff_maximum: float = 30.0
+    """No delay is longer than this, jitter included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_time("connect_timeout", self.connect_timeout)
+        _check_time("backoff_initial", self.backoff_initial)
+        _check_time("backoff_maximum", self.backoff_maximum)
+        if not _is_number(self.backoff_factor) or not 1.0 <= self.backoff_factor <= 100.0:
+            raise ConfigurationError(
+                f"backoff_factor is {self.backoff_factor!r}; use a number from 1 to 100"
+            )
+        if self.backoff_maximum < self.backoff_initial:
+            raise ConfigurationError("backoff_maximum is less than backoff_initial")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_size(name: str, value: object, *, maximum: int = 2**62) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
+        raise ConfigurationError(f"{name} is {value!r}; use a whole number from 1 to {maximum}")
+
+
+def _check_time(name: str, value: object) -> None:
+    if not _is_number(value) or not (0 < value < math.inf):  # type: ignore[operator]
+        raise ConfigurationError(f"{name} is {value!r}; use a positive number of seconds")

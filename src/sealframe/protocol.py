@@ -1,0 +1,626 @@
+"""The state machine of one connection: bytes in, messages out, and the reverse.
+
+No sockets, no clock, no event loop. The owner reads into :meth:`get_buffer`,
+tells :meth:`buffer_updated`, takes the messages it returns, then looks at
+:attr:`events` and :attr:`has_output`. Nothing here raises for what a peer did:
+a fault becomes a :class:`Failed` event, after the messages that came before it.
+
+What may arrive when stands in one table, ``_RULES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from . import control, wire
+from .control import Close, Hello, MalformedBodyError
+from .diagnosis import diagnose
+from .errors import (
+    ConnectionClosedError,
+    FrameTooLargeError,
+    FramingError,
+    HandshakeError,
+    NotSupportedError,
+    ProtocolError,
+    TruncatedError,
+)
+from .framing import Decoder, Framing
+from .seal import Seal
+from .wire import CloseCode, Control, Opcode
+
+LARGE: Final = 64 * 1024
+"""Messages from this size on are written beside their head, not joined to it."""
+
+_DISCARD_SIZE = 64 * 1024
+
+_SENDING = Framing(control=True, maximum=wire.MAX_LENGTH)
+"""What is sent is bounded by the peer's limit, not by our own."""
+
+
+class Phase(Enum):
+    """Where a connection is, as far as what the peer may send is concerned."""
+
+    SEALING = auto()
+    """Sealed, either end: the handshake is under way."""
+    SEALED_HELLO = auto()
+    """Sealed server: only HELLO may come."""
+    SEALED_WELCOME = auto()
+    """Sealed client: only WELCOME may come."""
+    WELCOME = auto()
+    """Extended client: WELCOME must come, messages may come before it."""
+    FIRST = auto()
+    """Plain server: the first frame tells packets from extended."""
+    PACKETS = auto()
+    """Messages only."""
+    EXTENDED = auto()
+    """Messages and control frames, plain or inside records."""
+    ENDED = auto()
+    """The peer said that it sends no more."""
+    FAILED = auto()
+    """Over; whatever comes is discarded."""
+
+
+@dataclass(frozen=True)
+class Established:
+    """Messages may flow. On a plain server it comes twice if the client says HELLO."""
+
+    hello: Hello
+    """What the peer said of itself; the defaults where only packets flow."""
+
+
+@dataclass(frozen=True)
+class Ponged:
+    """PONG came."""
+
+    body: bytes
+
+
+@dataclass(frozen=True)
+class GoingAway:
+    """The peer will close soon and asks us to come back later."""
+
+    close: Close
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The peer sends no more; ``close`` is None where only FIN said so."""
+
+    close: Close | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The connection cannot go on."""
+
+    error: ConnectionClosedError
+
+
+Event = Established | Ponged | GoingAway | Ended | Failed
+
+
+class Protocol:
+    """One end of a connection.
+
+    :param client: whether this end connected
+    :param max_message_size: the largest message accepted, in bytes
+    :param framing: a foreign layout, messages only; None for sealframe's own
+    :param seal: the sealed layer, None for plain
+    :param extended: for a plain client, ask for control frames
+    :param client_id: on a server, the id that WELCOME tells the client
+    """
+
+    __slots__ = (
+        "_answered",
+        "_close",
+        "_control",
+        "_decoder",
+        "_discard",
+        "_framing",
+        "_hello",
+        "_pong",
+        "_raw",
+        "_seal",
+        "client",
+        "events",
+        "extended",
+        "frames_received",
+        "phase",
+        "send_limit",
+    )
+
+    def __init__(
+        self,
+        *,
+        client: bool,
+        max_message_size: int,
+        framing: Framing | None = None,
+        seal: Seal | None = None,
+        extended: bool = False,
+        client_id: str = "",
+        software: str = "",
+    ) -> None:
+        self.client = client
+        self._framing = framing or _SENDING
+        self._decoder: Decoder = (
+            framing or Framing(control=True, maximum=max_message_size)
+        ).decoder()
+        self._seal = seal
+        self._hello = Hello(max_frame=max_message_size, software=software, client_id=client_id)
+        self._answered: set[int] | None = None
+        self._close: bytes | None = None
+        self._control: list[bytes] = []
+        self._discard: bytearray | None = None
+        self._pong: bytes | None = None
+        self._raw: list[bytes] = []
+        self.events: list[Event] = []
+        """What happened beside messages; the owner empties it."""
+        self.extended = False
+        """Whether control frames may be sent."""
+        self.frames_received = 0
+        """Message frames and counted control frames so far."""
+        self.send_limit = max_message_size if framing is None else framing.layout.maximum
+        """The largest message that may be sent, in bytes."""
+        if seal is not None:
+            self.phase = Phase.SEALING
+        elif framing is not None or (client and not extended):
+            self.phase = Phase.PACKETS
+            self.events.append(Established(Hello()))
+        elif client:
+            self.phase = Phase.WELCOME
+            self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+        else:
+            self.phase = Phase.FIRST
+            self.events.append(Established(Hello()))
+
+    @property
+    def sealed(self) -> bool:
+        """Whether this end encrypts."""
+        return self._seal is not None
+
+    @property
+    def channel_binding(self) -> bytes:
+        """The handshake hash of a sealed connection, else empty."""
+        return b"" if self._seal is None else self._seal.channel_binding
+
+    # Receiving
+
+    def get_buffer(self) -> bytearray | memoryview:
+        """Return where the next bytes from the socket go."""
+        if self.phase is Phase.FAILED:
+            if self._discard is None:
+                self._discard = bytearray(_DISCARD_SIZE)
+            return self._discard
+        source = self._decoder if self._seal is None else self._seal
+        return source.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> list[bytes]:
+        """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
+        if self.phase is Phase.FAILED:
+            return []
+        if self._seal is None:
+            decoder = self._decoder
+            try:
+                frames = decoder.buffer_updated(nbytes)
+            except FramingError as fault:
+                return self._dispatch_faulty(fault)
+            if not decoder.saw_control and self.phase in _MESSAGES_FLOW:
+                self.frames_received += len(frames)
+                return frames
+            return self._dispatch(frames)
+        return self._receive_sealed(self._seal, nbytes)
+
+    def receive_eof(self) -> None:
+        """Take in the end of the peer's stream."""
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        if self.phase is Phase.SEALING:
+            assert self._seal is not None
+            self._fail(self._seal.end())
+        elif self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.WELCOME):
+            self._fail(HandshakeError(self.explain("the peer closed during the handshake")))
+        elif self._pending:
+            self._fail(TruncatedError(self.explain(self._truncation("ended"))))
+        elif self.phase is Phase.EXTENDED:
+            self._fail(
+                TruncatedError(
+                    "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
+                )
+            )
+        else:
+            self.phase = Phase.ENDED
+            self.events.append(Ended(None))
+
+    def receive_loss(self, cause: Exception | None) -> None:
+        """Take in that the socket is gone, with the error it gave."""
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        why = f": {cause}" if cause is not None else ""
+        error: ConnectionClosedError
+        if self.phase in _ESTABLISHED:
+            if self._pending:
+                error = TruncatedError(self.explain(self._truncation("was reset")))
+            else:
+                error = TruncatedError(f"the connection was lost without a close{why}")
+        else:
+            error = HandshakeError(
+                self.explain(f"the connection was lost during the handshake{why}")
+            )
+        error.__cause__ = cause
+        self._fail(error)
+
+    # Sending
+
+    @property
+    def has_output(self) -> bool:
+        """Whether :meth:`take_output` has something beside messages."""
+        return bool(
+            self._raw
+            or self._control
+            or self._pong is not None
+            or self._close is not None
+            or (self._seal is not None and self._seal.output)
+        )
+
+    def take_output(self, messages: list[bytes]) -> list[bytes]:
+        """Return the buffers to write now, framed and sealed, ``messages`` among them.
+
+        Call it in wire order and write all that it returns.
+
+        :param messages: each at most :attr:`send_limit` bytes; the frames of the
+            whole list go out together
+        """
+        buffers = self._raw
+        self._raw = []
+        seal = self._seal
+        if seal is not None:
+            buffers += seal.output
+            seal.output = []
+            if not seal.established:
+                return buffers
+        inner = self._take_control()
+        if messages:
+            inner += self._encode(messages)
+        if self._close is not None:
+            inner.append(self._close)
+            self._close = None
+        if seal is None:
+            return buffers + inner if buffers else inner
+        if inner:
+            buffers += seal.seal(inner[0] if len(inner) == 1 else b"".join(inner))
+        return buffers
+
+    def ping(self, body: bytes) -> None:
+        """Queue a PING.
+
+        :param body: at most 8 bytes, which PONG brings back
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if not self.extended:
+            raise NotSupportedError(
+                "this connection carries packets only; ping needs security=... or extended=True"
+            )
+        self._control.append(control.frame(Opcode.PING, body))
+
+    def go_away(self, close: Close) -> None:
+        """Queue a GOAWAY, where the peer understands it."""
+        if self.extended:
+            self._control.append(control.frame(Opcode.GOAWAY, close.encode()))
+
+    def close(self, close: Close) -> bool:
+        """Queue our CLOSE, which goes after everything else, and stop answering.
+
+        :return: whether there is one: where only packets flow, FIN says it
+        """
+        if not self.extended:
+            return False
+        self._queue_close(close)
+        self.extended = False
+        return True
+
+    # Inside: output
+
+    def _take_control(self) -> list[bytes]:
+        frames = self._control
+        self._control = []
+        if self._pong is not None:
+            frames.append(control.frame(Opcode.PONG, self._pong))
+            self._pong = None
+        return [b"".join(frames)] if len(frames) > 1 else frames
+
+    def _encode(self, messages: list[bytes]) -> list[bytes]:
+        framing = self._framing
+        if max(map(len, messages)) < LARGE or not _head_is_apart(framing):
+            return [framing.encode_many(messages)]
+        buffers: list[bytes] = []
+        small: list[bytes] = []
+        for message in messages:
+            if len(message) < LARGE:
+                small.append(message)
+            else:
+                # The head rides with the small messages before it, so that no
+                # frame is split over two tiny writes.
+                buffers.append(framing.encode_many(small) + framing.head(len(message)))
+                buffers.append(message)
+                small = []
+        if small:
+            buffers.append(framing.encode_many(small))
+        return buffers
+
+    def _queue_close(self, close: Close) -> None:
+        body = Close(close.code, close.reason, self.frames_received).encode()
+        self._close = control.frame(Opcode.CLOSE, body)
+
+    # Inside: input
+
+    def _receive_sealed(self, seal: Seal, nbytes: int) -> list[bytes]:
+        plaintexts = seal.buffer_updated(nbytes)
+        if self.phase is Phase.SEALING and seal.established:
+            self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
+            if self.client:
+                self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+        messages: list[bytes] = []
+        for plaintext in plaintexts:
+            if self.phase is Phase.FAILED:
+                break
+            try:
+                frames = self._decoder.feed(plaintext)
+            except FramingError as fault:
+                messages += self._dispatch_faulty(fault)
+            else:
+                messages += self._dispatch(frames)
+        if seal.failure is not None:
+            # Nothing goes out after a record that does not open.
+            self.extended = False
+            self._fail(seal.failure)
+        return messages
+
+    def _dispatch_faulty(self, fault: FramingError) -> list[bytes]:
+        messages = self._dispatch(fault.frames)
+        if self.phase is not Phase.FAILED:
+            code = CloseCode.PROTOCOL
+            if isinstance(fault, FrameTooLargeError):
+                code = CloseCode.TOO_LARGE
+            error = ProtocolError(self.explain(str(fault)), code=code)
+            error.__cause__ = fault
+            self._fail(error, code)
+        return messages
+
+    def _dispatch(self, frames: list[bytes | Control]) -> list[bytes]:
+        messages: list[bytes] = []
+        for frame in frames:
+            row = _RULES[self.phase]
+            if isinstance(frame, bytes):
+                if _MESSAGE not in row:
+                    self._fail_forbidden("a message")
+                    break
+                if self.phase is Phase.FIRST:
+                    self.phase = Phase.PACKETS
+                self.frames_received += 1
+                messages.append(frame)
+                continue
+            known = frame.opcode in wire.KNOWN_OPCODES
+            rule = row.get(frame.opcode if known else _UNKNOWN)
+            if rule is None:
+                self._fail_forbidden(_opcode_name(frame.opcode))
+                break
+            if frame.opcode & wire.OPCODE_COUNTED:
+                self.frames_received += 1
+            rule(self, frame)
+            if self.phase is Phase.FAILED:
+                break
+        return messages
+
+    def _fail(self, error: ConnectionClosedError, code: int | None = None) -> None:
+        if self.phase is Phase.FAILED:
+            return
+        self.phase = Phase.FAILED
+        self._control.clear()
+        self._pong = None
+        if code is not None and self.extended:
+            self._queue_close(Close(code, str(error)))
+        self.extended = False
+        self.events.append(Failed(error))
+
+    def _fail_forbidden(self, what: str) -> None:
+        text = f"{what} is not allowed here ({_PHASE_TEXTS[self.phase]})"
+        kind = ProtocolError if self.phase in _ESTABLISHED else HandshakeError
+        self._fail(kind(self.explain(text), code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    @property
+    def _pending(self) -> int:
+        inner = self._decoder.pending
+        return inner if self._seal is None else inner + self._seal.pending
+
+    def _truncation(self, how: str) -> str:
+        size = self._decoder.frame_size
+        if self._seal is not None and self._seal.pending:
+            return f"the peer's stream {how} inside a sealed record"
+        of = f"{self._decoder.pending} of its {size} bytes" if size else "a part of its head"
+        return f"the peer's stream {how} inside a frame: only {of} came"
+
+    def explain(self, text: str) -> str:
+        """Add to an error's text what the first bytes say about the peer, if they do."""
+        if self.frames_received or self._seal is not None:
+            return text
+        diagnosis = diagnose(self._decoder.prefix)
+        return f"{text} ({diagnosis})" if diagnosis else text
+
+    # Rules: one method per kind of control frame
+
+    def _on_hello(self, frame: Control) -> None:
+        """Server: a client introduces itself."""
+        hello = self._decode_hello(frame)
+        if hello is None:
+            return
+        self.extended = True
+        self.phase = Phase.EXTENDED
+        self.send_limit = hello.max_frame
+        self._control.append(control.frame(Opcode.WELCOME, self._hello.encode()))
+        self.events.append(Established(hello))
+
+    def _on_welcome(self, frame: Control) -> None:
+        """Client: the server introduces itself."""
+        hello = self._decode_hello(frame)
+        if hello is None:
+            return
+        self.extended = True
+        self.phase = Phase.EXTENDED
+        self.send_limit = hello.max_frame
+        self.events.append(Established(hello))
+
+    def _decode_hello(self, frame: Control) -> Hello | None:
+        try:
+            return Hello.decode(frame.body)
+        except MalformedBodyError as error:
+            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
+            # Whoever sent the magic reads control frames; another would take
+            # our CLOSE for a length.
+            self.extended = frame.body.startswith(wire.MAGIC)
+            version = frame.body[8:9] == bytes((wire.VERSION,))
+            code = CloseCode.PROTOCOL if version else CloseCode.VERSION
+            self._fail(HandshakeError(self.explain(text), code=code), code)
+            return None
+
+    def _on_plain_handshake(self, frame: Control) -> None:
+        """Server without a key: a client asks for a sealed connection."""
+        if frame.body.startswith(wire.MAGIC):
+            self._raw.append(control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode()))
+        self._fail(
+            HandshakeError(
+                "a client asked for a sealed connection and this server is plain: "
+                "give the server the key, or the client none",
+                code=CloseCode.PLAIN,
+            )
+        )
+
+    def _on_refusal(self, frame: Control) -> None:
+        """Client: CLOSE in place of WELCOME."""
+        close = self._decode_close(frame)
+        if close is not None:
+            name = control.close_name(close.code)
+            detail = f": {close.reason}" if close.reason else ""
+            self._fail(
+                HandshakeError(
+                    f"the server refused the connection ({name}{detail})",
+                    code=close.code,
+                    reason=close.reason,
+                )
+            )
+
+    def _on_close(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self.phase = Phase.ENDED
+            self.events.append(Ended(close))
+
+    def _on_go_away(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self.events.append(GoingAway(close))
+
+    def _decode_close(self, frame: Control) -> Close | None:
+        try:
+            return Close.decode(frame.body)
+        except MalformedBodyError as error:
+            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+            return None
+
+    def _on_ping(self, frame: Control) -> None:
+        if len(frame.body) > wire.MAX_PING:
+            text = f"a PING of {len(frame.body)} bytes is over {wire.MAX_PING}"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif self.extended:
+            self._pong = frame.body
+
+    def _on_pong(self, frame: Control) -> None:
+        self.events.append(Ponged(frame.body[: wire.MAX_PING]))
+
+    def _on_ignored(self, frame: Control) -> None:
+        pass
+
+    def _on_unknown(self, frame: Control) -> None:
+        if frame.opcode & wire.OPCODE_CLOSE:
+            text = f"the peer sent {_opcode_name(frame.opcode)}, which must be understood"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif not frame.opcode & wire.OPCODE_SKIP and self.extended:
+            if self._answered is None:
+                self._answered = set()
+            if frame.opcode not in self._answered:
+                self._answered.add(frame.opcode)
+                self._control.append(control.unsupported(frame.opcode, frame.body))
+
+
+def _head_is_apart(framing: Framing) -> bool:
+    """Return whether a frame is a head and then the message as it is."""
+    layout = framing.layout
+    return layout.width == 0 or layout.strip == layout.offset + layout.width
+
+
+def _opcode_name(opcode: int) -> str:
+    try:
+        return f"a {Opcode(opcode).name} frame"
+    except ValueError:
+        return f"a control frame of opcode 0x{opcode:02x}"
+
+
+_MESSAGE: Final = -1
+_UNKNOWN: Final = -2
+
+_Rule = Callable[[Protocol, Control], None]
+
+
+def _deliver(protocol: Protocol, frame: Control) -> None:
+    """Stands in the rows where messages may come; ``_dispatch`` delivers them itself."""
+
+
+_RULES: Final[dict[Phase, dict[int, _Rule]]] = {
+    # What is not in a phase's row is fatal there.
+    Phase.SEALED_HELLO: {Opcode.HELLO: Protocol._on_hello},
+    Phase.SEALED_WELCOME: {
+        Opcode.WELCOME: Protocol._on_welcome,
+        Opcode.CLOSE: Protocol._on_refusal,
+    },
+    Phase.WELCOME: {
+        _MESSAGE: _deliver,
+        Opcode.WELCOME: Protocol._on_welcome,
+        Opcode.CLOSE: Protocol._on_refusal,
+    },
+    Phase.FIRST: {
+        _MESSAGE: _deliver,
+        Opcode.HELLO: Protocol._on_hello,
+        Opcode.HANDSHAKE: Protocol._on_plain_handshake,
+    },
+    Phase.PACKETS: {_MESSAGE: _deliver},
+    Phase.EXTENDED: {
+        _MESSAGE: _deliver,
+        Opcode.CLOSE: Protocol._on_close,
+        Opcode.GOAWAY: Protocol._on_go_away,
+        Opcode.UNSUPPORTED: Protocol._on_ignored,
+        Opcode.PING: Protocol._on_ping,
+        Opcode.PONG: Protocol._on_pong,
+        Opcode.PAD: Protocol._on_ignored,
+        _UNKNOWN: Protocol._on_unknown,
+    },
+    Phase.ENDED: {},
+    Phase.SEALING: {},
+    Phase.FAILED: {},
+}
+
+_MESSAGES_FLOW: Final = frozenset({Phase.PACKETS, Phase.EXTENDED})
+_ESTABLISHED: Final = frozenset({Phase.FIRST, Phase.PACKETS, Phase.EXTENDED, Phase.ENDED})
+_PHASE_TEXTS: Final = {
+    Phase.SEALING: "the handshake is under way",
+    Phase.SEALED_HELLO: "only HELLO may come first inside the seal",
+    Phase.SEALED_WELCOME: "only WELCOME may come first inside the seal",
+    Phase.WELCOME: "WELCOME has not come yet",
+    Phase.FIRST: "only HELLO may come before messages",
+    Phase.PACKETS: "this connection carries packets only",
+    Phase.EXTENDED: "the introductions are over",
+    Phase.ENDED: "the peer has already sent CLOSE",
+    Phase.FAILED: "the connection has failed",
+}

@@ -1,0 +1,319 @@
+"""The server: listens, keeps the registry of clients, runs a handler for each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, TypeAlias
+
+from .addresses import Address, normalise, show
+from .connection import BytesLike, Connection, as_bytes
+from .control import Close, Hello
+from .errors import (
+    ConfigurationError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    HandshakeError,
+    WrongLoopError,
+)
+from .framing import Framing
+from .keys import SharedKey
+from .link import Link
+from .listening import Listener, listen
+from .mode import Mode
+from .options import ServerOptions
+from .seal import BUSY_REPLY
+from .stats import ServerStats
+from .turnaway import TurnedAway
+from .wire import CloseCode
+
+Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
+
+logger = logging.getLogger("sealframe.server")
+
+
+def serve(
+    handler: Handler,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    security: SharedKey | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    options: ServerOptions | None = None,
+) -> Serving:
+    """Listen, and run ``handler`` in a task of its own for each client.
+
+    Use ``async with serve(...) as server``, which closes it at the end, or
+    ``server = await serve(...)``.
+
+    A client is listed, and its handler started, when it can receive: at once
+    where packets flow, after the handshake on a sealed server. When the handler
+    returns, the connection is closed; when it raises, that is logged with the
+    client's id, and that client alone is closed with a reason. A handler may
+    let :exc:`~sealframe.ConnectionClosed` pass: it only ends the handler.
+
+    :param handler: ``async def handler(conn)``
+    :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
+        machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
+        from every IPv6 one
+    :param port: TCP port; 0 takes a free one, see :attr:`Server.port`
+    :param path: a Unix socket to listen on, instead of host and port
+    :param security: a key seals every connection; unsealed clients are refused
+    :param context: name of this service, the same at both ends (sealed only). Give
+        each service that shares a key its own.
+    :param framing: a foreign frame layout, messages only
+    :param options: limits and time-outs
+    :raises ConfigurationError: the arguments cannot work together
+    :raises ListenError: when awaited: the address is in use, forbidden or unknown
+    """
+    if not callable(handler):
+        raise ConfigurationError("handler is an async function that takes the connection")
+    mode = Mode(security=security, context=context, framing=framing)
+    if options is not None and not isinstance(options, ServerOptions):
+        raise ConfigurationError("options for a server are ServerOptions(...)")
+    return Serving(handler, Listener(host, port, path), mode, options or ServerOptions())
+
+
+class Serving:
+    """What :func:`serve` returns: await it, or use it in ``async with``."""
+
+    def __init__(
+        self, handler: Handler, listener: Listener, mode: Mode, options: ServerOptions
+    ) -> None:
+        self._handler = handler
+        self._listener = listener
+        self._mode = mode
+        self._options = options
+        self._server: Server | None = None
+
+    async def _start(self) -> Server:
+        server = Server(self._handler, self._mode, self._options)
+        await server._listen(self._listener)
+        return server
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        await self._server.close()
+
+
+class Server:
+    """A listening server, made by :func:`serve`.
+
+    It belongs to the event loop that made it.
+    """
+
+    def __init__(self, handler: Handler, mode: Mode, options: ServerOptions) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._mode = mode
+        self._options = options
+        self._listening: asyncio.Server | None = None
+        self._listener: Listener | None = None
+        self._addresses: list[Address] = []
+        self._clients: dict[str, Connection] = {}
+        self._links: set[Link] = set()
+        self._turned_away: set[TurnedAway] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        # Ids are a counter behind a random prefix, so that they stay unique
+        # over restarts and over several servers.
+        self._prefix = secrets.token_hex(3)
+        self._count = 0
+        self.stats = ServerStats()
+        """Counters of this server; they go on counting."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(show, self._addresses)) or "not listening"
+        return f"<Server {shown}, {len(self._clients)} clients>"
+
+    @property
+    def clients(self) -> Mapping[str, Connection]:
+        """The clients that are there now, by id; a live, read-only view."""
+        return MappingProxyType(self._clients)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the server listens: ``(host, port)`` each, or the Unix socket's path."""
+        return list(self._addresses)
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on, the first where there are several.
+
+        :raises ConfigurationError: it listens on a Unix socket
+        """
+        for address in self._addresses:
+            if isinstance(address, tuple):
+                return address[1]
+        raise ConfigurationError("this server listens on a Unix socket, which has no port")
+
+    def broadcast(
+        self, message: BytesLike, *, exclude: Connection | Collection[Connection] = ()
+    ) -> int:
+        """Send one message to every client, without waiting for any.
+
+        A client whose outbox is full is treated by ``options.slow_client``: it
+        misses the message or is disconnected. Both are counted, in its ``stats``
+        and in the server's. The others do not notice.
+
+        :param message: any bytes-like object
+        :param exclude: a connection, or several, that do not get it
+        :return: how many clients it was queued for
+        :raises TypeError: the message is not bytes-like
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        if asyncio._get_running_loop() is not self._loop:
+            raise WrongLoopError(
+                "a server belongs to the event loop that made it; from another thread use "
+                "loop.call_soon_threadsafe(server.broadcast, message)"
+            )
+        data = as_bytes(message)
+        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude)
+        disconnect = self._options.slow_client == "disconnect"
+        queued = 0
+        for conn in list(self._clients.values()):
+            if conn in left_out:
+                continue
+            dropped = conn.stats.dropped
+            if conn._offer(data, disconnect=disconnect):
+                queued += 1
+            elif conn.stats.dropped > dropped:
+                self.stats.dropped += 1
+        return queued
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed.
+
+        If this call is cancelled, the server is closed first, as :meth:`close` does.
+        """
+        try:
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def close(self, reason: str = "") -> None:
+        """Stop listening and close every connection; return when all is over.
+
+        Clients are told that the server goes away, with ``reason``, and may come
+        back. What was accepted for them is still sent, for ``close_timeout`` at
+        most; handlers that still run then are cancelled. The close goes on even
+        if this call is cancelled, and calling it again only waits.
+
+        :param reason: text for the clients, cut to 255 bytes of UTF-8
+        """
+        if self._closed is None:
+            self._closed = self._loop.create_task(self._close(reason))
+        await asyncio.shield(self._closed)
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed, whoever closes it."""
+        await asyncio.shield(self._ended)
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Inside
+
+    async def _listen(self, listener: Listener) -> None:
+        self._listening = await listen(self._loop, self._accept, listener)
+        self._listener = listener
+        self._addresses = [normalise(sock.getsockname()) for sock in self._listening.sockets]
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        busy = len(self._links) >= self._options.max_connections
+        if busy or self._closed is not None:
+            self.stats.turned_away += 1
+            logger.warning("a client was turned away: the limit of connections is reached")
+            reply = BUSY_REPLY if self._mode.security is not None else b""
+            return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
+        self.stats.accepted += 1
+        self._count += 1
+        id = f"{self._prefix}-{self._count}"
+        link = Link(self._mode.protocol(self._options, client=False, client_id=id), self._options)
+        conn = Connection(link, id)
+        self._links.add(link)
+
+        def on_established(hello: Hello) -> None:
+            self._clients[id] = conn
+            task = self._loop.create_task(self._run(conn), name=f"sealframe client {id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        def on_failed(error: ConnectionClosedError) -> None:
+            self._log_failure(id, link, error)
+
+        def on_finished() -> None:
+            self._links.discard(link)
+            self._clients.pop(id, None)
+
+        link.on_established = on_established
+        link.on_failed = on_failed
+        link.on_finished = on_finished
+        return link
+
+    def _log_failure(self, id: str, link: Link, error: ConnectionClosedError) -> None:
+        if isinstance(error, HandshakeError):
+            self.stats.failed_handshakes += 1
+        logger.warning("client %s at %s: %s", id, show(link.remote_address), error)
+
+    async def _run(self, conn: Connection) -> None:
+        close = Close()
+        try:
+            await self._handler(conn)
+        except ConnectionClosed:
+            # The peer's leaving is no fault of the handler, and is logged already.
+            pass
+        except asyncio.CancelledError:
+            close = Close(CloseCode.GOING_AWAY)
+            raise
+        except Exception:
+            logger.exception("the handler of client %s failed", conn.id)
+            close = Close(CloseCode.HANDLER, "the handler failed")
+        finally:
+            self._clients.pop(conn.id, None)
+            conn._link.start_close(close)
+
+    async def _close(self, reason: str) -> None:
+        assert self._listening is not None
+        self._listening.close()
+        if self._listener is not None:
+            self._listener.clean_up()
+        close = Close(CloseCode.GOING_AWAY, reason)
+        for link in list(self._links):
+            link.go_away(close)
+        for turned_away in list(self._turned_away):
+            turned_away.abort()
+        tasks = set(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._options.close_timeout)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for link in list(self._links):
+            await link.wait_closed()
+        await self._listening.wait_closed()
+        if not self._ended.done():
+            self._ended.set_result(None)

@@ -1,0 +1,38 @@
+"""Counters of one connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters of one connection, from its start."""
+
+    messages_received: int = 0
+    messages_sent: int = 0
+    """Messages handed to the transport."""
+    bytes_received: int = 0
+    """Bytes from the socket, heads and seals included."""
+    bytes_sent: int = 0
+    """Bytes handed to the transport, heads and seals included."""
+    dropped: int = 0
+    """Broadcast messages not queued because the peer was too slow."""
+    discarded: int = 0
+    """Messages that came after the local close and were not kept."""
+    unsent: int = 0
+    """Accepted messages that the end of the connection left unsent."""
+
+
+@dataclass(slots=True)
+class ServerStats:
+    """Counters of one server, from its start."""
+
+    accepted: int = 0
+    """Connections taken in, sealed ones that then failed the handshake included."""
+    turned_away: int = 0
+    """Connections refused because ``max_connections`` was reached."""
+    failed_handshakes: int = 0
+    """Connections that ended before the peer had introduced itself."""
+    dropped: int = 0
+    """Broadcast messages not queued for a client because it was too slow."""

@@ -1,0 +1,24 @@
+"""Writes several buffers to a transport in one call, wherever that is sound."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Final
+
+_SOUND: Final = sys.version_info >= (3, 13, 2) or (3, 12, 9) <= sys.version_info < (3, 13)
+"""Whether asyncio's own ``writelines`` avoids the join and keeps to flow control:
+3.11 joins, 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 lack the latter (CVE-2024-12254)."""
+
+
+def write_buffers(transport: asyncio.WriteTransport, buffers: list[bytes]) -> int:
+    """Write non-empty buffers in order; return how many bytes they held."""
+    if len(buffers) == 1:
+        transport.write(buffers[0])
+        return len(buffers[0])
+    if _SOUND or not type(transport).__module__.startswith("asyncio."):
+        transport.writelines(buffers)
+        return sum(map(len, buffers))
+    joined = b"".join(buffers)
+    transport.write(joined)
+    return len(joined)

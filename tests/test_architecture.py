@@ -1,0 +1,174 @@
+"""The rooms of the house: which module may import which.
+
+``ROOMS`` is the table. It is read from the source, statically, and imports inside
+functions and those for type checkers count like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "sealframe"
+EXTENSION = ROOT / "ext" / "_framing.pyx"
+
+ROOMS: dict[str, set[str]] = {
+    # Sans-IO: bytes and events in, bytes and events out.
+    "errors": set(),
+    "wire": {"errors"},
+    "options": {"errors", "wire"},
+    "backoff": {"options"},
+    "liveness": {"options"},
+    "control": {"errors", "wire"},
+    "diagnosis": {"wire"},
+    "_framing_errors": {"errors", "wire"},
+    "_framing_py": {"_framing_errors", "errors", "wire"},
+    "_framing": {"_framing_errors", "errors", "wire"},
+    "framing": {"_framing", "_framing_py", "errors", "wire"},
+    "bech32": {"errors"},
+    "cipher": {"errors"},
+    "keys": {"bech32", "cipher", "errors"},
+    "handshake": {"cipher", "errors"},
+    "seal": {"cipher", "control", "diagnosis", "errors", "framing", "handshake", "wire"},
+    "protocol": {"control", "diagnosis", "errors", "framing", "seal", "wire"},
+    "security": {"cipher", "errors", "handshake", "keys", "seal", "wire"},
+    "stats": set(),
+    "version": set(),
+    # Sockets and asyncio.
+    "addresses": {"errors"},
+    "sockets": {"options"},
+    "writing": set(),
+    "inbox": {"errors", "wire"},
+    "outbox": {"errors", "wire"},
+    "link": {
+        *("addresses", "control", "errors", "inbox", "liveness", "options", "outbox"),
+        *("protocol", "sockets", "stats", "wire", "writing"),
+    },
+    "connection": {"addresses", "control", "errors", "link", "stats", "wire"},
+    "client": {
+        *("addresses", "backoff", "connection", "control", "errors", "framing", "keys", "link"),
+        *("options", "protocol", "security", "sockets", "version", "wire"),
+    },
+    "server": {
+        *("addresses", "connection", "control", "errors", "framing", "keys", "link", "options"),
+        *("protocol", "seal", "security", "sockets", "version", "wire"),
+    },
+}
+
+WITH_IO = {
+    *("addresses", "sockets", "writing", "inbox", "outbox"),
+    *("link", "connection", "client", "server"),
+}
+SANS_IO = ROOMS.keys() - WITH_IO
+"""The rooms that know no asyncio, no sockets and no clock they were not handed."""
+
+NOT_SANS_IO = {"asyncio", "selectors", "socket", "ssl", "time", "uvloop"}
+
+THIRD_PARTY = {
+    "cryptography": {"cipher"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "uvloop": {"cli"},
+    "typing_extensions": {"_framing_py", "framing"},  # for type checkers alone
+}
+"""Packages that are not in the standard library, and the rooms that may import them."""
+
+IMPORT = re.compile(
+    r"^[ \t]*(from[ \t]+[\w.]+[ \t]+c?import[ \t]+(?:\([^)]*\)|[^\n#]+)|c?import[ \t]+[^\n#]+)",
+    re.MULTILINE,
+)
+
+
+def sources() -> dict[str, Path]:
+    """Return every module of the package: its dotted name below ``sealframe``, and its file."""
+    found = {"_framing": EXTENSION}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = sources()
+ROOMS_ON_DISK = {name: path for name, path in MODULES.items() if name.partition(".")[0] != "cli"}
+
+
+def imports(name: str, path: Path) -> Iterator[str]:
+    """Yield the full name of every module that a module imports."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".pyx":
+        text = "\n".join(match[1].replace("cimport", "import") for match in IMPORT.finditer(text))
+    package = ["sealframe", *name.split(".")[:-1]]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".removeprefix("sealframe.")
+                is_module = inner in MODULES or f"{inner}.__init__" in MODULES
+                yield f"{base}.{alias.name}" if is_module else base
+
+
+def internal(name: str) -> set[str]:
+    """Return the rooms that a module imports; the package itself is called ``sealframe``."""
+    found = set()
+    for imported in imports(name, MODULES[name]):
+        top, _, rest = imported.partition(".")
+        if top == "sealframe":
+            found.add(rest.partition(".")[0] or "sealframe")
+    return found
+
+
+def external(name: str) -> set[str]:
+    """Return the top-level names of all other modules that a module imports."""
+    return {imported.partition(".")[0] for imported in imports(name, MODULES[name])} - {"sealframe"}
+
+
+def test_the_table_has_no_cycle() -> None:
+    TopologicalSorter(ROOMS).prepare()
+
+
+def test_the_table_names_only_rooms_that_exist() -> None:
+    assert ROOMS.keys() - MODULES.keys() == set()
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS_ON_DISK.keys() - {"__init__", "__main__"}))
+def test_a_room_imports_only_what_the_table_allows(name: str) -> None:
+    assert name in ROOMS, (
+        f"{name} is a new room: add it to ROOMS in tests/test_architecture.py, "
+        "with the rooms it may import"
+    )
+    assert internal(name) <= ROOMS[name]
+
+
+def test_the_package_and_its_rooms_do_without_the_command_line() -> None:
+    assert "cli" not in internal("__init__")
+
+
+def test_the_command_line_uses_the_public_api_only() -> None:
+    commands = [name for name in MODULES if name.partition(".")[0] == "cli"]
+    assert commands
+    for name in commands:
+        assert internal(name) <= {"sealframe", "cli"}, name
+
+
+@pytest.mark.parametrize("name", sorted(SANS_IO))
+def test_a_sans_io_room_knows_no_loop_no_socket_and_no_clock(name: str) -> None:
+    assert external(name) & NOT_SANS_IO == set()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_other_packages_are_imported_only_where_they_belong(name: str) -> None:
+    ours = {"cpython", "cython", "libc"} if name == "_framing" else set()
+    for package in external(name) - sys.stdlib_module_names - ours:
+        assert name.partition(".")[0] in THIRD_PARTY.get(package, set()), (
+            f"{name} imports {package}"
+        )
