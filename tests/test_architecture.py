@@ -38,11 +38,13 @@ ROOMS: dict[str, set[str]] = {
     "handshake": {"cipher", "errors"},
     "seal": {"cipher", "control", "diagnosis", "errors", "framing", "handshake", "wire"},
     "protocol": {"control", "diagnosis", "errors", "framing", "seal", "wire"},
-    "security": {"cipher", "errors", "handshake", "keys", "seal", "wire"},
+    "mode": {
+        *("cipher", "errors", "framing", "keys", "options", "protocol", "seal", "version", "wire"),
+    },
     "stats": set(),
     "version": set(),
     # Sockets and asyncio.
-    "addresses": {"errors"},
+    "addresses": set(),
     "sockets": {"options"},
     "writing": set(),
     "inbox": {"errors", "wire"},
@@ -52,19 +54,21 @@ ROOMS: dict[str, set[str]] = {
         *("protocol", "sockets", "stats", "wire", "writing"),
     },
     "connection": {"addresses", "control", "errors", "link", "stats", "wire"},
+    "listening": {"addresses", "errors"},
+    "turnaway": set(),
     "client": {
-        *("addresses", "backoff", "connection", "control", "errors", "framing", "keys", "link"),
-        *("options", "protocol", "security", "sockets", "version", "wire"),
+        *("backoff", "connection", "control", "errors", "framing", "keys", "link", "listening"),
+        *("mode", "options", "wire"),
     },
     "server": {
-        *("addresses", "connection", "control", "errors", "framing", "keys", "link", "options"),
-        *("protocol", "seal", "security", "sockets", "version", "wire"),
+        *("addresses", "connection", "control", "errors", "framing", "keys", "link", "listening"),
+        *("mode", "options", "seal", "stats", "turnaway", "wire"),
     },
 }
 
 WITH_IO = {
-    *("addresses", "sockets", "writing", "inbox", "outbox"),
-    *("link", "connection", "client", "server"),
+    *("addresses", "sockets", "writing", "inbox", "outbox", "link", "connection"),
+    *("listening", "turnaway", "client", "server"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

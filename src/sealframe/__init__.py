@@ -8,6 +8,8 @@ Length-prefixed frames parsed in C, sealed with AES-GCM when you ask for it::
 See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`.
 """
 
+from __future__ import annotations
+
 from .client import connect, is_fatal
 from .connection import Connection
 from .errors import (

@@ -21,7 +21,7 @@ class Backoff:
     def next_delay(self) -> float:
         """Return the seconds to wait now, never more than ``backoff_maximum``."""
         maximum = self._options.backoff_maximum
-        delay = min(self._mean * random.uniform(0.5, 1.5), maximum)  # noqa: S311 - no secret
+        delay = min(self._mean * random.uniform(0.5, 1.5), maximum)
         self._mean = min(self._mean * self._options.backoff_factor, maximum)
         return delay
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from .backoff import Backoff
 from .connection import Connection
 from .control import Hello
+from .endpoint import Endpoint
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -24,7 +26,6 @@ from .errors import (
 from .framing import Framing
 from .keys import SharedKey
 from .link import Link
-from .listening import Listener
 from .mode import Mode
 from .options import ClientOptions
 from .wire import RETRY_CODES
@@ -82,7 +83,7 @@ def connect(
     mode = Mode(security=security, context=context, framing=framing, extended=extended)
     if options is not None and not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
-    return Connecting(Listener(host, port, path), mode, options or ClientOptions(), is_fatal)
+    return Connecting(Endpoint.of(host, port, path), mode, options or ClientOptions(), is_fatal)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -100,12 +101,12 @@ class Connecting:
 
     def __init__(
         self,
-        target: Listener,
+        endpoint: Endpoint,
         mode: Mode,
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
     ) -> None:
-        self._target = target
+        self._endpoint = endpoint
         self._mode = mode
         self._options = options
         self._is_fatal = is_fatal
@@ -181,34 +182,29 @@ class Connecting:
             established.cancel()
             link.abort(ConnectionClosedError("the attempt to connect was given up"))
             raise
-        return Connection(link, hello.client_id or f"{_PREFIX}-{_next_number()}")
+        return Connection(link, hello.client_id or f"{_PREFIX}-{next(_NUMBERS)}")
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
-        target, timeout = self._target, self._options.connect_timeout
+        endpoint, timeout = self._endpoint, self._options.connect_timeout
         try:
             async with asyncio.timeout(timeout):
-                if target.path is None:
-                    await loop.create_connection(lambda: link, target.host, target.port)
+                if endpoint.path:
+                    await loop.create_unix_connection(lambda: link, endpoint.path)
                 else:
-                    await loop.create_unix_connection(lambda: link, os.fspath(target.path))
+                    await loop.create_connection(lambda: link, endpoint.host, endpoint.port)
         except TimeoutError as error:
             raise ConnectTimeoutError(
-                f"cannot connect to {target} within connect_timeout, {timeout:g} s"
+                f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
             ) from error
         except OSError as error:
             why = error.strerror or str(error)
-            raise ConnectError(error.errno, f"cannot connect to {target}: {why}") from error
+            raise ConnectError(error.errno, f"cannot connect to {endpoint}: {why}") from error
 
 
 def _never(error: Exception) -> bool:
     return False
 
 
-_PREFIX = secrets.token_hex(3)
-_count = 0
-
-
-def _next_number() -> int:
-    global _count
-    _count += 1
-    return _count
+_PREFIX: Final = secrets.token_hex(3)
+_NUMBERS: Final = itertools.count(1)
+"""Ids of connections that got none from a server."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from .addresses import Address, show
 from .control import Close
@@ -29,12 +29,12 @@ class Connection:
 
     __slots__ = ("__weakref__", "_id", "_inbox", "_link", "_outbox", "_protocol")
 
-    def __init__(self, link: Link, id: str) -> None:
+    def __init__(self, link: Link, client_id: str) -> None:
         self._link = link
         self._inbox = link.inbox
         self._outbox = link.outbox
         self._protocol = link.protocol
-        self._id = id
+        self._id = client_id
 
     def __repr__(self) -> str:
         link = self._link
@@ -257,7 +257,7 @@ class Connection:
         self._link.check_loop()
         await self._link.wait_closed()
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -277,9 +277,7 @@ class Connection:
         if outbox.full or len(message) > self._protocol.send_limit:
             link.stats.dropped += 1
             if outbox.full and disconnect:
-                link.abort(
-                    SlowPeerError("the peer reads too slowly: its outbox is full")
-                )
+                link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
             return False
         outbox.append(message)
         link.sent()
@@ -292,6 +290,4 @@ def as_bytes(message: object) -> bytes:
     try:
         return bytes(memoryview(message))  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(
-            f"a message is a bytes-like object, not {type(message).__name__}"
-        ) from None
+        raise TypeError(f"a message is a bytes-like object, not {type(message).__name__}") from None

@@ -435,9 +435,7 @@ class Link(asyncio.BufferedProtocol):
             return
         self._close = close
         self._discarding = close.code != CloseCode.NORMAL
-        self._end_sending(
-            ConnectionClosedOK("this end has closed the connection", code=close.code)
-        )
+        self._end_sending(ConnectionClosedOK("this end has closed the connection", code=close.code))
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -491,9 +489,7 @@ class Link(asyncio.BufferedProtocol):
     def _start_deadline(self) -> None:
         # During the handshake its own deadline stands: it is absolute.
         if self._deadline is None:
-            self._deadline = self.loop.call_later(
-                self.options.close_timeout, self._close_timed_out
-            )
+            self._deadline = self.loop.call_later(self.options.close_timeout, self._close_timed_out)
 
     def _close_timed_out(self) -> None:
         self.abort(

@@ -57,9 +57,7 @@ class Mode:
         """Return the state machine for one new connection."""
         seal = None
         if self.security is not None:
-            seal = Seal(
-                initiator=client, psk=self.security.secret_bytes(), context=self._context
-            )
+            seal = Seal(initiator=client, psk=self.security.secret_bytes(), context=self._context)
         return Protocol(
             client=client,
             max_message_size=options.max_message_size,

@@ -209,7 +209,7 @@ class Protocol:
                 return self._dispatch_faulty(fault)
             if not decoder.saw_control and self.phase in _MESSAGES_FLOW:
                 self.frames_received += len(frames)
-                return frames
+                return frames  # type: ignore[return-value]  # no Control among them
             return self._dispatch(frames)
         return self._receive_sealed(self._seal, nbytes)
 

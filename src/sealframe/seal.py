@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import cast
 
 from . import control, wire
 from .cipher import CipherState
@@ -23,7 +24,7 @@ from .errors import (
 )
 from .framing import Decoder, Framing
 from .handshake import Handshake
-from .wire import CloseCode, Opcode, Pattern
+from .wire import CloseCode, Control, Opcode, Pattern
 
 _NOISE_NAMES = {Pattern.NNPSK0: "NNpsk0"}
 _NOISE_LENGTHS = {Pattern.NNPSK0: (48, 48)}
@@ -197,9 +198,7 @@ class Seal:
             self._fail_handshake("the magic of the sealed protocol is missing")
         elif self._messages_done == 0 and body[:_PREAMBLE_SIZE] != self._preamble:
             self.output.append(_VERSION)
-            self._fail_handshake(
-                "the peer asks for another version or pattern", CloseCode.VERSION
-            )
+            self._fail_handshake("the peer asks for another version or pattern", CloseCode.VERSION)
         elif len(body) != self._expected_size():
             self.output.append(_REFUSED)
             self._fail_handshake("a handshake message has the wrong length", CloseCode.REFUSED)
@@ -270,16 +269,18 @@ class Seal:
     # Records
 
     def _receive_records(
-        self, decoder: Decoder, decode: Callable[[], list[bytes]]
+        self, decoder: Decoder, decode: Callable[[], list[bytes | Control]]
     ) -> list[bytes]:
         if self._phase is _Phase.FAILED:
             return []
         fault: FramingError | None = None
         try:
-            records = decode()
+            frames = decode()
         except FramingError as error:
             fault = error
-            records = error.frames
+            frames = error.frames
+        # The layout of records knows no control frames.
+        records = cast("list[bytes]", frames)
         plaintexts = self._open(records)
         if fault is not None and self.failure is None:
             self._fail_record(fault)

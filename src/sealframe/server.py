@@ -8,11 +8,12 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from .addresses import Address, normalise, show
+from .addresses import Address, show
 from .connection import BytesLike, Connection, as_bytes
 from .control import Close, Hello
+from .endpoint import Endpoint
 from .errors import (
     ConfigurationError,
     ConnectionClosed,
@@ -77,24 +78,24 @@ def serve(
     mode = Mode(security=security, context=context, framing=framing)
     if options is not None and not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
-    return Serving(handler, Listener(host, port, path), mode, options or ServerOptions())
+    return Serving(handler, Endpoint.of(host, port, path), mode, options or ServerOptions())
 
 
 class Serving:
     """What :func:`serve` returns: await it, or use it in ``async with``."""
 
     def __init__(
-        self, handler: Handler, listener: Listener, mode: Mode, options: ServerOptions
+        self, handler: Handler, endpoint: Endpoint, mode: Mode, options: ServerOptions
     ) -> None:
         self._handler = handler
-        self._listener = listener
+        self._endpoint = endpoint
         self._mode = mode
         self._options = options
         self._server: Server | None = None
 
     async def _start(self) -> Server:
         server = Server(self._handler, self._mode, self._options)
-        await server._listen(self._listener)
+        await server._listen(self._endpoint)
         return server
 
     def __await__(self) -> Generator[Any, None, Server]:
@@ -125,9 +126,7 @@ class Server:
         self._handler = handler
         self._mode = mode
         self._options = options
-        self._listening: asyncio.Server | None = None
         self._listener: Listener | None = None
-        self._addresses: list[Address] = []
         self._clients: dict[str, Connection] = {}
         self._links: set[Link] = set()
         self._turned_away: set[TurnedAway] = set()
@@ -142,7 +141,7 @@ class Server:
         """Counters of this server; they go on counting."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(map(show, self._addresses)) or "not listening"
+        shown = ", ".join(map(show, self.addresses)) or "not listening"
         return f"<Server {shown}, {len(self._clients)} clients>"
 
     @property
@@ -153,7 +152,7 @@ class Server:
     @property
     def addresses(self) -> list[Address]:
         """Where the server listens: ``(host, port)`` each, or the Unix socket's path."""
-        return list(self._addresses)
+        return [] if self._listener is None else list(self._listener.addresses)
 
     @property
     def port(self) -> int:
@@ -161,7 +160,7 @@ class Server:
 
         :raises ConfigurationError: it listens on a Unix socket
         """
-        for address in self._addresses:
+        for address in self.addresses:
             if isinstance(address, tuple):
                 return address[1]
         raise ConfigurationError("this server listens on a Unix socket, which has no port")
@@ -229,7 +228,7 @@ class Server:
         """Wait until the server is closed, whoever closes it."""
         await asyncio.shield(self._ended)
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -237,10 +236,8 @@ class Server:
 
     # Inside
 
-    async def _listen(self, listener: Listener) -> None:
-        self._listening = await listen(self._loop, self._accept, listener)
-        self._listener = listener
-        self._addresses = [normalise(sock.getsockname()) for sock in self._listening.sockets]
+    async def _listen(self, endpoint: Endpoint) -> None:
+        self._listener = await listen(self._accept, endpoint)
 
     def _accept(self) -> asyncio.BaseProtocol:
         busy = len(self._links) >= self._options.max_connections
@@ -251,33 +248,35 @@ class Server:
             return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
         self.stats.accepted += 1
         self._count += 1
-        id = f"{self._prefix}-{self._count}"
-        link = Link(self._mode.protocol(self._options, client=False, client_id=id), self._options)
-        conn = Connection(link, id)
+        client_id = f"{self._prefix}-{self._count}"
+        link = Link(
+            self._mode.protocol(self._options, client=False, client_id=client_id), self._options
+        )
+        conn = Connection(link, client_id)
         self._links.add(link)
 
         def on_established(hello: Hello) -> None:
-            self._clients[id] = conn
-            task = self._loop.create_task(self._run(conn), name=f"sealframe client {id}")
+            self._clients[client_id] = conn
+            task = self._loop.create_task(self._run(conn), name=f"sealframe client {client_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
         def on_failed(error: ConnectionClosedError) -> None:
-            self._log_failure(id, link, error)
+            self._log_failure(client_id, link, error)
 
         def on_finished() -> None:
             self._links.discard(link)
-            self._clients.pop(id, None)
+            self._clients.pop(client_id, None)
 
         link.on_established = on_established
         link.on_failed = on_failed
         link.on_finished = on_finished
         return link
 
-    def _log_failure(self, id: str, link: Link, error: ConnectionClosedError) -> None:
+    def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
         if isinstance(error, HandshakeError):
             self.stats.failed_handshakes += 1
-        logger.warning("client %s at %s: %s", id, show(link.remote_address), error)
+        logger.warning("client %s at %s: %s", client_id, show(link.remote_address), error)
 
     async def _run(self, conn: Connection) -> None:
         close = Close()
@@ -297,10 +296,8 @@ class Server:
             conn._link.start_close(close)
 
     async def _close(self, reason: str) -> None:
-        assert self._listening is not None
-        self._listening.close()
-        if self._listener is not None:
-            self._listener.clean_up()
+        assert self._listener is not None
+        self._listener.close()
         close = Close(CloseCode.GOING_AWAY, reason)
         for link in list(self._links):
             link.go_away(close)
@@ -314,6 +311,6 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
         for link in list(self._links):
             await link.wait_closed()
-        await self._listening.wait_closed()
+        await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)

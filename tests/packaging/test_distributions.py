@@ -46,7 +46,11 @@ else:
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command; its output, both streams in one, is in ``stdout``."""
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith("SEALFRAME_")
+    }
     return subprocess.run(
         [str(word) for word in command],
         env=clean | environment,

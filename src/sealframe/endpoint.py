@@ -1,0 +1,48 @@
+"""Where to listen or connect: host and port, or the path of a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Self
+
+from .addresses import show
+from .errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One of both; :meth:`of` checks what a program gave."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    """Empty for TCP."""
+
+    @classmethod
+    def of(cls, host: object, port: object, path: object) -> Self:
+        """Return the endpoint.
+
+        :raises ConfigurationError: neither or both were given, or of wrong types
+        """
+        if path is not None:
+            if host is not None or port is not None:
+                raise ConfigurationError("give either host and port, or path, not both")
+            text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+            if not isinstance(text, str) or not text or "\0" in text:
+                raise ConfigurationError(f"path is {path!r}; use the path of a Unix socket")
+            if not hasattr(socket, "AF_UNIX"):
+                raise ConfigurationError("this platform has no Unix sockets: use host and port")
+            return cls(path=text)
+        if not isinstance(host, str) or not host:
+            raise ConfigurationError(
+                f"host is {host!r}; use a name or an address, '0.0.0.0' for every IPv4 network, "
+                "or give path=... for a Unix socket"
+            )
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
+            raise ConfigurationError(f"port is {port!r}; use a number from 0 to 65535")
+        return cls(host=host, port=port)
+
+    def __str__(self) -> str:
+        return self.path or show((self.host, self.port))
