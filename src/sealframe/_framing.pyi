@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import SupportsIndex, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Self
 
 from sealframe.wire import Control, Layout
 
@@ -9,7 +9,7 @@ __all__ = ["Decoder", "Encoder"]
 
 @final
 class Decoder:
-    def __init__(self, layout: Layout) -> None: ...
+    def __new__(cls, layout: Layout) -> Self: ...
     @property
     def pending(self) -> int: ...
     @property
@@ -24,7 +24,7 @@ class Decoder:
 
 @final
 class Encoder:
-    def __init__(self, layout: Layout) -> None: ...
+    def __new__(cls, layout: Layout) -> Self: ...
     def encode(self, payload: Buffer) -> bytes: ...
     def encode_many(self, payloads: Iterable[Buffer]) -> bytes: ...
     def head(self, length: SupportsIndex) -> bytes: ...

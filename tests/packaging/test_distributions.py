@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 PLAIN_ECHO = """\
 import asyncio, sys
+from importlib.metadata import version
 import sealframe
 
 async def echo(conn):
@@ -38,6 +39,7 @@ asyncio.run(main())
 try:
     import cryptography
 except ImportError:
+    assert version("sealframe") == sealframe.__version__
     print(sealframe.IMPLEMENTATION, sealframe.__file__)
 else:
     sys.exit("cryptography is here: this environment is not empty")

@@ -1,0 +1,179 @@
+"""The encoder: what it takes, what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sealframe.errors import MessageTooLargeError, NotSupportedError
+from sealframe.framing import (
+    INT32_BE,
+    NATIVE,
+    PACKET,
+    PROTOBUF_DELIMITED,
+    UINT16_BE,
+    Framing,
+)
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# The second layout takes the path on which payload and header overlap.
+PATHS = [PACKET, Framing(strip=0, adjustment=-4), PROTOBUF_DELIMITED]
+
+
+class Number:
+    """An integer to ``operator.index`` alone."""
+
+    def __index__(self) -> int:
+        return 5
+
+
+class Bytes(bytes):
+    """Not exactly bytes, but bytes-like."""
+
+
+@pytest.mark.parametrize("framing", PATHS)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Bytes(b"abcdefgh"),
+        bytearray(b"abcdefgh"),
+        memoryview(b"abcdefgh"),
+        memoryview(bytearray(b"..abcdefgh.."))[2:-2],
+        array("H", b"abcdefgh"),
+        memoryview(array("H", b"abcdefgh")),
+        memoryview(b"abcdefgh").cast("B", (2, 4)),
+    ],
+    ids=["subclass", "bytearray", "memoryview", "slice", "array", "array-view", "two-dimensions"],
+)
+def test_any_contiguous_bytes_like(twin: ModuleType, framing: Framing, payload: Any) -> None:
+    encoder = twin.Encoder(framing.layout)
+    expected = encoder.encode(b"abcdefgh")
+    assert encoder.encode(payload) == expected
+    assert encoder.encode_many([payload, b"abcdefgh"]) == expected * 2
+
+
+@pytest.mark.parametrize("framing", PATHS)
+@pytest.mark.parametrize(
+    ("payload", "name"), [("text", "str"), (5, "int"), (None, "NoneType"), ([1, 2], "list")]
+)
+def test_other_types(twin: ModuleType, framing: Framing, payload: Any, name: str) -> None:
+    encoder = twin.Encoder(framing.layout)
+    text = f"a bytes-like object is required, not {name}; encode text first, e.g. text.encode()"
+    with pytest.raises(TypeError) as caught:
+        encoder.encode(payload)
+    assert str(caught.value) == text
+    with pytest.raises(TypeError) as caught:
+        encoder.encode_many([b"abcdefgh", payload])
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("framing", PATHS)
+def test_views_with_gaps(twin: ModuleType, framing: Framing) -> None:
+    encoder = twin.Encoder(framing.layout)
+    with pytest.raises(BufferError, match="a contiguous buffer is required; copy this one first"):
+        encoder.encode(memoryview(b"a.b.c.d.")[::2])
+    with pytest.raises(BufferError, match="a contiguous buffer is required; copy this one first"):
+        encoder.encode_many([memoryview(b"a.b.c.d.")[::2]])
+
+
+def test_encode_many_takes_any_iterable(twin: ModuleType) -> None:
+    encoder = twin.Encoder(UINT16_BE.layout)
+    expected = b"\x00\x01a\x00\x00\x00\x02bb"
+    assert encoder.encode_many([b"a", b"", b"bb"]) == expected
+    assert encoder.encode_many((b"a", b"", b"bb")) == expected
+    assert encoder.encode_many([]) == b""
+    assert encoder.encode_many(iter([b"a", bytearray(), memoryview(b"bb")])) == expected
+    with pytest.raises(TypeError, match="not iterable"):
+        encoder.encode_many(5)
+    with pytest.raises(TypeError, match="a bytes-like object is required, not int"):
+        encoder.encode_many(b"abc")
+
+
+def test_encode_many_leaves_the_callers_list_alone(twin: ModuleType) -> None:
+    payload = bytearray(b"a")
+    payloads = [payload]
+    twin.Encoder(UINT16_BE.layout).encode_many(payloads)
+    assert payloads[0] is payload
+    payload.append(0)  # no export is left behind
+
+
+@pytest.mark.parametrize("framing", [Framing(maximum=9), Framing(varint=True, maximum=9)])
+def test_too_large(twin: ModuleType, framing: Framing) -> None:
+    encoder = twin.Encoder(framing.layout)
+    assert encoder.encode(b"a" * 9).endswith(b"a" * 9)
+    for refused in (
+        lambda: encoder.encode(b"a" * 10),
+        lambda: encoder.encode(bytearray(10)),
+        lambda: encoder.encode_many([b"a", b"a" * 10]),
+        lambda: encoder.head(10),
+    ):
+        with pytest.raises(MessageTooLargeError) as caught:
+            refused()
+        assert (caught.value.size, caught.value.limit) == (10, 9)
+        assert str(caught.value) == "a message of 10 bytes is over the limit of 9 bytes"
+
+
+@pytest.mark.parametrize(
+    ("framing", "minimum"),
+    [
+        (Framing(minimum=3), 3),
+        (Framing(varint=True, minimum=3), 3),
+        (Framing(control=True, minimum=3), 3),
+        (Framing(strip=1), 3),
+        (Framing(adjustment=3), 3),
+    ],
+)
+def test_too_small(twin: ModuleType, framing: Framing, minimum: int) -> None:
+    encoder = twin.Encoder(framing.layout)
+    assert twin.Decoder(framing.layout).feed(encoder.encode(bytes(minimum))) == [bytes(minimum)]
+    for refused in (
+        lambda: encoder.encode(bytes(minimum - 1)),
+        lambda: encoder.encode_many([bytes(minimum), bytearray(minimum - 1)]),
+    ):
+        with pytest.raises(ValueError, match="is below the minimum of") as caught:
+            refused()
+        assert str(caught.value) == "a message of 2 bytes is below the minimum of 3 bytes"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [PACKET, NATIVE, INT32_BE, PROTOBUF_DELIMITED, Framing(width=3, offset=2, strip=9)],
+)
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
+def test_head(twin: ModuleType, framing: Framing, size: int) -> None:
+    encoder = twin.Encoder(framing.layout)
+    assert encoder.head(size) + bytes(size) == encoder.encode(bytes(size))
+
+
+def test_head_arguments(twin: ModuleType) -> None:
+    encoder = twin.Encoder(PACKET.layout)
+    assert encoder.head(Number()) == b"\x05\x00\x00\x00"
+    with pytest.raises(MessageTooLargeError) as caught:
+        encoder.head(10**30)
+    assert caught.value.size == 10**30
+    with pytest.raises(ValueError, match=r"^a message of -1 bytes is below the minimum of 0 bytes"):
+        encoder.head(-1)
+    with pytest.raises(TypeError, match="'str' object cannot be interpreted as an integer"):
+        encoder.head("5")
+
+
+def test_head_without_its_payload_is_impossible_where_they_overlap(twin: ModuleType) -> None:
+    encoder = twin.Encoder(Framing(width=2, offset=4, strip=1).layout)
+    with pytest.raises(NotSupportedError) as caught:
+        encoder.head(10)
+    assert str(caught.value) == (
+        "head() needs a layout that strips its whole header of 6 bytes, not 1 of it; use encode()"
+    )
+
+
+def test_encoders_are_not_copied_or_pickled(twin: ModuleType) -> None:
+    encoder = twin.Encoder(PACKET.layout)
+    for refused in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="Encoder objects cannot be copied or pickled"):
+            refused(encoder)

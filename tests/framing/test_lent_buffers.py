@@ -1,0 +1,312 @@
+"""get_buffer and buffer_updated: whose memory it is, for how long, and misuse."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import socket
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sealframe.framing import NATIVE, PACKET, PROTOBUF_DELIMITED, Framing
+from sealframe.wire import Control, Opcode
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SCRATCH = 256 * 1024
+LARGE = 64 * 1024
+
+
+def pour(decoder: Any, stream: bytes, step: int = sys.maxsize) -> list[bytes | Control]:
+    """Pass ``stream`` through lent buffers, at most ``step`` bytes at a time."""
+    frames: list[bytes | Control] = []
+    place = 0
+    while place < len(stream):
+        buffer = decoder.get_buffer()
+        piece = stream[place : place + min(len(buffer), step)]
+        buffer[: len(piece)] = piece
+        frames += decoder.buffer_updated(len(piece))
+        place += len(piece)
+    return frames
+
+
+def lend_scratch(twin: ModuleType) -> Any:
+    return twin.Decoder(PACKET.layout)
+
+
+def lend_storage(twin: ModuleType) -> Any:
+    decoder = twin.Decoder(PACKET.layout)
+    decoder.feed((10 * LARGE).to_bytes(4, "little"))
+    return decoder
+
+
+@pytest.fixture(params=[lend_scratch, lend_storage])
+def decoder(request: pytest.FixtureRequest, twin: ModuleType) -> Any:
+    """A decoder that lends a scratch buffer, and one that lends a message's own storage."""
+    return request.param(twin)
+
+
+def test_the_buffer_can_be_written_and_stays_the_same(decoder: Any) -> None:
+    buffer = decoder.get_buffer()
+    assert isinstance(buffer, memoryview)
+    assert not buffer.readonly
+    assert (buffer.format, buffer.itemsize, buffer.ndim) == ("B", 1, 1)
+    assert buffer.c_contiguous
+    assert len(buffer) == buffer.nbytes
+    assert decoder.get_buffer() is buffer
+
+
+def test_sizes(twin: ModuleType) -> None:
+    """A scratch buffer, or what is missing of a large message as far as it may be allocated."""
+    decoder = twin.Decoder(PACKET.layout)
+    sizes = []
+    stream = PACKET.encode(bytes(20 * LARGE)) + PACKET.encode(bytes(LARGE)) + b"\x05"
+    while stream:
+        buffer = decoder.get_buffer()
+        sizes.append(len(buffer))
+        piece = min(len(buffer), len(stream))
+        stream = stream[piece:]
+        decoder.buffer_updated(piece)
+    received = SCRATCH - 4
+    assert sizes == [SCRATCH, received, 2 * received, 20 * LARGE - 4 * received, SCRATCH]
+
+
+def test_exactly_64_kib_missing_is_not_large(twin: ModuleType) -> None:
+    decoder = twin.Decoder(PACKET.layout)
+    decoder.feed(LARGE.to_bytes(4, "little"))
+    assert len(decoder.get_buffer()) == SCRATCH
+    decoder = twin.Decoder(PACKET.layout)
+    decoder.feed((LARGE + 1).to_bytes(4, "little"))
+    assert len(decoder.get_buffer()) == LARGE
+
+
+@pytest.mark.parametrize("step", [1000, LARGE - 1, LARGE, LARGE + 1, sys.maxsize])
+@pytest.mark.parametrize(
+    "framing",
+    [PACKET, NATIVE, PROTOBUF_DELIMITED, Framing(strip=1), Framing(width=3, offset=1, strip=11)],
+)
+def test_large_messages(twin: ModuleType, framing: Framing, step: int) -> None:
+    messages = [
+        bytes([number]) * 11 + framing.layout.width.to_bytes(1, "big") + bytes(range(256)) * size
+        for number, size in enumerate([0, 1024, 2000, 1, 257, 1])
+    ]
+    stream = framing.encode_many(messages)
+    expected = framing.decoder().feed(stream)
+    decoder = twin.Decoder(framing.layout)
+    assert pour(decoder, stream, step) == expected
+    assert (decoder.pending, decoder.frame_size) == (0, 0)
+
+
+def test_feeds_and_loans_take_turns(twin: ModuleType) -> None:
+    message = bytes(range(256)) * 1500
+    stream = PACKET.encode(message) * 2
+    decoder = twin.Decoder(PACKET.layout)
+    frames = []
+    while stream:
+        frames += decoder.feed(stream[:7000])
+        frames += pour(decoder, stream[7000:50_000])
+        stream = stream[50_000:]
+    assert frames == [message, message]
+
+
+def test_a_large_message_is_read_into_its_final_bytes(c_twin: ModuleType) -> None:
+    decoder = c_twin.Decoder(PACKET.layout)
+    size = 10 * LARGE
+    decoder.feed(size.to_bytes(4, "little"))
+    message = b""
+    while not message:
+        buffer = decoder.get_buffer()
+        last = ctypes.c_char.from_buffer(buffer)
+        address = ctypes.addressof(last)
+        del last
+        for message in decoder.buffer_updated(len(buffer)):
+            assert len(message) == size
+            assert id(message) < address < id(message) + sys.getsizeof(message)
+
+
+def test_the_prefix_is_kept_even_of_lent_storage(twin: ModuleType) -> None:
+    framing = Framing(width=1, adjustment=10 * LARGE)
+    decoder = twin.Decoder(framing.layout)
+    decoder.feed(b"\x01")
+    buffer = decoder.get_buffer()
+    buffer[:12] = b"abcdefghijkl"
+    decoder.buffer_updated(5)
+    assert decoder.prefix == b"\x01abcde"
+    decoder.get_buffer()
+    decoder.buffer_updated(7)
+    assert decoder.prefix == b"\x01abcdefg"[:6] + bytes(decoder.prefix[6:])
+    assert len(decoder.prefix) == 8
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, -(10**30)])
+def test_impossible_counts(decoder: Any, count: int) -> None:
+    size = len(decoder.get_buffer())
+    for bad in (count, size + 1):
+        with pytest.raises(ValueError, match="the buffer has") as caught:
+            decoder.buffer_updated(bad)
+        assert str(caught.value) == f"buffer_updated({bad}): the buffer has {size} bytes"
+    for wrong in ("1", 1.0, None):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            decoder.buffer_updated(wrong)
+    assert decoder.buffer_updated(0) == []
+
+
+def test_nothing_is_lent(decoder: Any) -> None:
+    with pytest.raises(ValueError, match=r"^buffer_updated\(\) without get_buffer\(\) before it$"):
+        decoder.buffer_updated(0)
+    decoder.get_buffer()
+    decoder.buffer_updated(0)
+    with pytest.raises(ValueError, match=r"^buffer_updated\(\) without get_buffer\(\) before it$"):
+        decoder.buffer_updated(0)
+
+
+def test_feed_while_a_buffer_is_lent(decoder: Any) -> None:
+    pending = decoder.pending
+    buffer = decoder.get_buffer()
+    with pytest.raises(RuntimeError, match=r"^feed\(\) while a buffer is lent; call buffer_upd"):
+        decoder.feed(b"\x01\x00\x00\x00")
+    assert decoder.get_buffer() is buffer
+    buffer[:2] = b"\x01\x00"
+    assert decoder.buffer_updated(2) == []
+    assert decoder.pending == pending + 2
+    decoder.feed(b"\x00")
+    assert decoder.pending == pending + 3
+
+
+def test_the_loan_ends_with_buffer_updated(decoder: Any) -> None:
+    buffer = decoder.get_buffer()
+    decoder.buffer_updated(0)
+    with pytest.raises(ValueError, match="released memoryview"):
+        buffer[0] = 1
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda buffer: buffer[10:],
+        memoryview,
+        lambda buffer: memoryview(buffer.obj),
+        lambda buffer: (ctypes.c_char * 5).from_buffer(buffer),
+    ],
+    ids=["slice", "view", "owner", "export"],
+)
+def test_the_loan_does_not_end_under_a_view(decoder: Any, keep: Any) -> None:
+    """Whoever keeps a view could write over what arrives later: the loan goes on instead."""
+    pending = decoder.pending
+    kept = keep(decoder.get_buffer())
+    for _ in range(2):
+        with pytest.raises(BufferError, match="the lent buffer is still in use; release every"):
+            decoder.buffer_updated(3)
+        with pytest.raises(RuntimeError, match="while a buffer is lent"):
+            decoder.feed(b"")
+    kept[0:1] = b"\x01"
+    del kept
+    gc.collect()
+    buffer = decoder.get_buffer()
+    buffer[:3] = b"\x03\x00\x00"
+    assert decoder.buffer_updated(3) == []
+    assert decoder.pending == pending + 3
+
+
+def test_the_borrower_may_release_the_view(decoder: Any) -> None:
+    pending = decoder.pending
+    with decoder.get_buffer() as buffer:
+        buffer[:3] = b"\x02\x00\x00"
+    with decoder.get_buffer() as again:
+        assert again is not buffer
+        assert again[:3] == b"\x02\x00\x00"
+    assert decoder.buffer_updated(3) == []
+    assert decoder.pending == pending + 3
+
+
+def test_a_view_outlives_its_decoder(twin: ModuleType) -> None:
+    for lend in (lend_scratch, lend_storage):
+        view = lend(twin).get_buffer()
+        gc.collect()
+        others = [lend(twin).get_buffer() for lend in (lend_scratch, lend_storage)]
+        view[:] = b"\xaa" * len(view)
+        for other in others:
+            other[:] = b"\xbb" * len(other)
+        assert bytes(view) == b"\xaa" * len(view)
+
+
+def test_what_is_left_of_a_loan_is_empty(c_twin: ModuleType) -> None:
+    for lend in (lend_scratch, lend_storage):
+        decoder = lend(c_twin)
+        owner = decoder.get_buffer().obj
+        decoder.buffer_updated(0)
+        assert memoryview(owner).nbytes == 0
+
+
+def test_decoders_never_share_a_buffer_that_is_lent(twin: ModuleType) -> None:
+    first, second = twin.Decoder(PACKET.layout), twin.Decoder(PACKET.layout)
+    first.get_buffer()
+    first.buffer_updated(0)  # leaves a spare buffer for one of them
+    buffers = [first.get_buffer(), second.get_buffer()]
+    for buffer, frame in zip(buffers, (b"\x01\0\0\0a", b"\x01\0\0\0b"), strict=True):
+        buffer[:5] = frame
+    assert first.buffer_updated(5) == [b"a"]
+    assert second.buffer_updated(5) == [b"b"]
+
+
+def test_idle_decoders_hold_no_buffer(twin: ModuleType) -> None:
+    decoders = [twin.Decoder(PACKET.layout) for _ in range(100)]
+    tracemalloc.start()
+    try:
+        for decoder in decoders:
+            buffer = decoder.get_buffer()
+            buffer[:10] = b"\x64\0\0\0 a start"[:10]
+            decoder.buffer_updated(10)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert [decoder.pending for decoder in decoders] == [10] * 100
+    assert held < SCRATCH + 100 * 2048
+
+
+class Receiver(asyncio.BufferedProtocol):
+    """Decodes what a transport reads straight into the decoder's buffers."""
+
+    def __init__(self, decoder: Any) -> None:
+        self.decoder = decoder
+        self.frames: list[bytes | Control] = []
+        self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    def get_buffer(self, sizehint: int) -> Any:
+        return self.decoder.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.frames += self.decoder.buffer_updated(nbytes)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set_result(exc)
+
+
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+def test_under_an_event_loop(twin: ModuleType, loop_name: str) -> None:
+    messages = [bytes([size % 256]) * size for size in (5, 0, 300_000, 70_000, 1, 2_000_000, 66)]
+    ping = (0x8000_0001).to_bytes(4, "little") + bytes([Opcode.PING])
+
+    async def exchange() -> list[bytes | Control]:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.setblocking(False)
+            _, receiver = await loop.create_connection(
+                lambda: Receiver(twin.Decoder(NATIVE.layout)), sock=ours
+            )
+            await loop.sock_sendall(theirs, NATIVE.encode_many(messages) + ping)
+        assert await receiver.ended is None
+        return receiver.frames
+
+    factory = None
+    if loop_name == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        frames = runner.run(asyncio.wait_for(exchange(), 30))
+    assert frames == [*messages, Control(Opcode.PING, b"")]
