@@ -9,8 +9,8 @@ Three rules keep it safe.
   below depends on a number that came from elsewhere, except through a bound
   that stands beside it.
 - A ``bytes`` object that is still being written belongs to its decoder alone.
-  A loan of its memory adds a reference through ``_Loan``, and nothing is moved
-  or freed before the last view of the loan has gone.
+  A loan of its memory adds a reference, which stays until the last view of the
+  loan has gone; meanwhile the object is neither moved nor freed.
 - Making objects can run finalisers, and those could call this decoder again:
   ``busy`` keeps them out.
 """
@@ -50,6 +50,7 @@ cdef extern from "Python.h":
     PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
     char *bytes_memory "PyBytes_AsString" (PyObject *) except NULL
     int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
+    Py_ssize_t references "Py_REFCNT" (PyObject *)
     void drop "Py_XDECREF" (PyObject *)
     # With NULL, numbers out of range are clipped.
     Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) except? -1
@@ -71,15 +72,19 @@ cdef Py_ssize_t _UNKNOWN_BODY_KEPT = UNKNOWN_BODY_KEPT
 
 # One spare scratch buffer for all decoders. No Python code can run between
 # reading and clearing it, so decoders of two threads never hold the same one.
-cdef object _spare = None
+cdef _Loan _spare = None
 
 
-cdef object _take_scratch():
+cdef _Loan _take_scratch():
     global _spare
-    scratch = _spare
+    cdef _Loan scratch = _spare
     _spare = None
-    if scratch is None:
-        scratch = PyByteArray_FromStringAndSize(NULL, _SCRATCH)
+    # While anyone has a view of it, it is left to them.
+    if scratch is None or scratch.views:
+        scratch = _Loan.__new__(_Loan)
+        scratch.owner = PyByteArray_FromStringAndSize(NULL, _SCRATCH)
+        scratch.start = PyByteArray_AsString(scratch.owner)
+        scratch.size = _SCRATCH
     return scratch
 
 
@@ -184,6 +189,11 @@ cdef class _Loan:
 
     def __releasebuffer__(self, Py_buffer *view):
         self.views -= 1
+
+    cdef void clear(self) noexcept:
+        self.start = NULL
+        self.size = 0
+        self.owner = None
 
 
 @cython.final
@@ -293,21 +303,26 @@ cdef class Decoder:
         global _spare
         cdef Py_ssize_t count = PyNumber_AsSsize_t(nbytes, NULL)
         cdef list frames = []
+        cdef _Loan loan = self.loan
         self.check()
-        if self.loan is None:
+        if loan is None:
             raise refuse.nothing_lent()
-        if not 0 <= count <= self.loan.size:
-            raise refuse.bad_count(nbytes, self.loan.size)
-        buffer = self.take_back()
+        if not 0 <= count <= loan.size:
+            raise refuse.bad_count(nbytes, loan.size)
+        self.loan = None
+        try:
+            self.view.release()
+        except BufferError:
+            pass  # uvloop lets go of it only after this call
+        self.view = None
         if not self.lent_body:
             try:
-                return self.parse(<const uint8_t *>PyByteArray_AsString(buffer), count)
+                return self.parse(<const uint8_t *>loan.start, count)
             finally:
-                _spare = buffer
-        buffer = None  # the body can only be resized while nobody else refers to it
-        self.note_prefix(
-            <const uint8_t *>bytes_memory(self.body) + (self.pending - self.lead), count
-        )
+                _spare = loan
+        self.note_prefix(<const uint8_t *>loan.start, count)
+        if loan.views == 0:
+            loan.clear()
         self.pending += count
         self.saw_control = False
         if self.pending == self.frame_size:
@@ -334,40 +349,21 @@ cdef class Decoder:
         return 0
 
     cdef int lend(self) except -1:
-        cdef _Loan loan = _Loan.__new__(_Loan)
+        cdef _Loan loan
         cdef Py_ssize_t filled = self.pending - self.lead
         self.lent_body = self.under_way and filled >= 0 and self.size - filled > _LARGE
         if self.lent_body:
             if self.room - filled < _LARGE:
                 self.reserve(filled + _LARGE)
+            loan = _Loan.__new__(_Loan)
             loan.owner = <object>self.body
             loan.start = bytes_memory(self.body) + filled
             loan.size = self.room - filled
         else:
-            loan.owner = _take_scratch()
-            loan.start = PyByteArray_AsString(loan.owner)
-            loan.size = _SCRATCH
+            loan = _take_scratch()
         self.view = memoryview(loan)
         self.loan = loan
         return 0
-
-    cdef object take_back(self):
-        """End the loan, unless the borrower still has a view of the buffer."""
-        cdef _Loan loan = self.loan
-        try:
-            self.view.release()
-        except BufferError:
-            raise refuse.still_viewed() from None
-        # Views made from the released one are not its own exports.
-        if loan.views:
-            raise refuse.still_viewed()
-        owner = loan.owner
-        loan.owner = None
-        loan.start = NULL
-        loan.size = 0
-        self.loan = None
-        self.view = None
-        return owner
 
     cdef list parse(self, const uint8_t *data, Py_ssize_t size):
         cdef list frames = []
@@ -541,13 +537,19 @@ cdef class Decoder:
         declares much and sends little costs little.
         """
         cdef Py_ssize_t grown
+        cdef PyObject *body
         if self.room >= need:
             return 0
         grown = min(self.size, max(need, 2 * self.room, _FIRST_STORAGE))
-        if self.body == NULL:
-            self.body = new_bytes(NULL, grown)
-        else:
+        if self.body != NULL and references(self.body) == 1:
             _PyBytes_Resize(&self.body, grown)
+        else:
+            body = new_bytes(NULL, grown)
+            if self.body != NULL:
+                # A borrower kept a view: the old memory is left to it.
+                memcpy(bytes_memory(body), bytes_memory(self.body), self.room)
+                drop(self.body)
+            self.body = body
         self.room = grown
         return 0
 

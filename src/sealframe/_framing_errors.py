@@ -152,13 +152,6 @@ def bad_count(count: object, size: int) -> ValueError:
     return ValueError(f"buffer_updated({count}): the buffer has {size} bytes")
 
 
-def still_viewed() -> BufferError:
-    """Someone else could still write into the buffer that is being taken back."""
-    return BufferError(
-        "the lent buffer is still in use; release every view of it before buffer_updated()"
-    )
-
-
 def no_pickle(codec: object) -> TypeError:
     """Codecs belong to one stream in one process."""
     return TypeError(f"{type(codec).__name__} objects cannot be copied or pickled")

@@ -13,6 +13,7 @@ dropped again.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, final
 
@@ -147,9 +148,9 @@ class Decoder:
     def buffer_updated(self, nbytes: SupportsIndex) -> list[bytes | Control]:
         """Take the first ``nbytes`` bytes of the lent buffer, like :meth:`feed`.
 
-        This ends the loan and releases the lent view. Raises :exc:`ValueError`
-        without a loan or for a number the buffer does not have, and
-        :exc:`BufferError` while other views of it exist; the loan goes on then.
+        This ends the loan: the lent view is released, and memory that is viewed
+        otherwise must not be written to any more. Raises :exc:`ValueError` without
+        a loan or for a number the buffer does not have; the loan goes on then.
         """
         count = index(nbytes)
         self._check_fault()
@@ -157,7 +158,11 @@ class Decoder:
             raise refuse.nothing_lent()
         if not 0 <= count <= self._lent_size:
             raise refuse.bad_count(nbytes, self._lent_size)
-        buffer = self._take_back(self._lent)
+        buffer = self._lent
+        self._lent = None
+        with suppress(BufferError):  # uvloop lets go of it only after this call
+            self._view.release()
+        self._view = _NO_VIEW
         if buffer is not self._body:
             with memoryview(buffer) as view:
                 data = view[:count].tobytes()
@@ -177,19 +182,6 @@ class Decoder:
             kind, text = self._fault
             self.saw_control = False
             raise kind(text)
-
-    def _take_back(self, buffer: bytearray) -> bytearray:
-        """End the loan, unless the borrower still has a view of the buffer."""
-        try:
-            self._view.release()
-            # Views made from the released one are not its own exports, but they
-            # do keep the bytearray from changing its size.
-            buffer.append(buffer.pop())
-        except BufferError:
-            raise refuse.still_viewed() from None
-        self._lent = None
-        self._view = _NO_VIEW
-        return buffer
 
     def _parse(self, data: bytes) -> list[bytes | Control]:
         self._note_prefix(data)
@@ -337,8 +329,11 @@ class Decoder:
         """
         room = len(self._body)
         if room < need:
-            grown = min(self._size, max(need, 2 * room, _FIRST_STORAGE))
-            self._body.extend(bytes(grown - room))
+            more = bytes(min(self._size, max(need, 2 * room, _FIRST_STORAGE)) - room)
+            try:
+                self._body += more
+            except BufferError:  # a borrower kept a view: the memory is left to it
+                self._body = self._body + more
 
     def _finish(self, frames: list[bytes | Control]) -> None:
         body = bytes(self._body)
@@ -430,9 +425,12 @@ class Encoder:
 
 def _take_scratch() -> bytearray:
     try:
-        return _spare.pop()
-    except IndexError:
+        scratch = _spare.pop()
+        # Fails while anyone has a view of it: then it is left to them.
+        scratch.append(scratch.pop())
+    except (IndexError, BufferError):
         return bytearray(_SCRATCH)
+    return scratch
 
 
 def _readable(data: Buffer) -> memoryview:

@@ -122,7 +122,8 @@ class Close:
 
     def encode(self) -> bytes:
         """Return the body; a reason over 255 bytes of UTF-8 is cut at a character."""
-        reason = self.reason.encode()[: wire.MAX_REASON].decode(errors="ignore").encode()
+        whole = self.reason.encode(errors="replace")
+        reason = whole[: wire.MAX_REASON].decode(errors="ignore").encode()
         fields = {}
         if self.frames_received is not None:
             fields[int(Tlv.FRAMES_RECEIVED)] = self.frames_received.to_bytes(8, "little")

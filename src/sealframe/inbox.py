@@ -68,7 +68,7 @@ class Inbox:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self.wake()
-            else:
+            elif waiter in self._waiters:  # a wake-up may have skipped it by now
                 self._waiters.remove(waiter)
             raise
 

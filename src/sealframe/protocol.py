@@ -289,8 +289,10 @@ class Protocol:
             self._close = None
         if seal is None:
             return buffers + inner if buffers else inner
-        if inner:
-            buffers += seal.seal(inner[0] if len(inner) == 1 else b"".join(inner))
+        if len(inner) > 1 and sum(map(len, inner)) <= wire.MAX_RECORD_PLAINTEXT:
+            inner = [b"".join(inner)]
+        for plaintext in inner:
+            buffers += seal.seal(plaintext)
         return buffers
 
     def ping(self, body: bytes) -> None:

@@ -210,18 +210,18 @@ class Seal:
         noise = body[_PREAMBLE_SIZE:] if self._messages_done == 0 else body
         try:
             self._handshake.read_message(noise)
+            self._messages_done += 1
+            if self._handshake.finished:
+                self._finish_handshake()
+            else:
+                # A bad public key in what was just read shows only here.
+                self._write_handshake()
         except HandshakeError:
             self.output.append(_REFUSED)
             self._fail_handshake(
                 "the peer has another key, or the context differs: check both at both ends",
                 CloseCode.REFUSED,
             )
-            return
-        self._messages_done += 1
-        if self._handshake.finished:
-            self._finish_handshake()
-        else:
-            self._write_handshake()
 
     def _write_handshake(self) -> None:
         assert self._handshake is not None

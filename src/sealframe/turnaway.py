@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 
 class TurnedAway(asyncio.Protocol):
@@ -25,8 +26,8 @@ class TurnedAway(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the reply and FIN."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = transport = cast("asyncio.Transport", transport)
         self._registry.add(self)
         self._timer = asyncio.get_running_loop().call_later(self._timeout, transport.abort)
         if self._reply:

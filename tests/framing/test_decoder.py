@@ -145,9 +145,7 @@ def test_only_the_native_head_has_control_frames(twin: ModuleType, framing: Fram
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000, MAX_CONTROL - 1])
 @pytest.mark.parametrize("step", [1, 5, 6, 13, 100_000])
-def test_of_an_unknown_opcode_eight_bytes_are_kept(
-    twin: ModuleType, size: int, step: int
-) -> None:
+def test_of_an_unknown_opcode_eight_bytes_are_kept(twin: ModuleType, size: int, step: int) -> None:
     assert UNKNOWN not in KNOWN_OPCODES
     decoder = twin.Decoder(NATIVE.layout)
     body = (b"abcdefghij" * 10_000)[:size]
@@ -445,6 +443,7 @@ def test_a_call_from_within_a_call_is_refused(c_twin: ModuleType) -> None:
             decoder.feed(b"\xff\xff\xff\xff")
     finally:
         sys.setprofile(None)
-    assert refusals == [
-        "the decoder is busy: one thread at a time, and no call from within a call"
-    ] * 2
+    assert (
+        refusals
+        == ["the decoder is busy: one thread at a time, and no call from within a call"] * 2
+    )

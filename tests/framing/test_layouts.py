@@ -48,9 +48,7 @@ EXAMPLES = [
         Framing(width=8, byteorder="big"), b"hi", "0000000000000002 6869", id="width-8-be"
     ),
     pytest.param(Framing(width=2, offset=3), b"hi", "000000 0200 6869", id="offset"),
-    pytest.param(
-        Framing(width=2, includes_header=True), b"hi", "0400 6869", id="includes-header"
-    ),
+    pytest.param(Framing(width=2, includes_header=True), b"hi", "0400 6869", id="includes-header"),
     pytest.param(
         Framing(width=2, offset=1, includes_header=True), b"hi", "00 0500 6869", id="all-counted"
     ),

@@ -9,7 +9,7 @@ from sealframe.errors import (
     HandshakeError,
     MessageTooLargeError,
 )
-from sealframe.handshake import _PATTERNS, Handshake
+from sealframe.handshake import _PATTERNS, Handshake, _SymmetricState
 
 from .secrecy import assert_not_copied, assert_not_shown, reachable
 
@@ -349,6 +349,21 @@ def test_ephemeral_key_of_low_order_ends_the_handshake(point: str) -> None:
     _, responder = sides("XK")
     with pytest.raises(HandshakeError):
         responder.read_message(bytes.fromhex(point) + bytes(16))
+    assert_dead(responder)
+
+
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_holder_of_the_shared_key_cannot_use_a_low_order_key(point: str) -> None:
+    # The message is authentic, so it shows in our own answer.
+    forged = _SymmetricState(b"Noise_NNpsk0_25519_AESGCM_SHA256")
+    forged.mix_hash(b"")
+    forged.mix_key_and_hash(PSK)
+    forged.mix_hash(bytes.fromhex(point))
+    forged.mix_key(bytes.fromhex(point))
+    _, responder = sides("NNpsk0")
+    assert responder.read_message(bytes.fromhex(point) + forged.encrypt_and_hash(b"")) == b""
+    with pytest.raises(HandshakeError):
+        responder.write_message()
     assert_dead(responder)
 
 

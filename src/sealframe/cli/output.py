@@ -1,0 +1,55 @@
+"""What the commands print on stdout: coloured on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from .errors import Exit, close_stdout
+from .text import readable
+
+_SHOWN = 2000
+"""Bytes of a message that a terminal shows."""
+
+
+class Output:
+    """Prints whole lines, at once. A reader that has gone ends the program."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.terminal = self.console.is_terminal
+
+    def line(self, text: str | Text, style: str = "") -> None:
+        """Print one line; the style is rich's and shows on a terminal only."""
+        try:
+            if self.terminal:
+                self.console.print(text, style=style)
+            else:
+                print(text, flush=True)
+        except BrokenPipeError:
+            close_stdout()
+            sys.exit(Exit.FAILED)
+
+    def message(self, message: bytes, *, who: str = "", limit: int | None = None) -> None:
+        """Print what a peer said, made safe.
+
+        :param who: an id to put before it
+        :param limit: bytes after which it is cut; a terminal cuts in any case
+        """
+        if limit is None and self.terminal:
+            limit = _SHOWN
+        text = readable(message, limit)
+        if who:
+            text = f"{who}: {text}"
+        self.line(coloured(text) if self.terminal else text)
+
+
+def coloured(text: str) -> Text:
+    """Return ``<id>: text`` with the id in colour; other text is left as it is."""
+    line = Text(text)
+    who, colon, _ = text.partition(": ")
+    if colon and " " not in who:
+        line.stylize("cyan", 0, len(who) + 1)
+    return line

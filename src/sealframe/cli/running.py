@@ -1,0 +1,55 @@
+"""Runs a command's coroutine in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .errors import Exit
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(work: Coroutine[Any, Any, None], *, terminated: Exit = Exit.TERMINATED) -> None:
+    """Run to the end, or to Ctrl-C or SIGTERM, either of which cancels it.
+
+    :param terminated: the exit code after SIGTERM
+    :raises KeyboardInterrupt: after Ctrl-C, once everything is closed
+    """
+    factory, _ = event_loop()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_until_terminated(work, terminated))
+
+
+def event_loop() -> tuple[LoopFactory | None, str]:
+    """Return what makes an event loop, and its name: uvloop where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None, "asyncio"
+    return uvloop.new_event_loop, "uvloop"
+
+
+async def _until_terminated(work: Coroutine[Any, Any, None], code: Exit) -> None:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    # Windows has no SIGTERM that could be handled.
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if terminated:
+            sys.exit(code)
+        raise

@@ -1,0 +1,62 @@
+"""Which codec is taken, and that nothing falls back where it was told not to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+REPORT = """
+import sealframe.framing as framing
+print(framing.IMPLEMENTATION, framing.Decoder.__module__, framing.Encoder.__module__)
+print(framing.PACKET.decoder().feed(framing.PACKET.encode(b"works")))
+"""
+# What an import finds where the extension was not built.
+HIDDEN = "import sys; sys.modules['sealframe._framing'] = None\n"
+
+
+def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if "SEALFRAME" not in name}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=env | variables,
+    )
+
+
+def report(code: str, **variables: str) -> list[str]:
+    done = run(code, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+PURE = ["python sealframe._framing_py sealframe._framing_py", "[b'works']"]
+
+
+def test_the_extension_is_taken_where_it_is_there(c_twin: ModuleType) -> None:
+    expected = ["c sealframe._framing sealframe._framing", "[b'works']"]
+    assert report(REPORT) == expected
+    assert report(REPORT, SEALFRAME_EXTENSION="yes") == expected
+    assert report(REPORT, SEALFRAME_NO_EXTENSIONS="0") == expected
+
+
+def test_the_extension_can_be_refused() -> None:
+    assert report(REPORT, SEALFRAME_NO_EXTENSIONS="1") == PURE
+
+
+def test_without_the_extension_python_does_it() -> None:
+    assert report(HIDDEN + REPORT) == PURE
+
+
+def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
+    done = run(HIDDEN + REPORT, SEALFRAME_EXTENSION="yes")
+    assert done.returncode == 1
+    assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
+    assert "sealframe._framing" in done.stderr

@@ -1,0 +1,290 @@
+"""Random layouts, streams and splits, through both codecs.
+
+The invariants. For each layout and each stream of bytes, well formed or not:
+
+1. Both codecs give the same after each call: frames, error, what is pending.
+2. How the stream is split makes no difference to the frames, to the error, and to
+   what is pending at the end.
+3. Lent buffers give the same as ``feed``.
+4. What was encoded is decoded to what it was.
+5. A plain reading of the layout, frame after frame from the whole stream, finds
+   the same frames, and a fault in the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from sealframe.errors import ConfigurationError, FramingError
+from sealframe.framing import Framing
+from sealframe.wire import CONTROL_BIT, LENGTH_MASK, Control, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+# The fixtures give modules, which no example changes.
+pytestmark = pytest.mark.filterwarnings("error")
+relaxed = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+
+
+@st.composite
+def framings(draw: st.DrawFn) -> Framing:
+    limits = {
+        "minimum": draw(st.integers(0, 5)),
+        "maximum": draw(st.none() | st.integers(0, 300)),
+    }
+    kind = draw(st.sampled_from(["varint", "control", "fields", "fields", "fields"]))
+    fields: dict[str, Any] = {kind: True} if kind != "fields" else {}
+    if kind == "fields":
+        fields = {
+            "width": draw(st.integers(1, 8)),
+            "byteorder": draw(st.sampled_from(["little", "big"])),
+            "offset": draw(st.integers(0, 5)),
+            "adjustment": draw(st.just(0) | st.integers(-12, 12)),
+            "includes_header": draw(st.booleans()),
+            "strip": draw(st.none() | st.integers(0, 16)),
+        }
+    try:
+        return Framing(**limits, **fields)
+    except ConfigurationError:
+        assume(False)
+        raise
+
+
+@st.composite
+def payloads(draw: st.DrawFn, layout: Layout) -> bytes:
+    """A message that the layout can carry, with its length where the payload has to have it."""
+    most = min(layout.maximum, layout.minimum + 40)
+    payload = bytearray(draw(st.binary(min_size=layout.minimum, max_size=most)))
+    header = layout.offset + layout.width
+    if layout.strip < header:
+        value = len(payload) + layout.strip - layout.extra
+        field = value.to_bytes(layout.width, "big" if layout.big_endian else "little")
+        for place, byte in enumerate(field, layout.offset - layout.strip):
+            if place >= 0:
+                payload[place] = byte
+    return bytes(payload)
+
+
+@st.composite
+def streams(draw: st.DrawFn, framing: Framing) -> bytes:
+    """Frames, control frames and rubbish, in any order."""
+    kinds: list[st.SearchStrategy[bytes]] = [
+        payloads(framing.layout).map(framing.encode),
+        payloads(framing.layout).map(framing.encode),
+    ]
+    if framing.control:
+        kinds.append(st.builds(control, st.integers(0, 255), st.binary(max_size=30)))
+        kinds.append(st.sampled_from([b"\0\0\0\x80", b"\1\0\1\x80", b"\0\0\1\x80\x44"]))
+    if draw(st.booleans()):
+        kinds.append(st.binary(max_size=12))
+        kinds.append(st.sampled_from([b"\0", b"\x80", b"\xff"]).map(lambda byte: byte * 11))
+    return b"".join(draw(st.lists(st.one_of(kinds), max_size=8)))
+
+
+def control(opcode: int, body: bytes) -> bytes:
+    return (CONTROL_BIT + 1 + len(body)).to_bytes(4, "little") + bytes([opcode]) + body
+
+
+@st.composite
+def splits(draw: st.DrawFn, stream: bytes) -> list[bytes]:
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    return [
+        stream[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+    ]
+
+
+class Step(NamedTuple):
+    """All that can be seen of one call."""
+
+    frames: list[bytes | Control]
+    kinds: list[type]
+    fault: tuple[type[Exception], str] | None
+    pending: int
+    frame_size: int
+    prefix: bytes
+    saw_control: bool
+
+
+def feed(decoder: Any, data: bytes) -> list[bytes | Control]:
+    frames: list[bytes | Control] = decoder.feed(data)
+    return frames
+
+
+def pour(decoder: Any, data: bytes) -> list[bytes | Control]:
+    decoder.get_buffer()[: len(data)] = data
+    frames: list[bytes | Control] = decoder.buffer_updated(len(data))
+    return frames
+
+
+def observe(
+    twin: ModuleType,
+    layout: Layout,
+    pieces: list[bytes],
+    take: Callable[[Any, bytes], list[bytes | Control]] = feed,
+) -> list[Step]:
+    decoder = twin.Decoder(layout)
+    steps = []
+    for piece in pieces:
+        fault = None
+        try:
+            frames = take(decoder, piece)
+        except FramingError as error:
+            frames, fault = error.frames, (type(error), str(error))
+        steps.append(
+            Step(
+                frames,
+                [type(frame) for frame in frames],
+                fault,
+                decoder.pending,
+                decoder.frame_size,
+                decoder.prefix,
+                decoder.saw_control,
+            )
+        )
+        assert decoder.saw_control == any(isinstance(frame, Control) for frame in frames)
+    return steps
+
+
+@dataclass
+class Outcome:
+    """What a stream comes to, however it was split."""
+
+    frames: list[bytes | Control]
+    fault: tuple[type[Exception], str] | None
+    pending: int
+    frame_size: int
+
+    @classmethod
+    def of(cls, steps: list[Step]) -> Outcome:
+        last = steps[-1]
+        faults = {step.fault for step in steps if step.fault}
+        assert len(faults) <= 1
+        assert (last.fault is not None) == bool(faults)
+        frames = [frame for step in steps for frame in step.frames]
+        return cls(frames, last.fault, last.pending, last.frame_size)
+
+
+def read_plainly(layout: Layout, stream: bytes) -> tuple[list[bytes | Control], bytes, bool]:
+    """Return the frames, the bytes that are left, and whether those are at fault."""
+    frames: list[bytes | Control] = []
+    while True:
+        strip, extra = layout.strip, layout.extra
+        if layout.width:
+            field = stream[layout.offset : layout.offset + layout.width]
+            if len(field) < layout.width:
+                return frames, stream, False
+            value = int.from_bytes(field, "big" if layout.big_endian else "little")
+        else:
+            ends = [place for place, byte in enumerate(stream[:10]) if byte < 0x80]
+            if not ends:
+                return frames, stream, len(stream) >= 10
+            strip = extra = ends[0] + 1
+            value = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(stream[:strip]))
+        frame = stream[: value + extra]
+        whole = len(stream) >= value + extra
+        if layout.control and value & CONTROL_BIT:
+            value &= LENGTH_MASK
+            if not 1 <= value <= layout.max_control:
+                return frames, stream, True
+            frame = stream[4 : 4 + value]
+            if len(frame) < value:
+                return frames, stream, False
+            body = frame[1:] if frame[0] in layout.known else frame[1:9]
+            frames.append(Control(frame[0], body))
+            stream = stream[4 + value :]
+            continue
+        least = max(layout.offset + layout.width, strip)
+        size = value + extra - strip
+        if value + extra < least or not layout.minimum <= size <= layout.maximum:
+            return frames, stream, True
+        if not whole:
+            return frames, stream, False
+        frames.append(frame[strip:])
+        stream = stream[value + extra :]
+
+
+@given(data=st.data())
+@relaxed
+def test_both_codecs_give_the_same(
+    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+) -> None:
+    framing = data.draw(framings())
+    pieces = data.draw(splits(data.draw(streams(framing))))
+    first, second = twins
+    for take in (feed, pour):
+        assert observe(first, framing.layout, pieces, take) == observe(
+            second, framing.layout, pieces, take
+        )
+
+
+@given(data=st.data())
+@relaxed
+def test_splits_and_lent_buffers_make_no_difference(twin: ModuleType, data: st.DataObject) -> None:
+    framing = data.draw(framings())
+    stream = data.draw(streams(framing))
+    whole = Outcome.of(observe(twin, framing.layout, [stream]))
+    pieces = data.draw(splits(stream))
+    steps = observe(twin, framing.layout, pieces)
+    assert Outcome.of(steps) == whole
+    assert observe(twin, framing.layout, pieces, pour) == steps
+    single = [stream[place : place + 1] for place in range(len(stream))] or [b""]
+    assert Outcome.of(observe(twin, framing.layout, single)) == whole
+
+
+@given(data=st.data())
+@relaxed
+def test_a_plain_reading_finds_the_same(twin: ModuleType, data: st.DataObject) -> None:
+    framing = data.draw(framings())
+    stream = data.draw(streams(framing))
+    frames, left, fault = read_plainly(framing.layout, stream)
+    outcome = Outcome.of(observe(twin, framing.layout, [stream]))
+    assert outcome.frames == frames
+    assert (outcome.fault is not None) == fault
+    assert outcome.pending == (0 if fault else len(left))
+
+
+@given(data=st.data())
+@relaxed
+def test_what_was_encoded_is_decoded(twin: ModuleType, data: st.DataObject) -> None:
+    framing = data.draw(framings())
+    messages = data.draw(st.lists(payloads(framing.layout), max_size=8))
+    encoder = twin.Encoder(framing.layout)
+    stream = encoder.encode_many(messages)
+    assert stream == b"".join(map(encoder.encode, messages))
+    pieces = data.draw(splits(stream))
+    decoder = twin.Decoder(framing.layout)
+    assert [frame for piece in pieces for frame in decoder.feed(piece)] == messages
+    assert (decoder.pending, decoder.frame_size) == (0, 0)
+
+
+@given(data=st.data())
+@relaxed
+def test_both_codecs_encode_the_same(
+    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+) -> None:
+    framing = data.draw(framings())
+    payload = data.draw(st.binary(max_size=40) | st.binary(min_size=290, max_size=310))
+    results = []
+    for twin in twins:
+        encoder = twin.Encoder(framing.layout)
+        for call in (
+            lambda encoder=encoder: encoder.encode(payload),
+            lambda encoder=encoder: encoder.encode_many([payload, bytearray(payload)]),
+            lambda encoder=encoder: encoder.head(len(payload)),
+        ):
+            try:
+                results.append(call())
+            except Exception as error:  # noqa: BLE001 - any difference is a failure
+                results.append((type(error), str(error)))
+    assert results[:3] == results[3:]

@@ -1,0 +1,193 @@
+"""Two ends of a connection over a pipe of bytes: no socket, no event loop, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TypeVar
+from unittest.mock import patch
+
+import pytest
+
+from sealframe import control, framing, wire
+from sealframe import protocol as protocol_module
+from sealframe.control import Close, Hello
+from sealframe.errors import ConnectionClosedError
+from sealframe.framing import Framing
+from sealframe.protocol import Ended, Established, Event, Failed, Protocol
+from sealframe.seal import Seal
+from sealframe.wire import Opcode
+
+PSK = bytes(range(1, 33))
+CONTEXT = b"chat.example"
+MAXIMUM = 200_000
+"""What both ends accept, where a test does not say otherwise."""
+
+_E = TypeVar("_E")
+
+HELLO = control.frame(Opcode.HELLO, Hello(max_frame=MAXIMUM).encode())
+WELCOME = control.frame(Opcode.WELCOME, Hello(max_frame=MAXIMUM).encode())
+CLOSE = control.frame(Opcode.CLOSE, Close().encode())
+
+
+@contextmanager
+def codec(name: str) -> Iterator[None]:
+    """Let every decoder and encoder made meanwhile be the one of that twin."""
+    module = import_module("sealframe._framing_py" if name == "python" else "sealframe._framing")
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(framing, "Decoder", module.Decoder)
+        patches.setattr(framing, "Encoder", module.Encoder)
+        # Its encoder is made once and kept.
+        patches.setattr(
+            protocol_module, "_SENDING", Framing(control=True, maximum=wire.MAX_LENGTH)
+        )
+        yield
+
+
+def message(payload: bytes) -> bytes:
+    """Return a message frame."""
+    return len(payload).to_bytes(4, "little") + payload
+
+
+class Peer:
+    """A protocol, with what it has to write and what came out of it so far."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.output = bytearray()
+        self.messages: list[bytes] = []
+        self.events: list[Event] = []
+        self.note()
+
+    def note(self) -> None:
+        """Collect the events."""
+        self.events += self.protocol.events
+        self.protocol.events = []
+
+    def read(self, data: bytes, *, step: int | None = None) -> None:
+        """Let it receive ``data``, in reads of at most ``step`` bytes."""
+        rest = memoryview(data)
+        while rest:
+            buffer = self.protocol.get_buffer()
+            count = min(len(rest), len(buffer), step or len(rest))
+            buffer[:count] = rest[:count]
+            self.messages += self.protocol.buffer_updated(count)
+            self.note()
+            rest = rest[count:]
+
+    def end(self) -> None:
+        """Let it receive the end of the stream."""
+        self.protocol.receive_eof()
+        self.note()
+
+    def send(self, *messages: bytes) -> None:
+        """Let it frame messages, and whatever else it wants to write."""
+        self.output += b"".join(self.protocol.take_output(list(messages)))
+
+    def take(self) -> bytes:
+        """Return what it writes, and forget it."""
+        self.send()
+        data = bytes(self.output)
+        self.output.clear()
+        return data
+
+    def events_of(self, kind: type[_E]) -> list[_E]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def error(self) -> ConnectionClosedError | None:
+        """The fault, if there was one."""
+        failures = self.events_of(Failed)
+        assert len(failures) <= 1, "a connection fails once"
+        return failures[0].error if failures else None
+
+    @property
+    def fault(self) -> ConnectionClosedError:
+        """The fault; there must be one."""
+        assert self.error is not None
+        return self.error
+
+    @property
+    def close(self) -> Close | None:
+        """What the peer's CLOSE said; there must have been an end."""
+        (ended,) = self.events_of(Ended)
+        return ended.close
+
+    @property
+    def established(self) -> bool:
+        """Whether messages may be sent."""
+        return bool(self.events_of(Established))
+
+
+def exchange(first: Peer, second: Peer, *, step: int | None = None) -> None:
+    """Carry bytes both ways until neither has any."""
+    while True:
+        from_first, from_second = first.take(), second.take()
+        if not from_first and not from_second:
+            return
+        second.read(from_first, step=step)
+        first.read(from_second, step=step)
+
+
+def plain(*, client: bool, extended: bool = False, maximum: int = MAXIMUM) -> Peer:
+    """Return one end of a plain connection, fresh."""
+    return Peer(Protocol(client=client, max_message_size=maximum, extended=extended))
+
+
+def sealed(
+    *, client: bool, psk: bytes = PSK, context: bytes = CONTEXT, maximum: int = MAXIMUM
+) -> Peer:
+    """Return one end of a sealed connection, fresh."""
+    seal = Seal(initiator=client, psk=psk, context=context)
+    return Peer(Protocol(client=client, max_message_size=maximum, seal=seal))
+
+
+def packets_pair() -> tuple[Peer, Peer]:
+    """Return a client and a server that speak packets."""
+    return plain(client=True), plain(client=False)
+
+
+def extended_pair() -> tuple[Peer, Peer]:
+    """Return an extended client and its server, after HELLO and WELCOME."""
+    client, server = plain(client=True, extended=True), plain(client=False)
+    exchange(client, server)
+    assert client.protocol.extended
+    assert server.protocol.extended
+    return client, server
+
+
+def sealed_pair() -> tuple[Peer, Peer]:
+    """Return a sealed client and its server, after the handshake, HELLO and WELCOME."""
+    client, server = sealed(client=True), sealed(client=False)
+    exchange(client, server)
+    assert client.protocol.extended
+    assert server.protocol.extended
+    return client, server
+
+
+PAIRS = {"packets": packets_pair, "extended": extended_pair, "sealed": sealed_pair}
+
+
+def frames(data: bytes) -> list[bytes | wire.Control]:
+    """Return the frames in bytes that hold whole frames only."""
+    decoder = Framing(control=True, maximum=wire.MAX_LENGTH).decoder()
+    found = decoder.feed(data)
+    assert decoder.pending == 0, "a frame was cut short"
+    return found
+
+
+def opcodes(data: bytes) -> list[int | None]:
+    """Return the opcode of each frame, None for a message."""
+    return [frame.opcode if isinstance(frame, wire.Control) else None for frame in frames(data)]
+
+
+@contextmanager
+def ephemerals(*private: bytes) -> Iterator[None]:
+    """Let handshakes use these private keys in turn as their ephemeral ones."""
+    from sealframe.cipher import public_key
+
+    pairs = [(key, public_key(key)) for key in private]
+    with patch("sealframe.handshake.generate_keypair", side_effect=pairs):
+        yield

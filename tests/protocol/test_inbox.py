@@ -1,0 +1,188 @@
+"""The queue of received messages: no message and no wake-up is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sealframe.inbox import Inbox
+
+OVERHEAD = 64
+
+
+async def settle() -> None:
+    """Let every task that can run do so, a few times over."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def take(inbox: Inbox, taken: list[tuple[str, bytes]], name: str) -> None:
+    """Take one message, as a receiver does."""
+    while not inbox.messages:
+        await inbox.wait()
+    taken.append((name, inbox.pop()))
+    if inbox.messages:
+        inbox.wake()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.binary(max_size=50), max_size=5),
+            st.none() | st.integers(1, 4),
+        )
+    )
+)
+def test_the_cost_is_always_that_of_what_is_inside(
+    steps: list[list[bytes] | int | None],
+) -> None:
+    """Cost = sum of length + 64, empty messages included; messages leave in order."""
+    inbox = Inbox(500)
+    expected: list[bytes] = []
+    for step in steps:
+        if isinstance(step, list):
+            inbox.extend(step)
+            expected += step
+        else:
+            count = len(expected) if step is None else min(step, len(expected))
+            assert inbox.pop_many(step) == expected[:count]
+            del expected[:count]
+        assert list(inbox.messages) == expected
+        assert inbox.cost == sum(map(len, expected)) + OVERHEAD * len(expected)
+        assert inbox.full == (inbox.cost >= 500)
+        assert inbox.drained == (inbox.cost <= 250)
+
+
+def test_empty_messages_fill_an_inbox() -> None:
+    inbox = Inbox(10 * OVERHEAD)
+    inbox.extend([b""] * 9)
+    assert not inbox.full
+    inbox.extend([b""])
+    assert inbox.full
+    for _ in range(4):
+        inbox.pop()
+    assert not inbox.drained
+    inbox.pop()
+    assert inbox.drained
+
+
+async def test_one_message_wakes_the_task_that_waits_longest() -> None:
+    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    tasks = [asyncio.create_task(take(inbox, taken, name)) for name in "abc"]
+    await settle()
+    for body in (b"1", b"2", b"3"):
+        inbox.extend([body])
+        await settle()
+    await asyncio.gather(*tasks)
+    assert taken == [("a", b"1"), ("b", b"2"), ("c", b"3")]
+
+
+async def test_a_batch_wakes_as_many_as_it_has_messages_for() -> None:
+    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    tasks = [asyncio.create_task(take(inbox, taken, name)) for name in "abcd"]
+    await settle()
+    inbox.extend([b"1", b"2", b"3"])
+    await settle()
+    assert taken == [("a", b"1"), ("b", b"2"), ("c", b"3")]
+    assert not tasks[3].done()
+    inbox.extend([b"4"])
+    await asyncio.gather(*tasks)
+
+
+async def test_a_waiter_cancelled_after_it_was_woken_passes_the_wake_up_on() -> None:
+    """The message stays in the queue, and the next in line gets it."""
+    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    first = asyncio.create_task(take(inbox, taken, "first"))
+    second = asyncio.create_task(take(inbox, taken, "second"))
+    await settle()
+    inbox.extend([b"1"])
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await second
+    assert taken == [("second", b"1")]
+
+
+async def test_a_waiter_cancelled_before_the_message_came_is_passed_over() -> None:
+    """Cancelled and not yet run: the wake-up must skip it, and it must end as cancelled."""
+    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    first = asyncio.create_task(take(inbox, taken, "first"))
+    second = asyncio.create_task(take(inbox, taken, "second"))
+    await settle()
+    first.cancel()
+    inbox.extend([b"1"])
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await second
+    assert taken == [("second", b"1")]
+
+
+async def test_a_waiter_cancelled_in_peace_leaves_the_queue() -> None:
+    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    first = asyncio.create_task(take(inbox, taken, "first"))
+    second = asyncio.create_task(take(inbox, taken, "second"))
+    await settle()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    inbox.extend([b"1"])
+    await second
+    assert taken == [("second", b"1")]
+
+
+async def test_the_end_wakes_everyone() -> None:
+    inbox = Inbox(1000)
+    tasks = [asyncio.create_task(inbox.wait()) for _ in range(3)]
+    await settle()
+    tasks[1].cancel()
+    inbox.wake_all()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [
+        type(None),
+        asyncio.CancelledError,
+        type(None),
+    ]
+
+
+async def test_a_wake_up_without_waiters_is_harmless() -> None:
+    inbox = Inbox(1000)
+    inbox.wake()
+    inbox.wake_all()
+    inbox.extend([b"1"])
+    assert inbox.pop() == b"1"
+
+
+@given(st.lists(st.tuples(st.sampled_from("eecs"), st.integers(0, 7)), max_size=40))
+def test_no_order_of_arrivals_and_cancellations_loses_a_message(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Every message that came is either taken, once and in order, or still inside; and
+    while one is inside, no task that was not cancelled goes on waiting."""
+
+    async def run() -> None:
+        inbox, taken = Inbox(10_000), list[tuple[str, bytes]]()
+        tasks = [asyncio.create_task(take(inbox, taken, str(n))) for n in range(8)]
+        await settle()
+        sent = []
+        for kind, number in steps:
+            if kind == "e":
+                body = str(len(sent)).encode()
+                sent.append(body)
+                inbox.extend([body])
+            elif kind == "c":
+                tasks[number].cancel()
+            else:
+                await settle()
+        await settle()
+        assert [body for _, body in taken] + list(inbox.messages) == sent
+        waiting = [task for task in tasks if not task.done()]
+        assert not (inbox.messages and waiting)
+        for task in waiting:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert result is None or isinstance(result, asyncio.CancelledError)
+
+    asyncio.run(run())

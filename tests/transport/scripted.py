@@ -1,0 +1,351 @@
+"""Peers that do what a test tells them, and nothing by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal, Self
+
+import sealframe
+from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey, control
+from sealframe.control import Close, Hello
+from sealframe.seal import Seal
+from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode
+
+from .ends import PATIENCE, TCP, Family, Mode, shared_key, start
+
+Role = Literal["server", "client"]
+"""Which end sealframe has; the scripted peer has the other."""
+
+_SMALL_BUFFER = 4096
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+class Raw:
+    """A TCP socket that sends, reads and closes only when told to."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    async def dial(cls, port: int, *, small_buffer: bool = False) -> Self:
+        """Connect to a port of 127.0.0.1.
+
+        :param small_buffer: let the kernel hold only a few KiB that are not read
+        """
+        raw = cls(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        if small_buffer:
+            raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
+        await raw._loop.sock_connect(raw.sock, ("127.0.0.1", port))
+        return raw
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def send(self, data: bytes) -> None:
+        """Write all of it."""
+        async with asyncio.timeout(PATIENCE):
+            await self._loop.sock_sendall(self.sock, data)
+
+    async def receive(self, size: int = 65536) -> bytes:
+        """Return what there is, ``b""`` at the end of the stream."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._loop.sock_recv(self.sock, size)
+
+    async def receive_exactly(self, size: int) -> bytes:
+        """Return that many bytes."""
+        data = bytearray()
+        while len(data) < size:
+            part = await self.receive(size - len(data))
+            assert part, f"the stream ended after {len(data)} of {size} bytes"
+            data += part
+        return bytes(data)
+
+    async def receive_to_end(self) -> bytes:
+        """Return everything up to the end of the stream."""
+        data = bytearray()
+        while part := await self.receive():
+            data += part
+        return bytes(data)
+
+    def has_input(self) -> bool:
+        """Return whether there are bytes, or the end of the stream, to be read now."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Send FIN and go on reading."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Send RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        """Close the socket; doing it again is harmless."""
+        self.sock.close()
+
+
+def message(data: bytes) -> bytes:
+    """Return the frame of a message."""
+    return len(data).to_bytes(4, "little") + data
+
+
+def close_frame(code: int = CloseCode.NORMAL, reason: str = "") -> bytes:
+    """Return a CLOSE frame."""
+    return control.frame(Opcode.CLOSE, Close(code, reason, 0).encode())
+
+
+class Peer:
+    """A raw socket that speaks one of the three ways.
+
+    :param client: whether the peer has the client's part
+    """
+
+    def __init__(
+        self,
+        raw: Raw,
+        mode: Mode,
+        *,
+        client: bool,
+        key: SharedKey | None = None,
+        context: bytes = b"",
+    ) -> None:
+        self.raw = raw
+        self.mode = mode
+        self._client = client
+        self._seal: Seal | None = None
+        if mode.sealed:
+            psk = (key or shared_key()).secret_bytes()
+            self._seal = Seal(initiator=client, psk=psk, context=context)
+        self._decoder = Framing(control=mode.has_control, maximum=MAX_LENGTH).decoder()
+        self._frames: deque[Any] = deque()
+        self.welcome: Hello | None = None
+        """What the other end said of itself."""
+
+    async def shake_hands(self) -> None:
+        """Do the sealed handshake, without the introductions that follow it."""
+        seal = self._seal
+        assert seal is not None
+        while True:
+            for frame in seal.output:
+                await self.raw.send(frame)
+            seal.output = []
+            if seal.established or seal.failure is not None:
+                break
+            data = await self.raw.receive()
+            assert data, "the stream ended during the handshake"
+            self._feed(data)
+        assert seal.failure is None
+
+    async def introduce(self) -> None:
+        """Do all that must happen before messages may flow."""
+        if self.mode.sealed:
+            await self.shake_hands()
+        if not self.mode.has_control:
+            return
+        if self._client:
+            await self.write(control.frame(Opcode.HELLO, Hello().encode()))
+        frame = await self.read()
+        assert isinstance(frame, Control)
+        assert frame.opcode == (Opcode.WELCOME if self._client else Opcode.HELLO)
+        self.welcome = Hello.decode(frame.body)
+        if not self._client:
+            await self.write(control.frame(Opcode.WELCOME, Hello(client_id="scripted").encode()))
+
+    async def write(self, data: bytes) -> None:
+        """Send frames, or parts of frames, in records if sealed."""
+        if self._seal is not None:
+            data = b"".join(self._seal.seal(data))
+        await self.raw.send(data)
+
+    async def read(self) -> bytes | Control | None:
+        """Return the next frame, None at the end of the stream."""
+        while not self._frames:
+            data = await self.raw.receive()
+            if not data:
+                assert self._decoder.pending == 0
+                return None
+            self._feed(data)
+        frame: bytes | Control = self._frames.popleft()
+        return frame
+
+    async def read_to_end(self) -> list[bytes | Control]:
+        """Return all frames up to the end of the stream."""
+        frames = []
+        while (frame := await self.read()) is not None:
+            frames.append(frame)
+        return frames
+
+    async def read_close(self) -> Close:
+        """Return what CLOSE says, which must come next."""
+        frame = await self.read()
+        assert isinstance(frame, Control)
+        assert frame.opcode == Opcode.CLOSE
+        return Close.decode(frame.body)
+
+    async def say_end(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Say that no more will come: CLOSE, or FIN where only packets flow."""
+        if self.mode.has_control:
+            await self.write(close_frame(code, reason))
+        else:
+            self.raw.finish()
+
+    async def await_end(self) -> list[bytes | Control]:
+        """Read until the other end says that no more will come; return the rest."""
+        frames: list[bytes | Control] = []
+        while (frame := await self.read()) is not None:
+            if isinstance(frame, Control) and frame.opcode == Opcode.CLOSE:
+                return frames
+            frames.append(frame)
+        assert not self.mode.has_control, "the stream ended without CLOSE"
+        return frames
+
+    def _feed(self, data: bytes) -> None:
+        if self._seal is None:
+            self._frames.extend(self._decoder.feed(data))
+            return
+        for plaintext in self._seal.feed(data):
+            self._frames.extend(self._decoder.feed(plaintext))
+        if self._seal.failure is not None:
+            raise self._seal.failure
+
+
+class Facing:
+    """A sealframe connection and the scripted peer at its other end."""
+
+    def __init__(self, conn: Connection, peer: Peer) -> None:
+        self.conn = conn
+        self.peer = peer
+
+
+@contextlib.asynccontextmanager
+async def facing(
+    role: Role, mode: Mode, *, small_buffer: bool = False, **limits: Any
+) -> AsyncIterator[tuple[Connection, Peer]]:
+    """Open a connection of sealframe in that role with a scripted peer at the other end.
+
+    :param small_buffer: let the kernel hold only a few KiB that the peer did not read
+    :param limits: fields of :class:`~sealframe.options.Options`
+    """
+    if role == "server":
+        opened = _facing_client(mode, small_buffer, ServerOptions(**limits))
+    else:
+        opened = _facing_server(mode, small_buffer, ClientOptions(**limits))
+    async with opened as (conn, peer):
+        try:
+            yield conn, peer
+        finally:
+            peer.raw.close()
+            async with asyncio.timeout(PATIENCE):
+                await conn.close()
+
+
+@contextlib.asynccontextmanager
+async def _facing_client(
+    mode: Mode, small_buffer: bool, options: ServerOptions
+) -> AsyncIterator[tuple[Connection, Peer]]:
+    arrived: asyncio.Queue[Connection] = asyncio.Queue()
+
+    async def handler(conn: Connection) -> None:
+        arrived.put_nowait(conn)
+        await conn.wait_closed()
+
+    async with start(handler, mode, options=options) as server:
+        peer = Peer(await Raw.dial(server.port, small_buffer=small_buffer), mode, client=True)
+        await peer.introduce()
+        if mode.has_control and not mode.sealed:
+            conn = await arrived.get()
+            await until(lambda: conn._protocol.extended)
+            yield conn, peer
+        else:
+            yield await arrived.get(), peer
+
+
+@contextlib.asynccontextmanager
+async def _facing_server(
+    mode: Mode, small_buffer: bool, options: ClientOptions
+) -> AsyncIterator[tuple[Connection, Peer]]:
+    async with listening(small_buffer=small_buffer) as listener:
+        dialling = asyncio.ensure_future(_connect(listener.port, mode, options))
+        peer = Peer(await listener.accept(), mode, client=False)
+        await peer.introduce()
+        yield await dialling, peer
+
+
+async def _connect(port: int, mode: Mode, options: ClientOptions) -> Connection:
+    return await sealframe.connect("127.0.0.1", port, **mode.client, options=options)
+
+
+class ScriptedListener:
+    """A listening socket whose connections go to the test."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.port: int = sock.getsockname()[1]
+
+    async def accept(self) -> Raw:
+        """Return the next connection."""
+        async with asyncio.timeout(PATIENCE):
+            sock, _ = await asyncio.get_running_loop().sock_accept(self._sock)
+        return Raw(sock)
+
+
+@contextlib.asynccontextmanager
+async def listening(*, small_buffer: bool = False, port: int = 0) -> AsyncIterator[ScriptedListener]:
+    """Listen on a port of 127.0.0.1, a free one by default."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if small_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", port))
+        sock.listen(16)
+        yield ScriptedListener(sock)
+
+
+@contextlib.asynccontextmanager
+async def dialled(
+    server: Server, mode: Mode, *, small_buffer: bool = False
+) -> AsyncIterator[Peer]:
+    """Connect a scripted client to a server and introduce it."""
+    async with await Raw.dial(server.port, small_buffer=small_buffer) as raw:
+        peer = Peer(raw, mode, client=True)
+        await peer.introduce()
+        yield peer
+
+
+__all__ = [
+    "TCP",
+    "Facing",
+    "Family",
+    "Peer",
+    "Raw",
+    "Role",
+    "ScriptedListener",
+    "close_frame",
+    "dialled",
+    "facing",
+    "listening",
+    "message",
+    "until",
+]
