@@ -176,11 +176,14 @@ class Connecting:
             hello = await established
         except ConnectionClosed:
             # A refusal may still be on its way to the peer.
-            await link.wait_closed()
+            try:
+                await link.wait_closed()
+            finally:
+                link.abort(_GIVEN_UP)
             raise
         except BaseException:
             established.cancel()
-            link.abort(ConnectionClosedError("the attempt to connect was given up"))
+            link.abort(_GIVEN_UP)
             raise
         return Connection(link, hello.client_id or f"{_PREFIX}-{next(_NUMBERS)}")
 
@@ -204,6 +207,8 @@ class Connecting:
 def _never(error: Exception) -> bool:
     return False
 
+
+_GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
 
 _PREFIX: Final = secrets.token_hex(3)
 _NUMBERS: Final = itertools.count(1)

@@ -202,12 +202,13 @@ class Link(asyncio.BufferedProtocol):
             self._end_receiving(ConnectionClosedError("the connection is closed"))
         assert self.receive_error is not None
         self._end_sending(self.receive_error)
-        self._fail_pings()
         for waiter in self._close_waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._close_waiters.clear()
         self.on_finished()
+        # They hold what holds this link.
+        self.on_established = self.on_failed = self.on_finished = _ignore
 
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
@@ -216,13 +217,17 @@ class Link(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Go on writing."""
         self._write_paused = False
-        self._flush()
+        # Not from within: asyncio's transport calls connection_lost() twice if it
+        # is closed here.
+        self.loop.call_soon(self._flush)
 
     # Receiving
 
     def _deliver(self, messages: list[bytes]) -> None:
         inbox = self.inbox
         if self._discarding or (self.closing and inbox.full):
+            # All that follow go too, even if there is room again: no gap stays hidden.
+            self._discarding = True
             self.stats.discarded += len(messages)
             return
         self.stats.messages_received += len(messages)
@@ -303,8 +308,9 @@ class Link(asyncio.BufferedProtocol):
 
     async def ping(self) -> float:
         """Send PING and return the seconds until PONG."""
-        if self.send_error is not None:
-            raise self.send_error.fresh()
+        error = self.send_error or self.receive_error
+        if error is not None:
+            raise error.fresh()
         waiter: asyncio.Future[float] = self.loop.create_future()
         now = self.loop.time()
         body = self._next_ping_body()
@@ -329,11 +335,10 @@ class Link(asyncio.BufferedProtocol):
             if _ping_number(other) <= _ping_number(body) and not waiter.done():
                 waiter.set_result(now - started)
 
-    def _fail_pings(self) -> None:
-        assert self.receive_error is not None
+    def _fail_pings(self, error: ConnectionClosed) -> None:
         for waiter, _ in self._pings.values():
             if not waiter.done():
-                waiter.set_exception(self.receive_error.fresh())
+                waiter.set_exception(error.fresh())
 
     # What the protocol says
 
@@ -416,6 +421,7 @@ class Link(asyncio.BufferedProtocol):
         if self.receive_error is None:
             self.receive_error = error
             self.inbox.wake_all()
+            self._fail_pings(error)
             if isinstance(error, ConnectionClosedError):
                 self.on_failed(error)
 

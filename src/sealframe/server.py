@@ -221,7 +221,9 @@ class Server:
         :param reason: text for the clients, cut to 255 bytes of UTF-8
         """
         if self._closed is None:
-            self._closed = self._loop.create_task(self._close(reason))
+            # A handler that closes the server does not wait for itself.
+            tasks = self._tasks - {asyncio.current_task()}
+            self._closed = self._loop.create_task(self._close(reason, tasks))
         await asyncio.shield(self._closed)
 
     async def wait_closed(self) -> None:
@@ -240,10 +242,12 @@ class Server:
         self._listener = await listen(self._accept, endpoint)
 
     def _accept(self) -> asyncio.BaseProtocol:
-        busy = len(self._links) >= self._options.max_connections
-        if busy or self._closed is not None:
+        if self._closed is not None:
+            return TurnedAway(b"", 0, self._turned_away)
+        limit = self._options.max_connections
+        if len(self._links) >= limit:
             self.stats.turned_away += 1
-            logger.warning("a client was turned away: the limit of connections is reached")
+            logger.warning("a client was turned away: max_connections, %d, is reached", limit)
             reply = BUSY_REPLY if self._mode.security is not None else b""
             return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
         self.stats.accepted += 1
@@ -295,7 +299,7 @@ class Server:
             self._clients.pop(conn.id, None)
             conn._link.start_close(close)
 
-    async def _close(self, reason: str) -> None:
+    async def _close(self, reason: str, tasks: set[asyncio.Task[None]]) -> None:
         assert self._listener is not None
         self._listener.close()
         close = Close(CloseCode.GOING_AWAY, reason)
@@ -303,7 +307,6 @@ class Server:
             link.go_away(close)
         for turned_away in list(self._turned_away):
             turned_away.abort()
-        tasks = set(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=self._options.close_timeout)
             for task in tasks:
