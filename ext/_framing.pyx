@@ -267,13 +267,12 @@ cdef class Decoder:
     def feed(self, data):
         """Take the next bytes of the stream; return the frames that are now whole."""
         cdef Py_buffer view
-        self.check()
-        if self.loan is not None:
-            raise refuse.buffer_lent()
+        self.check_feed()
         if PyBytes_CheckExact(data):
             return self.parse(<const uint8_t *>PyBytes_AsString(data), PyBytes_Size(data))
         _acquire(data, &view)
         try:
+            self.check_feed()  # again: __buffer__ may have called this decoder
             return self.parse(<const uint8_t *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
@@ -338,6 +337,12 @@ cdef class Decoder:
             raise kind(text)
         return 0
 
+    cdef int check_feed(self) except -1:
+        self.check()
+        if self.loan is not None:
+            raise refuse.buffer_lent()
+        return 0
+
     cdef int kill(self, error) except -1:
         """End this decoder: where the next frame starts is not known any more."""
         drop(self.body)
@@ -366,11 +371,12 @@ cdef class Decoder:
         return 0
 
     cdef list parse(self, const uint8_t *data, Py_ssize_t size):
-        cdef list frames = []
+        cdef list frames
         self.note_prefix(data, size)
         self.saw_control = False
         self.busy = True
         try:
+            frames = []
             self.split(data, data + size, frames)
         except BaseException as error:
             self.kill(error)

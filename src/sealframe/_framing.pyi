@@ -1,7 +1,7 @@
 from collections.abc import Iterable
-from typing import SupportsIndex, final
+from typing import Self, SupportsIndex, final
 
-from typing_extensions import Buffer, Self
+from typing_extensions import Buffer
 
 from sealframe.wire import Control, Layout
 

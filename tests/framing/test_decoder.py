@@ -329,12 +329,10 @@ def test_faults(
     else:
         assert decoder.feed(good[:1]) == []
         data = good[1:] + good + bad + b"anything may follow"
+        if way == "buffer":
+            decoder.get_buffer()[: len(data)] = data
         with pytest.raises(kind) as caught:
-            if way == "whole":
-                decoder.feed(data)
-            else:
-                decoder.get_buffer()[: len(data)] = data
-                decoder.buffer_updated(len(data))
+            decoder.feed(data) if way == "whole" else decoder.buffer_updated(len(data))
         assert caught.value.frames == [bytes(20), bytes(20)]
     assert type(caught.value) is kind
     assert str(caught.value) == text

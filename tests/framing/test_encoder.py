@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,10 +109,10 @@ def test_too_large(twin: ModuleType, framing: Framing) -> None:
     encoder = twin.Encoder(framing.layout)
     assert encoder.encode(b"a" * 9).endswith(b"a" * 9)
     for refused in (
-        lambda: encoder.encode(b"a" * 10),
-        lambda: encoder.encode(bytearray(10)),
-        lambda: encoder.encode_many([b"a", b"a" * 10]),
-        lambda: encoder.head(10),
+        partial(encoder.encode, b"a" * 10),
+        partial(encoder.encode, bytearray(10)),
+        partial(encoder.encode_many, [b"a", b"a" * 10]),
+        partial(encoder.head, 10),
     ):
         with pytest.raises(MessageTooLargeError) as caught:
             refused()
@@ -133,8 +134,8 @@ def test_too_small(twin: ModuleType, framing: Framing, minimum: int) -> None:
     encoder = twin.Encoder(framing.layout)
     assert twin.Decoder(framing.layout).feed(encoder.encode(bytes(minimum))) == [bytes(minimum)]
     for refused in (
-        lambda: encoder.encode(bytes(minimum - 1)),
-        lambda: encoder.encode_many([bytes(minimum), bytearray(minimum - 1)]),
+        partial(encoder.encode, bytes(minimum - 1)),
+        partial(encoder.encode_many, [bytes(minimum), bytearray(minimum - 1)]),
     ):
         with pytest.raises(ValueError, match="is below the minimum of") as caught:
             refused()

@@ -164,43 +164,59 @@ def test_maximum(framing: Framing, maximum: int) -> None:
         ),
         (
             {"width": 1, "maximum": 256},
-            "maximum is 256, but this length field reaches only 255 bytes; "
-            "use a wider field or a smaller maximum",
+            (
+                "maximum is 256, but this length field reaches only 255 bytes; "
+                "use a wider field or a smaller maximum"
+            ),
         ),
         (
             {"width": 1, "includes_header": True, "maximum": 255},
-            "maximum is 255, but this length field reaches only 254 bytes; "
-            "use a wider field or a smaller maximum",
+            (
+                "maximum is 255, but this length field reaches only 254 bytes; "
+                "use a wider field or a smaller maximum"
+            ),
         ),
         (
             {"maximum": 2**32},
-            "maximum is 4294967296, but this length field reaches only 4294967295 bytes; "
-            "use a wider field or a smaller maximum",
+            (
+                "maximum is 4294967296, but this length field reaches only 4294967295 bytes; "
+                "use a wider field or a smaller maximum"
+            ),
         ),
         (
             {"control": True, "maximum": 2**31},
-            "maximum is 2147483648, but this length field reaches only 2147483647 bytes; "
-            "use a wider field or a smaller maximum",
+            (
+                "maximum is 2147483648, but this length field reaches only 2147483647 bytes; "
+                "use a wider field or a smaller maximum"
+            ),
         ),
         (
             {"width": 1, "adjustment": -256},
-            "no message fits: this length field reaches frames of 0 bytes, "
-            "but every frame starts with 1; use a wider field or correct adjustment and strip",
+            (
+                "no message fits: this length field reaches frames of 0 bytes, "
+                "but every frame starts with 1; use a wider field or correct adjustment and strip"
+            ),
         ),
         (
             {"width": 1, "offset": 255, "includes_header": True},
-            "no message fits: this length field reaches frames of 255 bytes, "
-            "but every frame starts with 256; use a wider field or correct adjustment and strip",
+            (
+                "no message fits: this length field reaches frames of 255 bytes, "
+                "but every frame starts with 256; use a wider field or correct adjustment and strip"
+            ),
         ),
         (
             {"width": 1, "strip": 257},
-            "no message fits: this length field reaches frames of 256 bytes, "
-            "but every frame starts with 257; use a wider field or correct adjustment and strip",
+            (
+                "no message fits: this length field reaches frames of 256 bytes, "
+                "but every frame starts with 257; use a wider field or correct adjustment and strip"
+            ),
         ),
         (
             {"adjustment": 100, "maximum": 99},
-            "maximum is 99, but the smallest message of this layout has 100 bytes; "
-            "raise maximum or correct adjustment",
+            (
+                "maximum is 99, but the smallest message of this layout has 100 bytes; "
+                "raise maximum or correct adjustment"
+            ),
         ),
         ({"varint": True, "width": 2}, "varint=True settles the whole head; leave out width="),
         ({"varint": True, "byteorder": "big"}, "leave out byteorder="),
@@ -225,7 +241,7 @@ def test_refusals(fields: dict[str, Any], text: str) -> None:
 
 def test_fields_go_by_name_only() -> None:
     with pytest.raises(TypeError):
-        Framing(4)  # type: ignore[misc]
+        Framing(4)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
