@@ -199,8 +199,14 @@ class Connecting:
             raise ConnectTimeoutError(
                 f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
             ) from error
+        except UnicodeError as error:
+            # Host names are encoded by IDNA before they are looked up.
+            raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
         except OSError as error:
             why = error.strerror or str(error)
+            if error.errno is not None and error.errno > 0:
+                # Event loops put the address in once more.
+                why = os.strerror(error.errno)
             raise ConnectError(error.errno, f"cannot connect to {endpoint}: {why}") from error
 
 

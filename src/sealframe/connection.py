@@ -215,9 +215,8 @@ class Connection:
                 return
             while inbox.messages:
                 message = inbox.pop()
-                # Other tasks that wait are woken once, and reading goes on as
-                # soon as there is room; between those nothing needs to be done.
-                if link.reading_paused or not inbox.messages:
+                # Whoever gets the message may be slow, so others must not wait for it.
+                if link.reading_paused or inbox.waiters:
                     link.taken()
                 yield message
 

@@ -18,13 +18,14 @@ class Inbox:
     :param limit: cost from which :attr:`full` is true
     """
 
-    __slots__ = ("_limit", "_waiters", "cost", "messages")
+    __slots__ = ("_limit", "cost", "messages", "waiters")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiters: deque[asyncio.Future[None]] | None = None
         self.messages: deque[bytes] = deque()
         self.cost = 0
+        self.waiters: deque[asyncio.Future[None]] | None = None
+        """Those who wait, None until there was one."""
 
     @property
     def full(self) -> bool:
@@ -59,28 +60,28 @@ class Inbox:
 
     async def wait(self) -> None:
         """Wait for :meth:`wake`. The caller looks again at what there is."""
-        if self._waiters is None:
-            self._waiters = deque()
+        if self.waiters is None:
+            self.waiters = deque()
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self.wake()
-            elif waiter in self._waiters:  # a wake-up may have skipped it by now
-                self._waiters.remove(waiter)
+            elif waiter in self.waiters:  # a wake-up may have skipped it by now
+                self.waiters.remove(waiter)
             raise
 
     def wake(self) -> None:
         """Wake the task that waits longest."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        while self.waiters:
+            waiter = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
     def wake_all(self) -> None:
         """Wake every waiter: nothing more will come."""
-        while self._waiters:
+        while self.waiters:
             self.wake()

@@ -55,6 +55,7 @@ class Link(asyncio.BufferedProtocol):
         "_end_sent",
         "_eof",
         "_liveness",
+        "_ping_count",
         "_pings",
         "_reading_paused",
         "_tick_scheduled",
@@ -107,6 +108,7 @@ class Link(asyncio.BufferedProtocol):
         self._watch: asyncio.TimerHandle | None = None
         self._close: Close | None = None
         self._close_waiters: list[asyncio.Future[None]] = []
+        self._ping_count = 0
         self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
         self._abandoned = False
         self._discarding = False
@@ -323,8 +325,9 @@ class Link(asyncio.BufferedProtocol):
             self._pings.pop(body, None)
 
     def _next_ping_body(self) -> bytes:
-        last = max(map(_ping_number, self._pings), default=0)
-        return (last + 1).to_bytes(8, "little")
+        # Never used again: the answer to a cancelled ping may still come.
+        self._ping_count += 1
+        return self._ping_count.to_bytes(8, "little")
 
     def _ponged(self, body: bytes) -> None:
         # A peer may answer only the newest of several: it answers the older too.
@@ -476,7 +479,12 @@ class Link(asyncio.BufferedProtocol):
             return
         waiter = self.loop.create_future()
         self._close_waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in self._close_waiters:
+                self._close_waiters.remove(waiter)
+            raise
 
     def _send_end(self, transport: asyncio.Transport, close: Close) -> None:
         self._end_sent = True

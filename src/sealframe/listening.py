@@ -49,15 +49,27 @@ async def listen(factory: Callable[[], asyncio.BaseProtocol], endpoint: Endpoint
     try:
         if endpoint.path:
             _remove_stale(endpoint.path)
-            server = await loop.create_unix_server(factory, endpoint.path, backlog=_BACKLOG)
+            server = await loop.create_unix_server(
+                factory, endpoint.path, backlog=_BACKLOG, start_serving=False
+            )
         else:
             server = await loop.create_server(
-                factory, endpoint.host, endpoint.port, backlog=_BACKLOG
+                factory, endpoint.host, endpoint.port, backlog=_BACKLOG, start_serving=False
             )
+        listener = Listener(server, endpoint.path)
+        try:
+            # Not by create_server(): if that is cancelled here, asyncio leaves it serving.
+            await server.start_serving()
+        except BaseException:
+            listener.close()
+            raise
+    except UnicodeError as error:
+        # Host names are encoded by IDNA before they are looked up.
+        raise ListenError(f"cannot listen on {endpoint}: this is no host name") from error
     except OSError as error:
         why = error.strerror or str(error)
         raise ListenError(error.errno, f"cannot listen on {endpoint}: {why}") from error
-    return Listener(server, endpoint.path)
+    return listener
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -368,15 +368,19 @@ class Protocol:
         for plaintext in plaintexts:
             if self.phase is Phase.FAILED:
                 break
+            first = self.phase is Phase.SEALED_HELLO
             try:
                 frames = self._decoder.feed(plaintext)
             except FramingError as fault:
                 messages += self._dispatch_faulty(fault)
             else:
+                if first and (len(frames) != 1 or self._decoder.pending):
+                    self._fail_forbidden("a first record that is not HELLO alone")
                 messages += self._dispatch(frames)
         if seal.failure is not None:
             # Nothing goes out after a record that does not open.
             self.extended = False
+            self._close = None
             self._fail(seal.failure)
         return messages
 
@@ -419,10 +423,12 @@ class Protocol:
     def _fail(self, error: ConnectionClosedError, code: int | None = None) -> None:
         if self.phase is Phase.FAILED:
             return
+        # What was opened came from a holder of the key, who reads CLOSE.
+        told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
         self.phase = Phase.FAILED
         self._control.clear()
         self._pong = None
-        if code is not None and self.extended:
+        if code is not None and told:
             self._queue_close(Close(code, str(error)))
         self.extended = False
         self.events.append(Failed(error))

@@ -34,7 +34,9 @@ _PREAMBLE_SIZE = len(wire.MAGIC) + 2
 _MAX_PLAIN_CLOSE = 3 + wire.MAX_REASON
 
 _RECORDS = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_RECORD)
-_FIRST_RECORD = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_UNAUTHENTICATED)
+_FIRST_RECORD = Framing(
+    minimum=wire.MIN_RECORD, maximum=wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE
+)
 
 _REFUSED = control.frame(Opcode.CLOSE, control.Close(CloseCode.REFUSED).encode())
 _VERSION = control.frame(Opcode.CLOSE, control.Close(CloseCode.VERSION).encode())
@@ -176,14 +178,20 @@ class Seal:
         size = head & wire.LENGTH_MASK
         if not head & wire.CONTROL_BIT:
             self._fail_unsealed()
-        elif not 1 <= size <= 1 + max(_MAX_PLAIN_CLOSE, self._expected_size()):
+            return None
+        if not 1 <= size <= wire.MAX_CONTROL:
             self._fail_handshake("a handshake frame has the wrong length")
-        elif len(held) >= wire.HEAD_SIZE + size:
-            body = bytes(held[wire.HEAD_SIZE + 1 : wire.HEAD_SIZE + size])
-            opcode = held[wire.HEAD_SIZE]
-            del held[: wire.HEAD_SIZE + size]
-            return opcode, body
-        return None
+            return None
+        if size > 1 + max(_MAX_PLAIN_CLOSE, self._expected_size()):
+            # Its start is enough to say what is wrong with it, and all that is held:
+            # message 1 of a later pattern may be longer than what may be held.
+            size = 1 + _PREAMBLE_SIZE
+        if len(held) < wire.HEAD_SIZE + size:
+            return None
+        body = bytes(held[wire.HEAD_SIZE + 1 : wire.HEAD_SIZE + size])
+        opcode = held[wire.HEAD_SIZE]
+        del held[: wire.HEAD_SIZE + size]
+        return opcode, body
 
     def _expected_size(self) -> int:
         noise = _NOISE_LENGTHS[self._pattern][self._messages_done]
@@ -281,15 +289,16 @@ class Seal:
             frames = error.frames
         # The layout of records knows no control frames.
         records = cast("list[bytes]", frames)
-        plaintexts = self._open(records)
-        if fault is not None and self.failure is None:
-            self._fail_record(fault)
-        if self._phase is _Phase.FIRST_RECORD and plaintexts:
-            if len(records) > 1 or decoder.pending:
-                self._fail(ProtocolError("the client sent more before it was welcomed"))
+        first = self._phase is _Phase.FIRST_RECORD
+        plaintexts = self._open(records[:1] if first else records)
+        if first and plaintexts:
+            if len(records) > 1 or decoder.pending or fault is not None:
+                self._fail(HandshakeError("the client sent more before it was welcomed"))
                 return []
             self._phase = _Phase.RECORDS
             self._decoder = _RECORDS.decoder()
+        elif fault is not None and self.failure is None:
+            self._fail_record(fault)
         return plaintexts
 
     def _open(self, records: list[bytes]) -> list[bytes]:
