@@ -54,21 +54,22 @@ ROOMS: dict[str, set[str]] = {
         *("protocol", "sockets", "stats", "wire", "writing"),
     },
     "connection": {"addresses", "control", "errors", "link", "stats", "wire"},
-    "listening": {"addresses", "errors"},
+    "endpoint": {"addresses", "errors"},
+    "listening": {"addresses", "endpoint", "errors"},
     "turnaway": set(),
     "client": {
-        *("backoff", "connection", "control", "errors", "framing", "keys", "link", "listening"),
+        *("backoff", "connection", "control", "endpoint", "errors", "framing", "keys", "link"),
         *("mode", "options", "wire"),
     },
     "server": {
-        *("addresses", "connection", "control", "errors", "framing", "keys", "link", "listening"),
-        *("mode", "options", "seal", "stats", "turnaway", "wire"),
+        *("addresses", "connection", "control", "endpoint", "errors", "framing", "keys", "link"),
+        *("listening", "mode", "options", "seal", "stats", "turnaway", "wire"),
     },
 }
 
 WITH_IO = {
     *("addresses", "sockets", "writing", "inbox", "outbox", "link", "connection"),
-    *("listening", "turnaway", "client", "server"),
+    *("endpoint", "listening", "turnaway", "client", "server"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -17,6 +17,7 @@ from .errors import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    HandshakeError,
     HandshakeTimeoutError,
     PeerTimeoutError,
     WrongLoopError,
@@ -35,6 +36,8 @@ _FLUSH_SIZE: Final = 64 * 1024
 """Cost at which what one tick sent is written without waiting for its end."""
 _BATCH_SIZE: Final = 256 * 1024
 """Cost that is framed and sealed in one go."""
+_EARLY_LIMIT: Final = 16 * 1024 * 1024
+"""Cost of the messages that an extended client holds while it waits for WELCOME."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -234,9 +237,19 @@ class Link(asyncio.BufferedProtocol):
             return
         self.stats.messages_received += len(messages)
         inbox.extend(messages)
+        if self._liveness is not None:
+            self._pause_if_full()
+        elif inbox.cost > _EARLY_LIMIT:
+            self._fail(
+                HandshakeError(
+                    "the server sends messages and no WELCOME: connect without extended=True"
+                )
+            )
+
+    def _pause_if_full(self) -> None:
         # After a local close reading never pauses: unread input would make the
         # kernel answer with RST and destroy what was sent before.
-        if inbox.full and not self.closing and not self._reading_paused:
+        if self.inbox.full and not self.closing and not self._reading_paused:
             assert self._transport is not None
             self._reading_paused = True
             self._transport.pause_reading()
@@ -370,6 +383,8 @@ class Link(asyncio.BufferedProtocol):
             self._deadline.cancel()
             self._deadline = None
         self._liveness = Liveness(self.options, now=now)
+        # Until now reading went on, since WELCOME may stand behind many messages.
+        self._pause_if_full()
         self._schedule_watch(now)
         self.on_established(hello)
 

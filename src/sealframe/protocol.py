@@ -124,6 +124,7 @@ class Protocol:
         "_pong",
         "_raw",
         "_seal",
+        "_silent",
         "client",
         "events",
         "extended",
@@ -149,6 +150,7 @@ class Protocol:
             framing or Framing(control=True, maximum=max_message_size)
         ).decoder()
         self._seal = seal
+        self._silent = False
         self._hello = Hello(max_frame=max_message_size, software=software, client_id=client_id)
         self._answered: set[int] | None = None
         self._close: bytes | None = None
@@ -257,7 +259,7 @@ class Protocol:
     @property
     def has_output(self) -> bool:
         """Whether :meth:`take_output` has something beside messages."""
-        return bool(
+        return not self._silent and bool(
             self._raw
             or self._control
             or self._pong is not None
@@ -273,6 +275,8 @@ class Protocol:
         :param messages: each at most :attr:`send_limit` bytes; the frames of the
             whole list go out together
         """
+        if self._silent:
+            return []
         buffers = self._raw
         self._raw = []
         seal = self._seal
@@ -318,6 +322,8 @@ class Protocol:
         :return: whether there is one: where only packets flow, FIN says it
         """
         if not self.extended:
+            # A CLOSE that waits to be written still goes out.
+            self._silent = self._close is None
             return False
         self._queue_close(close)
         self.extended = False
@@ -463,6 +469,10 @@ class Protocol:
         """Server: a client introduces itself."""
         hello = self._decode_hello(frame)
         if hello is None:
+            return
+        if self._silent:
+            # It crossed our FIN, after which nothing can be answered.
+            self.phase = Phase.PACKETS
             return
         self.extended = True
         self.phase = Phase.EXTENDED

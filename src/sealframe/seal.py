@@ -34,9 +34,7 @@ _PREAMBLE_SIZE = len(wire.MAGIC) + 2
 _MAX_PLAIN_CLOSE = 3 + wire.MAX_REASON
 
 _RECORDS = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_RECORD)
-_FIRST_RECORD = Framing(
-    minimum=wire.MIN_RECORD, maximum=wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE
-)
+_FIRST_RECORD = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE)
 
 _REFUSED = control.frame(Opcode.CLOSE, control.Close(CloseCode.REFUSED).encode())
 _VERSION = control.frame(Opcode.CLOSE, control.Close(CloseCode.VERSION).encode())

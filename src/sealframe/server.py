@@ -180,11 +180,7 @@ class Server:
         :raises TypeError: the message is not bytes-like
         :raises WrongLoopError: called from another thread or event loop
         """
-        if asyncio._get_running_loop() is not self._loop:
-            raise WrongLoopError(
-                "a server belongs to the event loop that made it; from another thread use "
-                "loop.call_soon_threadsafe(server.broadcast, message)"
-            )
+        self._check_loop()
         data = as_bytes(message)
         left_out = {exclude} if isinstance(exclude, Connection) else set(exclude)
         disconnect = self._options.slow_client == "disconnect"
@@ -203,7 +199,10 @@ class Server:
         """Wait until the server is closed.
 
         If this call is cancelled, the server is closed first, as :meth:`close` does.
+
+        :raises WrongLoopError: called from another thread or event loop
         """
+        self._check_loop()
         try:
             await asyncio.shield(self._ended)
         except asyncio.CancelledError:
@@ -219,7 +218,9 @@ class Server:
         if this call is cancelled, and calling it again only waits.
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
+        :raises WrongLoopError: called from another thread or event loop
         """
+        self._check_loop()
         if self._closed is None:
             # A handler that closes the server does not wait for itself.
             tasks = self._tasks - {asyncio.current_task()}
@@ -228,6 +229,7 @@ class Server:
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed, whoever closes it."""
+        self._check_loop()
         await asyncio.shield(self._ended)
 
     async def __aenter__(self) -> Self:
@@ -237,6 +239,13 @@ class Server:
         await self.close()
 
     # Inside
+
+    def _check_loop(self) -> None:
+        if asyncio._get_running_loop() is not self._loop:
+            raise WrongLoopError(
+                "a server belongs to the event loop that made it; from another thread use "
+                "loop.call_soon_threadsafe(), for example with server.broadcast"
+            )
 
     async def _listen(self, endpoint: Endpoint) -> None:
         self._listener = await listen(self._accept, endpoint)

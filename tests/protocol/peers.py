@@ -13,9 +13,9 @@ import pytest
 from sealframe import control, framing, wire
 from sealframe import protocol as protocol_module
 from sealframe.control import Close, Hello
-from sealframe.errors import ConnectionClosedError
+from sealframe.errors import ConnectionClosedError, HandshakeError
 from sealframe.framing import Framing
-from sealframe.protocol import Ended, Established, Event, Failed, Protocol
+from sealframe.protocol import Ended, Established, Event, Failed, Phase, Protocol
 from sealframe.seal import Seal
 from sealframe.wire import Opcode
 
@@ -39,9 +39,7 @@ def codec(name: str) -> Iterator[None]:
         patches.setattr(framing, "Decoder", module.Decoder)
         patches.setattr(framing, "Encoder", module.Encoder)
         # Its encoder is made once and kept.
-        patches.setattr(
-            protocol_module, "_SENDING", Framing(control=True, maximum=wire.MAX_LENGTH)
-        )
+        patches.setattr(protocol_module, "_SENDING", Framing(control=True, maximum=wire.MAX_LENGTH))
         yield
 
 
@@ -115,7 +113,6 @@ class Peer:
         (ended,) = self.events_of(Ended)
         return ended.close
 
-    @property
     def established(self) -> bool:
         """Whether messages may be sent."""
         return bool(self.events_of(Established))
@@ -191,3 +188,59 @@ def ephemerals(*private: bytes) -> Iterator[None]:
     pairs = [(key, public_key(key)) for key in private]
     with patch("sealframe.handshake.generate_keypair", side_effect=pairs):
         yield
+
+
+def inject(victim: Peer, other: Peer, *data: bytes) -> None:
+    """Let ``victim`` receive frames that ``other`` would never send, each in a record of
+    its own where the connection is sealed."""
+    seal = other.protocol._seal
+    for frame in data:
+        victim.read(frame if seal is None else b"".join(seal.seal(frame)))
+
+
+def reveal(writer: Peer, reader: Peer) -> list[bytes | wire.Control]:
+    """Return the frames that ``writer`` has to write, opened with ``reader``'s key."""
+    seal = reader.protocol._seal
+    data = writer.take()
+    if seal is None:
+        return frames(data)
+    assert seal._receiver is not None
+    plain_text = b"".join(seal._receiver.open(record) for record in records(data))
+    return frames(plain_text)
+
+
+def records(data: bytes) -> list[bytes]:
+    """Return the records in the bytes of a sealed stream, without their heads."""
+    found = Framing(maximum=wire.MAX_RECORD).decoder().feed(data)
+    return [record for record in found if isinstance(record, bytes)]
+
+
+def first_message() -> bytes:
+    """Return a valid first frame."""
+    return sealed(client=True).take()
+
+
+def waiting_client() -> Peer:
+    """Return a client that has sent its first frame."""
+    client = sealed(client=True)
+    client.take()
+    return client
+
+
+def handshake(body: bytes) -> bytes:
+    return control.frame(Opcode.HANDSHAKE, body)
+
+
+def check_failed(peer: Peer, reply: bytes) -> HandshakeError:
+    """Check that it failed with exactly this reply, and that nothing follows."""
+    assert peer.take() == reply
+    assert peer.protocol.phase is Phase.FAILED
+    assert not peer.established()
+    assert not peer.protocol.extended
+    assert peer.messages == []
+    assert peer.protocol.channel_binding == b""
+    peer.read(first_message() + b"\xff" * 3000 + message(b"x"))
+    peer.end()
+    assert peer.take() == b""
+    assert isinstance(peer.fault, HandshakeError)
+    return peer.fault

@@ -27,9 +27,7 @@ def test_delays_stay_within_the_jitter_and_the_maximum(
     the mean grows by the factor up to the maximum."""
     random.seed(seed)
     backoff = Backoff(
-        ClientOptions(
-            backoff_initial=initial, backoff_factor=factor, backoff_maximum=maximum
-        )
+        ClientOptions(backoff_initial=initial, backoff_factor=factor, backoff_maximum=maximum)
     )
     mean = initial
     for _ in range(20):

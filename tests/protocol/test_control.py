@@ -6,6 +6,9 @@ from them, so a change here is a change of the wire protocol.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,11 +63,15 @@ def test_fields_survive_the_round_trip_in_ascending_order(values: dict[int, byte
 
 
 @given(fields, st.data())
-def test_fields_cut_short_anywhere_are_refused(values: dict[int, bytes], data: st.DataObject) -> None:
+def test_fields_cut_short_anywhere_are_refused(
+    values: dict[int, bytes], data: st.DataObject
+) -> None:
     """What is left of a cut body is either refused, or a cut between two whole fields."""
     whole = encode_tlvs(values)
     cut = data.draw(st.integers(0, len(whole)))
-    boundaries = [len(encode_tlvs(dict(sorted(values.items())[:n]))) for n in range(len(values) + 1)]
+    boundaries = [
+        len(encode_tlvs(dict(sorted(values.items())[:n]))) for n in range(len(values) + 1)
+    ]
     if cut in boundaries:
         assert decode_tlvs(whole[:cut]).items() <= values.items()
     else:
@@ -75,11 +82,10 @@ def test_fields_cut_short_anywhere_are_refused(values: dict[int, bytes], data: s
 @given(st.binary(max_size=60))
 def test_no_bytes_make_the_parser_raise_anything_else(data: bytes) -> None:
     """Arbitrary bytes are parsed or refused with MalformedBodyError, nothing else."""
-    for parse in (decode_tlvs, Hello.decode, Close.decode):
-        try:
-            parse(data)  # type: ignore[operator]
-        except MalformedBodyError as error:
-            assert str(error)
+    parsers: list[Callable[[bytes], object]] = [decode_tlvs, Hello.decode, Close.decode]
+    for parse in parsers:
+        with suppress(MalformedBodyError):
+            assert parse(data) is not None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_a_known_type_with_the_critical_bit_is_another_type() -> None:
 # HELLO and WELCOME
 
 
-HELLO_HEX = "7365616c6672616d" "01" "0100" "0400" "00000001" "0500" "0500" "642f312e30" "0700" "0300" "632d31"
+HELLO_HEX = "7365616c6672616d01010004000000000105000500642f312e3007000300632d31"
 
 
 def test_a_worked_hello() -> None:
@@ -183,7 +189,7 @@ def test_text_from_the_peer_is_made_safe_to_print() -> None:
 
 def test_a_worked_close() -> None:
     """Code 2, reason "bad", 258 frames received."""
-    text = "0200" "03" "626164" "0800" "0800" "0201000000000000"
+    text = "020003626164080008000201000000000000"
     close = Close(CloseCode.PROTOCOL, "bad", 258)
     assert close.encode().hex() == text
     assert Close.decode(bytes.fromhex(text)) == close
@@ -250,11 +256,26 @@ def test_close_codes_have_names_for_people() -> None:
 def test_the_numbers_are_assigned_for_ever() -> None:
     """Opcodes, close codes and field types never change: peers are out there."""
     assert {code.name: int(code) for code in Opcode} == {
-        **{"HANDSHAKE": 0x41, "HELLO": 0x42, "WELCOME": 0x43, "CLOSE": 0x44, "GOAWAY": 0x85},
-        **{"UNSUPPORTED": 0x86, "PING": 0x07, "PONG": 0x88, "ACK": 0x89, "CREDIT": 0x4A},
-        **{"PAD": 0x8B, "REQUEST": 0x21, "REPLY": 0xA2, "FAILURE": 0xA3, "CANCEL": 0xA4},
-        **{"STREAM_OPEN": 0x25, "STREAM_DATA": 0xA6, "STREAM_CREDIT": 0xA7},
-        **{"STREAM_END": 0xA8, "STREAM_RESET": 0xA9},
+        "HANDSHAKE": 0x41,
+        "HELLO": 0x42,
+        "WELCOME": 0x43,
+        "CLOSE": 0x44,
+        "GOAWAY": 0x85,
+        "UNSUPPORTED": 0x86,
+        "PING": 0x07,
+        "PONG": 0x88,
+        "ACK": 0x89,
+        "CREDIT": 0x4A,
+        "PAD": 0x8B,
+        "REQUEST": 0x21,
+        "REPLY": 0xA2,
+        "FAILURE": 0xA3,
+        "CANCEL": 0xA4,
+        "STREAM_OPEN": 0x25,
+        "STREAM_DATA": 0xA6,
+        "STREAM_CREDIT": 0xA7,
+        "STREAM_END": 0xA8,
+        "STREAM_RESET": 0xA9,
     }
     assert [code.name for code in sorted(CloseCode)] == [
         *("NORMAL", "GOING_AWAY", "PROTOCOL", "TOO_LARGE", "VERSION", "REFUSED", "BUSY"),

@@ -25,9 +25,7 @@ CASES = {
     control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01" + bytes(48))[:8]: (
         "the peer asks for a sealed connection: give both ends the key, or neither"
     ),
-    control.frame(Opcode.HELLO, b"sealfram\x01")[:8]: (
-        "the peer asks for an extended connection"
-    ),
+    control.frame(Opcode.HELLO, b"sealfram\x01")[:8]: ("the peer asks for an extended connection"),
     control.frame(Opcode.CLOSE, bytes(3))[:8]: "the peer refused with a CLOSE frame",
 }
 

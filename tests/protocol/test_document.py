@@ -55,9 +55,7 @@ def sealed_session(hello: bytes) -> dict[str, bytes]:
     preamble = wire.MAGIC + bytes((wire.VERSION, wire.Pattern.NNPSK0))
     prologue = preamble + (4).to_bytes(2, "little") + b"demo"
     key = bytes(range(32))
-    client = Handshake(
-        "NNpsk0", initiator=True, prologue=prologue, psk=key, ephemeral=b"\x11" * 32
-    )
+    client = Handshake("NNpsk0", initiator=True, prologue=prologue, psk=key, ephemeral=b"\x11" * 32)
     server = Handshake(
         "NNpsk0", initiator=False, prologue=prologue, psk=key, ephemeral=b"\x22" * 32
     )

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from sealframe.inbox import Inbox
 
+# A wake-up that is lost shows as a test that never ends.
+pytestmark = pytest.mark.timeout(30)
+
 OVERHEAD = 64
 
 
@@ -58,15 +61,16 @@ def test_the_cost_is_always_that_of_what_is_inside(
 
 def test_empty_messages_fill_an_inbox() -> None:
     inbox = Inbox(10 * OVERHEAD)
-    inbox.extend([b""] * 9)
-    assert not inbox.full
-    inbox.extend([b""])
-    assert inbox.full
-    for _ in range(4):
+    filling = []
+    for _ in range(10):
+        inbox.extend([b""])
+        filling.append(inbox.full)
+    assert filling == [False] * 9 + [True]
+    draining = []
+    for _ in range(6):
         inbox.pop()
-    assert not inbox.drained
-    inbox.pop()
-    assert inbox.drained
+        draining.append(inbox.drained)
+    assert draining == [False] * 4 + [True] * 2
 
 
 async def test_one_message_wakes_the_task_that_waits_longest() -> None:
@@ -166,7 +170,7 @@ def test_no_order_of_arrivals_and_cancellations_loses_a_message(
         inbox, taken = Inbox(10_000), list[tuple[str, bytes]]()
         tasks = [asyncio.create_task(take(inbox, taken, str(n))) for n in range(8)]
         await settle()
-        sent = []
+        sent: list[bytes] = []
         for kind, number in steps:
             if kind == "e":
                 body = str(len(sent)).encode()

@@ -57,14 +57,14 @@ def test_a_bad_time_is_refused_by_name(name: str, value: Any) -> None:
 def test_only_idle_and_keepalive_can_be_switched_off(name: str) -> None:
     """There is no way to wait for ever in a handshake or a close."""
     off: dict[str, Any] = {name: None}
-    with pytest.raises(ConfigurationError, match=f"^{name} is None"):
+    with pytest.raises(ConfigurationError, match=rf"^{name} is None"):
         Options(**off)
     Options(idle_timeout=None, keepalive_interval=None)
 
 
 @pytest.mark.parametrize("value", [0.99, 100.5, math.nan, math.inf, "2", True, None], ids=repr)
 def test_a_bad_factor_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^backoff_factor is "):
+    with pytest.raises(ConfigurationError, match=r"^backoff_factor is "):
         ClientOptions(backoff_factor=value)
 
 
@@ -97,5 +97,5 @@ def test_they_are_frozen_and_take_keywords_only(kind: type[Options]) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         options.inbox_limit = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        kind(1)  # type: ignore[misc]
+        kind(1)  # type: ignore[call-arg]
     assert dataclasses.replace(options, inbox_limit=7).inbox_limit == 7

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
+import gc
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
 
-from .ends import PATIENCE, Family, FamilyName, Mode, ModeName, has_ipv6
-
-_DESCRIPTORS = Path("/proc/self/fd")
+from .ends import PATIENCE, Family, FamilyName, Mode, ModeName, count_sockets, has_ipv6
 
 try:
     import uvloop
@@ -44,46 +39,29 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 
 @pytest.fixture(params=["tcp4", "tcp6", "unix"])
-def family(request: pytest.FixtureRequest) -> Iterator[Family]:
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
     """Each way to reach a server: IPv4, IPv6, a Unix socket."""
     name: FamilyName = request.param
     if name == "tcp6" and not has_ipv6():
         pytest.skip("this machine has no ::1")
     if name != "unix":
-        yield Family(name)
-        return
+        return Family(name)
     if not hasattr(socket, "AF_UNIX"):
         pytest.skip("this platform has no Unix sockets")
-    # Not in tmp_path: the path of a Unix socket is at most about 100 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="sf"))
-    yield Family(name, folder / "s")
-    shutil.rmtree(folder)
-
-
-def _open_sockets() -> set[str]:
-    """Return the sockets of this process, none where the platform does not list them."""
-    found = set()
-    if _DESCRIPTORS.is_dir():
-        for entry in _DESCRIPTORS.iterdir():
-            try:
-                target = os.readlink(entry)
-            except OSError:
-                continue
-            if target.startswith("socket:"):
-                found.add(target)
-    return found
+    # Not tmp_path, whose name is long: the path of a Unix socket is about 100 bytes at most.
+    return Family(name, tmp_path_factory.mktemp("s") / "s")
 
 
 @pytest.fixture
 async def no_leaks() -> AsyncIterator[None]:
-    """Check that the test left no task and no socket, and nothing that was only logged."""
+    """Check that the test left no task and no socket, and that no loop callback failed."""
     loop = asyncio.get_running_loop()
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
-    before = _open_sockets()
-    this = asyncio.current_task()
+    before = count_sockets()
     yield
     async with asyncio.timeout(PATIENCE):
-        while (asyncio.all_tasks() - {this, asyncio.current_task()}) or _open_sockets() - before:
-            await asyncio.sleep(0.001)
+        while len(asyncio.all_tasks()) > 1 or count_sockets() > before:
+            gc.collect()
+            await asyncio.sleep(0)
     assert complaints == []

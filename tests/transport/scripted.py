@@ -16,7 +16,7 @@ from sealframe.control import Close, Hello
 from sealframe.seal import Seal
 from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode
 
-from .ends import PATIENCE, TCP, Family, Mode, shared_key, start
+from .ends import PATIENCE, Mode, shared_key, start
 
 Role = Literal["server", "client"]
 """Which end sealframe has; the scripted peer has the other."""
@@ -230,14 +230,6 @@ class Peer:
             raise self._seal.failure
 
 
-class Facing:
-    """A sealframe connection and the scripted peer at its other end."""
-
-    def __init__(self, conn: Connection, peer: Peer) -> None:
-        self.conn = conn
-        self.peer = peer
-
-
 @contextlib.asynccontextmanager
 async def facing(
     role: Role, mode: Mode, *, small_buffer: bool = False, **limits: Any
@@ -273,12 +265,7 @@ async def _facing_client(
     async with start(handler, mode, options=options) as server:
         peer = Peer(await Raw.dial(server.port, small_buffer=small_buffer), mode, client=True)
         await peer.introduce()
-        if mode.has_control and not mode.sealed:
-            conn = await arrived.get()
-            await until(lambda: conn._protocol.extended)
-            yield conn, peer
-        else:
-            yield await arrived.get(), peer
+        yield await arrived.get(), peer
 
 
 @contextlib.asynccontextmanager
@@ -309,9 +296,20 @@ class ScriptedListener:
             sock, _ = await asyncio.get_running_loop().sock_accept(self._sock)
         return Raw(sock)
 
+    def has_waiting(self) -> bool:
+        """Return whether someone has connected who was not accepted yet."""
+        try:
+            sock, _ = self._sock.accept()
+        except BlockingIOError:
+            return False
+        sock.close()
+        return True
+
 
 @contextlib.asynccontextmanager
-async def listening(*, small_buffer: bool = False, port: int = 0) -> AsyncIterator[ScriptedListener]:
+async def listening(
+    *, port: int = 0, small_buffer: bool = False, backlog: int = 16
+) -> AsyncIterator[ScriptedListener]:
     """Listen on a port of 127.0.0.1, a free one by default."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -319,7 +317,7 @@ async def listening(*, small_buffer: bool = False, port: int = 0) -> AsyncIterat
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
         sock.setblocking(False)
         sock.bind(("127.0.0.1", port))
-        sock.listen(16)
+        sock.listen(backlog)
         yield ScriptedListener(sock)
 
 
@@ -333,19 +331,3 @@ async def dialled(
         await peer.introduce()
         yield peer
 
-
-__all__ = [
-    "TCP",
-    "Facing",
-    "Family",
-    "Peer",
-    "Raw",
-    "Role",
-    "ScriptedListener",
-    "close_frame",
-    "dialled",
-    "facing",
-    "listening",
-    "message",
-    "until",
-]

@@ -14,6 +14,6 @@ def main() -> None:
             f"sealframe: the commands need {' and '.join(missing)}; "
             'run: pip install "sealframe[cli]"'
         )
-    from .commands import run  # noqa: PLC0415 - needs click and rich
+    from .commands import run
 
     run()

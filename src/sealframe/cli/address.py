@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -52,28 +51,20 @@ class Address:
         return shown((self.host or "", self.port or 0))
 
 
-class AddressType(click.ParamType):
-    """An ADDRESS argument.
+def listening_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    """Parse the ADDRESS argument of a server; port 0 takes a free port."""
+    try:
+        return Address.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
-    :param listening: whether port 0, which takes a free one, makes sense
-    """
 
-    name = "address"
-
-    def __init__(self, *, listening: bool = False) -> None:
-        self._listening = listening
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Address:
-        """Parse what was typed."""
-        try:
-            address = Address.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if address.port == 0 and not self._listening:
-            self.fail(f"{value!r} has port 0: use the port that the server listens on", param, ctx)
-        return address
+def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    """Parse the ADDRESS argument of a client."""
+    address = listening_address(ctx, param, value)
+    if address.port == 0:
+        raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
+    return address
 
 
 def shown(address: tuple[str, int] | str | None) -> str:

@@ -9,13 +9,13 @@ import socket
 import sys
 from enum import IntEnum
 
-from sealframe import KeyFileError, KeyFormatError
+from sealframe import ConnectError, KeyFileError, KeyFormatError, ListenError
 
 from .text import visible
 
 
 class Exit(IntEnum):
-    """What the exit codes mean; ``sealframe --help`` says the same."""
+    """How a command ended, for its exit code."""
 
     DONE = 0
     FAILED = 1
@@ -25,7 +25,18 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-class Failure(Exception):  # noqa: N818 - the exit code is called that
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    failed: no connection, refused, cut, not closed cleanly
+  2    wrong arguments
+  3    trouble with a key file
+  130  ended by Ctrl-C
+  143  ended by SIGTERM (serve: 0)"""
+"""For the end of a help page."""
+
+
+class CommandError(Exception):
     """A command cannot go on; the text says what to do."""
 
 
@@ -40,10 +51,17 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     text = text.replace("security=...", "--key FILE") or type(error).__name__
-    advice = _ADVICE.get(error.errno or 0, "") if isinstance(error, OSError) else ""
-    if isinstance(error.__cause__, socket.gaierror):
-        advice = "check the name"
+    advice = _advice(error)
     return f"{text}; {advice}" if advice else text
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error.__cause__, socket.gaierror):
+        return "check the name"
+    for kind, table in ((ConnectError, _CONNECTING), (ListenError, _LISTENING)):
+        if isinstance(error, kind):
+            return table.get(error.errno or 0, "")
+    return ""
 
 
 def exit_code(error: Exception) -> Exit:
@@ -51,15 +69,19 @@ def exit_code(error: Exception) -> Exit:
     return Exit.KEY if isinstance(error, KeyFileError | KeyFormatError) else Exit.FAILED
 
 
-_ADVICE = {
-    errno.EACCES: "are you allowed to?",
-    errno.EADDRINUSE: "stop what uses it, or choose another port",
-    errno.EADDRNOTAVAIL: "choose an address of this machine, or 0.0.0.0 for all of them",
+_CONNECTING = {
     errno.ECONNREFUSED: "is the server running there?",
     errno.ENOENT: "is the server running there?",
     errno.EHOSTUNREACH: "check the address and your network",
     errno.ENETUNREACH: "check the address and your network",
     errno.ETIMEDOUT: "check the address, and firewalls on the way",
+}
+
+_LISTENING = {
+    errno.EACCES: "are you allowed to? Ports below 1024 are for the administrator",
+    errno.EADDRINUSE: "stop what uses it, or choose another",
+    errno.EADDRNOTAVAIL: "choose an address of this machine, or 0.0.0.0 for all of them",
+    errno.ENOENT: "make the folder first",
 }
 
 

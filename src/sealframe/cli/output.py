@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from .errors import Exit, close_stdout
+from .errors import Exit, close_stdout, complain
 from .text import readable
 
 _SHOWN = 2000
@@ -15,9 +17,13 @@ _SHOWN = 2000
 
 
 class Output:
-    """Prints whole lines, at once. A reader that has gone ends the program."""
+    """Prints whole lines, at once. A reader that has gone ends the command.
 
-    def __init__(self) -> None:
+    :param command: the task that then is cancelled, where there is an event loop
+    """
+
+    def __init__(self, command: asyncio.Task[Any] | None = None) -> None:
+        self._command = command
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.terminal = self.console.is_terminal
 
@@ -30,7 +36,16 @@ class Output:
                 print(text, flush=True)
         except BrokenPipeError:
             close_stdout()
-            sys.exit(Exit.FAILED)
+            if self._command is None:
+                sys.exit(Exit.FAILED)
+            self._command.cancel()
+
+    def notice(self, text: str, style: str = "") -> None:
+        """Say what happens to the connection; beside a pipe that is for stderr."""
+        if self.terminal:
+            self.line(f"* {text}", style)
+        else:
+            complain(text)
 
     def message(self, message: bytes, *, who: str = "", limit: int | None = None) -> None:
         """Print what a peer said, made safe.

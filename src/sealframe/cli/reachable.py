@@ -27,9 +27,7 @@ def machine_addresses(*, ipv6: bool) -> list[str]:
 
 def _outgoing(*, ipv6: bool) -> Iterator[str]:
     """Yield the address that a packet to the outside would bear."""
-    family, outside = (
-        (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
-    )
+    family, outside = (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
     # Connecting a datagram socket only looks up the route.
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((outside, 9))
@@ -39,7 +37,7 @@ def _outgoing(*, ipv6: bool) -> Iterator[str]:
 def _ipv4_addresses() -> Iterator[str]:
     if sys.platform != "linux":
         return
-    import fcntl  # noqa: PLC0415 - not on every platform
+    import fcntl
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():

@@ -15,20 +15,25 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def run(work: Coroutine[Any, Any, None], *, terminated: Exit = Exit.TERMINATED) -> None:
-    """Run to the end, or to Ctrl-C or SIGTERM, either of which cancels it.
+    """Run to the end, or to Ctrl-C or SIGTERM, which cancel it and exit the process.
 
     :param terminated: the exit code after SIGTERM
-    :raises KeyboardInterrupt: after Ctrl-C, once everything is closed
     """
     factory, _ = event_loop()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_until_terminated(work, terminated))
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(_until_terminated(work, terminated))
+    except asyncio.CancelledError:
+        # Nobody reads what the command prints: see Output.
+        sys.exit(Exit.FAILED)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
 
 
 def event_loop() -> tuple[LoopFactory | None, str]:
     """Return what makes an event loop, and its name: uvloop where it is installed."""
     try:
-        import uvloop  # noqa: PLC0415 - an extra
+        import uvloop
     except ImportError:
         return None, "asyncio"
     return uvloop.new_event_loop, "uvloop"

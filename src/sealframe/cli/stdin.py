@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import threading
 from collections.abc import AsyncIterator
@@ -48,25 +49,25 @@ class Stdin:
             yield bytes(pending)
 
     def _run(self) -> None:
-        try:
-            # Unbuffered: a thread that waits in a buffered read holds a lock
-            # which the interpreter needs when it exits.
-            with open(0, "rb", buffering=0, closefd=False) as stdin:
-                while self._read_once(stdin):
-                    pass
-        except OSError:
-            self._wanted.acquire()
-            self._hand_out(b"")
+        with contextlib.ExitStack() as stack:
+            stdin = None
+            with contextlib.suppress(OSError):
+                # Unbuffered: a thread that waits in a buffered read holds a lock
+                # which the interpreter needs when it exits.
+                stdin = stack.enter_context(open(0, "rb", buffering=0, closefd=False))
+            chunk = b"-"
+            while chunk:
+                self._wanted.acquire()
+                chunk = _read(stdin)
+                try:
+                    self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+                except RuntimeError:
+                    # The loop is closed: the command has ended.
+                    return
 
-    def _read_once(self, stdin: io.FileIO) -> bool:
-        self._wanted.acquire()
-        chunk = stdin.read(_SIZE) or b""
-        return self._hand_out(chunk) and bool(chunk)
 
-    def _hand_out(self, chunk: bytes) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-        except RuntimeError:
-            # The loop is closed: the command has ended.
-            return False
-        return True
+def _read(stdin: io.FileIO | None) -> bytes:
+    try:
+        return (stdin and stdin.read(_SIZE)) or b""
+    except OSError:
+        return b""

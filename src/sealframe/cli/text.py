@@ -17,9 +17,7 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        char
-        if char.isprintable() or char in _HARMLESS
-        else char.encode("unicode_escape").decode()
+        char if char.isprintable() or char in _HARMLESS else char.encode("unicode_escape").decode()
         for char in text
     )
 

@@ -1,0 +1,158 @@
+"""``sealframe chat``: type and read at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+import sealframe
+from sealframe import ClientOptions, CloseCode, Connection, ConnectionClosed, SharedKey
+
+from .address import DEFAULT, HELP, Address, server_address
+from .errors import EXIT_CODES, CommandError, describe
+from .key_option import key_option
+from .output import Output
+from .prompt import Prompt, is_usable
+from .running import run
+from .stdin import Stdin
+
+_OPTIONS = ClientOptions(backoff_initial=0.5, backoff_maximum=15.0, close_timeout=5.0)
+
+_COME_BACK = (
+    *(None, CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.BUSY),
+    *(CloseCode.HANDLER, CloseCode.TIMEOUT, CloseCode.SLOW),
+)
+"""Ends after which it makes sense to connect again."""
+
+
+@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.argument("address", callback=server_address, default=DEFAULT)
+@key_option
+def chat(address: Address, key: SharedKey | None) -> None:
+    """Talk through the server at ADDRESS, 127.0.0.1:1234 unless given.
+
+    Each line typed is a message, each message that comes is a line. Once it was
+    connected, it connects again by itself whenever the link is lost; what is typed
+    meanwhile waits. Ctrl-D ends it after all typed was sent, Ctrl-C at once.
+    Lines can come from a pipe just as well. Empty lines are not sent.
+    """
+    run(_chat(address, key))
+
+
+async def _chat(address: Address, key: SharedKey | None) -> None:
+    stdin, output = Stdin(), Output(asyncio.current_task())
+    if output.terminal and sys.stdin.isatty() and is_usable():
+        with Prompt(output) as prompt:
+            await Chat(address, key, prompt).run(prompt.lines(stdin))
+    else:
+        await Chat(address, key, output).run(stdin.lines())
+
+
+class Chat:
+    """One conversation, over as many connections as it takes."""
+
+    def __init__(self, address: Address, key: SharedKey | None, screen: Output | Prompt) -> None:
+        self._address = address
+        self._key = key
+        self._screen = screen
+        self._conn: Connection | None = None
+        self._connected = asyncio.Event()
+        self._was_connected = False
+        self._leaving = False
+        self._last_trouble = ""
+
+    async def run(self, lines: AsyncIterator[bytes]) -> None:
+        """Talk until the lines end or the server is not to be had."""
+        staying = asyncio.create_task(self._stay_connected())
+        typing = asyncio.create_task(self._send(lines))
+        try:
+            await asyncio.wait({staying, typing}, return_when=asyncio.FIRST_COMPLETED)
+            await (typing if typing.done() else staying)
+            await self._leave(staying)
+        finally:
+            staying.cancel()
+            typing.cancel()
+            await asyncio.gather(staying, typing, return_exceptions=True)
+
+    async def _send(self, lines: AsyncIterator[bytes]) -> None:
+        async for line in lines:
+            while line:
+                await self._connected.wait()
+                assert self._conn is not None
+                try:
+                    await self._conn.send(line)
+                except ConnectionClosed:
+                    # It was not accepted: it waits for the next connection.
+                    self._connected.clear()
+                else:
+                    break
+        if not self._was_connected:
+            await self._connected.wait()
+
+    async def _leave(self, staying: asyncio.Task[None]) -> None:
+        self._leaving = True
+        conn = self._conn
+        if conn is None:
+            return
+        clean = await conn.close()
+        # What came until the close is still shown.
+        await staying
+        if not clean:
+            raise CommandError(
+                "the server did not confirm the close: it may not have got everything"
+            )
+
+    async def _stay_connected(self) -> None:
+        address = self._address
+        async for conn in sealframe.connect(
+            address.host,
+            address.port,
+            path=address.path,
+            security=self._key,
+            options=_OPTIONS,
+            is_fatal=self._is_fatal,
+        ):
+            self._was_connected = True
+            self._last_trouble = ""
+            self._conn = conn
+            self._connected.set()
+            sealed = f"sealed, as {conn.id}" if conn.sealed else "plain"
+            self._screen.notice(f"connected to {address}, {sealed}", "green")
+            try:
+                await self._receive(conn)
+            finally:
+                self._connected.clear()
+                self._conn = None
+                await conn.close()
+            if self._leaving:
+                return
+
+    async def _receive(self, conn: Connection) -> None:
+        trouble = "the server closed the connection"
+        try:
+            async for message in conn:
+                self._screen.message(message)
+            if not conn.stats.messages_received and not conn.sealed:
+                trouble += " without a word: if it expects a key, use --key FILE"
+        except ConnectionClosed as error:
+            if error.code not in _COME_BACK:
+                raise
+            trouble = describe(error)
+        if conn.stats.unsent:
+            trouble += f"; {conn.stats.unsent} messages were not sent"
+        self._report(trouble)
+
+    def _is_fatal(self, error: Exception) -> bool:
+        if not self._was_connected:
+            return True
+        self._report(describe(error))
+        return False
+
+    def _report(self, trouble: str) -> None:
+        # Each attempt fails like the one before: once is enough.
+        if trouble != self._last_trouble and not self._leaving:
+            self._last_trouble = trouble
+            self._screen.notice(f"{trouble} (connecting again)", "yellow")

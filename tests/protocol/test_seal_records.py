@@ -1,0 +1,414 @@
+"""The records of a sealed connection: lengths, order, rekeying, and what breaks them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sealframe import control, wire
+from sealframe.cipher import CipherState
+from sealframe.control import Close, Hello
+from sealframe.errors import (
+    DecryptionError,
+    FramingError,
+    HandshakeError,
+    NonceExhaustedError,
+    ProtocolError,
+    TruncatedError,
+)
+from sealframe.protocol import Established, Phase
+from sealframe.seal import Seal
+from sealframe.wire import CloseCode, Opcode
+
+from .peers import (
+    HELLO,
+    MAXIMUM,
+    Peer,
+    exchange,
+    inject,
+    message,
+    records,
+    reveal,
+    sealed,
+    sealed_pair,
+)
+
+pytestmark = pytest.mark.usefixtures("twin")
+
+
+def handshaken() -> tuple[Peer, Peer]:
+    """Return a client and a server that have keys, before HELLO was read."""
+    client, server = sealed(client=True), sealed(client=False)
+    server.read(client.take())
+    client.read(server.take())
+    return client, server
+
+
+def sealing(peer: Peer) -> Seal:
+    assert peer.protocol._seal is not None
+    return peer.protocol._seal
+
+
+def sender(peer: Peer) -> CipherState:
+    state = sealing(peer)._sender
+    assert state is not None
+    return state
+
+
+def receiver(peer: Peer) -> CipherState:
+    state = sealing(peer)._receiver
+    assert state is not None
+    return state
+
+
+def record(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "little") + body
+
+
+def split(data: bytes) -> list[bytes]:
+    """Return the records of a stream, each with its head."""
+    return [record(body) for body in records(data)]
+
+
+# Lengths
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000, 65_518, 65_519])
+def test_a_record_of_every_legal_size_is_opened(size: int) -> None:
+    """17 to 65,535 bytes with the tag, and a frame may end anywhere in one."""
+    client, server = sealed_pair()
+    stream = message(bytes(100_000))
+    (first,) = sealing(client).seal(stream[:size])
+    assert first[:4] == (size + 16).to_bytes(4, "little")
+    assert len(first) == 4 + size + 16
+    server.read(first)
+    assert (server.messages, server.error) == ([], None)
+    server.read(b"".join(sealing(client).seal(stream[size:])))
+    assert server.messages == [bytes(100_000)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 65_536, 65_537, 2**31 - 1])
+def test_a_record_of_any_other_size_is_fatal(size: int) -> None:
+    """From its head alone; nothing is said, for nothing of it is authentic."""
+    for peer in sealed_pair():
+        peer.read(size.to_bytes(4, "little"))
+        assert isinstance(peer.fault, ProtocolError)
+        assert isinstance(peer.fault.__cause__, FramingError)
+        assert peer.take() == b""
+
+
+def test_an_empty_record_is_fatal_even_if_it_is_authentic() -> None:
+    client, server = sealed_pair()
+    body = sender(client).seal(b"")
+    assert len(body) == 16
+    server.read(record(body))
+    assert isinstance(server.fault, ProtocolError)
+    assert server.take() == b""
+
+
+@pytest.mark.parametrize("size", [17, 1000, 65_535])
+def test_a_record_that_does_not_open_is_fatal_and_not_answered(size: int) -> None:
+    for peer in sealed_pair():
+        peer.read(record(bytes(size)))
+        assert isinstance(peer.fault, ProtocolError)
+        assert isinstance(peer.fault.__cause__, DecryptionError)
+        assert str(peer.fault) == "the sealed stream is broken: the ciphertext is not authentic"
+        assert peer.take() == b""
+        assert peer.messages == []
+
+
+@pytest.mark.parametrize("opcode", [Opcode.CLOSE, Opcode.HELLO, Opcode.HANDSHAKE, Opcode.PAD])
+def test_a_control_frame_outside_records_is_fatal(opcode: Opcode) -> None:
+    """A forged plaintext CLOSE does not pass for one."""
+    for peer in sealed_pair():
+        peer.read(control.frame(opcode, Close().encode() + bytes(20)))
+        assert isinstance(peer.fault, ProtocolError)
+        assert peer.fault.code is None
+        assert peer.take() == b""
+
+
+def test_a_handshake_inside_the_seal_is_fatal() -> None:
+    client, server = sealed_pair()
+    inject(server, client, control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01" + bytes(48)))
+    assert "a HANDSHAKE frame is not allowed here" in str(server.fault)
+
+
+# Frames in records
+
+
+def test_small_frames_of_one_write_share_a_record() -> None:
+    client, server = sealed_pair()
+    client.protocol.ping(b"1")
+    client.send(*[bytes([n]) * 100 for n in range(200)])
+    data = client.take()
+    assert len(records(data)) == 1
+    server.read(data)
+    assert server.messages == [bytes([n]) * 100 for n in range(200)]
+
+
+@pytest.mark.parametrize("step", [999, 100_000, None])
+def test_a_message_may_span_many_records(step: int | None) -> None:
+    """1 MiB in 17 records beside small ones before and after, delivered in any split."""
+    maximum = 1 << 20
+    client, server = sealed(client=True, maximum=maximum), sealed(client=False, maximum=maximum)
+    exchange(client, server)
+    large = bytes(range(256)) * 4096
+    client.send(b"before", large, b"after")
+    data = client.take()
+    assert 17 <= len(records(data)) <= 19
+    server.read(data, step=step)
+    assert server.messages == [b"before", large, b"after"]
+
+
+def test_everything_byte_by_byte() -> None:
+    """Handshake, introductions, messages, PING, CLOSE, one byte at a time both ways."""
+    client, server = sealed(client=True), sealed(client=False)
+    exchange(client, server, step=1)
+    client.send(b"", b"x" * 3000)
+    client.protocol.ping(b"12")
+    exchange(client, server, step=1)
+    server.send(b"y")
+    server.protocol.close(Close(CloseCode.GOING_AWAY, "bye"))
+    exchange(client, server, step=1)
+    assert server.messages == [b"", b"x" * 3000]
+    assert client.messages == [b"y"]
+    assert client.close == Close(CloseCode.GOING_AWAY, "bye", 2)
+    assert client.error is server.error is None
+
+
+# Order and authenticity
+
+
+def three_messages() -> tuple[Peer, list[bytes]]:
+    """Return a server and three records for it, one message each."""
+    client, server = sealed_pair()
+    found = []
+    for body in (b"0", b"1", b"2"):
+        client.send(body)
+        found.append(client.take())
+    return server, found
+
+
+@pytest.mark.parametrize(
+    "order", [order for n in range(1, 4) for order in itertools.product(range(3), repeat=n)]
+)
+def test_replayed_dropped_and_swapped_records_do_not_open(order: tuple[int, ...]) -> None:
+    """What is delivered is what came in its place; the first that did not is the end."""
+    server, found = three_messages()
+    server.read(b"".join(found[number] for number in order))
+    good = 0
+    while good < len(order) and order[good] == good:
+        good += 1
+    assert server.messages == [b"0", b"1", b"2"][:good]
+    assert (server.error is None) == (good == len(order))
+    assert server.take() == b""
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80])
+def test_a_changed_byte_anywhere_stops_everything_behind_it(mask: int) -> None:
+    """At each place of the first three records: the messages before it, none after, no
+    answer, and an error at the latest with the end of the stream."""
+    sizes = [len(found) for found in three_messages()[1]]
+    for place in range(sum(sizes)):
+        server, found = three_messages()
+        data = bytearray(b"".join(found))
+        data[place] ^= mask
+        server.read(bytes(data))
+        whole = sum(place >= sum(sizes[: n + 1]) for n in range(3))
+        assert server.messages == [b"0", b"1", b"2"][:whole]
+        server.end()
+        assert isinstance(server.fault, ProtocolError | TruncatedError)
+        assert server.take() == b""
+
+
+def test_records_of_the_other_direction_do_not_open() -> None:
+    """What a peer sent cannot be reflected to it."""
+    client, _ = sealed_pair()
+    client.send(b"mine")
+    client.read(client.take())
+    assert client.messages == []
+    assert isinstance(client.fault.__cause__, DecryptionError)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_nothing_is_sent_after_a_record_that_does_not_open(joined: bool) -> None:
+    """Neither what was waiting, PONG, UNSUPPORTED or GOAWAY, nor an answer to a fault
+    in an earlier record of the same read, nor a CLOSE that was not yet written."""
+    for before in (
+        [control.frame(Opcode.PING, b"1"), control.frame(0x01)],
+        [control.frame(0x40)],
+        [message(b"1")],
+    ):
+        client, server = sealed_pair()
+        if not joined:
+            server.protocol.go_away(Close())
+            server.protocol.close(Close())
+        data = b"".join(itertools.chain(*(sealing(client).seal(frame) for frame in before)))
+        server.read(data + record(bytes(100)))
+        assert server.protocol.phase is Phase.FAILED
+        assert not server.protocol.has_output
+        assert server.take() == b""
+
+
+def test_good_records_of_the_same_read_come_before_the_fault() -> None:
+    for bad in (record(bytes(50)), record(bytes(16)), control.frame(Opcode.PAD)):
+        server, found = three_messages()
+        server.read(b"".join(found[:2]) + bad + found[2])
+        assert server.messages == [b"0", b"1"]
+        assert server.error is not None
+
+
+# The first record
+
+
+def test_hello_stands_alone_in_the_first_record() -> None:
+    """With anything beside it, split over two records, or followed before WELCOME, the
+    client breaks the rules, and is not listed."""
+    for plaintexts in (
+        [HELLO + message(b"1")],
+        [HELLO + HELLO],
+        [HELLO + b"\x01"],
+        [HELLO[:10], HELLO[10:]],
+        [HELLO[:-1]],
+        [HELLO, message(b"1")],
+        [message(b"1")],
+        [control.frame(Opcode.PING), HELLO],
+    ):
+        for step in (None, 1) if len(plaintexts) == 1 else (None,):
+            client, server = handshaken()
+            data = b"".join(itertools.chain(*map(sealing(client).seal, plaintexts)))
+            server.read(data, step=step)
+            assert server.events_of(Established) == []
+            assert isinstance(server.fault, HandshakeError | ProtocolError)
+            assert server.messages == []
+
+
+def test_a_hello_before_bytes_that_are_no_record_lists_no_one() -> None:
+    """The same as if what follows had been a good record: it came too early."""
+    for extra in (record(bytes(50)), record(bytes(16)), control.frame(Opcode.PAD), b"\x30"):
+        client, server = handshaken()
+        server.read(client.take() + extra)
+        assert server.events_of(Established) == []
+        assert server.error is not None
+        assert server.take() == b""
+
+
+def test_the_first_record_has_a_limit_of_its_own() -> None:
+    """With its head it fits the 1 KiB that an unproved peer may make us hold; from the
+    next record on the limit is 65,535."""
+    client, server = handshaken()
+    server.read((1021).to_bytes(4, "little"))
+    assert isinstance(server.fault, HandshakeError)
+    assert server.take() == b""
+    client, server = handshaken()
+    padded = Hello(max_frame=MAXIMUM).encode() + b"\x06\x00" + (490).to_bytes(2, "little")
+    server.read(b"".join(sealing(client).seal(control.frame(Opcode.HELLO, padded + bytes(490)))))
+    assert server.established()
+    client.protocol._control.clear()
+    client.read(server.take())
+    client.send(bytes(65_000))
+    exchange(client, server)
+    assert server.messages == [bytes(65_000)]
+
+
+@pytest.mark.parametrize("size", [17, 100, 1000])
+def test_a_first_record_that_does_not_open_is_a_failed_handshake(size: int) -> None:
+    """Whoever replays message 1 gets that far: no answer, no one listed."""
+    _, server = handshaken()
+    server.read(record(bytes(size)))
+    assert isinstance(server.fault, HandshakeError)
+    assert server.events_of(Established) == []
+    assert server.take() == b""
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.CLOSE, Opcode.WELCOME, 0x01])
+def test_another_first_frame_inside_the_seal_is_told_so(opcode: int) -> None:
+    """It came from a holder of the key, who reads CLOSE."""
+    client, server = handshaken()
+    server.read(b"".join(sealing(client).seal(control.frame(opcode, Close().encode()))))
+    assert isinstance(server.fault, HandshakeError)
+    (answer,) = reveal(server, client)
+    assert isinstance(answer, wire.Control)
+    assert (answer.opcode, Close.decode(answer.body).code) == (Opcode.CLOSE, CloseCode.PROTOCOL)
+
+
+def test_a_client_that_is_known_and_not_wanted_is_told_inside_the_seal() -> None:
+    client, server = handshaken()
+    client.take()
+    close = control.frame(Opcode.CLOSE, Close(CloseCode.UNAUTHORIZED, "not listed").encode())
+    inject(client, server, close)
+    assert isinstance(client.fault, HandshakeError)
+    assert (client.fault.code, client.fault.reason) == (CloseCode.UNAUTHORIZED, "not listed")
+
+
+# Rekeying
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_keys_are_replaced_every_4096_records_on_both_sides_in_step(turn: int) -> None:
+    """The counters go on, the keys change after numbers 4095 and 8191 and nowhere else, and
+    the other direction does not notice."""
+    here, there = sealed_pair()[::turn]
+    back = sender(there).nonce
+    keys = {id(sender(here)._aead)}
+    kept = [sender(here)._aead]
+    changes = []
+    start = sender(here).nonce
+    assert start == 1
+    for number in range(start, 8195):
+        before_out, before_in = sender(here)._aead, receiver(there)._aead
+        here.send(b"x")
+        there.read(here.take())
+        assert sender(here).nonce == receiver(there).nonce == number + 1
+        changed = sender(here)._aead is not before_out
+        assert changed == (receiver(there)._aead is not before_in)
+        if changed:
+            changes.append(number)
+            kept.append(sender(here)._aead)
+            keys.add(id(sender(here)._aead))
+    assert changes == [4095, 8191]
+    assert len(keys) == len(kept) == 3
+    assert there.messages == [b"x"] * (8195 - start)
+    assert sender(there).nonce == receiver(here).nonce == back
+
+
+def test_a_message_may_span_a_change_of_keys() -> None:
+    """Twenty records in one write, the change in their midst."""
+    maximum = 2 << 20
+    client, server = sealed(client=True, maximum=maximum), sealed(client=False, maximum=maximum)
+    exchange(client, server)
+    sender(client)._nonce = receiver(server)._nonce = 4090
+    large = bytes(range(256)) * 5000
+    before = sender(client)._aead
+    client.send(large)
+    server.read(client.take())
+    assert server.messages == [large]
+    assert sender(client).nonce == receiver(server).nonce > 4096
+    assert sender(client)._aead is not before
+
+
+def test_many_records_of_one_read_change_keys_on_their_way() -> None:
+    client, server = sealed_pair()
+    sender(client)._nonce = receiver(server)._nonce = 4090
+    data = b""
+    for number in range(12):
+        client.send(bytes([number]))
+        data += client.take()
+    server.read(data)
+    assert server.messages == [bytes([number]) for number in range(12)]
+
+
+def test_the_last_counter_value_is_never_used() -> None:
+    """2^64 - 1 belongs to the change of keys: before it the sender stops, and a receiver
+    that gets a record more fails."""
+    client, server = sealed_pair()
+    sender(client)._nonce = receiver(server)._nonce = 2**64 - 2
+    client.send(b"last")
+    server.read(client.take())
+    assert server.messages == [b"last"]
+    with pytest.raises(NonceExhaustedError):
+        client.send(b"one too many")
+    server.read(record(bytes(30)))
+    assert isinstance(server.fault.__cause__, NonceExhaustedError)
+    assert server.take() == b""

@@ -1,0 +1,688 @@
+"""The server: whom it lists, what a failing handler costs, broadcast, limits, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import sealframe
+from sealframe import (
+    ClientOptions,
+    CloseCode,
+    ConfigurationError,
+    ConnectError,
+    Connection,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    HandshakeError,
+    ListenError,
+    Server,
+    ServerOptions,
+    SlowPeerError,
+    TruncatedError,
+)
+from sealframe.seal import BUSY_REPLY
+
+from .ends import PATIENCE, Family, Mode, dial, has_ipv6, open_pair, start
+from .scripted import Raw, dialled, message, until
+
+pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
+
+KIB = 1024
+
+
+@pytest.fixture
+def sealed() -> Mode:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    return Mode("sealed")
+
+
+async def echo(conn: Connection) -> None:
+    async for data in conn:
+        await conn.send(data)
+
+
+async def idle(conn: Connection) -> None:
+    async for _ in conn:
+        pass
+
+
+async def unused(conn: Connection) -> None:
+    raise AssertionError("no client should get as far as the handler")
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the server logged that someone should look at."""
+    return [r for r in caplog.records if r.name == "sealframe.server" and r.levelno > logging.INFO]
+
+
+class TestRegistry:
+    async def test_a_client_is_listed_while_it_is_there(self, mode: Mode, family: Family) -> None:
+        arrived: asyncio.Queue[Connection] = asyncio.Queue()
+
+        async def handler(conn: Connection) -> None:
+            arrived.put_nowait(conn)
+            await echo(conn)
+
+        async with start(handler, mode, family) as server:
+            clients = server.clients
+            assert clients == {}
+            async with dial(server, mode, family) as conn:
+                accepted = await arrived.get()
+                assert clients == {accepted.id: accepted}
+                await conn.send(b"hello")
+                assert await conn.recv() == b"hello"
+            await until(lambda: not clients)
+            assert server.stats.accepted == 1
+            assert server.stats.failed_handshakes == 0
+
+    async def test_a_sealed_client_is_listed_after_its_hello(self, sealed: Mode) -> None:
+        async with start(idle, sealed) as server, await Raw.dial(server.port) as raw:
+            await until(lambda: server.stats.accepted == 1)
+            assert server.clients == {}
+            async with dialled(server, sealed):
+                await until(lambda: len(server.clients) == 1)
+            await until(lambda: not server.clients)
+            raw.close()
+
+    async def test_a_client_whose_handler_returned_is_not_listed(self, mode: Mode) -> None:
+        async def handler(conn: Connection) -> None:
+            await conn.recv()
+
+        async with start(handler, mode) as server, dial(server, mode) as conn:
+            await until(lambda: len(server.clients) == 1)
+            await conn.send(b"go")
+            await until(lambda: not server.clients)
+            with pytest.raises(ConnectionClosedOK):
+                await conn.recv()
+
+    async def test_a_client_that_is_cut_off_is_not_listed(self, mode: Mode) -> None:
+        async with start(idle, mode) as server, dialled(server, mode) as peer:
+            await until(lambda: len(server.clients) == 1)
+            peer.raw.reset()
+            await until(lambda: not server.clients)
+
+    async def test_ids_are_never_used_again(self, mode: Mode) -> None:
+        ids: list[str] = []
+
+        async def handler(conn: Connection) -> None:
+            ids.append(conn.id)
+            await echo(conn)
+
+        for _ in range(2):
+            async with start(handler, mode) as server:
+                for _ in range(10):
+                    async with dial(server, mode) as conn:
+                        await conn.send(b"")
+                        await conn.recv()
+                        if mode.has_control:
+                            assert conn.id == ids[-1]
+        assert len(set(ids)) == 20
+        assert all(1 <= len(one) <= 32 for one in ids)
+
+    async def test_two_ends_in_one_program_tell_clients_apart(self, mode: Mode) -> None:
+        async with start(idle, mode) as server:
+            conns = await asyncio.gather(*(dial(server, mode) for _ in range(10)))
+            assert len({conn.id for conn in conns}) == 10
+            await asyncio.gather(*(conn.close() for conn in conns))
+
+    async def test_the_registry_is_read_only(self, mode: Mode) -> None:
+        async with open_pair(mode) as (_, accepted, server):
+            with pytest.raises(TypeError):
+                server.clients["mine"] = accepted  # type: ignore[index]
+
+
+class TestHandler:
+    async def test_an_error_ends_that_client_alone(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        failed: list[str] = []
+
+        async def handler(conn: Connection) -> None:
+            async for data in conn:
+                if data == b"fail":
+                    failed.append(conn.id)
+                    raise LookupError("a handler's own fault")
+                await conn.send(data)
+
+        async with start(handler, mode) as server, dial(server, mode) as other:
+            async with dial(server, mode) as conn:
+                await conn.send(b"fail")
+                if mode.has_control:
+                    with pytest.raises(ConnectionClosedError, match="handler failed") as caught:
+                        await conn.recv()
+                    assert caught.value.code == CloseCode.HANDLER
+                    # The fault itself is not the client's business.
+                    assert "own fault" not in conn.close_reason
+                else:
+                    with pytest.raises(ConnectionClosedOK):
+                        await conn.recv()
+            await other.send(b"still served")
+            assert await other.recv() == b"still served"
+        (record,) = warnings(caplog)
+        assert record.levelno == logging.ERROR
+        assert failed[0] in record.getMessage()
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], LookupError)
+
+    async def test_the_end_of_the_connection_is_no_error(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def handler(conn: Connection) -> None:
+            while True:
+                await conn.recv()
+
+        async with start(handler, mode) as server:
+            async with dial(server, mode) as conn:
+                await conn.send(b"and off")
+            await until(lambda: not server.clients)
+        assert warnings(caplog) == []
+
+    async def test_a_cut_is_logged_once(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        seen: list[BaseException] = []
+
+        async def handler(conn: Connection) -> None:
+            try:
+                await conn.recv()
+            except TruncatedError as error:
+                seen.append(error)
+                raise
+
+        async with start(handler, mode) as server, dialled(server, mode) as peer:
+            await until(lambda: len(server.clients) == 1)
+            (client_id,) = server.clients
+            peer.raw.reset()
+            await until(lambda: not server.clients)
+        assert len(seen) == 1
+        (record,) = warnings(caplog)
+        assert record.exc_info is None
+        assert client_id in record.getMessage()
+
+    async def test_what_it_sent_arrives(self, mode: Mode, family: Family) -> None:
+        data = [b"%d" % number * 1000 for number in range(1000)]
+
+        async def handler(conn: Connection) -> None:
+            for part in data:
+                await conn.send(part)
+
+        async with start(handler, mode, family) as server, dial(server, mode, family) as conn:
+            assert [part async for part in conn] == data
+
+    async def test_its_own_cancellation(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def handler(conn: Connection) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await conn.recv()
+
+        async with start(handler, mode) as server, dial(server, mode) as conn:
+            with pytest.raises(ConnectionClosedOK):
+                await conn.recv()
+            await until(lambda: not server.clients)
+        assert warnings(caplog) == []
+
+    async def test_something_else_than_a_function(self, mode: Mode) -> None:
+        with pytest.raises(ConfigurationError, match="handler"):
+            start(None, mode)  # type: ignore[arg-type]
+
+
+class TestBroadcast:
+    async def test_everyone_gets_it(self, mode: Mode, family: Family) -> None:
+        async with start(idle, mode, family) as server:
+            conns = await asyncio.gather(*(dial(server, mode, family) for _ in range(5)))
+            await until(lambda: len(server.clients) == 5)
+            for data in (b"one", bytearray(b"two"), memoryview(b"three"), b""):
+                assert server.broadcast(data) == 5
+            for conn in conns:
+                assert [await conn.recv() for _ in range(4)] == [b"one", b"two", b"three", b""]
+                assert await conn.close()
+            await until(lambda: not server.clients)
+            assert server.broadcast(b"to nobody") == 0
+
+    async def test_except_those_left_out(self, mode: Mode) -> None:
+        names: dict[bytes, Connection] = {}
+
+        async def handler(conn: Connection) -> None:
+            names[await conn.recv()] = conn
+            await idle(conn)
+
+        async with start(handler, mode) as server:
+            conns = {}
+            for name in (b"a", b"b", b"c"):
+                conns[name] = await dial(server, mode)
+                await conns[name].send(name)
+            await until(lambda: len(names) == 3)
+            assert server.broadcast(b"not a", exclude=names[b"a"]) == 2
+            assert server.broadcast(b"not b, c", exclude=[names[b"b"], names[b"c"]]) == 1
+            assert server.broadcast(b"none", exclude=set(names.values())) == 0
+            assert server.broadcast(b"all", exclude=[]) == 3
+            received = {name: [await conn.recv()] for name, conn in conns.items()}
+            for name in (b"a", b"b", b"c"):
+                received[name].append(await conns[name].recv())
+                await conns[name].close()
+            assert received == {
+                b"a": [b"not b, c", b"all"],
+                b"b": [b"not a", b"all"],
+                b"c": [b"not a", b"all"],
+            }
+
+    @pytest.mark.parametrize("wrong", ["text", 7, None, ["list"]])
+    async def test_what_is_no_message(self, mode: Mode, wrong: object) -> None:
+        async with open_pair(mode) as (client, _, server):
+            with pytest.raises(TypeError, match="bytes"):
+                server.broadcast(wrong)  # type: ignore[arg-type]
+            assert server.broadcast(b"a message") == 1
+            assert await client.recv() == b"a message"
+
+    async def test_a_message_over_the_limit_of_one_client(self) -> None:
+        extended = Mode("extended")
+        small = ClientOptions(max_message_size=10)
+        async with start(idle, extended) as server:
+            async with (
+                dial(server, extended, options=small) as first,
+                dial(server, extended) as second,
+            ):
+                await until(lambda: [c.max_message_size for c in server.clients.values()][:1] == [10])
+                assert server.broadcast(bytes(11)) == 1
+                assert server.broadcast(bytes(10)) == 2
+                assert await first.recv() == bytes(10)
+                assert await second.recv() == bytes(11)
+            assert server.stats.dropped == 1
+
+    @pytest.mark.parametrize("policy", ["drop", "disconnect"])
+    async def test_a_slow_client_harms_nobody(
+        self, mode: Mode, policy: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        options = ServerOptions(
+            outbox_limit=64 * KIB,
+            slow_client=policy,  # type: ignore[arg-type]
+        )
+        errors: dict[str, BaseException] = {}
+
+        async def handler(conn: Connection) -> None:
+            try:
+                await conn.recv()
+            except ConnectionClosedError as error:
+                errors[conn.id] = error
+                raise
+
+        async with start(handler, mode, options=options) as server:
+            async with (
+                dialled(server, mode, small_buffer=True) as peer,
+                dial(server, mode) as fast,
+            ):
+                await until(lambda: len(server.clients) == 2)
+                slow = next(iter(server.clients.values()))
+                sent = 0
+                while server.stats.dropped < 3 and len(server.clients) == 2:
+                    queued = server.broadcast(b"%08d" % sent + bytes(32 * KIB))
+                    assert 1 <= queued <= 2
+                    assert (await fast.recv())[:8] == b"%08d" % sent
+                    sent += 1
+                assert fast.stats.messages_received == sent
+                assert server.stats.dropped == slow.stats.dropped
+                if policy == "drop":
+                    assert slow.stats.dropped == 3
+                    assert server.clients[slow.id] is slow
+                    # What was queued for it comes whole and in order, without the rest.
+                    received = []
+                    for _ in range(sent - 3):
+                        frame = await peer.read()
+                        assert isinstance(frame, bytes)
+                        received.append(int(frame[:8]))
+                    assert received == sorted(set(received))
+                    assert server.broadcast(b"in time again") == 2
+                    assert await peer.read() == b"in time again"
+                    assert await fast.recv() == b"in time again"
+                else:
+                    assert slow.stats.dropped == 1
+                    await until(lambda: len(server.clients) == 1)
+                    assert isinstance(errors[slow.id], SlowPeerError)
+                    (record,) = warnings(caplog)
+                    assert slow.id in record.getMessage()
+                    assert "slow" in record.getMessage()
+                    assert server.broadcast(b"to the other") == 1
+                    assert await fast.recv() == b"to the other"
+
+
+class TestFull:
+    OPTIONS = ServerOptions(max_connections=1)
+
+    async def test_one_too_many(
+        self, mode: Mode, family: Family, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with start(echo, mode, family, self.OPTIONS) as server:
+            async with dial(server, mode, family) as first:
+                await first.send(b"first")
+                assert await first.recv() == b"first"
+                if mode.sealed:
+                    with pytest.raises(HandshakeError, match="limit of connections") as busy:
+                        await dial(server, mode, family)
+                    assert busy.value.code == CloseCode.BUSY
+                    assert not sealframe.is_fatal(busy.value)
+                elif mode.has_control:
+                    with pytest.raises(HandshakeError, match="closed during the handshake") as fin:
+                        await dial(server, mode, family)
+                    assert not sealframe.is_fatal(fin.value)
+                else:
+                    async with dial(server, mode, family) as second:
+                        with pytest.raises(ConnectionClosedOK, match="without a word"):
+                            await second.recv()
+                assert len(server.clients) == 1
+                assert server.stats.accepted == server.stats.turned_away == 1
+                assert "max_connections" in warnings(caplog)[0].getMessage()
+                await first.send(b"unharmed")
+                assert await first.recv() == b"unharmed"
+            await until(lambda: not server.clients)
+            async with dial(server, mode, family) as third:
+                await third.send(b"room again")
+                assert await third.recv() == b"room again"
+            assert server.stats.accepted == 2
+
+    async def test_what_goes_over_the_wire(self, mode: Mode) -> None:
+        async with start(idle, mode, options=self.OPTIONS) as server, dialled(server, mode):
+            async with await Raw.dial(server.port) as raw:
+                # Input does not turn the answer into a reset.
+                await raw.send(bytes(100))
+                assert await raw.receive_to_end() == (BUSY_REPLY if mode.sealed else b"")
+
+    async def test_who_does_not_leave_is_dropped(self, mode: Mode) -> None:
+        options = ServerOptions(max_connections=1, handshake_timeout=0.1)
+        async with start(idle, mode, options=options) as server:
+            async with await Raw.dial(server.port), await Raw.dial(server.port) as second:
+                await second.receive_to_end()
+                await until(lambda: server.stats.turned_away == 1)
+                await until(lambda: not server._turned_away)
+
+    async def test_pending_handshakes_count(self, sealed: Mode) -> None:
+        async with start(unused, sealed, options=self.OPTIONS) as server:
+            async with await Raw.dial(server.port):
+                await until(lambda: server.stats.accepted == 1)
+                with pytest.raises(HandshakeError, match="limit of connections"):
+                    await dial(server, sealed)
+
+
+class TestClose:
+    async def test_clients_are_told(self, mode: Mode, family: Family) -> None:
+        async with start(echo, mode, family) as server:
+            conn = await dial(server, mode, family)
+            await until(lambda: len(server.clients) == 1)
+            closing = asyncio.ensure_future(server.close("back at ten"))
+            with pytest.raises(ConnectionClosedOK) as caught:
+                await conn.recv()
+            if mode.has_control:
+                assert conn.going_away
+                assert conn.close_code == CloseCode.GOING_AWAY
+                assert conn.close_reason == caught.value.reason == "back at ten"
+            await conn.close()
+            await closing
+            with pytest.raises(ConnectError):
+                await dial(server, mode, family)
+
+    async def test_what_was_accepted_arrives(self, mode: Mode) -> None:
+        data = [bytes(1000)] * 900
+        ready = asyncio.Event()
+
+        async def handler(conn: Connection) -> None:
+            await conn.send_many(data)
+            ready.set()
+            await conn.wait_closed()
+
+        async with start(handler, mode) as server:
+            conn = await dial(server, mode)
+            await ready.wait()
+            closing = asyncio.ensure_future(server.close())
+            assert [part async for part in conn] == data
+            await conn.close()
+            await closing
+
+    async def test_handlers_finish(self, mode: Mode) -> None:
+        go_on = asyncio.Event()
+        finished: list[str] = []
+
+        async def handler(conn: Connection) -> None:
+            await go_on.wait()
+            finished.append(conn.id)
+
+        async with start(handler, mode) as server:
+            async with dial(server, mode) as conn:
+                await until(lambda: len(server.clients) == 1)
+                closing = asyncio.ensure_future(server.close())
+                assert [part async for part in conn] == []
+            assert not closing.done()
+            go_on.set()
+            await closing
+            assert len(finished) == 1
+
+    async def test_handlers_that_do_not_are_cancelled(self, mode: Mode) -> None:
+        cancelled: list[str] = []
+
+        async def handler(conn: Connection) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(conn.id)
+                raise
+
+        options = ServerOptions(close_timeout=0.1)
+        async with start(handler, mode, options=options) as server, dial(server, mode):
+            await until(lambda: len(server.clients) == 1)
+            await server.close()
+            assert len(cancelled) == 1
+            assert not server.clients
+
+    async def test_clients_that_do_not_answer_are_dropped(self, mode: Mode) -> None:
+        options = ServerOptions(close_timeout=0.1)
+        async with start(idle, mode, options=options) as server:
+            async with dialled(server, mode) as peer:
+                await until(lambda: len(server.clients) == 1)
+                await server.close()
+                assert not server.clients
+                await peer.await_end()
+
+    async def test_handshakes_under_way_are_dropped(self, sealed: Mode) -> None:
+        async with start(unused, sealed) as server, await Raw.dial(server.port) as raw:
+            await until(lambda: server.stats.accepted == 1)
+            await server.close()
+            assert await raw.receive_to_end() == b""
+
+    async def test_clients_turned_away_are_dropped(self, mode: Mode) -> None:
+        options = ServerOptions(max_connections=1)
+        async with start(echo, mode, options=options) as server, dial(server, mode) as conn:
+            async with await Raw.dial(server.port) as raw:
+                await until(lambda: server.stats.turned_away == 1)
+                closing = asyncio.ensure_future(server.close())
+                assert [part async for part in conn] == []
+                await conn.close()
+                # It still holds its end open.
+                await closing
+                assert not server._turned_away
+                await raw.receive_to_end()
+
+    async def test_closing_again_only_waits(self, mode: Mode) -> None:
+        async with start(echo, mode) as server:
+            waiting = asyncio.ensure_future(server.wait_closed())
+            serving = asyncio.ensure_future(server.serve_forever())
+            await asyncio.gather(server.close("first"), server.close("second"))
+            await asyncio.gather(waiting, serving)
+            await server.close()
+            await server.wait_closed()
+            await server.serve_forever()
+
+    async def test_by_a_handler(self, mode: Mode) -> None:
+        servers: list[Server] = []
+        done = asyncio.Event()
+
+        async def handler(conn: Connection) -> None:
+            await conn.recv()
+            await servers[0].close("one of them said so")
+            done.set()
+
+        async with start(handler, mode) as server, dial(server, mode) as conn:
+            servers.append(server)
+            await conn.send(b"stop")
+            assert [part async for part in conn] == []
+            await conn.close()
+            async with asyncio.timeout(PATIENCE):
+                await done.wait()
+
+    async def test_serve_forever_is_cancelled(self, mode: Mode) -> None:
+        async with start(echo, mode) as server, dial(server, mode) as conn:
+            serving = asyncio.ensure_future(server.serve_forever())
+            await conn.send(b"served")
+            assert await conn.recv() == b"served"
+            serving.cancel()
+            assert [part async for part in conn] == []
+            await conn.close()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+            with pytest.raises(ConnectError):
+                await dial(server, mode)
+
+    async def test_a_cancelled_close_goes_on(self, mode: Mode) -> None:
+        async with start(echo, mode) as server, dialled(server, mode) as peer:
+            await until(lambda: len(server.clients) == 1)
+            closing = asyncio.ensure_future(server.close())
+            await peer.await_end()
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await peer.say_end()
+            async with asyncio.timeout(PATIENCE):
+                await server.wait_closed()
+
+    async def test_a_server_that_was_only_awaited(self, mode: Mode) -> None:
+        server = await start(echo, mode)
+        async with dial(server, mode) as conn:
+            await conn.send(b"hello")
+            assert await conn.recv() == b"hello"
+        async with server as same:
+            assert same is server
+        with pytest.raises(ConnectError):
+            await dial(server, mode)
+
+    async def test_an_error_in_the_body_closes_too(self, mode: Mode) -> None:
+        with pytest.raises(LookupError):
+            async with start(echo, mode) as server:
+                raise LookupError
+        with pytest.raises(ConnectError):
+            await dial(server, mode)
+
+
+async def refused(serving: Callable[[], Awaitable[Server]], code: int | None, text: str) -> None:
+    """Check that listening fails, with one error."""
+    with pytest.raises(ListenError, match=text) as caught:
+        await serving()
+    if code is not None:
+        assert caught.value.errno == code
+
+
+class TestTcp:
+    async def test_where_it_listens(self) -> None:
+        async with sealframe.serve(echo, "127.0.0.1", 0) as server:
+            assert 0 < server.port < 65536
+            assert server.addresses == [("127.0.0.1", server.port)]
+            assert f"127.0.0.1:{server.port}" in repr(server)
+
+    async def test_ipv6(self) -> None:
+        if not has_ipv6():
+            pytest.skip("this machine has no ::1")
+        async with sealframe.serve(echo, "::1", 0) as server:
+            assert server.addresses == [("::1", server.port)]
+            assert f"[::1]:{server.port}" in repr(server)
+            async with sealframe.connect("::1", server.port) as conn:
+                assert conn.remote_address == ("::1", server.port)
+                (accepted,) = server.clients.values()
+                assert accepted.remote_address == conn.local_address
+
+    async def test_the_port_is_in_use(self, mode: Mode) -> None:
+        async with start(echo, mode) as server:
+            port = server.port
+            await refused(
+                lambda: _serve("127.0.0.1", port), errno.EADDRINUSE, rf"127\.0\.0\.1:{port}.*in use"
+            )
+            async with dial(server, mode) as conn:
+                await conn.send(b"unharmed")
+                assert await conn.recv() == b"unharmed"
+
+    @pytest.mark.parametrize("host", ["no-such-host.invalid", "no..such.host", "x" * 70])
+    async def test_no_such_host(self, host: str) -> None:
+        await refused(lambda: _serve(host, 0), None, "cannot listen on " + host)
+
+    async def test_an_address_of_another_machine(self) -> None:
+        # Set aside for documentation (RFC 5737): no machine has it.
+        await refused(lambda: _serve("203.0.113.7", 0), errno.EADDRNOTAVAIL, r"203\.0\.113\.7")
+
+
+async def _serve(host: str, port: int) -> Server:
+    return await sealframe.serve(echo, host, port)
+
+
+class TestUnix:
+    @pytest.fixture
+    def path(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        if not hasattr(socket, "AF_UNIX"):
+            pytest.skip("this platform has no Unix sockets")
+        return tmp_path_factory.mktemp("s") / "s"
+
+    async def _serve(self, path: Path) -> Server:
+        return await sealframe.serve(echo, path=path)
+
+    async def _check_echo(self, path: Path) -> None:
+        async with sealframe.connect(path=path) as conn:
+            await conn.send(b"hello")
+            assert await conn.recv() == b"hello"
+
+    async def test_the_file_is_there_while_it_listens(self, path: Path) -> None:
+        async with sealframe.serve(echo, path=path) as server:
+            assert server.addresses == [str(path)]
+            assert str(path) in repr(server)
+            assert path.is_socket()
+            with pytest.raises(ConfigurationError, match="no port"):
+                _ = server.port
+            await self._check_echo(path)
+        assert not path.exists()
+
+    async def test_a_live_server_is_not_pushed_aside(self, path: Path) -> None:
+        async with sealframe.serve(echo, path=path):
+            await refused(lambda: self._serve(path), errno.EADDRINUSE, "in use")
+            await self._check_echo(path)
+        assert not path.exists()
+
+    async def test_what_a_dead_server_left_is_replaced(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+            dead.listen()
+        assert path.is_socket()
+        async with sealframe.serve(echo, path=path):
+            await self._check_echo(path)
+        assert not path.exists()
+
+    async def test_something_else_is_left_alone(self, path: Path) -> None:
+        path.write_text("precious")
+        await refused(lambda: self._serve(path), errno.EEXIST, "not a socket")
+        assert path.read_text() == "precious"
+
+    async def test_no_such_folder(self, path: Path) -> None:
+        await refused(lambda: self._serve(path / "deeper"), None, "cannot listen on")
+
+    async def test_a_path_that_is_too_long(self, path: Path) -> None:
+        await refused(lambda: self._serve(path.with_name("x" * 200)), None, "too long")
+
+    async def test_the_file_of_a_successor_stays(self, path: Path) -> None:
+        first = await self._serve(path)
+        path.unlink()
+        async with sealframe.serve(echo, path=path):
+            await first.close()
+            await self._check_echo(path)
+        assert not path.exists()
