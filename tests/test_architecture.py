@@ -37,7 +37,11 @@ ROOMS: dict[str, set[str]] = {
     "keys": {"bech32", "cipher", "errors"},
     "handshake": {"cipher", "errors"},
     "seal": {"cipher", "control", "diagnosis", "errors", "framing", "handshake", "wire"},
-    "protocol": {"control", "diagnosis", "errors", "framing", "seal", "wire"},
+    "events": {"control", "errors"},
+    "packing": {"framing", "wire"},
+    "protocol": {
+        *("control", "diagnosis", "errors", "events", "framing", "packing", "seal", "wire"),
+    },
     "mode": {
         *("cipher", "errors", "framing", "keys", "options", "protocol", "seal", "version", "wire"),
     },
@@ -49,14 +53,15 @@ ROOMS: dict[str, set[str]] = {
     "writing": set(),
     "inbox": {"errors", "wire"},
     "outbox": {"errors", "wire"},
+    "pings": {"errors"},
     "link": {
-        *("addresses", "control", "errors", "inbox", "liveness", "options", "outbox"),
-        *("protocol", "sockets", "stats", "wire", "writing"),
+        *("addresses", "control", "errors", "events", "inbox", "liveness", "options", "outbox"),
+        *("pings", "protocol", "sockets", "stats", "wire", "writing"),
     },
     "connection": {"addresses", "control", "errors", "link", "stats", "wire"},
     "endpoint": {"addresses", "errors"},
     "listening": {"addresses", "endpoint", "errors"},
-    "turnaway": set(),
+    "turnaway": {"writing"},
     "client": {
         *("backoff", "connection", "control", "endpoint", "errors", "framing", "keys", "link"),
         *("mode", "options", "wire"),
@@ -68,7 +73,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 WITH_IO = {
-    *("addresses", "sockets", "writing", "inbox", "outbox", "link", "connection"),
+    *("addresses", "sockets", "writing", "inbox", "outbox", "pings", "link", "connection"),
     *("endpoint", "listening", "turnaway", "client", "server"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO

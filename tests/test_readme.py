@@ -17,7 +17,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def example(name: str) -> str:
     """Return the program of that name."""
-    found = re.search(rf"^<!-- example: {name} -->\n```python\n(.*?)^```", README, re.M | re.S)
+    found = re.search(rf"^<!-- example: {name} -->\n```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found.group(1)
 
@@ -65,7 +65,7 @@ def wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
 def test_the_table_of_limits_names_every_default() -> None:
     """Each option stands in the table once, with its default."""
     section = README.split("## Limits and defaults")[1].split("\n## ")[0]
-    table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", section, re.M))
+    table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", section, re.MULTILINE))
     defaults = {
         field.name: str(field.default)
         for options in (ServerOptions, ClientOptions)

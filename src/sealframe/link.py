@@ -22,15 +22,17 @@ from .errors import (
     PeerTimeoutError,
     WrongLoopError,
 )
+from .events import Ended, Established, Failed, GoingAway, Phase, Ponged
 from .inbox import Inbox
 from .liveness import Liveness, Verdict
 from .options import Options
 from .outbox import Outbox
-from .protocol import Ended, Established, Failed, GoingAway, Phase, Ponged, Protocol
+from .pings import Pings
+from .protocol import Protocol
 from .sockets import configure
 from .stats import Stats
 from .wire import CloseCode
-from .writing import write_buffers
+from .writing import end_writing, write_buffers
 
 _FLUSH_SIZE: Final = 64 * 1024
 """Cost at which what one tick sent is written without waiting for its end."""
@@ -58,7 +60,6 @@ class Link(asyncio.BufferedProtocol):
         "_end_sent",
         "_eof",
         "_liveness",
-        "_ping_count",
         "_pings",
         "_reading_paused",
         "_tick_scheduled",
@@ -111,8 +112,7 @@ class Link(asyncio.BufferedProtocol):
         self._watch: asyncio.TimerHandle | None = None
         self._close: Close | None = None
         self._close_waiters: list[asyncio.Future[None]] = []
-        self._ping_count = 0
-        self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        self._pings = Pings(self.loop)
         self._abandoned = False
         self._discarding = False
         self._end_sent = False
@@ -319,42 +319,15 @@ class Link(asyncio.BufferedProtocol):
             self._abandoned = True
             self.stats.unsent += dropped
 
-    # PING
-
     async def ping(self) -> float:
         """Send PING and return the seconds until PONG."""
         error = self.send_error or self.receive_error
         if error is not None:
             raise error.fresh()
-        waiter: asyncio.Future[float] = self.loop.create_future()
-        now = self.loop.time()
-        body = self._next_ping_body()
+        body = self._pings.next_body()
         self.protocol.ping(body)
-        self._pings[body] = (waiter, now)
         self._flush()
-        try:
-            return await waiter
-        finally:
-            self._pings.pop(body, None)
-
-    def _next_ping_body(self) -> bytes:
-        # Never used again: the answer to a cancelled ping may still come.
-        self._ping_count += 1
-        return self._ping_count.to_bytes(8, "little")
-
-    def _ponged(self, body: bytes) -> None:
-        # A peer may answer only the newest of several: it answers the older too.
-        if body not in self._pings:
-            return
-        now = self.loop.time()
-        for other, (waiter, started) in list(self._pings.items()):
-            if _ping_number(other) <= _ping_number(body) and not waiter.done():
-                waiter.set_result(now - started)
-
-    def _fail_pings(self, error: ConnectionClosed) -> None:
-        for waiter, _ in self._pings.values():
-            if not waiter.done():
-                waiter.set_exception(error.fresh())
+        return await self._pings.wait(body)
 
     # What the protocol says
 
@@ -365,7 +338,7 @@ class Link(asyncio.BufferedProtocol):
                 case Established(hello):
                     self._establish(hello)
                 case Ponged(body):
-                    self._ponged(body)
+                    self._pings.answer(body)
                 case GoingAway():
                     self.going_away = True
                 case Ended(close):
@@ -430,8 +403,7 @@ class Link(asyncio.BufferedProtocol):
             return
         # The answer reaches the peer only if its own bytes are read meanwhile.
         self._start_deadline()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        end_writing(self._transport)
         if self._reading_paused:
             self._resume_reading()
 
@@ -439,7 +411,7 @@ class Link(asyncio.BufferedProtocol):
         if self.receive_error is None:
             self.receive_error = error
             self.inbox.wake_all()
-            self._fail_pings(error)
+            self._pings.fail(error)
             if isinstance(error, ConnectionClosedError):
                 self.on_failed(error)
 
@@ -505,8 +477,8 @@ class Link(asyncio.BufferedProtocol):
         self._end_sent = True
         if self.protocol.close(close):
             self.stats.bytes_sent += write_buffers(transport, self.protocol.take_output([]))
-        elif transport.can_write_eof():
-            transport.write_eof()
+        else:
+            end_writing(transport)
         self._finish_if_done()
 
     def _finish_if_done(self) -> None:
@@ -569,10 +541,6 @@ class Link(asyncio.BufferedProtocol):
                 self.start_close(Close(CloseCode.TIMEOUT, "idle"))
                 return
         self._schedule_watch(now)
-
-
-def _ping_number(body: bytes) -> int:
-    return int.from_bytes(body, "little")
 
 
 def _ignore(*_: Any) -> None:

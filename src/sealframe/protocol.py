@@ -11,8 +11,6 @@ What may arrive when stands in one table, ``_RULES``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 from . import control, wire
@@ -27,79 +25,13 @@ from .errors import (
     ProtocolError,
     TruncatedError,
 )
+from .events import Ended, Established, Event, Failed, GoingAway, Phase, Ponged
 from .framing import Decoder, Framing
+from .packing import SENDING, pack
 from .seal import Seal
 from .wire import CloseCode, Control, Opcode
 
-LARGE: Final = 64 * 1024
-"""Messages from this size on are written beside their head, not joined to it."""
-
 _DISCARD_SIZE = 64 * 1024
-
-_SENDING = Framing(control=True, maximum=wire.MAX_LENGTH)
-"""What is sent is bounded by the peer's limit, not by our own."""
-
-
-class Phase(Enum):
-    """Where a connection is, as far as what the peer may send is concerned."""
-
-    SEALING = auto()
-    """Sealed, either end: the handshake is under way."""
-    SEALED_HELLO = auto()
-    """Sealed server: only HELLO may come."""
-    SEALED_WELCOME = auto()
-    """Sealed client: only WELCOME may come."""
-    WELCOME = auto()
-    """Extended client: WELCOME must come, messages may come before it."""
-    FIRST = auto()
-    """Plain server: the first frame tells packets from extended."""
-    PACKETS = auto()
-    """Messages only."""
-    EXTENDED = auto()
-    """Messages and control frames, plain or inside records."""
-    ENDED = auto()
-    """The peer said that it sends no more."""
-    FAILED = auto()
-    """Over; whatever comes is discarded."""
-
-
-@dataclass(frozen=True)
-class Established:
-    """Messages may flow. On a plain server it comes twice if the client says HELLO."""
-
-    hello: Hello
-    """What the peer said of itself; the defaults where only packets flow."""
-
-
-@dataclass(frozen=True)
-class Ponged:
-    """PONG came."""
-
-    body: bytes
-
-
-@dataclass(frozen=True)
-class GoingAway:
-    """The peer will close soon and asks us to come back later."""
-
-    close: Close
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The peer sends no more; ``close`` is None where only FIN said so."""
-
-    close: Close | None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The connection cannot go on."""
-
-    error: ConnectionClosedError
-
-
-Event = Established | Ponged | GoingAway | Ended | Failed
 
 
 class Protocol:
@@ -119,11 +51,11 @@ class Protocol:
         "_control",
         "_decoder",
         "_discard",
-        "_framing",
         "_hello",
         "_pong",
         "_raw",
         "_seal",
+        "_sending",
         "_silent",
         "client",
         "events",
@@ -145,7 +77,7 @@ class Protocol:
         software: str = "",
     ) -> None:
         self.client = client
-        self._framing = framing or _SENDING
+        self._sending = framing or SENDING
         self._decoder: Decoder = (
             framing or Framing(control=True, maximum=max_message_size)
         ).decoder()
@@ -287,7 +219,7 @@ class Protocol:
                 return buffers
         inner = self._take_control()
         if messages:
-            inner += self._encode(messages)
+            inner += pack(self._sending, messages)
         if self._close is not None:
             inner.append(self._close)
             self._close = None
@@ -338,25 +270,6 @@ class Protocol:
             frames.append(control.frame(Opcode.PONG, self._pong))
             self._pong = None
         return [b"".join(frames)] if len(frames) > 1 else frames
-
-    def _encode(self, messages: list[bytes]) -> list[bytes]:
-        framing = self._framing
-        if max(map(len, messages)) < LARGE or not _head_is_apart(framing):
-            return [framing.encode_many(messages)]
-        buffers: list[bytes] = []
-        small: list[bytes] = []
-        for message in messages:
-            if len(message) < LARGE:
-                small.append(message)
-            else:
-                # The head rides with the small messages before it, so that no
-                # frame is split over two tiny writes.
-                buffers.append(framing.encode_many(small) + framing.head(len(message)))
-                buffers.append(message)
-                small = []
-        if small:
-            buffers.append(framing.encode_many(small))
-        return buffers
 
     def _queue_close(self, close: Close) -> None:
         body = Close(close.code, close.reason, self.frames_received).encode()
@@ -571,12 +484,6 @@ class Protocol:
             if frame.opcode not in self._answered:
                 self._answered.add(frame.opcode)
                 self._control.append(control.unsupported(frame.opcode, frame.body))
-
-
-def _head_is_apart(framing: Framing) -> bool:
-    """Return whether a frame is a head and then the message as it is."""
-    layout = framing.layout
-    return layout.width == 0 or layout.strip == layout.offset + layout.width
 
 
 def _opcode_name(opcode: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from .writing import end_writing
+
 
 class TurnedAway(asyncio.Protocol):
     """Say so, then discard input until the client leaves or time is up.
@@ -32,7 +34,7 @@ class TurnedAway(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(self._timeout, transport.abort)
         if self._reply:
             transport.write(self._reply)
-        transport.write_eof()
+        end_writing(transport)
 
     def eof_received(self) -> bool:
         """Let the event loop close: both directions have ended."""

@@ -1,8 +1,9 @@
-"""Writes several buffers to a transport in one call, wherever that is sound."""
+"""Writes to a transport: several buffers in one call, and the end of the stream."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import Final
 
@@ -22,3 +23,11 @@ def write_buffers(transport: asyncio.WriteTransport, buffers: list[bytes]) -> in
     joined = b"".join(buffers)
     transport.write(joined)
     return len(joined)
+
+
+def end_writing(transport: asyncio.WriteTransport) -> None:
+    """Send FIN after all that was written."""
+    if transport.can_write_eof():
+        # The peer may have reset the connection; the event loop reports it by itself.
+        with contextlib.suppress(OSError):
+            transport.write_eof()

@@ -11,11 +11,11 @@ from unittest.mock import patch
 import pytest
 
 from sealframe import control, framing, wire
-from sealframe import protocol as protocol_module
 from sealframe.control import Close, Hello
 from sealframe.errors import ConnectionClosedError, HandshakeError
+from sealframe.events import Ended, Established, Event, Failed, Phase
 from sealframe.framing import Framing
-from sealframe.protocol import Ended, Established, Event, Failed, Phase, Protocol
+from sealframe.protocol import Protocol
 from sealframe.seal import Seal
 from sealframe.wire import Opcode
 
@@ -39,7 +39,9 @@ def codec(name: str) -> Iterator[None]:
         patches.setattr(framing, "Decoder", module.Decoder)
         patches.setattr(framing, "Encoder", module.Encoder)
         # Its encoder is made once and kept.
-        patches.setattr(protocol_module, "_SENDING", Framing(control=True, maximum=wire.MAX_LENGTH))
+        patches.setattr(
+            "sealframe.protocol.SENDING", Framing(control=True, maximum=wire.MAX_LENGTH)
+        )
         yield
 
 

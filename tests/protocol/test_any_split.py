@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sealframe import control
 from sealframe.control import Close
-from sealframe.protocol import Event, Failed, Phase
+from sealframe.events import Event, Failed, Phase
 from sealframe.wire import CloseCode, Opcode
 
 from .peers import (

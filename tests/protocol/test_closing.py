@@ -7,7 +7,7 @@ import pytest
 from sealframe import control
 from sealframe.control import Close
 from sealframe.errors import ProtocolError, TruncatedError
-from sealframe.protocol import Ended, Phase
+from sealframe.events import Ended, Phase
 from sealframe.wire import CloseCode, Control, Opcode
 
 from .peers import PAIRS, Peer, exchange, inject, message, reveal

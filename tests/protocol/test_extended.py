@@ -10,7 +10,8 @@ import pytest
 from sealframe import control, wire
 from sealframe.control import Close, Hello
 from sealframe.errors import HandshakeError, ProtocolError
-from sealframe.protocol import Established, GoingAway, Phase, Ponged, Protocol
+from sealframe.events import Established, GoingAway, Phase, Ponged
+from sealframe.protocol import Protocol
 from sealframe.wire import CloseCode, Control, Opcode
 
 from .peers import (

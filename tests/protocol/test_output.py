@@ -9,7 +9,8 @@ import pytest
 from sealframe import control, framing, wire
 from sealframe.control import Close
 from sealframe.framing import Framing
-from sealframe.protocol import LARGE, Protocol
+from sealframe.packing import LARGE
+from sealframe.protocol import Protocol
 from sealframe.wire import Opcode
 
 from .peers import HELLO, MAXIMUM, Peer, extended_pair, message, plain, sealed_pair

@@ -16,7 +16,8 @@ from sealframe.errors import (
     ProtocolError,
     TruncatedError,
 )
-from sealframe.protocol import Ended, Established, Phase, Protocol
+from sealframe.events import Ended, Established, Phase
+from sealframe.protocol import Protocol
 from sealframe.wire import CloseCode, Opcode
 
 from .peers import HELLO, Peer, exchange, message, packets_pair, plain

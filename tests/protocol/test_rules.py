@@ -13,7 +13,8 @@ import pytest
 from sealframe import control, wire
 from sealframe.control import Close, Hello
 from sealframe.errors import HandshakeError, ProtocolError
-from sealframe.protocol import _RULES, Failed, Phase
+from sealframe.events import Failed, Phase
+from sealframe.protocol import _RULES
 from sealframe.wire import CloseCode, Opcode
 
 from .peers import (

@@ -7,7 +7,7 @@ import pytest
 from sealframe import control, wire
 from sealframe.cipher import public_key
 from sealframe.errors import ConnectionClosedOK, HandshakeError
-from sealframe.protocol import Established
+from sealframe.events import Established
 from sealframe.wire import Control, Opcode, Pattern
 
 from .peers import (

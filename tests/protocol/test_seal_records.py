@@ -17,7 +17,7 @@ from sealframe.errors import (
     ProtocolError,
     TruncatedError,
 )
-from sealframe.protocol import Established, Phase
+from sealframe.events import Established, Phase
 from sealframe.seal import Seal
 from sealframe.wire import CloseCode, Opcode
 

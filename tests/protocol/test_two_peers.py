@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sealframe.control import Close
-from sealframe.protocol import Ended, GoingAway, Phase, Ponged
+from sealframe.events import Ended, GoingAway, Phase, Ponged
 from sealframe.wire import CloseCode
 
 from .peers import PAIRS, Peer, plain, sealed

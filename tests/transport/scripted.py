@@ -322,12 +322,9 @@ async def listening(
 
 
 @contextlib.asynccontextmanager
-async def dialled(
-    server: Server, mode: Mode, *, small_buffer: bool = False
-) -> AsyncIterator[Peer]:
+async def dialled(server: Server, mode: Mode, *, small_buffer: bool = False) -> AsyncIterator[Peer]:
     """Connect a scripted client to a server and introduce it."""
     async with await Raw.dial(server.port, small_buffer=small_buffer) as raw:
         peer = Peer(raw, mode, client=True)
         await peer.introduce()
         yield peer
-

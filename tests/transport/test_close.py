@@ -22,7 +22,7 @@ from sealframe import (
 from sealframe.wire import MESSAGE_OVERHEAD, Opcode
 
 from .ends import PATIENCE, Family, Mode, open_pair
-from .scripted import Peer, Role, close_frame, facing, message, until
+from .scripted import Role, close_frame, facing, message, until
 
 pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
 
@@ -366,9 +366,7 @@ class TestCodes:
             assert (caught.value.code, caught.value.reason) == (code, "lunch")
 
     @pytest.mark.parametrize("code", [CloseCode.KICKED, CloseCode.HANDLER, 999])
-    async def test_an_end_that_is_an_error(
-        self, control_mode: Mode, role: Role, code: int
-    ) -> None:
+    async def test_an_end_that_is_an_error(self, control_mode: Mode, role: Role, code: int) -> None:
         async with facing(role, control_mode) as (conn, peer):
             await peer.write(message(b"before"))
             await peer.say_end(code, "shoo")
@@ -467,9 +465,7 @@ class TestCut:
     ]
 
     @pytest.mark.parametrize(("part", "text"), INSIDE)
-    async def test_fin_inside_a_frame(
-        self, mode: Mode, role: Role, part: bytes, text: str
-    ) -> None:
+    async def test_fin_inside_a_frame(self, mode: Mode, role: Role, part: bytes, text: str) -> None:
         async with facing(role, mode) as (conn, peer):
             await peer.write(frames(self.WHOLE) + part)
             peer.raw.finish()
@@ -482,7 +478,9 @@ class TestCut:
         async with facing(role, mode) as (conn, peer):
             before = conn.stats.bytes_received
             await peer.write(frames(self.WHOLE) + part)
-            await until(lambda: conn.stats.bytes_received - before >= len(frames(self.WHOLE)) + len(part))
+            await until(
+                lambda: conn.stats.bytes_received - before >= len(frames(self.WHOLE)) + len(part)
+            )
             peer.raw.reset()
             await expect_truncation(conn, self.WHOLE, f"reset inside a frame: only {text}")
 

@@ -23,11 +23,12 @@ from sealframe import (
     NotSupportedError,
     ServerOptions,
 )
+from sealframe.control import Hello, frame
 from sealframe.framing import INT32_BE, PROTOBUF_DELIMITED, UINT16_BE
-from sealframe.wire import MAX_RECORD_PLAINTEXT
+from sealframe.wire import MAX_RECORD_PLAINTEXT, Opcode
 
 from .ends import PATIENCE, Family, Mode, dial, open_pair, start
-from .scripted import until
+from .scripted import Raw, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -438,6 +439,25 @@ async def test_those_who_wait_learn_of_the_end(mode: Mode) -> None:
         assert results[2] == []
         assert isinstance(results[3], ConnectionClosedOK)
         assert results[1] is not results[3]
+
+
+async def test_a_hello_that_crosses_the_end_of_a_plain_server_does_no_harm() -> None:
+    ended: asyncio.Queue[Connection] = asyncio.Queue()
+
+    async def greet(conn: Connection) -> None:
+        await conn.send(b"hello and goodbye")
+        ended.put_nowait(conn)
+
+    async with start(greet, PACKETS) as server, await Raw.dial(server.port) as raw:
+        assert await raw.receive_to_end() == message(b"hello and goodbye")
+        await raw.send(frame(Opcode.HELLO, Hello().encode()))
+        raw.finish()
+        conn = await ended.get()
+        async with asyncio.timeout(PATIENCE):
+            assert await conn.close()
+        with pytest.raises(ConnectionClosedOK):
+            await conn.recv()
+        assert await raw.receive() == b""
 
 
 # What a connection says of itself

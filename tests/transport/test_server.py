@@ -30,7 +30,7 @@ from sealframe import (
 from sealframe.seal import BUSY_REPLY
 
 from .ends import PATIENCE, Family, Mode, dial, has_ipv6, open_pair, start
-from .scripted import Raw, dialled, message, until
+from .scripted import Raw, dialled, until
 
 pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
 
@@ -184,9 +184,7 @@ class TestHandler:
             await until(lambda: not server.clients)
         assert warnings(caplog) == []
 
-    async def test_a_cut_is_logged_once(
-        self, mode: Mode, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_a_cut_is_logged_once(self, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
         seen: list[BaseException] = []
 
         async def handler(conn: Connection) -> None:
@@ -216,9 +214,7 @@ class TestHandler:
         async with start(handler, mode, family) as server, dial(server, mode, family) as conn:
             assert [part async for part in conn] == data
 
-    async def test_its_own_cancellation(
-        self, mode: Mode, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_its_own_cancellation(self, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
         async def handler(conn: Connection) -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -292,7 +288,9 @@ class TestBroadcast:
                 dial(server, extended, options=small) as first,
                 dial(server, extended) as second,
             ):
-                await until(lambda: [c.max_message_size for c in server.clients.values()][:1] == [10])
+                await until(
+                    lambda: [c.max_message_size for c in server.clients.values()][:1] == [10]
+                )
                 assert server.broadcast(bytes(11)) == 1
                 assert server.broadcast(bytes(10)) == 2
                 assert await first.recv() == bytes(10)

@@ -1,0 +1,58 @@
+"""The PINGs that wait for their PONG."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .errors import ConnectionClosed
+
+
+class Pings:
+    """Matches answers to questions, by the number that a PING carries as its body."""
+
+    __slots__ = ("_count", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._count = 0
+        self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+
+    def next_body(self) -> bytes:
+        """Return the body for the next PING.
+
+        It is never used again: the answer to a cancelled ping may still come.
+        """
+        self._count += 1
+        return self._count.to_bytes(8, "little")
+
+    async def wait(self, body: bytes) -> float:
+        """Return the seconds from now, when PING was just written, to its PONG.
+
+        :raises ConnectionClosed: there will be none
+        """
+        waiter: asyncio.Future[float] = self._loop.create_future()
+        self._waiting[body] = (waiter, self._loop.time())
+        try:
+            return await waiter
+        finally:
+            del self._waiting[body]
+
+    def answer(self, body: bytes) -> None:
+        """Take in a PONG. A peer may answer only the newest of several PINGs, and
+        that answers the older ones too."""
+        if body not in self._waiting:
+            return
+        now = self._loop.time()
+        for other, (waiter, started) in self._waiting.items():
+            if _number(other) <= _number(body) and not waiter.done():
+                waiter.set_result(now - started)
+
+    def fail(self, error: ConnectionClosed) -> None:
+        """End every wait: the connection is over."""
+        for waiter, _ in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(error.fresh())
+
+
+def _number(body: bytes) -> int:
+    return int.from_bytes(body, "little")
