@@ -14,7 +14,7 @@ from typing import Any, Final
 from .backoff import Backoff
 from .connection import Connection
 from .control import Hello
-from .endpoint import Endpoint
+from .endpoint import Endpoint, reason
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -203,11 +203,9 @@ class Connecting:
             # Host names are encoded by IDNA before they are looked up.
             raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
         except OSError as error:
-            why = error.strerror or str(error)
-            if error.errno is not None and error.errno > 0:
-                # Event loops put the address in once more.
-                why = os.strerror(error.errno)
-            raise ConnectError(error.errno, f"cannot connect to {endpoint}: {why}") from error
+            raise ConnectError(
+                error.errno, f"cannot connect to {endpoint}: {reason(error)}"
+            ) from error
 
 
 def _never(error: Exception) -> bool:

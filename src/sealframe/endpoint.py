@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from typing import Self
@@ -46,3 +47,17 @@ class Endpoint:
 
     def __str__(self) -> str:
         return self.path or show((self.host, self.port))
+
+
+def reason(error: OSError) -> tuple[int | None, str]:
+    """Return the number and the text of what went wrong, without the address.
+
+    Event loops put the address into the text once more, and where a name has
+    several addresses asyncio joins the texts of all failures into one.
+    """
+    number = error.errno
+    if number is None and len(numbers := set(re.findall(r"\[Errno (\d+)\]", str(error)))) == 1:
+        number = int(numbers.pop())
+    if number is None or isinstance(error, socket.gaierror):
+        return number, error.strerror or str(error)
+    return number, os.strerror(number)

@@ -52,7 +52,14 @@ class KeyFormatError(SealframeError, ValueError):
     """A key, or its text form, is malformed, or a passphrase is too weak."""
 
 
-class KeyFileError(SealframeError, OSError):
+class _PlainOSError(SealframeError, OSError):
+    """An OSError whose text is for people and does not start with a number."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class KeyFileError(_PlainOSError):
     """A key file is missing, unreadable, readable by others, or already there."""
 
 
@@ -64,7 +71,7 @@ class NonceExhaustedError(SealframeError):
     """A cipher has used every nonce its key allows; a new connection is needed."""
 
 
-class ConnectError(SealframeError, OSError):
+class ConnectError(_PlainOSError):
     """No connection could be opened: refused, no such host, no such path."""
 
 
@@ -72,7 +79,7 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
     """No connection could be opened within ``connect_timeout``."""
 
 
-class ListenError(SealframeError, OSError):
+class ListenError(_PlainOSError):
     """The server cannot listen there: the address is in use, forbidden or unknown."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from .addresses import Address, normalise
-from .endpoint import Endpoint
+from .endpoint import Endpoint, reason
 from .errors import ListenError
 
 _BACKLOG: Final = 1024
@@ -63,12 +63,14 @@ async def listen(factory: Callable[[], asyncio.BaseProtocol], endpoint: Endpoint
         except BaseException:
             listener.close()
             raise
+    except ListenError:
+        raise
     except UnicodeError as error:
         # Host names are encoded by IDNA before they are looked up.
         raise ListenError(f"cannot listen on {endpoint}: this is no host name") from error
     except OSError as error:
-        why = error.strerror or str(error)
-        raise ListenError(error.errno, f"cannot listen on {endpoint}: {why}") from error
+        number, why = reason(error)
+        raise ListenError(number, f"cannot listen on {endpoint}: {why}") from error
     return listener
 
 
@@ -87,7 +89,9 @@ def _remove_stale(path: str) -> None:
     """
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise OSError(errno.EEXIST, "something that is not a socket is there")
+            raise ListenError(
+                errno.EEXIST, f"cannot listen on {path}: something that is not a socket is there"
+            )
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
