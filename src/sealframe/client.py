@@ -203,9 +203,8 @@ class Connecting:
             # Host names are encoded by IDNA before they are looked up.
             raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
         except OSError as error:
-            raise ConnectError(
-                error.errno, f"cannot connect to {endpoint}: {reason(error)}"
-            ) from error
+            number, why = reason(error)
+            raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
 
 
 def _never(error: Exception) -> bool:
