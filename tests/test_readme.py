@@ -17,7 +17,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def example(name: str) -> str:
     """Return the program of that name."""
-    found = re.search(rf"^<!-- example: {name} -->\n```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    start = re.escape(f"<!-- example: {name} -->\n```python\n")
+    found = re.search(rf"^{start}(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found.group(1)
 

@@ -50,7 +50,8 @@ class Options:
     keepalive for packets. ``None`` sends no probe."""
 
     keepalive_timeout: float = 20.0
-    """Silence after a probe that ends the connection. Any byte counts as life."""
+    """Silence after a probe that ends the connection. Any byte counts as life. A
+    peer whose program leaves its inbox full reads nothing, so it answers no PING."""
 
     def __post_init__(self) -> None:
         _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)

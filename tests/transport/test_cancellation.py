@@ -28,10 +28,10 @@ from sealframe import (
 )
 from sealframe.inbox import Inbox
 from sealframe.outbox import Outbox
-from sealframe.wire import Control, Opcode
+from sealframe.wire import MAGIC, Control, Opcode
 
 from .ends import PATIENCE, Family, Mode, count_sockets, dial, open_pair, start
-from .scripted import facing, listening, until
+from .scripted import Peer, facing, listening, until
 from .stepping import Attempt, Moment, every_step
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -562,8 +562,9 @@ async def test_the_answer_to_a_cancelled_ping_does_not_answer_the_next(mode: Mod
                 await asyncio.wait({task})
         await peer.write(control.frame(Opcode.PONG, bodies[0]) + b"\x01\0\0\0m")
         assert await take(conn, 1) == [b"m"]
-        await conn.send(b"both have come")
-        assert await peer.read() == b"both have come"
+        # PONG came with it, and has woken whom it will wake.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         assert not task.done()
         await peer.write(control.frame(Opcode.PONG, bodies[1]))
         async with asyncio.timeout(PATIENCE):
@@ -675,6 +676,25 @@ async def test_a_connect_cancelled_while_it_is_refused_leaves_nothing_behind(
             finally:
                 await until(lambda: count_sockets() <= before)
         assert step > 1
+
+
+async def test_a_connect_cancelled_while_it_refuses_the_server_ends_the_connection() -> None:
+    async with listening() as listener:
+        before = count_sockets()
+        connecting = sealframe.connect("127.0.0.1", listener.port, extended=True)
+        task = asyncio.create_task(open_connection(connecting))
+        async with await listener.accept() as raw:
+            peer = Peer(raw, EXTENDED, client=False)
+            assert isinstance(await peer.read(), Control)
+            await peer.write(control.frame(Opcode.WELCOME, MAGIC + b"nonsense"))
+            # It says why, then waits for the server to close.
+            await peer.read_close()
+            assert await peer.read() is None
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+            # What is left is the server's end.
+            await until(lambda: count_sockets() <= before + 1)
 
 
 async def test_a_connection_whose_block_is_cancelled_is_closed(mode: Mode, moment: Moment) -> None:

@@ -30,7 +30,7 @@ from sealframe.wire import CONTROL_BIT, MAGIC, Opcode
 from .ends import PATIENCE, Family, Mode, dial, open_pair, start
 from .scripted import Raw, ScriptedListener, close_frame, listening, message, until
 
-pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 @pytest.fixture(params=["extended", "sealed"])

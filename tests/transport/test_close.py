@@ -24,7 +24,7 @@ from sealframe.wire import MESSAGE_OVERHEAD, Opcode
 from .ends import PATIENCE, Family, Mode, open_pair
 from .scripted import Role, close_frame, facing, message, until
 
-pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024
 MIB = 1024 * KIB

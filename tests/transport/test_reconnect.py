@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -24,7 +24,7 @@ from sealframe import (
 from .ends import PATIENCE, Family, Mode, start
 from .scripted import Peer, ScriptedListener, close_frame, dialled, listening, message, until
 
-pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.002)
 
@@ -35,18 +35,30 @@ def sealed() -> Mode:
     return Mode("sealed")
 
 
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @pytest.fixture
-def failures(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+def failures(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
     """What the client logs: one record for each attempt that failed."""
     caplog.set_level(logging.INFO, "sealframe.client")
-    return caplog.records
+    logger = logging.getLogger("sealframe.client")
+    collector = _Collector()
+    logger.addHandler(collector)
+    yield collector.records
+    logger.removeHandler(collector)
 
 
 def delays(failures: list[logging.LogRecord]) -> list[float]:
     """Return the waits, in seconds, that were announced."""
     found = []
     for record in failures:
-        assert record.name == "sealframe.client"
         assert isinstance(record.args, tuple)
         delay = record.args[1]
         assert isinstance(delay, float)
@@ -205,13 +217,14 @@ class TestAgain:
 
     async def test_even_a_server_that_always_hangs_up_is_not_besieged(self, mode: Mode) -> None:
         async def hang_up(conn: Connection) -> None:
-            pass
+            await conn.recv()
 
         options = ClientOptions(backoff_initial=0.02, backoff_factor=1, backoff_maximum=0.02)
         async with start(hang_up, mode) as server:
             started = time.monotonic()
             count = 0
             async for conn in rounds(server.port, mode, options):
+                await conn.send(b"hello")
                 assert [data async for data in conn] == []
                 count += 1
                 if count == 5:
@@ -363,7 +376,7 @@ class TestFatal:
                 ):
                     pytest.fail("the key is wrong")
             assert caught.value.code == CloseCode.REFUSED
-        assert failures == [] or all(r.name != "sealframe.client" for r in failures)
+        assert failures == []
 
     async def test_a_wrong_key_is_tried_again_if_the_hook_says_so(self, sealed: Mode) -> None:
         codes: list[int | None] = []

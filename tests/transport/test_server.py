@@ -32,7 +32,7 @@ from sealframe.seal import BUSY_REPLY
 from .ends import PATIENCE, Family, Mode, dial, has_ipv6, open_pair, start
 from .scripted import Raw, dialled, until
 
-pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(30)]
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024
 
