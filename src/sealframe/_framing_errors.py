@@ -14,6 +14,7 @@ from sealframe.errors import (
     FrameTooSmallError,
     MalformedLengthError,
     MessageTooLargeError,
+    MessageTooSmallError,
     NotSupportedError,
 )
 from sealframe.wire import LENGTH_MASK, Layout
@@ -119,9 +120,9 @@ def message_too_large(size: int, layout: Layout) -> MessageTooLargeError:
     return MessageTooLargeError(size, layout.maximum)
 
 
-def message_too_small(size: int, layout: Layout) -> ValueError:
+def message_too_small(size: int, layout: Layout) -> MessageTooSmallError:
     """A message of ``size`` bytes cannot be encoded: too small."""
-    return ValueError(f"a message of {size} bytes is below the minimum of {layout.minimum} bytes")
+    return MessageTooSmallError(size, layout.minimum)
 
 
 def no_head(layout: Layout) -> NotSupportedError:

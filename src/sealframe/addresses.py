@@ -27,8 +27,11 @@ def normalise(raw: object) -> Address:
 
 
 def show(address: Address) -> str:
-    """Return the address as people write it, ``[::1]:1234`` for IPv6."""
+    """Return the address as people write it, ``[::1]:1234`` for IPv6, on one line."""
     if isinstance(address, tuple):
         host, port = address
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return address if address is not None else "unnamed"
+    if address is None:
+        return "unnamed"
+    # A peer on a Unix socket chooses its path, line feeds and all.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in address)

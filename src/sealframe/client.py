@@ -80,10 +80,17 @@ def connect(
         :exc:`~sealframe.ConnectTimeoutError`
     :raises HandshakeError: when awaited: the server refused or is of another kind
     """
-    mode = Mode(security=security, context=context, framing=framing, extended=extended)
-    if options is not None and not isinstance(options, ClientOptions):
+    options = ClientOptions() if options is None else options
+    if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
-    return Connecting(Endpoint.of(host, port, path), mode, options or ClientOptions(), is_fatal)
+    mode = Mode(
+        security=security,
+        context=context,
+        framing=framing,
+        extended=extended,
+        max_message_size=options.max_message_size,
+    )
+    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -158,7 +165,7 @@ class Connecting:
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
-        link = Link(self._mode.protocol(self._options, client=True), self._options)
+        link = Link(self._mode.protocol(client=True), self._options)
         established: asyncio.Future[Hello] = loop.create_future()
 
         def on_established(hello: Hello) -> None:

@@ -75,7 +75,7 @@ class Connection:
         return self._link.stats
 
     @property
-    def max_message_size(self) -> int:
+    def max_send_size(self) -> int:
         """The largest message that can be sent here, in bytes."""
         return self._protocol.send_limit
 
@@ -83,6 +83,11 @@ class Connection:
     def going_away(self) -> bool:
         """Whether the peer announced that it will close soon (GOAWAY)."""
         return self._link.going_away
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is gone. Messages may still be there to be received."""
+        return self._link.finished
 
     @property
     def close_code(self) -> int | None:
@@ -116,11 +121,12 @@ class Connection:
         link.check_loop()
         if link.send_error is not None:
             raise link.send_error.fresh()
-        if len(message) > self._protocol.send_limit:
-            raise MessageTooLargeError(len(message), self._protocol.send_limit)
+        protocol = self._protocol
+        if not protocol.send_minimum <= len(message) <= protocol.send_limit:
+            protocol.check_size(len(message))
         outbox = self._outbox
         if outbox.full:
-            await self._wait_for_room()
+            await self._wait_for_room(len(message))
             outbox.append(message)
             outbox.wake()
         else:
@@ -146,22 +152,28 @@ class Connection:
         if not batch:
             return
         largest = max(map(len, batch))
-        if largest > self._protocol.send_limit:
-            raise MessageTooLargeError(largest, self._protocol.send_limit)
+        self._protocol.check_size(largest)
+        self._protocol.check_size(min(map(len, batch)))
         outbox = self._outbox
         if outbox.full:
-            await self._wait_for_room()
+            await self._wait_for_room(largest)
             outbox.extend(batch)
             outbox.wake()
         else:
             outbox.extend(batch)
         link.sent()
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, largest: int) -> None:
         await self._outbox.wait()
         error = self._link.send_error
         if error is not None:
             raise error.fresh()
+        try:
+            # A client of a plain server may have announced its limit meanwhile.
+            self._protocol.check_size(largest)
+        except MessageTooLargeError:
+            self._outbox.wake()
+            raise
 
     async def ping(self) -> float:
         """Send PING, wait for PONG and return the round trip in seconds.
@@ -198,6 +210,7 @@ class Connection:
         :param limit: return at most so many, from 1 up; None means all
         :raises ValueError: the limit is less than 1
         :raises ConnectionClosed: as :meth:`recv`
+        :raises WrongLoopError: called from another thread or event loop
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
@@ -242,17 +255,22 @@ class Connection:
         :param reason: text for the peer, cut to 255 bytes of UTF-8
         :return: whether the close was clean: all went to the network, and the
             peer closed too
+        :raises ValueError: the code is none of them
+        :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
         """
-        if not 0 <= code <= 0xFFFF:
-            raise ValueError(f"code is {code}; use a number from 0 to 65535")
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
         self._link.check_loop()
-        self._link.start_close(Close(code, reason))
+        self._link.start_close(Close(CloseCode(code), reason))
         await self._link.wait_closed()
         return self._link.clean
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, whoever closes it."""
+        """Wait until the connection is closed, whoever closes it.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
         self._link.check_loop()
         await self._link.wait_closed()
 
@@ -273,7 +291,9 @@ class Connection:
         link, outbox = self._link, self._outbox
         if link.send_error is not None:
             return False
-        if outbox.full or len(message) > self._protocol.send_limit:
+        protocol = self._protocol
+        fits = protocol.send_minimum <= len(message) <= protocol.send_limit
+        if outbox.full or not fits:
             link.stats.dropped += 1
             if outbox.full and disconnect:
                 link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))

@@ -1,7 +1,7 @@
 """Every exception that sealframe raises, in one tree.
 
-``except SealframeError`` catches all of them, except the ``TypeError`` that a
-wrongly typed argument gets. Whatever ends a connection is a
+``except SealframeError`` catches all of them. Only a wrong argument in a call gets
+Python's own ``TypeError``, ``ValueError`` or ``BufferError``. Whatever ends a connection is a
 :exc:`ConnectionClosed`, so one ``except`` around a loop of ``recv`` and
 ``send`` is enough to reconnect.
 """
@@ -46,6 +46,22 @@ class MessageTooLargeError(SealframeError, ValueError):
 
     def __str__(self) -> str:
         return f"a message of {self.size} bytes is over the limit of {self.limit} bytes"
+
+
+class MessageTooSmallError(SealframeError, ValueError):
+    """A message to be sent is below the minimum of this framing. Nothing was sent.
+
+    :ivar size: bytes in the refused message
+    :ivar limit: the smallest message that can be sent here, in bytes
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
 
 
 class KeyFormatError(SealframeError, ValueError):

@@ -229,8 +229,9 @@ class Framing:
         """Return the frame that carries ``payload``, any contiguous bytes-like object.
 
         Raises :exc:`~sealframe.errors.MessageTooLargeError` over the maximum,
-        :exc:`ValueError` below the minimum, :exc:`TypeError` for what is not
-        bytes-like and :exc:`BufferError` for a view with gaps.
+        :exc:`~sealframe.errors.MessageTooSmallError` below the minimum,
+        :exc:`TypeError` for what is not bytes-like and :exc:`BufferError` for a
+        view with gaps.
         """
         return self._encoder.encode(payload)
 

@@ -38,8 +38,8 @@ _FLUSH_SIZE: Final = 64 * 1024
 """Cost at which what one tick sent is written without waiting for its end."""
 _BATCH_SIZE: Final = 256 * 1024
 """Cost that is framed and sealed in one go."""
-_EARLY_LIMIT: Final = 16 * 1024 * 1024
-"""Cost of the messages that an extended client holds while it waits for WELCOME."""
+_FAIR_SHARE: Final = 1024
+"""Records and frames handled one by one in a read, after which others have their turn."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -59,6 +59,7 @@ class Link(asyncio.BufferedProtocol):
         "_discarding",
         "_end_sent",
         "_eof",
+        "_giving_way",
         "_liveness",
         "_pings",
         "_reading_paused",
@@ -117,6 +118,7 @@ class Link(asyncio.BufferedProtocol):
         self._discarding = False
         self._end_sent = False
         self._eof = False
+        self._giving_way = False
         self._reading_paused = False
         self._tick_scheduled = False
         self._write_paused = False
@@ -155,6 +157,10 @@ class Link(asyncio.BufferedProtocol):
         self.remote_address = address_of(transport, "peername")
         self.local_address = address_of(transport, "sockname")
         configure(transport, self.options)
+        if self.receive_error is not None:
+            # Dropped between accept and now.
+            transport.abort()
+            return
         self._deadline = self.loop.call_later(
             self.options.handshake_timeout, self._handshake_timed_out
         )
@@ -171,7 +177,10 @@ class Link(asyncio.BufferedProtocol):
         self.stats.bytes_received += nbytes
         liveness = self._liveness
         if liveness is not None:
-            liveness.last_received = self.loop.time()
+            asked, liveness.last_received = liveness.asked, self.loop.time()
+            if asked and self._watch is not None:
+                # The next silence begins here, maybe long before the probe's time-out.
+                self._schedule_watch(liveness.last_received)
         if messages:
             if liveness is not None:
                 liveness.last_message = liveness.last_received
@@ -180,6 +189,8 @@ class Link(asyncio.BufferedProtocol):
             self._handle_events()
         if self.protocol.has_output:
             self._flush()
+        if self.protocol.chores > _FAIR_SHARE:
+            self._give_way()
 
     def eof_received(self) -> bool:
         """Take in the peer's FIN; keep our own direction open."""
@@ -239,10 +250,11 @@ class Link(asyncio.BufferedProtocol):
         inbox.extend(messages)
         if self._liveness is not None:
             self._pause_if_full()
-        elif inbox.cost > _EARLY_LIMIT:
+        elif inbox.cost > self.options.inbox_limit + self.options.max_message_size:
             self._fail(
                 HandshakeError(
-                    "the server sends messages and no WELCOME: connect without extended=True"
+                    "the server sent inbox_limit and more, and no WELCOME: "
+                    "connect without extended=True, or raise inbox_limit"
                 )
             )
 
@@ -265,7 +277,20 @@ class Link(asyncio.BufferedProtocol):
         self._reading_paused = False
         if self._liveness is not None:
             self._liveness.hold(self.loop.time())
-        if self._transport is not None:
+        if self._transport is not None and not self._giving_way:
+            self._transport.resume_reading()
+
+    def _give_way(self) -> None:
+        # uvloop reads on while there is more, up to 32 times: one peer's tiny frames
+        # would hold up all the others for seconds.
+        if self._transport is not None and not self._giving_way:
+            self._giving_way = True
+            self._transport.pause_reading()
+            self.loop.call_soon(self._end_giving_way)
+
+    def _end_giving_way(self) -> None:
+        self._giving_way = False
+        if self._transport is not None and not self._reading_paused:
             self._transport.resume_reading()
 
     @property
@@ -298,8 +323,10 @@ class Link(asyncio.BufferedProtocol):
         if transport is None:
             return
         outbox, stats = self.outbox, self.stats
-        while True:
-            messages = [] if self._write_paused else outbox.take(_BATCH_SIZE)
+        # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
+        # fill the memory with answers. Only the last frame goes out in any case.
+        while self._end_sent or not self._write_paused:
+            messages = outbox.take(_BATCH_SIZE)
             buffers = self.protocol.take_output(messages)
             if not buffers:
                 break
@@ -352,6 +379,9 @@ class Link(asyncio.BufferedProtocol):
             # A client of a plain server has said HELLO: from now on it answers PING.
             self._schedule_watch(now)
             return
+        if self.receive_error is not None:
+            # Dropped before it began.
+            return
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -396,13 +426,14 @@ class Link(asyncio.BufferedProtocol):
         self._end_sent = True
         if self._transport is None:
             return
+        # Even a close waits for what the transport holds, and a peer may never read it.
+        self._start_deadline()
         answered = self.protocol.has_output
         self._flush()
         if self._eof or (self.protocol.client and not answered):
             self._transport.close()
             return
         # The answer reaches the peer only if its own bytes are read meanwhile.
-        self._start_deadline()
         end_writing(self._transport)
         if self._reading_paused:
             self._resume_reading()
@@ -522,7 +553,7 @@ class Link(asyncio.BufferedProtocol):
         self._watch = None
         match self._liveness.check(now, probing=self.protocol.extended):
             case Verdict.PROBE:
-                self.protocol.ping(b"")
+                self.protocol.ping(self._pings.next_body())
                 self._flush()
             case Verdict.DEAD:
                 self.abort(
@@ -533,11 +564,10 @@ class Link(asyncio.BufferedProtocol):
                 )
                 return
             case Verdict.IDLE:
-                error = PeerTimeoutError(
-                    f"no message within idle_timeout, {self.options.idle_timeout:g} s",
-                    code=CloseCode.TIMEOUT,
-                )
+                text = f"no message within idle_timeout, {self.options.idle_timeout:g} s"
+                error = PeerTimeoutError(self.protocol.explain(text), code=CloseCode.TIMEOUT)
                 self._end_receiving(error)
+                self._end_sending(error)
                 self.start_close(Close(CloseCode.TIMEOUT, "idle"))
                 return
         self._schedule_watch(now)

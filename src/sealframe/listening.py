@@ -15,7 +15,8 @@ from .addresses import Address, normalise
 from .endpoint import Endpoint, reason
 from .errors import ListenError
 
-_BACKLOG: Final = 1024
+_BACKLOG: Final = 128
+"""Also how many accepts asyncio tries at a time, all in vain without descriptors."""
 
 
 class Listener:

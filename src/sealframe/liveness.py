@@ -43,6 +43,12 @@ class Liveness:
         self.last_message = now
         """When a message last came or went."""
 
+    @property
+    def asked(self) -> bool:
+        """Whether a probe is out and nothing came since."""
+        # The clock may stand still from the probe to the answer: uvloop's ticks are 1 ms.
+        return self._probed_at is not None and self.last_received < self._probed_at
+
     def hold(self, now: float) -> None:
         """Restart the peer's time: it cannot show life while we do not read."""
         self.last_received = now
@@ -55,14 +61,11 @@ class Liveness:
             return Verdict.IDLE
         if self._interval is None or not probing:
             return Verdict.ALIVE
-        if self._probed_at is not None and self.last_received > self._probed_at:
-            self._probed_at = None
-        if self._probed_at is None:
-            if now - self.last_received >= self._interval:
-                self._probed_at = now
-                return Verdict.PROBE
-        elif now - self._probed_at >= self._timeout:
-            return Verdict.DEAD
+        if self._probed_at is not None and self.asked:
+            return Verdict.DEAD if now - self._probed_at >= self._timeout else Verdict.ALIVE
+        if now - self.last_received >= self._interval:
+            self._probed_at = now
+            return Verdict.PROBE
         return Verdict.ALIVE
 
     def next_check(self, *, probing: bool) -> float:
@@ -71,7 +74,7 @@ class Liveness:
         if self._idle_timeout is not None:
             times.append(self.last_message + self._idle_timeout)
         if self._interval is not None and probing:
-            if self._probed_at is not None and self.last_received <= self._probed_at:
+            if self._probed_at is not None and self.asked:
                 times.append(self._probed_at + self._timeout)
             else:
                 times.append(self.last_received + self._interval)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import cipher, wire
 from .errors import ConfigurationError
 from .framing import Framing
 from .keys import SharedKey
-from .options import Options
 from .protocol import Protocol
 from .seal import Seal
 from .version import SOFTWARE
@@ -26,6 +25,7 @@ class Mode:
     context: bytes | str = b""
     framing: Framing | None = None
     extended: bool = False
+    max_message_size: int = wire.MAX_LENGTH
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -48,19 +48,22 @@ class Mode:
                 raise ConfigurationError(
                     "a foreign framing carries messages only: no security, not extended"
                 )
+            if self.framing.layout.maximum > self.max_message_size:
+                narrowed = replace(self.framing, maximum=self.max_message_size)
+                object.__setattr__(self, "framing", narrowed)
 
     @property
     def _context(self) -> bytes:
         return self.context.encode() if isinstance(self.context, str) else self.context
 
-    def protocol(self, options: Options, *, client: bool, client_id: str = "") -> Protocol:
+    def protocol(self, *, client: bool, client_id: str = "") -> Protocol:
         """Return the state machine for one new connection."""
         seal = None
         if self.security is not None:
             seal = Seal(initiator=client, psk=self.security.secret_bytes(), context=self._context)
         return Protocol(
             client=client,
-            max_message_size=options.max_message_size,
+            max_message_size=self.max_message_size,
             framing=self.framing,
             seal=seal,
             extended=self.extended,

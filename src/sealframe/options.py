@@ -27,8 +27,8 @@ class Options:
 
     max_message_size: int = 16 * MIB
     """The largest message accepted from the peer. On a connection that speaks
-    packets alone it bounds what is sent too; an extended or sealed peer
-    announces its own limit, and that one holds for sending."""
+    packets alone, a foreign framing's included, it bounds what is sent too; an
+    extended or sealed peer announces its own limit, which holds for sending."""
 
     inbox_limit: int = 1 * MIB
     """Cost of received messages at which reading pauses until half are taken."""

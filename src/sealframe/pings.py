@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from .errors import ConnectionClosed
+
+_SIZE: Final = 8
 
 
 class Pings:
@@ -23,7 +26,7 @@ class Pings:
         It is never used again: the answer to a cancelled ping may still come.
         """
         self._count += 1
-        return self._count.to_bytes(8, "little")
+        return self._count.to_bytes(_SIZE, "little")
 
     async def wait(self, body: bytes) -> float:
         """Return the seconds from now, when PING was just written, to its PONG.
@@ -40,11 +43,12 @@ class Pings:
     def answer(self, body: bytes) -> None:
         """Take in a PONG. A peer may answer only the newest of several PINGs, and
         that answers the older ones too."""
-        if body not in self._waiting:
+        number = _number(body)
+        if len(body) != _SIZE or number > self._count:
             return
         now = self._loop.time()
         for other, (waiter, started) in self._waiting.items():
-            if _number(other) <= _number(body) and not waiter.done():
+            if _number(other) <= number and not waiter.done():
                 waiter.set_result(now - started)
 
     def fail(self, error: ConnectionClosed) -> None:

@@ -11,6 +11,7 @@ What may arrive when stands in one table, ``_RULES``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from . import control, wire
@@ -21,6 +22,8 @@ from .errors import (
     FrameTooLargeError,
     FramingError,
     HandshakeError,
+    MessageTooLargeError,
+    MessageTooSmallError,
     NotSupportedError,
     ProtocolError,
     TruncatedError,
@@ -31,7 +34,8 @@ from .packing import SENDING, pack
 from .seal import Seal
 from .wire import CloseCode, Control, Opcode
 
-_DISCARD_SIZE = 64 * 1024
+_DISCARD: Final = bytearray(64 * 1024)
+"""Where the bytes of failed connections go, all of them: nobody reads it."""
 
 
 class Protocol:
@@ -39,7 +43,8 @@ class Protocol:
 
     :param client: whether this end connected
     :param max_message_size: the largest message accepted, in bytes
-    :param framing: a foreign layout, messages only; None for sealframe's own
+    :param framing: a foreign layout, messages only, whose maximum is not over
+        ``max_message_size``; None for sealframe's own
     :param seal: the sealed layer, None for plain
     :param extended: for a plain client, ask for control frames
     :param client_id: on a server, the id that WELCOME tells the client
@@ -50,19 +55,20 @@ class Protocol:
         "_close",
         "_control",
         "_decoder",
-        "_discard",
         "_hello",
         "_pong",
         "_raw",
         "_seal",
         "_sending",
         "_silent",
+        "chores",
         "client",
         "events",
         "extended",
         "frames_received",
         "phase",
         "send_limit",
+        "send_minimum",
     )
 
     def __init__(
@@ -78,26 +84,27 @@ class Protocol:
     ) -> None:
         self.client = client
         self._sending = framing or SENDING
-        self._decoder: Decoder = (
-            framing or Framing(control=True, maximum=max_message_size)
-        ).decoder()
+        self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
         self._seal = seal
         self._silent = False
         self._hello = Hello(max_frame=max_message_size, software=software, client_id=client_id)
         self._answered: set[int] | None = None
         self._close: bytes | None = None
         self._control: list[bytes] = []
-        self._discard: bytearray | None = None
         self._pong: bytes | None = None
         self._raw: list[bytes] = []
         self.events: list[Event] = []
         """What happened beside messages; the owner empties it."""
         self.extended = False
         """Whether control frames may be sent."""
+        self.chores = 0
+        """Records and frames of the last read that were handled one by one: its cost."""
         self.frames_received = 0
         """Message frames and counted control frames so far."""
-        self.send_limit = max_message_size if framing is None else framing.layout.maximum
+        self.send_limit = max_message_size
         """The largest message that may be sent, in bytes."""
+        self.send_minimum = 0 if framing is None else framing.layout.minimum
+        """The smallest message that may be sent, in bytes."""
         if seal is not None:
             self.phase = Phase.SEALING
         elif framing is not None or (client and not extended):
@@ -125,14 +132,13 @@ class Protocol:
     def get_buffer(self) -> bytearray | memoryview:
         """Return where the next bytes from the socket go."""
         if self.phase is Phase.FAILED:
-            if self._discard is None:
-                self._discard = bytearray(_DISCARD_SIZE)
-            return self._discard
+            return _DISCARD
         source = self._decoder if self._seal is None else self._seal
         return source.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> list[bytes]:
         """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
+        self.chores = 0
         if self.phase is Phase.FAILED:
             return []
         if self._seal is None:
@@ -187,6 +193,17 @@ class Protocol:
         self._fail(error)
 
     # Sending
+
+    def check_size(self, size: int) -> None:
+        """Refuse a message that cannot be sent.
+
+        :raises MessageTooLargeError: it is over :attr:`send_limit`
+        :raises MessageTooSmallError: it is below :attr:`send_minimum`
+        """
+        if size > self.send_limit:
+            raise MessageTooLargeError(size, self.send_limit)
+        if size < self.send_minimum:
+            raise MessageTooSmallError(size, self.send_minimum)
 
     @property
     def has_output(self) -> bool:
@@ -279,6 +296,7 @@ class Protocol:
 
     def _receive_sealed(self, seal: Seal, nbytes: int) -> list[bytes]:
         plaintexts = seal.buffer_updated(nbytes)
+        self.chores += len(plaintexts)
         if self.phase is Phase.SEALING and seal.established:
             self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
             if self.client:
@@ -315,6 +333,7 @@ class Protocol:
         return messages
 
     def _dispatch(self, frames: list[bytes | Control]) -> list[bytes]:
+        self.chores += len(frames)
         messages: list[bytes] = []
         for frame in frames:
             row = _RULES[self.phase]
@@ -484,6 +503,11 @@ class Protocol:
             if frame.opcode not in self._answered:
                 self._answered.add(frame.opcode)
                 self._control.append(control.unsupported(frame.opcode, frame.body))
+
+
+@lru_cache(maxsize=16)
+def _receiving(framing: Framing | None, maximum: int) -> Framing:
+    return framing or Framing(control=True, maximum=maximum)
 
 
 def _opcode_name(opcode: int) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from .addresses import Address, show
 from .connection import BytesLike, Connection, as_bytes
@@ -19,6 +21,7 @@ from .errors import (
     ConnectionClosed,
     ConnectionClosedError,
     HandshakeError,
+    MessageTooLargeError,
     WrongLoopError,
 )
 from .framing import Framing
@@ -35,6 +38,10 @@ from .wire import CloseCode
 Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 logger = logging.getLogger("sealframe.server")
+
+_MAX_TURNED_AWAY: Final = 64
+"""Clients turned away in good order at a time; a further one is dropped at once,
+or ``max_connections`` would not bound how many sockets are open."""
 
 
 def serve(
@@ -75,10 +82,16 @@ def serve(
     """
     if not callable(handler):
         raise ConfigurationError("handler is an async function that takes the connection")
-    mode = Mode(security=security, context=context, framing=framing)
-    if options is not None and not isinstance(options, ServerOptions):
+    options = ServerOptions() if options is None else options
+    if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
-    return Serving(handler, Endpoint.of(host, port, path), mode, options or ServerOptions())
+    mode = Mode(
+        security=security,
+        context=context,
+        framing=framing,
+        max_message_size=options.max_message_size,
+    )
+    return Serving(handler, Endpoint.of(host, port, path), mode, options)
 
 
 class Serving:
@@ -131,6 +144,9 @@ class Server:
         self._links: set[Link] = set()
         self._turned_away: set[TurnedAway] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closers: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._closed: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         # Ids are a counter behind a random prefix, so that they stay unique
@@ -156,7 +172,9 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The TCP port it listens on, the first where there are several.
+        """The TCP port it listens on, the first where there are several: a name
+        such as ``"localhost"`` may have an IPv4 and an IPv6 address, and port 0
+        then takes a free one for each.
 
         :raises ConfigurationError: it listens on a Unix socket
         """
@@ -166,10 +184,11 @@ class Server:
         raise ConfigurationError("this server listens on a Unix socket, which has no port")
 
     def broadcast(
-        self, message: BytesLike, *, exclude: Connection | Collection[Connection] = ()
+        self, message: BytesLike, *, exclude: Connection | Collection[Connection] | None = None
     ) -> int:
         """Send one message to every client, without waiting for any.
 
+        A client that announced a lower limit than the message's size misses it.
         A client whose outbox is full is treated by ``options.slow_client``: it
         misses the message or is disconnected. Both are counted, in its ``stats``
         and in the server's. The others do not notice.
@@ -177,12 +196,18 @@ class Server:
         :param message: any bytes-like object
         :param exclude: a connection, or several, that do not get it
         :return: how many clients it was queued for
-        :raises TypeError: the message is not bytes-like
+        :raises TypeError: the message is not bytes-like, or ``exclude`` holds
+            something other than connections
+        :raises MessageTooLargeError: it is over this server's ``max_message_size``
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
         data = as_bytes(message)
-        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude)
+        if len(data) > self._options.max_message_size:
+            raise MessageTooLargeError(len(data), self._options.max_message_size)
+        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
+        if not all(isinstance(conn, Connection) for conn in left_out):
+            raise TypeError("exclude takes connections, for example server.clients[id]")
         disconnect = self._options.slow_client == "disconnect"
         queued = 0
         for conn in list(self._clients.values()):
@@ -221,10 +246,15 @@ class Server:
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
+        # A handler that closes the server is not waited for: it waits itself.
+        caller = asyncio.current_task()
+        if caller in self._tasks:
+            self._closers.add(caller)
+            self._forget(caller)
         if self._closed is None:
-            # A handler that closes the server does not wait for itself.
-            tasks = self._tasks - {asyncio.current_task()}
-            self._closed = self._loop.create_task(self._close(reason, tasks))
+            self._closed = self._loop.create_task(self._close(reason))
         await asyncio.shield(self._closed)
 
     async def wait_closed(self) -> None:
@@ -256,23 +286,30 @@ class Server:
         limit = self._options.max_connections
         if len(self._links) >= limit:
             self.stats.turned_away += 1
-            logger.warning("a client was turned away: max_connections, %d, is reached", limit)
+            if len(self._turned_away) >= _MAX_TURNED_AWAY:
+                return TurnedAway(b"", 0, self._turned_away)
+            if not self._turned_away:
+                # Once for a crowd: whoever knocks must not fill the log.
+                logger.warning("a client was turned away: max_connections, %d, is reached", limit)
             reply = BUSY_REPLY if self._mode.security is not None else b""
             return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
         self.stats.accepted += 1
         self._count += 1
         client_id = f"{self._prefix}-{self._count}"
-        link = Link(
-            self._mode.protocol(self._options, client=False, client_id=client_id), self._options
-        )
+        link = Link(self._mode.protocol(client=False, client_id=client_id), self._options)
         conn = Connection(link, client_id)
         self._links.add(link)
 
         def on_established(hello: Hello) -> None:
+            if self._closed is not None:
+                link.abort(ConnectionClosedError("the server closed meanwhile"))
+                return
             self._clients[client_id] = conn
             task = self._loop.create_task(self._run(conn), name=f"sealframe client {client_id}")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._idle.clear()
+            task.add_done_callback(self._forget)
+            task.add_done_callback(self._closers.discard)
 
         def on_failed(error: ConnectionClosedError) -> None:
             self._log_failure(client_id, link, error)
@@ -286,6 +323,11 @@ class Server:
         link.on_finished = on_finished
         return link
 
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks:
+            self._idle.set()
+
     def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
         if isinstance(error, HandshakeError):
             self.stats.failed_handshakes += 1
@@ -294,21 +336,26 @@ class Server:
     async def _run(self, conn: Connection) -> None:
         close = Close()
         try:
-            await self._handler(conn)
-        except ConnectionClosed:
-            # The peer's leaving is no fault of the handler, and is logged already.
-            pass
+            running = self._handler(conn)
+            if not inspect.isawaitable(running):
+                raise TypeError(f"the handler is not async: it returned {running!r}")
+            await running
         except asyncio.CancelledError:
             close = Close(CloseCode.GOING_AWAY)
             raise
-        except Exception:
-            logger.exception("the handler of client %s failed", conn.id)
-            close = Close(CloseCode.HANDLER, "the handler failed")
+        except Exception as error:
+            # This client's leaving is no fault of the handler, and is logged
+            # already; that of another connection the handler uses is news.
+            link = conn._link
+            gone = link.receive_error is not None or link.send_error is not None
+            if not (isinstance(error, ConnectionClosed) and gone):
+                logger.exception("the handler of client %s failed", conn.id)
+                close = Close(CloseCode.HANDLER, "the handler failed")
         finally:
             self._clients.pop(conn.id, None)
             conn._link.start_close(close)
 
-    async def _close(self, reason: str, tasks: set[asyncio.Task[None]]) -> None:
+    async def _close(self, reason: str) -> None:
         assert self._listener is not None
         self._listener.close()
         close = Close(CloseCode.GOING_AWAY, reason)
@@ -316,11 +363,13 @@ class Server:
             link.go_away(close)
         for turned_away in list(self._turned_away):
             turned_away.abort()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._options.close_timeout)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.close_timeout):
+                await self._idle.wait()
+        left = set(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         for link in list(self._links):
             await link.wait_closed()
         await self._listener.wait_closed()

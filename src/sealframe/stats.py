@@ -17,7 +17,7 @@ class Stats:
     bytes_sent: int = 0
     """Bytes handed to the transport, heads and seals included."""
     dropped: int = 0
-    """Broadcast messages not queued because the peer was too slow."""
+    """Broadcast messages not queued: the peer was too slow, or accepts less."""
     discarded: int = 0
     """Messages that came after the local close and were not kept."""
     unsent: int = 0
@@ -35,4 +35,4 @@ class ServerStats:
     failed_handshakes: int = 0
     """Connections that ended before the peer had introduced itself."""
     dropped: int = 0
-    """Broadcast messages not queued for a client because it was too slow."""
+    """Broadcast messages not queued for a client: too slow, or it accepts less."""

@@ -25,12 +25,12 @@ class TurnedAway(asyncio.Protocol):
         self._registry = registry
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        registry.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the reply and FIN."""
         # uvloop's transports do not inherit from asyncio's.
         self._transport = transport = cast("asyncio.Transport", transport)
-        self._registry.add(self)
         self._timer = asyncio.get_running_loop().call_later(self._timeout, transport.abort)
         if self._reply:
             transport.write(self._reply)
@@ -47,6 +47,7 @@ class TurnedAway(asyncio.Protocol):
         self._registry.discard(self)
 
     def abort(self) -> None:
-        """Drop the connection at once."""
+        """Drop the connection at once, or as soon as it is there."""
+        self._timeout = 0
         if self._transport is not None:
             self._transport.abort()

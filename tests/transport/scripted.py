@@ -110,9 +110,7 @@ def message(data: bytes) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
-def close_frame(
-    code: int = CloseCode.NORMAL, reason: str = "", *, counted: bool = True
-) -> bytes:
+def close_frame(code: int = CloseCode.NORMAL, reason: str = "", *, counted: bool = True) -> bytes:
     """Return a CLOSE frame, as it is before the handshake if it is not ``counted``."""
     received = 0 if counted else None
     return control.frame(Opcode.CLOSE, Close(code, reason, received).encode())

@@ -119,10 +119,10 @@ class TestConnected:
             client_options=ClientOptions(max_message_size=2000),
         ) as (client, accepted, _):
             known = mode.has_control
-            assert client.max_message_size == (1000 if known else 2000)
-            assert accepted.max_message_size == (2000 if known else 1000)
+            assert client.max_send_size == (1000 if known else 2000)
+            assert accepted.max_send_size == (2000 if known else 1000)
             with pytest.raises(sealframe.MessageTooLargeError, match="over the limit"):
-                await client.send(bytes(client.max_message_size + 1))
+                await client.send(bytes(client.max_send_size + 1))
             await client.send(bytes(1000))
             assert await accepted.recv() == bytes(1000)
 

@@ -129,9 +129,7 @@ class TestLength:
             code = CloseCode.TOO_LARGE if cause is FrameTooLargeError else CloseCode.PROTOCOL
             await expect_failure(conn, peer, code, text, cause)
 
-    async def test_others_do_not_notice(
-        self, mode: Mode, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_others_do_not_notice(self, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
         async def echo(conn: Connection) -> None:
             async for data in conn:
                 await conn.send(data)

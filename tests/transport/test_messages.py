@@ -202,7 +202,7 @@ async def test_too_large_a_message_is_refused_at_the_sender(mode: Mode) -> None:
         client_options=ClientOptions(max_message_size=limit) if not mode.has_control else None,
         server_options=ServerOptions(max_message_size=limit),
     ) as (client, accepted, _):
-        assert client.max_message_size == limit
+        assert client.max_send_size == limit
         with pytest.raises(MessageTooLargeError) as caught:
             await client.send(bytes(limit + 1))
         assert (caught.value.size, caught.value.limit) == (limit + 1, limit)
@@ -223,8 +223,8 @@ async def test_each_end_keeps_to_the_limit_of_the_other(mode: Mode) -> None:
         client_options=ClientOptions(max_message_size=100),
         server_options=ServerOptions(max_message_size=200),
     ) as (client, accepted, _):
-        await until(lambda: accepted.max_message_size == 100)
-        assert client.max_message_size == 200
+        await until(lambda: accepted.max_send_size == 100)
+        assert client.max_send_size == 200
         for sender, receiver, limit in ((client, accepted, 200), (accepted, client, 100)):
             await sender.send(bytes(limit))
             assert await take(receiver, 1) == [bytes(limit)]
@@ -645,7 +645,7 @@ async def test_a_framing_works_at_both_ends(foreign: Foreign, messages: list[byt
             async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
                 group.create_task(sender.send_many(messages))
                 assert await take(receiver, len(messages)) == messages
-        assert client.max_message_size == foreign.maximum
+        assert client.max_send_size == foreign.maximum
         with pytest.raises(MessageTooLargeError):
             await client.send(bytes(foreign.maximum + 1))
         with pytest.raises(NotSupportedError):

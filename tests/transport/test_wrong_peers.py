@@ -194,9 +194,7 @@ class TestOnTheirPort:
 
             async def use() -> None:
                 async with asyncio.timeout(PATIENCE):
-                    async with sealframe.connect(
-                        "127.0.0.1", listener.port, **mode.client
-                    ) as conn:
+                    async with sealframe.connect("127.0.0.1", listener.port, **mode.client) as conn:
                         await conn.recv()
 
             using = asyncio.ensure_future(use())
@@ -325,9 +323,7 @@ class TestKeys:
                 await conn.send(b"hello")
                 assert await conn.recv() == b"hello"
 
-    async def test_no_secret_is_told(
-        self, sealed: Mode, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_no_secret_is_told(self, sealed: Mode, caplog: pytest.LogCaptureFixture) -> None:
         key = SharedKey.generate()
         await self._refused(caplog, key=key)
         for secret in (key, shared_key()):

@@ -110,7 +110,7 @@ class Story:
             await self._say(name, text.encode())
             self._view.event(name, text)
             await self._pause()
-        announcement = "a broadcast from the server: encoded once, sent to all"
+        announcement = "a broadcast from the server: one call, sent to all"
         self._room.say(announcement.encode())
         await self._all_have(len(self._room.said))
         self._view.event("server", announcement)
