@@ -261,8 +261,10 @@ class Connection:
         """
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
+        if code not in CloseCode.__members__.values():
+            raise ValueError(f"code is {code!r}; use a CloseCode, such as CloseCode.NORMAL, 0")
         self._link.check_loop()
-        self._link.start_close(Close(CloseCode(code), reason))
+        self._link.start_close(Close(code, reason))
         await self._link.wait_closed()
         return self._link.clean
 

@@ -98,10 +98,10 @@ class Protocol:
         self.extended = False
         """Whether control frames may be sent."""
         self.chores = 0
-        """Records and frames of the last read that were handled one by one: its cost."""
+        """Records, frames and fields of the last read that were handled one by one."""
         self.frames_received = 0
         """Message frames and counted control frames so far."""
-        self.send_limit = max_message_size
+        self.send_limit = min(max_message_size, self._sending.layout.maximum)
         """The largest message that may be sent, in bytes."""
         self.send_minimum = 0 if framing is None else framing.layout.minimum
         """The smallest message that may be sent, in bytes."""
@@ -473,6 +473,8 @@ class Protocol:
             self.events.append(GoingAway(close))
 
     def _decode_close(self, frame: Control) -> Close | None:
+        # Its fields, of 4 bytes or more each, are handled one by one too.
+        self.chores += len(frame.body) // 4
         try:
             return Close.decode(frame.body)
         except MalformedBodyError as error:

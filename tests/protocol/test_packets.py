@@ -263,14 +263,15 @@ def test_an_introduction_that_crosses_our_fin_is_not_answered(twin: str, first: 
 def test_a_foreign_framing_carries_messages_only(twin: str, name: str) -> None:
     """Its length has no control bit, and its end and limits work alike."""
     layout: framing.Framing = replace(getattr(framing, name))
-    client = Peer(Protocol(client=True, max_message_size=1, framing=layout))
-    server = Peer(Protocol(client=False, max_message_size=1, framing=layout))
+    size = layout.layout.maximum
+    client = Peer(Protocol(client=True, max_message_size=size, framing=layout))
+    server = Peer(Protocol(client=False, max_message_size=size, framing=layout))
     client.send(b"a" * 300, b"")
     assert not client.protocol.close(Close(CloseCode.KICKED))
     server.read(client.take(), step=3)
     server.end()
     assert server.messages == [b"a" * 300, b""]
     assert server.close is None
-    assert server.protocol.send_limit == layout.layout.maximum
+    assert server.protocol.send_limit == size
     with pytest.raises(NotSupportedError):
         server.protocol.ping(b"")

@@ -288,9 +288,7 @@ class TestBroadcast:
                 dial(server, extended, options=small) as first,
                 dial(server, extended) as second,
             ):
-                await until(
-                    lambda: [c.max_message_size for c in server.clients.values()][:1] == [10]
-                )
+                await until(lambda: [c.max_send_size for c in server.clients.values()][:1] == [10])
                 assert server.broadcast(bytes(11)) == 1
                 assert server.broadcast(bytes(10)) == 2
                 assert await first.recv() == bytes(10)
