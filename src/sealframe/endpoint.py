@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -58,6 +59,9 @@ def reason(error: OSError) -> tuple[int | None, str]:
     number = error.errno
     if number is None and len(numbers := set(re.findall(r"\[Errno (\d+)\]", str(error)))) == 1:
         number = int(numbers.pop())
+    if number is None and str(error).startswith("could not bind on any address"):
+        # asyncio from 3.13 on skips what is not this machine's, and gives no number.
+        number = errno.EADDRNOTAVAIL
     if number is None or isinstance(error, socket.gaierror):
         return number, error.strerror or str(error)
     return number, os.strerror(number)
