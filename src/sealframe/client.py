@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator
-from types import TracebackType
 from typing import Any, Final
 
 from .backoff import Backoff
@@ -126,12 +125,7 @@ class Connecting:
         self._conn = await self._open()
         return self._conn
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._conn is not None
         await self._conn.close()
 

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 
 from .addresses import Address, show
@@ -118,12 +118,7 @@ class Serving:
         self._server = await self._start()
         return self._server
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         await self._server.close()
 
