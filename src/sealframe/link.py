@@ -158,7 +158,7 @@ class Link(asyncio.BufferedProtocol):
         self.local_address = address_of(transport, "sockname")
         configure(transport, self.options)
         if self.receive_error is not None:
-            # Dropped between accept and now.
+            # A server that closes drops a client between accept and now.
             transport.abort()
             return
         self._deadline = self.loop.call_later(
@@ -378,9 +378,6 @@ class Link(asyncio.BufferedProtocol):
         if self._liveness is not None:
             # A client of a plain server has said HELLO: from now on it answers PING.
             self._schedule_watch(now)
-            return
-        if self.receive_error is not None:
-            # Dropped before it began.
             return
         if self._deadline is not None:
             self._deadline.cancel()
