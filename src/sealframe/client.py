@@ -59,7 +59,8 @@ def connect(
 
     Between attempts it waits, longer each time and with jitter, as ``options``
     say; a connection that lasted longer than the wait before it starts the
-    waits anew.
+    waits anew. Use the connection inside the loop only: whoever leaves the loop,
+    by ``break`` too, leaves it to be closed.
 
     :param host: address or name of the server
     :param port: its TCP port
@@ -95,7 +96,8 @@ def connect(
 def is_fatal(error: Exception) -> bool:
     """Return whether trying again cannot help: wrong key, wrong kind of server.
 
-    A server that is not there, is busy, or vanished meanwhile may come back.
+    A server that is not there, is busy, or vanished meanwhile may come back. One
+    that merely closes, as a server of another kind may, looks the same.
     """
     if isinstance(error, HandshakeError):
         return error.code is not None and error.code not in RETRY_CODES

@@ -43,8 +43,9 @@ class Connection:
 
     @property
     def id(self) -> str:
-        """A short string, unique and never reused. On a server it is the key in
-        ``Server.clients``; an extended or sealed client has the id the server gave it."""
+        """A short string. On a server it is the key in ``Server.clients``, unique and
+        never reused; an extended or sealed client has the id that the server gave it,
+        any other one of its own."""
         return self._id
 
     @property

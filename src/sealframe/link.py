@@ -7,11 +7,12 @@ inbox and the outbox; programs see it through :class:`sealframe.Connection`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from .addresses import Address, address_of
+from .addresses import Address, address_of, show
 from .control import Close, Hello, close_name
 from .errors import (
     ConnectionClosed,
@@ -33,6 +34,8 @@ from .sockets import configure
 from .stats import Stats
 from .wire import CloseCode
 from .writing import end_writing, write_buffers
+
+logger = logging.getLogger("sealframe.link")
 
 _FLUSH_SIZE: Final = 64 * 1024
 """Cost at which what one tick sent is written without waiting for its end."""
@@ -394,8 +397,10 @@ class Link(asyncio.BufferedProtocol):
             self._watch = None
         if close is None:
             text = "the peer closed the connection"
-            if self.protocol.client and not self.protocol.frames_received:
+            if self.protocol.client and not self.protocol.frames_received and not self.closing:
                 text += " without a word: does the server expect a key (security=...)?"
+                # A plain client cannot know, and its loop ends quietly on this end.
+                logger.info("%s: %s", show(self.remote_address), text)
             self._end_receiving(ConnectionClosedOK(text))
         else:
             self.close_code, self.close_reason = close.code, close.reason
