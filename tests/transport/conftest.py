@@ -52,6 +52,11 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Family(name, tmp_path_factory.mktemp("s") / "s")
 
 
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
 @pytest.fixture
 async def no_leaks() -> AsyncIterator[None]:
     """Check that the test left no task and no socket, and that no loop callback failed."""
@@ -59,7 +64,10 @@ async def no_leaks() -> AsyncIterator[None]:
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     before = count_sockets()
+    # A test that hangs fails by itself; the time limit of pytest-timeout ends the whole run.
+    guard = loop.call_later(3 * PATIENCE, _cancel_all, loop)
     yield
+    guard.cancel()
     async with asyncio.timeout(PATIENCE):
         while len(asyncio.all_tasks()) > 1 or count_sockets() > before:
             gc.collect()

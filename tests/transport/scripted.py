@@ -25,9 +25,9 @@ _SMALL_BUFFER = 4096
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until something is so that no event tells of."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
@@ -36,6 +36,9 @@ class Raw:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
+        # Each part goes out as it was sent, and does not wait for an acknowledgement.
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self._loop = asyncio.get_running_loop()
 

@@ -24,6 +24,7 @@ from sealframe import (
     HandshakeTimeoutError,
     ServerOptions,
     SharedKey,
+    control,
 )
 from sealframe.wire import CONTROL_BIT, MAGIC, Opcode
 
@@ -172,6 +173,26 @@ class TestNotConnected:
                 with pytest.raises(asyncio.CancelledError):
                     await attempting
                 await raw.receive_to_end()
+
+    async def test_cancelled_after_the_failure(self, sealed: Mode) -> None:
+        """It stays a moment, so that what it answered is not lost, but no longer than wanted."""
+        async with listening() as listener:
+            attempting = asyncio.ensure_future(attempt(listener, sealed))
+            async with await listener.accept() as raw:
+                await raw.receive_exactly(4 + 1 + 10 + 48)
+                await raw.send(control.frame(Opcode.HANDSHAKE, bytes(48)))
+                refusal = close_frame(CloseCode.REFUSED, counted=False)
+                assert await raw.receive_to_end() == refusal
+                assert not attempting.done()
+                attempting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await attempting
+                # Nobody reads there any more.
+                async with asyncio.timeout(PATIENCE):
+                    with pytest.raises(ConnectionError):
+                        while True:
+                            await raw.send(b"?")
+                            await asyncio.sleep(0)
 
     async def test_a_server_that_says_nothing(self, control_mode: Mode) -> None:
         options = ClientOptions(handshake_timeout=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ class TestInOrder:
         async with open_pair(mode, family) as (client, accepted, _):
             await client.send(b"to the server")
             await accepted.send(b"to the client")
-            assert await asyncio.gather(close(client), close(accepted)) == [True, True]
+            assert all(await asyncio.gather(close(client), close(accepted)))
             assert await collect(accepted) == [b"to the server"]
             assert await collect(client) == [b"to the client"]
 
@@ -137,8 +138,7 @@ class TestInOrder:
         async with open_pair(mode) as (client, accepted, _):
             await accepted.send_many(messages)
             await until(lambda: client.stats.messages_received == 3)
-            closed = asyncio.gather(close(client), close(accepted))
-            assert await closed == [True, True]
+            assert all(await asyncio.gather(close(client), close(accepted)))
             assert [await client.recv() for _ in messages] == messages
             with pytest.raises(ConnectionClosedOK):
                 await client.recv()
@@ -220,7 +220,7 @@ class TestInFlight:
     async def test_all_arrives_where_there_is_room(
         self, mode: Mode, family: Family, both: bool
     ) -> None:
-        room = {"inbox_limit": 4 * MIB, "outbox_limit": 4 * MIB}
+        room: dict[str, Any] = {"inbox_limit": 4 * MIB, "outbox_limit": 4 * MIB}
         async with open_pair(
             mode,
             family,
@@ -262,7 +262,7 @@ class TestInFlight:
 
     async def test_paused_reading_goes_on(self, mode: Mode, family: Family) -> None:
         limit = 64 * KIB
-        options = {"inbox_limit": limit, "outbox_limit": 4 * MIB}
+        options: dict[str, Any] = {"inbox_limit": limit, "outbox_limit": 4 * MIB}
         async with open_pair(
             mode,
             family,
@@ -272,7 +272,7 @@ class TestInFlight:
             await client.send_many(self.MESSAGES)
             await accepted.send_many(self.MESSAGES)
             await until(lambda: client._link.reading_paused and accepted._link.reading_paused)
-            assert await asyncio.gather(close(client), close(accepted)) == [True, True]
+            assert all(await asyncio.gather(close(client), close(accepted)))
             for conn in (client, accepted):
                 kept = await collect(conn)
                 assert kept == self.MESSAGES[: len(kept)]
@@ -455,21 +455,22 @@ async def expect_truncation(conn: Connection, whole: list[bytes], match: str) ->
         assert await conn.close() is False
 
 
+WHOLE = [b"one", b"", bytes(5000)]
+
+# What of the next frame still comes, and what the error says of it.
+INSIDE = [
+    pytest.param(message(bytes(100))[:2], "a part of its head", id="in the head"),
+    pytest.param(message(bytes(100))[:50], "50 of its 104 bytes", id="in the message"),
+]
+
+
 class TestCut:
-    WHOLE = [b"one", b"", bytes(5000)]
-
-    # What of the next frame still comes, and what the error says of it.
-    INSIDE = [
-        pytest.param(message(bytes(100))[:2], "a part of its head", id="in the head"),
-        pytest.param(message(bytes(100))[:50], "50 of its 104 bytes", id="in the message"),
-    ]
-
     @pytest.mark.parametrize(("part", "text"), INSIDE)
     async def test_fin_inside_a_frame(self, mode: Mode, role: Role, part: bytes, text: str) -> None:
         async with facing(role, mode) as (conn, peer):
-            await peer.write(frames(self.WHOLE) + part)
+            await peer.write(frames(WHOLE) + part)
             peer.raw.finish()
-            await expect_truncation(conn, self.WHOLE, text)
+            await expect_truncation(conn, WHOLE, text)
 
     @pytest.mark.parametrize(("part", "text"), INSIDE)
     async def test_reset_inside_a_frame(
@@ -477,35 +478,35 @@ class TestCut:
     ) -> None:
         async with facing(role, mode) as (conn, peer):
             before = conn.stats.bytes_received
-            await peer.write(frames(self.WHOLE) + part)
+            await peer.write(frames(WHOLE) + part)
             await until(
-                lambda: conn.stats.bytes_received - before >= len(frames(self.WHOLE)) + len(part)
+                lambda: conn.stats.bytes_received - before >= len(frames(WHOLE)) + len(part)
             )
             peer.raw.reset()
-            await expect_truncation(conn, self.WHOLE, f"reset inside a frame: only {text}")
+            await expect_truncation(conn, WHOLE, f"reset inside a frame: only {text}")
 
     async def test_reset_between_frames(self, mode: Mode, role: Role) -> None:
         async with facing(role, mode) as (conn, peer):
-            await peer.write(frames(self.WHOLE))
-            await until(lambda: conn.stats.messages_received == len(self.WHOLE))
+            await peer.write(frames(WHOLE))
+            await until(lambda: conn.stats.messages_received == len(WHOLE))
             peer.raw.reset()
-            await expect_truncation(conn, self.WHOLE, "lost without a close")
+            await expect_truncation(conn, WHOLE, "lost without a close")
 
     async def test_fin_inside_a_record(self, role: Role) -> None:
         pytest.importorskip("cryptography", reason="cryptography is not installed")
         async with facing(role, Mode("sealed")) as (conn, peer):
             assert peer._seal is not None
-            await peer.write(frames(self.WHOLE))
+            await peer.write(frames(WHOLE))
             (record,) = peer._seal.seal(message(b"cut"))
             await peer.raw.send(record[:-1])
             peer.raw.finish()
-            await expect_truncation(conn, self.WHOLE, "inside a sealed record")
+            await expect_truncation(conn, WHOLE, "inside a sealed record")
 
     async def test_fin_without_close(self, control_mode: Mode, role: Role) -> None:
         async with facing(role, control_mode) as (conn, peer):
-            await peer.write(frames(self.WHOLE))
+            await peer.write(frames(WHOLE))
             peer.raw.finish()
-            await expect_truncation(conn, self.WHOLE, "without a CLOSE")
+            await expect_truncation(conn, WHOLE, "without a CLOSE")
 
     async def test_fin_without_close_after_the_local_close(
         self, control_mode: Mode, role: Role

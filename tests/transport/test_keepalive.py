@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class TestPing:
             assert await conn.recv() == b"still here"
 
     async def test_two_sealframes_keep_a_quiet_link(self, control_mode: Mode) -> None:
-        quick = {"keepalive_interval": 0.01, "keepalive_timeout": PATIENCE}
+        quick: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": PATIENCE}
         async with open_pair(
             control_mode,
             server_options=ServerOptions(**quick),
@@ -63,7 +64,7 @@ class TestPing:
     async def test_a_peer_that_stops_answering_is_found(
         self, control_mode: Mode, role: Role, caplog: pytest.LogCaptureFixture
     ) -> None:
-        options = {"keepalive_interval": 0.02, "keepalive_timeout": 0.1}
+        options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 0.1}
         async with facing(role, control_mode, **options) as (conn, peer):
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(PeerTimeoutError, match=r"keepalive_timeout, 0\.1 s"):
@@ -85,7 +86,7 @@ class TestPing:
     )
     async def test_any_traffic_is_life(self, control_mode: Mode, role: Role, sign: bytes) -> None:
         """No PONG ever comes, only this, and it comes once after each PING."""
-        options = {"keepalive_interval": 0.02, "keepalive_timeout": 5.0}
+        options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 5.0}
         async with facing(role, control_mode, **options) as (conn, peer):
             for _ in range(3):
                 # A second PING comes only because the first was answered.
@@ -105,7 +106,7 @@ class TestPing:
     async def test_none_is_sent_where_it_is_switched_off(
         self, control_mode: Mode, role: Role
     ) -> None:
-        options = {"keepalive_interval": None, "keepalive_timeout": 0.01}
+        options: dict[str, Any] = {"keepalive_interval": None, "keepalive_timeout": 0.01}
         async with facing(role, control_mode, **options) as (conn, peer):
             await asyncio.sleep(0.05)
             assert not peer.raw.has_input()
@@ -114,7 +115,7 @@ class TestPing:
             assert conn._link._watch is None
 
     async def test_none_is_sent_where_only_packets_flow(self, role: Role) -> None:
-        options = {"keepalive_interval": 0.01, "keepalive_timeout": 0.01}
+        options: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": 0.01}
         async with facing(role, Mode("packets"), **options) as (conn, peer):
             await asyncio.sleep(0.05)
             assert not peer.raw.has_input()
@@ -126,15 +127,18 @@ class TestPing:
 class TestPausedReading:
     """While we do not read, the peer cannot show that it lives."""
 
-    OPTIONS = {"keepalive_interval": 0.02, "keepalive_timeout": 0.02, "inbox_limit": 1000}
-
     async def _stay_paused(self, holds: Callable[[], bool]) -> None:
         # Many times as long as it takes to give up a peer that is heard.
         await asyncio.sleep(0.15)
         assert holds()
 
     async def test_no_peer_is_given_up(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode, **self.OPTIONS) as (conn, peer):
+        options: dict[str, Any] = {
+            "keepalive_interval": 0.02,
+            "keepalive_timeout": 0.02,
+            "inbox_limit": 1000,
+        }
+        async with facing(role, control_mode, **options) as (conn, peer):
             await peer.write(message(bytes(2000)))
             await until(lambda: conn._link.reading_paused)
             await self._stay_paused(lambda: conn._link.receive_error is None)
@@ -145,7 +149,7 @@ class TestPausedReading:
                     await conn.recv()
 
     async def test_the_idle_limit_waits_too(self, role: Role) -> None:
-        options = {"idle_timeout": 0.05, "inbox_limit": 1000}
+        options: dict[str, Any] = {"idle_timeout": 0.05, "inbox_limit": 1000}
         async with facing(role, Mode("packets"), **options) as (conn, peer):
             await peer.write(message(bytes(2000)))
             await until(lambda: conn._link.reading_paused)
@@ -164,7 +168,7 @@ class TestTcp:
     async def test_the_options_are_set(self, mode: Mode, name: FamilyName) -> None:
         if name == "tcp6" and not has_ipv6():
             pytest.skip("this machine has no ::1")
-        quick = {"keepalive_interval": 7.5, "keepalive_timeout": 12.0}
+        quick: dict[str, Any] = {"keepalive_interval": 7.5, "keepalive_timeout": 12.0}
         async with open_pair(
             mode,
             Family(name),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,6 +20,7 @@ from sealframe import (
     HandshakeError,
     SharedKey,
 )
+from sealframe.client import Connecting
 
 from .ends import PATIENCE, Family, Mode, start
 from .scripted import Peer, ScriptedListener, close_frame, dialled, listening, message, until
@@ -83,11 +84,9 @@ def rounds(
     mode: Mode,
     options: ClientOptions = QUICK,
     is_fatal: Callable[[Exception], bool] | None = None,
-) -> AsyncIterator[Connection]:
+) -> Connecting:
     """Connect again and again."""
-    return aiter(
-        sealframe.connect("127.0.0.1", port, **mode.client, options=options, is_fatal=is_fatal)
-    )
+    return sealframe.connect("127.0.0.1", port, **mode.client, options=options, is_fatal=is_fatal)
 
 
 async def free_port() -> int:
@@ -208,12 +207,12 @@ class TestAgain:
 
     async def test_an_error_in_the_body_passes_and_closes(self, mode: Mode) -> None:
         async with start(echo, mode) as server:
-            conns = rounds(server.port, mode)
+            given: list[Connection] = []
             with pytest.raises(LookupError):
-                async for conn in conns:
+                async for conn in rounds(server.port, mode):
+                    given.append(conn)
                     raise LookupError
-            await conns.aclose()  # type: ignore[attr-defined]
-            await conn.wait_closed()
+            await given[0].wait_closed()
 
     async def test_even_a_server_that_always_hangs_up_is_not_besieged(self, mode: Mode) -> None:
         async def hang_up(conn: Connection) -> None:
@@ -467,7 +466,7 @@ class TestIsFatal:
             (HandshakeError("unauthorised", code=CloseCode.UNAUTHORIZED), True),
             (ValueError("a mistake"), True),
         ],
-        ids=lambda value: str(value),
+        ids=str,
     )
     async def test_which_errors_waiting_cannot_mend(self, error: Exception, fatal: bool) -> None:
         assert sealframe.is_fatal(error) is fatal

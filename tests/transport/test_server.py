@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 import sealframe
 from sealframe import (
-    ClientOptions,
     CloseCode,
     ConfigurationError,
     ConnectError,
     Connection,
+    ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     HandshakeError,
-    ListenError,
     Server,
     ServerOptions,
-    SlowPeerError,
     TruncatedError,
 )
 from sealframe.seal import BUSY_REPLY
 
-from .ends import PATIENCE, Family, Mode, dial, has_ipv6, open_pair, start
+from .ends import PATIENCE, Family, Mode, dial, open_pair, start
 from .scripted import Raw, dialled, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -108,6 +102,19 @@ class TestRegistry:
             peer.raw.reset()
             await until(lambda: not server.clients)
 
+    async def test_nor_while_its_handler_has_not_noticed(self, mode: Mode) -> None:
+        noticed = asyncio.Event()
+
+        async def handler(conn: Connection) -> None:
+            await noticed.wait()
+
+        async with start(handler, mode) as server, dialled(server, mode) as peer:
+            await until(lambda: len(server.clients) == 1)
+            peer.raw.reset()
+            await until(lambda: not server.clients)
+            assert server.broadcast(b"to nobody") == 0
+            noticed.set()
+
     async def test_ids_are_never_used_again(self, mode: Mode) -> None:
         ids: list[str] = []
 
@@ -184,6 +191,37 @@ class TestHandler:
             await until(lambda: not server.clients)
         assert warnings(caplog) == []
 
+    async def test_the_end_of_another_connection_is_an_error(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with start(idle, mode) as behind:
+
+            async def handler(conn: Connection) -> None:
+                async with dial(behind, mode) as other:
+                    await other.close()
+                    await other.send(await conn.recv())
+
+            async with start(handler, mode) as server, dial(server, mode) as conn:
+                await conn.send(b"pass it on")
+                with pytest.raises(ConnectionClosed):
+                    await conn.recv()
+                assert conn.close_code == (CloseCode.HANDLER if mode.has_control else None)
+        (record,) = warnings(caplog)
+        assert record.levelno == logging.ERROR
+
+    async def test_a_handler_that_is_not_async(self, caplog: pytest.LogCaptureFixture) -> None:
+        def handler(conn: Connection) -> int:
+            return 5
+
+        async with start(handler, Mode("packets")) as server:  # type: ignore[arg-type]
+            async with dial(server, Mode("packets")) as conn:
+                with pytest.raises(ConnectionClosedOK):
+                    await conn.recv()
+        (record,) = warnings(caplog)
+        assert "failed" in record.getMessage()
+        assert record.exc_info is not None
+        assert "not async" in str(record.exc_info[1])
+
     async def test_a_cut_is_logged_once(self, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
         seen: list[BaseException] = []
 
@@ -230,125 +268,6 @@ class TestHandler:
     async def test_something_else_than_a_function(self, mode: Mode) -> None:
         with pytest.raises(ConfigurationError, match="handler"):
             start(None, mode)  # type: ignore[arg-type]
-
-
-class TestBroadcast:
-    async def test_everyone_gets_it(self, mode: Mode, family: Family) -> None:
-        async with start(idle, mode, family) as server:
-            conns = await asyncio.gather(*(dial(server, mode, family) for _ in range(5)))
-            await until(lambda: len(server.clients) == 5)
-            for data in (b"one", bytearray(b"two"), memoryview(b"three"), b""):
-                assert server.broadcast(data) == 5
-            for conn in conns:
-                assert [await conn.recv() for _ in range(4)] == [b"one", b"two", b"three", b""]
-                assert await conn.close()
-            await until(lambda: not server.clients)
-            assert server.broadcast(b"to nobody") == 0
-
-    async def test_except_those_left_out(self, mode: Mode) -> None:
-        names: dict[bytes, Connection] = {}
-
-        async def handler(conn: Connection) -> None:
-            names[await conn.recv()] = conn
-            await idle(conn)
-
-        async with start(handler, mode) as server:
-            conns = {}
-            for name in (b"a", b"b", b"c"):
-                conns[name] = await dial(server, mode)
-                await conns[name].send(name)
-            await until(lambda: len(names) == 3)
-            assert server.broadcast(b"not a", exclude=names[b"a"]) == 2
-            assert server.broadcast(b"not b, c", exclude=[names[b"b"], names[b"c"]]) == 1
-            assert server.broadcast(b"none", exclude=set(names.values())) == 0
-            assert server.broadcast(b"all", exclude=[]) == 3
-            received = {name: [await conn.recv()] for name, conn in conns.items()}
-            for name in (b"a", b"b", b"c"):
-                received[name].append(await conns[name].recv())
-                await conns[name].close()
-            assert received == {
-                b"a": [b"not b, c", b"all"],
-                b"b": [b"not a", b"all"],
-                b"c": [b"not a", b"all"],
-            }
-
-    @pytest.mark.parametrize("wrong", ["text", 7, None, ["list"]])
-    async def test_what_is_no_message(self, mode: Mode, wrong: object) -> None:
-        async with open_pair(mode) as (client, _, server):
-            with pytest.raises(TypeError, match="bytes"):
-                server.broadcast(wrong)  # type: ignore[arg-type]
-            assert server.broadcast(b"a message") == 1
-            assert await client.recv() == b"a message"
-
-    async def test_a_message_over_the_limit_of_one_client(self) -> None:
-        extended = Mode("extended")
-        small = ClientOptions(max_message_size=10)
-        async with start(idle, extended) as server:
-            async with (
-                dial(server, extended, options=small) as first,
-                dial(server, extended) as second,
-            ):
-                await until(lambda: [c.max_send_size for c in server.clients.values()][:1] == [10])
-                assert server.broadcast(bytes(11)) == 1
-                assert server.broadcast(bytes(10)) == 2
-                assert await first.recv() == bytes(10)
-                assert await second.recv() == bytes(11)
-            assert server.stats.dropped == 1
-
-    @pytest.mark.parametrize("policy", ["drop", "disconnect"])
-    async def test_a_slow_client_harms_nobody(
-        self, mode: Mode, policy: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        options = ServerOptions(
-            outbox_limit=64 * KIB,
-            slow_client=policy,  # type: ignore[arg-type]
-        )
-        errors: dict[str, BaseException] = {}
-
-        async def handler(conn: Connection) -> None:
-            try:
-                await conn.recv()
-            except ConnectionClosedError as error:
-                errors[conn.id] = error
-                raise
-
-        async with start(handler, mode, options=options) as server:
-            async with (
-                dialled(server, mode, small_buffer=True) as peer,
-                dial(server, mode) as fast,
-            ):
-                await until(lambda: len(server.clients) == 2)
-                slow = next(iter(server.clients.values()))
-                sent = 0
-                while server.stats.dropped < 3 and len(server.clients) == 2:
-                    queued = server.broadcast(b"%08d" % sent + bytes(32 * KIB))
-                    assert 1 <= queued <= 2
-                    assert (await fast.recv())[:8] == b"%08d" % sent
-                    sent += 1
-                assert fast.stats.messages_received == sent
-                assert server.stats.dropped == slow.stats.dropped
-                if policy == "drop":
-                    assert slow.stats.dropped == 3
-                    assert server.clients[slow.id] is slow
-                    # What was queued for it comes whole and in order, without the rest.
-                    received = []
-                    for _ in range(sent - 3):
-                        frame = await peer.read()
-                        assert isinstance(frame, bytes)
-                        received.append(int(frame[:8]))
-                    assert received == sorted(set(received))
-                    assert server.broadcast(b"in time again") == 2
-                    assert await peer.read() == b"in time again"
-                    assert await fast.recv() == b"in time again"
-                else:
-                    assert slow.stats.dropped == 1
-                    await until(lambda: len(server.clients) == 1)
-                    assert isinstance(errors[slow.id], SlowPeerError)
-                    (record,) = warnings(caplog)
-                    assert slow.id in record.getMessage()
-                    assert "slow" in record.getMessage()
-                    assert server.broadcast(b"to the other") == 1
-                    assert await fast.recv() == b"to the other"
 
 
 class TestFull:
@@ -573,112 +492,3 @@ class TestClose:
                 raise LookupError
         with pytest.raises(ConnectError):
             await dial(server, mode)
-
-
-async def refused(serving: Callable[[], Awaitable[Server]], code: int | None, text: str) -> None:
-    """Check that listening fails, with one error."""
-    with pytest.raises(ListenError, match=text) as caught:
-        await serving()
-    if code is not None:
-        assert caught.value.errno == code
-
-
-class TestTcp:
-    async def test_where_it_listens(self) -> None:
-        async with sealframe.serve(echo, "127.0.0.1", 0) as server:
-            assert 0 < server.port < 65536
-            assert server.addresses == [("127.0.0.1", server.port)]
-            assert f"127.0.0.1:{server.port}" in repr(server)
-
-    async def test_ipv6(self) -> None:
-        if not has_ipv6():
-            pytest.skip("this machine has no ::1")
-        async with sealframe.serve(echo, "::1", 0) as server:
-            assert server.addresses == [("::1", server.port)]
-            assert f"[::1]:{server.port}" in repr(server)
-            async with sealframe.connect("::1", server.port) as conn:
-                assert conn.remote_address == ("::1", server.port)
-                (accepted,) = server.clients.values()
-                assert accepted.remote_address == conn.local_address
-
-    async def test_the_port_is_in_use(self, mode: Mode) -> None:
-        async with start(echo, mode) as server:
-            port = server.port
-            await refused(
-                lambda: _serve("127.0.0.1", port), errno.EADDRINUSE, rf"127\.0\.0\.1:{port}.*in use"
-            )
-            async with dial(server, mode) as conn:
-                await conn.send(b"unharmed")
-                assert await conn.recv() == b"unharmed"
-
-    @pytest.mark.parametrize("host", ["no-such-host.invalid", "no..such.host", "x" * 70])
-    async def test_no_such_host(self, host: str) -> None:
-        await refused(lambda: _serve(host, 0), None, "cannot listen on " + host)
-
-    async def test_an_address_of_another_machine(self) -> None:
-        # Set aside for documentation (RFC 5737): no machine has it.
-        await refused(lambda: _serve("203.0.113.7", 0), errno.EADDRNOTAVAIL, r"203\.0\.113\.7")
-
-
-async def _serve(host: str, port: int) -> Server:
-    return await sealframe.serve(echo, host, port)
-
-
-class TestUnix:
-    @pytest.fixture
-    def path(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        if not hasattr(socket, "AF_UNIX"):
-            pytest.skip("this platform has no Unix sockets")
-        return tmp_path_factory.mktemp("s") / "s"
-
-    async def _serve(self, path: Path) -> Server:
-        return await sealframe.serve(echo, path=path)
-
-    async def _check_echo(self, path: Path) -> None:
-        async with sealframe.connect(path=path) as conn:
-            await conn.send(b"hello")
-            assert await conn.recv() == b"hello"
-
-    async def test_the_file_is_there_while_it_listens(self, path: Path) -> None:
-        async with sealframe.serve(echo, path=path) as server:
-            assert server.addresses == [str(path)]
-            assert str(path) in repr(server)
-            assert path.is_socket()
-            with pytest.raises(ConfigurationError, match="no port"):
-                _ = server.port
-            await self._check_echo(path)
-        assert not path.exists()
-
-    async def test_a_live_server_is_not_pushed_aside(self, path: Path) -> None:
-        async with sealframe.serve(echo, path=path):
-            await refused(lambda: self._serve(path), errno.EADDRINUSE, "in use")
-            await self._check_echo(path)
-        assert not path.exists()
-
-    async def test_what_a_dead_server_left_is_replaced(self, path: Path) -> None:
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(path))
-            dead.listen()
-        assert path.is_socket()
-        async with sealframe.serve(echo, path=path):
-            await self._check_echo(path)
-        assert not path.exists()
-
-    async def test_something_else_is_left_alone(self, path: Path) -> None:
-        path.write_text("precious")
-        await refused(lambda: self._serve(path), errno.EEXIST, "not a socket")
-        assert path.read_text() == "precious"
-
-    async def test_no_such_folder(self, path: Path) -> None:
-        await refused(lambda: self._serve(path / "deeper"), None, "cannot listen on")
-
-    async def test_a_path_that_is_too_long(self, path: Path) -> None:
-        await refused(lambda: self._serve(path.with_name("x" * 200)), None, "too long")
-
-    async def test_the_file_of_a_successor_stays(self, path: Path) -> None:
-        first = await self._serve(path)
-        path.unlink()
-        async with sealframe.serve(echo, path=path):
-            await first.close()
-            await self._check_echo(path)
-        assert not path.exists()

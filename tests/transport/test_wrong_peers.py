@@ -21,7 +21,7 @@ from sealframe import (
 )
 
 from .ends import PATIENCE, Mode, shared_key, start
-from .scripted import Raw, listening, until
+from .scripted import Raw, dialled, listening, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -210,6 +210,7 @@ class TestOneSideSealed:
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The client can only infer it: a plain stream has no room for an answer."""
+        caplog.set_level(logging.INFO, "sealframe.link")
         handler = Watched()
         async with start(handler, sealed) as server:
             async with sealframe.connect("127.0.0.1", server.port) as conn:
@@ -222,6 +223,9 @@ class TestOneSideSealed:
         assert handler.calls == 0
         (record,) = logged(caplog)
         assert "not sealed" in record.getMessage()
+        # A loop over messages ends quietly there, so the hint is logged as well.
+        (hint,) = [r for r in caplog.records if r.name == "sealframe.link"]
+        assert "security=" in hint.getMessage()
         assert "give it the key" in record.getMessage()
 
     async def test_extended_client_on_a_sealed_port(
@@ -298,7 +302,8 @@ class TestKeys:
         await self._refused(caplog, key=SharedKey.generate())
 
     @pytest.mark.parametrize(
-        ("context", "server_context"), [("chat", "files"), ("", "files"), ("chat", "")]
+        ("context", "server_context"),
+        [("chat", "mail"), ("chat", "chats"), ("", "mail"), ("chat", "")],
     )
     async def test_another_context(
         self,
@@ -335,8 +340,6 @@ class TestTampering:
     async def test_a_record_that_does_not_open(
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
-        from .scripted import dialled, message
-
         handler = Watched()
         async with start(handler, sealed) as server, dialled(server, sealed) as peer:
             assert peer._seal is not None
