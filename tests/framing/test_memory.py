@@ -62,11 +62,12 @@ def test_a_fault_frees_what_was_held(twin: ModuleType) -> None:
     decoder.feed(b"\xe8\x03\0\0" + bytes(900))
     tracemalloc.start()
     try:
-        decoder = twin.Decoder(Framing(maximum=100_000).layout)
-        decoder.feed((100_000).to_bytes(4, "little") + bytes(99_999))
+        decoder = twin.Decoder(Framing(maximum=1_000_000).layout)
+        decoder.feed((1_000_000).to_bytes(4, "little") + bytes(999_999))
         with pytest.raises(Exception, match="over the limit"):
             decoder.feed(b"\0\xff\xff\xff\xff")
-        assert tracemalloc.get_traced_memory()[0] < 20_000
+        # What is left is the fault itself, and what a tracer notes of it.
+        assert tracemalloc.get_traced_memory()[0] < 200_000
     finally:
         tracemalloc.stop()
 
