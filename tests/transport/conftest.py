@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from .ends import PATIENCE, Family, FamilyName, Mode, ModeName, count_sockets, has_ipv6
+from .scripted import Role
 
 try:
     import uvloop
@@ -36,6 +37,29 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     if name == "sealed":
         pytest.importorskip("cryptography", reason="cryptography is not installed")
     return Mode(name)
+
+
+@pytest.fixture(params=["extended", "sealed"])
+def control_mode(request: pytest.FixtureRequest) -> Mode:
+    """Each way to talk that has control frames: PING, CLOSE and the like."""
+    name: ModeName = request.param
+    if name == "sealed":
+        pytest.importorskip("cryptography", reason="cryptography is not installed")
+    return Mode(name)
+
+
+@pytest.fixture
+def sealed() -> Mode:
+    """The way to talk that is encrypted."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    return Mode("sealed")
+
+
+@pytest.fixture(params=["server", "client"])
+def role(request: pytest.FixtureRequest) -> Role:
+    """Which end sealframe has."""
+    end: Role = request.param
+    return end
 
 
 @pytest.fixture(params=["tcp4", "tcp6", "unix"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,10 @@ from sealframe import (
     ProtocolError,
     ServerOptions,
 )
-from sealframe.wire import CloseCode
+from sealframe.wire import CloseCode, Control, Opcode
 
-from .ends import PATIENCE, TCP, Mode, dial, open_pair, start
-from .scripted import until
+from .ends import PATIENCE, TCP, Mode, dial, open_pair, shared_key, start
+from .scripted import facing, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -181,3 +182,37 @@ async def test_a_later_pong_answers_every_ping_before_it() -> None:
         async with asyncio.timeout(PATIENCE):
             assert await first >= 0
         await until(second.done)
+
+
+async def test_a_ping_ends_with_its_connection(control_mode: Mode) -> None:
+    async with facing("client", control_mode) as (conn, peer):
+        pinging = asyncio.create_task(conn.ping())
+        frame = await peer.read()
+        assert isinstance(frame, Control)
+        assert frame.opcode == Opcode.PING
+        peer.raw.close()
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(ConnectionClosed):
+                await pinging
+            with pytest.raises(ConnectionClosed):
+                await conn.ping()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"security": b"k" * 32}, "use a SharedKey"),
+        ({"security": shared_key(), "context": 7}, "text or bytes"),
+        ({"security": shared_key(), "context": "c" * 65_536}, "over 65535 bytes"),
+        ({"context": "service"}, "give security too"),
+        ({"framing": "int32"}, "framing is a Framing"),
+        ({"framing": Framing(), "security": shared_key()}, "no security"),
+        ({"framing": Framing(), "extended": True}, "not extended"),
+        ({"options": ServerOptions()}, "ClientOptions"),
+        ({"path": "/somewhere"}, "not both"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_go_together(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        sealframe.connect("127.0.0.1", 1, **arguments)

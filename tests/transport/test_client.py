@@ -34,20 +34,6 @@ from .scripted import Raw, ScriptedListener, close_frame, listening, message, un
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture(params=["extended", "sealed"])
-def control_mode(request: pytest.FixtureRequest) -> Mode:
-    """The ways to talk that begin with a handshake."""
-    if request.param == "sealed":
-        pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode(request.param)
-
-
-@pytest.fixture
-def sealed() -> Mode:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode("sealed")
-
-
 async def echo(conn: Connection) -> None:
     async for data in conn:
         await conn.send(data)

@@ -31,21 +31,6 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-@pytest.fixture(params=["extended", "sealed"])
-def control_mode(request: pytest.FixtureRequest) -> Mode:
-    """The ways to talk that have CLOSE."""
-    if request.param == "sealed":
-        pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode(request.param)
-
-
-@pytest.fixture(params=["server", "client"])
-def role(request: pytest.FixtureRequest) -> Role:
-    """Which end sealframe has."""
-    end: Role = request.param
-    return end
-
-
 async def collect(conn: Connection) -> list[bytes]:
     """Return all messages up to a clean end."""
     async with asyncio.timeout(PATIENCE):

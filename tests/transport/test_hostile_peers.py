@@ -24,14 +24,6 @@ _READ_SIZE = 256 * 1024
 """Bytes that one read takes in at most, as long as messages are small."""
 
 
-@pytest.fixture(params=["extended", "sealed"])
-def control_mode(request: pytest.FixtureRequest) -> Mode:
-    """Each way to talk that has control frames."""
-    if request.param == "sealed":
-        pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode(request.param)
-
-
 async def _clog(conn: Connection) -> asyncio.Task[None]:
     """Send to a peer that does not read, until no more goes out; return the sender."""
 

@@ -20,21 +20,6 @@ from .scripted import Role, facing, message, until
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture(params=["extended", "sealed"])
-def control_mode(request: pytest.FixtureRequest) -> Mode:
-    """The ways to talk that have PING."""
-    if request.param == "sealed":
-        pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode(request.param)
-
-
-@pytest.fixture(params=["server", "client"])
-def role(request: pytest.FixtureRequest) -> Role:
-    """Which end sealframe has."""
-    end: Role = request.param
-    return end
-
-
 class TestPing:
     async def test_a_quiet_peer_is_asked(self, control_mode: Mode, role: Role) -> None:
         async with facing(role, control_mode, keepalive_interval=0.02) as (conn, peer):

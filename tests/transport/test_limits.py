@@ -42,19 +42,6 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-@pytest.fixture(params=["server", "client"])
-def role(request: pytest.FixtureRequest) -> Role:
-    """Which end sealframe has."""
-    end: Role = request.param
-    return end
-
-
-@pytest.fixture
-def sealed() -> Mode:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode("sealed")
-
-
 def head(length: int) -> bytes:
     """Return the head of a message, without the message."""
     return length.to_bytes(4, "little")

@@ -30,12 +30,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.002)
 
 
-@pytest.fixture
-def sealed() -> Mode:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode("sealed")
-
-
 class _Collector(logging.Handler):
     def __init__(self) -> None:
         super().__init__()

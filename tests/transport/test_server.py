@@ -31,12 +31,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 KIB = 1024
 
 
-@pytest.fixture
-def sealed() -> Mode:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode("sealed")
-
-
 async def echo(conn: Connection) -> None:
     async for data in conn:
         await conn.send(data)

@@ -35,12 +35,6 @@ def port_mode(request: pytest.FixtureRequest) -> Mode:
     return Mode("sealed")
 
 
-@pytest.fixture
-def sealed() -> Mode:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
-    return Mode("sealed")
-
-
 def client_hello() -> bytes:
     """Return the first bytes of a real TLS client."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
