@@ -32,33 +32,30 @@ class NotSupportedError(SealframeError):
     """This connection cannot do that, for example ``ping`` where only packets flow."""
 
 
-class MessageTooLargeError(SealframeError, ValueError):
+class _MessageSizeError(SealframeError, ValueError):
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+
+class MessageTooLargeError(_MessageSizeError):
     """A message to be sent is over the limit. Nothing was sent.
 
     :ivar size: bytes in the refused message
     :ivar limit: the largest message that can be sent here, in bytes
     """
 
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
-        self.size = size
-        self.limit = limit
-
     def __str__(self) -> str:
         return f"a message of {self.size} bytes is over the limit of {self.limit} bytes"
 
 
-class MessageTooSmallError(SealframeError, ValueError):
+class MessageTooSmallError(_MessageSizeError):
     """A message to be sent is below the minimum of this framing. Nothing was sent.
 
     :ivar size: bytes in the refused message
     :ivar limit: the smallest message that can be sent here, in bytes
     """
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
-        self.size = size
-        self.limit = limit
 
     def __str__(self) -> str:
         return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
