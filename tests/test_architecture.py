@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "wire": {"errors"},
     "options": {"errors", "wire"},
+    "admission": {"options"},
     "backoff": {"options"},
     "liveness": {"options"},
     "control": {"errors", "wire"},
@@ -34,21 +35,37 @@ ROOMS: dict[str, set[str]] = {
     "framing": {"_framing", "_framing_py", "errors", "wire"},
     "bech32": {"errors"},
     "cipher": {"errors"},
-    "keys": {"bech32", "cipher", "errors"},
+    "keyfile": {"errors"},
+    "keys": {"bech32", "cipher", "errors", "keyfile", "wire"},
+    "keylist": {"errors"},
+    "peer": {"keys"},
+    "authorized": {"errors", "keylist", "keys", "peer"},
+    "known_servers": {"errors", "keylist", "keys"},
     "handshake": {"cipher", "errors"},
-    "seal": {"cipher", "control", "diagnosis", "errors", "framing", "handshake", "wire"},
+    "credentials": {"cipher", "handshake", "wire"},
+    "seal": {
+        *("cipher", "control", "credentials", "diagnosis", "errors", "framing", "handshake"),
+        "wire",
+    },
     "events": {"control", "errors"},
     "packing": {"framing", "wire"},
     "protocol": {
-        *("control", "diagnosis", "errors", "events", "framing", "packing", "seal", "wire"),
+        *("control", "diagnosis", "errors", "events", "framing", "keys", "packing", "peer"),
+        *("seal", "wire"),
     },
     "mode": {
-        *("cipher", "errors", "framing", "keys", "options", "protocol", "seal", "version", "wire"),
+        *("cipher", "credentials", "errors", "framing", "identity", "keys", "known_servers"),
+        *("options", "peer", "protocol", "seal", "version", "wire"),
     },
     "stats": set(),
     "version": set(),
-    # Sockets and asyncio.
+    # Sockets, asyncio and clocks.
+    "identity": {
+        *("authorized", "cipher", "credentials", "errors", "keys", "known_servers", "peer"),
+        "wire",
+    },
     "addresses": set(),
+    "origin": set(),
     "sockets": {"options"},
     "writing": set(),
     "inbox": {"errors", "wire"},
@@ -58,23 +75,26 @@ ROOMS: dict[str, set[str]] = {
         *("addresses", "control", "errors", "events", "inbox", "liveness", "options", "outbox"),
         *("pings", "protocol", "sockets", "stats", "wire", "writing"),
     },
-    "connection": {"addresses", "control", "errors", "link", "stats", "wire"},
+    "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
+    "withdrawal": {"authorized", "connection", "control", "errors", "wire"},
     "endpoint": {"addresses", "errors"},
     "listening": {"addresses", "endpoint", "errors"},
     "turnaway": {"writing"},
     "client": {
-        *("backoff", "connection", "control", "endpoint", "errors", "framing", "keys", "link"),
-        *("mode", "options", "wire"),
+        *("backoff", "connection", "control", "endpoint", "errors", "framing", "identity"),
+        *("keys", "link", "mode", "options", "wire"),
     },
     "server": {
-        *("addresses", "connection", "control", "endpoint", "errors", "framing", "keys", "link"),
-        *("listening", "mode", "options", "seal", "stats", "turnaway", "wire"),
+        *("addresses", "admission", "connection", "control", "endpoint", "errors", "framing"),
+        *("identity", "inbox", "keys", "link", "listening", "mode", "options", "origin"),
+        *("seal", "stats", "turnaway", "wire", "withdrawal"),
     },
 }
 
 WITH_IO = {
-    *("addresses", "sockets", "writing", "inbox", "outbox", "pings", "link", "connection"),
-    *("endpoint", "listening", "turnaway", "client", "server"),
+    *("addresses", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
+    *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
+    "withdrawal",
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""
@@ -83,6 +103,7 @@ NOT_SANS_IO = {"asyncio", "selectors", "socket", "ssl", "time", "uvloop"}
 
 THIRD_PARTY = {
     "cryptography": {"cipher"},
+    "filelock": {"keylist"},
     "click": {"cli"},
     "rich": {"cli"},
     "uvloop": {"cli"},

@@ -10,6 +10,7 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`.
 
 from __future__ import annotations
 
+from .authorized import create as create_clients_file
 from .client import connect, is_fatal
 from .connection import Connection
 from .errors import (
@@ -37,13 +38,19 @@ from .errors import (
     PeerTimeoutError,
     ProtocolError,
     SealframeError,
+    ServerKeyChangedError,
     SlowPeerError,
     TruncatedError,
+    UnauthorizedError,
+    UnknownServerError,
     WrongLoopError,
 )
 from .framing import IMPLEMENTATION, Framing
-from .keys import SharedKey
+from .identity import ClientIdentity, ServerIdentity
+from .keys import Invitation, PrivateKey, PublicKey, SharedKey
+from .known_servers import KnownServers
 from .options import ClientOptions, ServerOptions
+from .peer import Peer
 from .server import Server, serve
 from .stats import ServerStats, Stats
 from .version import __version__
@@ -51,6 +58,7 @@ from .wire import CloseCode
 
 __all__ = [
     "IMPLEMENTATION",
+    "ClientIdentity",
     "ClientOptions",
     "CloseCode",
     "ConfigurationError",
@@ -67,8 +75,10 @@ __all__ = [
     "FramingError",
     "HandshakeError",
     "HandshakeTimeoutError",
+    "Invitation",
     "KeyFileError",
     "KeyFormatError",
+    "KnownServers",
     "ListenError",
     "MalformedLengthError",
     "MessageTooLargeError",
@@ -76,19 +86,27 @@ __all__ = [
     "MissingExtraError",
     "NonceExhaustedError",
     "NotSupportedError",
+    "Peer",
     "PeerTimeoutError",
+    "PrivateKey",
     "ProtocolError",
+    "PublicKey",
     "SealframeError",
     "Server",
+    "ServerIdentity",
+    "ServerKeyChangedError",
     "ServerOptions",
     "ServerStats",
     "SharedKey",
     "SlowPeerError",
     "Stats",
     "TruncatedError",
+    "UnauthorizedError",
+    "UnknownServerError",
     "WrongLoopError",
     "__version__",
     "connect",
+    "create_clients_file",
     "is_fatal",
     "serve",
 ]

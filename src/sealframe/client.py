@@ -21,8 +21,13 @@ from .errors import (
     ConnectionClosedError,
     ConnectTimeoutError,
     HandshakeError,
+    KeyFormatError,
+    ServerKeyChangedError,
+    UnauthorizedError,
+    UnknownServerError,
 )
 from .framing import Framing
+from .identity import ClientIdentity
 from .keys import SharedKey
 from .link import Link
 from .mode import Mode
@@ -37,7 +42,7 @@ def connect(
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
-    security: SharedKey | None = None,
+    security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
@@ -65,7 +70,8 @@ def connect(
     :param host: address or name of the server
     :param port: its TCP port
     :param path: its Unix socket, instead of host and port
-    :param security: a key seals the connection; it never falls back to plain
+    :param security: a shared key, or an identity, seals the connection; it never
+        falls back to plain
     :param context: the server's name for its service, the same at both ends
         (sealed only)
     :param framing: a foreign frame layout, messages only
@@ -78,12 +84,17 @@ def connect(
     :raises ConfigurationError: the arguments cannot work together
     :raises ConnectError: when awaited: refused, no such host, or
         :exc:`~sealframe.ConnectTimeoutError`
-    :raises HandshakeError: when awaited: the server refused or is of another kind
+    :raises HandshakeError: when awaited: the server refused or is of another kind;
+        :exc:`~sealframe.UnauthorizedError` if it does not let this identity in,
+        :exc:`~sealframe.UnknownServerError` or
+        :exc:`~sealframe.ServerKeyChangedError` if its own is not the known one
+    :raises KeyFileError: when awaited: the file of known servers cannot be used
     """
     options = ClientOptions() if options is None else options
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     mode = Mode(
+        client=True,
         security=security,
         context=context,
         framing=framing,
@@ -99,6 +110,8 @@ def is_fatal(error: Exception) -> bool:
     A server that is not there, is busy, or vanished meanwhile may come back. One
     that merely closes, as a server of another kind may, looks the same.
     """
+    if isinstance(error, UnknownServerError | ServerKeyChangedError):
+        return True
     if isinstance(error, HandshakeError):
         return error.code is not None and error.code not in RETRY_CODES
     return not isinstance(error, ConnectError | ConnectionClosed)
@@ -139,7 +152,7 @@ class Connecting:
         while True:
             try:
                 conn = await self._open()
-            except (OSError, ConnectionClosed) as error:
+            except (OSError, ConnectionClosed, KeyFormatError) as error:
                 if decide(error):
                     raise
                 delay = backoff.next_delay()
@@ -147,8 +160,8 @@ class Connecting:
             else:
                 if self._is_fatal is None:
                     # Whoever has been there once knows that key and server are
-                    # right; a refusal after that may be anyone's forgery.
-                    decide = _never
+                    # right; most refusals after that may be anyone's forgery.
+                    decide = _is_proven
                 started = loop.time()
                 try:
                     yield conn
@@ -161,7 +174,12 @@ class Connecting:
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
-        link = Link(self._mode.protocol(client=True), self._options)
+        address = str(self._endpoint)
+        introduction = self._mode.introduction(address)
+        if introduction is not None:
+            await asyncio.to_thread(introduction.look_up)
+        judge = introduction.judge if introduction is not None else None
+        link = Link(self._mode.protocol(address=address, judge=judge), self._options)
         established: asyncio.Future[Hello] = loop.create_future()
 
         def on_established(hello: Hello) -> None:
@@ -188,6 +206,12 @@ class Connecting:
             established.cancel()
             link.abort(_GIVEN_UP)
             raise
+        if introduction is not None and link.protocol.peer is not None:
+            try:
+                await asyncio.to_thread(introduction.record, link.protocol.peer.key)
+            except BaseException:
+                link.abort(_GIVEN_UP)
+                raise
         return Connection(link, hello.client_id or f"{_PREFIX}-{next(_NUMBERS)}")
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
@@ -210,8 +234,8 @@ class Connecting:
             raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
 
 
-def _never(error: Exception) -> bool:
-    return False
+def _is_proven(error: Exception) -> bool:
+    return isinstance(error, UnauthorizedError)
 
 
 _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")

@@ -9,6 +9,7 @@ from .addresses import Address, show
 from .control import Close
 from .errors import ConnectionClosedOK, MessageTooLargeError, SlowPeerError
 from .link import Link
+from .peer import Peer
 from .stats import Stats
 from .wire import CloseCode
 
@@ -69,6 +70,12 @@ class Connection:
         ends and different for each connection (Noise revision 34, section 11.2).
         Empty on a plain connection."""
         return self._protocol.channel_binding
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who is at the other end, as it has proved: a name and a public key. None
+        on a plain connection and where a shared key is used."""
+        return self._protocol.peer
 
     @property
     def stats(self) -> Stats:

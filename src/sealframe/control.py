@@ -6,7 +6,8 @@ Everything here is pure: bytes in, values out. docs/PROTOCOL.md has the tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from . import wire
 from .wire import CloseCode, Opcode, Tlv
@@ -73,6 +74,11 @@ class Hello:
     software: str = ""
     client_id: str = ""
     """In WELCOME: the id that the server lists the client under."""
+    invitation: bytes = field(default=b"", repr=False)
+    """In HELLO: the token of an invitation, which is a secret."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Hello may hold a secret and cannot be pickled or copied")
 
     def encode(self) -> bytes:
         """Return the body: magic, version, fields."""
@@ -81,6 +87,8 @@ class Hello:
             fields[Tlv.SOFTWARE] = self.software.encode()
         if self.client_id:
             fields[Tlv.CLIENT_ID] = self.client_id.encode()
+        if self.invitation:
+            fields[Tlv.INVITATION] = self.invitation
         return wire.MAGIC + bytes((wire.VERSION,)) + encode_tlvs(fields)
 
     @classmethod
@@ -104,10 +112,14 @@ class Hello:
         client_id = fields.get(Tlv.CLIENT_ID)
         if client_id is not None and not 1 <= len(client_id) <= wire.MAX_CLIENT_ID:
             raise MalformedBodyError("the client id is not 1 to 32 bytes")
+        invitation = fields.get(Tlv.INVITATION, b"")
+        if len(invitation) not in (0, wire.INVITATION_SIZE):
+            raise MalformedBodyError(f"the invitation is not {wire.INVITATION_SIZE} bytes")
         return cls(
             max_frame=max_frame,
             software=_text(fields.get(Tlv.SOFTWARE, b"")),
             client_id=_text(client_id or b""),
+            invitation=invitation,
         )
 
 
@@ -120,19 +132,22 @@ class Close:
     frames_received: int | None = None
     """In CLOSE: message frames and counted control frames received until then."""
 
-    def encode(self) -> bytes:
-        """Return the body; a reason over 255 bytes of UTF-8 is cut at a character."""
+    def encode(self, *, size: int = 0) -> bytes:
+        """Return the body; a reason over 255 bytes of UTF-8 is cut at a character.
+
+        :param size: padding makes the body that long, if it is at least 4 bytes shorter
+        """
         whole = self.reason.encode(errors="replace")
         reason = whole[: wire.MAX_REASON].decode(errors="ignore").encode()
         fields = {}
         if self.frames_received is not None:
             fields[int(Tlv.FRAMES_RECEIVED)] = self.frames_received.to_bytes(8, "little")
-        return (
-            int(self.code).to_bytes(2, "little")
-            + bytes((len(reason),))
-            + reason
-            + encode_tlvs(fields)
-        )
+        start = int(self.code).to_bytes(2, "little") + bytes((len(reason),)) + reason
+        body = start + encode_tlvs(fields)
+        if len(body) + 4 <= size:
+            fields[int(Tlv.PADDING)] = bytes(size - len(body) - 4)
+            body = start + encode_tlvs(fields)
+        return body
 
     @classmethod
     def decode(cls, body: bytes) -> Close:

@@ -9,6 +9,7 @@ Python's own ``TypeError``, ``ValueError`` or ``BufferError``. Whatever ends a c
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 
@@ -141,13 +142,7 @@ class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the nam
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild_closed, (type(self), self.args[0], self.code, self.reason))
-
-
-def _rebuild_closed(
-    kind: type[ConnectionClosed], message: str, code: int | None, reason: str
-) -> ConnectionClosed:
-    return kind(message, code=code, reason=reason)
+        return (partial(type(self), code=self.code, reason=self.reason), self.args)
 
 
 class ConnectionClosedOK(ConnectionClosed):
@@ -176,6 +171,52 @@ class SlowPeerError(ConnectionClosedError):
 
 class HandshakeError(ConnectionClosedError):
     """A sealed or extended connection could not be established."""
+
+
+class UnauthorizedError(HandshakeError):
+    """The server proved itself and does not let this client's key in.
+
+    It says so inside the seal, so that nobody on the way can have made it up.
+    """
+
+
+class UnknownServerError(HandshakeError):
+    """The server's key is not among the known ones, and is not to be trusted unasked.
+
+    Ask somebody who can compare the key, add it to the known servers, and connect again.
+
+    :ivar name: the server's address, as the file of known servers has it
+    :ivar key: the key that the server showed (:class:`sealframe.PublicKey`)
+    """
+
+    def __init__(self, message: str, *, name: str = "", key: Any = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(UnknownServerError, name=self.name, key=self.key), self.args)
+
+
+class ServerKeyChangedError(HandshakeError):
+    """The server's key is not the one known for its address: maybe somebody poses as it.
+
+    :ivar name: the server's address, as the file of known servers has it
+    :ivar known: the key in the file (:class:`sealframe.PublicKey`)
+    :ivar offered: the key that the server showed
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", known: Any = None, offered: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.known = known
+        self.offered = offered
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keys = {"known": self.known, "offered": self.offered}
+        return (partial(ServerKeyChangedError, name=self.name, **keys), self.args)
 
 
 class HandshakeTimeoutError(HandshakeError, PeerTimeoutError):

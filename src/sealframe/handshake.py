@@ -49,6 +49,7 @@ _PATTERNS: Final = {
     "XX": _Pattern((("e",), ("e", "ee", "s", "es"), ("s", "se"))),
 }
 
+_HASH_SIZE: Final = 32  # HASHLEN of SHA256, section 12.6
 _MAX_MESSAGE: Final = 65_535  # section 3
 _MAX_OVERHEAD: Final = KEY_SIZE + (KEY_SIZE + TAG_SIZE) + TAG_SIZE
 """The most that a message adds to its payload: ``e``, encrypted ``s``, tag."""
@@ -68,14 +69,20 @@ def _hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
     return blocks
 
 
+def _starting_hash(protocol_name: bytes) -> bytes:
+    """What InitializeSymmetric (section 5.2) makes of a name, 32 bytes."""
+    if len(protocol_name) <= _HASH_SIZE:
+        return protocol_name.ljust(_HASH_SIZE, b"\0")
+    return sha256(protocol_name).digest()
+
+
 class _SymmetricState(Secret):
     """Section 5.2: the chaining key, the transcript hash and the cipher in use."""
 
     __slots__ = ("_chaining_key", "_cipher", "hash")
 
     def __init__(self, protocol_name: bytes) -> None:
-        # A name of more than 32 bytes would be hashed; no pattern here has one.
-        self.hash = protocol_name.ljust(32, b"\0")
+        self.hash = _starting_hash(protocol_name)
         self._chaining_key = self.hash
         self._cipher: CipherState | None = None
 

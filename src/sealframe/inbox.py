@@ -12,16 +12,51 @@ from collections import deque
 from .wire import MESSAGE_OVERHEAD
 
 
+class Budget:
+    """What the inboxes of one server may hold together, shared out evenly.
+
+    A share is never 0, so one message always fits, and reading goes on at the latest
+    when an inbox is empty. A share that shrinks takes nothing from an inbox that holds
+    more: it is not read into again before it is down to half of its new share.
+
+    :param limit: the most that one inbox gets
+    :param total: cost for all together
+    """
+
+    __slots__ = ("_limit", "_members", "_total", "share")
+
+    def __init__(self, limit: int, total: int) -> None:
+        self._limit = limit
+        self._total = total
+        self._members = 0
+        self.share = 0
+        """Cost from which an inbox is full."""
+        self._divide()
+
+    def join(self) -> None:
+        """Share with one more."""
+        self._members += 1
+        self._divide()
+
+    def leave(self) -> None:
+        """Share with one less."""
+        self._members -= 1
+        self._divide()
+
+    def _divide(self) -> None:
+        self.share = max(1, min(self._limit, self._total // max(1, self._members)))
+
+
 class Inbox:
     """A queue of messages with a cost; any number of tasks may wait on it.
 
-    :param limit: cost from which :attr:`full` is true
+    :param budget: its share is the cost from which :attr:`full` is true
     """
 
-    __slots__ = ("_limit", "cost", "messages", "waiters")
+    __slots__ = ("_budget", "cost", "messages", "waiters")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self.messages: deque[bytes] = deque()
         self.cost = 0
         self.waiters: deque[asyncio.Future[None]] | None = None
@@ -30,12 +65,12 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether reading should pause."""
-        return self.cost >= self._limit
+        return self.cost >= self._budget.share
 
     @property
     def drained(self) -> bool:
         """Whether reading may go on, once it was paused."""
-        return self.cost <= self._limit // 2
+        return self.cost <= self._budget.share // 2
 
     def extend(self, messages: list[bytes]) -> None:
         """Add messages and wake one waiter, who wakes the next while messages last."""

@@ -1,8 +1,7 @@
 """Keys as a program holds them, as text, and as files.
 
-A shared key is 32 secret bytes that all sides of a sealed connection have. Its
-text form is Bech32 in capitals, so that a mistyped key is noticed and a key of
-another kind is named.
+The text form of each kind is Bech32 with a prefix of its own, in capitals where it
+is secret, so that a mistyped key is noticed and a key of another kind is named.
 """
 
 from __future__ import annotations
@@ -10,44 +9,115 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import shlex
-import stat
-from contextlib import suppress
-from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from unicodedata import normalize
 
-from . import bech32
+from . import bech32, cipher, keyfile
 from .cipher import KEY_SIZE, BytesLike, Secret, argon2id, raw_key
-from .errors import KeyFileError, KeyFormatError
+from .errors import KeyFormatError
+from .wire import INVITATION_SIZE
 
-_SHARED_PREFIX: Final = "sealframe-shared-key-"
-_MAX_FILE: Final = 4096
-_FILE_COMMENT: Final = "# A sealframe shared key. Whoever has it can join and read: keep it secret."
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SHARED: Final = "sealframe-shared-key-"
+_PRIVATE: Final = "sealframe-private-key-"
+_PUBLIC: Final = "sealframe"
+_INVITE: Final = "sealframe-invite-"
+_KINDS: Final = {
+    _SHARED: "a shared key",
+    _PRIVATE: "a private key",
+    _PUBLIC: "a public key",
+    _INVITE: "an invitation",
+}
 
 _PASSPHRASE_SALT: Final = b"sealframe shared key 1"
 _PASSPHRASE_LENGTH: Final = 20
 _PASSPHRASE_VARIETY: Final = 8
 
 
-class SharedKey(Secret):
-    """A secret key that every side of a connection has: 32 bytes, never changed.
-
-    Whoever holds it can connect, and can also pose as the server. Keys compare
-    equal in constant time, cannot be hashed, pickled or copied, and show nothing
-    of themselves in ``repr``.
-
-    :param raw: 32 random bytes; `generate` makes them
-    :raises KeyFormatError: there are not 32 of them
-    """
+class _SecretKey(Secret):
+    """32 secret bytes with a text form and a file form."""
 
     __slots__ = ("_raw",)
     # A hash is often printed or compared, and would tell something of the key.
     __hash__ = None  # type: ignore[assignment]
 
+    _prefix: str
+    _maker: str
+    """The command that makes such a key file."""
+
     def __init__(self, raw: BytesLike) -> None:
-        self._raw = raw_key(raw, "a shared key")
+        self._raw = raw_key(raw, _KINDS[self._prefix])
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the key that `to_text` wrote; white space around it does not matter.
+
+        :param text: all in capitals or all small
+        :raises KeyFormatError: it is mistyped, or is a key of another kind
+        """
+        return cls(_decode(cls._prefix, text))
+
+    def to_text(self) -> str:
+        """Return the key as text in capitals. The text is the secret."""
+        return bech32.encode(self._prefix, self._raw).upper()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a key file: one line with the key's text, and comment lines with ``#``.
+
+        :param path: a file of at most 4 KiB which, except on Windows, gives its group
+            and others no permission at all
+        :raises KeyFileError: it is not there, is not such a file, or cannot be read
+        :raises KeyFormatError: it does not hold one key of this kind
+        """
+        name = os.fspath(path)
+        text = keyfile.read(name, maker=cls._maker)
+        try:
+            return cls.from_text(text)
+        except KeyFormatError as error:
+            raise KeyFormatError(f"{name}: {error}") from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a new key file that only its owner can read (mode 0600).
+
+        On Windows the folder's access rules apply instead of the mode. The data is
+        on the disk when this returns; if it raises, no file is left.
+
+        :raises KeyFileError: something is there already, which is never overwritten,
+            or the file cannot be written
+        """
+        keyfile.write(os.fspath(path), self.to_text(), *self._comments())
+
+    def secret_bytes(self) -> bytes:
+        """Return the 32 secret bytes."""
+        return self._raw
+
+    def _comments(self) -> list[str]:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return hmac.compare_digest(self._raw, other._raw)
+
+
+class SharedKey(_SecretKey):
+    """A secret key that every side of a connection has: 32 bytes, never changed.
+
+    Whoever holds it can connect, and can also pose as the server. Keys compare
+    equal in constant time, cannot be hashed, pickled or copied, and show nothing
+    of themselves in ``repr``. The text form is ``SEALFRAME-SHARED-KEY-1...``, 80
+    characters.
+
+    :param raw: 32 random bytes; `generate` makes them
+    :raises KeyFormatError: there are not 32 of them
+    """
+
+    __slots__ = ()
+    _prefix = _SHARED
+    _maker = "sealframe keygen --shared"
 
     @classmethod
     def generate(cls) -> Self:
@@ -60,12 +130,12 @@ class SharedKey(Secret):
 
         The key is Argon2id (RFC 9106; 64 MiB, 3 passes, 4 lanes) of the passphrase
         in Unicode form NFKC, as UTF-8. Whoever records one handshake can try
-        passphrases at leisure, so it must be one that nobody guesses: six words
-        drawn by dice, say. A generated key is always better.
+        passphrases at leisure, so it must be one that nobody guesses: the eight
+        words of ``sealframe keygen --words``, say. A generated key is always better.
 
         This blocks for some tenths of a second and needs 64 MiB: in a program
         with an event loop call it before the loop starts, or through
-        :func:`asyncio.to_thread`.
+        :func:`asyncio.to_thread`; the loop then runs on.
 
         :param passphrase: at least 20 characters, 8 different ones among them, all
             of them printable
@@ -84,113 +154,144 @@ class SharedKey(Secret):
             raise KeyFormatError(
                 f"a passphrase needs at least {_PASSPHRASE_LENGTH} characters, "
                 f"{_PASSPHRASE_VARIETY} different ones among them; "
-                "better still, use a key made by: sealframe keygen"
+                "better still, use a key made by: sealframe keygen --shared"
             )
         return cls(argon2id(text.encode(), salt))
+
+    def _comments(self) -> list[str]:
+        return ["A sealframe shared key. Whoever has it can join and read: keep it secret."]
+
+
+class PrivateKey(_SecretKey):
+    """The secret half of an identity: an X25519 private key (RFC 7748), 32 bytes.
+
+    It never leaves the machine; others are given `public_key`. It compares, hashes
+    and shows itself as little as a :class:`SharedKey` does. The text form is
+    ``SEALFRAME-PRIVATE-KEY-1...``, 81 characters.
+
+    :param raw: 32 random bytes; `generate` makes them
+    :raises KeyFormatError: there are not 32 of them
+    """
+
+    __slots__ = ("_public",)
+    _prefix = _PRIVATE
+    _maker = "sealframe keygen"
+
+    def __init__(self, raw: BytesLike) -> None:
+        super().__init__(raw)
+        self._public: PublicKey | None = None
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a new key from the operating system's random source."""
+        return cls(secrets.token_bytes(KEY_SIZE))
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half.
+
+        :raises MissingExtraError: ``cryptography`` is not installed
+        """
+        if self._public is None:
+            self._public = PublicKey(cipher.public_key(self._raw))
+        return self._public
+
+    def _comments(self) -> list[str]:
+        return [
+            "A sealframe private key. It stays on this machine: keep it secret.",
+            f"public key: {self.public_key}",
+        ]
+
+
+class PublicKey:
+    """The half of an identity that others are given, 32 bytes; no secret.
+
+    The text form is ``sealframe1...``, 68 characters, and is also its ``str``. Keys
+    are hashable and equal if their bytes are; ``bytes(key)`` returns them.
+
+    :param raw: the 32 bytes of an X25519 public key
+    :raises KeyFormatError: there are not 32 of them
+    """
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: BytesLike) -> None:
+        self._raw = raw_key(raw, "a public key")
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the key that `to_text` wrote; white space around it does not matter.
 
-        :param text: ``SEALFRAME-SHARED-KEY-1...``, all in capitals or all small
         :raises KeyFormatError: it is mistyped, or is a key of another kind
         """
-        prefix, raw = bech32.decode(text.strip())
-        if prefix != _SHARED_PREFIX:
-            raise KeyFormatError(
-                f"this is of the kind {prefix.upper()}1..., "
-                f"and a shared key is needed: {_SHARED_PREFIX.upper()}1..."
-            )
-        return cls(raw)
+        return cls(_decode(_PUBLIC, text))
 
     def to_text(self) -> str:
-        """Return the key as text of 80 characters. The text is the secret."""
-        return bech32.encode(_SHARED_PREFIX, self._raw).upper()
+        """Return the key as text of 68 characters."""
+        return bech32.encode(_PUBLIC, self._raw)
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a key file: one line with the key's text, and comment lines with ``#``.
-
-        :param path: a file of at most 4 KiB which, except on Windows, gives its group
-            and others no permission at all
-        :raises KeyFileError: it is not there, is not such a file, or cannot be read
-        :raises KeyFormatError: it does not hold one shared key
-        """
-        name = os.fspath(path)
-        lines = [line.strip() for line in _read(name).decode("ascii", "replace").splitlines()]
-        texts = [line for line in lines if line and not line.startswith("#")]
-        if len(texts) != 1:
-            raise KeyFormatError(f"{name} must hold one line with a key, not {len(texts)}")
-        try:
-            return cls.from_text(texts[0])
-        except KeyFormatError as error:
-            raise KeyFormatError(f"{name}: {error}") from None
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a new key file that only its owner can read (mode 0600).
-
-        On Windows the folder's access rules apply instead of the mode. The data is
-        on the disk when this returns; if it raises, no file is left.
-
-        :raises KeyFileError: something is there already, which is never overwritten,
-            or the file cannot be written
-        """
-        name = os.fspath(path)
-        try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise KeyFileError(
-                f"{name} is there already and is not overwritten: choose another name"
-            ) from None
-        except OSError as error:
-            raise KeyFileError(f"cannot write the key file {name}: {error.strerror}") from None
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(f"{_FILE_COMMENT}\n{self.to_text()}\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException as error:
-            with suppress(OSError):
-                Path(name).unlink()
-            if isinstance(error, OSError):
-                raise KeyFileError(f"cannot write the key file {name}: {error.strerror}") from None
-            raise
-
-    def secret_bytes(self) -> bytes:
-        """Return the 32 secret bytes, for use as a pre-shared key."""
+    def __bytes__(self) -> bytes:
         return self._raw
 
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"PublicKey.from_text({self.to_text()!r})"
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SharedKey):
-            return NotImplemented
-        return hmac.compare_digest(self._raw, other._raw)
+        return self._raw == other._raw if isinstance(other, PublicKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._raw)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], PublicKey], tuple[bytes]]:
+        return type(self), (self._raw,)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    # Else a named pipe that nobody writes to would hold us up before it is refused.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+class Invitation(Secret):
+    """Lets one new client in, once: the server's public key and a secret token.
+
+    Made by :meth:`sealframe.ServerIdentity.invite`. The text form is
+    ``SEALFRAME-INVITE-1...``, 88 characters.
+    """
+
+    __slots__ = ("server", "token")
+
+    def __init__(self, server: PublicKey, token: bytes) -> None:
+        if len(token) != INVITATION_SIZE:
+            raise KeyFormatError(f"a token is {INVITATION_SIZE} bytes, not {len(token)}")
+        self.server = server
+        """The public key of the server that made it."""
+        self.token = token
+        """What the client shows to the server, inside the seal: 8 bytes."""
+
+    @classmethod
+    def generate(cls, server: PublicKey) -> Self:
+        """Return a new one from the operating system's random source."""
+        # Short, for only the server can be asked whether a guess is right.
+        return cls(server, secrets.token_bytes(INVITATION_SIZE))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the invitation that `to_text` wrote.
+
+        :raises KeyFormatError: it is mistyped, or is something else
+        """
+        raw = _decode(_INVITE, text)
+        return cls(PublicKey(raw[:KEY_SIZE]), raw[KEY_SIZE:])
+
+    def to_text(self) -> str:
+        """Return it as text of 88 characters. The text is a secret while it is valid."""
+        return bech32.encode(_INVITE, bytes(self.server) + self.token).upper()
 
 
-def _read(name: str) -> bytes:
-    try:
-        with open(name, "rb", opener=_without_waiting) as file:
-            # Of what was opened: what the path names may change at any moment.
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise KeyFileError(f"{name} is not a file with a key in it")
-            if os.name == "posix" and mode & _OTHERS:
-                raise KeyFileError(
-                    f"the key file {name} is readable by others; run: chmod 600 {shlex.quote(name)}"
-                )
-            data = file.read(_MAX_FILE + 1)
-    except KeyFileError:
-        raise
-    except FileNotFoundError:
-        raise KeyFileError(
-            f"there is no key file {name}; make one with: sealframe keygen {shlex.quote(name)}"
-        ) from None
-    except OSError as error:
-        raise KeyFileError(f"cannot read the key file {name}: {error.strerror}") from None
-    if len(data) > _MAX_FILE:
-        raise KeyFileError(f"{name} is too large to be a key file")
-    return data
+def _decode(wanted: str, text: str) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"a key's text is str, not {type(text).__name__}")
+    prefix, raw = bech32.decode(text.strip())
+    if prefix != wanted:
+        kind = _KINDS.get(prefix, f"of the kind {prefix.upper()}1...")
+        shown = wanted if wanted == _PUBLIC else wanted.upper()
+        raise KeyFormatError(f"this is {kind}, and {_KINDS[wanted]} is needed: {shown}1...")
+    return raw

@@ -24,7 +24,7 @@ from .errors import (
     WrongLoopError,
 )
 from .events import Ended, Established, Failed, GoingAway, Phase, Ponged
-from .inbox import Inbox
+from .inbox import Budget, Inbox
 from .liveness import Liveness, Verdict
 from .options import Options
 from .outbox import Outbox
@@ -89,11 +89,11 @@ class Link(asyncio.BufferedProtocol):
         "stats",
     )
 
-    def __init__(self, protocol: Protocol, options: Options) -> None:
+    def __init__(self, protocol: Protocol, options: Options, budget: Budget | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.protocol = protocol
         self.options = options
-        self.inbox = Inbox(options.inbox_limit)
+        self.inbox = Inbox(budget or Budget(options.inbox_limit, options.inbox_limit))
         self.outbox = Outbox(options.outbox_limit)
         self.stats = Stats()
         self.on_established: Callable[[Hello], None] = _ignore
@@ -161,7 +161,7 @@ class Link(asyncio.BufferedProtocol):
         self.local_address = address_of(transport, "sockname")
         configure(transport, self.options)
         if self.receive_error is not None:
-            # A server that closes drops a client between accept and now.
+            # The program gave the connection up before the event loop told of it.
             transport.abort()
             return
         self._deadline = self.loop.call_later(
@@ -475,6 +475,12 @@ class Link(asyncio.BufferedProtocol):
             self._resume_reading()
         self._flush()
 
+    def expel(self, error: ConnectionClosedError, close: Close) -> None:
+        """End both directions for the program at once, and tell the peer why."""
+        self._end_receiving(error)
+        self._end_sending(error)
+        self.start_close(close)
+
     def abort(self, error: ConnectionClosedError) -> None:
         """Drop the connection at once."""
         self._abandoned = True
@@ -568,9 +574,7 @@ class Link(asyncio.BufferedProtocol):
             case Verdict.IDLE:
                 text = f"no message within idle_timeout, {self.options.idle_timeout:g} s"
                 error = PeerTimeoutError(self.protocol.explain(text), code=CloseCode.TIMEOUT)
-                self._end_receiving(error)
-                self._end_sending(error)
-                self.start_close(Close(CloseCode.TIMEOUT, "idle"))
+                self.expel(error, Close(CloseCode.TIMEOUT, "idle"))
                 return
         self._schedule_watch(now)
 

@@ -9,14 +9,20 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 from .addresses import Address, normalise
 from .endpoint import Endpoint, reason
 from .errors import ListenError
 
-_BACKLOG: Final = 128
-"""Also how many accepts asyncio tries at a time, all in vain without descriptors."""
+_BACKLOG: Final = 1024
+"""Connections that wait in the kernel. Those beyond try again after a second."""
+
+_ACCEPTS: Final = 16
+"""Accepts in a turn of asyncio's loop. In a flood the live clients have their turn after
+so many, and without descriptors each one in vain is a traceback in the log."""
+
+Decide: TypeAlias = Callable[[asyncio.Transport], asyncio.BaseProtocol | None]
 
 
 class Listener:
@@ -41,26 +47,58 @@ class Listener:
         await self._server.wait_closed()
 
 
-async def listen(factory: Callable[[], asyncio.BaseProtocol], endpoint: Endpoint) -> Listener:
+class _Doorkeeper(asyncio.Protocol):
+    """Stands at the door: an event loop makes a protocol before it tells who is there.
+
+    One serves all connections. A connection that ends before its peer is known has
+    never come in, and nothing has to be undone.
+    """
+
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the connection over, or drop it."""
+        # uvloop's transports do not inherit from asyncio's.
+        transport = cast("asyncio.Transport", transport)
+        protocol = self._decide(transport)
+        if protocol is None:
+            transport.abort()
+        else:
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+
+
+async def listen(decide: Decide, endpoint: Endpoint) -> Listener:
     """Start to listen.
 
+    :param decide: returns the protocol for a new connection, None to drop it
     :raises ListenError: the address is in use, forbidden or unknown
     """
     loop = asyncio.get_running_loop()
+    doorkeeper = _Doorkeeper(decide)
     try:
         if endpoint.path:
             _remove_stale(endpoint.path)
             server = await loop.create_unix_server(
-                factory, endpoint.path, backlog=_BACKLOG, start_serving=False
+                lambda: doorkeeper, endpoint.path, backlog=_ACCEPTS, start_serving=False
             )
         else:
             server = await loop.create_server(
-                factory, endpoint.host, endpoint.port, backlog=_BACKLOG, start_serving=False
+                lambda: doorkeeper,
+                endpoint.host,
+                endpoint.port,
+                backlog=_ACCEPTS,
+                start_serving=False,
             )
         listener = Listener(server, endpoint.path)
         try:
             # Not by create_server(): if that is cancelled here, asyncio leaves it serving.
             await server.start_serving()
+            for sock in server.sockets:
+                # What asyncio calls backlog is both numbers.
+                with socket.fromfd(sock.fileno(), sock.family, sock.type) as same:
+                    same.listen(_BACKLOG)
         except BaseException:
             listener.close()
             raise

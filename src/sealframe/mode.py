@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from . import cipher, wire
-from .errors import ConfigurationError
+from .credentials import Credentials
+from .errors import ConfigurationError, HandshakeError
 from .framing import Framing
-from .keys import SharedKey
+from .identity import ClientIdentity, ServerIdentity
+from .keys import PublicKey, SharedKey
+from .known_servers import Introduction
+from .peer import Peer
 from .protocol import Protocol
 from .seal import Seal
 from .version import SOFTWARE
 
+Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Mode:
     """How to talk: packets, extended, sealed, or a foreign framing.
 
@@ -21,7 +29,9 @@ class Mode:
     :raises MissingExtraError: sealing needs ``cryptography``, which is missing
     """
 
-    security: SharedKey | None = None
+    client: bool
+    """Whether this end connects."""
+    security: Security | None = None
     context: bytes | str = b""
     framing: Framing | None = None
     extended: bool = False
@@ -29,10 +39,11 @@ class Mode:
 
     def __post_init__(self) -> None:
         if self.security is not None:
-            if not isinstance(self.security, SharedKey):
+            identity = ClientIdentity if self.client else ServerIdentity
+            if not isinstance(self.security, SharedKey | identity):
                 raise ConfigurationError(
                     f"security is a {type(self.security).__name__}; use a SharedKey, "
-                    "for example SharedKey.load(path), or None"
+                    f"for example SharedKey.load(path), a {identity.__name__}, or None"
                 )
             cipher.require()
         if not isinstance(self.context, bytes | str):
@@ -56,17 +67,59 @@ class Mode:
     def _context(self) -> bytes:
         return self.context.encode() if isinstance(self.context, str) else self.context
 
-    def protocol(self, *, client: bool, client_id: str = "") -> Protocol:
-        """Return the state machine for one new connection."""
+    @property
+    def server_identity(self) -> ServerIdentity | None:
+        """The identity of a server that has one."""
+        return self.security if isinstance(self.security, ServerIdentity) else None
+
+    def introduction(self, address: str) -> Introduction | None:
+        """Return how a client judges the server there; None where that was settled before."""
+        if isinstance(self.security, ClientIdentity):
+            return self.security.introduction(address)
+        return None
+
+    def protocol(
+        self,
+        *,
+        client_id: str = "",
+        address: str = "",
+        judge: Callable[[bytes], HandshakeError | None] | None = None,
+    ) -> Protocol:
+        """Return the state machine for one new connection.
+
+        :param client_id: for a server, the id that the client is told
+        :param address: for a client, what it connects to
+        :param judge: for a client that learns the server's key on the way
+        """
+        credentials: Credentials | None = None
+        identify: Callable[[bytes, bytes], Peer | None] | None = None
+        invitation = b""
+        match self.security:
+            case SharedKey():
+                credentials = Credentials(wire.Pattern.NNPSK0, psk=self.security.secret_bytes())
+            case ServerIdentity():
+                credentials = self.security.credentials()
+                identify = self.security.identify
+            case ClientIdentity():
+                credentials = self.security.credentials()
+                invitation = self.security.token
+
+                def identify(key: bytes, _: bytes) -> Peer:
+                    return Peer(address, PublicKey(key))
+
         seal = None
-        if self.security is not None:
-            seal = Seal(initiator=client, psk=self.security.secret_bytes(), context=self._context)
+        if credentials is not None:
+            seal = Seal(
+                initiator=self.client, credentials=credentials, context=self._context, judge=judge
+            )
         return Protocol(
-            client=client,
+            client=self.client,
             max_message_size=self.max_message_size,
             framing=self.framing,
             seal=seal,
             extended=self.extended,
             client_id=client_id,
             software=SOFTWARE,
+            invitation=invitation,
+            identify=identify,
         )

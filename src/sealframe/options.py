@@ -74,7 +74,27 @@ class ServerOptions(Options):
     """
 
     max_connections: int = 1000
-    """Connections in total; a further one is turned away (BUSY when sealed)."""
+    """Connections in total; a further one is turned away (BUSY when sealed). On a
+    sealed server a handshake that is not finished makes room for it instead."""
+
+    max_pending: int | None = None
+    """Connections of a sealed server whose handshake is not finished. When a further
+    one comes, a random one of them is dropped. ``None``: as ``max_connections``."""
+
+    max_pending_per_address: int = 512
+    """The same for one address: an IPv4 address, the /64 network of an IPv6 one, or
+    the user at the other end of a Unix socket."""
+
+    connection_rate: float | None = None
+    """New connections per second from one such address; a further one is closed at
+    once. ``None``: no limit."""
+
+    connection_burst: int = 100
+    """How many may come at once before ``connection_rate`` holds them back."""
+
+    inbox_budget: int = 256 * MIB
+    """Cost of received messages of all clients together. It is shared out evenly: an
+    inbox pauses reading at ``inbox_limit`` or at its share, whichever is less."""
 
     slow_client: Literal["drop", "disconnect"] = "disconnect"
     """What ``broadcast`` does with a client whose outbox is full: drop the
@@ -83,6 +103,13 @@ class ServerOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_size("max_connections", self.max_connections)
+        if self.max_pending is not None:
+            _check_size("max_pending", self.max_pending)
+        _check_size("max_pending_per_address", self.max_pending_per_address)
+        if self.connection_rate is not None:
+            _check_rate("connection_rate", self.connection_rate)
+        _check_size("connection_burst", self.connection_burst)
+        _check_size("inbox_budget", self.inbox_budget)
         if self.slow_client not in ("drop", "disconnect"):
             raise ConfigurationError(
                 f"slow_client is {self.slow_client!r}; use 'drop' or 'disconnect'"
@@ -133,3 +160,8 @@ def _check_size(name: str, value: object, *, maximum: int = 2**62) -> None:
 def _check_time(name: str, value: object) -> None:
     if not _is_number(value) or not (0 < value < math.inf):  # type: ignore[operator]
         raise ConfigurationError(f"{name} is {value!r}; use a positive number of seconds")
+
+
+def _check_rate(name: str, value: object) -> None:
+    if not _is_number(value) or not 0.001 <= value <= 1e6:  # type: ignore[operator]
+        raise ConfigurationError(f"{name} is {value!r}; use a number from 0.001 to 1000000")

@@ -27,10 +27,13 @@ from .errors import (
     NotSupportedError,
     ProtocolError,
     TruncatedError,
+    UnauthorizedError,
 )
 from .events import Ended, Established, Event, Failed, GoingAway, Phase, Ponged
 from .framing import Decoder, Framing
+from .keys import PublicKey
 from .packing import SENDING, pack
+from .peer import Peer
 from .seal import Seal
 from .wire import CloseCode, Control, Opcode
 
@@ -48,6 +51,9 @@ class Protocol:
     :param seal: the sealed layer, None for plain
     :param extended: for a plain client, ask for control frames
     :param client_id: on a server, the id that WELCOME tells the client
+    :param invitation: on a client, the token that HELLO shows to the server
+    :param identify: given the key that the peer has proved and, on a server, the token
+        that it showed, says who that is; None refuses it
     """
 
     __slots__ = (
@@ -56,6 +62,7 @@ class Protocol:
         "_control",
         "_decoder",
         "_hello",
+        "_identify",
         "_pong",
         "_raw",
         "_seal",
@@ -66,6 +73,7 @@ class Protocol:
         "events",
         "extended",
         "frames_received",
+        "peer",
         "phase",
         "send_limit",
         "send_minimum",
@@ -81,13 +89,21 @@ class Protocol:
         extended: bool = False,
         client_id: str = "",
         software: str = "",
+        invitation: bytes = b"",
+        identify: Callable[[bytes, bytes], Peer | None] | None = None,
     ) -> None:
         self.client = client
+        self._identify = identify
         self._sending = framing or SENDING
         self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
         self._seal = seal
         self._silent = False
-        self._hello = Hello(max_frame=max_message_size, software=software, client_id=client_id)
+        self._hello = Hello(
+            max_frame=max_message_size,
+            software=software,
+            client_id=client_id,
+            invitation=invitation,
+        )
         self._answered: set[int] | None = None
         self._close: bytes | None = None
         self._control: list[bytes] = []
@@ -95,6 +111,8 @@ class Protocol:
         self._raw: list[bytes] = []
         self.events: list[Event] = []
         """What happened beside messages; the owner empties it."""
+        self.peer: Peer | None = None
+        """Who is at the other end, as it proved, where it has an identity."""
         self.extended = False
         """Whether control frames may be sent."""
         self.chores = 0
@@ -288,8 +306,8 @@ class Protocol:
             self._pong = None
         return [b"".join(frames)] if len(frames) > 1 else frames
 
-    def _queue_close(self, close: Close) -> None:
-        body = Close(close.code, close.reason, self.frames_received).encode()
+    def _queue_close(self, close: Close, *, size: int = 0) -> None:
+        body = Close(close.code, close.reason, self.frames_received).encode(size=size)
         self._close = control.frame(Opcode.CLOSE, body)
 
     # Inside: input
@@ -327,7 +345,7 @@ class Protocol:
             code = CloseCode.PROTOCOL
             if isinstance(fault, FrameTooLargeError):
                 code = CloseCode.TOO_LARGE
-            error = ProtocolError(self.explain(str(fault)), code=code)
+            error = self._fault(self.explain(str(fault)), code)
             error.__cause__ = fault
             self._fail(error, code)
         return messages
@@ -366,15 +384,22 @@ class Protocol:
         self.phase = Phase.FAILED
         self._control.clear()
         self._pong = None
-        if code is not None and told:
+        if code == CloseCode.UNAUTHORIZED:
+            # Of the size of WELCOME, so that nobody on the way sees which it was.
+            self._queue_close(Close(code), size=len(self._hello.encode()))
+        elif code is not None and told:
             self._queue_close(Close(code, str(error)))
         self.extended = False
         self.events.append(Failed(error))
 
     def _fail_forbidden(self, what: str) -> None:
         text = f"{what} is not allowed here ({_PHASE_TEXTS[self.phase]})"
+        self._fail(self._fault(self.explain(text), CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    def _fault(self, text: str, code: CloseCode) -> ConnectionClosedError:
+        """Return the error for a peer that broke the protocol in this phase."""
         kind = ProtocolError if self.phase in _ESTABLISHED else HandshakeError
-        self._fail(kind(self.explain(text), code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        return kind(text, code=code)
 
     @property
     def _pending(self) -> int:
@@ -406,6 +431,8 @@ class Protocol:
             # It crossed our FIN, after which nothing can be answered.
             self.phase = Phase.PACKETS
             return
+        if not self._check_identity(hello.invitation):
+            return
         self.extended = True
         self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
@@ -415,12 +442,24 @@ class Protocol:
     def _on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
         hello = self._decode_hello(frame)
-        if hello is None:
+        if hello is None or not self._check_identity(b""):
             return
         self.extended = True
         self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
         self.events.append(Established(hello))
+
+    def _check_identity(self, invitation: bytes) -> bool:
+        if self._identify is None:
+            return True
+        assert self._seal is not None
+        key = self._seal.peer_key
+        self.peer = self._identify(key, invitation)
+        if self.peer is None:
+            text = f"the client's key is not among the authorised ones: {PublicKey(key)}"
+            code = CloseCode.UNAUTHORIZED
+            self._fail(HandshakeError(text, code=code), code)
+        return self.peer is not None
 
     def _decode_hello(self, frame: Control) -> Hello | None:
         try:
@@ -450,7 +489,12 @@ class Protocol:
     def _on_refusal(self, frame: Control) -> None:
         """Client: CLOSE in place of WELCOME."""
         close = self._decode_close(frame)
-        if close is not None:
+        if close is None:
+            return
+        if close.code == CloseCode.UNAUTHORIZED and self.sealed:
+            text = "the server does not have this client's key among the authorised ones"
+            self._fail(UnauthorizedError(text, code=close.code, reason=close.reason))
+        else:
             name = control.close_name(close.code)
             detail = f": {close.reason}" if close.reason else ""
             self._fail(
@@ -479,7 +523,7 @@ class Protocol:
             return Close.decode(frame.body)
         except MalformedBodyError as error:
             text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
-            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+            self._fail(self._fault(text, CloseCode.PROTOCOL), CloseCode.PROTOCOL)
             return None
 
     def _on_ping(self, frame: Control) -> None:

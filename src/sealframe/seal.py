@@ -13,6 +13,7 @@ from typing import cast
 
 from . import control, wire
 from .cipher import CipherState
+from .credentials import Credentials
 from .diagnosis import diagnose
 from .errors import (
     ConnectionClosedError,
@@ -26,8 +27,11 @@ from .framing import Decoder, Framing
 from .handshake import Handshake
 from .wire import CloseCode, Control, Opcode, Pattern
 
-_NOISE_NAMES = {Pattern.NNPSK0: "NNpsk0"}
-_NOISE_LENGTHS = {Pattern.NNPSK0: (48, 48)}
+_NOISE_LENGTHS = {
+    Pattern.NNPSK0: (48, 48),
+    Pattern.XK: (48, 48, 64),
+    Pattern.XX: (32, 96, 64),
+}
 """Exact bytes of each Noise message; the payloads are empty."""
 
 _PREAMBLE_SIZE = len(wire.MAGIC) + 2
@@ -42,9 +46,9 @@ BUSY_REPLY = control.frame(Opcode.CLOSE, control.Close(CloseCode.BUSY).encode())
 """What an overloaded server answers, before and instead of any handshake."""
 
 _HINTS = {
-    CloseCode.REFUSED: "the peer refused the handshake: check that both ends have the same key "
-    "and the same context",
-    CloseCode.VERSION: "the peer speaks another version of the sealed protocol: update the older",
+    CloseCode.REFUSED: "the peer refused the handshake: check the key and the context at both ends",
+    CloseCode.VERSION: "the server takes another version of the sealed protocol, or another kind "
+    "of key: update the older end, and check whether it expects a shared key or an identity",
     CloseCode.BUSY: "the server is at its limit of connections: try again later",
     CloseCode.PLAIN: "the server is not sealed: start it with a key, or connect without one",
 }
@@ -61,20 +65,26 @@ class Seal:
     """One sealed connection, seen from one end, from its first byte to its last.
 
     :param initiator: whether this is the client's end
-    :param psk: the shared key, 32 bytes
+    :param credentials: our keys, and the patterns that we take
     :param context: the responder's name; both ends must give the same
+    :param judge: for a client that learns the server's public key on the way: given
+        its 32 bytes before the client shows its own, it returns an error to stop
     """
 
-    def __init__(self, *, initiator: bool, psk: bytes, context: bytes = b"") -> None:
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        credentials: Credentials,
+        context: bytes = b"",
+        judge: Callable[[bytes], ConnectionClosedError | None] | None = None,
+    ) -> None:
         self._initiator = initiator
-        self._pattern = Pattern.NNPSK0
-        self._preamble = wire.MAGIC + bytes((wire.VERSION, self._pattern))
-        self._handshake: Handshake | None = Handshake(
-            _NOISE_NAMES[self._pattern],
-            initiator=initiator,
-            prologue=self._preamble + len(context).to_bytes(2, "little") + context,
-            psk=psk,
-        )
+        self._credentials: Credentials | None = credentials
+        self._context = context
+        self._judge = judge
+        self._lengths: tuple[int, ...] = ()
+        self._handshake: Handshake | None = None
         self._messages_done = 0
         self._phase = _Phase.HANDSHAKE
         self._held = bytearray()
@@ -89,8 +99,12 @@ class Seal:
         """Why nothing more can be received; set once."""
         self.channel_binding = b""
         """The handshake hash, the same at both ends and different each time."""
+        self.peer_key = b""
+        """The peer's proven public key, 32 bytes; empty where the pattern has none."""
         if initiator:
-            self._write_handshake()
+            (pattern,) = credentials.patterns
+            self._begin(credentials, pattern)
+            self._write_handshake(_preamble(pattern))
 
     @property
     def established(self) -> bool:
@@ -192,47 +206,78 @@ class Seal:
         return opcode, body
 
     def _expected_size(self) -> int:
-        noise = _NOISE_LENGTHS[self._pattern][self._messages_done]
-        return noise + (_PREAMBLE_SIZE if self._messages_done == 0 else 0)
+        """Return the size of the next body; of the first, the largest that may be."""
+        if self._credentials is None:
+            return self._lengths[self._messages_done]
+        return _PREAMBLE_SIZE + max(_NOISE_LENGTHS[p][0] for p in self._credentials.patterns)
+
+    def _begin(self, credentials: Credentials, pattern: Pattern) -> None:
+        context = len(self._context).to_bytes(2, "little") + self._context
+        self._lengths = _NOISE_LENGTHS[pattern]
+        self._handshake = credentials.handshake(
+            pattern, initiator=self._initiator, prologue=_preamble(pattern) + context
+        )
+        self._credentials = None
 
     def _receive_handshake(self, opcode: int, body: bytes) -> None:
         if opcode == Opcode.CLOSE:
             self._receive_refusal(body)
         elif opcode != Opcode.HANDSHAKE:
             self._fail_unsealed()
-        elif self._messages_done == 0 and not body.startswith(wire.MAGIC):
-            self._fail_handshake("the magic of the sealed protocol is missing")
-        elif self._messages_done == 0 and body[:_PREAMBLE_SIZE] != self._preamble:
-            self.output.append(_VERSION)
-            self._fail_handshake("the peer asks for another version or pattern", CloseCode.VERSION)
-        elif len(body) != self._expected_size():
-            self.output.append(_REFUSED)
-            self._fail_handshake("a handshake message has the wrong length", CloseCode.REFUSED)
+        elif self._credentials is not None:
+            self._receive_first(self._credentials, body)
         else:
             self._read_handshake(body)
 
-    def _read_handshake(self, body: bytes) -> None:
+    def _receive_first(self, credentials: Credentials, body: bytes) -> None:
+        patterns = {_preamble(pattern): pattern for pattern in credentials.patterns}
+        pattern = patterns.get(body[:_PREAMBLE_SIZE])
+        if not body.startswith(wire.MAGIC):
+            self._fail_handshake("the magic of the sealed protocol is missing")
+        elif pattern is None:
+            self.output.append(_VERSION)
+            self._fail_handshake(
+                "the peer asks for another version or pattern: does it have another kind of key?",
+                CloseCode.VERSION,
+            )
+        else:
+            self._begin(credentials, pattern)
+            self._read_handshake(body[_PREAMBLE_SIZE:])
+
+    def _read_handshake(self, noise: bytes) -> None:
         assert self._handshake is not None
-        noise = body[_PREAMBLE_SIZE:] if self._messages_done == 0 else body
+        if len(noise) != self._lengths[self._messages_done]:
+            self._refuse("a handshake message has the wrong length")
+            return
         try:
             self._handshake.read_message(noise)
             self._messages_done += 1
             if self._handshake.finished:
                 self._finish_handshake()
+            elif (objection := self._objection()) is not None:
+                self.output.append(_REFUSED)
+                self._fail(objection)
             else:
                 # A bad public key in what was just read shows only here.
                 self._write_handshake()
         except HandshakeError:
-            self.output.append(_REFUSED)
-            self._fail_handshake(
-                "the peer has another key, or the context differs: check both at both ends",
-                CloseCode.REFUSED,
+            self._refuse(
+                "the peer has another key, or the context differs: check both at both ends"
             )
 
-    def _write_handshake(self) -> None:
+    def _objection(self) -> ConnectionClosedError | None:
+        """Return why a client must not go on with this server, once its key is known."""
         assert self._handshake is not None
-        noise = self._handshake.write_message()
-        body = self._preamble + noise if self._messages_done == 0 else noise
+        key = self._handshake.remote_static
+        return self._judge(key) if self._judge is not None and key is not None else None
+
+    def _refuse(self, text: str) -> None:
+        self.output.append(_REFUSED)
+        self._fail_handshake(text, CloseCode.REFUSED)
+
+    def _write_handshake(self, preamble: bytes = b"") -> None:
+        assert self._handshake is not None
+        body = preamble + self._handshake.write_message()
         self.output.append(control.frame(Opcode.HANDSHAKE, body))
         self._messages_done += 1
         if self._handshake.finished:
@@ -242,6 +287,7 @@ class Seal:
         assert self._handshake is not None
         self._sender, self._receiver = self._handshake.split()
         self.channel_binding = self._handshake.hash
+        self.peer_key = self._handshake.remote_static or b""
         self._handshake = None
         self._phase = _Phase.RECORDS if self._initiator else _Phase.FIRST_RECORD
 
@@ -270,6 +316,7 @@ class Seal:
     def _fail(self, error: ConnectionClosedError) -> None:
         self._phase = _Phase.FAILED
         self._held.clear()
+        self._handshake = self._credentials = None
         self.failure = error
 
     # Records
@@ -313,12 +360,17 @@ class Seal:
         return plaintexts
 
     def _fail_record(self, cause: Exception) -> None:
-        # Until its first record opened, the client has proved nothing.
-        first = self._phase is _Phase.FIRST_RECORD
+        # Until its first record opened, the peer has proved nothing.
+        assert self._receiver is not None
+        first = self._receiver.nonce == 0
         kind = HandshakeError if first else ProtocolError
         failure = kind(f"the sealed stream is broken: {cause}")
         failure.__cause__ = cause
         self._fail(failure)
+
+
+def _preamble(pattern: Pattern) -> bytes:
+    return wire.MAGIC + bytes((wire.VERSION, pattern))
 
 
 def _with(text: str, diagnosis: str) -> str:

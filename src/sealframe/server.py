@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 
-from .addresses import Address, show
+from .addresses import Address, address_of, show
+from .admission import Admission, Crowd, Verdict
 from .connection import BytesLike, Connection, as_bytes
 from .control import Close, Hello
 from .endpoint import Endpoint
@@ -25,15 +26,19 @@ from .errors import (
     WrongLoopError,
 )
 from .framing import Framing
+from .identity import ServerIdentity
+from .inbox import Budget
 from .keys import SharedKey
 from .link import Link
 from .listening import Listener, listen
 from .mode import Mode
 from .options import ServerOptions
+from .origin import origin
 from .seal import BUSY_REPLY
 from .stats import ServerStats
 from .turnaway import TurnedAway
 from .wire import CloseCode
+from .withdrawal import Withdrawal
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
 
@@ -43,6 +48,12 @@ _MAX_TURNED_AWAY: Final = 64
 """Clients turned away in good order at a time; a further one is dropped at once,
 or ``max_connections`` would not bound how many sockets are open."""
 
+_MAX_FAILURE_LINES: Final = 20
+"""Failed handshakes a minute that get a line each in the log."""
+
+_DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
+_CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
+
 
 def serve(
     handler: Handler,
@@ -50,7 +61,7 @@ def serve(
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
-    security: SharedKey | None = None,
+    security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
     options: ServerOptions | None = None,
@@ -72,7 +83,8 @@ def serve(
         from every IPv6 one
     :param port: TCP port; 0 takes a free one, see :attr:`Server.port`
     :param path: a Unix socket to listen on, instead of host and port
-    :param security: a key seals every connection; unsealed clients are refused
+    :param security: a shared key, or an identity with the clients that it lets in,
+        seals every connection; unsealed clients are refused
     :param context: name of this service, the same at both ends (sealed only). Give
         each service that shares a key its own.
     :param framing: a foreign frame layout, messages only
@@ -86,6 +98,7 @@ def serve(
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
     mode = Mode(
+        client=False,
         security=security,
         context=context,
         framing=framing,
@@ -137,12 +150,18 @@ class Server:
         self._listener: Listener | None = None
         self._clients: dict[str, Connection] = {}
         self._links: set[Link] = set()
+        self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
+        self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
+        # Who knocks must not fill the log.
+        self._crowds = {kind: Crowd() for kind in ("full", "too fast", "dropped")}
+        self._crowds["failed"] = Crowd(_MAX_FAILURE_LINES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed: asyncio.Task[None] | None = None
+        self._withdrawal: Withdrawal | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         # Ids are a counter behind a random prefix, so that they stay unique
         # over restarts and over several servers.
@@ -273,50 +292,92 @@ class Server:
             )
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        self._listener = await listen(self._accept, endpoint)
+        self._listener = await listen(self._arrive, endpoint)
+        identity = self._mode.server_identity
+        if identity is not None and identity.clients.path is not None:
+            self._withdrawal = Withdrawal(identity.clients, self._clients.values())
 
-    def _accept(self) -> asyncio.BaseProtocol:
+    def _arrive(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         if self._closed is not None:
-            return TurnedAway(b"", 0, self._turned_away)
-        limit = self._options.max_connections
-        if len(self._links) >= limit:
-            self.stats.turned_away += 1
-            if len(self._turned_away) >= _MAX_TURNED_AWAY:
-                return TurnedAway(b"", 0, self._turned_away)
-            if not self._turned_away:
-                # Once for a crowd: whoever knocks must not fill the log.
-                logger.warning("a client was turned away: max_connections, %d, is reached", limit)
-            reply = BUSY_REPLY if self._mode.security is not None else b""
-            return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
+            return None
+        address = origin(transport)
+        match self._admission.knock(address, self._loop.time()):
+            case Verdict.TOO_FAST:
+                self.stats.too_fast += 1
+                self._log_crowd("too fast", transport, "came faster than connection_rate allows")
+                return None
+            case Verdict.FULL:
+                return self._turn_away(transport)
         self.stats.accepted += 1
         self._count += 1
         client_id = f"{self._prefix}-{self._count}"
-        link = Link(self._mode.protocol(client=False, client_id=client_id), self._options)
-        conn = Connection(link, client_id)
-        self._links.add(link)
+        protocol = self._mode.protocol(client_id=client_id)
+        link = Link(protocol, self._options, self._budget)
+        self._register(link, Connection(link, client_id))
+        dropped = self._admission.enter(link, address)
+        if dropped is not None:
+            self._drop(dropped, transport)
+        return link
+
+    def _register(self, link: Link, conn: Connection) -> None:
+        task: asyncio.Task[None] | None = None
 
         def on_established(hello: Hello) -> None:
-            if self._closed is not None:
-                link.abort(ConnectionClosedError("the server closed meanwhile"))
+            nonlocal task
+            if self._closed is not None or not self._admission.establish(link):
+                link.abort(_CLOSED)
                 return
-            self._clients[client_id] = conn
-            task = self._loop.create_task(self._run(conn), name=f"sealframe client {client_id}")
+            self._clients[conn.id] = conn
+            self._budget.join()
+            task = self._loop.create_task(self._run(conn), name=f"sealframe client {conn.id}")
             self._tasks.add(task)
             self._idle.clear()
             task.add_done_callback(self._forget)
             task.add_done_callback(self._closers.discard)
 
         def on_failed(error: ConnectionClosedError) -> None:
-            self._log_failure(client_id, link, error)
+            # Those whom a closing server drops in their handshake are no news.
+            if task is not None or self._closed is None:
+                self._log_failure(conn.id, link, error)
 
         def on_finished() -> None:
             self._links.discard(link)
-            self._clients.pop(client_id, None)
+            self._clients.pop(conn.id, None)
+            self._admission.leave(link)
+            if task is not None:
+                # What the handler has not read yet takes its share until it ends.
+                task.add_done_callback(lambda _: self._budget.leave())
 
         link.on_established = on_established
         link.on_failed = on_failed
         link.on_finished = on_finished
-        return link
+        self._links.add(link)
+
+    def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
+        self.stats.turned_away += 1
+        limit = self._options.max_connections
+        self._log_crowd("full", transport, f"was turned away: max_connections, {limit}, is reached")
+        if len(self._turned_away) >= _MAX_TURNED_AWAY:
+            return None
+        reply = BUSY_REPLY if self._mode.security is not None else b""
+        return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
+
+    def _drop(self, link: Link, newcomer: asyncio.Transport) -> None:
+        if link.receive_error is None:
+            self.stats.dropped_handshakes += 1
+            self._log_crowd(
+                "dropped",
+                newcomer,
+                "made a random unfinished handshake end: too many are pending "
+                f"({self._admission.pending})",
+            )
+        link.abort(_DROPPED)
+
+    def _log_crowd(self, kind: str, transport: asyncio.Transport, text: str) -> None:
+        count = self._crowds[kind].count(self._loop.time())
+        if count:
+            who = show(address_of(transport, "peername"))
+            logger.warning("a client at %s %s%s", who, text, _others(count))
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -324,9 +385,16 @@ class Server:
             self._idle.set()
 
     def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
+        if error is _DROPPED:
+            return
+        others = ""
         if isinstance(error, HandshakeError):
             self.stats.failed_handshakes += 1
-        logger.warning("client %s at %s: %s", client_id, show(link.remote_address), error)
+            count = self._crowds["failed"].count(self._loop.time())
+            if not count:
+                return
+            others = _others(count)
+        logger.warning("client %s at %s: %s%s", client_id, show(link.remote_address), error, others)
 
     async def _run(self, conn: Connection) -> None:
         close = Close()
@@ -353,6 +421,8 @@ class Server:
     async def _close(self, reason: str) -> None:
         assert self._listener is not None
         self._listener.close()
+        if self._withdrawal is not None:
+            await self._withdrawal.stop()
         close = Close(CloseCode.GOING_AWAY, reason)
         for link in list(self._links):
             link.go_away(close)
@@ -370,3 +440,7 @@ class Server:
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
+
+
+def _others(count: int) -> str:
+    return f" (and {count - 1} more since the last such line)" if count > 1 else ""

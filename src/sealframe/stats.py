@@ -32,7 +32,11 @@ class ServerStats:
     """Connections taken in, sealed ones that then failed the handshake included."""
     turned_away: int = 0
     """Connections refused because ``max_connections`` was reached."""
+    too_fast: int = 0
+    """Connections closed at once because of ``connection_rate``."""
     failed_handshakes: int = 0
     """Connections that ended before the peer had introduced itself."""
+    dropped_handshakes: int = 0
+    """Unfinished handshakes dropped to make room for a newcomer; not among the failed."""
     dropped: int = 0
     """Broadcast messages not queued for a client: too slow, or it accepts less."""

@@ -47,7 +47,6 @@ class TurnedAway(asyncio.Protocol):
         self._registry.discard(self)
 
     def abort(self) -> None:
-        """Drop the connection at once, or as soon as it is there."""
-        self._timeout = 0
+        """Drop the connection at once."""
         if self._transport is not None:
             self._transport.abort()

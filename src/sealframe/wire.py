@@ -79,6 +79,8 @@ MAX_PING: Final = 8
 MAX_REASON: Final = 255
 """The longest reason in CLOSE and GOAWAY, in bytes of UTF-8."""
 MAX_CLIENT_ID: Final = 32
+INVITATION_SIZE: Final = 8
+"""Bytes of the token with which a client that is not known yet may be let in."""
 
 
 class CloseCode(IntEnum):
@@ -116,6 +118,7 @@ class Tlv(IntEnum):
     PADDING = 6
     CLIENT_ID = 7
     FRAMES_RECEIVED = 8
+    INVITATION = 9
 
 
 TLV_CRITICAL: Final = 0x8000

@@ -12,14 +12,20 @@ import pytest
 
 from sealframe import control, framing, wire
 from sealframe.control import Close, Hello
+from sealframe.credentials import Credentials
 from sealframe.errors import ConnectionClosedError, HandshakeError
 from sealframe.events import Ended, Established, Event, Failed, Phase
 from sealframe.framing import Framing
+from sealframe.handshake import Handshake
+from sealframe.keys import PrivateKey
+from sealframe.peer import Peer as Identity
 from sealframe.protocol import Protocol
 from sealframe.seal import Seal
-from sealframe.wire import Opcode
+from sealframe.wire import Opcode, Pattern
 
 PSK = bytes(range(1, 33))
+SERVER_KEY = PrivateKey(bytes(range(33, 65)))
+CLIENT_KEY = PrivateKey(bytes(range(65, 97)))
 CONTEXT = b"chat.example"
 MAXIMUM = 200_000
 """What both ends accept, where a test does not say otherwise."""
@@ -135,12 +141,46 @@ def plain(*, client: bool, extended: bool = False, maximum: int = MAXIMUM) -> Pe
     return Peer(Protocol(client=client, max_message_size=maximum, extended=extended))
 
 
+def credentials(*, client: bool, pattern: Pattern = Pattern.NNPSK0) -> Credentials:
+    """Return what an honest end has: the one key, or those of a server and its client."""
+    if pattern is Pattern.NNPSK0:
+        return Credentials(pattern, psk=PSK)
+    own, other = (CLIENT_KEY, SERVER_KEY) if client else (SERVER_KEY, CLIENT_KEY)
+    remote = bytes(other.public_key) if client and pattern is Pattern.XK else None
+    return Credentials(pattern, static=own.secret_bytes(), remote_static=remote)
+
+
 def sealed(
-    *, client: bool, psk: bytes = PSK, context: bytes = CONTEXT, maximum: int = MAXIMUM
+    *,
+    client: bool,
+    psk: bytes = PSK,
+    context: bytes = CONTEXT,
+    maximum: int = MAXIMUM,
+    pattern: Pattern = Pattern.NNPSK0,
 ) -> Peer:
-    """Return one end of a sealed connection, fresh."""
-    seal = Seal(initiator=client, psk=psk, context=context)
-    return Peer(Protocol(client=client, max_message_size=maximum, seal=seal))
+    """Return one end of a sealed connection, fresh.
+
+    :param psk: for ``NNPSK0``; the other patterns have keys of their own
+    """
+    keys = credentials(client=client, pattern=pattern)
+    if pattern is Pattern.NNPSK0:
+        keys = Credentials(pattern, psk=psk)
+    return Peer(
+        Protocol(
+            client=client,
+            max_message_size=maximum,
+            seal=Seal(initiator=client, credentials=keys, context=context),
+            identify=None if pattern is Pattern.NNPSK0 else identify,
+        )
+    )
+
+
+def identify(key: bytes, token: bytes) -> Identity | None:
+    """Let in who the two ends of a test are, and nobody else."""
+    for name, private in (("server", SERVER_KEY), ("client", CLIENT_KEY)):
+        if key == bytes(private.public_key):
+            return Identity(name, private.public_key)
+    return None
 
 
 def packets_pair() -> tuple[Peer, Peer]:
@@ -157,9 +197,9 @@ def extended_pair() -> tuple[Peer, Peer]:
     return client, server
 
 
-def sealed_pair() -> tuple[Peer, Peer]:
+def sealed_pair(pattern: Pattern = Pattern.NNPSK0) -> tuple[Peer, Peer]:
     """Return a sealed client and its server, after the handshake, HELLO and WELCOME."""
-    client, server = sealed(client=True), sealed(client=False)
+    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
     exchange(client, server)
     assert client.protocol.extended
     assert server.protocol.extended
@@ -217,16 +257,41 @@ def records(data: bytes) -> list[bytes]:
     return [record for record in found if isinstance(record, bytes)]
 
 
-def first_message() -> bytes:
+def first_message(pattern: Pattern = Pattern.NNPSK0) -> bytes:
     """Return a valid first frame."""
-    return sealed(client=True).take()
+    return sealed(client=True, pattern=pattern).take()
 
 
-def waiting_client() -> Peer:
+def waiting_client(pattern: Pattern = Pattern.NNPSK0) -> Peer:
     """Return a client that has sent its first frame."""
-    client = sealed(client=True)
+    client = sealed(client=True, pattern=pattern)
     client.take()
     return client
+
+
+def handshaken(pattern: Pattern = Pattern.NNPSK0) -> tuple[Peer, Peer]:
+    """Return a client and a server that have keys, before HELLO was sent."""
+    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    server.read(client.take())
+    client.read(server.take())
+    # Where there is a message 3, HELLO would go with it.
+    seal = client.protocol._seal
+    assert seal is not None
+    server.read(b"".join(seal.output))
+    seal.output = []
+    return client, server
+
+
+def preamble(pattern: Pattern) -> bytes:
+    """Return what stands before the Noise message in the first frame."""
+    return wire.MAGIC + bytes((wire.VERSION, pattern))
+
+
+def noise(pattern: Pattern, *, initiator: bool) -> Handshake:
+    """Return the Noise handshake of an honest end, to be led astray by a test."""
+    prologue = preamble(pattern) + len(CONTEXT).to_bytes(2, "little") + CONTEXT
+    keys = credentials(client=initiator, pattern=pattern)
+    return keys.handshake(pattern, initiator=initiator, prologue=prologue)
 
 
 def handshake(body: bytes) -> bytes:

@@ -13,8 +13,9 @@ from typing import Any, Literal, Self
 import sealframe
 from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey, control
 from sealframe.control import Close, Hello
+from sealframe.credentials import Credentials
 from sealframe.seal import Seal
-from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode
+from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode, Pattern
 
 from .ends import PATIENCE, Mode, shared_key, start
 
@@ -123,6 +124,8 @@ class Peer:
     """A raw socket that speaks one of the three ways.
 
     :param client: whether the peer has the client's part
+    :param key: in place of the key of all tests
+    :param credentials: in place of a shared key
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Peer:
         *,
         client: bool,
         key: SharedKey | None = None,
+        credentials: Credentials | None = None,
         context: bytes = b"",
     ) -> None:
         self.raw = raw
@@ -139,8 +143,10 @@ class Peer:
         self._client = client
         self._seal: Seal | None = None
         if mode.sealed:
-            psk = (key or shared_key()).secret_bytes()
-            self._seal = Seal(initiator=client, psk=psk, context=context)
+            if credentials is None:
+                psk = (key or shared_key()).secret_bytes()
+                credentials = Credentials(Pattern.NNPSK0, psk=psk)
+            self._seal = Seal(initiator=client, credentials=credentials, context=context)
         self._decoder = Framing(control=mode.has_control, maximum=MAX_LENGTH).decoder()
         self._frames: deque[Any] = deque()
         self.welcome: Hello | None = None

@@ -22,6 +22,7 @@ from sealframe import (
     ServerOptions,
     control,
 )
+from sealframe.credentials import Credentials
 from sealframe.seal import Seal
 from sealframe.wire import (
     CONTROL_BIT,
@@ -31,6 +32,7 @@ from sealframe.wire import (
     MAX_UNAUTHENTICATED,
     Control,
     Opcode,
+    Pattern,
 )
 
 from .ends import PATIENCE, Mode, dial, shared_key, start
@@ -177,7 +179,8 @@ class TestHandshakeDeadline:
     async def test_one_byte_at_a_time_does_not_move_it(
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
-        seal = Seal(initiator=True, psk=shared_key().secret_bytes())
+        keys = Credentials(Pattern.NNPSK0, psk=shared_key().secret_bytes())
+        seal = Seal(initiator=True, credentials=keys)
         (first,) = seal.output
         loop = asyncio.get_running_loop()
         async with (

@@ -1,0 +1,171 @@
+"""The clients that a server lets in: a table, or a file that is read again when it changes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+from . import keylist
+from .errors import ConfigurationError, KeyFileError, KeyFormatError
+from .keylist import KeyList, Version
+from .keys import PublicKey
+from .peer import Peer
+
+logger = logging.getLogger("sealframe.authorized")
+
+_COMMENT: Final = "Clients that may connect, one on each line: public key, name, comment"
+
+
+class AuthorizedClients:
+    """Which public keys may connect, and what to call them.
+
+    In a file each client has a line: public key, name, and perhaps a comment. Empty
+    lines and those with ``#`` in front do not count.
+
+    :param source: the path of such a file, or ``{name: public key}``
+    :raises ConfigurationError: the table holds something else, or a key twice
+    :raises KeyFileError: the file cannot be read, or others can write it
+    :raises KeyFormatError: a line of the file is wrong; the error says which
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | Mapping[str, PublicKey]) -> None:
+        self.path: str | None = None
+        """The file; None for a table."""
+        self.generation = 0
+        """Grows whenever the clients change."""
+        # A server reads the file in a thread of its own, and adds to it from its loop.
+        self._lock = Lock()
+        self._adopted: Version | None = None
+        self._refused: Version | None = None
+        self._trouble = ""
+        if isinstance(source, Mapping):
+            self._peers = _table(source)
+        else:
+            self.path = os.fspath(source)
+            self._adopt(keylist.read(self.path))
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def lookup(self, key: bytes) -> Peer | None:
+        """Return who has that public key, 32 bytes; None if it may not connect."""
+        return self._peers.get(key)
+
+    def refresh(self, seen: Version | None = None) -> Version | None:
+        """Read the file again if it has changed. This blocks for as long as the disk does.
+
+        A file that was replaced counts at once; one that is written in place may be
+        caught half-written, and counts once it stays as it is from one call to the
+        next. While it cannot be read or a line is wrong the old clients stay, and
+        that is logged once.
+
+        :param seen: what the caller's last look returned
+        """
+        if self.path is None:
+            return None
+        found: Version | None = None
+        with self._lock:
+            try:
+                found = keylist.version(self.path)
+                if found == self._adopted:
+                    self._trouble = ""
+                elif found != self._refused and self._is_whole(found, seen):
+                    self._reread(self.path, found)
+            except (KeyFileError, KeyFormatError) as error:
+                if str(error) != self._trouble:
+                    self._trouble = str(error)
+                    logger.error("%s; the clients authorised before stay so", error)
+        return found
+
+    def _reread(self, path: str, found: Version) -> None:
+        try:
+            content = keylist.read(path)
+            if content.version == found == keylist.version(path):
+                self._adopt(content)
+        except KeyFormatError:
+            # Only other content can help; what KeyFileError tells of, a chmod may.
+            self._refused = found
+            raise
+
+    def add(self, name: str, key: PublicKey) -> None:
+        """Let a client in from now on: add its line to the file.
+
+        :param name: one word
+        :raises ConfigurationError: there is no file
+        :raises ValueError: the name is not one word of printable characters
+        :raises KeyFileError: the file cannot be written
+        :raises KeyFormatError: a line of the file is wrong
+        """
+        if self.path is None:
+            raise ConfigurationError("these clients are a table, not a file to add to")
+        check_name(name)
+        path = self.path
+
+        def line(now: KeyList) -> str | None:
+            if now.version is None:
+                # A new file with this line alone would take all the others out.
+                raise KeyFileError(f"{path} is no longer there")
+            return None if bytes(key) in _parse(now, path) else f"{key} {name}"
+
+        keylist.extend(path, line, comment=_COMMENT)
+        with self._lock:
+            self._adopt(keylist.read(path))
+
+    def _is_whole(self, found: Version, seen: Version | None) -> bool:
+        replaced = self._adopted is None or found[:2] != self._adopted[:2]
+        return replaced or found == seen
+
+    def _adopt(self, content: KeyList) -> None:
+        assert self.path is not None
+        self._peers = _parse(content, self.path)
+        self._adopted = content.version
+        self.generation += 1
+        self._refused = None
+        self._trouble = ""
+
+
+def create(path: str | os.PathLike[str]) -> None:
+    """Make an authorised-clients file without clients, unless there is one.
+
+    :raises KeyFileError: it cannot be written
+    """
+    keylist.extend(os.fspath(path), lambda _: None, comment=_COMMENT)
+
+
+def check_name(name: object) -> None:
+    """Refuse a client's name that could not stand in the file.
+
+    :raises ValueError: it is not one word of printable characters
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name.split()) != 1:
+        raise ValueError(f"the name of a client is {name!r}; use one word")
+
+
+def _table(clients: Mapping[Any, Any]) -> dict[bytes, Peer]:
+    peers: dict[bytes, Peer] = {}
+    for name, key in clients.items():
+        if not isinstance(name, str) or not isinstance(key, PublicKey):
+            raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
+        if bytes(key) in peers:
+            raise ConfigurationError(f"{name} and {peers[bytes(key)].name} have the same key")
+        peers[bytes(key)] = Peer(name, key)
+    return peers
+
+
+def _parse(content: KeyList, path: str) -> dict[bytes, Peer]:
+    peers: dict[bytes, Peer] = {}
+    for number, words in content.lines():
+        where = f"{path}, line {number}"
+        try:
+            key = PublicKey.from_text(words[0])
+        except KeyFormatError as error:
+            raise KeyFormatError(f"{where}: {error}") from None
+        if len(words) < 2 or not words[1].isprintable():
+            raise KeyFormatError(f"{where}: the client's name is missing after its key")
+        if bytes(key) in peers:
+            raise KeyFormatError(f"{where}: the key of {peers[bytes(key)].name} once more")
+        peers[bytes(key)] = Peer(words[1], key)
+    return peers
