@@ -106,6 +106,7 @@ THIRD_PARTY = {
     "filelock": {"keylist"},
     "click": {"cli"},
     "rich": {"cli"},
+    "xkcdpass": {"cli"},
     "uvloop": {"cli"},
     "typing_extensions": {"_framing_py", "framing"},  # for type checkers alone
 }

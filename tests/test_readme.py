@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sealframe import ClientOptions, ServerOptions
+import pytest
+
+from sealframe import ClientOptions, PrivateKey, PublicKey, ServerOptions
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+COMMAND = [sys.executable, "-m", "sealframe"]
 
 
 def example(name: str) -> str:
@@ -25,9 +33,7 @@ def example(name: str) -> str:
 
 def test_the_echo_programs_run(tmp_path: Path) -> None:
     """The server and the client of the README, as they stand, on a port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for name in ("server.py", "client.py"):
         program = example(name)
         assert "1234" in program
@@ -49,7 +55,7 @@ def test_the_echo_programs_run(tmp_path: Path) -> None:
     assert done.stdout == "grüß dich\n"
 
 
-def wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
+def wait_until_listening(port: int, server: subprocess.Popen[Any]) -> None:
     """Return once the server accepts a connection."""
     deadline = time.monotonic() + 30
     while True:
@@ -73,3 +79,103 @@ def test_the_table_of_limits_names_every_default() -> None:
         for field in dataclasses.fields(options)
     }
     assert table == defaults
+
+
+def pairing(step: str, port: int) -> list[list[str]]:
+    """Return the commands of one step, for two folders on one machine as the README says."""
+    start = re.escape(f"<!-- pair: {step} -->\n```sh\n")
+    found = re.search(rf"^{start}(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    text = re.sub(r"\d+\.\d+\.\d+\.\d+:1234", f"127.0.0.1:{port}", found.group(1))
+    lines = [shlex.split(line) for line in text.splitlines()]
+    assert all(words[0] == "sealframe" for words in lines)
+    return [[*COMMAND, *words[1:]] for words in lines]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that could be handled")
+def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing, and once more without an invitation, in the README's own words."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    port = free_port()
+    here, there = tmp_path / "server", tmp_path / "laptop"
+    here.mkdir()
+    there.mkdir()
+    [serve], [join] = pairing("serve", port), pairing("join", port)
+    with running(serve, here) as server:
+        printed = shlex.split(line_with(server, "--invitation"))
+        # What is copied is what the README shows, but for the invitation itself.
+        assert printed[0] == "sealframe"
+        assert printed[1:-1] == join[len(COMMAND) : -1]
+        done = talk([*COMMAND, *printed[1:]], there)
+        assert f"connected to 127.0.0.1:{port}, sealed" in done
+        assert line_with(server, ": hello").startswith("laptop/")
+    serve, chat = pairing("again", port)
+    with running(serve, here) as server:
+        line_with(server, "Ctrl-C ends it.")
+        assert "sealed" in talk(chat, there)
+        assert line_with(server, ": hello").startswith("laptop/")
+
+
+def test_the_programs_with_identities_run(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    port = free_port()
+    server_key, laptop_key = PrivateKey.generate(), PrivateKey.generate()
+    server_key.save(tmp_path / "server.key")
+    laptop_key.save(tmp_path / "laptop.key")
+    [line] = re.findall(r"^(sealframe1\w{58}) laptop$", README, re.MULTILINE)
+    PublicKey.from_text(line)
+    clients = tmp_path / "clients.txt"
+    clients.touch(mode=0o600)
+    clients.write_text(f"{laptop_key.public_key} laptop\n")
+    for name in ("identity_server.py", "identity_client.py"):
+        program = example(name).replace("1234", str(port))
+        program = program.replace('"sealframe1..."', f'"{server_key.public_key}"')
+        (tmp_path / name).write_text(program, encoding="utf-8")
+    with running([sys.executable, "identity_server.py"], tmp_path) as server:
+        wait_until_listening(port, server)
+        assert talk([sys.executable, "identity_client.py"], tmp_path) == "laptop said: hello\n"
+
+
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a server in a folder, until the end of the block."""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8") as server:
+        try:
+            yield server
+        finally:
+            server.terminate()
+            server.communicate(timeout=30)
+
+
+def line_with(server: subprocess.Popen[str], text: str) -> str:
+    """Return the next line of output that holds a text."""
+    assert server.stdout is not None
+    for line in server.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"the server ended without {text!r}")
+
+
+def talk(command: list[str], folder: Path) -> str:
+    """Run a client that says hello; return all that it prints."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        input="hello\n",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=30,
+        check=True,
+        encoding="utf-8",
+    )
+    return done.stdout
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 PATIENCE = 30.0
@@ -45,11 +46,14 @@ class Program:
         self._stderr = process.stderr
 
     @classmethod
-    async def start(cls, *args: object, command: Sequence[str] = COMMAND) -> Self:
-        """Start a command."""
+    async def start(
+        cls, *args: object, command: Sequence[str] = COMMAND, folder: Path | None = None
+    ) -> Self:
+        """Start a command, in a folder."""
         process = await asyncio.create_subprocess_exec(
             *command,
             *map(str, args),
+            cwd=folder,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -110,9 +114,11 @@ async def _line(stream: asyncio.StreamReader) -> str:
 
 
 @asynccontextmanager
-async def running(*args: object, command: Sequence[str] = COMMAND) -> AsyncIterator[Program]:
+async def running(
+    *args: object, command: Sequence[str] = COMMAND, folder: Path | None = None
+) -> AsyncIterator[Program]:
     """Run a command; it is killed if it has not ended."""
-    program = await Program.start(*args, command=command)
+    program = await Program.start(*args, command=command, folder=folder)
     try:
         yield program
     finally:
@@ -122,9 +128,14 @@ async def running(*args: object, command: Sequence[str] = COMMAND) -> AsyncItera
         await program.process.communicate()
 
 
-async def outcome(*args: object, typed: bytes = b"", command: Sequence[str] = COMMAND) -> Outcome:
+async def outcome(
+    *args: object,
+    typed: bytes = b"",
+    command: Sequence[str] = COMMAND,
+    folder: Path | None = None,
+) -> Outcome:
     """Run a command to its end."""
-    async with running(*args, command=command) as program:
+    async with running(*args, command=command, folder=folder) as program:
         return await program.end(typed)
 
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from sealframe import SharedKey
@@ -26,3 +27,13 @@ def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "key"
     SharedKey.generate().save(path)
     return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that holds what commands remember, instead of the user's own."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    home = tmp_path / "home"
+    for variable in ("HOME", "XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(variable, str(home))
+    return Path(click.get_app_dir("sealframe"))

@@ -58,8 +58,8 @@ async def test_another_key(key_file: Path, tmp_path: Path) -> None:
     async with relay("127.0.0.1:0", "--key", key_file) as server:
         for command in (["send", server.address, "hello"], ["chat", server.address]):
             done = await outcome(*command, "--key", other)
-            assert (done.code, done.output) == (1, "")
-            assert "same key" in done.error
+            assert (done.code, done.output) == (3, "")
+            assert "check the key" in done.error
             assert "another key" in await server.program.error_line()
 
 
@@ -107,7 +107,7 @@ async def test_no_arguments_show_the_help() -> None:
     assert "Exit codes:" in done.output
 
 
-@pytest.mark.parametrize("command", ["keygen", "serve", "chat", "send", "demo"])
+@pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "demo"])
 async def test_help_names_the_exit_codes(command: str) -> None:
     done = await outcome(command, "--help")
     assert (done.code, done.errors) == (0, "")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import sys
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import sealframe
 from sealframe import Connection
 from sealframe.cli.prompt import LineEditor
 
-from .commands import COMMAND, PATIENCE
+from .terminal import on_terminal
 
 
 @pytest.mark.parametrize(
@@ -62,9 +60,6 @@ def test_the_split_does_not_matter(keys: bytes, data: st.DataObject) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 async def test_a_message_comes_while_a_line_is_typed(tmp_path: Path) -> None:
-    import pty
-    import termios
-
     conns: asyncio.Queue[Connection] = asyncio.Queue()
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -73,68 +68,23 @@ async def test_a_message_comes_while_a_line_is_typed(tmp_path: Path) -> None:
         async for message in conn:
             heard.put_nowait(message)
 
-    screen, terminal = pty.openpty()
-    before = termios.tcgetattr(terminal)
-    shown = Shown(screen)
     async with (
-        asyncio.timeout(PATIENCE),
         sealframe.serve(handler, path=tmp_path / "socket") as server,
+        on_terminal("chat", server.addresses[0]) as shown,
     ):
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            *("chat", str(server.addresses[0])),
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "40", "PYTHONUTF8": "1"},
-        )
-        try:
-            conn = await conns.get()
-            await shown.until(r"connected to .*> $")
-            os.write(screen, b"half a ")
-            await shown.until(r"> half a $")
-            await conn.send(b"x: \x1b[2J[red]\x07")
-            # Above the prompt, which is then drawn again with what was typed.
-            await shown.until(r"x:.* \\x1b\[2J\[red\]\\x07.*\n.*> half a $")
-            os.write(screen, b"line\r")
-            assert await heard.get() == b"half a line"
-            await shown.until(r"you: half a line.*> $")
-            os.write(screen, b"last\x04")
-            assert await heard.get() == b"last"
-            assert await process.wait() == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert termios.tcgetattr(terminal) == before
-    shown.close()
-    os.close(terminal)
-    os.close(screen)
+        conn = await conns.get()
+        await shown.until(r"connected to .*> $")
+        shown.type(b"half a ")
+        await shown.until(r"> half a $")
+        await conn.send(b"x: \x1b[2J[red]\x07")
+        # Above the prompt, which is then drawn again with what was typed.
+        await shown.until(r"x:.* \\x1b\[2J\[red\]\\x07.*\n.*> half a $")
+        shown.type(b"line\r")
+        assert await heard.get() == b"half a line"
+        await shown.until(r"you: half a line.*> $")
+        shown.type(b"last\x04")
+        assert await heard.get() == b"last"
+        assert await shown.process.wait() == 0
     # Of a peer's bytes none that steers went through.
     assert "\x1b[2J" not in shown.text
     assert "\x07" not in shown.text
-
-
-class Shown:
-    """All that a program has written to its terminal."""
-
-    def __init__(self, screen: int) -> None:
-        self.text = ""
-        self._screen = screen
-        self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(screen, self._read)
-
-    def _read(self) -> None:
-        self.text += os.read(self._screen, 65536).decode()
-        self._changed.set()
-
-    async def until(self, pattern: str) -> None:
-        """Wait until the text matches, from the last prompt but some on."""
-        while not re.search(pattern, self.text, re.DOTALL):
-            self._changed.clear()
-            await self._changed.wait()
-
-    def close(self) -> None:
-        """Stop to read."""
-        self._loop.remove_reader(self._screen)

@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealframe.inbox import Inbox
+from sealframe.inbox import Budget, Inbox
 
 # A wake-up that is lost shows as a test that never ends.
 pytestmark = pytest.mark.timeout(30)
 
 OVERHEAD = 64
+
+
+def inbox_of(limit: int) -> Inbox:
+    """Return an inbox that shares with no other."""
+    return Inbox(Budget(limit, limit))
 
 
 async def settle() -> None:
@@ -43,7 +48,7 @@ def test_the_cost_is_always_that_of_what_is_inside(
     steps: list[list[bytes] | int | None],
 ) -> None:
     """Cost = sum of length + 64, empty messages included; messages leave in order."""
-    inbox = Inbox(500)
+    inbox = inbox_of(500)
     expected: list[bytes] = []
     for step in steps:
         if isinstance(step, list):
@@ -60,7 +65,7 @@ def test_the_cost_is_always_that_of_what_is_inside(
 
 
 def test_empty_messages_fill_an_inbox() -> None:
-    inbox = Inbox(10 * OVERHEAD)
+    inbox = inbox_of(10 * OVERHEAD)
     filling = []
     for _ in range(10):
         inbox.extend([b""])
@@ -73,8 +78,61 @@ def test_empty_messages_fill_an_inbox() -> None:
     assert draining == [False] * 4 + [True] * 2
 
 
+class TestBudget:
+    def test_it_is_shared_out_evenly_up_to_the_limit(self) -> None:
+        budget = Budget(limit=400, total=1000)
+        shares = [budget.share]
+        for _ in range(4):
+            budget.join()
+            shares.append(budget.share)
+        assert shares == [400, 400, 400, 333, 250]
+        budget.leave()
+        assert budget.share == 333
+
+    def test_an_inbox_follows_its_share(self) -> None:
+        budget = Budget(limit=1000, total=1000)
+        inbox = Inbox(budget)
+        inbox.extend([bytes(600 - OVERHEAD)])
+        seen = []
+        for change in (budget.join, budget.join, budget.leave):
+            change()
+            seen.append((inbox.full, inbox.drained))
+        assert seen == [(False, False), (True, False), (False, False)]
+
+    def test_a_share_is_never_nothing(self) -> None:
+        """With more clients than budget one message still fits, and is all that fits."""
+        budget = Budget(limit=1000, total=2)
+        for _ in range(5):
+            budget.join()
+        inbox = Inbox(budget)
+        assert (budget.share, inbox.full, inbox.drained) == (1, False, True)
+        inbox.extend([b""])
+        assert (inbox.full, inbox.drained) == (True, False)
+        inbox.pop()
+        assert (inbox.full, inbox.drained) == (False, True)
+
+    @given(
+        st.integers(1, 5000),
+        st.integers(1, 5000),
+        st.lists(st.booleans(), max_size=100),
+    )
+    def test_shares_never_sum_to_more_than_the_total(
+        self, limit: int, total: int, steps: list[bool]
+    ) -> None:
+        budget, members = Budget(limit, total), 0
+        for join in steps:
+            if join:
+                budget.join()
+                members += 1
+            elif members:
+                budget.leave()
+                members -= 1
+            assert 1 <= budget.share <= limit
+            assert budget.share * members <= max(total, members)
+
+
 async def test_one_message_wakes_the_task_that_waits_longest() -> None:
-    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    inbox, taken = inbox_of(1000), list[tuple[str, bytes]]()
     tasks = [asyncio.create_task(take(inbox, taken, name)) for name in "abc"]
     await settle()
     for body in (b"1", b"2", b"3"):
@@ -85,7 +143,7 @@ async def test_one_message_wakes_the_task_that_waits_longest() -> None:
 
 
 async def test_a_batch_wakes_as_many_as_it_has_messages_for() -> None:
-    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    inbox, taken = inbox_of(1000), list[tuple[str, bytes]]()
     tasks = [asyncio.create_task(take(inbox, taken, name)) for name in "abcd"]
     await settle()
     inbox.extend([b"1", b"2", b"3"])
@@ -98,7 +156,7 @@ async def test_a_batch_wakes_as_many_as_it_has_messages_for() -> None:
 
 async def test_a_waiter_cancelled_after_it_was_woken_passes_the_wake_up_on() -> None:
     """The message stays in the queue, and the next in line gets it."""
-    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    inbox, taken = inbox_of(1000), list[tuple[str, bytes]]()
     first = asyncio.create_task(take(inbox, taken, "first"))
     second = asyncio.create_task(take(inbox, taken, "second"))
     await settle()
@@ -112,7 +170,7 @@ async def test_a_waiter_cancelled_after_it_was_woken_passes_the_wake_up_on() -> 
 
 async def test_a_waiter_cancelled_before_the_message_came_is_passed_over() -> None:
     """Cancelled and not yet run: the wake-up must skip it, and it must end as cancelled."""
-    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    inbox, taken = inbox_of(1000), list[tuple[str, bytes]]()
     first = asyncio.create_task(take(inbox, taken, "first"))
     second = asyncio.create_task(take(inbox, taken, "second"))
     await settle()
@@ -125,7 +183,7 @@ async def test_a_waiter_cancelled_before_the_message_came_is_passed_over() -> No
 
 
 async def test_a_waiter_cancelled_in_peace_leaves_the_queue() -> None:
-    inbox, taken = Inbox(1000), list[tuple[str, bytes]]()
+    inbox, taken = inbox_of(1000), list[tuple[str, bytes]]()
     first = asyncio.create_task(take(inbox, taken, "first"))
     second = asyncio.create_task(take(inbox, taken, "second"))
     await settle()
@@ -138,7 +196,7 @@ async def test_a_waiter_cancelled_in_peace_leaves_the_queue() -> None:
 
 
 async def test_the_end_wakes_everyone() -> None:
-    inbox = Inbox(1000)
+    inbox = inbox_of(1000)
     tasks = [asyncio.create_task(inbox.wait()) for _ in range(3)]
     await settle()
     tasks[1].cancel()
@@ -152,7 +210,7 @@ async def test_the_end_wakes_everyone() -> None:
 
 
 async def test_a_wake_up_without_waiters_is_harmless() -> None:
-    inbox = Inbox(1000)
+    inbox = inbox_of(1000)
     inbox.wake()
     inbox.wake_all()
     inbox.extend([b"1"])
@@ -167,7 +225,7 @@ def test_no_order_of_arrivals_and_cancellations_loses_a_message(
     while one is inside, no task that was not cancelled goes on waiting."""
 
     async def run() -> None:
-        inbox, taken = Inbox(10_000), list[tuple[str, bytes]]()
+        inbox, taken = inbox_of(10_000), list[tuple[str, bytes]]()
         tasks = [asyncio.create_task(take(inbox, taken, str(n))) for n in range(8)]
         await settle()
         sent: list[bytes] = []

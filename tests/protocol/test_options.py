@@ -18,6 +18,11 @@ TIMES = (
 )
 CLIENT_TIMES = ("connect_timeout", "backoff_initial", "backoff_maximum")
 
+SERVER_SIZES = (
+    *("max_connections", "max_pending", "max_pending_per_address"),
+    *("connection_burst", "inbox_budget"),
+)
+
 BAD_SIZES: tuple[Any, ...] = (0, -1, 1.0, "1", None, True, 2**62 + 1, math.inf)
 BAD_TIMES: tuple[Any, ...] = (0, 0.0, -1, -0.5, math.inf, math.nan, "1", True, 1j)
 
@@ -35,15 +40,35 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
     }
     server, client = ServerOptions(), ClientOptions()
     assert (server.max_connections, server.slow_client) == (1000, "disconnect")
+    assert (server.max_pending, server.max_pending_per_address) == (None, 512)
+    assert (server.connection_rate, server.connection_burst) == (None, 100)
+    assert server.inbox_budget == 256 * 1024 * 1024
     assert (client.connect_timeout, client.backoff_initial) == (10.0, 0.1)
     assert (client.backoff_factor, client.backoff_maximum) == (2.0, 30.0)
 
 
-@pytest.mark.parametrize("value", BAD_SIZES, ids=repr)
-@pytest.mark.parametrize("name", [*SIZES, "max_connections"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in (*SIZES, *SERVER_SIZES)
+        for value in BAD_SIZES
+        # This one may be None: as many as max_connections.
+        if (name, value) != ("max_pending", None)
+    ],
+    ids=repr,
+)
 def test_a_bad_size_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name} is "):
         ServerOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "value", [0, 0.0009, -1, 1_000_001, math.inf, math.nan, "1", True, 1j], ids=repr
+)
+def test_a_bad_rate_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^connection_rate is "):
+        ServerOptions(connection_rate=value)
 
 
 @pytest.mark.parametrize("value", BAD_TIMES, ids=repr)
@@ -87,6 +112,8 @@ def test_the_edges_are_accepted() -> None:
     assert Options(close_timeout=1).close_timeout == 1
     assert Options(close_timeout=1e-9).close_timeout == 1e-9
     assert ServerOptions(slow_client="drop", max_connections=1).slow_client == "drop"
+    assert ServerOptions(connection_rate=0.001, max_pending=1).connection_rate == 0.001
+    assert ServerOptions(connection_rate=1_000_000, max_pending_per_address=1).max_pending is None
     with pytest.raises(ConfigurationError, match=f"from 1 to {2**31 - 1}"):
         Options(max_message_size=2**31)
 

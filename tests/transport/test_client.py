@@ -285,7 +285,7 @@ class TestNeverPlain:
     async def test_a_key_of_ones_own_is_not_asked_for(self, sealed: Mode) -> None:
         options = ClientOptions(handshake_timeout=PATIENCE)
         async with start(echo, sealed) as server:
-            with pytest.raises(HandshakeError, match="same key") as caught:
+            with pytest.raises(HandshakeError, match="the key and the context") as caught:
                 await sealframe.connect(
                     "127.0.0.1", server.port, security=SharedKey.generate(), options=options
                 )

@@ -363,7 +363,7 @@ class TestFatal:
         self, sealed: Mode, failures: list[logging.LogRecord]
     ) -> None:
         async with start(echo, sealed) as server:
-            with pytest.raises(HandshakeError, match="same key") as caught:
+            with pytest.raises(HandshakeError, match="the key and the context") as caught:
                 async for _ in sealframe.connect(
                     "127.0.0.1", server.port, security=SharedKey.generate(), options=QUICK
                 ):

@@ -308,17 +308,10 @@ class TestFull:
     async def test_who_does_not_leave_is_dropped(self, mode: Mode) -> None:
         options = ServerOptions(max_connections=1, handshake_timeout=0.1)
         async with start(idle, mode, options=options) as server:
-            async with await Raw.dial(server.port), await Raw.dial(server.port) as second:
+            async with dialled(server, mode), await Raw.dial(server.port) as second:
                 await second.receive_to_end()
                 await until(lambda: server.stats.turned_away == 1)
                 await until(lambda: not server._turned_away)
-
-    async def test_pending_handshakes_count(self, sealed: Mode) -> None:
-        async with start(unused, sealed, options=self.OPTIONS) as server:
-            async with await Raw.dial(server.port):
-                await until(lambda: server.stats.accepted == 1)
-                with pytest.raises(HandshakeError, match="limit of connections"):
-                    await dial(server, sealed)
 
 
 class TestClose:

@@ -9,11 +9,19 @@ from collections.abc import AsyncIterator
 import click
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, Connection, ConnectionClosed, SharedKey
+from sealframe import (
+    ClientOptions,
+    CloseCode,
+    Connection,
+    ConnectionClosed,
+    ServerKeyChangedError,
+    UnauthorizedError,
+    UnknownServerError,
+)
 
 from .address import DEFAULT, HELP, Address, server_address
+from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, describe
-from .key_option import key_option
 from .output import Output
 from .prompt import Prompt, is_usable
 from .running import run
@@ -27,11 +35,14 @@ _COME_BACK = (
 )
 """Ends after which it makes sense to connect again."""
 
+_FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
+"""Failures that somebody must look at, even if it was connected before."""
+
 
 @click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
 @click.argument("address", callback=server_address, default=DEFAULT)
-@key_option
-def chat(address: Address, key: SharedKey | None) -> None:
+@client_sealing
+def chat(address: Address, sealing: ClientSealing) -> None:
     """Talk through the server at ADDRESS, 127.0.0.1:1234 unless given.
 
     Each line typed is a message, each message that comes is a line. Once it was
@@ -39,24 +50,26 @@ def chat(address: Address, key: SharedKey | None) -> None:
     meanwhile waits. Ctrl-D ends it after all typed was sent, Ctrl-C at once.
     Lines can come from a pipe just as well. Empty lines are not sent.
     """
-    run(_chat(address, key))
+    access = sealing.open(address)
+    with access.explained():
+        run(_chat(address, access))
 
 
-async def _chat(address: Address, key: SharedKey | None) -> None:
+async def _chat(address: Address, access: Access) -> None:
     stdin, output = Stdin(), Output(asyncio.current_task())
     if output.terminal and sys.stdin.isatty() and is_usable():
         with Prompt(output) as prompt:
-            await Chat(address, key, prompt).run(prompt.lines(stdin))
+            await Chat(address, access, prompt).run(prompt.lines(stdin))
     else:
-        await Chat(address, key, output).run(stdin.lines())
+        await Chat(address, access, output).run(stdin.lines())
 
 
 class Chat:
     """One conversation, over as many connections as it takes."""
 
-    def __init__(self, address: Address, key: SharedKey | None, screen: Output | Prompt) -> None:
+    def __init__(self, address: Address, access: Access, screen: Output | Prompt) -> None:
         self._address = address
-        self._key = key
+        self._access = access
         self._screen = screen
         self._conn: Connection | None = None
         self._connected = asyncio.Event()
@@ -111,17 +124,17 @@ class Chat:
             address.host,
             address.port,
             path=address.path,
-            security=self._key,
+            security=self._access.security,
             options=_OPTIONS,
             is_fatal=self._is_fatal,
         ):
             self._was_connected = True
             self._last_trouble = ""
             self._conn = conn
-            self._connected.set()
-            sealed = f"sealed, as {conn.id}" if conn.sealed else "plain"
-            self._screen.notice(f"connected to {address}, {sealed}", "green")
             try:
+                await self._access.connected(conn)
+                self._connected.set()
+                self._screen.notice(f"connected to {address}, {_how(conn)}", "green")
                 await self._receive(conn)
             finally:
                 self._connected.clear()
@@ -136,7 +149,7 @@ class Chat:
             async for message in conn:
                 self._screen.message(message)
             if not conn.stats.messages_received and not conn.sealed:
-                trouble += " without a word: if it expects a key, use --key FILE"
+                trouble += " without a word: if it expects a key, use --key or --identity"
         except ConnectionClosed as error:
             if error.code not in _COME_BACK:
                 raise
@@ -146,7 +159,7 @@ class Chat:
         self._report(trouble)
 
     def _is_fatal(self, error: Exception) -> bool:
-        if not self._was_connected:
+        if not self._was_connected or isinstance(error, _FINAL):
             return True
         self._report(describe(error))
         return False
@@ -156,3 +169,10 @@ class Chat:
         if trouble != self._last_trouble and not self._leaving:
             self._last_trouble = trouble
             self._screen.notice(f"{trouble} (connecting again)", "yellow")
+
+
+def _how(conn: Connection) -> str:
+    if not conn.sealed:
+        return "plain"
+    server = f", server key {conn.peer.key}" if conn.peer is not None else ""
+    return f"sealed, as {conn.id}{server}"

@@ -12,7 +12,7 @@ import sealframe
 from .chat import chat
 from .demo import demo
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
-from .keygen import keygen
+from .keygen import keygen, public
 from .send import send
 from .serve import serve
 
@@ -25,7 +25,7 @@ from .serve import serve
 @click.version_option(sealframe.__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def sealframe_command(context: click.Context) -> None:
-    """Messages between programs over one socket, sealed with --key FILE.
+    """Messages between programs over one socket, sealed with --identity or --key.
 
     Try "sealframe demo" first: it needs nothing.
     """
@@ -34,7 +34,7 @@ def sealframe_command(context: click.Context) -> None:
         context.exit(Exit.USAGE)
 
 
-for _command in (keygen, serve, chat, send, demo):
+for _command in (keygen, public, serve, chat, send, demo):
     sealframe_command.add_command(_command)
 
 

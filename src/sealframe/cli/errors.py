@@ -9,7 +9,16 @@ import socket
 import sys
 from enum import IntEnum
 
-from sealframe import ConnectError, KeyFileError, KeyFormatError, ListenError
+from sealframe import (
+    CloseCode,
+    ConnectError,
+    ConnectionClosed,
+    KeyFileError,
+    KeyFormatError,
+    ListenError,
+    ServerKeyChangedError,
+    UnknownServerError,
+)
 
 from .text import visible
 
@@ -30,7 +39,7 @@ Exit codes:
   0    done
   1    failed: no connection, refused, cut, not closed cleanly
   2    wrong arguments
-  3    trouble with a key file
+  3    trouble with a key: file, wrong key, not let in, server unknown or changed
   130  ended by Ctrl-C
   143  ended by SIGTERM (serve: 0)"""
 """For the end of a help page."""
@@ -38,6 +47,10 @@ Exit codes:
 
 class CommandError(Exception):
     """A command cannot go on; the text says what to do."""
+
+    def __init__(self, text: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def complain(text: str) -> None:
@@ -50,7 +63,7 @@ def describe(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    text = text.replace("security=...", "--key FILE") or type(error).__name__
+    text = text.replace("security=...", "--key or --identity") or type(error).__name__
     advice = _advice(error)
     return f"{text}; {advice}" if advice else text
 
@@ -66,7 +79,16 @@ def _advice(error: Exception) -> str:
 
 def exit_code(error: Exception) -> Exit:
     """Return the exit code for an error that ends a command."""
-    return Exit.KEY if isinstance(error, KeyFileError | KeyFormatError) else Exit.FAILED
+    if isinstance(error, CommandError):
+        return error.code
+    if isinstance(error, ConnectionClosed) and error.code in _KEY_CODES:
+        return Exit.KEY
+    return Exit.KEY if isinstance(error, _KEY_ERRORS) else Exit.FAILED
+
+
+_KEY_ERRORS = (KeyFileError, KeyFormatError, ServerKeyChangedError, UnknownServerError)
+
+_KEY_CODES = (CloseCode.REFUSED, CloseCode.UNAUTHORIZED)
 
 
 _CONNECTING = {

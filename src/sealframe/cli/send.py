@@ -9,11 +9,11 @@ from typing import BinaryIO
 import click
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, Connection, SharedKey
+from sealframe import ClientOptions, CloseCode, Connection
 
 from .address import HELP, Address, server_address
+from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError
-from .key_option import key_option
 from .output import Output
 from .running import run
 from .stdin import Stdin
@@ -36,38 +36,44 @@ from .stdin import Stdin
     metavar="N",
     help="Then wait for N messages and print each on a line.",
 )
-@key_option
+@client_sealing
 def send(
     address: Address,
     message: str | None,
     lines: bool,
     file: BinaryIO | None,
     wait: int,
-    key: SharedKey | None,
+    sealing: ClientSealing,
 ) -> None:
     """Send to the server at ADDRESS: MESSAGE, a file, or lines from stdin.
 
-    Exits with 0 only if the close was clean. With --key that means that the server
-    took everything; without, that all bytes left and the server closed in order.
+    Exits with 0 only if the close was clean. Sealed, that means that the server
+    took everything; plain, that all bytes left and the server closed in order.
     """
     if (message is not None) + lines + (file is not None) != 1:
         raise click.UsageError("give either a MESSAGE, or --file PATH, or --lines")
-    if lines:
-        run(_send_from(address, key, None, wait))
-    else:
-        data = message.encode(errors="surrogateescape") if message is not None else b""
-        run(_send_from(address, key, file.read() if file is not None else data, wait))
+    access = sealing.open(address)
+    data = None
+    if file is not None:
+        data = file.read()
+    elif message is not None:
+        data = message.encode(errors="surrogateescape")
+    with access.explained():
+        run(_send_from(address, access, data, wait))
 
 
-async def _send_from(
-    address: Address, key: SharedKey | None, message: bytes | None, wait: int
-) -> None:
+async def _send_from(address: Address, access: Access, message: bytes | None, wait: int) -> None:
     """Connect, send the message, or without one the lines of stdin, and close."""
     replies = _Replies(Output(asyncio.current_task()), wait)
     messages = _once(message) if message is not None else Stdin().lines()
     async with sealframe.connect(
-        address.host, address.port, path=address.path, security=key, options=ClientOptions()
+        address.host,
+        address.port,
+        path=address.path,
+        security=access.security,
+        options=ClientOptions(),
     ) as conn:
+        await access.connected(conn)
         await _converse(conn, messages, replies)
         clean = await conn.close()
     if not clean or conn.close_code not in (None, CloseCode.NORMAL):
