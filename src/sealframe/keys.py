@@ -134,8 +134,9 @@ class SharedKey(_SecretKey):
         words of ``sealframe keygen --words``, say. A generated key is always better.
 
         This blocks for some tenths of a second and needs 64 MiB: in a program
-        with an event loop call it before the loop starts, or through
-        :func:`asyncio.to_thread`; the loop then runs on.
+        with an event loop call it before the loop starts. From ``cryptography`` 50
+        on :func:`asyncio.to_thread` lets the loop run meanwhile; older ones hold
+        up every thread.
 
         :param passphrase: at least 20 characters, 8 different ones among them, all
             of them printable

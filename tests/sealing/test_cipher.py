@@ -10,6 +10,8 @@ from sealframe.errors import DecryptionError, KeyFormatError, NonceExhaustedErro
 
 from .secrecy import assert_not_copied, assert_not_shown
 
+pytestmark = pytest.mark.fixed_keys(reason="every test seals under KEY, from nonce 0 on")
+
 KEY = bytes(range(32))
 TEXT = b"sealed frames"
 

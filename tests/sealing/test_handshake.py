@@ -9,7 +9,7 @@ from sealframe.errors import (
     HandshakeError,
     MessageTooLargeError,
 )
-from sealframe.handshake import _PATTERNS, Handshake, _SymmetricState
+from sealframe.handshake import _PATTERNS, Handshake, _starting_hash, _SymmetricState
 
 from .secrecy import assert_not_copied, assert_not_shown, reachable
 
@@ -42,6 +42,7 @@ SIZES = {"NNpsk0": [48, 48], "XK": [48, 48, 64], "XX": [32, 96, 64]}
 MESSAGES = [(pattern, number) for pattern, sizes in SIZES.items() for number in range(len(sizes))]
 
 every_pattern = pytest.mark.parametrize("pattern", _PATTERNS)
+same_state = pytest.mark.fixed_keys(reason="each try starts from the very same state")
 
 
 def sides(pattern: str, prologue: bytes = b"") -> tuple[Handshake, Handshake]:
@@ -187,6 +188,24 @@ def test_without_static_keys_none_is_learned() -> None:
     assert initiator.remote_static is responder.remote_static is None
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        (b"Noise_X1psk_25519_AESGCM_SHA256", b"Noise_X1psk_25519_AESGCM_SHA256\0".hex()),
+        (b"Noise_XXpsk3_25519_AESGCM_SHA256", b"Noise_XXpsk3_25519_AESGCM_SHA256".hex()),
+        (
+            b"Noise_X1Xpsk3_25519_AESGCM_SHA256",
+            "04bd0452cf5fe6f99ac75c840731fd5f92b144a97fb076e68539356f85af677f",
+        ),
+    ],
+)
+def test_name_of_a_protocol_is_padded_up_to_32_bytes_and_hashed_beyond(
+    name: bytes, start: str
+) -> None:
+    """Noise, section 5.2. The name with the shared key has just 32."""
+    assert _starting_hash(name).hex() == start
+
+
 # Order of the calls
 
 
@@ -240,6 +259,7 @@ def test_argument_of_another_type_is_refused_and_harmless(pattern: str, wrong: o
 # What bad messages get
 
 
+@same_state
 @pytest.mark.parametrize(("pattern", "number"), MESSAGES)
 def test_every_byte_of_every_message_counts(pattern: str, number: int) -> None:
     for position in range(SIZES[pattern][number]):
@@ -257,6 +277,7 @@ def test_every_byte_of_every_message_counts(pattern: str, number: int) -> None:
         assert_dead(reader)
 
 
+@same_state
 @pytest.mark.parametrize(("pattern", "number"), MESSAGES)
 def test_message_cut_anywhere_is_refused(pattern: str, number: int) -> None:
     for length in range(SIZES[pattern][number]):
@@ -266,6 +287,7 @@ def test_message_cut_anywhere_is_refused(pattern: str, number: int) -> None:
         assert_dead(reader)
 
 
+@same_state
 @pytest.mark.parametrize(("pattern", "number"), [one for one in MESSAGES if one != ("XX", 0)])
 def test_lengthened_or_repeated_message_is_refused(pattern: str, number: int) -> None:
     for tail in (b"\0", bytes(16), bytes(1000)):
@@ -283,6 +305,7 @@ def test_lengthened_or_repeated_message_is_refused(pattern: str, number: int) ->
         assert_dead(reader)
 
 
+@same_state
 def test_bad_messages_all_get_the_same_text() -> None:
     """The text may go to the peer or a log, and tells neither what was wrong with it."""
     texts = set()
@@ -426,6 +449,7 @@ def test_key_of_another_size_is_refused(pattern: str, name: str, length: int) ->
 # Secrets
 
 
+@same_state
 @every_pattern
 def test_secrets_are_let_go_when_finished(pattern: str) -> None:
     for role, keys in enumerate(KEYS[pattern]):
@@ -443,6 +467,7 @@ def test_secrets_are_let_go_when_finished(pattern: str) -> None:
         }
 
 
+@same_state
 @every_pattern
 def test_secrets_are_let_go_after_a_failure(pattern: str) -> None:
     number = 1 if pattern == "XX" else 0
@@ -452,6 +477,7 @@ def test_secrets_are_let_go_after_a_failure(pattern: str) -> None:
     assert [one for one in reachable(reader) if len(one) == 32] == []
 
 
+@same_state
 @every_pattern
 def test_nothing_secret_is_shown_or_copied(pattern: str) -> None:
     secret = PSK + CLIENT + SERVER + b"".join(EPHEMERALS)

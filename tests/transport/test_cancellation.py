@@ -26,7 +26,7 @@ from sealframe import (
     ServerOptions,
     control,
 )
-from sealframe.inbox import Inbox
+from sealframe.inbox import Budget, Inbox
 from sealframe.outbox import Outbox
 from sealframe.wire import MAGIC, Control, Opcode
 
@@ -230,7 +230,7 @@ async def test_of_many_receivers_only_the_cancelled_get_nothing(mode: Mode, seed
 
 
 async def test_a_receiver_cancelled_in_the_tick_of_the_arrival_leaves_the_message() -> None:
-    inbox = Inbox(1000)
+    inbox = Inbox(Budget(1000, 1000))
     first = asyncio.create_task(inbox.wait())
     second = asyncio.create_task(inbox.wait())
     await asyncio.sleep(0)
@@ -244,7 +244,7 @@ async def test_a_receiver_cancelled_in_the_tick_of_the_arrival_leaves_the_messag
 
 
 async def test_a_receiver_cancelled_at_the_end_of_the_connection_wakes_the_others() -> None:
-    inbox = Inbox(1000)
+    inbox = Inbox(Budget(1000, 1000))
     tasks = [asyncio.create_task(inbox.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()

@@ -1,0 +1,52 @@
+"""What holds for every test: no nonce is ever used twice under one key."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from nonce_recorder import NonceRecorder
+
+_recorder = NonceRecorder()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "fixed_keys(reason): seals under keys that other seals used too, known answers for "
+        "example; its nonces are not recorded",
+    )
+    _recorder.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("fixed_keys"):
+            if not marker.kwargs.get("reason"):
+                raise pytest.UsageError(f"{item.nodeid}: fixed_keys needs reason=...")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    _recorder.active = item.get_closest_marker("fixed_keys") is None
+    return (yield from _checked())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _checked())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    return (yield from _checked())
+
+
+def _checked() -> Generator[None, object, object]:
+    result = yield
+    if found := _recorder.take_violations():
+        pytest.fail(
+            "\n".join([*found, "A test that does this on purpose is marked fixed_keys(reason)."]),
+            pytrace=False,
+        )
+    return result
