@@ -283,9 +283,9 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     ]
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
-        *("CLIENT_ID", "FRAMES_RECEIVED"),
+        *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION"),
     ]
-    assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 9))
+    assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 10))
     assert [int(code) for code in sorted(CloseCode)] == list(range(13))
 
 
