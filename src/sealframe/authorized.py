@@ -57,9 +57,8 @@ class AuthorizedClients:
     def refresh(self, seen: Version | None = None) -> Version | None:
         """Read the file again if it has changed. This blocks for as long as the disk does.
 
-        A file that was replaced counts at once; one that is written in place may be
-        caught half-written, and counts once it stays as it is from one call to the
-        next. While it cannot be read or a line is wrong the old clients stay, and
+        It may be caught half-written, so it counts once it stays as it is from one call
+        to the next. While it cannot be read or a line is wrong the old clients stay, and
         that is logged once.
 
         :param seen: what the caller's last look returned
@@ -72,7 +71,7 @@ class AuthorizedClients:
                 found = keylist.version(self.path)
                 if found == self._adopted:
                     self._trouble = ""
-                elif found != self._refused and self._is_whole(found, seen):
+                elif found == seen and found != self._refused:
                     self._reread(self.path, found)
             except (KeyFileError, KeyFormatError) as error:
                 if str(error) != self._trouble:
@@ -113,10 +112,6 @@ class AuthorizedClients:
         keylist.extend(path, line, comment=_COMMENT)
         with self._lock:
             self._adopt(keylist.read(path))
-
-    def _is_whole(self, found: Version, seen: Version | None) -> bool:
-        replaced = self._adopted is None or found[:2] != self._adopted[:2]
-        return replaced or found == seen
 
     def _adopt(self, content: KeyList) -> None:
         assert self.path is not None

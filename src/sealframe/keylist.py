@@ -17,6 +17,8 @@ from typing import Final, NamedTuple, TypeAlias
 from .errors import KeyFileError, KeyFormatError, MissingExtraError, SealframeError
 
 _MAX_SIZE: Final = 16 * 1024 * 1024
+_LOCK_TIMEOUT: Final = 2.0
+"""Seconds to wait for another program, which needs milliseconds."""
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 Version: TypeAlias = tuple[int, int, int, int]
@@ -123,13 +125,12 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
         with _lock(target):
             there = read_if_there(str(target))
             now = there or KeyList(None, f"# {comment}\n")
-            mode = stat.S_IMODE(target.stat().st_mode) if there else 0o600
             added = line(now)
             if added is not None:
                 end = "" if not now.text or now.text.endswith("\n") else "\n"
-                _replace(target, f"{now.text}{end}{added}\n", mode)
+                _replace(target, f"{now.text}{end}{added}\n")
             elif there is None:
-                _replace(target, now.text, mode)
+                _replace(target, now.text)
     except SealframeError:
         # Some are of OSError's kind: what the line's owner raises among them.
         raise
@@ -145,18 +146,24 @@ def _lock(target: Path) -> Iterator[None]:
         raise MissingExtraError(
             'lists of keys need the filelock package: run: pip install "sealframe[crypto]"'
         ) from error
-    with FileLock(f"{target}.lock", timeout=10, mode=0o600):
+    with FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT, mode=0o600):
         yield
 
 
-def _replace(target: Path, text: str, mode: int) -> None:
+def _replace(target: Path, text: str) -> None:
+    """Put a file with that text in its place, with its owner and mode."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(mode)
+        with suppress(FileNotFoundError):
+            before = target.stat()
+            Path(name).chmod(stat.S_IMODE(before.st_mode))
+            if hasattr(os, "chown") and before.st_uid != os.geteuid():
+                # An administrator added to the file of a service, which must still read it.
+                os.chown(name, before.st_uid, before.st_gid)
         Path(name).replace(target)
     except BaseException:
         with suppress(OSError):

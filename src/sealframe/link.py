@@ -216,7 +216,7 @@ class Link(asyncio.BufferedProtocol):
         self._deadline = self._watch = None
         if exc is not None or len(self.outbox):
             self._abandoned = True
-        self._drop_outbox()
+        self.drop_outbox()
         if self.receive_error is None:
             self._end_receiving(ConnectionClosedError("the connection is closed"))
         assert self.receive_error is not None
@@ -343,7 +343,8 @@ class Link(asyncio.BufferedProtocol):
         if self._close is not None and not self._end_sent and not len(outbox):
             self._send_end(transport, self._close)
 
-    def _drop_outbox(self) -> None:
+    def drop_outbox(self) -> None:
+        """Forget what waits to be written."""
         dropped = self.outbox.clear()
         if dropped:
             self._abandoned = True
@@ -413,7 +414,7 @@ class Link(asyncio.BufferedProtocol):
             if close.code != CloseCode.NORMAL:
                 # The peer discards what we send.
                 self._end_sending(error)
-                self._drop_outbox()
+                self.drop_outbox()
                 self.start_close(Close())
                 self._flush()
         self._finish_if_done()
@@ -423,7 +424,7 @@ class Link(asyncio.BufferedProtocol):
         self._discarding = True
         self._end_receiving(error)
         self._end_sending(error)
-        self._drop_outbox()
+        self.drop_outbox()
         self._close = self._close or Close()
         self._end_sent = True
         if self._transport is None:
@@ -476,7 +477,10 @@ class Link(asyncio.BufferedProtocol):
         self._flush()
 
     def expel(self, error: ConnectionClosedError, close: Close) -> None:
-        """End both directions for the program at once, and tell the peer why."""
+        """End both directions for the program at once, and tell the peer why.
+
+        What was accepted before still goes out, unless :meth:`drop_outbox` was called.
+        """
         self._end_receiving(error)
         self._end_sending(error)
         self.start_close(close)
@@ -486,7 +490,7 @@ class Link(asyncio.BufferedProtocol):
         self._abandoned = True
         self._end_receiving(error)
         self._end_sending(error)
-        self._drop_outbox()
+        self.drop_outbox()
         if self._transport is not None:
             self._transport.abort()
 

@@ -45,10 +45,14 @@ class Withdrawal:
             checked = self._clients.generation
             for conn in list(self._connections):
                 if conn.peer is not None and self._clients.lookup(bytes(conn.peer.key)) is None:
-                    conn._link.expel(
-                        ConnectionClosedError(
-                            f"the key of {conn.peer.name} was withdrawn",
-                            code=CloseCode.UNAUTHORIZED,
-                        ),
-                        Close(CloseCode.UNAUTHORIZED, "the key was withdrawn"),
-                    )
+                    _withdraw(conn, conn.peer.name)
+
+
+def _withdraw(conn: Connection, name: str) -> None:
+    code = CloseCode.UNAUTHORIZED
+    # What waits to be sent is for a client that may have it no more.
+    conn._link.drop_outbox()
+    conn._link.expel(
+        ConnectionClosedError(f"the key of {name} was withdrawn", code=code),
+        Close(code, "the key was withdrawn"),
+    )

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from sealframe import control, wire
-from sealframe.cipher import public_key
+from sealframe.cipher import generate_keypair
 from sealframe.control import Close
+from sealframe.credentials import Credentials
 from sealframe.errors import HandshakeError
-from sealframe.handshake import Handshake
-from sealframe.seal import BUSY_REPLY
-from sealframe.wire import CloseCode, Opcode
+from sealframe.keys import PrivateKey
+from sealframe.seal import BUSY_REPLY, Seal
+from sealframe.wire import CloseCode, Opcode, Pattern
 
 from .peers import (
+    CLIENT_KEY,
     CONTEXT,
     HELLO,
     PSK,
+    Peer,
     check_failed,
     first_message,
     handshake,
     message,
+    noise,
     plain,
+    preamble,
     sealed,
     waiting_client,
 )
@@ -32,8 +39,26 @@ VERSION = bytes.fromhex("0400008044040000")
 PLAIN = bytes.fromhex("0400008044070000")
 BUSY = bytes.fromhex("0400008044060000")
 
-PREAMBLE = b"sealfram\x01\x01"
 WRONG_PSK = bytes(32)
+
+NOISE = {Pattern.NNPSK0: (48, 48), Pattern.XK: (48, 48, 64), Pattern.XX: (32, 96, 64)}
+"""Bytes of each Noise message."""
+
+every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda p: p.name)
+with_message_3 = pytest.mark.parametrize(
+    "pattern", [Pattern.XK, Pattern.XX], ids=lambda pattern: pattern.name
+)
+
+
+def awaiting_message_3(pattern: Pattern) -> tuple[Peer, bytes]:
+    """Return a server, and the frame that it waits for."""
+    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    server.read(client.take())
+    client.read(server.take())
+    seal = client.protocol._seal
+    assert seal is not None
+    (third,) = seal.output
+    return server, third
 
 
 # What a server answers
@@ -60,10 +85,13 @@ SILENT = {
 }
 
 
+@every_pattern
 @pytest.mark.parametrize("step", [1, None])
 @pytest.mark.parametrize("name", SILENT)
-def test_who_does_not_say_the_magic_gets_no_answer(name: str, step: int | None) -> None:
-    server = sealed(client=False)
+def test_who_does_not_say_the_magic_gets_no_answer(
+    name: str, step: int | None, pattern: Pattern
+) -> None:
+    server = sealed(client=False, pattern=pattern)
     server.read(SILENT[name], step=step)
     check_failed(server, b"")
 
@@ -83,29 +111,60 @@ def test_another_version_or_pattern_is_told_so(
     assert error.code == CloseCode.VERSION
 
 
+@every_pattern
+@pytest.mark.parametrize("ours", list(Pattern), ids=lambda ours: ours.name)
+def test_a_server_takes_the_pattern_that_it_was_given_and_no_other(
+    pattern: Pattern, ours: Pattern
+) -> None:
+    server = sealed(client=False, pattern=ours)
+    server.read(first_message(pattern))
+    if pattern is ours:
+        assert server.error is None
+        return
+    error = check_failed(server, VERSION)
+    assert error.code == CloseCode.VERSION
+    client = waiting_client(pattern)
+    client.read(VERSION)
+    assert "another kind of key" in str(client.fault)
+    assert "another kind of key" in str(error)
+
+
+@every_pattern
 @pytest.mark.parametrize("step", [1, None])
-@pytest.mark.parametrize("length", [0, 1, 32, 47, 49, 64, 400, 60_000])
-def test_a_message_1_of_another_length_is_refused(length: int, step: int | None) -> None:
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 47, 48, 49, 64, 400, 60_000])
+def test_a_message_1_of_another_length_is_refused(
+    length: int, step: int | None, pattern: Pattern
+) -> None:
     """Payloads are empty and lengths exact."""
-    server = sealed(client=False)
-    server.read(handshake((first_message()[5:] + bytes(60_000))[: 10 + length]), step=step)
+    server = sealed(client=False, pattern=pattern)
+    server.read(handshake((first_message(pattern)[5:] + bytes(60_000))[: 10 + length]), step=step)
+    if length == NOISE[pattern][0]:
+        assert server.error is None
+        return
     error = check_failed(server, REFUSED)
     assert error.code == CloseCode.REFUSED
 
 
+@every_pattern
 @pytest.mark.parametrize("size", [1, 16, 100])
-def test_a_payload_in_the_handshake_is_refused(size: int) -> None:
+def test_a_payload_in_the_handshake_is_refused(size: int, pattern: Pattern) -> None:
     """Noise would carry one, and authentic it is: its length alone gives it away."""
-    prologue = PREAMBLE + len(CONTEXT).to_bytes(2, "little") + CONTEXT
-    talkative = Handshake("NNpsk0", initiator=True, prologue=prologue, psk=PSK)
-    server = sealed(client=False)
-    server.read(handshake(PREAMBLE + talkative.write_message(bytes(size))))
+    talkative = noise(pattern, initiator=True)
+    server = sealed(client=False, pattern=pattern)
+    server.read(handshake(preamble(pattern) + talkative.write_message(bytes(size))))
     check_failed(server, REFUSED)
-    talkative = Handshake("NNpsk0", initiator=False, prologue=prologue, psk=PSK)
-    client = sealed(client=True)
+    talkative = noise(pattern, initiator=False)
+    client = sealed(client=True, pattern=pattern)
     talkative.read_message(client.take()[15:])
     client.read(handshake(talkative.write_message(bytes(size))))
     check_failed(client, REFUSED)
+    if len(NOISE[pattern]) == 3:
+        talkative = noise(pattern, initiator=True)
+        server = sealed(client=False, pattern=pattern)
+        server.read(handshake(preamble(pattern) + talkative.write_message()))
+        talkative.read_message(server.take()[5:])
+        server.read(handshake(talkative.write_message(bytes(size))))
+        check_failed(server, REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -127,19 +186,48 @@ def test_another_key_or_context_is_refused(psk: bytes, context: bytes) -> None:
     assert reply == REFUSED
     assert "another key, or the context differs: check both" in str(server.fault)
     client.read(reply)
-    assert "check that both ends have the same key and the same context" in str(client.fault)
+    assert "check the key and the context at both ends" in str(client.fault)
     assert client.fault.code == server.fault.code == CloseCode.REFUSED
     check_failed(client, b"")
     check_failed(server, b"")
 
 
-def test_every_changed_byte_of_message_1_fails_as_its_place_says() -> None:
+@with_message_3
+@pytest.mark.parametrize("context", [b"", b"chat.exampl", b"chat.example\x00", b"Chat.example"])
+def test_another_context_is_refused_with_identities_too(pattern: Pattern, context: bytes) -> None:
+    """With XK the server finds out; with XX, whose message 1 proves nothing, the client."""
+    client = sealed(client=True, context=context, pattern=pattern)
+    server = sealed(client=False, pattern=pattern)
+    server.read(client.take())
+    first, second = (server, client) if pattern is Pattern.XK else (client, server)
+    client.read(server.take() if pattern is Pattern.XX else b"")
+    reply = first.take()
+    assert reply == REFUSED
+    second.read(reply)
+    for end in (client, server):
+        assert end.fault.code == CloseCode.REFUSED
+        assert "context" in str(end.fault)
+        check_failed(end, b"")
+
+
+def test_another_server_key_is_refused() -> None:
+    """The client of XK has it in message 1; the server finds out that it is not its own."""
+    other = PrivateKey(bytes(range(7, 39))).public_key
+    keys = Credentials(Pattern.XK, static=CLIENT_KEY.secret_bytes(), remote_static=bytes(other))
+    client = Seal(initiator=True, credentials=keys, context=CONTEXT)
+    server = sealed(client=False, pattern=Pattern.XK)
+    server.read(b"".join(client.output))
+    check_failed(server, REFUSED)
+
+
+@pytest.mark.parametrize("pattern", [Pattern.NNPSK0, Pattern.XK], ids=lambda p: p.name)
+def test_every_changed_byte_of_message_1_fails_as_its_place_says(pattern: Pattern) -> None:
     """By public bytes only: magic, nothing; version and pattern, VERSION; Noise, REFUSED."""
     for place in range(5, 63):
-        data = bytearray(first_message())
+        data = bytearray(first_message(pattern))
         assert len(data) == 63
         data[place] ^= 0x40
-        server = sealed(client=False)
+        server = sealed(client=False, pattern=pattern)
         server.read(bytes(data))
         if place < 13:
             check_failed(server, b"")
@@ -149,38 +237,66 @@ def test_every_changed_byte_of_message_1_fails_as_its_place_says() -> None:
             check_failed(server, REFUSED)
 
 
-def test_a_public_key_of_low_order_is_refused() -> None:
+@pytest.mark.fixed_keys(reason="its public key is always the same, and each codec runs it")
+@every_pattern
+def test_a_public_key_of_low_order_is_refused(pattern: Pattern) -> None:
     """Also from a holder of the key, whose message is valid otherwise."""
-    prologue = PREAMBLE + len(CONTEXT).to_bytes(2, "little") + CONTEXT
-    honest = public_key(bytes(range(97, 129)))
-    evil = Handshake("NNpsk0", initiator=True, prologue=prologue, psk=PSK, ephemeral=honest)
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr("sealframe.handshake.public_key", lambda private: bytes(32))
+    evil = noise(pattern, initiator=True)
+    private, _ = generate_keypair()
+    with patch("sealframe.handshake.generate_keypair", return_value=(private, bytes(32))):
         data = evil.write_message()
     assert data[:32] == bytes(32)
-    server = sealed(client=False)
-    server.read(handshake(PREAMBLE + data))
+    server = sealed(client=False, pattern=pattern)
+    server.read(handshake(preamble(pattern) + data))
+    check_failed(server, REFUSED)
+
+
+@with_message_3
+@pytest.mark.parametrize("step", [1, None])
+def test_every_changed_byte_of_message_3_is_refused(pattern: Pattern, step: int | None) -> None:
+    for place in range(64):
+        server, third = awaiting_message_3(pattern)
+        data = bytearray(third)
+        assert len(data) == 5 + 64
+        data[5 + place] ^= 1
+        server.read(bytes(data), step=step)
+        error = check_failed(server, REFUSED)
+        assert error.code == CloseCode.REFUSED
+        assert server.protocol.peer is None
+
+
+@with_message_3
+@pytest.mark.parametrize("step", [1, None])
+@pytest.mark.parametrize("length", [0, 1, 48, 63, 65, 400, 60_000])
+def test_a_message_3_of_another_length_is_refused(
+    length: int, step: int | None, pattern: Pattern
+) -> None:
+    server, third = awaiting_message_3(pattern)
+    server.read(handshake((third[5:] + bytes(60_000))[:length]), step=step)
     check_failed(server, REFUSED)
 
 
 # What a client makes of the answer
 
 
+@every_pattern
 @pytest.mark.parametrize("step", [1, None])
-@pytest.mark.parametrize("place", range(48))
-def test_every_changed_byte_of_message_2_is_refused(place: int, step: int | None) -> None:
-    client, server = sealed(client=True), sealed(client=False)
-    server.read(client.take())
-    data = bytearray(server.take())
-    data[5 + place] ^= 1
-    client.read(bytes(data), step=step)
-    error = check_failed(client, REFUSED)
-    assert error.code == CloseCode.REFUSED
+def test_every_changed_byte_of_message_2_is_refused(pattern: Pattern, step: int | None) -> None:
+    for place in range(NOISE[pattern][1]):
+        client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+        server.read(client.take())
+        data = bytearray(server.take())
+        data[5 + place] ^= 1
+        client.read(bytes(data), step=step)
+        error = check_failed(client, REFUSED)
+        assert error.code == CloseCode.REFUSED
+        assert client.protocol.peer is None
 
 
-@pytest.mark.parametrize("length", [0, 1, 10, 47, 49, 58, 250, 60_000])
-def test_a_message_2_of_another_length_is_refused(length: int) -> None:
-    client = waiting_client()
+@every_pattern
+@pytest.mark.parametrize("length", [0, 1, 10, 32, 47, 49, 58, 95, 97, 250, 60_000])
+def test_a_message_2_of_another_length_is_refused(length: int, pattern: Pattern) -> None:
+    client = waiting_client(pattern)
     client.read(handshake(bytes(length)))
     check_failed(client, REFUSED)
 
@@ -198,8 +314,11 @@ def test_a_message_2_of_another_length_is_refused(length: int) -> None:
         wire.CONTROL_BIT.to_bytes(4, "little"),
     ],
 )
-def test_an_answer_that_is_not_sealed_is_told_and_not_answered(data: bytes) -> None:
-    client = waiting_client()
+@every_pattern
+def test_an_answer_that_is_not_sealed_is_told_and_not_answered(
+    data: bytes, pattern: Pattern
+) -> None:
+    client = waiting_client(pattern)
     client.read(data)
     check_failed(client, b"")
 
@@ -214,7 +333,7 @@ def test_a_wrong_server_is_named() -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        (CloseCode.REFUSED, "the same key and the same context"),
+        (CloseCode.REFUSED, "check the key and the context at both ends"),
         (CloseCode.VERSION, "another version of the sealed protocol"),
         (CloseCode.BUSY, "at its limit of connections"),
         (CloseCode.PLAIN, "the server is not sealed"),
@@ -222,9 +341,10 @@ def test_a_wrong_server_is_named() -> None:
         (4711, "the peer closed during the handshake (code 4711)"),
     ],
 )
-def test_a_plaintext_close_is_a_hint(code: int, text: str) -> None:
+@every_pattern
+def test_a_plaintext_close_is_a_hint(code: int, text: str, pattern: Pattern) -> None:
     """It is named and not answered."""
-    client = waiting_client()
+    client = waiting_client(pattern)
     client.read(control.frame(Opcode.CLOSE, Close(code, "why").encode()))
     assert text in str(client.fault)
     assert (client.fault.code, client.fault.reason) == (code, "why")

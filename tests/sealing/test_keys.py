@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sealframe import bech32
+from sealframe import bech32, cipher
 from sealframe.errors import KeyFileError, KeyFormatError
 from sealframe.keys import SharedKey
 
@@ -127,6 +129,31 @@ def test_passphrase_key_is_frozen() -> None:
     )
 
 
+def test_passphrase_key_is_argon2id_of_the_rfcs_second_choice() -> None:
+    """64 MiB, 3 passes, 4 lanes, reckoned here without the library's own function."""
+    argon2 = pytest.importorskip("cryptography.hazmat.primitives.kdf.argon2")
+    salt = b"sealframe shared key 1"
+    function = argon2.Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=65_536)
+    key = SharedKey.from_passphrase(PASSPHRASE)
+    assert key.secret_bytes() == function.derive(PASSPHRASE.encode())
+
+
+@pytest.mark.skipif(
+    int(version("cryptography").partition(".")[0]) < 50, reason="it holds the GIL before version 50"
+)
+async def test_event_loop_runs_on_while_a_thread_makes_the_key() -> None:
+    # Its imports come first: they would let the loop run too.
+    cipher.require()
+    making = asyncio.ensure_future(asyncio.to_thread(SharedKey.from_passphrase, PASSPHRASE))
+    ticks = 0
+    while not making.done():
+        ticks += 1
+        await asyncio.sleep(0.001)
+    # Held up, the loop would find it done after a turn or two.
+    assert ticks > 10
+    assert await making == SharedKey.from_passphrase(PASSPHRASE)
+
+
 def test_salt_makes_another_key() -> None:
     salted = SharedKey.from_passphrase(PASSPHRASE, salt=b"of our own")
     assert salted == SharedKey.from_passphrase(PASSPHRASE, salt=b"of our own")
@@ -149,6 +176,13 @@ def test_weak_passphrase_is_refused(weak: str) -> None:
         SharedKey.from_passphrase(weak)
     if weak:
         assert weak not in str(refusal.value)
+
+
+def test_weakest_passphrase_that_is_taken() -> None:
+    least = "abcdefgh" + "a" * 12
+    assert len(SharedKey.from_passphrase(least).secret_bytes()) == 32
+    with pytest.raises(KeyFormatError, match="at least 20 characters, 8 different ones"):
+        SharedKey.from_passphrase(least[:-1])
 
 
 @pytest.mark.parametrize("stray", ["\n", "\0", "\x1b", "\udc80", "\u200b"])

@@ -279,7 +279,9 @@ class TestKeys:
         async with sealframe.serve(
             handler, "127.0.0.1", 0, security=shared_key(), context=server_context
         ) as server:
-            with pytest.raises(HandshakeError, match="the key and the context at both ends") as caught:
+            with pytest.raises(
+                HandshakeError, match="the key and the context at both ends"
+            ) as caught:
                 await sealframe.connect(
                     "127.0.0.1", server.port, security=key or shared_key(), context=context
                 )
