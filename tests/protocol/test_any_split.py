@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sealframe import control
 from sealframe.control import Close
-from sealframe.events import Event, Failed, Phase
-from sealframe.wire import CloseCode, Opcode
+from sealframe.events import Ended, Event, Failed, Phase
+from sealframe.wire import CloseCode, Opcode, Pattern
 
 from .peers import (
     CLOSE,
@@ -30,17 +30,26 @@ from .peers import (
     sealed_pair,
 )
 
+pytestmark = pytest.mark.fixed_keys(reason="a session is made again, byte for byte, for each split")
+
 EPHEMERALS = (bytes(range(97, 129)), bytes(range(129, 161)))
 
+PATTERNS = {"sealed": Pattern.NNPSK0, "sealed XK": Pattern.XK, "sealed XX": Pattern.XX}
+KINDS = ["packets", "extended", *PATTERNS]
+
+# Of each of so many kinds; every single place to cut has a test of its own.
+some = settings(max_examples=40)
 cuts = st.lists(st.integers(0, 1200), max_size=30)
 twins = st.sampled_from(["python"] + ["c"] * (find_spec("sealframe._framing") is not None))
 
 
 def fresh(kind: str) -> tuple[Peer, Peer]:
     """Return a client and a server; sealed ones have the same keys each time."""
-    if kind == "sealed":
+    if kind in PATTERNS:
+        pattern = PATTERNS[kind]
         with ephemerals(*EPHEMERALS):
-            client, server = sealed(client=True), sealed(client=False)
+            client = sealed(client=True, pattern=pattern)
+            server = sealed(client=False, pattern=pattern)
             # The server draws its key when it reads message 1.
             server.read(client.take())
         return client, server
@@ -48,8 +57,10 @@ def fresh(kind: str) -> tuple[Peer, Peer]:
 
 
 @cache
-def session(kind: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+def session(kind: str, *, size: int = 100) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Return what the server and what the client received in a whole session.
+
+    The larger messages are some times ``size`` bytes.
 
     Parts of one direction may be joined in one read or torn as the network likes, but two
     parts are not read at once, because the second is written only when the first is answered.
@@ -64,13 +75,15 @@ def session(kind: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         server.read(to_server[-1])
         to_client.append(server.take())
         client.read(to_client[-1])
-    client.send(b"", b"a" * 300, b"b")
-    server.send(b"c" * 500, b"")
+    assert client.established()
+    assert server.established()
+    client.send(b"", b"a" * 3 * size, b"b")
+    server.send(b"c" * 5 * size, b"")
     if kind != "packets":
         client.protocol.ping(b"p")
         client.protocol.go_away(Close(CloseCode.GOING_AWAY, "soon"))
         client.protocol._control += [control.frame(0x01, b"unknown"), control.frame(0xA2, b"x")]
-        server.protocol._control += [control.frame(Opcode.PAD, bytes(50)), control.frame(0x80)]
+        server.protocol._control += [control.frame(Opcode.PAD, bytes(size)), control.frame(0x80)]
     to_server.append(client.take())
     server.read(to_server[-1])
     to_client.append(server.take())
@@ -96,7 +109,7 @@ def outcome(kind: str, parts: tuple[bytes, ...], cuts: list[int], *, client: boo
     peer = peers[0] if client else peers[1]
     peer.take()
     # To the server of a plain connection all may come in one read.
-    for part in parts if kind == "sealed" else [b"".join(parts)]:
+    for part in parts if kind in PATTERNS else [b"".join(parts)]:
         places = sorted({min(cut, len(part)) for cut in cuts} | {0, len(part)})
         for start, end in pairwise(places):
             peer.read(part[start:end])
@@ -104,9 +117,10 @@ def outcome(kind: str, parts: tuple[bytes, ...], cuts: list[int], *, client: boo
     return [*peer.messages, *map(describe, peer.events), peer.protocol.frames_received]
 
 
-@pytest.mark.parametrize("kind", ["packets", "extended", "sealed"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("client", [True, False])
 @given(cuts, twins)
+@some
 def test_any_split_of_a_session_gives_the_same(
     kind: str, client: bool, cuts: list[int], twin: str
 ) -> None:
@@ -122,8 +136,9 @@ def test_any_split_of_a_session_gives_the_same(
         assert outcome(kind, parts, cuts, client=client) == expected
 
 
-@pytest.mark.parametrize("kind", ["packets", "extended", "sealed"])
+@pytest.mark.parametrize("kind", KINDS)
 @given(cuts, twins, st.data())
+@some
 def test_any_split_of_a_broken_session_gives_the_same(
     kind: str, cuts: list[int], twin: str, data: st.DataObject
 ) -> None:
@@ -142,6 +157,42 @@ def test_any_split_of_a_broken_session_gives_the_same(
         assert outcome(kind, (*parts, last), cuts, client=False) == expected
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("client", [True, False])
+def test_each_place_to_split_gives_the_same(kind: str, client: bool) -> None:
+    """One cut in each part, at every byte of it; then all of them at once."""
+    parts = session(kind, size=1)[1 if client else 0]
+    whole = outcome(kind, parts, [], client=client)
+    longest = max(map(len, parts))
+    for place in range(1, longest):
+        assert outcome(kind, parts, [place], client=client) == whole, f"cut at byte {place}"
+    assert outcome(kind, parts, list(range(longest)), client=client) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("client", [True, False])
+def test_each_place_to_end_is_noticed(kind: str, client: bool) -> None:
+    """The stream ends after each byte: what was whole is delivered, and then there is a fault,
+    unless there had been nothing but whole messages, after which nobody announces an end."""
+    parts = session(kind, size=1)[1 if client else 0]
+    messages = [item for item in outcome(kind, parts, [], client=client) if type(item) is bytes]
+    total = sum(map(len, parts))
+    for size in range(total):
+        peer = fresh(kind)[0 if client else 1]
+        peer.take()
+        rest = size
+        for part in parts:
+            peer.read(part[:rest])
+            rest = max(0, rest - len(part))
+        boundary = (
+            peer.protocol.phase in (Phase.FIRST, Phase.PACKETS) and not peer.protocol._pending
+        )
+        peer.end()
+        assert peer.messages == messages[: len(peer.messages)]
+        assert isinstance(peer.events[-1], Ended if boundary else Failed), f"after {size} bytes"
+        assert len(peer.events_of(Failed)) + len(peer.events_of(Ended)) == 1
+
+
 # Garbage
 
 
@@ -155,6 +206,13 @@ def at_first_record() -> tuple[Peer, Peer]:
     return server, client
 
 
+def sealing(pattern: Pattern) -> tuple[Peer, Peer]:
+    """Return a client whose first message is on its way, and the server that has read it."""
+    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    server.read(client.take())
+    return client, server
+
+
 STARTS: dict[str, Callable[[], tuple[Peer, Peer]]] = {
     "packets client": lambda: (plain(client=True), plain(client=False)),
     "first": lambda: (plain(client=False), plain(client=True)),
@@ -164,6 +222,11 @@ STARTS: dict[str, Callable[[], tuple[Peer, Peer]]] = {
     "sealing server": lambda: (sealed(client=False), sealed(client=True)),
     "first record": at_first_record,
     "sealed": sealed_pair,
+    "sealing XK": lambda: sealing(Pattern.XK)[::-1],
+    "sealing XX client": lambda: sealing(Pattern.XX),
+    "sealing XX server": lambda: sealing(Pattern.XX)[::-1],
+    "sealed XK": lambda: sealed_pair(Pattern.XK),
+    "sealed XX": lambda: sealed_pair(Pattern.XX)[::-1],
 }
 
 valid = st.one_of(

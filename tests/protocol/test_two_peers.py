@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from unittest import TestCase
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sealframe.control import Close
 from sealframe.events import Ended, GoingAway, Phase, Ponged
-from sealframe.wire import CloseCode
+from sealframe.wire import CloseCode, Pattern
 
-from .peers import PAIRS, Peer, plain, sealed
+from .peers import PAIRS, Peer, exchange, plain, sealed
 
 sides = st.sampled_from([0, 1])
 payloads = st.one_of(
@@ -31,6 +33,7 @@ class TwoPeers(RuleBasedStateMachine):
     """
 
     kind: ClassVar[str]
+    pattern: ClassVar[Pattern] = Pattern.NNPSK0
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +42,10 @@ class TwoPeers(RuleBasedStateMachine):
             if self.kind == "packets"
             else (plain(client=True, extended=True), plain(client=False))
             if self.kind == "extended"
-            else (sealed(client=True), sealed(client=False))
+            else (
+                sealed(client=True, pattern=self.pattern),
+                sealed(client=False, pattern=self.pattern),
+            )
         )
         self.peers: tuple[Peer, Peer] = pair
         self.queues: tuple[list[bytes], list[bytes]] = ([], [])
@@ -175,6 +181,117 @@ class TwoPeers(RuleBasedStateMachine):
             assert all(body in pings for body in ponged)
 
 
+class AttackedPeers(TwoPeers):
+    """The same with an attacker on the way, who changes, drops, doubles and cuts what passes.
+
+    What arrives is a beginning of what was accepted; each side sees one fault at most, and
+    after it nothing; and a change that got through is always noticed.
+    """
+
+    kind = "sealed"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrote = (bytearray(), bytearray())
+        """What was written to each side, and then what reached it."""
+        self.got = (bytearray(), bytearray())
+        self.at_fault: list[tuple[int, int] | None] = [None, None]
+        self.harm = 0
+
+    @initialize(late=st.booleans(), harm=st.integers(1, 2))
+    def begin(self, late: bool, harm: int) -> None:
+        """Let the attacker come before or after the handshake, to do that many things."""
+        self.harm = harm
+        if late:
+            exchange(*self.peers)
+
+    @rule(side=sides, count=st.integers(0, 3))
+    def flush(self, side: int, count: int) -> None:
+        before = len(self.pipes[1 - side])
+        if self.peers[side].error is not None:
+            count = 0
+        super().flush(side, count)
+        self.wrote[1 - side].extend(self.pipes[1 - side][before:])
+
+    @rule(
+        side=sides, size=st.integers(1, 200_000) | st.integers(1, 40), step=st.integers(1, 70_000)
+    )
+    def deliver(self, side: int, size: int, step: int) -> None:
+        if self.ended[side]:
+            self.pipes[side].clear()
+        self.got[side].extend(self.pipes[side][:size])
+        super().deliver(side, size, step)
+
+    def can_harm(self, side: int) -> bool:
+        """Return whether something is on its way; a few faults a run leave the rest to live."""
+        possible = self.harm > 0 and bool(self.pipes[side])
+        self.harm -= possible
+        return possible
+
+    @precondition(lambda self: self.harm and any(self.pipes))
+    @rule(side=sides, place=st.integers(0, 300), bit=st.integers(0, 7))
+    def change(self, side: int, place: int, bit: int) -> None:
+        """Turn one bit over."""
+        if self.can_harm(side):
+            self.pipes[side][place % len(self.pipes[side])] ^= 1 << bit
+
+    @precondition(lambda self: self.harm and any(self.pipes))
+    @rule(side=sides, start=st.integers(0, 300), size=st.integers(1, 300))
+    def drop(self, side: int, start: int, size: int) -> None:
+        """Take some bytes out."""
+        if self.can_harm(side):
+            del self.pipes[side][start : start + size]
+
+    @precondition(lambda self: self.harm and any(self.pipes))
+    @rule(side=sides, start=st.integers(0, 300), size=st.integers(1, 300))
+    def double(self, side: int, start: int, size: int) -> None:
+        """Send some bytes again, at once."""
+        if self.can_harm(side):
+            again = self.pipes[side][start : start + size]
+            self.pipes[side][start + size : start + size] = again
+
+    @precondition(lambda self: self.harm and any(self.pipes))
+    @rule(side=sides)
+    def cut(self, side: int) -> None:
+        """End the stream before all of it came."""
+        if self.can_harm(side):
+            self.stop(side)
+
+    def stop(self, side: int) -> None:
+        if not self.ended[side]:
+            self.ended[side] = True
+            self.pipes[side].clear()
+            self.peers[side].end()
+
+    @invariant()
+    def nothing_is_lost_doubled_or_torn(self) -> None:
+        """What arrived is a beginning of what was accepted; after a fault there is nothing."""
+        for side, peer in enumerate(self.peers):
+            assert peer.messages == self.accepted[1 - side][: len(peer.messages)]
+            if peer.error is not None:
+                seen = len(peer.messages), len(peer.events)
+                assert self.at_fault[side] in (None, seen)
+                self.at_fault[side] = seen
+
+    @invariant()
+    def nothing_waits_after_a_close(self) -> None:
+        """A fault may still be told after a close: this holds without an attacker only."""
+
+    def teardown(self) -> None:
+        """Let everything arrive and end, and see that no change went unnoticed."""
+        for _ in range(6):
+            for side in (0, 1):
+                self.flush(side, len(self.queues[side]))
+                self.deliver(1 - side, len(self.pipes[1 - side]) + 1, 65_536)
+        for side, peer in enumerate(self.peers):
+            self.stop(side)
+            self.nothing_is_lost_doubled_or_torn()
+            if peer.error is None:
+                # Only a part of a record may come after CLOSE; nobody looks at it.
+                assert peer.protocol.phase is Phase.ENDED
+                assert self.got[side].startswith(self.wrote[side])
+
+
 class PacketPeers(TwoPeers):
     kind = "packets"
 
@@ -187,6 +304,34 @@ class SealedPeers(TwoPeers):
     kind = "sealed"
 
 
-TestPackets = PacketPeers.TestCase
-TestExtended = ExtendedPeers.TestCase
-TestSealed = SealedPeers.TestCase
+class SealedPeersXK(SealedPeers):
+    pattern = Pattern.XK
+
+
+class SealedPeersXX(SealedPeers):
+    pattern = Pattern.XX
+
+
+class AttackedPeersXK(AttackedPeers):
+    pattern = Pattern.XK
+
+
+class AttackedPeersXX(AttackedPeers):
+    pattern = Pattern.XX
+
+
+def case(machine: type[TwoPeers]) -> type[TestCase]:
+    """Return the test of a machine, with fewer runs than usual: it is one of many kinds."""
+    test: type[TestCase] = machine.TestCase
+    test.settings = settings(max_examples=40, deadline=None)  # type: ignore[attr-defined]
+    return test
+
+
+TestPackets = case(PacketPeers)
+TestExtended = case(ExtendedPeers)
+TestSealed = case(SealedPeers)
+TestSealedXK = case(SealedPeersXK)
+TestSealedXX = case(SealedPeersXX)
+TestAttacked = case(AttackedPeers)
+TestAttackedXK = case(AttackedPeersXK)
+TestAttackedXX = case(AttackedPeersXX)
