@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sealframe import ClientOptions, PrivateKey, PublicKey, ServerOptions
+from sealframe import ClientOptions, PrivateKey, ServerOptions
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -81,15 +81,22 @@ def test_the_table_of_limits_names_every_default() -> None:
     assert table == defaults
 
 
-def pairing(step: str, port: int) -> list[list[str]]:
-    """Return the commands of one step, for two folders on one machine as the README says."""
-    start = re.escape(f"<!-- pair: {step} -->\n```sh\n")
+def shell(name: str) -> str:
+    """Return the commands of that name."""
+    start = re.escape(f"<!-- {name} -->\n```sh\n")
     found = re.search(rf"^{start}(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert found is not None
-    text = re.sub(r"\d+\.\d+\.\d+\.\d+:1234", f"127.0.0.1:{port}", found.group(1))
-    lines = [shlex.split(line) for line in text.splitlines()]
-    assert all(words[0] == "sealframe" for words in lines)
-    return [[*COMMAND, *words[1:]] for words in lines]
+    return found.group(1)
+
+
+def pairing(step: str, port: int) -> list[str]:
+    """Return the command of one step, for two folders on one machine as the README says."""
+    text = re.sub(r"\d+\.\d+\.\d+\.\d+:1234", f"127.0.0.1:{port}", shell(f"pair: {step}"))
+    # One machine's alone: what is pasted after a server's never runs.
+    [line] = text.splitlines()
+    name, *words = shlex.split(line)
+    assert name == "sealframe"
+    return [*COMMAND, *words]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that could be handled")
@@ -102,7 +109,7 @@ def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.Monke
     here, there = tmp_path / "server", tmp_path / "laptop"
     here.mkdir()
     there.mkdir()
-    [serve], [join] = pairing("serve", port), pairing("join", port)
+    serve, join = pairing("serve", port), pairing("join", port)
     with running(serve, here) as server:
         printed = shlex.split(line_with(server, "--invitation"))
         # What is copied is what the README shows, but for the invitation itself.
@@ -111,24 +118,23 @@ def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.Monke
         done = talk([*COMMAND, *printed[1:]], there)
         assert f"connected to 127.0.0.1:{port}, sealed" in done
         assert line_with(server, ": hello").startswith("laptop/")
-    serve, chat = pairing("again", port)
+    serve, chat = pairing("serve again", port), pairing("join again", port)
     with running(serve, here) as server:
         line_with(server, "Ctrl-C ends it.")
         assert "sealed" in talk(chat, there)
         assert line_with(server, ": hello").startswith("laptop/")
 
 
-def test_the_programs_with_identities_run(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell")
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_the_programs_with_identities_run(tmp_path: Path, umask: int) -> None:
+    """With the files that the README's commands make, whatever others may do by default."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
     port = free_port()
-    server_key, laptop_key = PrivateKey.generate(), PrivateKey.generate()
-    server_key.save(tmp_path / "server.key")
-    laptop_key.save(tmp_path / "laptop.key")
-    [line] = re.findall(r"^(sealframe1\w{58}) laptop$", README, re.MULTILINE)
-    PublicKey.from_text(line)
-    clients = tmp_path / "clients.txt"
-    clients.touch(mode=0o600)
-    clients.write_text(f"{laptop_key.public_key} laptop\n")
+    function = f'sealframe() {{ {shlex.join(COMMAND)} "$@"; }}\n'
+    script = ["sh", "-e", "-c", function + shell("identity: files")]
+    subprocess.run(script, cwd=tmp_path, umask=umask, timeout=60, check=True)
+    server_key = PrivateKey.load(tmp_path / "server.key")
     for name in ("identity_server.py", "identity_client.py"):
         program = example(name).replace("1234", str(port))
         program = program.replace('"sealframe1..."', f'"{server_key.public_key}"')
@@ -136,6 +142,12 @@ def test_the_programs_with_identities_run(tmp_path: Path) -> None:
     with running([sys.executable, "identity_server.py"], tmp_path) as server:
         wait_until_listening(port, server)
         assert talk([sys.executable, "identity_client.py"], tmp_path) == "laptop said: hello\n"
+
+
+def test_no_key_stands_in_it() -> None:
+    """Whoever pastes a list of clients or an invitation lets its owner in."""
+    for prefix in ("sealframe1", "SEALFRAME-[A-Z-]+-1"):
+        assert re.findall(rf"{prefix}\w+", README) == []
 
 
 @contextmanager

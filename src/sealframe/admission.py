@@ -1,8 +1,9 @@
 """Who comes in: caps on unfinished handshakes, and on how fast connections come.
 
 An address here is what :func:`sealframe.origin.origin` returns; any hashable value
-does. Times are seconds of one clock, which the caller reads. Every call takes the same
-short time, however many connections and addresses there are.
+does, and None is one that nobody knows: no limit per address holds it. Times are
+seconds of one clock, which the caller reads. Every call takes the same short time,
+however many connections and addresses there are.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ Guest = TypeVar("Guest", bound=Hashable)
 _MAX_ADDRESSES: Final = 16_384
 """Addresses whose rate is remembered. Whoever has more than these is not held by a
 limit per address anyway."""
-
-_LOG_INTERVAL: Final = 60.0
 
 
 class Verdict(Enum):
@@ -66,7 +65,7 @@ class Admission(Generic[Guest]):
 
     def knock(self, address: Hashable, now: float) -> Verdict:
         """Decide about a newcomer; one that is welcome is then let :meth:`enter`."""
-        if self._rates is not None and not self._rates.take(address, now):
+        if self._rates is not None and address is not None and not self._rates.take(address, now):
             return Verdict.TOO_FAST
         if len(self) >= self._options.max_connections and not len(self._pending):
             return Verdict.FULL
@@ -80,7 +79,8 @@ class Admission(Generic[Guest]):
         """
         dropped = None
         if self._handshakes:
-            neighbours = self._pending_at.get(address)
+            # Those whose address nobody knows have not got it in common.
+            neighbours = None if address is None else self._pending_at.get(address)
             if neighbours and len(neighbours) >= self._options.max_pending_per_address:
                 dropped = neighbours.pick(self._choose)
             elif len(self._pending) >= self._max_pending or (
@@ -181,28 +181,3 @@ class Rates:
                 break
             del self._full_at[oldest]
         return True
-
-
-class Crowd:
-    """Makes a few lines in the log of many events: whoever knocks must not fill it.
-
-    :param lines: lines a minute at most
-    """
-
-    def __init__(self, lines: int = 1) -> None:
-        self._lines = lines
-        self._left = lines
-        self._unlogged = 0
-        self._next_lines = 0.0
-
-    def count(self, now: float) -> int:
-        """Note an event; return how many the next line tells of, 0 if there is none now."""
-        self._unlogged += 1
-        if now >= self._next_lines:
-            self._next_lines = now + _LOG_INTERVAL
-            self._left = self._lines
-        if not self._left:
-            return 0
-        self._left -= 1
-        count, self._unlogged = self._unlogged, 0
-        return count

@@ -9,13 +9,15 @@ from threading import Lock
 from typing import Any, Final
 
 from . import keylist
-from .errors import ConfigurationError, KeyFileError, KeyFormatError
+from .errors import ConfigurationError, KeyFileError, KeyFormatError, MissingExtraError
 from .keylist import KeyList, Version
 from .keys import PublicKey
 from .peer import Peer
 
 logger = logging.getLogger("sealframe.authorized")
 
+_LOOKS_PER_LINE: Final = 120
+"""Looks at a file that cannot be used, after which that is logged once more."""
 _COMMENT: Final = "Clients that may connect, one on each line: public key, name, comment"
 
 
@@ -41,6 +43,9 @@ class AuthorizedClients:
         self._adopted: Version | None = None
         self._refused: Version | None = None
         self._trouble = ""
+        self._looks_in_trouble = 0
+        # Let in and not in the file yet.
+        self._admitted: dict[bytes, Peer] = {}
         if isinstance(source, Mapping):
             self._peers = _table(source)
         else:
@@ -52,19 +57,29 @@ class AuthorizedClients:
 
     def lookup(self, key: bytes) -> Peer | None:
         """Return who has that public key, 32 bytes; None if it may not connect."""
-        return self._peers.get(key)
+        return self._peers.get(key) or self._admitted.get(key)
+
+    def admit(self, name: str, key: PublicKey) -> None:
+        """Let a client in from now on; the next :meth:`refresh` writes it into the file.
+
+        If that fails, it is let in no longer.
+
+        :param name: one word
+        """
+        self._admitted[bytes(key)] = Peer(name, key)
 
     def refresh(self, seen: Version | None = None) -> Version | None:
         """Read the file again if it has changed. This blocks for as long as the disk does.
 
         It may be caught half-written, so it counts once it stays as it is from one call
         to the next. While it cannot be read or a line is wrong the old clients stay, and
-        that is logged once.
+        that is logged now and then.
 
         :param seen: what the caller's last look returned
         """
         if self.path is None:
             return None
+        self._write_admitted()
         found: Version | None = None
         with self._lock:
             try:
@@ -74,10 +89,24 @@ class AuthorizedClients:
                 elif found == seen and found != self._refused:
                     self._reread(self.path, found)
             except (KeyFileError, KeyFormatError) as error:
-                if str(error) != self._trouble:
-                    self._trouble = str(error)
-                    logger.error("%s; the clients authorised before stay so", error)
+                self._note_trouble(str(error))
         return found
+
+    def _note_trouble(self, trouble: str) -> None:
+        self._looks_in_trouble += 1
+        if trouble != self._trouble or self._looks_in_trouble >= _LOOKS_PER_LINE:
+            self._trouble = trouble
+            self._looks_in_trouble = 0
+            logger.error("%s; the clients authorised before stay so", trouble)
+
+    def _write_admitted(self) -> None:
+        for key, peer in list(self._admitted.items()):
+            try:
+                self.add(peer.name, peer.key)
+            except (KeyFileError, KeyFormatError, MissingExtraError) as error:
+                logger.error("%s; %s is not let in: invite it again", error, peer.name)
+                self.generation += 1
+            del self._admitted[key]
 
     def _reread(self, path: str, found: Version) -> None:
         try:
@@ -135,15 +164,27 @@ def check_name(name: object) -> None:
 
     :raises ValueError: it is not one word of printable characters
     """
-    if not isinstance(name, str) or not name.isprintable() or len(name.split()) != 1:
+    if not _is_name(name):
         raise ValueError(f"the name of a client is {name!r}; use one word")
+
+
+def _is_name(name: object) -> bool:
+    # What starts with # looks like the comment that it was perhaps meant to be.
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and name.split() == [name]
+        and not name.startswith("#")
+    )
 
 
 def _table(clients: Mapping[Any, Any]) -> dict[bytes, Peer]:
     peers: dict[bytes, Peer] = {}
     for name, key in clients.items():
-        if not isinstance(name, str) or not isinstance(key, PublicKey):
-            raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
+        if not _is_name(name) or not isinstance(key, PublicKey):
+            raise ConfigurationError(
+                "clients is the path of a file, or {name: PublicKey}; a name is one word"
+            )
         if bytes(key) in peers:
             raise ConfigurationError(f"{name} and {peers[bytes(key)].name} have the same key")
         peers[bytes(key)] = Peer(name, key)
@@ -158,7 +199,7 @@ def _parse(content: KeyList, path: str) -> dict[bytes, Peer]:
             key = PublicKey.from_text(words[0])
         except KeyFormatError as error:
             raise KeyFormatError(f"{where}: {error}") from None
-        if len(words) < 2 or not words[1].isprintable():
+        if len(words) < 2 or not _is_name(words[1]):
             raise KeyFormatError(f"{where}: the client's name is missing after its key")
         if bytes(key) in peers:
             raise KeyFormatError(f"{where}: the key of {peers[bytes(key)].name} once more")

@@ -21,6 +21,7 @@ from .errors import (
     ConnectionClosedError,
     ConnectTimeoutError,
     HandshakeError,
+    KeyFileError,
     KeyFormatError,
     ServerKeyChangedError,
     UnauthorizedError,
@@ -79,8 +80,8 @@ def connect(
         server must be sealframe too
     :param options: limits, time-outs and back-off
     :param is_fatal: for ``async for``: says of an error whether to give up and
-        raise it; the default is :func:`is_fatal` until the first success, and
-        never after it
+        raise it; the default is :func:`is_fatal` until the first success, and after
+        it only :exc:`~sealframe.UnauthorizedError` ends the loop
     :raises ConfigurationError: the arguments cannot work together
     :raises ConnectError: when awaited: refused, no such host, or
         :exc:`~sealframe.ConnectTimeoutError`
@@ -89,6 +90,7 @@ def connect(
         :exc:`~sealframe.UnknownServerError` or
         :exc:`~sealframe.ServerKeyChangedError` if its own is not the known one
     :raises KeyFileError: when awaited: the file of known servers cannot be used
+    :raises KeyFormatError: when awaited: a line of that file is wrong
     """
     options = ClientOptions() if options is None else options
     if not isinstance(options, ClientOptions):
@@ -156,7 +158,8 @@ class Connecting:
                 if decide(error):
                     raise
                 delay = backoff.next_delay()
-                logger.info("%s; next attempt in %.1f s", error, delay)
+                level = logging.WARNING if _is_alarming(error) else logging.INFO
+                logger.log(level, "%s; next attempt in %.1f s", error, delay)
             else:
                 if self._is_fatal is None:
                     # Whoever has been there once knows that key and server are
@@ -236,6 +239,12 @@ class Connecting:
 
 def _is_proven(error: Exception) -> bool:
     return isinstance(error, UnauthorizedError)
+
+
+def _is_alarming(error: Exception) -> bool:
+    # Trying again is right, but somebody should look.
+    kinds = ServerKeyChangedError | UnknownServerError | KeyFileError | KeyFormatError
+    return isinstance(error, kinds)
 
 
 _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")

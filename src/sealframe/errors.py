@@ -63,7 +63,7 @@ class MessageTooSmallError(_MessageSizeError):
 
 
 class KeyFormatError(SealframeError, ValueError):
-    """A key, or its text form, is malformed, or a passphrase is too weak."""
+    """A key, its text form, or a line of a list of keys is malformed; a passphrase is too weak."""
 
 
 class _PlainOSError(SealframeError, OSError):
@@ -74,7 +74,12 @@ class _PlainOSError(SealframeError, OSError):
 
 
 class KeyFileError(_PlainOSError):
-    """A key file is missing, unreadable, readable by others, or already there."""
+    """A file with a key, or a list of keys, cannot be used.
+
+    It is missing or unreadable, belongs to another user, or cannot be written because
+    another program holds it; a key file is readable by others or already there, a list
+    of keys can be written by others.
+    """
 
 
 class DecryptionError(SealframeError):
@@ -176,7 +181,9 @@ class HandshakeError(ConnectionClosedError):
 class UnauthorizedError(HandshakeError):
     """The server proved itself and does not let this client's key in.
 
-    It says so inside the seal, so that nobody on the way can have made it up.
+    It says so inside the seal, so that nobody on the way can have made it up. A live
+    connection whose key is withdrawn ends with :exc:`ConnectionClosedError` instead,
+    code ``UNAUTHORIZED``.
     """
 
 
@@ -195,7 +202,7 @@ class UnknownServerError(HandshakeError):
         self.key = key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (partial(UnknownServerError, name=self.name, key=self.key), self.args)
+        return (partial(type(self), name=self.name, key=self.key), self.args)
 
 
 class ServerKeyChangedError(HandshakeError):
@@ -216,7 +223,7 @@ class ServerKeyChangedError(HandshakeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         keys = {"known": self.known, "offered": self.offered}
-        return (partial(ServerKeyChangedError, name=self.name, **keys), self.args)
+        return (partial(type(self), name=self.name, **keys), self.args)
 
 
 class HandshakeTimeoutError(HandshakeError, PeerTimeoutError):

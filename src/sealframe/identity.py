@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import os
 import time
 from collections.abc import Collection, Mapping
@@ -12,7 +13,7 @@ from typing import Final
 from .authorized import AuthorizedClients, check_name
 from .cipher import Secret, x25519
 from .credentials import Credentials
-from .errors import ConfigurationError, KeyFileError, KeyFormatError, MissingExtraError
+from .errors import ConfigurationError, KeyFormatError
 from .keys import Invitation, PrivateKey, PublicKey
 from .known_servers import Introduction, KnownServers
 from .peer import Peer
@@ -60,7 +61,7 @@ class ServerIdentity(Secret):
                 f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
             )
         self._patterns = tuple(_PATTERNS[name] for name in dict.fromkeys(patterns))
-        self._invitations: list[tuple[bytes, str, float]] = []
+        self._invitations: list[_Open] = []
         if not isinstance(clients, str | os.PathLike | Mapping):
             raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
         self.clients: Final = AuthorizedClients(clients)
@@ -90,14 +91,26 @@ class ServerIdentity(Secret):
         check_name(name)
         if self.clients.path is None:
             raise ConfigurationError("invitations need a file of clients, not a table")
-        if not valid_for > 0:
+        if not _is_time(valid_for):
             raise ConfigurationError(f"valid_for is {valid_for!r}; use a number of seconds")
         self._forget_expired()
         if len(self._invitations) >= _MAX_INVITATIONS:
             raise ConfigurationError(f"{_MAX_INVITATIONS} invitations are open already")
         invitation = Invitation.generate(self.public_key)
-        self._invitations.append((invitation.token, name, time.monotonic() + valid_for))
+        self._invitations.append(_Open(invitation.token, name, valid_for))
         return invitation
+
+    def revoke(self, invitation: Invitation) -> bool:
+        """Take an invitation back; return whether it was still open.
+
+        Whoever has used it stays until its line is taken out of the file of clients.
+        """
+        self._forget_expired()
+        for entry in self._invitations:
+            if hmac.compare_digest(entry.token, invitation.token):
+                self._invitations.remove(entry)
+                return True
+        return False
 
     def credentials(self) -> Credentials:
         """Return what the handshake needs."""
@@ -109,7 +122,7 @@ class ServerIdentity(Secret):
         :param key: the public key that it has proved
         :param token: of the invitation that it showed, perhaps empty
         """
-        if hmac.compare_digest(key, bytes(self.public_key)):
+        if key == bytes(self.public_key):
             # Whoever stole the server's key must not pose as a client by it.
             return None
         return self.clients.lookup(key) or self._admit(key, token)
@@ -117,19 +130,32 @@ class ServerIdentity(Secret):
     def _admit(self, key: bytes, token: bytes) -> Peer | None:
         self._forget_expired()
         for invitation in self._invitations:
-            if hmac.compare_digest(invitation[0], token):
-                try:
-                    self.clients.add(invitation[1], PublicKey(key))
-                except (KeyFileError, KeyFormatError, MissingExtraError) as error:
-                    logger.error("%s was invited and cannot be let in: %s", invitation[1], error)
-                    return None
+            if hmac.compare_digest(invitation.token, token):
                 self._invitations.remove(invitation)
-                return self.clients.lookup(key)
+                self.clients.admit(invitation.name, PublicKey(key))
+                peer = self.clients.lookup(key)
+                logger.info("let in by invitation: %s", peer)
+                return peer
         return None
 
     def _forget_expired(self) -> None:
-        now = time.monotonic()
-        self._invitations = [entry for entry in self._invitations if entry[2] > now]
+        self._invitations = [entry for entry in self._invitations if not entry.expired]
+
+
+class _Open(Secret):
+    """An invitation that nobody has used yet."""
+
+    __slots__ = ("_ends", "name", "token")
+
+    def __init__(self, token: bytes, name: str, valid_for: float) -> None:
+        self.token = token
+        self.name = name
+        # One clock may stand still while the machine sleeps, the other may be set.
+        self._ends = time.monotonic() + valid_for, time.time() + valid_for
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self._ends[0] or time.time() >= self._ends[1]
 
 
 class ClientIdentity(Secret):
@@ -214,6 +240,10 @@ def _check_server(key: PrivateKey, server: PublicKey) -> None:
         x25519(key.secret_bytes(), bytes(server))
     except KeyFormatError as error:
         raise ConfigurationError(f"the server's key cannot be used: {error}") from None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _private(key: object) -> PrivateKey:

@@ -93,6 +93,10 @@ class Inbox:
             return taken
         return [self.pop() for _ in range(limit)]
 
+    def clear(self) -> int:
+        """Forget all messages; return how many there were."""
+        return len(self.pop_many(None))
+
     async def wait(self) -> None:
         """Wait for :meth:`wake`. The caller looks again at what there is."""
         if self.waiters is None:

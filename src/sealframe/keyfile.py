@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shlex
 import stat
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from . import disk
 from .errors import KeyFileError, KeyFormatError
 
 _MAX_SIZE: Final = 4096
@@ -18,13 +20,15 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 def read(name: str, *, maker: str) -> str:
     """Return the one line with a key.
 
-    :param name: a file of at most 4 KiB which, except on Windows, gives its group
-        and others no permission at all
+    :param name: a file of at most 4 KiB which, except on Windows, belongs to this user
+        or root, and gives its group and others no permission at all
     :param maker: the command that makes such a file, for the text of an error
     :raises KeyFileError: it is not there, is not such a file, or cannot be read
     :raises KeyFormatError: it does not hold exactly one line beside comments
     """
-    lines = [line.strip() for line in _content(name, maker).decode("ascii", "replace").splitlines()]
+    # Windows' editors put a mark of UTF-8 in front.
+    content = _content(name, maker).removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")
+    lines = [line.strip() for line in content.split("\n")]
     texts = [line for line in lines if line and not line.startswith("#")]
     if len(texts) != 1:
         raise KeyFormatError(f"{name} must hold one line with a key, not {len(texts)}")
@@ -47,10 +51,9 @@ def write(name: str, text: str, *comments: str) -> None:
     except OSError as error:
         raise KeyFileError(f"cannot write the key file {name}: {error.strerror}") from None
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write("".join(f"# {line}\n" for line in comments).encode() + f"{text}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
+        lines = [*(f"# {comment}" for comment in comments), text]
+        disk.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
+        disk.sync_folder(Path(name))
     except BaseException as error:
         with suppress(OSError):
             Path(name).unlink()
@@ -59,19 +62,15 @@ def write(name: str, text: str, *comments: str) -> None:
         raise
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    # Else a named pipe that nobody writes to would hold us up before it is refused.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _content(name: str, maker: str) -> bytes:
     try:
-        with open(name, "rb", opener=_without_waiting) as file:
+        with disk.open_to_read(name) as file:
             # Of what was opened: what the path names may change at any moment.
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{name} is not a file with a key in it")
-            if os.name == "posix" and mode & _OTHERS:
+            disk.refuse_another_users(name, status)
+            if os.name == "posix" and status.st_mode & _OTHERS:
                 raise KeyFileError(
                     f"the key file {name} is readable by others; run: chmod 600 {shlex.quote(name)}"
                 )

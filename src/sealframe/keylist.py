@@ -14,12 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from . import disk
 from .errors import KeyFileError, KeyFormatError, MissingExtraError, SealframeError
 
 _MAX_SIZE: Final = 16 * 1024 * 1024
 _LOCK_TIMEOUT: Final = 2.0
 """Seconds to wait for another program, which needs milliseconds."""
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
+_PERMISSIONS: Final = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 
 Version: TypeAlias = tuple[int, int, int, int]
 """Which content a file has: device, inode, size, time of the last change in ns."""
@@ -38,10 +40,13 @@ class KeyList(NamedTuple):
     version: Version | None
     """None for a file that is to be made."""
     text: str
+    mode: int | None = None
+    """The file's permissions."""
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines that are neither empty nor comments."""
-        for number, line in enumerate(self.text.splitlines(), 1):
+        # Not `splitlines`: what ends a line in Unicode alone could hide a line in a comment.
+        for number, line in enumerate(self.text.split("\n"), 1):
             words = line.split()
             if words and not words[0].startswith("#"):
                 yield Line(number, words)
@@ -61,8 +66,8 @@ def version(path: str) -> Version:
 def read(path: str) -> KeyList:
     """Read the file.
 
-    :param path: a regular file of at most 16 MiB which, except on Windows, only its
-        owner can write
+    :param path: a regular file of at most 16 MiB which, except on Windows, belongs to
+        this user or root, and which only its owner can write
     :raises KeyFileError: it is not there, is not such a file, or cannot be read
     :raises KeyFormatError: it is not text in UTF-8
     """
@@ -85,10 +90,11 @@ def read_if_there(path: str) -> KeyList | None:
 
 def _read(path: str) -> KeyList:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with disk.open_to_read(path) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{path} is not a file")
+            disk.refuse_another_users(path, status)
             if os.name == "posix" and status.st_mode & _WRITABLE:
                 raise KeyFileError(
                     f"{path} can be written by others; run: chmod go-w {shlex.quote(path)}"
@@ -101,16 +107,19 @@ def _read(path: str) -> KeyList:
     if len(data) > _MAX_SIZE:
         raise KeyFileError(f"{path} is over {_MAX_SIZE} bytes")
     try:
-        return KeyList(_version(status), data.decode())
+        # Windows' editors put a mark of UTF-8 in front; what we write has none.
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise KeyFormatError(f"{path} is not text in UTF-8") from None
+    return KeyList(_version(status), text, status.st_mode & _PERMISSIONS)
 
 
 def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) -> None:
     """Add a line, or make the file with that line.
 
     The file is replaced as a whole, so that no reader ever sees half of it, and other
-    programs that add to it wait meanwhile. The data is on the disk at the end.
+    programs that add to it wait meanwhile. The data is on the disk at the end. The file
+    keeps its permissions and becomes this user's; another user's is refused.
 
     :param line: given what is there now, returns the line, or None to leave an existing
         file as it is; what it raises does so too
@@ -122,15 +131,17 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What is refused is refused before a lock is left beside it.
+        read_if_there(str(target))
         with _lock(target):
             there = read_if_there(str(target))
             now = there or KeyList(None, f"# {comment}\n")
             added = line(now)
             if added is not None:
                 end = "" if not now.text or now.text.endswith("\n") else "\n"
-                _replace(target, f"{now.text}{end}{added}\n")
+                _replace(target, f"{now.text}{end}{added}\n", now.mode)
             elif there is None:
-                _replace(target, now.text)
+                _replace(target, now.text, now.mode)
     except SealframeError:
         # Some are of OSError's kind: what the line's owner raises among them.
         raise
@@ -141,30 +152,31 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
 @contextmanager
 def _lock(target: Path) -> Iterator[None]:
     try:
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
     except ImportError as error:
         raise MissingExtraError(
             'lists of keys need the filelock package: run: pip install "sealframe[crypto]"'
         ) from error
-    with FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT, mode=0o600):
+    lock = FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise KeyFileError(
+            f"cannot write {target}: another program holds {lock.lock_file}"
+        ) from None
+    except NotImplementedError:
+        raise KeyFileError(f"cannot write {target}: its file system cannot lock files") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _replace(target: Path, text: str) -> None:
-    """Put a file with that text in its place, with its owner and mode."""
+def _replace(target: Path, text: str, mode: int | None) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            before = target.stat()
-            Path(name).chmod(stat.S_IMODE(before.st_mode))
-            if hasattr(os, "chown") and before.st_uid != os.geteuid():
-                # An administrator added to the file of a service, which must still read it.
-                os.chown(name, before.st_uid, before.st_gid)
-        Path(name).replace(target)
+        disk.write(descriptor, text.encode(), mode=mode)
+        disk.replace(Path(name), target)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()
@@ -173,11 +185,6 @@ def _replace(target: Path, text: str) -> None:
 
 def _version(status: os.stat_result) -> Version:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    # Else a named pipe that nobody writes to would hold us up before it is refused.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _unreadable(path: str, error: OSError) -> KeyFileError:

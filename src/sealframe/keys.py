@@ -51,6 +51,11 @@ class _SecretKey(Secret):
         self._raw = raw_key(raw, _KINDS[self._prefix])
 
     @classmethod
+    def generate(cls) -> Self:
+        """Return a new key from the operating system's random source."""
+        return cls(secrets.token_bytes(KEY_SIZE))
+
+    @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the key that `to_text` wrote; white space around it does not matter.
 
@@ -67,8 +72,8 @@ class _SecretKey(Secret):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a key file: one line with the key's text, and comment lines with ``#``.
 
-        :param path: a file of at most 4 KiB which, except on Windows, gives its group
-            and others no permission at all
+        :param path: a file of at most 4 KiB which, except on Windows, belongs to this
+            user or root, and gives its group and others no permission at all
         :raises KeyFileError: it is not there, is not such a file, or cannot be read
         :raises KeyFormatError: it does not hold one key of this kind
         """
@@ -118,11 +123,6 @@ class SharedKey(_SecretKey):
     __slots__ = ()
     _prefix = _SHARED
     _maker = "sealframe keygen --shared"
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Return a new key from the operating system's random source."""
-        return cls(secrets.token_bytes(KEY_SIZE))
 
     @classmethod
     def from_passphrase(cls, passphrase: str, *, salt: bytes = _PASSPHRASE_SALT) -> Self:
@@ -181,11 +181,6 @@ class PrivateKey(_SecretKey):
     def __init__(self, raw: BytesLike) -> None:
         super().__init__(raw)
         self._public: PublicKey | None = None
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Return a new key from the operating system's random source."""
-        return cls(secrets.token_bytes(KEY_SIZE))
 
     @property
     def public_key(self) -> PublicKey:

@@ -216,7 +216,7 @@ class Link(asyncio.BufferedProtocol):
         self._deadline = self._watch = None
         if exc is not None or len(self.outbox):
             self._abandoned = True
-        self.drop_outbox()
+        self._drop_outbox()
         if self.receive_error is None:
             self._end_receiving(ConnectionClosedError("the connection is closed"))
         assert self.receive_error is not None
@@ -343,8 +343,7 @@ class Link(asyncio.BufferedProtocol):
         if self._close is not None and not self._end_sent and not len(outbox):
             self._send_end(transport, self._close)
 
-    def drop_outbox(self) -> None:
-        """Forget what waits to be written."""
+    def _drop_outbox(self) -> None:
         dropped = self.outbox.clear()
         if dropped:
             self._abandoned = True
@@ -414,7 +413,7 @@ class Link(asyncio.BufferedProtocol):
             if close.code != CloseCode.NORMAL:
                 # The peer discards what we send.
                 self._end_sending(error)
-                self.drop_outbox()
+                self._drop_outbox()
                 self.start_close(Close())
                 self._flush()
         self._finish_if_done()
@@ -424,7 +423,7 @@ class Link(asyncio.BufferedProtocol):
         self._discarding = True
         self._end_receiving(error)
         self._end_sending(error)
-        self.drop_outbox()
+        self._drop_outbox()
         self._close = self._close or Close()
         self._end_sent = True
         if self._transport is None:
@@ -476,11 +475,15 @@ class Link(asyncio.BufferedProtocol):
             self._resume_reading()
         self._flush()
 
-    def expel(self, error: ConnectionClosedError, close: Close) -> None:
+    def expel(self, error: ConnectionClosedError, close: Close, *, drop: bool = False) -> None:
         """End both directions for the program at once, and tell the peer why.
 
-        What was accepted before still goes out, unless :meth:`drop_outbox` was called.
+        :param drop: also forget what neither the program nor the peer has got yet
         """
+        if drop:
+            self._drop_outbox()
+            self.stats.discarded += self.inbox.clear()
+        self._discarding = True
         self._end_receiving(error)
         self._end_sending(error)
         self.start_close(close)
@@ -490,7 +493,7 @@ class Link(asyncio.BufferedProtocol):
         self._abandoned = True
         self._end_receiving(error)
         self._end_sending(error)
-        self.drop_outbox()
+        self._drop_outbox()
         if self._transport is not None:
             self._transport.abort()
 

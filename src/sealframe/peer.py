@@ -12,7 +12,7 @@ class Peer:
     """The proven identity of a peer."""
 
     name: str
-    """On a server, the name beside the key in the authorised-clients file; on a
-    client, the address that was connected to."""
+    """On a server, the name beside the key in the authorised-clients file, where two
+    keys may have the same; on a client, the address that was connected to."""
     key: PublicKey
     """The peer's public key."""

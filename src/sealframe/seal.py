@@ -47,8 +47,9 @@ BUSY_REPLY = control.frame(Opcode.CLOSE, control.Close(CloseCode.BUSY).encode())
 
 _HINTS = {
     CloseCode.REFUSED: "the peer refused the handshake: check the key and the context at both ends",
-    CloseCode.VERSION: "the server takes another version of the sealed protocol, or another kind "
-    "of key: update the older end, and check whether it expects a shared key or an identity",
+    CloseCode.VERSION: "the server does not take this kind of handshake: it expects a shared key "
+    "or an identity, whichever this is not, or it does not show its own key to clients that have "
+    "not got it, or one end is too old",
     CloseCode.BUSY: "the server is at its limit of connections: try again later",
     CloseCode.PLAIN: "the server is not sealed: start it with a key, or connect without one",
 }

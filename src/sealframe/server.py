@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 
 from .addresses import Address, address_of, show
-from .admission import Admission, Crowd, Verdict
+from .admission import Admission, Verdict
 from .connection import BytesLike, Connection, as_bytes
 from .control import Close, Hello
 from .endpoint import Endpoint
@@ -31,6 +31,7 @@ from .inbox import Budget
 from .keys import SharedKey
 from .link import Link
 from .listening import Listener, listen
+from .log_throttle import LogThrottle
 from .mode import Mode
 from .options import ServerOptions
 from .origin import origin
@@ -154,8 +155,10 @@ class Server:
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
         # Who knocks must not fill the log.
-        self._crowds = {kind: Crowd() for kind in ("full", "too fast", "dropped")}
-        self._crowds["failed"] = Crowd(_MAX_FAILURE_LINES)
+        self._throttles = {kind: LogThrottle() for kind in ("full", "too fast", "dropped")}
+        # Apart, so that those who knock with anything do not hide those with a key.
+        for kind in ("failed", "unauthorized"):
+            self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -304,7 +307,7 @@ class Server:
         match self._admission.knock(address, self._loop.time()):
             case Verdict.TOO_FAST:
                 self.stats.too_fast += 1
-                self._log_crowd("too fast", transport, "came faster than connection_rate allows")
+                self._log_arrival("too fast", transport, "came faster than connection_rate allows")
                 return None
             case Verdict.FULL:
                 return self._turn_away(transport)
@@ -356,7 +359,9 @@ class Server:
     def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
         self.stats.turned_away += 1
         limit = self._options.max_connections
-        self._log_crowd("full", transport, f"was turned away: max_connections, {limit}, is reached")
+        self._log_arrival(
+            "full", transport, f"was turned away: max_connections, {limit}, is reached"
+        )
         if len(self._turned_away) >= _MAX_TURNED_AWAY:
             return None
         reply = BUSY_REPLY if self._mode.security is not None else b""
@@ -365,7 +370,7 @@ class Server:
     def _drop(self, link: Link, newcomer: asyncio.Transport) -> None:
         if link.receive_error is None:
             self.stats.dropped_handshakes += 1
-            self._log_crowd(
+            self._log_arrival(
                 "dropped",
                 newcomer,
                 "made a random unfinished handshake end: too many are pending "
@@ -373,8 +378,8 @@ class Server:
             )
         link.abort(_DROPPED)
 
-    def _log_crowd(self, kind: str, transport: asyncio.Transport, text: str) -> None:
-        count = self._crowds[kind].count(self._loop.time())
+    def _log_arrival(self, kind: str, transport: asyncio.Transport, text: str) -> None:
+        count = self._throttles[kind].count(self._loop.time())
         if count:
             who = show(address_of(transport, "peername"))
             logger.warning("a client at %s %s%s", who, text, _others(count))
@@ -389,8 +394,11 @@ class Server:
             return
         others = ""
         if isinstance(error, HandshakeError):
+            unauthorized = error.code == CloseCode.UNAUTHORIZED
             self.stats.failed_handshakes += 1
-            count = self._crowds["failed"].count(self._loop.time())
+            self.stats.unauthorized += unauthorized
+            kind = "unauthorized" if unauthorized else "failed"
+            count = self._throttles[kind].count(self._loop.time())
             if not count:
                 return
             others = _others(count)

@@ -35,7 +35,9 @@ class ServerStats:
     too_fast: int = 0
     """Connections closed at once because of ``connection_rate``."""
     failed_handshakes: int = 0
-    """Connections that ended before the peer had introduced itself."""
+    """Connections that ended before the peer was welcome."""
+    unauthorized: int = 0
+    """Of these, clients that proved a key which is not let in."""
     dropped_handshakes: int = 0
     """Unfinished handshakes dropped to make room for a newcomer; not among the failed."""
     dropped: int = 0

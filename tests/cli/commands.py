@@ -113,6 +113,17 @@ async def _line(stream: asyncio.StreamReader) -> str:
     return line.rstrip("\n")
 
 
+async def names_in(clients: Path, count: int) -> list[str]:
+    """Wait until a file of clients has so many lines; return the names in them."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            lines = [line.split() for line in clients.read_text().splitlines()]
+            names = [words[1] for words in lines if words[0] != "#"]
+            if len(names) >= count:
+                return names
+            await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def running(
     *args: object, command: Sequence[str] = COMMAND, folder: Path | None = None

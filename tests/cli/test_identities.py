@@ -167,7 +167,7 @@ async def test_a_client_that_is_not_let_in_is_told_the_line_to_add(
 async def test_a_shared_key_for_a_server_with_identities(place: Place, key_file: Path) -> None:
     done = await outcome("send", place.address, "hello", "--key", key_file)
     assert done.code == 1
-    assert "another kind of key" in done.error
+    assert "a shared key or an identity" in done.error
 
 
 async def test_a_server_that_does_not_show_its_key(place: Place) -> None:
@@ -201,7 +201,9 @@ async def test_without_an_identity_file(place: Place, tmp_path: Path) -> None:
         "serve", ":0", "--identity", place.client_file, "--clients", tmp_path / "none.txt"
     )
     assert done.code == 3
-    assert f"cannot read {tmp_path / 'none.txt'}" in done.error
+    assert f"no file of clients {tmp_path / 'none.txt'}" in done.error
+    assert "--invite NAME" in done.error
+    assert not (tmp_path / "none.txt").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
@@ -290,6 +292,18 @@ async def test_an_unknown_server_is_asked_about_and_recorded(
         assert await shown.process.wait() == 0
     assert "is that right" not in shown.text
     assert place.heard[1:] == [("laptop", b"again")]
+
+
+@needs_terminal
+async def test_a_server_that_does_not_show_its_key_to_somebody_who_could_be_asked(
+    place: Place,
+) -> None:
+    identity = ServerIdentity(PrivateKey.generate(), {"laptop": place.client.public_key})
+    options = ("--identity", place.client_file, "--known-servers", place.known)
+    async with sealframe.serve(place.handle, "127.0.0.1", 0, security=identity) as server:
+        async with on_terminal("chat", f":{server.port}", *options) as shown:
+            assert await shown.process.wait() == 1
+            await shown.until("needs --server-key")
 
 
 @needs_terminal

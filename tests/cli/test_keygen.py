@@ -50,6 +50,7 @@ async def test_makes_a_shared_key(tmp_path: Path) -> None:
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert str(path) in done.output
+    assert ("only you can read that file" in done.output) == (os.name == "posix")
     assert SharedKey.load(path).to_text() not in done.output
     assert "SEALFRAME-SHARED-KEY" not in done.output.upper()
 

@@ -12,7 +12,7 @@ import pytest
 import sealframe
 from sealframe import Connection, Invitation, KnownServers, PrivateKey, ServerIdentity
 
-from .commands import Program, outcome, running
+from .commands import Program, names_in, outcome, running
 from .terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -44,6 +44,7 @@ async def test_from_nothing_to_a_link_and_its_withdrawal(tmp_path: Path, setting
         assert (await server.line()).startswith("laptop/")
         assert (await server.line()).endswith(": hello")
         laptop = PrivateKey.load(there / "laptop.key").public_key
+        assert await names_in(here / "clients.txt", 1) == ["laptop"]
         assert f"{laptop} laptop\n" in (here / "clients.txt").read_text()
         assert KnownServers(settings / "known_servers").lookup(address) == key
         assert (await server.end_by(signal.SIGTERM)).code == 0
@@ -86,8 +87,7 @@ async def test_an_invitation_works_once_and_for_its_holder_again(tmp_path: Path)
         assert "not among the authorised" in await server.error_line()
         done = await outcome(*second, *known, folder=tmp_path)
         assert (done.code, done.output) == (0, "")
-        lines = (tmp_path / "clients.txt").read_text().splitlines()
-        assert [line.split()[1] for line in lines[1:]] == ["one", "../two"]
+        assert await names_in(tmp_path / "clients.txt", 2) == ["one", "../two"]
 
 
 async def ignore(conn: Connection) -> None:
@@ -177,3 +177,30 @@ async def test_an_invitation_of_another_server_than_the_known_is_not_used_up(
         (tmp_path / "known.txt").unlink()
         done = await outcome(*command, folder=tmp_path)
         assert (done.code, done.output, done.errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", [["send", "hi"], ["chat"]])
+async def test_a_server_that_cannot_be_remembered_has_let_the_client_in(
+    command: list[str], tmp_path: Path
+) -> None:
+    identity = server_identity(tmp_path)
+    invitation = identity.invite("laptop").to_text()
+    in_the_way = tmp_path / "known.txt.lock"
+    in_the_way.mkdir()
+    name, *message = command
+    async with sealframe.serve(ignore, "127.0.0.1", 0, security=identity) as server:
+        command = [
+            *(name, f":{server.port}", *message, "--identity", "laptop.key"),
+            *("--invitation", invitation, "--known-servers", "known.txt"),
+        ]
+        done = await outcome(*command, folder=tmp_path)
+        assert (done.code, done.output) == (3, "")
+        assert done.error.startswith("cannot write known.txt")
+        assert "has let this client in" in done.error
+        assert await names_in(tmp_path / "clients.txt", 1) == ["laptop"]
+        # What it says to do is enough.
+        in_the_way.rmdir()
+        done = await outcome(*command, folder=tmp_path)
+        assert (done.code, done.output) == (0, "")
+        known = KnownServers(tmp_path / "known.txt")
+        assert known.lookup(f"127.0.0.1:{server.port}") == identity.public_key

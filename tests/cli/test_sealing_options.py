@@ -30,8 +30,6 @@ SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "127.0.0.1:1", "hi"], ["c
         ([*SERVE, "--identity", "b"], "--clients FILE too"),
         ([*SERVE, "--clients", "b"], "--identity FILE too"),
         ([*SERVE, "--invite", "laptop"], "--identity FILE too"),
-        ([*SERVE, "--identity", "b", "--clients", "c", "--invite", "my laptop"], "one word"),
-        ([*SERVE, "--identity", "b", "--clients", "c", "--invite", ""], "one word"),
         ([*SEND, "--passphrase", "--identity", "a"], "only one of --key"),
         ([*CHAT, "--invitation", "a"], "--invitation needs --identity FILE too"),
         ([*CHAT, "--server-key", "a"], "--server-key needs --identity FILE too"),
@@ -51,6 +49,16 @@ def test_wrong_combinations(
     assert text in refusal.value.format_message()
     # Nothing was made before it was refused.
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["my laptop", "", "#laptop"])
+async def test_a_name_that_no_client_can_have(name: str, tmp_path: Path) -> None:
+    options = ("--identity", "b", "--clients", "c", "--invite", "laptop", "--invite", name)
+    done = await outcome(*SERVE, *options, folder=tmp_path)
+    assert (done.code, done.output) == (2, "")
+    assert done.error.startswith("--invite: ")
+    assert repr(name) in done.error
+    assert done.error.endswith("see sealframe serve --help")
 
 
 async def test_a_passphrase_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

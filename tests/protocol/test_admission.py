@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealframe.admission import Admission, Crowd, Rates, Verdict
+from sealframe.admission import Admission, Rates, Verdict
 from sealframe.options import ServerOptions
 
 
@@ -276,15 +276,10 @@ class TestRates:
         assert guests.knock("b", 0.0) is Verdict.FULL
 
 
-def test_a_crowd_is_one_line_a_minute() -> None:
-    """The first of a crowd is logged at once; the next line tells of all since then."""
-    crowd = Crowd()
-    assert [crowd.count(5.0 + second) for second in range(60)] == [1] + [0] * 59
-    assert crowd.count(65.0) == 60
-    assert crowd.count(65.1) == 0
-    assert crowd.count(1000.0) == 2
-
-
-def test_or_a_few_lines() -> None:
-    crowd = Crowd(lines=3)
-    assert [crowd.count(second) for second in (0, 1, 2, 3, 59, 60, 61)] == [1, 1, 1, 0, 0, 3, 1]
+def test_peers_whose_address_nobody_knows_have_none_in_common() -> None:
+    options = ServerOptions(connection_rate=1, connection_burst=1, max_pending_per_address=1)
+    guests: Admission[str] = Admission(options, handshakes=True)
+    for name in ("a", "b", "c"):
+        assert guests.knock(None, 0.0) is Verdict.WELCOME
+        assert guests.enter(name, None) is None
+    assert guests.pending == 3

@@ -21,8 +21,8 @@ def test_the_counters_have_these_names() -> None:
         *("dropped", "discarded", "unsent"),
     ]
     assert [field.name for field in dataclasses.fields(ServerStats)] == [
-        *("accepted", "turned_away", "too_fast", "failed_handshakes", "dropped_handshakes"),
-        "dropped",
+        *("accepted", "turned_away", "too_fast", "failed_handshakes", "unauthorized"),
+        *("dropped_handshakes", "dropped"),
     ]
 
 

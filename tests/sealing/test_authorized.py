@@ -263,7 +263,7 @@ def test_a_bad_file_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_missing_file_keeps_the_old_clients(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each time that it goes is logged once, and coming back as it was is enough."""
+    """Each time that it goes is logged, and coming back as it was is enough."""
     looking = Looking(AuthorizedClients(path))
     away = path.with_suffix(".away")
     for times in (1, 2):
@@ -277,6 +277,17 @@ def test_a_missing_file_keeps_the_old_clients(path: Path, caplog: pytest.LogCapt
     swap(path, f"{CARL} carl\n")
     assert looking.look_twice() == {"carl"}
     assert len(caplog.records) == 2
+
+
+def test_trouble_that_lasts_is_logged_once_a_minute(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There are two looks a second."""
+    looking = Looking(AuthorizedClients(path))
+    path.unlink()
+    for _ in range(360):
+        looking.look()
+    assert len(caplog.records) == 3
 
 
 @posix_only

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,12 @@ from sealframe import (
     ServerOptions,
     UnauthorizedError,
 )
+from sealframe.keylist import Version
 from sealframe.wire import Pattern
 
 from .ends import PATIENCE
 from .identities import ANNA, BERT, BOTH, SERVER, STRANGER, check_alive, hosting, let_in, static
-from .scripted import until
+from .scripted import Raw, until
 
 pytest.importorskip("cryptography", reason="cryptography is not installed")
 
@@ -187,20 +190,17 @@ async def test_a_client_that_ignores_its_withdrawal_is_dropped(
 async def test_the_client_that_the_handler_talks_to_is_gone_for_good(
     server: ServerIdentity, path: Path
 ) -> None:
-    """What came before its key was taken out can still be read, and nothing can be sent."""
-    ended: asyncio.Future[tuple[list[bytes], BaseException]] = (
-        asyncio.get_running_loop().create_future()
-    )
+    """Nothing of it is delivered any more, not even what had come before."""
+    ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     async def handler(conn: Connection) -> None:
         await until(lambda: conn.stats.messages_received == 2)
         let_in(path, bert=BERT)
         await conn.wait_closed()
-        received = await conn.recv_many()
         try:
             await conn.recv()
         except ConnectionClosedError as error:
-            ended.set_result((received, error))
+            ended.set_result(error)
 
     async with (
         hosting(server, handler=handler) as host,
@@ -208,6 +208,72 @@ async def test_the_client_that_the_handler_talks_to_is_gone_for_good(
         asyncio.timeout(PATIENCE),
     ):
         await conn.send_many([b"1", b"2"])
-        received, error = await ended
-    assert received == [b"1", b"2"]
+        error = await ended
     assert getattr(error, "code", None) == CloseCode.UNAUTHORIZED
+
+
+async def test_busy_threads_of_the_event_loop_do_not_put_it_off(
+    server: ServerIdentity, path: Path
+) -> None:
+    """Handlers may keep them all at work."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    done = threading.Event()
+    async with hosting(server) as host, host.dial(anna) as conn, asyncio.timeout(PATIENCE):
+        busy = loop.run_in_executor(None, done.wait)
+        try:
+            let_in(path, bert=BERT)
+            with pytest.raises(ConnectionClosedError, match="the key was withdrawn"):
+                await conn.recv()
+        finally:
+            done.set()
+            await busy
+    await loop.shutdown_default_executor()
+
+
+async def test_a_look_that_fails_is_logged_and_not_the_last(
+    server: ServerIdentity,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real = server.clients.refresh
+    failures = [RuntimeError("a fault of our own")]
+
+    def refresh(seen: Version | None = None) -> Version | None:
+        if failures:
+            raise failures.pop()
+        return real(seen)
+
+    monkeypatch.setattr(server.clients, "refresh", refresh)
+    async with hosting(server) as host, host.dial(anna) as conn, asyncio.timeout(PATIENCE):
+        await until(lambda: not failures)
+        let_in(path, bert=BERT)
+        with pytest.raises(ConnectionClosedError, match="the key was withdrawn"):
+            await conn.recv()
+    assert "cannot look at the clients; trying again" in caplog.text
+
+
+async def test_those_who_knock_with_anything_do_not_hide_a_stranger_with_a_key(
+    server: ServerIdentity, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hosting(server) as host:
+        for _ in range(25):
+            async with await Raw.dial(host.server.port) as raw:
+                await raw.send(b"GET / HTTP/1.1\r\n\r\n")
+                await raw.receive_to_end()
+        with pytest.raises(UnauthorizedError):
+            await host.connect(stranger)
+        await until(lambda: host.server.stats.unauthorized == 1)
+        assert host.server.stats.failed_handshakes == 26
+    assert str(STRANGER.public_key) in caplog.text
+
+
+async def test_who_is_invited_is_in_the_file_when_the_server_is_closed(
+    server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealframe.withdrawal._INTERVAL", PATIENCE)
+    invited = ClientIdentity(STRANGER, invitation=server.invite("carl"))
+    async with hosting(server) as host, host.dial(invited) as conn:
+        await check_alive(conn)
+    assert path.read_text().endswith(f"{STRANGER.public_key} carl\n")

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sealframe import (
     Connection,
     HandshakeError,
     Invitation,
+    KeyFileError,
     KnownServers,
     PrivateKey,
     PublicKey,
@@ -91,9 +92,11 @@ class ClientSealing:
         security = ClientIdentity(
             key, known_servers=known.path, trust_first_use=self.trust_first_use
         )
+        access = Access(security, key=key)
         if can_ask() and not self.trust_first_use and known.lookup(str(address)) is None:
-            _introduce(address, security, known)
-        return Access(security, key=key)
+            with access.explained():
+                _introduce(address, security, known)
+        return access
 
     def _open_invitation(self, path: Path, known: KnownServers, address: Address) -> Access:
         text = self.invitation
@@ -132,11 +135,19 @@ class Access:
     async def connected(self, conn: Connection) -> None:
         """Note that the server has let this client in.
 
-        :raises KeyFileError: the server cannot be recorded
+        :raises CommandError: the server cannot be recorded
         """
         known, self._to_record = self._to_record, None
         if known is not None and conn.peer is not None:
-            await asyncio.to_thread(known.add, conn.peer.name, conn.peer.key)
+            try:
+                await asyncio.to_thread(known.add, conn.peer.name, conn.peer.key)
+            except KeyFileError as error:
+                # Who is on the server's list is let in with a used invitation too.
+                raise CommandError(
+                    f"{error}; the server has let this client in: see to that file, "
+                    "and run the same command again",
+                    exit_code(error),
+                ) from error
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -215,26 +226,8 @@ def client_sealing(command: Command) -> Command:
         help="With --identity: take the key of a server that is not known for right, unasked.",
     )
     @functools.wraps(command)
-    def wrapped(
-        *,
-        key: Path | None,
-        passphrase: bool,
-        identity: Path | None,
-        server_key: str | None,
-        known_servers: Path | None,
-        trust_first_use: bool,
-        invitation: str | None,
-        **others: Any,
-    ) -> None:
-        sealing = ClientSealing(
-            key=key,
-            passphrase=passphrase,
-            identity=identity,
-            server_key=server_key,
-            known_servers=known_servers,
-            trust_first_use=trust_first_use,
-            invitation=invitation,
-        )
-        command(sealing=sealing, **others)
+    def wrapped(**options: Any) -> None:
+        own = {field.name: options.pop(field.name) for field in fields(ClientSealing)}
+        command(sealing=ClientSealing(**own), **options)
 
     return wrapped

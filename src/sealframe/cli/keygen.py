@@ -15,6 +15,9 @@ from .errors import EXIT_CODES, complain
 from .output import Output
 from .sealing import FILE
 
+# Elsewhere a new file has the permissions of its folder.
+_YOURS = "; only you can read that file" if os.name == "posix" else ""
+
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("file", type=FILE, required=False)
@@ -28,9 +31,9 @@ from .sealing import FILE
 def keygen(file: Path | None, shared: bool, with_words: bool) -> None:
     """Make a new private key in FILE, an identity, and print its public key.
 
-    FILE is never overwritten, and nobody but you can read it. It stays on this
-    machine; the public key is no secret. If stdout is not a terminal, the public key
-    alone is printed.
+    FILE is never overwritten and, except on Windows, nobody but you can read it. It
+    stays on this machine; the public key is no secret. If stdout is not a terminal,
+    the public key alone is printed.
 
     A shared key (--shared) has to be copied to every machine, and whoever holds it
     can pose as any of them, the server included.
@@ -58,7 +61,7 @@ def _private(file: Path, output: Output) -> None:
     key = PrivateKey.generate()
     key.save(file)
     if output.terminal:
-        output.line(f"A new private key is in {file}; only you can read that file.", "bold")
+        output.line(f"A new private key is in {file}{_YOURS}.", "bold")
         output.line("It stays on this machine. Its public key, which others may know:")
     output.line(str(key.public_key), "cyan")
 
@@ -66,7 +69,7 @@ def _private(file: Path, output: Output) -> None:
 def _shared(file: Path, output: Output) -> None:
     SharedKey.generate().save(file)
     name = shlex.quote(os.fspath(file))
-    output.line(f"A new shared key is in {file}; only you can read that file.", "bold")
+    output.line(f"A new shared key is in {file}{_YOURS}.", "bold")
     output.line("Copy it to each machine that takes part, over a way that you trust. Then:")
     output.line(f"  sealframe serve 0.0.0.0:1234 --key {name}", "cyan")
     output.line(f"  sealframe chat HOST:1234 --key {name}", "cyan")

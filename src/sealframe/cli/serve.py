@@ -10,7 +10,15 @@ import shlex
 import click
 
 import sealframe
-from sealframe import CloseCode, Connection, Server, ServerIdentity, ServerOptions, SharedKey
+from sealframe import (
+    CloseCode,
+    Connection,
+    Invitation,
+    Server,
+    ServerIdentity,
+    ServerOptions,
+    SharedKey,
+)
 
 from .address import DEFAULT, HELP, Address, is_everywhere, is_local, listening_address, shown
 from .errors import EXIT_CODES, Exit, LogLines, complain
@@ -40,11 +48,14 @@ def serve(address: Address, sealing: ServerSealing) -> None:
     over every IPv6 network, and port 0 takes a free port. Ctrl-C or SIGTERM ends it.
     """
     logging.getLogger("sealframe").addHandler(LogLines())
-    run(_serve(address, sealing.open(), sealing.invite), terminated=Exit.DONE)
+    security = sealing.open()
+    run(_serve(address, security, sealing.invitations(security)), terminated=Exit.DONE)
 
 
 async def _serve(
-    address: Address, security: SharedKey | ServerIdentity | None, invite: tuple[str, ...]
+    address: Address,
+    security: SharedKey | ServerIdentity | None,
+    invitations: list[tuple[str, Invitation]],
 ) -> None:
     relay = Relay(Output(asyncio.current_task()))
     async with sealframe.serve(
@@ -55,7 +66,7 @@ async def _serve(
         security=security,
         options=_OPTIONS,
     ) as server:
-        announce(server, relay.output, security, invite)
+        announce(server, relay.output, security, invitations)
         relay.start(server)
         await server.serve_forever()
 
@@ -94,7 +105,7 @@ def announce(
     server: Server,
     output: Output,
     security: SharedKey | ServerIdentity | None,
-    invite: tuple[str, ...],
+    invitations: list[tuple[str, Invitation]],
 ) -> None:
     """Say where the server can be reached and by whom, and warn if anybody could."""
     how = "plain" if security is None else "sealed"
@@ -105,8 +116,8 @@ def announce(
     if isinstance(security, ServerIdentity):
         output.line(f"server key {security.public_key}")
         output.line(f"clients in {security.clients.path}: {len(security.clients)}")
-        for name in invite:
-            show_invitation(security, name, shown([*reached, *server.addresses][0]), output)
+        for name, invitation in invitations:
+            show_invitation(name, invitation, shown([*reached, *server.addresses][0]), output)
     output.line("Ctrl-C ends it.", "dim")
     if security is None and not all(map(is_local, server.addresses)):
         complain(
@@ -125,11 +136,11 @@ def reached_at(server: Server) -> list[tuple[str, int]]:
     ]
 
 
-def show_invitation(identity: ServerIdentity, name: str, address: str, output: Output) -> None:
+def show_invitation(name: str, invitation: Invitation, address: str, output: Output) -> None:
     """Print the command that lets one new client in."""
     # The name is for people, and may be no name for a file.
     file = f"{name}.key" if re.fullmatch(r"\w[\w.-]*", name) else "client.key"
-    text = identity.invite(name).to_text()
+    text = invitation.to_text()
     output.line(f"To let {name} in, run there, within 10 minutes; it works once:", "bold")
     output.line(
         f"  sealframe chat {shlex.quote(address)} --identity {file} --invitation {text}", "cyan"

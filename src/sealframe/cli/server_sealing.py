@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sealframe import ServerIdentity, SharedKey, create_clients_file
+from sealframe import Invitation, ServerIdentity, SharedKey, create_clients_file
 
+from .errors import CommandError, Exit
 from .sealing import FILE, Command, check_one_way, private_key, shared_key, shared_key_options
 
 
@@ -33,18 +34,41 @@ class ServerSealing:
             raise click.UsageError("--clients and --invite need --identity FILE too")
         if self.identity is not None and self.clients is None:
             raise click.UsageError("--identity needs --clients FILE too, the clients to let in")
-        for name in self.invite:
-            if not name.isprintable() or len(name.split()) != 1:
-                raise click.UsageError(f"--invite takes a name of one word, not {name!r}")
 
     def open(self) -> SharedKey | ServerIdentity | None:
-        """Return what seals, None for a plain server; this reads files and may ask."""
+        """Return what seals, None for a plain server; this reads files and may ask.
+
+        :raises KeyFileError: a file cannot be used
+        :raises KeyFormatError: a key or a line of the file of clients is mistyped
+        :raises CommandError: there is no file of clients
+        """
         if self.identity is None or self.clients is None:
             return shared_key(self.key, self.passphrase)
         key = private_key(self.identity, make=bool(self.invite))
         if self.invite:
             create_clients_file(self.clients)
+        elif not self.clients.exists():
+            raise CommandError(
+                f"there is no file of clients {self.clients}: let a first one in by "
+                "--invite NAME, which makes it, or write a line for each: PUBLIC-KEY NAME",
+                Exit.KEY,
+            )
         return ServerIdentity(key, self.clients, patterns=("XK", "XX"))
+
+    def invitations(
+        self, security: SharedKey | ServerIdentity | None
+    ) -> list[tuple[str, Invitation]]:
+        """Return each name with a new invitation.
+
+        :param security: what :meth:`open` returned
+        :raises click.UsageError: a name will not do
+        """
+        if not isinstance(security, ServerIdentity):
+            return []
+        try:
+            return [(name, security.invite(name)) for name in self.invite]
+        except ValueError as error:
+            raise click.UsageError(f"--invite: {error}") from None
 
 
 def server_sealing(command: Command) -> Command:
@@ -55,35 +79,28 @@ def server_sealing(command: Command) -> Command:
         "--identity",
         metavar="FILE",
         type=FILE,
-        help="Seal with this server's own private key in FILE. Made by: sealframe keygen",
+        help="Seal with this server's own private key in FILE. Made by: sealframe keygen. "
+        "Whoever connects learns its public key, and may know the server again by it.",
     )
     @click.option(
         "--clients",
         metavar="FILE",
         type=FILE,
         help="With --identity: the clients to let in, one on each line, public key and name. "
-        "Taking out a line ends that client's connections.",
+        "Taking out a line ends that client's connections. Invitations need its folder to "
+        "be writable: a new file takes its place.",
     )
     @click.option(
         "--invite",
         metavar="NAME",
         multiple=True,
         help="With --identity: let a new client in, once and within 10 minutes, and call it "
-        "NAME. Makes both files if they are missing.",
+        "NAME. Makes both files if they are missing. Each start makes a new invitation and "
+        "forgets those before; nothing else takes one back.",
     )
     @functools.wraps(command)
-    def wrapped(
-        *,
-        key: Path | None,
-        passphrase: bool,
-        identity: Path | None,
-        clients: Path | None,
-        invite: tuple[str, ...],
-        **others: Any,
-    ) -> None:
-        sealing = ServerSealing(
-            key=key, passphrase=passphrase, identity=identity, clients=clients, invite=invite
-        )
-        command(sealing=sealing, **others)
+    def wrapped(**options: Any) -> None:
+        own = {field.name: options.pop(field.name) for field in fields(ServerSealing)}
+        command(sealing=ServerSealing(**own), **options)
 
     return wrapped
