@@ -211,7 +211,7 @@ async def test_a_loop_that_was_there_before_waits_for_the_known_key_to_come_back
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Anyone on the way can show another key for a while: that must not end the program."""
-    caplog.set_level(logging.INFO, "sealframe.client")
+    caplog.set_level(logging.WARNING, "sealframe.client")
     connected: asyncio.Queue[sealframe.Connection] = asyncio.Queue()
 
     async def follow(connecting: Connecting) -> None:
