@@ -59,10 +59,13 @@ class AuthorizedClients:
         """Return who has that public key, 32 bytes; None if it may not connect."""
         return self._peers.get(key) or self._admitted.get(key)
 
-    def admit(self, name: str, key: PublicKey) -> None:
-        """Let a client in from now on; the next :meth:`refresh` writes it into the file.
+    @property
+    def unwritten(self) -> bool:
+        """Whether somebody was let in who is not in the file yet."""
+        return bool(self._admitted)
 
-        If that fails, it is let in no longer.
+    def admit(self, name: str, key: PublicKey) -> None:
+        """Let a client in from now on; :meth:`write_admitted` puts it into the file.
 
         :param name: one word
         """
@@ -79,7 +82,7 @@ class AuthorizedClients:
         """
         if self.path is None:
             return None
-        self._write_admitted()
+        self.write_admitted()
         found: Version | None = None
         with self._lock:
             try:
@@ -99,7 +102,11 @@ class AuthorizedClients:
             self._looks_in_trouble = 0
             logger.error("%s; the clients authorised before stay so", trouble)
 
-    def _write_admitted(self) -> None:
+    def write_admitted(self) -> None:
+        """Add to the file who was let in meanwhile. This blocks for as long as the disk does.
+
+        Whoever cannot be added is let in no longer, and that is logged.
+        """
         for key, peer in list(self._admitted.items()):
             try:
                 self.add(peer.name, peer.key)

@@ -133,7 +133,7 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What is refused is refused before a lock is left beside it.
         read_if_there(str(target))
-        with _lock(target):
+        with _lock(path, f"{target}.lock"):
             there = read_if_there(str(target))
             now = there or KeyList(None, f"# {comment}\n")
             added = line(now)
@@ -150,22 +150,20 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
 
 
 @contextmanager
-def _lock(target: Path) -> Iterator[None]:
+def _lock(path: str, name: str) -> Iterator[None]:
     try:
         from filelock import FileLock, Timeout
     except ImportError as error:
         raise MissingExtraError(
             'lists of keys need the filelock package: run: pip install "sealframe[crypto]"'
         ) from error
-    lock = FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT, mode=0o600)
+    lock = FileLock(name, timeout=_LOCK_TIMEOUT, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
-        raise KeyFileError(
-            f"cannot write {target}: another program holds {lock.lock_file}"
-        ) from None
+        raise KeyFileError(f"cannot write {path}: another program holds {name}") from None
     except NotImplementedError:
-        raise KeyFileError(f"cannot write {target}: its file system cannot lock files") from None
+        raise KeyFileError(f"cannot write {path}: its file system has no locks") from None
     try:
         yield
     finally:

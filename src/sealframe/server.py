@@ -331,6 +331,8 @@ class Server:
                 link.abort(_CLOSED)
                 return
             self._clients[conn.id] = conn
+            if self._withdrawal is not None:
+                self._withdrawal.came()
             self._budget.join()
             task = self._loop.create_task(self._run(conn), name=f"sealframe client {conn.id}")
             self._tasks.add(task)

@@ -1,12 +1,14 @@
-"""Closes live connections whose client is no longer authorised."""
+"""Keeps a server in step with its file of clients: withdraws keys, writes down who was invited."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from .authorized import AuthorizedClients
 from .connection import Connection
@@ -19,6 +21,8 @@ logger = logging.getLogger("sealframe.withdrawal")
 
 _INTERVAL: Final = 0.5
 """Seconds between two looks at the file."""
+
+_T = TypeVar("_T")
 
 
 class Withdrawal:
@@ -33,32 +37,47 @@ class Withdrawal:
         self._connections = connections
         # Its own thread: handlers may keep those of the event loop busy.
         self._executor = ThreadPoolExecutor(1, "sealframe authorised clients")
+        self._invited = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(
             self._run(), name="sealframe authorised clients"
         )
+
+    def came(self) -> None:
+        """Note that a client came: one that was invited is written down at once."""
+        if self._clients.unwritten:
+            self._invited.set()
 
     async def stop(self) -> None:
         """End the looks, once who was invited is in the file."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._look(None)
-        self._executor.shutdown(wait=False)
+        try:
+            await self._call(self._clients.write_admitted)
+        finally:
+            self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
-        checked, seen = -1, None
+        checked = -1
+        seen: Version | None = None
         while True:
-            await asyncio.sleep(_INTERVAL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL):
+                    await self._invited.wait()
             try:
-                seen = await self._look(seen)
+                if self._invited.is_set():
+                    self._invited.clear()
+                    # And no look: it counts only if it comes long after the last one.
+                    await self._call(self._clients.write_admitted)
+                else:
+                    seen = await self._call(functools.partial(self._clients.refresh, seen))
                 if self._clients.generation != checked:
                     checked = self._clients.generation
                     self._check()
             except Exception:
                 logger.exception("cannot look at the clients; trying again")
 
-    async def _look(self, seen: Version | None) -> Version | None:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._clients.refresh, seen)
+    async def _call(self, function: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     def _check(self) -> None:
         for conn in list(self._connections):

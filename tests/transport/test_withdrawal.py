@@ -269,11 +269,14 @@ async def test_those_who_knock_with_anything_do_not_hide_a_stranger_with_a_key(
     assert str(STRANGER.public_key) in caplog.text
 
 
-async def test_who_is_invited_is_in_the_file_when_the_server_is_closed(
-    server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("closing", [True, False])
+async def test_who_is_invited_is_in_the_file_at_once(
+    server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch, closing: bool
 ) -> None:
-    monkeypatch.setattr("sealframe.withdrawal._INTERVAL", PATIENCE)
+    """However seldom the server looks at it, and if it is closed in the same moment too."""
+    monkeypatch.setattr("sealframe.withdrawal._INTERVAL", 1000.0)
     invited = ClientIdentity(STRANGER, invitation=server.invite("carl"))
-    async with hosting(server) as host, host.dial(invited) as conn:
-        await check_alive(conn)
+    async with hosting(server) as host, host.dial(invited):
+        if not closing:
+            await until(lambda: "carl" in path.read_text())
     assert path.read_text().endswith(f"{STRANGER.public_key} carl\n")
