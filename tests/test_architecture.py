@@ -95,7 +95,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 WITH_IO = {
-    *("addresses", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
+    *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
     "withdrawal",
 }

@@ -177,7 +177,8 @@ class Connecting:
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
-        address = str(self._endpoint)
+        path = self._endpoint.path
+        address = os.path.abspath(path) if path else str(self._endpoint)
         introduction = self._mode.introduction(address)
         if introduction is not None:
             await asyncio.to_thread(introduction.look_up)

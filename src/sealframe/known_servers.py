@@ -62,7 +62,7 @@ class KnownServers:
         """
         known = self.lookup(name)
         if known not in (None, key):
-            raise self.changed(name, known, key)
+            raise self._changed(name, known, key)
         return known is not None
 
     def add(self, name: str, key: PublicKey) -> None:
@@ -84,12 +84,12 @@ class KnownServers:
             if found is None:
                 return f"{_word(name)} {key}"
             if found[1] != key:
-                raise self.changed(name, found[1], key)
+                raise self._changed(name, found[1], key)
             return None
 
         keylist.extend(self.path, line, comment=_COMMENT)
 
-    def changed(self, name: str, known: PublicKey, offered: PublicKey) -> ServerKeyChangedError:
+    def _changed(self, name: str, known: PublicKey, offered: PublicKey) -> ServerKeyChangedError:
         """Return the error for a server that shows another key than the known one."""
         name = canonical_name(name)
         return ServerKeyChangedError(
@@ -132,7 +132,7 @@ class Introduction:
                 key=key,
             )
         if self._known is not None and self._known != key:
-            return self._servers.changed(self._name, self._known, key)
+            return self._servers._changed(self._name, self._known, key)
         return None
 
     def record(self, key: PublicKey) -> None:

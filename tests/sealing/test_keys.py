@@ -15,6 +15,7 @@ from sealframe import bech32, cipher
 from sealframe.errors import KeyFileError, KeyFormatError
 from sealframe.keys import SharedKey
 
+from .owners import give_away
 from .secrecy import assert_not_copied
 
 if TYPE_CHECKING:
@@ -275,6 +276,12 @@ def test_comments_blank_lines_and_line_ends_do_not_matter(tmp_path: Path) -> Non
     assert SharedKey.load(write(tmp_path / "link.key", content)) == SharedKey(RAW)
 
 
+def test_mark_of_utf_8_in_front_does_not_matter(tmp_path: Path) -> None:
+    for text in (TEXT, f"# one\r\n{TEXT}\r\n"):
+        path = write(tmp_path / "link.key", text.encode("utf-8-sig"))
+        assert SharedKey.load(path) == SharedKey(RAW)
+
+
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601, 0o660, 0o777])
 def test_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
@@ -287,6 +294,16 @@ def test_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     assert "readable by others" in str(refusal.value)
     subprocess.run(shlex.split(command), check=True, timeout=60)
     assert SharedKey.load(path) == SharedKey(RAW)
+
+
+@posix_only
+def test_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "link.key", TEXT.encode())
+    give_away(path, monkeypatch)
+    with pytest.raises(
+        KeyFileError, match=r"link\.key belongs to another user; run this .*uid \d+"
+    ):
+        SharedKey.load(path)
 
 
 @posix_only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import stat
 import threading
 from collections.abc import Callable
@@ -20,9 +21,9 @@ from sealframe.errors import (
     UnknownServerError,
 )
 from sealframe.keys import PublicKey
-from sealframe.known_servers import Introduction, KnownServers
+from sealframe.known_servers import Introduction, KnownServers, canonical_name
 
-KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 9)]
+KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 11)]
 ONE, TWO = KEYS[:2]
 HERE = "127.0.0.1:1234"
 
@@ -98,6 +99,7 @@ def test_a_key_that_is_there_is_not_replaced(tmp_path: Path) -> None:
         "/tmp/\u2028\x85\x0b\x1c",
         os.fsdecode(b"/tmp/\xff\xfe"),
         "relative",
+        "a:b",
         "\N{COMBINING ACUTE ACCENT}",
     ],
 )
@@ -114,13 +116,87 @@ def test_any_address_comes_back_as_one_word(tmp_path: Path, name: str) -> None:
     assert line.split()[1:] == [str(ONE)]
 
 
+@posix_only
 def test_addresses_that_look_alike_are_different(tmp_path: Path) -> None:
     names = ["/tmp/A", "/tmp/%41", "/tmp/a", "/tmp/A ", "/tmp/%2541", "/tmp/\udcff", "/tmp/?"]
+    names += ["/tmp/A:1", "/tmp/a:1", "/tmp/a:01"]
     known = KnownServers(tmp_path / "known")
     for name, key in zip(names, KEYS, strict=False):
         assert known.lookup(name) is None
         known.add(name, key)
     assert [known.lookup(name) for name in names] == KEYS[: len(names)]
+
+
+SPELLINGS = [
+    ("relay.example.org:1234", ["Relay.EXAMPLE.org:1234", "relay.example.org.:1234"]),
+    ("relay.example.org:80", ["relay.example.org:0080"]),
+    ("[2001:db8::7]:1", ["[2001:DB8:0:0::7]:1", "[2001:0db8:0000::0007]:1"]),
+    ("[fe80::1%eth0]:1", ["[FE80:0::1%eth0]:1"]),
+    ("192.0.2.7:1", ["[192.0.2.7]:1", "[::ffff:192.0.2.7]:1", "[::FFFF:c000:0207]:1"]),
+]
+
+
+@pytest.mark.parametrize(("name", "others"), SPELLINGS)
+def test_an_address_has_one_name_however_it_is_spelt(
+    tmp_path: Path, name: str, others: list[str]
+) -> None:
+    """Both where it is asked for and in the file, which people write too."""
+    assert canonical_name(name) == name
+    for other in others:
+        assert canonical_name(other) == name
+        path = tmp_path / "known"
+        put(path, f"{name} {ONE}\n")
+        assert KnownServers(path).lookup(other) == ONE
+        with pytest.raises(ServerKeyChangedError) as refusal:
+            KnownServers(path).add(other, TWO)
+        assert refusal.value.name == name
+        put(path, f"{other} {ONE}\n")
+        assert KnownServers(path).lookup(name) == ONE
+        put(path, f"{name} {ONE}\n{other} {ONE}\n")
+        with pytest.raises(KeyFormatError, match=r"line 2: .* is in line 1 already"):
+            KnownServers(path).lookup(name)
+        path.unlink()
+        KnownServers(path).add(other, ONE)
+        assert path.read_text().splitlines()[1:] == [f"{name.replace('%', '%25')} {ONE}"]
+
+
+@posix_only
+def test_a_socket_is_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = KnownServers(tmp_path / "known")
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    made = Introduction(known, "./relay.sock", trust_first_use=True)
+    made.look_up()
+    monkeypatch.chdir(tmp_path)
+    assert made.judge(bytes(ONE)) is None
+    made.record(ONE)
+    here = f"{tmp_path.absolute()}/a/relay.sock"
+    for name in (here, "a/relay.sock", "./b/../a/relay.sock"):
+        assert canonical_name(name) == here
+        assert known.lookup(name) == ONE
+    assert known.lookup("./relay.sock") is None
+    assert known.lookup("relay.sock") is None
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1", "relay.example.org", ":1", "./relay.sock", "%ff:1"])
+def test_a_line_that_no_address_could_find_is_refused(tmp_path: Path, word: str) -> None:
+    """A key that was pinned with a slip would be as good as none."""
+    path = put(tmp_path / "known", f"{word} {ONE}\n")
+    with pytest.raises(KeyFormatError, match=f"line 1: {re.escape(word)} is no address: write "):
+        KnownServers(path).lookup(HERE)
+
+
+def test_a_key_is_checked(tmp_path: Path) -> None:
+    path = put(tmp_path / "known", f"{HERE} {ONE}\n")
+    assert KnownServers(path).check(HERE, ONE) is True
+    assert KnownServers(path).check("other:1", TWO) is False
+    for name in (HERE, "[::ffff:127.0.0.1]:1234"):
+        with pytest.raises(ServerKeyChangedError) as refusal:
+            KnownServers(path).check(name, TWO)
+        assert (refusal.value.name, refusal.value.known, refusal.value.offered) == (HERE, ONE, TWO)
+    assert path.read_text() == f"{HERE} {ONE}\n"
 
 
 @pytest.mark.parametrize(
@@ -254,10 +330,23 @@ def test_two_that_trust_at_once_agree_or_one_is_refused(tmp_path: Path) -> None:
     assert KnownServers(path).lookup(HERE) == ONE
 
 
+class OurUnknownServerError(UnknownServerError):
+    """What a program may make of it."""
+
+
+class OurServerKeyChangedError(ServerKeyChangedError):
+    """What a program may make of it."""
+
+
 def test_the_errors_keep_what_they_hold() -> None:
-    unknown = UnknownServerError("text", name=HERE, key=ONE)
-    changed = ServerKeyChangedError("text", name=HERE, known=ONE, offered=TWO)
-    for error in (unknown, changed):
+    unknown = [
+        kind("text", name=HERE, key=ONE) for kind in (UnknownServerError, OurUnknownServerError)
+    ]
+    changed = [
+        kind("text", name=HERE, known=ONE, offered=TWO)
+        for kind in (ServerKeyChangedError, OurServerKeyChangedError)
+    ]
+    for error in (*unknown, *changed):
         for again in (pickle.loads(pickle.dumps(error)), error.fresh()):
             assert type(again) is type(error)
             assert isinstance(again, HandshakeError)

@@ -101,10 +101,8 @@ class ClientSealing:
     def _open_invitation(self, path: Path, known: KnownServers, address: Address) -> Access:
         text = self.invitation
         invitation = Invitation.from_text(invitation_text() if text in (None, "-") else text)
-        before = known.lookup(str(address))
         # Before it is used up: afterwards it would not help any more.
-        if before not in (None, invitation.server):
-            raise known.changed(str(address), before, invitation.server)
+        known.check(str(address), invitation.server)
         key = private_key(path, make=True)
         security = ClientIdentity(key, invitation=invitation)
         return Access(security, key=key, server=invitation.server, to_record=known)
