@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "keys": {"bech32", "cipher", "errors", "keyfile", "wire"},
     "keylist": {"disk", "errors"},
     "peer": {"keys"},
-    "authorized": {"errors", "keylist", "keys", "peer"},
+    "authorized": {"disk", "errors", "keylist", "keys", "peer"},
     "known_servers": {"errors", "keylist", "keys"},
     "handshake": {"cipher", "errors"},
     "credentials": {"cipher", "handshake", "wire"},

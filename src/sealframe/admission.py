@@ -74,8 +74,9 @@ class Admission(Generic[Guest]):
     def enter(self, guest: Guest, address: Hashable) -> Guest | None:
         """Take one in that is welcome; return who is dropped for it, None if no one is.
 
-        Who is dropped is random: whatever an attacker does, an honest peer that needs
-        little time is rarely the one.
+        Who is dropped is random, and of the newcomer's own address if it has others
+        there: whatever an attacker does, an honest peer that needs little time is rarely
+        the one.
         """
         dropped = None
         if self._handshakes:
@@ -86,7 +87,7 @@ class Admission(Generic[Guest]):
             elif len(self._pending) >= self._max_pending or (
                 len(self) >= self._options.max_connections
             ):
-                dropped = self._pending.pick(self._choose)
+                dropped = (neighbours or self._pending).pick(self._choose)
             if dropped is not None:
                 self.leave(dropped)
             self._pending.add(guest)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
 
-from . import keylist
-from .errors import ConfigurationError, KeyFileError, KeyFormatError, MissingExtraError
+from . import disk, keylist
+from .errors import ConfigurationError, KeyFileError, KeyFormatError, SealframeError
 from .keylist import KeyList, Version
 from .keys import PublicKey
 from .peer import Peer
@@ -40,6 +41,9 @@ class AuthorizedClients:
         """Grows whenever the clients change."""
         # A server reads the file in a thread of its own, and adds to it from its loop.
         self._lock = Lock()
+        # Several servers may have these clients.
+        self._writing = Lock()
+        self._spare = disk.SpareDescriptor()
         self._adopted: Version | None = None
         self._refused: Version | None = None
         self._trouble = ""
@@ -105,25 +109,48 @@ class AuthorizedClients:
     def write_admitted(self) -> None:
         """Add to the file who was let in meanwhile. This blocks for as long as the disk does.
 
-        Whoever cannot be added is let in no longer, and that is logged.
+        Whoever cannot be added is let in no longer, and that is logged. While the file is
+        being changed by another they wait.
         """
+        with self._writing:
+            self._write_admitted()
+
+    def _write_admitted(self) -> None:
         for key, peer in list(self._admitted.items()):
             try:
+                if self._is_being_edited():
+                    return
                 self.add(peer.name, peer.key)
-            except (KeyFileError, KeyFormatError, MissingExtraError) as error:
+            except (SealframeError, OSError) as error:
                 logger.error("%s; %s is not let in: invite it again", error, peer.name)
+                del self._admitted[key]
                 self.generation += 1
-            del self._admitted[key]
+            else:
+                del self._admitted[key]
+
+    def _is_being_edited(self) -> bool:
+        # What is added to half a file makes it look like a whole one.
+        return self.path is not None and keylist.version(self.path) != self._adopted
 
     def _reread(self, path: str, found: Version) -> None:
         try:
-            content = keylist.read(path)
+            content = self._read(path)
             if content.version == found == keylist.version(path):
                 self._adopt(content)
         except KeyFormatError:
             # Only other content can help; what KeyFileError tells of, a chmod may.
             self._refused = found
             raise
+
+    def _read(self, path: str) -> KeyList:
+        try:
+            return keylist.read(path)
+        except KeyFileError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            # A client could put off its withdrawal by connecting until none are left.
+            with self._spare.lent():
+                return keylist.read(path)
 
     def add(self, name: str, key: PublicKey) -> None:
         """Let a client in from now on: add its line to the file.

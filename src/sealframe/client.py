@@ -29,7 +29,7 @@ from .errors import (
 )
 from .framing import Framing
 from .identity import ClientIdentity
-from .keys import SharedKey
+from .keys import PublicKey, SharedKey
 from .link import Link
 from .mode import Mode
 from .options import ClientOptions
@@ -134,6 +134,8 @@ class Connecting:
         self._options = options
         self._is_fatal = is_fatal
         self._conn: Connection | None = None
+        # Where trust came by first use: another key is never first.
+        self._server_key: PublicKey | None = None
 
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._open().__await__()
@@ -177,11 +179,10 @@ class Connecting:
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
-        path = self._endpoint.path
-        address = os.path.abspath(path) if path else str(self._endpoint)
+        address = self._endpoint.name
         introduction = self._mode.introduction(address)
         if introduction is not None:
-            await asyncio.to_thread(introduction.look_up)
+            await asyncio.to_thread(introduction.look_up, self._server_key)
         judge = introduction.judge if introduction is not None else None
         link = Link(self._mode.protocol(address=address, judge=judge), self._options)
         established: asyncio.Future[Hello] = loop.create_future()
@@ -213,6 +214,7 @@ class Connecting:
         if introduction is not None and link.protocol.peer is not None:
             try:
                 await asyncio.to_thread(introduction.record, link.protocol.peer.key)
+                self._server_key = link.protocol.peer.key
             except BaseException:
                 link.abort(_GIVEN_UP)
                 raise

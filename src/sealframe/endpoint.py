@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from .addresses import show
@@ -45,6 +46,11 @@ class Endpoint:
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
             raise ConfigurationError(f"port is {port!r}; use a number from 0 to 65535")
         return cls(host=host, port=port)
+
+    @property
+    def name(self) -> str:
+        """What files of known servers call it: the path of a Unix socket is absolute."""
+        return str(Path(self.path).absolute()) if self.path else str(self)
 
     def __str__(self) -> str:
         return self.path or show((self.host, self.port))

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping
+from threading import Lock
 from typing import Final
 
 from .authorized import AuthorizedClients, check_name
@@ -46,7 +47,7 @@ class ServerIdentity(Secret):
     :raises MissingExtraError: ``cryptography`` is not installed
     """
 
-    __slots__ = ("_invitations", "_key", "_patterns", "clients")
+    __slots__ = ("_invitations", "_key", "_lock", "_patterns", "clients")
 
     def __init__(
         self,
@@ -61,6 +62,8 @@ class ServerIdentity(Secret):
                 f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
             )
         self._patterns = tuple(_PATTERNS[name] for name in dict.fromkeys(patterns))
+        # Servers in several threads may have this identity.
+        self._lock = Lock()
         self._invitations: list[_Open] = []
         if not isinstance(clients, str | os.PathLike | Mapping):
             raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
@@ -93,11 +96,12 @@ class ServerIdentity(Secret):
             raise ConfigurationError("invitations need a file of clients, not a table")
         if not _is_time(valid_for):
             raise ConfigurationError(f"valid_for is {valid_for!r}; use a number of seconds")
-        self._forget_expired()
-        if len(self._invitations) >= _MAX_INVITATIONS:
-            raise ConfigurationError(f"{_MAX_INVITATIONS} invitations are open already")
         invitation = Invitation.generate(self.public_key)
-        self._invitations.append(_Open(invitation.token, name, valid_for))
+        with self._lock:
+            self._forget_expired()
+            if len(self._invitations) >= _MAX_INVITATIONS:
+                raise ConfigurationError(f"{_MAX_INVITATIONS} invitations are open already")
+            self._invitations.append(_Open(invitation.token, name, valid_for))
         return invitation
 
     def revoke(self, invitation: Invitation) -> bool:
@@ -105,12 +109,7 @@ class ServerIdentity(Secret):
 
         Whoever has used it stays until its line is taken out of the file of clients.
         """
-        self._forget_expired()
-        for entry in self._invitations:
-            if hmac.compare_digest(entry.token, invitation.token):
-                self._invitations.remove(entry)
-                return True
-        return False
+        return self._take(invitation.token) is not None
 
     def credentials(self) -> Credentials:
         """Return what the handshake needs."""
@@ -128,14 +127,22 @@ class ServerIdentity(Secret):
         return self.clients.lookup(key) or self._admit(key, token)
 
     def _admit(self, key: bytes, token: bytes) -> Peer | None:
-        self._forget_expired()
-        for invitation in self._invitations:
-            if hmac.compare_digest(invitation.token, token):
-                self._invitations.remove(invitation)
-                self.clients.admit(invitation.name, PublicKey(key))
-                peer = self.clients.lookup(key)
-                logger.info("let in by invitation: %s", peer)
-                return peer
+        invitation = self._take(token)
+        if invitation is None:
+            return None
+        self.clients.admit(invitation.name, PublicKey(key))
+        peer = self.clients.lookup(key)
+        logger.info("let in by invitation: %s", peer)
+        return peer
+
+    def _take(self, token: bytes) -> _Open | None:
+        """Return the open invitation with that token, which then is open no more."""
+        with self._lock:
+            self._forget_expired()
+            for invitation in self._invitations:
+                if hmac.compare_digest(invitation.token, token):
+                    self._invitations.remove(invitation)
+                    return invitation
         return None
 
     def _forget_expired(self) -> None:

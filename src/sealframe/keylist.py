@@ -20,6 +20,7 @@ from .errors import KeyFileError, KeyFormatError, MissingExtraError, SealframeEr
 _MAX_SIZE: Final = 16 * 1024 * 1024
 _LOCK_TIMEOUT: Final = 2.0
 """Seconds to wait for another program, which needs milliseconds."""
+_ATTEMPTS: Final = 10
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 _PERMISSIONS: Final = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 
@@ -134,19 +135,28 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
         # What is refused is refused before a lock is left beside it.
         read_if_there(str(target))
         with _lock(path, f"{target}.lock"):
-            there = read_if_there(str(target))
-            now = there or KeyList(None, f"# {comment}\n")
-            added = line(now)
-            if added is not None:
-                end = "" if not now.text or now.text.endswith("\n") else "\n"
-                _replace(target, f"{now.text}{end}{added}\n", now.mode)
-            elif there is None:
-                _replace(target, now.text, now.mode)
+            for _ in range(_ATTEMPTS):
+                if _extend(target, line, comment):
+                    return
+            raise KeyFileError(f"cannot write {path}: it is being changed all the time")
     except SealframeError:
         # Some are of OSError's kind: what the line's owner raises among them.
         raise
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _extend(target: Path, line: Callable[[KeyList], str | None], comment: str) -> bool:
+    """Return False if somebody, who knows no lock, changed the file meanwhile."""
+    there = read_if_there(str(target))
+    now = there or KeyList(None, f"# {comment}\n")
+    added = line(now)
+    if added is None:
+        text = now.text if there is None else None
+    else:
+        end = "" if not now.text or now.text.endswith("\n") else "\n"
+        text = f"{now.text}{end}{added}\n"
+    return text is None or _replace(target, text, now)
 
 
 @contextmanager
@@ -170,15 +180,28 @@ def _lock(path: str, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _replace(target: Path, text: str, mode: int | None) -> None:
+def _replace(target: Path, text: str, before: KeyList) -> bool:
+    """Return False, and leave the file, if it is not what it was before."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        disk.write(descriptor, text.encode(), mode=mode)
-        disk.replace(Path(name), target)
+        disk.write(descriptor, text.encode(), mode=before.mode)
+        unchanged = _version_if_there(target) == before.version
+        if unchanged:
+            disk.replace(Path(name), target)
+        else:
+            Path(name).unlink()
+        return unchanged
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _version_if_there(path: Path) -> Version | None:
+    try:
+        return _version(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _version(status: os.stat_result) -> Version:
@@ -186,4 +209,4 @@ def _version(status: os.stat_result) -> Version:
 
 
 def _unreadable(path: str, error: OSError) -> KeyFileError:
-    return KeyFileError(f"cannot read {path}: {error.strerror}")
+    return KeyFileError(error.errno, f"cannot read {path}: {error.strerror}")

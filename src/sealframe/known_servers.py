@@ -117,9 +117,13 @@ class Introduction:
         self._trust = trust_first_use
         self._known: PublicKey | None = None
 
-    def look_up(self) -> None:
-        """Read the file. This blocks for as long as the disk does."""
-        self._known = self._servers.lookup(self._name)
+    def look_up(self, before: PublicKey | None = None) -> None:
+        """Read the file. This blocks for as long as the disk does.
+
+        :param before: the key that the server had on an earlier connection; it counts
+            if the file does not name the server any more
+        """
+        self._known = self._servers.lookup(self._name) or before
 
     def judge(self, offered: bytes) -> HandshakeError | None:
         """Return why the client must not show itself to a server with that key."""

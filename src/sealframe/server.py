@@ -8,6 +8,7 @@ import inspect
 import logging
 import os
 import secrets
+import weakref
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
@@ -150,6 +151,8 @@ class Server:
         self._options = options
         self._listener: Listener | None = None
         self._clients: dict[str, Connection] = {}
+        # Also those that are gone or closing, as long as somebody can read from them.
+        self._known: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._links: set[Link] = set()
         self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
@@ -295,10 +298,15 @@ class Server:
             )
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        self._listener = await listen(self._arrive, endpoint)
         identity = self._mode.server_identity
-        if identity is not None and identity.clients.path is not None:
-            self._withdrawal = Withdrawal(identity.clients, self._clients.values())
+        listed = identity is not None and identity.clients.path is not None
+        if identity is not None and listed:
+            # It may have changed since the identity was made.
+            seen = await asyncio.to_thread(identity.clients.refresh)
+            await asyncio.to_thread(identity.clients.refresh, seen)
+        self._listener = await listen(self._arrive, endpoint)
+        if identity is not None and listed:
+            self._withdrawal = Withdrawal(identity.clients, self._known)
 
     def _arrive(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         if self._closed is not None:
@@ -331,6 +339,7 @@ class Server:
                 link.abort(_CLOSED)
                 return
             self._clients[conn.id] = conn
+            self._known.add(conn)
             if self._withdrawal is not None:
                 self._withdrawal.came()
             self._budget.join()

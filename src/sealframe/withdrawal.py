@@ -22,6 +22,9 @@ logger = logging.getLogger("sealframe.withdrawal")
 _INTERVAL: Final = 0.5
 """Seconds between two looks at the file."""
 
+_LAST_WRITE: Final = 5.0
+"""Seconds that the end of a server waits for the disk."""
+
 _T = TypeVar("_T")
 
 
@@ -52,9 +55,13 @@ class Withdrawal:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
-            await self._call(self._clients.write_admitted)
-        finally:
-            self._executor.shutdown(wait=False)
+            async with asyncio.timeout(_LAST_WRITE):
+                await self._call(self._clients.write_admitted)
+        except Exception:
+            logger.exception("cannot write down who was invited last")
+        if self._clients.unwritten:
+            logger.error("who was invited last is not in the file: it was being changed")
+        self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
         checked = -1
