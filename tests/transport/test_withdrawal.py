@@ -245,8 +245,8 @@ async def test_a_look_that_fails_is_logged_and_not_the_last(
             raise failures.pop()
         return real(seen)
 
-    monkeypatch.setattr(server.clients, "refresh", refresh)
     async with hosting(server) as host, host.dial(anna) as conn, asyncio.timeout(PATIENCE):
+        monkeypatch.setattr(server.clients, "refresh", refresh)
         await until(lambda: not failures)
         let_in(path, bert=BERT)
         with pytest.raises(ConnectionClosedError, match="the key was withdrawn"):
