@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -514,3 +515,38 @@ def test_a_new_file_where_there_can_be_none(tmp_path: Path) -> None:
     put(tmp_path / "file", "")
     with pytest.raises(KeyFileError, match="cannot write "):
         authorized.create(tmp_path / "file" / "clients")
+
+
+@posix_only
+def test_a_key_can_be_taken_out_while_there_are_no_descriptors(path: Path) -> None:
+    """A client could otherwise put off its withdrawal by connecting until none are left."""
+    program = """
+        import os, resource, sys
+        from sealframe.authorized import AuthorizedClients
+        clients = AuthorizedClients(sys.argv[1])
+        with open(sys.argv[1], "w"):
+            pass
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        taken = []
+        try:
+            while True:
+                taken.append(os.dup(0))
+        except OSError:
+            pass
+        for _ in range(3):
+            seen = clients.refresh(clients.refresh())
+            assert len(clients) == 0
+            try:
+                taken.append(os.dup(0))
+            except OSError:
+                pass
+            else:
+                raise AssertionError("the spare descriptor was not taken back")
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", dedent(program), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

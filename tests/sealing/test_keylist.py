@@ -14,6 +14,7 @@ import pytest
 
 from sealframe import keylist
 from sealframe.errors import KeyFileError, KeyFormatError
+from sealframe.keylist import KeyList
 
 from .owners import give_away
 
@@ -215,3 +216,34 @@ def test_readers_never_see_half_of_it_nor_are_they_turned_away(path: Path) -> No
     whole = path.read_text()
     assert whole.count("\n") == 42
     assert all(text.endswith("\n") and whole.startswith(text) for text in texts)
+
+
+def test_an_edit_by_hand_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Whoever edits knows no lock; the line is added to what is there in the end."""
+    path = tmp_path / "list"
+    path.write_text("one\n")
+    path.chmod(0o600)
+    edits = ["two\n", "two\nthree\n"]
+
+    def line(now: KeyList) -> str:
+        if edits:
+            path.write_text(edits.pop(0))
+        return "added"
+
+    keylist.extend(str(path), line, comment="a comment")
+    assert path.read_text() == "two\nthree\nadded\n"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["list", "list.lock"]
+
+
+def test_a_file_that_is_changed_all_the_time_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_text("1\n")
+    path.chmod(0o600)
+
+    def line(now: KeyList) -> str:
+        path.write_text(now.text + "1\n")
+        return "added"
+
+    with pytest.raises(KeyFileError, match="being changed all the time"):
+        keylist.extend(str(path), line, comment="a comment")
+    assert "added" not in path.read_text()

@@ -280,3 +280,78 @@ async def test_who_is_invited_is_in_the_file_at_once(
         if not closing:
             await until(lambda: "carl" in path.read_text())
     assert path.read_text().endswith(f"{STRANGER.public_key} carl\n")
+
+
+async def test_what_a_client_left_in_the_queue_is_withdrawn_too(
+    server: ServerIdentity, path: Path
+) -> None:
+    """It may queue its commands and go, before its key is taken out."""
+    left: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    withdrawn = asyncio.Event()
+    received: list[bytes] = []
+
+    async def handler(conn: Connection) -> None:
+        await until(lambda: conn.stats.messages_received == 3)
+        received.append(await conn.recv())
+        await conn.close()
+        left.set_result(conn)
+        await withdrawn.wait()
+        received.extend([message async for message in conn])
+
+    async with hosting(server, handler=handler) as host, asyncio.timeout(PATIENCE):
+        async with host.dial(anna) as client:
+            await client.send_many([b"1", b"2", b"3"])
+        conn = await left
+        let_in(path, bert=BERT)
+        await until(lambda: conn.stats.discarded == 2)
+        withdrawn.set()
+        await until(lambda: not host.server.clients)
+    assert received == [b"1"]
+
+
+async def test_a_key_that_was_taken_out_while_no_server_ran_is_refused(
+    server: ServerIdentity, path: Path
+) -> None:
+    """By the first server that runs with the same identity, and from the start."""
+    let_in(path, bert=BERT)
+    async with hosting(server) as host:
+        with pytest.raises(UnauthorizedError):
+            await host.connect(anna)
+
+
+async def test_a_last_write_that_fails_does_not_hold_up_the_end(
+    server: ServerIdentity,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault of our own")
+
+    async with hosting(server) as host, host.dial(anna):
+        monkeypatch.setattr(server.clients, "write_admitted", fail)
+        async with asyncio.timeout(PATIENCE):
+            await host.server.close()
+            await host.server.wait_closed()
+    assert "cannot write down who was invited last" in caplog.text
+
+
+async def test_who_is_invited_while_the_file_is_being_changed_waits_for_its_line(
+    server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Added to half a file, it would make that count."""
+    monkeypatch.setattr("sealframe.withdrawal._INTERVAL", 1000.0)
+    invited = ClientIdentity(STRANGER, invitation=server.invite("carl"))
+    async with hosting(server) as host:
+        whole = path.read_text()
+        with path.open("w") as file:
+            file.write(whole[:30])
+            file.flush()
+            async with host.dial(invited) as conn:
+                await check_alive(conn)
+                await asyncio.to_thread(server.clients.write_admitted)
+                assert path.read_text() == whole[:30]
+                assert server.clients.unwritten
+            file.write(whole[30:])
+        server.clients.refresh(server.clients.refresh())
+        server.clients.write_admitted()
+        assert path.read_text() == f"{whole}{STRANGER.public_key} carl\n"
