@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 pytest.importorskip("cryptography", reason="cryptography is not installed")
@@ -32,6 +34,8 @@ def test_every_kept_input_goes_as_it_should(target: str) -> None:
 def planted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """Break what a target looks at; return the target."""
     if request.param == "decoder":
+        if find_spec("sealframe._framing") is None:
+            pytest.skip("without the extension there is no other decoder to compare with")
         monkeypatch.setattr(_framing_py, "UNKNOWN_BODY_KEPT", 7)
     else:
         checked = CipherState.open
