@@ -63,8 +63,8 @@ ROOMS: dict[str, set[str]] = {
     "version": set(),
     # Sockets, asyncio and clocks.
     "identity": {
-        *("authorized", "cipher", "credentials", "errors", "keys", "known_servers", "peer"),
-        "wire",
+        *("authorized", "cipher", "credentials", "errors", "keylist", "keys"),
+        *("known_servers", "peer", "wire"),
     },
     "addresses": set(),
     "origin": set(),

@@ -10,7 +10,7 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`.
 
 from __future__ import annotations
 
-from .authorized import create as create_clients_file
+from .authorized import AuthorizedClients
 from .client import connect, is_fatal
 from .connection import Connection
 from .errors import (
@@ -58,6 +58,7 @@ from .wire import CloseCode
 
 __all__ = [
     "IMPLEMENTATION",
+    "AuthorizedClients",
     "ClientIdentity",
     "ClientOptions",
     "CloseCode",
@@ -106,7 +107,6 @@ __all__ = [
     "WrongLoopError",
     "__version__",
     "connect",
-    "create_clients_file",
     "is_fatal",
     "serve",
 ]

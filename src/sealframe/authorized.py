@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from . import disk, keylist
 from .errors import ConfigurationError, KeyFileError, KeyFormatError, SealframeError
@@ -55,6 +55,17 @@ class AuthorizedClients:
         else:
             self.path = os.fspath(source)
             self._adopt(keylist.read(self.path))
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> Self:
+        """Make a file without clients, unless it is there already, and return it read.
+
+        :raises KeyFileError: it cannot be written or read
+        :raises KeyFormatError: it is there, and a line of it is wrong
+        :raises MissingExtraError: ``filelock`` is not installed
+        """
+        keylist.extend(os.fspath(path), lambda _: None, comment=_COMMENT)
+        return cls(path)
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -183,14 +194,6 @@ class AuthorizedClients:
         self.generation += 1
         self._refused = None
         self._trouble = ""
-
-
-def create(path: str | os.PathLike[str]) -> None:
-    """Make an authorised-clients file without clients, unless there is one.
-
-    :raises KeyFileError: it cannot be written
-    """
-    keylist.extend(os.fspath(path), lambda _: None, comment=_COMMENT)
 
 
 def check_name(name: object) -> None:

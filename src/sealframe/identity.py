@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Final
 
+from . import keylist
 from .authorized import AuthorizedClients, check_name
 from .cipher import Secret, x25519
 from .credentials import Credentials
@@ -90,10 +91,12 @@ class ServerIdentity(Secret):
         :raises ConfigurationError: ``clients`` is not a file, a thousand invitations
             are open, or ``valid_for`` is not positive
         :raises ValueError: the name is not one word of printable characters
+        :raises MissingExtraError: ``filelock`` is not installed
         """
         check_name(name)
         if self.clients.path is None:
             raise ConfigurationError("invitations need a file of clients, not a table")
+        keylist.require()
         if not _is_time(valid_for):
             raise ConfigurationError(f"valid_for is {valid_for!r}; use a number of seconds")
         invitation = Invitation.generate(self.public_key)
@@ -111,11 +114,11 @@ class ServerIdentity(Secret):
         """
         return self._take(invitation.token) is not None
 
-    def credentials(self) -> Credentials:
+    def _credentials(self) -> Credentials:
         """Return what the handshake needs."""
         return Credentials(*self._patterns, static=self._key.secret_bytes())
 
-    def identify(self, key: bytes, token: bytes) -> Peer | None:
+    def _identify(self, key: bytes, token: bytes) -> Peer | None:
         """Return which client that is, None if it may not connect.
 
         :param key: the public key that it has proved
@@ -182,7 +185,8 @@ class ClientIdentity(Secret):
     :param invitation: what :meth:`ServerIdentity.invite` returned: it names the
         server's key and lets this client in, once; afterwards use ``server``
     :raises ConfigurationError: the arguments cannot work together
-    :raises MissingExtraError: ``cryptography`` is not installed
+    :raises MissingExtraError: ``cryptography`` is not installed, or, where servers are
+        to be recorded, ``filelock``
     """
 
     __slots__ = ("_invitation", "_key", "_known", "_server", "_trust")
@@ -207,8 +211,12 @@ class ClientIdentity(Secret):
             raise ConfigurationError(
                 "invitation is an Invitation, for example Invitation.from_text(...)"
             )
-        if trust_first_use and known_servers is None:
-            raise ConfigurationError("trust_first_use belongs to known_servers=")
+        if known_servers is not None and not isinstance(known_servers, str | os.PathLike):
+            raise ConfigurationError(f"known_servers is {known_servers!r}; use the path of a file")
+        if trust_first_use:
+            if known_servers is None:
+                raise ConfigurationError("trust_first_use belongs to known_servers=")
+            keylist.require()
         self._server = invitation.server if invitation is not None else server
         if self._server is not None:
             _check_server(self._key, self._server)
@@ -222,18 +230,18 @@ class ClientIdentity(Secret):
         return self._key.public_key
 
     @property
-    def token(self) -> bytes:
+    def _token(self) -> bytes:
         """What is shown to the server to be let in, empty without an invitation."""
         return b"" if self._invitation is None else self._invitation.token
 
-    def credentials(self) -> Credentials:
+    def _credentials(self) -> Credentials:
         """Return what the handshake needs."""
         static = self._key.secret_bytes()
         if self._server is None:
             return Credentials(Pattern.XX, static=static)
         return Credentials(Pattern.XK, static=static, remote_static=bytes(self._server))
 
-    def introduction(self, name: str) -> Introduction | None:
+    def _introduction(self, name: str) -> Introduction | None:
         """Return how to judge the server at that address; None where its key is given."""
         if self._known is None:
             return None

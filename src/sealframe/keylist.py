@@ -159,14 +159,24 @@ def _extend(target: Path, line: Callable[[KeyList], str | None], comment: str) -
     return text is None or _replace(target, text, now)
 
 
-@contextmanager
-def _lock(path: str, name: str) -> Iterator[None]:
+def require() -> None:
+    """Check that lists can be extended here, before anything depends on it.
+
+    :raises MissingExtraError: ``filelock`` is not installed
+    """
     try:
-        from filelock import FileLock, Timeout
+        import filelock  # noqa: F401 - whether it is there
     except ImportError as error:
         raise MissingExtraError(
             'lists of keys need the filelock package: run: pip install "sealframe[crypto]"'
         ) from error
+
+
+@contextmanager
+def _lock(path: str, name: str) -> Iterator[None]:
+    require()
+    from filelock import FileLock, Timeout
+
     lock = FileLock(name, timeout=_LOCK_TIMEOUT, mode=0o600)
     try:
         lock.acquire()

@@ -75,7 +75,7 @@ class Mode:
     def introduction(self, address: str) -> Introduction | None:
         """Return how a client judges the server there; None where that was settled before."""
         if isinstance(self.security, ClientIdentity):
-            return self.security.introduction(address)
+            return self.security._introduction(address)
         return None
 
     def protocol(
@@ -98,11 +98,11 @@ class Mode:
             case SharedKey():
                 credentials = Credentials(wire.Pattern.NNPSK0, psk=self.security.secret_bytes())
             case ServerIdentity():
-                credentials = self.security.credentials()
-                identify = self.security.identify
+                credentials = self.security._credentials()
+                identify = self.security._identify
             case ClientIdentity():
-                credentials = self.security.credentials()
-                invitation = self.security.token
+                credentials = self.security._credentials()
+                invitation = self.security._token
 
                 def identify(key: bytes, _: bytes) -> Peer:
                     return Peer(address, PublicKey(key))

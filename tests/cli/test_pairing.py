@@ -96,7 +96,7 @@ async def ignore(conn: Connection) -> None:
 
 
 def server_identity(folder: Path) -> ServerIdentity:
-    sealframe.create_clients_file(folder / "clients.txt")
+    sealframe.AuthorizedClients.create(folder / "clients.txt")
     return ServerIdentity(PrivateKey.generate(), folder / "clients.txt")
 
 

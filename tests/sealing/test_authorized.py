@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from sealframe import authorized, keylist
+from sealframe import keylist
 from sealframe.authorized import AuthorizedClients
 from sealframe.errors import ConfigurationError, KeyFileError, KeyFormatError
 from sealframe.keylist import Version
@@ -500,21 +500,21 @@ def run(script: str, *arguments: str) -> int:
 
 def test_a_new_file_has_no_clients_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "clients"
-    authorized.create(path)
+    AuthorizedClients.create(path)
     assert len(AuthorizedClients(path)) == 0
     assert path.read_text().startswith("# ")
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     put(path, f"{ANNA} anna\n")
-    authorized.create(path)
+    AuthorizedClients.create(path)
     assert path.read_text() == f"{ANNA} anna\n"
 
 
 def test_a_new_file_where_there_can_be_none(tmp_path: Path) -> None:
     put(tmp_path / "file", "")
     with pytest.raises(KeyFileError, match="cannot write "):
-        authorized.create(tmp_path / "file" / "clients")
+        AuthorizedClients.create(tmp_path / "file" / "clients")
 
 
 @posix_only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,12 @@ import pytest
 
 import sealframe
 from sealframe import ClientIdentity, ServerIdentity
-from sealframe.errors import ConfigurationError, KeyFileError, KeyFormatError
+from sealframe.errors import (
+    ConfigurationError,
+    KeyFileError,
+    KeyFormatError,
+    MissingExtraError,
+)
 from sealframe.keys import Invitation, PrivateKey, PublicKey, SharedKey
 from sealframe.peer import Peer
 from sealframe.wire import Pattern
@@ -166,22 +172,22 @@ def test_what_each_shows_of_itself(path: Path) -> None:
     assert server.public_key == SERVER.public_key
     assert client.public_key == CLIENT.public_key
     secrets = SERVER.secret_bytes() + CLIENT.secret_bytes() + invitation.token
-    for holder in (server, client, server.credentials(), client.credentials()):
+    for holder in (server, client, server._credentials(), client._credentials()):
         assert_not_copied(holder)
         assert_not_shown(secrets, holder)
 
 
 def test_patterns() -> None:
-    assert ServerIdentity(SERVER, TABLE).credentials().patterns == (Pattern.XK,)
-    both = ServerIdentity(SERVER, TABLE, patterns=["XX", "XK", "XX"]).credentials()
+    assert ServerIdentity(SERVER, TABLE)._credentials().patterns == (Pattern.XK,)
+    both = ServerIdentity(SERVER, TABLE, patterns=["XX", "XK", "XX"])._credentials()
     assert both.patterns == (Pattern.XX, Pattern.XK)
     pinned = ClientIdentity(CLIENT, server=SERVER.public_key)
     invited = ClientIdentity(CLIENT, invitation=Invitation.generate(SERVER.public_key))
     knowing = ClientIdentity(CLIENT, known_servers="known")
-    assert pinned.credentials().patterns == invited.credentials().patterns == (Pattern.XK,)
-    assert knowing.credentials().patterns == (Pattern.XX,)
-    assert (pinned.token, knowing.token, len(invited.token)) == (b"", b"", 8)
-    assert pinned.introduction("a:1") is invited.introduction("a:1") is None
+    assert pinned._credentials().patterns == invited._credentials().patterns == (Pattern.XK,)
+    assert knowing._credentials().patterns == (Pattern.XX,)
+    assert (pinned._token, knowing._token, len(invited._token)) == (b"", b"", 8)
+    assert pinned._introduction("a:1") is invited._introduction("a:1") is None
 
 
 # Who is who
@@ -193,16 +199,16 @@ def raw(key: PrivateKey) -> bytes:
 
 def test_only_the_clients_are_let_in() -> None:
     server = ServerIdentity(SERVER, TABLE)
-    assert server.identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
-    assert server.identify(raw(OTHER), b"") is None
-    assert server.identify(raw(OTHER), bytes(8)) is None
+    assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
+    assert server._identify(raw(OTHER), b"") is None
+    assert server._identify(raw(OTHER), bytes(8)) is None
 
 
 def test_another_writing_of_an_authorised_key_is_not_let_in() -> None:
     """X25519 ignores the top bit: the same secret belongs to it."""
     server = ServerIdentity(SERVER, TABLE)
     twin = raw(CLIENT)[:31] + bytes((raw(CLIENT)[31] ^ 0x80,))
-    assert server.identify(twin, b"") is None
+    assert server._identify(twin, b"") is None
 
 
 def test_the_servers_own_key_is_no_client(path: Path) -> None:
@@ -212,8 +218,8 @@ def test_the_servers_own_key_is_no_client(path: Path) -> None:
     seen = server.clients.refresh()
     server.clients.refresh(seen)
     assert server.clients.lookup(raw(SERVER)) is not None
-    assert server.identify(raw(SERVER), b"") is None
-    assert server.identify(raw(SERVER), server.invite("bert").token) is None
+    assert server._identify(raw(SERVER), b"") is None
+    assert server._identify(raw(SERVER), server.invite("bert").token) is None
 
 
 # Invitations
@@ -223,56 +229,56 @@ def test_an_invitation_lets_one_client_in_once(path: Path) -> None:
     server = ServerIdentity(SERVER, path)
     invitation = server.invite("bert")
     assert invitation.server == SERVER.public_key
-    assert server.identify(raw(OTHER), invitation.token) == Peer("bert", OTHER.public_key)
+    assert server._identify(raw(OTHER), invitation.token) == Peer("bert", OTHER.public_key)
     server.clients.refresh()
     assert path.read_text().splitlines()[-1] == f"{OTHER.public_key} bert"
     third = PrivateKey.generate()
-    assert server.identify(raw(third), invitation.token) is None
-    assert server.identify(raw(OTHER), b"") == Peer("bert", OTHER.public_key)
+    assert server._identify(raw(third), invitation.token) is None
+    assert server._identify(raw(OTHER), b"") == Peer("bert", OTHER.public_key)
     # After a restart too.
-    assert ServerIdentity(SERVER, path).identify(raw(OTHER), b"") is not None
+    assert ServerIdentity(SERVER, path)._identify(raw(OTHER), b"") is not None
 
 
 @pytest.mark.parametrize("change", [lambda t: b"", lambda t: t[:7], lambda t: t + b"\0"])
 def test_a_part_of_a_token_is_none(path: Path, change: Callable[[bytes], bytes]) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
-    assert server.identify(raw(OTHER), change(token)) is None
+    assert server._identify(raw(OTHER), change(token)) is None
     for place in range(8):
         wrong = bytearray(token)
         wrong[place] ^= 1
-        assert server.identify(raw(OTHER), bytes(wrong)) is None
-    assert server.identify(raw(OTHER), token) is not None
+        assert server._identify(raw(OTHER), bytes(wrong)) is None
+    assert server._identify(raw(OTHER), token) is not None
 
 
 def test_who_is_authorised_already_does_not_use_the_invitation_up(path: Path) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
-    assert server.identify(raw(CLIENT), token) == Peer("anna", CLIENT.public_key)
-    assert server.identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
+    assert server._identify(raw(CLIENT), token) == Peer("anna", CLIENT.public_key)
+    assert server._identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
 
 
 def test_an_invitation_expires(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     first, second = server.invite("bert", valid_for=10), server.invite("carl", valid_for=20)
     clock.now += 10
-    assert server.identify(raw(OTHER), first.token) is None
+    assert server._identify(raw(OTHER), first.token) is None
     clock.now += 9.9
-    assert server.identify(raw(OTHER), second.token) == Peer("carl", OTHER.public_key)
+    assert server._identify(raw(OTHER), second.token) == Peer("carl", OTHER.public_key)
 
 
 def test_invitations_last_ten_minutes(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
     clock.now += 599.9
-    assert server.identify(raw(OTHER), token) is not None
+    assert server._identify(raw(OTHER), token) is not None
     token = server.invite("carl").token
     clock.now += 600
-    assert server.identify(raw(PrivateKey.generate()), token) is None
+    assert server._identify(raw(PrivateKey.generate()), token) is None
     # One clock stands still while the machine sleeps.
     token = server.invite("dora").token
     clock.date += 600
-    assert server.identify(raw(PrivateKey.generate()), token) is None
+    assert server._identify(raw(PrivateKey.generate()), token) is None
 
 
 def test_an_invitation_can_be_taken_back(path: Path) -> None:
@@ -280,14 +286,14 @@ def test_an_invitation_can_be_taken_back(path: Path) -> None:
     invitation, other = server.invite("bert"), server.invite("carl")
     assert server.revoke(invitation)
     assert not server.revoke(invitation)
-    assert server.identify(raw(OTHER), invitation.token) is None
-    assert server.identify(raw(OTHER), other.token) is not None
+    assert server._identify(raw(OTHER), invitation.token) is None
+    assert server._identify(raw(OTHER), other.token) is not None
     assert not server.revoke(other)
 
 
 def test_a_restart_forgets_invitations(path: Path) -> None:
     token = ServerIdentity(SERVER, path).invite("bert").token
-    assert ServerIdentity(SERVER, path).identify(raw(OTHER), token) is None
+    assert ServerIdentity(SERVER, path)._identify(raw(OTHER), token) is None
 
 
 def test_a_thousand_invitations_are_open_at_most(path: Path, clock: Clock) -> None:
@@ -323,12 +329,30 @@ def test_who_cannot_be_written_down_is_not_let_in(
     away = path.with_name("away")
     path.rename(away)
     generation = server.clients.generation
-    assert server.identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
+    assert server._identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
     server.clients.refresh()
     assert server.clients.generation > generation
-    assert server.identify(raw(OTHER), b"") is None
-    assert server.identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
+    assert server._identify(raw(OTHER), b"") is None
+    assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
     texts = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert sum("bert is not let in: invite it again" in text for text in texts) == 1
     away.rename(path)
-    assert server.identify(raw(OTHER), token) is None
+    assert server._identify(raw(OTHER), token) is None
+
+
+def test_a_missing_package_is_told_before_it_is_needed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when the invited client comes, or a server has welcomed us."""
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    server = ServerIdentity(SERVER, path)
+    with pytest.raises(MissingExtraError, match="filelock"):
+        server.invite("bert")
+    ClientIdentity(CLIENT, known_servers=path)
+    with pytest.raises(MissingExtraError, match="filelock"):
+        ClientIdentity(CLIENT, known_servers=path, trust_first_use=True)
+
+
+def test_known_servers_is_a_path() -> None:
+    with pytest.raises(ConfigurationError, match="use the path of a file"):
+        ClientIdentity(CLIENT, known_servers=3)  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ def first_use(secrets: Secrets, folder: Path) -> tuple[Any, Any, Any]:
 
 def invited(secrets: Secrets, folder: Path) -> tuple[Any, Any, Any]:
     server, client, wrong = private_keys(secrets)
-    sealframe.create_clients_file(folder / "clients")
+    sealframe.AuthorizedClients.create(folder / "clients")
     identity = ServerIdentity(server, folder / "clients")
     invitation, guess = identity.invite("client"), Invitation.generate(server.public_key)
     for one in (invitation, guess):

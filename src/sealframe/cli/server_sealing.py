@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sealframe import Invitation, ServerIdentity, SharedKey, create_clients_file
+from sealframe import AuthorizedClients, Invitation, ServerIdentity, SharedKey
 
 from .errors import CommandError, Exit
 from .sealing import FILE, Command, check_one_way, private_key, shared_key, shared_key_options
@@ -46,7 +46,7 @@ class ServerSealing:
             return shared_key(self.key, self.passphrase)
         key = private_key(self.identity, make=bool(self.invite))
         if self.invite:
-            create_clients_file(self.clients)
+            AuthorizedClients.create(self.clients)
         elif not self.clients.exists():
             raise CommandError(
                 f"there is no file of clients {self.clients}: let a first one in by "
