@@ -51,7 +51,7 @@ _MAX_TURNED_AWAY: Final = 64
 or ``max_connections`` would not bound how many sockets are open."""
 
 _MAX_FAILURE_LINES: Final = 20
-"""Failed handshakes a minute that get a line each in the log."""
+"""Connections of one kind a minute that failed and get a line each in the log."""
 
 _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
@@ -160,7 +160,7 @@ class Server:
         # Who knocks must not fill the log.
         self._throttles = {kind: LogThrottle() for kind in ("full", "too fast", "dropped")}
         # Apart, so that those who knock with anything do not hide those with a key.
-        for kind in ("failed", "unauthorized"):
+        for kind in ("failed", "unauthorized", "broken"):
             self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()
@@ -403,17 +403,17 @@ class Server:
     def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
         if error is _DROPPED:
             return
-        others = ""
+        kind = "broken"
         if isinstance(error, HandshakeError):
-            unauthorized = error.code == CloseCode.UNAUTHORIZED
+            kind = "failed"
             self.stats.failed_handshakes += 1
-            self.stats.unauthorized += unauthorized
-            kind = "unauthorized" if unauthorized else "failed"
-            count = self._throttles[kind].count(self._loop.time())
-            if not count:
-                return
-            others = _others(count)
-        logger.warning("client %s at %s: %s%s", client_id, show(link.remote_address), error, others)
+            if error.code == CloseCode.UNAUTHORIZED:
+                kind = "unauthorized"
+                self.stats.unauthorized += 1
+        count = self._throttles[kind].count(self._loop.time())
+        if count:
+            who = f"client {client_id} at {show(link.remote_address)}"
+            logger.warning("%s: %s%s", who, error, _others(count))
 
     async def _run(self, conn: Connection) -> None:
         close = Close()

@@ -108,6 +108,25 @@ class TestACrowd:
             lines = [text for text in caplog.messages if "turned away" in text]
             assert len(lines) == 1
 
+    async def test_those_who_break_off_fill_no_log(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whatever they broke off, a minute has a few lines, and one tells of the others."""
+        caplog.set_level(logging.WARNING)
+
+        async def handler(conn: Connection) -> None:
+            await conn.wait_closed()
+
+        async with start(handler, mode) as server:
+            for _ in range(50):
+                async with await Raw.dial(server.port) as raw:
+                    await raw.send(b"\xff")
+                    raw.finish()
+                    await raw.receive_to_end()
+            await until(lambda: not server._links)
+        lines = [text for text in caplog.messages if "client " in text]
+        assert 0 < len(lines) <= 20
+
     async def test_one_that_comes_as_the_server_closes(self, mode: Mode) -> None:
         async def handler(conn: Connection) -> None:
             await asyncio.Event().wait()
