@@ -56,8 +56,8 @@ ROOMS: dict[str, set[str]] = {
         *("seal", "wire"),
     },
     "mode": {
-        *("cipher", "credentials", "errors", "framing", "identity", "keys", "known_servers"),
-        *("options", "peer", "protocol", "seal", "version", "wire"),
+        *("authorized", "cipher", "credentials", "errors", "framing", "identity", "keys"),
+        *("known_servers", "options", "peer", "protocol", "seal", "version", "wire"),
     },
     "stats": set(),
     "version": set(),

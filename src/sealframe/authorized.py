@@ -29,7 +29,8 @@ class AuthorizedClients:
     lines and those with ``#`` in front do not count.
 
     :param source: the path of such a file, or ``{name: public key}``
-    :raises ConfigurationError: the table holds something else, or a key twice
+    :raises ConfigurationError: it is neither, or the table holds something else or a
+        key twice
     :raises KeyFileError: the file cannot be read, or others can write it
     :raises KeyFormatError: a line of the file is wrong; the error says which
     """
@@ -52,9 +53,11 @@ class AuthorizedClients:
         self._admitted: dict[bytes, Peer] = {}
         if isinstance(source, Mapping):
             self._peers = _table(source)
-        else:
+        elif isinstance(source, str | os.PathLike):
             self.path = os.fspath(source)
             self._adopt(keylist.read(self.path))
+        else:
+            raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Self:
@@ -79,12 +82,13 @@ class AuthorizedClients:
         """Whether somebody was let in who is not in the file yet."""
         return bool(self._admitted)
 
-    def admit(self, name: str, key: PublicKey) -> None:
+    def admit(self, name: str, key: PublicKey) -> Peer:
         """Let a client in from now on; :meth:`write_admitted` puts it into the file.
 
         :param name: one word
         """
-        self._admitted[bytes(key)] = Peer(name, key)
+        peer = self._admitted[bytes(key)] = Peer(name, key)
+        return peer
 
     def refresh(self, seen: Version | None = None) -> Version | None:
         """Read the file again if it has changed. This blocks for as long as the disk does.

@@ -66,8 +66,6 @@ class ServerIdentity(Secret):
         # Servers in several threads may have this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
-        if not isinstance(clients, str | os.PathLike | Mapping):
-            raise ConfigurationError("clients is the path of a file, or {name: PublicKey}")
         self.clients: Final = AuthorizedClients(clients)
         """The clients that are let in."""
         if self.clients.lookup(bytes(self.public_key)) is not None:
@@ -133,8 +131,7 @@ class ServerIdentity(Secret):
         invitation = self._take(token)
         if invitation is None:
             return None
-        self.clients.admit(invitation.name, PublicKey(key))
-        peer = self.clients.lookup(key)
+        peer = self.clients.admit(invitation.name, PublicKey(key))
         logger.info("let in by invitation: %s", peer)
         return peer
 

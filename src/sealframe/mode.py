@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from . import cipher, wire
+from .authorized import AuthorizedClients
 from .credentials import Credentials
 from .errors import ConfigurationError, HandshakeError
 from .framing import Framing
@@ -68,9 +69,11 @@ class Mode:
         return self.context.encode() if isinstance(self.context, str) else self.context
 
     @property
-    def server_identity(self) -> ServerIdentity | None:
-        """The identity of a server that has one."""
-        return self.security if isinstance(self.security, ServerIdentity) else None
+    def clients_file(self) -> AuthorizedClients | None:
+        """The clients of a server that has them in a file."""
+        if isinstance(self.security, ServerIdentity) and self.security.clients.path is not None:
+            return self.security.clients
+        return None
 
     def introduction(self, address: str) -> Introduction | None:
         """Return how a client judges the server there; None where that was settled before."""

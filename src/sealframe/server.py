@@ -298,15 +298,14 @@ class Server:
             )
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        identity = self._mode.server_identity
-        listed = identity is not None and identity.clients.path is not None
-        if identity is not None and listed:
+        clients = self._mode.clients_file
+        if clients is not None:
             # It may have changed since the identity was made.
-            seen = await asyncio.to_thread(identity.clients.refresh)
-            await asyncio.to_thread(identity.clients.refresh, seen)
+            seen = await asyncio.to_thread(clients.refresh)
+            await asyncio.to_thread(clients.refresh, seen)
         self._listener = await listen(self._arrive, endpoint)
-        if identity is not None and listed:
-            self._withdrawal = Withdrawal(identity.clients, self._known)
+        if clients is not None:
+            self._withdrawal = Withdrawal(clients, self._known)
 
     def _arrive(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
         if self._closed is not None:
