@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import pytest
 from transport.scripted import Raw
 
 from sealframe import Framing, control
@@ -155,3 +156,11 @@ async def dialled(address: Address) -> AsyncIterator[Raw]:
     async with Raw(socket.socket(family, socket.SOCK_STREAM)) as raw:
         await asyncio.get_running_loop().sock_connect(raw.sock, target)
         yield raw
+
+
+@contextlib.contextmanager
+def claiming(public: bytes) -> Iterator[None]:
+    """Let a handshake show a public key that does not belong to its private one."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr("sealframe.handshake.public_key", lambda _: public)
+        yield

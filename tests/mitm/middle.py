@@ -47,6 +47,25 @@ def carry(tapped: Tapped, way: Way, number: int, frame: bytes) -> bytes:
     return frame
 
 
+def changing(way: Way, number: int, change: Callable[[bytes], bytes]) -> Script:
+    """Return a script that changes one frame and no other."""
+
+    def script(tapped: Tapped, frame_way: Way, frame_number: int, frame: bytes) -> bytes:
+        return change(frame) if (frame_way, frame_number) == (way, number) else frame
+
+    return script
+
+
+def replacing(way: Way, number: int, data: bytes) -> Script:
+    """Return a script that sends something else in place of one frame."""
+    return changing(way, number, lambda _: data)
+
+
+def adding(way: Way, number: int, *, before: bytes = b"", behind: bytes = b"") -> Script:
+    """Return a script that sends more beside one frame."""
+    return changing(way, number, lambda frame: before + frame + behind)
+
+
 class Tapped:
     """One connection that goes through the man in the middle."""
 

@@ -61,16 +61,24 @@ class Harm:
 BEFORE_WELCOME = Harm(HandshakeError, HandshakeError, answers=0)
 
 
-def harm_at(credentials: Credentials, way: Way, number: int) -> Harm:
-    """Return what must come of it that a frame is not what its sender sent."""
+def harm_at(
+    credentials: Credentials,
+    way: Way,
+    number: int,
+    fault: type[ConnectionClosedError] = ProtocolError,
+) -> Harm:
+    """Return what must come of it that a frame is not what its sender sent.
+
+    :param fault: what its receiver makes of it once a record has opened
+    """
     # HELLO or WELCOME is the first record.
     records = number - credentials.handshakes(way)
     if records < (way is Way.UP):
         return BEFORE_WELCOME
     messages = max(0, records - 1)
     if way is Way.UP:
-        return Harm(TruncatedError, ProtocolError, welcomed=True, questions=messages)
-    kind = ProtocolError if records else HandshakeError
+        return Harm(TruncatedError, fault, welcomed=True, questions=messages)
+    kind = fault if records else HandshakeError
     return Harm(kind, TruncatedError, welcomed=True, questions=None, answers=messages)
 
 

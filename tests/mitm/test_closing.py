@@ -13,7 +13,7 @@ from sealframe.wire import HEAD_SIZE
 
 from .credentials import CONTEXT
 from .holder import message
-from .middle import Script, Tapped, Way, carry
+from .middle import Script, Tapped, Way, adding, carry
 from .scene import QUESTIONS, Harm, Scene, answer
 
 
@@ -40,14 +40,8 @@ async def test_what_stands_behind_close_changes_nothing(attacked: Scene, way: Wa
     """What is authentic has come to its end; forged bytes behind it are not delivered."""
     close = attacked.credentials.handshakes(way) + 2
     for junk in (message(b"rm -rf /"), message(bytes(40)), b"\xff" * 9, b"\1"):
-
-        def script(
-            tapped: Tapped, frame_way: Way, number: int, frame: bytes, junk: bytes = junk
-        ) -> bytes:
-            return frame + junk if (frame_way, number) == (way, close) else frame
-
         first_error, first_call = attacked.begin()
-        await ask_and_close(attacked, script)
+        await ask_and_close(attacked, adding(way, close, behind=junk))
         await attacked.check_left_clean(first_error, first_call, QUESTIONS[:1])
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,19 +27,11 @@ from sealframe.control import Close
 from sealframe.wire import CONTROL_BIT, HEAD_SIZE, Control, Opcode, Pattern
 
 from .credentials import CONTEXT, Credentials, make
-from .holder import HELLO, REFUSED, Holder, dialled
+from .holder import HELLO, REFUSED, Holder, claiming, dialled
 from .middle import Script, Tapped, Way, carry
 from .scene import BEFORE_WELCOME, Harm, scene
 
 NOT_LET_IN = Harm(UnauthorizedError, HandshakeError, answers=0)
-
-
-@contextmanager
-def claiming(public: bytes) -> Iterator[None]:
-    """Let a handshake show a public key that does not belong to its private one."""
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr("sealframe.handshake.public_key", lambda _: public)
-        yield
 
 
 def stranger(credentials: Credentials, known_servers: Path) -> ClientIdentity:

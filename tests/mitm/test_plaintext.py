@@ -14,7 +14,7 @@ from sealframe.wire import HEAD_SIZE, MAGIC, Opcode
 
 from .credentials import CONTEXT
 from .holder import HELLO, VERSION, WELCOME, message
-from .middle import Tapped, Way, carry
+from .middle import Tapped, Way, adding, carry, replacing
 from .scene import BEFORE_WELCOME, Scene, harm_at
 
 PLAINTEXT = {
@@ -40,17 +40,7 @@ async def test_plaintext_before_each_frame(attacked: Scene, way: Way) -> None:
     credentials = attacked.credentials
     for at in range(credentials.handshakes(way) + 3):
         for data in (*PLAINTEXT.values(), EMPTY_HANDSHAKE):
-
-            def script(
-                tapped: Tapped,
-                frame_way: Way,
-                number: int,
-                frame: bytes,
-                at: int = at,
-                data: bytes = data,
-            ) -> bytes:
-                return data + frame if (frame_way, number) == (way, at) else frame
-
+            script = adding(way, at, before=data)
             await attacked.suffer(script, harm_at(credentials, way, at))
 
 
@@ -59,18 +49,7 @@ async def test_plaintext_in_one_packet_with_the_handshake(attacked: Scene, way: 
     """Behind it, so that it may be read before the answer to it was sent."""
     for at in range(attacked.credentials.handshakes(way)):
         for data in (*PLAINTEXT.values(), EMPTY_HANDSHAKE):
-
-            def script(
-                tapped: Tapped,
-                frame_way: Way,
-                number: int,
-                frame: bytes,
-                at: int = at,
-                data: bytes = data,
-            ) -> bytes:
-                return frame + data if (frame_way, number) == (way, at) else frame
-
-            await attacked.suffer(script, BEFORE_WELCOME)
+            await attacked.suffer(adding(way, at, behind=data), BEFORE_WELCOME)
 
 
 class TestPreamble:
@@ -162,12 +141,7 @@ class TestForgedClose:
 
     async def test_one_that_has_not_been_connected_is_told(self, attacked: Scene) -> None:
         for code in CloseCode:
-
-            def script(
-                tapped: Tapped, way: Way, number: int, frame: bytes, code: int = code
-            ) -> bytes:
-                return forged_close(code) if (way, number) == (Way.DOWN, 0) else frame
-
+            script = replacing(Way.DOWN, 0, forged_close(code))
             tapped, visit = await attacked.suffer(script, BEFORE_WELCOME)
             assert visit.error is not None
             assert visit.error.code == code

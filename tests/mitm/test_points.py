@@ -17,7 +17,7 @@ from sealframe.control import Close
 from sealframe.wire import HEAD_SIZE, Control
 
 from .credentials import CONTEXT, Credentials, make
-from .holder import HELLO, REFUSED, Holder, dialled
+from .holder import HELLO, REFUSED, Holder, claiming, dialled
 from .middle import Tapped, Way
 from .scene import BEFORE_WELCOME, Scene, scene
 
@@ -186,9 +186,7 @@ class TestAnotherEncoding:
                 holder = Holder(raw, identities, client=True)
                 await holder.write_handshake()
                 await holder.read_handshake()
-                with pytest.MonkeyPatch.context() as patches:
-                    other = with_top_bit(public)
-                    patches.setattr("sealframe.handshake.public_key", lambda _: other)
+                with claiming(with_top_bit(public)):
                     await holder.shake_hands()
                 await holder.write(HELLO)
                 (frame,) = await holder.read_to_end()

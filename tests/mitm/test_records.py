@@ -10,7 +10,7 @@ from sealframe.wire import CONTROL_BIT, HEAD_SIZE, MAX_LENGTH
 
 from .credentials import Credentials
 from .holder import dialled
-from .middle import Script, Tapped, Way
+from .middle import Script, Tapped, Way, changing, replacing
 from .scene import BEFORE_WELCOME, Harm, Scene, harm_at
 
 
@@ -30,11 +30,7 @@ def harm_after(way: Way, messages: int) -> Harm:
 class TestOrder:
     async def test_a_record_comes_twice(self, attacked: Scene, way: Way) -> None:
         at = first_message(attacked.credentials, way) + 1
-
-        def script(tapped: Tapped, frame_way: Way, number: int, frame: bytes) -> bytes:
-            return frame + frame if (frame_way, number) == (way, at) else frame
-
-        await attacked.suffer(script, harm_after(way, 2))
+        await attacked.suffer(changing(way, at, _twice), harm_after(way, 2))
 
     async def test_an_old_record_comes_again(self, attacked: Scene, way: Way) -> None:
         """Each that there was: of the handshake, HELLO or WELCOME, the first message."""
@@ -56,11 +52,7 @@ class TestOrder:
 
     async def test_a_record_is_missing(self, attacked: Scene, way: Way) -> None:
         at = first_message(attacked.credentials, way) + 1
-
-        def script(tapped: Tapped, frame_way: Way, number: int, frame: bytes) -> bytes:
-            return b"" if (frame_way, number) == (way, at) else frame
-
-        await attacked.suffer(script, harm_after(way, 1))
+        await attacked.suffer(replacing(way, at, b""), harm_after(way, 1))
 
     async def test_two_records_change_places(self, attacked: Scene, way: Way) -> None:
         at = first_message(attacked.credentials, way) + 1
@@ -72,13 +64,11 @@ class TestOrder:
 
     async def test_a_frame_of_the_handshake_comes_twice(self, attacked: Scene, way: Way) -> None:
         for at in range(attacked.credentials.handshakes(way)):
+            await attacked.suffer(changing(way, at, _twice), BEFORE_WELCOME)
 
-            def script(
-                tapped: Tapped, frame_way: Way, number: int, frame: bytes, at: int = at
-            ) -> bytes:
-                return frame + frame if (frame_way, number) == (way, at) else frame
 
-            await attacked.suffer(script, BEFORE_WELCOME)
+def _twice(frame: bytes) -> bytes:
+    return frame + frame
 
 
 def _late(way: Way, at: int, *, by: int) -> Script:
@@ -127,13 +117,7 @@ async def test_a_frame_of_another_connection(attacked: Scene, way: Way) -> None:
     other = (await attacked.conversation()).seen[way]
     # The client's first message alone depends on nothing of this connection.
     for at in range(way is Way.UP, first_message(credentials, way) + 2):
-
-        def script(
-            tapped: Tapped, frame_way: Way, number: int, frame: bytes, at: int = at
-        ) -> bytes:
-            return other[at] if (frame_way, number) == (way, at) else frame
-
-        await attacked.suffer(script, harm_at(credentials, way, at))
+        await attacked.suffer(replacing(way, at, other[at]), harm_at(credentials, way, at))
 
 
 class TestAWholeConversationAgain:
@@ -188,18 +172,7 @@ class TestLengths:
         for at in (credentials.handshakes(way), first_message(credentials, way) + 1):
             for length in LENGTHS.values():
                 forged = length.to_bytes(HEAD_SIZE, "little") + bytes(min(length, 65_536))
-
-                def script(
-                    tapped: Tapped,
-                    frame_way: Way,
-                    number: int,
-                    frame: bytes,
-                    at: int = at,
-                    forged: bytes = forged,
-                ) -> bytes:
-                    return forged if (frame_way, number) == (way, at) else frame
-
-                await attacked.suffer(script, harm_at(credentials, way, at))
+                await attacked.suffer(replacing(way, at, forged), harm_at(credentials, way, at))
 
     async def test_a_declared_length_that_is_wrong(self, attacked: Scene, way: Way) -> None:
         """By one, and by much: what follows is taken for a part of it, or the reverse."""

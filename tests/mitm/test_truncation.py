@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sealframe import HandshakeError, TruncatedError
+from sealframe import TruncatedError
 from sealframe.wire import Pattern
 
 from .credentials import Credentials
 from .middle import Script, Tapped, Way
-from .scene import BEFORE_WELCOME, Harm, Scene
+from .scene import BEFORE_WELCOME, Harm, Scene, harm_at
 
 
 def cut(at_way: Way, at: int, inside: int) -> Script:
@@ -27,15 +27,7 @@ def cut(at_way: Way, at: int, inside: int) -> Script:
 
 def harm_of_cut(credentials: Credentials, way: Way, whole: int) -> Harm:
     """Return what must come of it that only so many whole frames arrive."""
-    # HELLO or WELCOME is the first record.
-    records = whole - credentials.handshakes(way)
-    if records < (way is Way.UP):
-        return BEFORE_WELCOME
-    messages = max(0, records - 1)
-    if way is Way.UP:
-        return Harm(TruncatedError, TruncatedError, welcomed=True, questions=messages)
-    kind = TruncatedError if records else HandshakeError
-    return Harm(kind, TruncatedError, welcomed=True, questions=None, answers=messages)
+    return harm_at(credentials, way, whole, TruncatedError)
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
