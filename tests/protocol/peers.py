@@ -272,6 +272,12 @@ def waiting_client(pattern: Pattern = Pattern.NNPSK0) -> Peer:
 def handshaken(pattern: Pattern = Pattern.NNPSK0) -> tuple[Peer, Peer]:
     """Return a client and a server that have keys, before HELLO was sent."""
     client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    shake_hands(client, server)
+    return client, server
+
+
+def shake_hands(client: Peer, server: Peer) -> None:
+    """Carry the messages of the handshake, and not yet HELLO."""
     server.read(client.take())
     client.read(server.take())
     # Where there is a message 3, HELLO would go with it.
@@ -279,7 +285,6 @@ def handshaken(pattern: Pattern = Pattern.NNPSK0) -> tuple[Peer, Peer]:
     assert seal is not None
     server.read(b"".join(seal.output))
     seal.output = []
-    return client, server
 
 
 def preamble(pattern: Pattern) -> bytes:

@@ -26,6 +26,7 @@ from .peers import (
     records,
     reveal,
     sealed,
+    shake_hands,
 )
 
 pytestmark = pytest.mark.usefixtures("twin")
@@ -89,12 +90,7 @@ def test_the_server_asks_once_about_a_proven_key(pattern: Pattern, token: bytes)
     door = Door()
     client, server = sealed(client=True, pattern=pattern), guarded(door, pattern)
     client.protocol._hello = Hello(max_frame=MAXIMUM, invitation=token)
-    server.read(client.take())
-    client.read(server.take())
-    seal = client.protocol._seal
-    assert seal is not None
-    server.read(b"".join(seal.output))
-    seal.output = []
+    shake_hands(client, server)
     assert door.asked == []
     server.read(client.take())
     assert door.asked == [(bytes(CLIENT_KEY.public_key), token)]
