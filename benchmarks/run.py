@@ -1,0 +1,124 @@
+"""Measures sealframe side by side with what one would use instead of it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from suite.machine import describe_machine, describe_python
+from suite.pair import FailedError
+from suite.results import Entry, entry, entry_of, merge, show, show_comparison
+from suite.rounds import Comparison, competitors, measure_row, missing_peers
+from suite.rows import ALONE, PEERS, ROWS, SEALFRAME, Row
+
+import sealframe
+
+NAMES = [peer.name for peer in [SEALFRAME, *PEERS]]
+
+
+def main() -> int:
+    """Measure what is wanted; return 1 if something failed."""
+    arguments = parse()
+    rows = [row for row in ROWS if wanted(row, arguments.rows, arguments.sizes)]
+    alone = [name for name in ALONE if not arguments.sizes and begins(name, arguments.rows)]
+    if arguments.list:
+        for row in rows:
+            print(f"{row.id:28}{row.title}")
+        print(*alone, sep="\n")
+        return 0
+    print(describe_machine() | describe_python())
+    if sealframe.IMPLEMENTATION != "c":
+        print("sealframe is installed without its extension: both its lines are pure Python")
+    missing = missing_peers([p for p in [SEALFRAME, *PEERS] if p.name in arguments.peers])
+    for name, reason in missing.items():
+        print(f"{name} is left out: {reason}")
+    names = [name for name in arguments.peers if name not in missing]
+    started = time.monotonic()
+    compared: list[tuple[str, str, Comparison]] = []
+    failed = False
+
+    def keep(found: Entry) -> None:
+        if arguments.json:
+            merge(arguments.json, [found])
+
+    for loop in arguments.loops:
+        print(f"\nevent loop: {loop}")
+        for row in rows:
+            outcome = measure_row(
+                row,
+                competitors(row, names),
+                loop=loop,
+                rounds=arguments.rounds,
+                seconds=arguments.seconds,
+            )
+            print(show(outcome), flush=True)
+            compared += [(loop, row.title, comparison) for comparison in outcome.comparisons]
+            failed = failed or bool(outcome.failed)
+            keep(entry_of(outcome, loop))
+        for name in alone:
+            module = importlib.import_module(f"suite.{name}")
+            print(f"\n{(module.__doc__ or name).splitlines()[0]} [{name}]")
+            try:
+                data = module.measure(
+                    seconds=arguments.seconds,
+                    rounds=arguments.rounds,
+                    loop=loop,
+                    quick=not arguments.long,
+                )
+            except (FailedError, OSError, subprocess.SubprocessError) as error:
+                print(f"  FAILED: {error}")
+                failed = True
+                continue
+            print(module.show(data), flush=True)
+            keep(entry(name, loop, data=data))
+    print(f"\nall targets, after {(time.monotonic() - started) / 60:.0f} minutes")
+    for loop, title, comparison in compared:
+        print(f"  {loop}, {title}: {show_comparison(comparison)}")
+    return 1 if failed else 0
+
+
+def wanted(row: Row, prefixes: list[str], sizes: list[int]) -> bool:
+    """Return whether a row is asked for."""
+    return begins(row.id, prefixes) and (not sizes or row.size in sizes)
+
+
+def begins(name: str, prefixes: list[str]) -> bool:
+    """Return whether a name begins with one of some, or there are none."""
+    return not prefixes or any(name.startswith(prefix) for prefix in prefixes)
+
+
+def parse() -> argparse.Namespace:
+    """Return the arguments."""
+
+    def words(text: str) -> list[str]:
+        return text.split(",")
+
+    def numbers(text: str) -> list[int]:
+        return [int(word) for word in words(text)]
+
+    def peers(text: str) -> list[str]:
+        for name in words(text):
+            if name not in NAMES:
+                raise argparse.ArgumentTypeError(f"no peer {name}; there are {', '.join(NAMES)}")
+        return words(text)
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--rows", type=words, default=[], help="those whose ids begin so, such as one_way,idle")
+    add("--sizes", type=numbers, default=[], help="those with messages of so many bytes")
+    add("--peers", type=peers, default=NAMES, help=f"of {','.join(NAMES)}")
+    add("--loops", type=words, default=["uvloop"], help="uvloop, asyncio or uvloop,asyncio")
+    add("--rounds", type=int, default=5, help="of everyone in turn (default: 5)")
+    add("--seconds", type=float, default=0.7, help="of each measurement (default: 0.7)")
+    add("--json", type=Path, help="a file to write, or to add to")
+    add("--long", action="store_true", help="let the row `growth` grow further")
+    add("--list", action="store_true", help="name the rows and end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
