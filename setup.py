@@ -1,11 +1,11 @@
-"""Builds the C twin of the codec; everything else stands in pyproject.toml.
+"""Builds the C twins of the codec and of the queues; everything else stands in pyproject.toml.
 
 Two environment variables are read:
 
 ``SEALFRAME_EXTENSION``
-    ``auto`` (the default) compiles ``sealframe._framing`` if it can, and goes on
-    without it, with a warning, if it cannot. ``yes`` makes a failed compilation
-    fail the build. ``no`` does not compile.
+    ``auto`` (the default) compiles ``sealframe._framing`` and ``sealframe._queues``
+    if it can, and goes on without both, with a warning, if it cannot. ``yes`` makes
+    a failed compilation fail the build. ``no`` does not compile.
 
 ``SEALFRAME_COVERAGE``
     ``1`` compiles with line tracing, so that coverage sees the lines of the pyx.
@@ -51,6 +51,8 @@ class BuildExtension(build_ext):
             self.force = True
 
     def build_extension(self, ext: Extension) -> None:
+        if not self.distribution.ext_modules:
+            return  # one before it did not compile
         try:
             super().build_extension(ext)
         except (BaseError, CCompilerError) as error:
@@ -63,8 +65,9 @@ class BuildExtension(build_ext):
                 ext.name,
                 error,
             )
-            # An earlier build may have left one; the wheel would carry it.
-            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+            # Both or neither; and an earlier build may have left one: the wheel would carry it.
+            for each in self.extensions:
+                Path(self.get_ext_fullpath(each.name)).unlink(missing_ok=True)
             self.distribution.ext_modules = []
 
 
@@ -79,13 +82,21 @@ class BuildWheel(bdist_wheel):
 
 
 def extensions() -> list[Extension]:
-    """Return what is to be compiled: one extension, or nothing."""
+    """Return what is to be compiled: both extensions, or nothing."""
     if MODE == "no":
         return []
-    extension = Extension("sealframe._framing", ["ext/_framing.pyx"], optional=MODE == "auto")
+    macros: list[tuple[str, str | None]] = []
     if TRACED:
-        extension.define_macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
-    return [extension]
+        macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+    return [
+        Extension(
+            f"sealframe.{name}",
+            [f"ext/{name}.pyx"],
+            define_macros=macros,
+            optional=MODE == "auto",
+        )
+        for name in ("_framing", "_queues")
+    ]
 
 
 setup(

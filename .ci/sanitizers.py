@@ -1,11 +1,11 @@
-"""Runs the compiled codec under AddressSanitizer, UBSan and valgrind; fails on any report.
+"""Runs the compiled twins under AddressSanitizer, UBSan and valgrind; fails on any report.
 
 Usage: python .ci/sanitizers.py FOLDER
 
-The extension is built twice into FOLDER, with the sanitizers and without. Under the first
-tests/framing runs; under valgrind exercise_framing.py does, and every error whose stack has a
-frame of the extension counts: bad reads and writes, use of what was never set, and memory
-that is lost. What cannot be done here is named, and is no failure.
+The extensions are built twice into FOLDER, with the sanitizers and without. Under the first
+tests/framing and tests/queues run; under valgrind exercise_framing.py and exercise_queues.py do,
+and every error whose stack has a frame of an extension counts: bad reads and writes, use of what
+was never set, and memory that is lost. What cannot be done here is named, and is no failure.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 SANITIZE = "-fsanitize=address,undefined"
 FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
-MODULE = "_framing."
-TESTS = ("tests/framing", "-k", "not python and not selection and not no_leak")
-"""Of both codecs' tests those of the compiled one; which of the two is taken needs no tool, and
+MODULES = ("_framing.", "_queues.")
+EXERCISES = ("exercise_framing.py", "exercise_queues.py")
+TESTS = ("tests/framing", "tests/queues", "-k", "not python and not selection and not no_leak")
+"""Of both twins' tests those of the compiled one; which of the two is taken needs no tool, and
 what AddressSanitizer keeps back after it was freed looks like a leak."""
 SKIPPED = None
 """In place of a verdict where something is missing."""
@@ -50,7 +51,7 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Build the package with its extension into ``folder/lib``."""
+    """Build the package with its extensions into ``folder/lib``."""
     command = [sys.executable, "setup.py", "--quiet", "build", "--force"]
     command += ["--build-base", str(folder / "build"), "--build-lib", str(folder / "lib")]
     return run(command, SEALFRAME_EXTENSION="yes", **environment)
@@ -75,7 +76,7 @@ def can_sanitize() -> bool:
 
 
 def sanitizers(folder: Path) -> bool | None:
-    """Run tests/framing on an extension that checks each access itself."""
+    """Run the tests on extensions that check each access themselves."""
     name = "AddressSanitizer and UBSan"
     runtime = compiler_library("libasan.so") if can_sanitize() else None
     if runtime is None:
@@ -106,7 +107,7 @@ def sanitizers(folder: Path) -> bool | None:
 
 
 def valgrind(folder: Path) -> bool | None:
-    """Exercise the extension in a machine that knows which bytes were allocated and set."""
+    """Exercise the extensions in a machine that knows which bytes were allocated and set."""
     if shutil.which("valgrind") is None:
         report("valgrind", "skipped: it is not installed")
         return SKIPPED
@@ -114,7 +115,12 @@ def valgrind(folder: Path) -> bool | None:
     if built.returncode:
         report("valgrind", built.stdout)
         return False
-    errors = folder / "valgrind.xml"
+    return all(exercise(folder, name) for name in EXERCISES)
+
+
+def exercise(folder: Path, name: str) -> bool:
+    """Run one of the exercises under valgrind; return whether no error is ours."""
+    errors = folder / f"{name}.xml"
     exercised = run(
         [
             "valgrind",
@@ -124,7 +130,7 @@ def valgrind(folder: Path) -> bool | None:
             "--xml=yes",
             f"--xml-file={errors}",
             sys.executable,
-            str(ROOT / ".ci" / "exercise_framing.py"),
+            str(ROOT / ".ci" / name),
         ],
         PYTHONMALLOC="malloc",
         PYTHONPATH=str(folder / "lib"),
@@ -142,9 +148,9 @@ def valgrind(folder: Path) -> bool | None:
 
 
 def concerns_us(error: ElementTree.Element) -> bool:
-    """Return whether the extension is in the stack of an error."""
+    """Return whether an extension is in the stack of an error."""
     return any(
-        Path(frame.findtext("obj", "")).name.startswith(MODULE) for frame in error.iter("frame")
+        Path(frame.findtext("obj", "")).name.startswith(MODULES) for frame in error.iter("frame")
     )
 
 

@@ -625,25 +625,63 @@ cdef class Encoder:
 
     def encode_many(self, payloads):
         """Return the frames that carry ``payloads``, joined."""
-        # A list of our own, and of bytes: nothing in it can change its size below.
+        cdef list messages = self.all_bytes(payloads)
+        return self.join(messages, 0, len(messages), -1)
+
+    def pack(self, payloads):
+        """Return the frames that carry ``payloads`` as buffers to be written in one call."""
+        cdef list messages = self.all_bytes(payloads)
+        cdef Py_ssize_t count = len(messages)
+        cdef Py_ssize_t first = 0
+        cdef Py_ssize_t size
+        cdef Py_ssize_t i
+        cdef list buffers = []
+        for i in range(count):
+            size = PyBytes_Size(messages[i])
+            if size >= _LARGE and (self.width == 0 or self.strip >= self.header):
+                buffers.append(self.join(messages, first, i, size))
+                buffers.append(messages[i])
+                first = i + 1
+        if first < count:
+            buffers.append(self.join(messages, first, count, -1))
+        return buffers
+
+    cdef list all_bytes(self, payloads):
+        """Return a list of our own, and of bytes: nothing in it can change its size any more."""
         cdef list messages = list(payloads)
+        cdef Py_ssize_t i
+        for i in range(len(messages)):
+            if not PyBytes_CheckExact(messages[i]):
+                try:
+                    messages[i] = _copied(messages[i])
+                except (TypeError, BufferError):
+                    # Of several faults the first one is told, here as in the twin.
+                    self.join(messages, 0, i, -1)
+                    raise
+        return messages
+
+    cdef bytes join(self, list messages, Py_ssize_t first, Py_ssize_t last, Py_ssize_t head):
+        """Return the frames of some messages, and the head of one of ``head`` bytes, if not -1."""
         cdef Py_ssize_t total = 0
         cdef Py_ssize_t added
         cdef Py_ssize_t i
         cdef uint8_t *place
-        for i in range(len(messages)):
-            if not PyBytes_CheckExact(messages[i]):
-                messages[i] = _copied(messages[i])
+        for i in range(first, last):
             added = self.frame_size(PyBytes_Size(messages[i]))
             if added > PY_SSIZE_T_MAX - total:
                 raise MemoryError
             total += added
+        if head >= 0:
+            total += self.frame_size(head) - head
         frames = PyBytes_FromStringAndSize(NULL, total)
         place = <uint8_t *>PyBytes_AsString(frames)
-        for message in messages:
+        for i in range(first, last):
+            message = messages[i]
             place = self.write_frame(
                 place, <const uint8_t *>PyBytes_AsString(message), PyBytes_Size(message)
             )
+        if head >= 0:
+            self.write_head(place, head)
         return frames
 
     def head(self, length):

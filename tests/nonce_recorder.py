@@ -61,17 +61,30 @@ class NonceRecorder:
         class Watched:
             def __init__(self, key: bytes) -> None:
                 real = aesgcm(key)
-                self._encrypt = real.encrypt
+                self._real = real
                 self.decrypt = real.decrypt
                 self._key = blake2b(key, digest_size=16).digest()
 
-            def encrypt(self, nonce: bytes, data: bytes, ad: bytes) -> bytes:
+            def encrypt(self, nonce: bytes, data: bytes, ad: bytes | None) -> bytes:
                 recorder._note(self._key, nonce, data, ad)
-                return self._encrypt(nonce, data, ad)  # type: ignore[no-any-return]
+                return self._real.encrypt(nonce, data, ad)  # type: ignore[no-any-return]
+
+            # From version 47 of the package on.
+
+            def encrypt_into(
+                self, nonce: bytes, data: bytes, ad: bytes | None, place: memoryview
+            ) -> None:
+                recorder._note(self._key, nonce, data, ad)
+                self._real.encrypt_into(nonce, data, ad, place)
+
+            def decrypt_into(
+                self, nonce: bytes, data: bytes, ad: bytes | None, place: memoryview
+            ) -> None:
+                self._real.decrypt_into(nonce, data, ad, place)
 
         return Watched
 
-    def _note(self, key: bytes, nonce: bytes, data: bytes, ad: bytes) -> None:
+    def _note(self, key: bytes, nonce: bytes, data: bytes, ad: bytes | None) -> None:
         if nonce == _REKEY_NONCE:
             # Both ends replace one key so. The result is never sent, and is the same.
             if data != _REKEY_PLAINTEXT or ad:

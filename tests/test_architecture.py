@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "sealframe"
-EXTENSION = ROOT / "ext" / "_framing.pyx"
+EXTENSIONS = {name: ROOT / "ext" / f"{name}.pyx" for name in ("_framing", "_queues")}
 
 ROOMS: dict[str, set[str]] = {
     # Sans-IO: bytes and events in, bytes and events out.
@@ -50,9 +50,8 @@ ROOMS: dict[str, set[str]] = {
         "wire",
     },
     "events": {"control", "errors"},
-    "packing": {"framing", "wire"},
     "protocol": {
-        *("control", "diagnosis", "errors", "events", "framing", "keys", "packing", "peer"),
+        *("control", "diagnosis", "errors", "events", "framing", "keys", "peer"),
         *("seal", "wire"),
     },
     "mode": {
@@ -70,17 +69,21 @@ ROOMS: dict[str, set[str]] = {
     "origin": set(),
     "sockets": {"options"},
     "writing": set(),
-    "inbox": {"errors", "wire"},
-    "outbox": {"errors", "wire"},
+    "_queues_py": {"wire"},
+    "_queues": {"wire"},
+    "queues": {"_queues", "_queues_py", "framing"},
+    "inbox": {"queues"},
+    "outbox": {"queues"},
     "pings": {"errors"},
+    "timetable": set(),
     "link": {
         *("addresses", "control", "errors", "events", "inbox", "liveness", "options", "outbox"),
-        *("pings", "protocol", "sockets", "stats", "wire", "writing"),
+        *("pings", "protocol", "sockets", "stats", "timetable", "wire", "writing"),
     },
     "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
     "withdrawal": {"authorized", "connection", "control", "errors", "keylist", "wire"},
     "endpoint": {"addresses", "errors"},
-    "listening": {"addresses", "endpoint", "errors"},
+    "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
     "turnaway": {"writing"},
     "client": {
         *("backoff", "connection", "control", "endpoint", "errors", "framing", "identity"),
@@ -97,7 +100,7 @@ ROOMS: dict[str, set[str]] = {
 WITH_IO = {
     *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
-    "withdrawal",
+    *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""
@@ -123,7 +126,7 @@ IMPORT = re.compile(
 
 def sources() -> dict[str, Path]:
     """Return every module of the package: its dotted name below ``sealframe``, and its file."""
-    found = {"_framing": EXTENSION}
+    found = dict(EXTENSIONS)
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts)] = path
@@ -202,7 +205,7 @@ def test_a_sans_io_room_knows_no_loop_no_socket_and_no_clock(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_other_packages_are_imported_only_where_they_belong(name: str) -> None:
-    ours = {"cpython", "cython", "libc"} if name == "_framing" else set()
+    ours = {"cpython", "cython", "libc"} if name in EXTENSIONS else set()
     for package in external(name) - sys.stdlib_module_names - ours:
         assert name.partition(".")[0] in THIRD_PARTY.get(package, set()), (
             f"{name} imports {package}"

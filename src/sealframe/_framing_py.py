@@ -31,7 +31,8 @@ __all__ = ["Decoder", "Encoder"]
 _SCRATCH: Final = 256 * 1024
 """Bytes in the buffer that is lent while no large message is under way."""
 _LARGE: Final = 64 * 1024
-"""A message that lacks more bytes than this is received in its own storage."""
+"""A message that lacks more bytes than this is received in its own storage, and one that
+has as many is written from it."""
 _FIRST_STORAGE: Final = 1024
 _PREFIX: Final = 8
 _MESSAGE: Final = -1
@@ -381,6 +382,27 @@ class Encoder:
         for payload in list(payloads):
             pieces += self._pieces(payload)
         return b"".join(pieces)
+
+    def pack(self, payloads: Iterable[Buffer]) -> list[bytes]:
+        """Return the frames that carry ``payloads`` as buffers to be written in one call.
+
+        Small ones are joined. A payload of 64 KiB or more is a buffer of its own and not
+        copied, where nothing of its head stands in it; its head ends the buffer before it,
+        so that no frame is split over two tiny writes.
+        """
+        buffers: list[bytes] = []
+        pieces: list[Buffer] = []
+        for payload in list(payloads):
+            message = payload if type(payload) is bytes else _readable(payload).tobytes()
+            if len(message) < _LARGE or self._overlap:
+                pieces += self._pieces(message)
+            else:
+                pieces.append(self._make_head(len(message)))
+                buffers += (b"".join(pieces), message)
+                pieces = []
+        if pieces:
+            buffers.append(b"".join(pieces))
+        return buffers
 
     def head(self, length: SupportsIndex) -> bytes:
         """Return what goes before a payload of ``length`` bytes.

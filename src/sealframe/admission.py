@@ -51,12 +51,13 @@ class Admission(Generic[Guest]):
         self._max_pending = options.max_pending or options.max_connections
         rate = options.connection_rate
         self._rates = None if rate is None else Rates(rate, options.connection_burst)
-        self._address_of: dict[Guest, Hashable] = {}
+        self._guests: set[Guest] = set()
         self._pending: Bag[Guest] = Bag()
+        self._address_of: dict[Guest, Hashable] = {}
         self._pending_at: dict[Hashable, Bag[Guest]] = {}
 
     def __len__(self) -> int:
-        return len(self._address_of)
+        return len(self._guests)
 
     @property
     def pending(self) -> int:
@@ -92,26 +93,27 @@ class Admission(Generic[Guest]):
                 self.leave(dropped)
             self._pending.add(guest)
             self._pending_at.setdefault(address, Bag()).add(guest)
-        self._address_of[guest] = address
+            self._address_of[guest] = address
+        self._guests.add(guest)
         return dropped
 
     def establish(self, guest: Guest) -> bool:
         """Note that a handshake is finished; return False for one that was dropped."""
-        if guest not in self._address_of:
+        if guest not in self._guests:
             return False
         self._settle(guest)
         return True
 
     def leave(self, guest: Guest) -> None:
         """Forget one that is gone; doing it again is harmless."""
-        if guest in self._address_of:
+        if guest in self._guests:
             self._settle(guest)
-            del self._address_of[guest]
+            self._guests.remove(guest)
 
     def _settle(self, guest: Guest) -> None:
         if guest in self._pending:
             self._pending.discard(guest)
-            address = self._address_of[guest]
+            address = self._address_of.pop(guest)
             neighbours = self._pending_at[address]
             neighbours.discard(guest)
             if not neighbours:

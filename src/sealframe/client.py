@@ -184,19 +184,9 @@ class Connecting:
         if introduction is not None:
             await asyncio.to_thread(introduction.look_up, self._server_key)
         judge = introduction.judge if introduction is not None else None
-        link = Link(self._mode.protocol(address=address, judge=judge), self._options)
         established: asyncio.Future[Hello] = loop.create_future()
-
-        def on_established(hello: Hello) -> None:
-            if not established.done():
-                established.set_result(hello)
-
-        def on_failed(error: ConnectionClosedError) -> None:
-            if not established.done():
-                established.set_exception(error.fresh())
-
-        link.on_established = on_established
-        link.on_failed = on_failed
+        protocol = self._mode.protocol(address=address, judge=judge)
+        link = Link(protocol, self._options, _Attempt(established))
         try:
             await self._dial(loop, link)
             hello = await established
@@ -238,6 +228,26 @@ class Connecting:
         except OSError as error:
             number, why = reason(error)
             raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
+
+
+class _Attempt:
+    """Hands the outcome of a handshake to who waits for it."""
+
+    __slots__ = ("_established",)
+
+    def __init__(self, established: asyncio.Future[Hello]) -> None:
+        self._established = established
+
+    def _on_established(self, link: Link, hello: Hello) -> None:
+        if not self._established.done():
+            self._established.set_result(hello)
+
+    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+        if not self._established.done():
+            self._established.set_exception(error.fresh())
+
+    def _on_finished(self, link: Link) -> None:
+        pass
 
 
 def _is_proven(error: Exception) -> bool:

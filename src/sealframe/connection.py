@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Self, TypeAlias
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any, Self, TypeAlias
 
 from .addresses import Address, show
 from .control import Close
@@ -110,7 +111,7 @@ class Connection:
 
     # Sending
 
-    async def send(self, message: BytesLike) -> None:
+    def send(self, message: BytesLike) -> Coroutine[Any, Any, None]:
         """Send one message.
 
         Returns once the message is accepted: at once, unless messages worth
@@ -123,23 +124,25 @@ class Connection:
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """
-        if type(message) is not bytes:
-            message = as_bytes(message)
-        link = self._link
+        return self._outbox.send(self, message)
+
+    async def _send_slowly(self, message: object) -> None:
+        data = message if type(message) is bytes else as_bytes(message)
+        link, outbox = self._link, self._outbox
         link.check_loop()
         if link.send_error is not None:
             raise link.send_error.fresh()
-        protocol = self._protocol
-        if not protocol.send_minimum <= len(message) <= protocol.send_limit:
-            protocol.check_size(len(message))
-        outbox = self._outbox
+        self._protocol.check_size(len(data))
         if outbox.full:
-            await self._wait_for_room(len(message))
-            outbox.append(message)
+            await self._wait_for_room(len(data))
+            outbox.append(data)
             outbox.wake()
         else:
-            outbox.append(message)
+            outbox.append(data)
         link.sent()
+
+    def _sent(self) -> None:
+        self._link.sent()
 
     async def send_many(self, messages: Iterable[BytesLike]) -> None:
         """Send messages in order, all or none.
@@ -152,9 +155,15 @@ class Connection:
         """
         if isinstance(messages, bytes | bytearray | memoryview | str):
             raise TypeError("send_many takes an iterable of messages; send takes one message")
-        batch = [m if type(m) is bytes else as_bytes(m) for m in messages]
+        batch: list[Any] = list(messages)
+        self._link.check_loop()
+        if self._outbox.offer(batch):
+            self._link.sent()
+        else:
+            await self._send_many_slowly([m if type(m) is bytes else as_bytes(m) for m in batch])
+
+    async def _send_many_slowly(self, batch: list[bytes]) -> None:
         link = self._link
-        link.check_loop()
         if link.send_error is not None:
             raise link.send_error.fresh()
         if not batch:
@@ -198,7 +207,7 @@ class Connection:
 
     # Receiving
 
-    async def recv(self) -> bytes:
+    def recv(self) -> Coroutine[Any, Any, bytes]:
         """Return the next message, waiting for one if there is none.
 
         Messages that came before the connection ended stay readable after it.
@@ -207,9 +216,27 @@ class Connection:
         :raises ConnectionClosedError: it ended in another way; the class says how
         :raises WrongLoopError: called from another thread or event loop
         """
-        await self._wait_for_messages()
-        message = self._inbox.pop()
-        self._link.taken()
+        return self._inbox.recv(self)
+
+    async def _recv_slowly(self, iterating: bool) -> bytes:
+        link, inbox = self._link, self._inbox
+        link.check_loop()
+        # One coroutine and no more: this is where the task of an idle connection waits.
+        while not len(inbox):
+            error = link.receive_error
+            if error is not None:
+                if iterating and isinstance(error, ConnectionClosedOK):
+                    raise StopAsyncIteration
+                raise error.fresh()
+            waiter: asyncio.Future[None] = link.loop.create_future()
+            inbox.join(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                inbox.leave(waiter)
+                raise
+        message = inbox.pop()
+        link.taken()
         return message
 
     async def recv_many(self, limit: int | None = None) -> list[bytes]:
@@ -222,32 +249,18 @@ class Connection:
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
-        await self._wait_for_messages()
-        messages = self._inbox.pop_many(limit)
+        self._link.check_loop()
+        if len(self._inbox):
+            messages = self._inbox.pop_many(limit)
+        else:
+            first = await self._recv_slowly(False)
+            messages = self._inbox.pop_many(None if limit is None else limit - 1)
+            messages.insert(0, first)
         self._link.taken()
         return messages
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        inbox, link = self._inbox, self._link
-        while True:
-            try:
-                await self._wait_for_messages()
-            except ConnectionClosedOK:
-                return
-            while inbox.messages:
-                message = inbox.pop()
-                # Whoever gets the message may be slow, so others must not wait for it.
-                if link.reading_paused or inbox.waiters:
-                    link.taken()
-                yield message
-
-    async def _wait_for_messages(self) -> None:
-        link, inbox = self._link, self._inbox
-        link.check_loop()
-        while not inbox.messages:
-            if link.receive_error is not None:
-                raise link.receive_error.fresh()
-            await inbox.wait()
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._inbox.iterate(self)
 
     # Closing
 

@@ -65,7 +65,7 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
 _KNOWN_TLVS = frozenset(int(kind) for kind in Tlv)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hello:
     """What HELLO and WELCOME say."""
 
@@ -123,7 +123,7 @@ class Hello:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Close:
     """What CLOSE and GOAWAY say."""
 

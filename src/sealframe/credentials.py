@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .cipher import Secret
+from .cipher import KeyPair, Secret
 from .handshake import Handshake
 from .wire import Pattern
 
@@ -16,7 +16,8 @@ class Credentials(Secret):
 
     :param patterns: a client has exactly one, a server those that it accepts
     :param psk: the pre-shared key, 32 bytes; for ``NNPSK0``
-    :param static: our own private key, 32 bytes; for ``XK`` and ``XX``
+    :param static: our own private key, 32 bytes, or the pair, which saves the time
+        to work it out for each connection; for ``XK`` and ``XX``
     :param remote_static: the server's public key, 32 bytes; for a client with ``XK``
     """
 
@@ -26,7 +27,7 @@ class Credentials(Secret):
         self,
         *patterns: Pattern,
         psk: bytes | None = None,
-        static: bytes | None = None,
+        static: bytes | KeyPair | None = None,
         remote_static: bytes | None = None,
     ) -> None:
         self.patterns: Final = patterns

@@ -32,7 +32,7 @@ class Phase(Enum):
     """Over; whatever comes is discarded."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Established:
     """Messages may flow. On a plain server it comes twice if the client says HELLO."""
 
@@ -40,28 +40,28 @@ class Established:
     """What the peer said of itself; the defaults where only packets flow."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ponged:
     """PONG came."""
 
     body: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GoingAway:
     """The peer will close soon and asks us to come back later."""
 
     close: Close
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The peer sends no more; ``close`` is None where only FIN said so."""
 
     close: Close | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The connection cannot go on."""
 

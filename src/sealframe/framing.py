@@ -214,7 +214,8 @@ class Framing:
         )
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
+        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
         return Encoder(self.layout)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -233,11 +234,11 @@ class Framing:
         :exc:`TypeError` for what is not bytes-like and :exc:`BufferError` for a
         view with gaps.
         """
-        return self._encoder.encode(payload)
+        return self.encoder.encode(payload)
 
     def encode_many(self, payloads: Iterable[Buffer]) -> bytes:
         """Return the frames of all ``payloads``, joined; raises like :meth:`encode`."""
-        return self._encoder.encode_many(payloads)
+        return self.encoder.encode_many(payloads)
 
     def head(self, length: SupportsIndex) -> bytes:
         """Return the bytes that go before a payload of ``length`` bytes.
@@ -247,7 +248,7 @@ class Framing:
         :exc:`~sealframe.errors.NotSupportedError` where ``strip`` leaves bytes of the
         header in the payload.
         """
-        return self._encoder.head(length)
+        return self.encoder.head(length)
 
 
 PACKET: Final = Framing()

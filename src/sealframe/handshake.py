@@ -15,12 +15,10 @@ from .cipher import (
     TAG_SIZE,
     BytesLike,
     CipherState,
+    KeyPair,
     Secret,
-    generate_keypair,
-    public_key,
     raw_key,
     require,
-    x25519,
 )
 from .errors import (
     ConfigurationError,
@@ -133,7 +131,7 @@ class Handshake(Secret):
     :param initiator: whether this side writes first
     :param prologue: what both sides must already agree on, of any length; not sent
     :param psk: the pre-shared key, 32 bytes; for ``NNpsk0``
-    :param static: our own private key; for ``XK`` and ``XX``
+    :param static: our own private key, or the pair; for ``XK`` and ``XX``
     :param remote_static: the responder's public key; for the initiator of ``XK``
     :param ephemeral: our ephemeral private key, only ever for test vectors: used
         twice, it makes both connections readable
@@ -163,7 +161,7 @@ class Handshake(Secret):
         initiator: bool,
         prologue: BytesLike = b"",
         psk: BytesLike | None = None,
-        static: BytesLike | None = None,
+        static: BytesLike | KeyPair | None = None,
         remote_static: BytesLike | None = None,
         ephemeral: BytesLike | None = None,
     ) -> None:
@@ -179,7 +177,8 @@ class Handshake(Secret):
         with_remote = responder_known and initiator
         side = f"{pattern} as {'initiator' if initiator else 'responder'}"
         self._psk = _checked("psk", psk, with_psk, side)
-        own = _checked("static", static, with_static, side)
+        raw = static.public if isinstance(static, KeyPair) else static
+        own = _checked("static", raw, with_static, side)
         known = _checked("remote_static", remote_static, with_remote, side)
         self._given_ephemeral = _checked("ephemeral", ephemeral, ephemeral is not None, side)
 
@@ -188,7 +187,9 @@ class Handshake(Secret):
         self._messages = messages
         self._step = 0
         # Keys by their letter in the tokens: our private ones, the peer's public ones.
-        self._local = {"s": own} if own else {}
+        self._local: dict[str, KeyPair] = {}
+        if own:
+            self._local["s"] = static if isinstance(static, KeyPair) else KeyPair(own)
         self._remote = {"s": known} if known else {}
         self._hash: bytes | None = None
         self._ciphers: tuple[CipherState, CipherState] | None = None
@@ -198,7 +199,7 @@ class Handshake(Secret):
         )
         self._symmetric.mix_hash(bytes(memoryview(prologue)))
         if responder_known:
-            self._symmetric.mix_hash(known or public_key(own))
+            self._symmetric.mix_hash(known or self._local["s"].public)
 
     def __repr__(self) -> str:
         return f"<Handshake {self._side}>"
@@ -247,7 +248,7 @@ class Handshake(Secret):
                 if token == "e":
                     parts.append(self._send_ephemeral(symmetric))
                 elif token == "s":
-                    parts.append(symmetric.encrypt_and_hash(public_key(self._local["s"])))
+                    parts.append(symmetric.encrypt_and_hash(self._local["s"].public))
                 else:
                     self._mix(symmetric, token)
             parts.append(symmetric.encrypt_and_hash(data))
@@ -331,10 +332,9 @@ class Handshake(Secret):
 
     def _send_ephemeral(self, symmetric: _SymmetricState) -> bytes:
         given = self._given_ephemeral
-        private, public = (given, public_key(given)) if given else generate_keypair()
-        self._local["e"] = private
-        self._mix_ephemeral(symmetric, public)
-        return public
+        pair = self._local["e"] = KeyPair(given) if given else KeyPair.generate()
+        self._mix_ephemeral(symmetric, pair.public)
+        return pair.public
 
     def _receive_ephemeral(self, symmetric: _SymmetricState, public: bytes) -> None:
         self._remote["e"] = public
@@ -352,7 +352,7 @@ class Handshake(Secret):
             return
         # "es" is the initiator's e and the responder's s, whoever sends the message.
         ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
-        symmetric.mix_key(x25519(self._local[ours], self._remote[theirs]))
+        symmetric.mix_key(self._local[ours].agree(self._remote[theirs]))
 
 
 def _checked(name: str, key: BytesLike | None, needed: bool, side: str) -> bytes:

@@ -7,9 +7,8 @@ until the woken task pops it, so a task cancelled in between loses nothing.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
-from .wire import MESSAGE_OVERHEAD
+from .queues import ANYHOW, InQueue
 
 
 class Budget:
@@ -47,20 +46,20 @@ class Budget:
         self.share = max(1, min(self._limit, self._total // max(1, self._members)))
 
 
-class Inbox:
+class Inbox(InQueue):
     """A queue of messages with a cost; any number of tasks may wait on it.
 
     :param budget: its share is the cost from which :attr:`full` is true
     """
 
-    __slots__ = ("_budget", "cost", "messages", "waiters")
+    __slots__ = ("_budget", "_held", "waiters")
 
     def __init__(self, budget: Budget) -> None:
+        super().__init__()
         self._budget = budget
-        self.messages: deque[bytes] = deque()
-        self.cost = 0
-        self.waiters: deque[asyncio.Future[None]] | None = None
-        """Those who wait, None until there was one."""
+        self._held = False
+        self.waiters: list[asyncio.Future[None]] | None = None
+        """Those who wait, rarely more than one; None until there was one."""
 
     @property
     def full(self) -> bool:
@@ -72,55 +71,53 @@ class Inbox:
         """Whether reading may go on, once it was paused."""
         return self.cost <= self._budget.share // 2
 
-    def extend(self, messages: list[bytes]) -> None:
-        """Add messages and wake one waiter, who wakes the next while messages last."""
-        self.messages.extend(messages)
-        self.cost += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
-        self.wake()
+    def hold(self) -> None:
+        """Note that reading is paused: whoever takes a message looks whether it may go on."""
+        self._held = True
+        self._set_low_mark()
 
-    def pop(self) -> bytes:
-        """Take the oldest message; there must be one."""
-        message = self.messages.popleft()
-        self.cost -= len(message) + MESSAGE_OVERHEAD
-        return message
-
-    def pop_many(self, limit: int | None) -> list[bytes]:
-        """Take all messages, or the oldest ``limit`` of them."""
-        if limit is None or limit >= len(self.messages):
-            taken = list(self.messages)
-            self.messages.clear()
-            self.cost = 0
-            return taken
-        return [self.pop() for _ in range(limit)]
+    def release(self) -> None:
+        """Note that reading goes on."""
+        self._held = False
+        self._set_low_mark()
 
     def clear(self) -> int:
         """Forget all messages; return how many there were."""
         return len(self.pop_many(None))
 
-    async def wait(self) -> None:
-        """Wait for :meth:`wake`. The caller looks again at what there is."""
+    def join(self, waiter: asyncio.Future[None]) -> None:
+        """Wait: ``waiter`` is done after :meth:`wake`. Who awaited it looks again at what
+        there is."""
         if self.waiters is None:
-            self.waiters = deque()
-        waiter = asyncio.get_running_loop().create_future()
+            self.waiters = []
         self.waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.wake()
-            elif waiter in self.waiters:  # a wake-up may have skipped it by now
-                self.waiters.remove(waiter)
-            raise
+        self.low_mark = ANYHOW
+
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        """Wait no more: the task was cancelled."""
+        if waiter.done() and not waiter.cancelled():
+            self.wake()
+        elif self.waiters and waiter in self.waiters:  # a wake-up may have skipped it by now
+            self.waiters.remove(waiter)
+            self._set_low_mark()
 
     def wake(self) -> None:
-        """Wake the task that waits longest."""
+        """Wake the task that waits longest; it wakes the next while messages last."""
         while self.waiters:
-            waiter = self.waiters.popleft()
+            waiter = self.waiters.pop(0)
             if not waiter.done():
                 waiter.set_result(None)
-                return
+                break
+        self._set_low_mark()
 
     def wake_all(self) -> None:
         """Wake every waiter: nothing more will come."""
         while self.waiters:
             self.wake()
+
+    def _set_low_mark(self) -> None:
+        # Whoever gets a message may be slow, so others must not wait for it.
+        if self.waiters:
+            self.low_mark = ANYHOW
+        else:
+            self.low_mark = self._budget.share // 2 if self._held else -1

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
-from typing import Any, Final, cast
+import typing
+from typing import Final, cast
 
 from .addresses import Address, address_of, show
 from .control import Close, Hello, close_name
@@ -25,20 +25,19 @@ from .errors import (
 )
 from .events import Ended, Established, Failed, GoingAway, Phase, Ponged
 from .inbox import Budget, Inbox
-from .liveness import Liveness, Verdict
+from .liveness import Liveness, Verdict, grain_of, is_watched
 from .options import Options
 from .outbox import Outbox
 from .pings import Pings
 from .protocol import Protocol
-from .sockets import configure
+from .sockets import INHERITED, configure
 from .stats import Stats
+from .timetable import Timetable
 from .wire import CloseCode
 from .writing import end_writing, write_buffers
 
 logger = logging.getLogger("sealframe.link")
 
-_FLUSH_SIZE: Final = 64 * 1024
-"""Cost at which what one tick sent is written without waiting for its end."""
 _BATCH_SIZE: Final = 256 * 1024
 """Cost that is framed and sealed in one go."""
 _FAIR_SHARE: Final = 1024
@@ -48,59 +47,68 @@ _FAIR_SHARE: Final = 1024
 class Link(asyncio.BufferedProtocol):
     """One open socket, from the first byte to the last.
 
-    Set the three callbacks before the event loop gets it: ``on_established`` is
-    called once, when messages may flow; ``on_failed`` at most once, before or
-    after that; ``on_finished`` once, when the socket is gone.
+    :param owner: is told how it goes
+    :param budget: what inboxes share; None for one of its own
+    :param timetable: what calls when it is time to look for signs of life, shared
+        with others of the same options; None for one of its own
     """
 
     __slots__ = (
         "__weakref__",
         "_abandoned",
+        "_addresses",
         "_close",
         "_close_waiters",
         "_deadline",
         "_discarding",
         "_end_sent",
         "_eof",
+        "_established",
         "_giving_way",
         "_liveness",
+        "_owner",
         "_pings",
         "_reading_paused",
-        "_tick_scheduled",
+        "_timetable",
         "_transport",
         "_watch",
         "_write_paused",
+        "_written",
         "close_code",
         "close_reason",
         "finished",
         "going_away",
         "inbox",
-        "local_address",
         "loop",
-        "on_established",
-        "on_failed",
-        "on_finished",
         "options",
         "outbox",
         "protocol",
         "receive_error",
-        "remote_address",
         "send_error",
         "stats",
+        "task",
+        "unwritten",
     )
 
-    def __init__(self, protocol: Protocol, options: Options, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        protocol: Protocol,
+        options: Options,
+        owner: Owner,
+        *,
+        budget: Budget | None = None,
+        timetable: Timetable[Link] | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.protocol = protocol
         self.options = options
         self.inbox = Inbox(budget or Budget(options.inbox_limit, options.inbox_limit))
         self.outbox = Outbox(options.outbox_limit)
         self.stats = Stats()
-        self.on_established: Callable[[Hello], None] = _ignore
-        self.on_failed: Callable[[ConnectionClosedError], None] = _ignore
-        self.on_finished: Callable[[], None] = _ignore
-        self.remote_address: Address = None
-        self.local_address: Address = None
+        self.task: asyncio.Task[None] | None = None
+        """Who serves it; the owner's business."""
+        self.unwritten = False
+        """Whether the owner is about to write what it put into the outbox."""
         self.close_code: int | None = None
         self.close_reason = ""
         self.going_away = False
@@ -110,21 +118,25 @@ class Link(asyncio.BufferedProtocol):
         """Why nothing more can be sent, None while it can."""
         self.receive_error: ConnectionClosed | None = None
         """Why nothing more will come, None while it may."""
+        self._owner: Owner | None = owner
         self._transport: asyncio.Transport | None = None
+        self._addresses: tuple[Address, Address] = (None, None)
+        self._timetable = timetable or timetable_for(options)
         self._liveness: Liveness | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch: set[Link] | None = None
         self._close: Close | None = None
-        self._close_waiters: list[asyncio.Future[None]] = []
-        self._pings = Pings(self.loop)
+        self._close_waiters: list[asyncio.Future[None]] | None = None
+        self._pings: Pings | None = None
         self._abandoned = False
         self._discarding = False
         self._end_sent = False
         self._eof = False
+        self._established = False
         self._giving_way = False
         self._reading_paused = False
-        self._tick_scheduled = False
         self._write_paused = False
+        self._written = False
 
     @property
     def clean(self) -> bool:
@@ -139,6 +151,23 @@ class Link(asyncio.BufferedProtocol):
     def closing(self) -> bool:
         """Whether this end has begun to close."""
         return self._close is not None
+
+    @property
+    def remote_address(self) -> Address:
+        """The peer's address, also once the socket is gone."""
+        return self._look_up_addresses()[0]
+
+    @property
+    def local_address(self) -> Address:
+        """The same for this end."""
+        return self._look_up_addresses()[1]
+
+    def _look_up_addresses(self) -> tuple[Address, Address]:
+        # The transport knows them; ours would take 300 bytes of each idle connection.
+        transport = self._transport
+        if transport is None:
+            return self._addresses
+        return address_of(transport, "peername"), address_of(transport, "sockname")
 
     def check_loop(self) -> None:
         """Refuse a call from another thread or event loop.
@@ -157,17 +186,17 @@ class Link(asyncio.BufferedProtocol):
         """Start: the socket is open."""
         # uvloop's transports do not inherit from asyncio's.
         self._transport = transport = cast("asyncio.Transport", transport)
-        self.remote_address = address_of(transport, "peername")
-        self.local_address = address_of(transport, "sockname")
-        configure(transport, self.options)
+        if self.protocol.client or not INHERITED:
+            configure(transport.get_extra_info("socket"), self.options)
         if self.receive_error is not None:
             # The program gave the connection up before the event loop told of it.
             transport.abort()
             return
-        self._deadline = self.loop.call_later(
-            self.options.handshake_timeout, self._handshake_timed_out
-        )
         self._handle_events()
+        if not self._established:
+            self._deadline = self.loop.call_later(
+                self.options.handshake_timeout, self._handshake_timed_out
+            )
         self._flush()
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
@@ -176,24 +205,35 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes of one read."""
-        messages = self.protocol.buffer_updated(nbytes)
+        protocol = self.protocol
+        messages = protocol.buffer_updated(nbytes)
         self.stats.bytes_received += nbytes
+        # What comes in may be answered, and nothing of this turn was written yet.
+        self._written = False
         liveness = self._liveness
         if liveness is not None:
-            asked, liveness.last_received = liveness.asked, self.loop.time()
-            if asked and self._watch is not None:
-                # The next silence begins here, maybe long before the probe's time-out.
-                self._schedule_watch(liveness.last_received)
+            now = self.loop.time()
+            if liveness.probed_at is not None:
+                self._hear(liveness, now)
+            liveness.last_received = now
+            if messages:
+                liveness.last_message = now
         if messages:
-            if liveness is not None:
-                liveness.last_message = liveness.last_received
             self._deliver(messages)
-        if self.protocol.events:
-            self._handle_events()
-        if self.protocol.has_output:
-            self._flush()
-        if self.protocol.chores > _FAIR_SHARE:
-            self._give_way()
+        if protocol.chores:
+            if protocol.events:
+                self._handle_events()
+            if protocol.has_output:
+                self._flush()
+            if protocol.chores > _FAIR_SHARE:
+                self._give_way()
+
+    def _hear(self, liveness: Liveness, now: float) -> None:
+        asked, liveness.probed_at = liveness.asked, None
+        if asked and self._watch is not None:
+            # The next silence begins here, maybe long before the probe's time-out.
+            liveness.last_received = now
+            self._schedule_watch(now)
 
     def eof_received(self) -> bool:
         """Take in the peer's FIN; keep our own direction open."""
@@ -206,14 +246,15 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: the socket is gone."""
+        self._addresses = self._look_up_addresses()
         self._transport = None
         self.finished = True
         self.protocol.receive_loss(exc)
         self._handle_events()
-        for timer in (self._deadline, self._watch):
-            if timer is not None:
-                timer.cancel()
-        self._deadline = self._watch = None
+        self._cancel_watch()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if exc is not None or len(self.outbox):
             self._abandoned = True
         self._drop_outbox()
@@ -221,13 +262,14 @@ class Link(asyncio.BufferedProtocol):
             self._end_receiving(ConnectionClosedError("the connection is closed"))
         assert self.receive_error is not None
         self._end_sending(self.receive_error)
-        for waiter in self._close_waiters:
+        for waiter in self._close_waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-        self._close_waiters.clear()
-        self.on_finished()
-        # They hold what holds this link.
-        self.on_established = self.on_failed = self.on_finished = _ignore
+        self._close_waiters = None
+        if self._owner is not None:
+            # It holds what holds this link.
+            owner, self._owner = self._owner, None
+            owner._on_finished(self)
 
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
@@ -244,15 +286,16 @@ class Link(asyncio.BufferedProtocol):
 
     def _deliver(self, messages: list[bytes]) -> None:
         inbox = self.inbox
-        if self._discarding or (self.closing and inbox.full):
+        if self._discarding or (self._close is not None and inbox.full):
             # All that follow go too, even if there is room again: no gap stays hidden.
             self._discarding = True
             self.stats.discarded += len(messages)
             return
         self.stats.messages_received += len(messages)
         inbox.extend(messages)
-        if self._liveness is not None:
-            self._pause_if_full()
+        if self._established:
+            if inbox.full:
+                self._pause_if_full()
         elif inbox.cost > self.options.inbox_limit + self.options.max_message_size:
             self._fail(
                 HandshakeError(
@@ -267,17 +310,19 @@ class Link(asyncio.BufferedProtocol):
         if self.inbox.full and not self.closing and not self._reading_paused:
             assert self._transport is not None
             self._reading_paused = True
+            self.inbox.hold()
             self._transport.pause_reading()
 
     def taken(self) -> None:
         """Take note that messages were taken from the inbox."""
         if self._reading_paused and self.inbox.drained:
             self._resume_reading()
-        if self.inbox.messages:
+        if len(self.inbox):
             self.inbox.wake()
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
+        self.inbox.release()
         if self._liveness is not None:
             self._liveness.hold(self.loop.time())
         if self._transport is not None and not self._giving_way:
@@ -306,18 +351,23 @@ class Link(asyncio.BufferedProtocol):
     def sent(self) -> None:
         """Take note that messages were put into the outbox.
 
-        The first of a tick is written at once, which keeps a request quick; the
-        others of that tick go together, at its end or when they are many.
+        One that answers what came in is written at once, which keeps a request quick;
+        those that follow it go together, at the end of the tick or when they are many.
         """
-        if not self._tick_scheduled:
-            self._tick_scheduled = True
+        outbox = self.outbox
+        if not outbox.due:
+            return
+        if not self._written or outbox.scheduled:
+            self._written = True
+            self._flush()
+        else:
+            # It costs as much as to write a small message, so not for the first.
+            outbox.scheduled = True
             self.loop.call_soon(self._end_tick)
-            self._flush()
-        elif self.outbox.cost >= _FLUSH_SIZE:
-            self._flush()
 
     def _end_tick(self) -> None:
-        self._tick_scheduled = False
+        self.outbox.scheduled = False
+        self._written = False
         if len(self.outbox):
             self._flush()
 
@@ -325,20 +375,22 @@ class Link(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
-        outbox, stats = self.outbox, self.stats
+        outbox, protocol, stats = self.outbox, self.protocol, self.stats
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
         # fill the memory with answers. Only the last frame goes out in any case.
         while self._end_sent or not self._write_paused:
             messages = outbox.take(_BATCH_SIZE)
-            buffers = self.protocol.take_output(messages)
+            buffers = protocol.take_output(messages)
             if not buffers:
                 break
             stats.bytes_sent += write_buffers(transport, buffers)
             if not messages:
                 break
             stats.messages_sent += len(messages)
-            if self._liveness is not None:
+            if self.options.idle_timeout is not None and self._liveness is not None:
                 self._liveness.last_message = self.loop.time()
+            if not len(outbox):
+                break
         outbox.wake()
         if self._close is not None and not self._end_sent and not len(outbox):
             self._send_end(transport, self._close)
@@ -354,21 +406,25 @@ class Link(asyncio.BufferedProtocol):
         error = self.send_error or self.receive_error
         if error is not None:
             raise error.fresh()
-        body = self._pings.next_body()
+        pings = self._pings = self._pings or Pings(self.loop)
+        body = pings.next_body()
         self.protocol.ping(body)
         self._flush()
-        return await self._pings.wait(body)
+        return await pings.wait(body)
 
     # What the protocol says
 
     def _handle_events(self) -> None:
-        events, self.protocol.events = self.protocol.events, []
+        if not self.protocol.events:
+            return
+        events, self.protocol.events = self.protocol.events, ()
         for event in events:
             match event:
                 case Established(hello):
                     self._establish(hello)
                 case Ponged(body):
-                    self._pings.answer(body)
+                    if self._pings is not None:
+                        self._pings.answer(body)
                 case GoingAway():
                     self.going_away = True
                 case Ended(close):
@@ -378,23 +434,25 @@ class Link(asyncio.BufferedProtocol):
 
     def _establish(self, hello: Hello) -> None:
         now = self.loop.time()
-        if self._liveness is not None:
+        self.outbox.open(self.protocol.send_minimum, self.protocol.send_limit)
+        if self._liveness is None and is_watched(self.options, probing=self.protocol.extended):
+            self._liveness = Liveness(self.options, now=now)
+        if self._established:
             # A client of a plain server has said HELLO: from now on it answers PING.
             self._schedule_watch(now)
             return
+        self._established = True
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._liveness = Liveness(self.options, now=now)
         # Until now reading went on, since WELCOME may stand behind many messages.
         self._pause_if_full()
         self._schedule_watch(now)
-        self.on_established(hello)
+        if self._owner is not None:
+            self._owner._on_established(self, hello)
 
     def _peer_ended(self, close: Close | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._cancel_watch()
         if close is None:
             text = "the peer closed the connection"
             if self.protocol.client and not self.protocol.frames_received and not self.closing:
@@ -444,14 +502,15 @@ class Link(asyncio.BufferedProtocol):
         if self.receive_error is None:
             self.receive_error = error
             self.inbox.wake_all()
-            self._pings.fail(error)
-            if isinstance(error, ConnectionClosedError):
-                self.on_failed(error)
+            if self._pings is not None:
+                self._pings.fail(error)
+            if isinstance(error, ConnectionClosedError) and self._owner is not None:
+                self._owner._on_failed(self, error)
 
     def _end_sending(self, error: ConnectionClosed) -> None:
         if self.send_error is None:
             self.send_error = error
-            self.outbox.wake_all()
+            self.outbox.close()
 
     # Closing
 
@@ -465,9 +524,7 @@ class Link(asyncio.BufferedProtocol):
         self._close = close
         self._discarding = close.code != CloseCode.NORMAL
         self._end_sending(ConnectionClosedOK("this end has closed the connection", code=close.code))
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._cancel_watch()
         if self._transport is None:
             return
         self._start_deadline()
@@ -499,7 +556,7 @@ class Link(asyncio.BufferedProtocol):
 
     def go_away(self, close: Close) -> None:
         """Announce the close, then begin it; one still in its handshake is dropped."""
-        if self._liveness is None:
+        if not self._established:
             self.abort(ConnectionClosedError("the server closed during the handshake"))
             return
         self.protocol.go_away(close)
@@ -511,11 +568,13 @@ class Link(asyncio.BufferedProtocol):
         if self.finished:
             return
         waiter = self.loop.create_future()
+        if self._close_waiters is None:
+            self._close_waiters = []
         self._close_waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter in self._close_waiters:
+            if self._close_waiters is not None:
                 self._close_waiters.remove(waiter)
             raise
 
@@ -552,22 +611,27 @@ class Link(asyncio.BufferedProtocol):
     # Liveness
 
     def _schedule_watch(self, now: float) -> None:
-        assert self._liveness is not None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._cancel_watch()
+        if self._liveness is None:
+            return
         due = self._liveness.next_check(probing=self.protocol.extended)
         if due < math.inf:
-            self._watch = self.loop.call_at(max(due, now), self._check_liveness)
+            self._watch = self._timetable.add(self, max(due, now))
+
+    def _cancel_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.discard(self)
+            self._watch = None
 
     def _check_liveness(self) -> None:
         assert self._liveness is not None
         now = self.loop.time()
         if self._reading_paused:
             self._liveness.hold(now)
-        self._watch = None
+        self._cancel_watch()
         match self._liveness.check(now, probing=self.protocol.extended):
             case Verdict.PROBE:
+                self._pings = self._pings or Pings(self.loop)
                 self.protocol.ping(self._pings.next_body())
                 self._flush()
             case Verdict.DEAD:
@@ -586,5 +650,19 @@ class Link(asyncio.BufferedProtocol):
         self._schedule_watch(now)
 
 
-def _ignore(*_: Any) -> None:
-    """Stand in until the owner sets its own."""
+def timetable_for(options: Options) -> Timetable[Link]:
+    """Return what calls links of these options when it is time to look for signs of life."""
+    return Timetable(Link._check_liveness, grain_of(options))
+
+
+class Owner(typing.Protocol):
+    """What a link tells of itself, to whoever made it."""
+
+    def _on_established(self, link: Link, hello: Hello) -> None:
+        """Messages may flow; it is called once."""
+
+    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+        """It ends in an error; it is called at most once, before or after the other."""
+
+    def _on_finished(self, link: Link) -> None:
+        """The socket is gone; it is called once, as the last."""

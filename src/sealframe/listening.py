@@ -14,6 +14,8 @@ from typing import Final, TypeAlias, cast
 from .addresses import Address, normalise
 from .endpoint import Endpoint, reason
 from .errors import ListenError
+from .options import Options
+from .sockets import configure
 
 _BACKLOG: Final = 1024
 """Connections that wait in the kernel. Those beyond try again after a second."""
@@ -69,7 +71,7 @@ class _Doorkeeper(asyncio.Protocol):
             protocol.connection_made(transport)
 
 
-async def listen(decide: Decide, endpoint: Endpoint) -> Listener:
+async def listen(decide: Decide, endpoint: Endpoint, options: Options) -> Listener:
     """Start to listen.
 
     :param decide: returns the protocol for a new connection, None to drop it
@@ -93,6 +95,8 @@ async def listen(decide: Decide, endpoint: Endpoint) -> Listener:
             )
         listener = Listener(server, endpoint.path)
         try:
+            for sock in server.sockets:
+                configure(sock, options)
             # Not by create_server(): if that is cancelled here, asyncio leaves it serving.
             await server.start_serving()
             for sock in server.sockets:

@@ -20,11 +20,13 @@ def origin(transport: asyncio.BaseTransport) -> Origin:
     This is the address in IPv4, in IPv6 the network of 64 bits that each subscriber
     gets at least, and the user on a Unix socket where the platform tells (SO_PEERCRED).
     """
+    name = transport.get_extra_info("peername")
+    if isinstance(name, tuple):
+        return network(name[0])
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
         return _uid(sock)
-    name = transport.get_extra_info("peername")
-    return network(name[0]) if isinstance(name, tuple) else None
+    return None
 
 
 def network(host: str) -> bytes:

@@ -18,7 +18,8 @@ class Pings:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._count = 0
-        self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        # Made for who waits: the probes of quiet connections need none.
+        self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
 
     def next_body(self) -> bytes:
         """Return the body for the next PING.
@@ -34,6 +35,8 @@ class Pings:
         :raises ConnectionClosed: there will be none
         """
         waiter: asyncio.Future[float] = self._loop.create_future()
+        if self._waiting is None:
+            self._waiting = {}
         self._waiting[body] = (waiter, self._loop.time())
         try:
             return await waiter
@@ -43,6 +46,8 @@ class Pings:
     def answer(self, body: bytes) -> None:
         """Take in a PONG. A peer may answer only the newest of several PINGs, and
         that answers the older ones too."""
+        if self._waiting is None:
+            return
         number = _number(body)
         if len(body) != _SIZE or number > self._count:
             return
@@ -53,7 +58,7 @@ class Pings:
 
     def fail(self, error: ConnectionClosed) -> None:
         """End every wait: the connection is over."""
-        for waiter, _ in self._waiting.values():
+        for waiter, _ in (self._waiting or {}).values():
             if not waiter.done():
                 waiter.set_exception(error.fresh())
 

@@ -10,7 +10,8 @@ What may arrive when stands in one table, ``_RULES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -32,13 +33,24 @@ from .errors import (
 from .events import Ended, Established, Event, Failed, GoingAway, Phase, Ponged
 from .framing import Decoder, Framing
 from .keys import PublicKey
-from .packing import SENDING, pack
 from .peer import Peer
 from .seal import Seal
 from .wire import CloseCode, Control, Opcode
 
+SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
+"""The native layout; what is sent is bounded by the peer's limit, not by our own."""
+
 _DISCARD: Final = bytearray(64 * 1024)
 """Where the bytes of failed connections go, all of them: nobody reads it."""
+
+# To look these up in their class, at each read, takes longer than to compare them.
+_PACKETS: Final = Phase.PACKETS
+_EXTENDED: Final = Phase.EXTENDED
+_FAILED: Final = Phase.FAILED
+_SEALED_HELLO: Final = Phase.SEALED_HELLO
+
+_UNANNOUNCED: Final = Established(Hello())
+"""Packets may flow, and the peer has said nothing of itself."""
 
 
 class Protocol:
@@ -58,15 +70,16 @@ class Protocol:
 
     __slots__ = (
         "_answered",
+        "_client_id",
         "_close",
         "_control",
         "_decoder",
+        "_encoder",
         "_hello",
         "_identify",
         "_pong",
         "_raw",
         "_seal",
-        "_sending",
         "_silent",
         "chores",
         "client",
@@ -94,32 +107,32 @@ class Protocol:
     ) -> None:
         self.client = client
         self._identify = identify
-        self._sending = framing or SENDING
+        sending = framing or SENDING
+        self._encoder = sending.encoder
         self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
         self._seal = seal
         self._silent = False
-        self._hello = Hello(
-            max_frame=max_message_size,
-            software=software,
-            client_id=client_id,
-            invitation=invitation,
-        )
+        self._client_id = client_id
+        self._hello = _introduction(max_message_size, software)
+        if invitation:
+            self._hello = replace(self._hello, invitation=invitation)
         self._answered: set[int] | None = None
         self._close: bytes | None = None
         self._control: list[bytes] = []
         self._pong: bytes | None = None
-        self._raw: list[bytes] = []
-        self.events: list[Event] = []
+        self._raw = b""
+        self.events: list[Event] | tuple[()] = ()
         """What happened beside messages; the owner empties it."""
         self.peer: Peer | None = None
         """Who is at the other end, as it proved, where it has an identity."""
         self.extended = False
         """Whether control frames may be sent."""
         self.chores = 0
-        """Records, frames and fields of the last read that were handled one by one."""
+        """Records, frames and fields of the last read that were handled one by one, and one
+        more; 0 if there were none, and neither events nor output can have come of it."""
         self.frames_received = 0
         """Message frames and counted control frames so far."""
-        self.send_limit = min(max_message_size, self._sending.layout.maximum)
+        self.send_limit = min(max_message_size, sending.layout.maximum)
         """The largest message that may be sent, in bytes."""
         self.send_minimum = 0 if framing is None else framing.layout.minimum
         """The smallest message that may be sent, in bytes."""
@@ -127,13 +140,13 @@ class Protocol:
             self.phase = Phase.SEALING
         elif framing is not None or (client and not extended):
             self.phase = Phase.PACKETS
-            self.events.append(Established(Hello()))
+            self._note(_UNANNOUNCED)
         elif client:
             self.phase = Phase.WELCOME
             self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
         else:
             self.phase = Phase.FIRST
-            self.events.append(Established(Hello()))
+            self._note(_UNANNOUNCED)
 
     @property
     def sealed(self) -> bool:
@@ -149,15 +162,14 @@ class Protocol:
 
     def get_buffer(self) -> bytearray | memoryview:
         """Return where the next bytes from the socket go."""
-        if self.phase is Phase.FAILED:
+        if self.phase is _FAILED:
             return _DISCARD
-        source = self._decoder if self._seal is None else self._seal
-        return source.get_buffer()
+        return self._decoder.get_buffer() if self._seal is None else self._seal.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> list[bytes]:
         """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
-        self.chores = 0
-        if self.phase is Phase.FAILED:
+        self.chores = 1
+        if self.phase is _FAILED:
             return []
         if self._seal is None:
             decoder = self._decoder
@@ -165,8 +177,9 @@ class Protocol:
                 frames = decoder.buffer_updated(nbytes)
             except FramingError as fault:
                 return self._dispatch_faulty(fault)
-            if not decoder.saw_control and self.phase in _MESSAGES_FLOW:
+            if not decoder.saw_control and (self.phase is _PACKETS or self.phase is _EXTENDED):
                 self.frames_received += len(frames)
+                self.chores = 0
                 return frames  # type: ignore[return-value]  # no Control among them
             return self._dispatch(frames)
         return self._receive_sealed(self._seal, nbytes)
@@ -190,7 +203,7 @@ class Protocol:
             )
         else:
             self.phase = Phase.ENDED
-            self.events.append(Ended(None))
+            self._note(Ended(None))
 
     def receive_loss(self, cause: Exception | None) -> None:
         """Take in that the socket is gone, with the error it gave."""
@@ -226,13 +239,10 @@ class Protocol:
     @property
     def has_output(self) -> bool:
         """Whether :meth:`take_output` has something beside messages."""
-        return not self._silent and bool(
-            self._raw
-            or self._control
-            or self._pong is not None
-            or self._close is not None
-            or (self._seal is not None and self._seal.output)
-        )
+        if self._raw or self._control or self._pong is not None or self._close is not None:
+            return not self._silent
+        seal = self._seal
+        return seal is not None and bool(seal.output) and not self._silent
 
     def take_output(self, messages: list[bytes]) -> list[bytes]:
         """Return the buffers to write now, framed and sealed, ``messages`` among them.
@@ -244,9 +254,12 @@ class Protocol:
         """
         if self._silent:
             return []
-        buffers = self._raw
-        self._raw = []
         seal = self._seal
+        if not self.has_output and (seal is None or seal.established):
+            buffers = self._encoder.pack(messages)
+            return buffers if seal is None else seal.seal(*buffers)
+        buffers = [self._raw] if self._raw else []
+        self._raw = b""
         if seal is not None:
             buffers += seal.output
             seal.output = []
@@ -254,17 +267,13 @@ class Protocol:
                 return buffers
         inner = self._take_control()
         if messages:
-            inner += pack(self._sending, messages)
+            inner += self._encoder.pack(messages)
         if self._close is not None:
             inner.append(self._close)
             self._close = None
         if seal is None:
             return buffers + inner if buffers else inner
-        if len(inner) > 1 and sum(map(len, inner)) <= wire.MAX_RECORD_PLAINTEXT:
-            inner = [b"".join(inner)]
-        for plaintext in inner:
-            buffers += seal.seal(plaintext)
-        return buffers
+        return buffers + seal.seal(*inner)
 
     def ping(self, body: bytes) -> None:
         """Queue a PING.
@@ -312,24 +321,43 @@ class Protocol:
 
     # Inside: input
 
+    def _note(self, event: Event) -> None:
+        # No list for the many connections on which nothing but messages come.
+        if isinstance(self.events, list):
+            self.events.append(event)
+        else:
+            self.events = [event]
+
     def _receive_sealed(self, seal: Seal, nbytes: int) -> list[bytes]:
-        plaintexts = seal.buffer_updated(nbytes)
-        self.chores += len(plaintexts)
+        records: Iterable[bytes | memoryview]
+        single = seal.take_single(nbytes)
+        if single is None:
+            seal.buffer_updated(nbytes)
+            records = seal.records()
+        else:
+            records = (single,)
         if self.phase is Phase.SEALING and seal.established:
             self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
             if self.client:
                 self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+        decoder = self._decoder
         messages: list[bytes] = []
-        for plaintext in plaintexts:
-            if self.phase is Phase.FAILED:
-                break
-            first = self.phase is Phase.SEALED_HELLO
+        for record in records:
+            self.chores += 1
+            if self.phase is _FAILED:
+                seal.open(record)
+                continue
+            first = self.phase is _SEALED_HELLO
             try:
-                frames = self._decoder.feed(plaintext)
+                frames = seal.open_into(record, decoder)
             except FramingError as fault:
                 messages += self._dispatch_faulty(fault)
-            else:
-                if first and (len(frames) != 1 or self._decoder.pending):
+                continue
+            if self.phase is _EXTENDED and not decoder.saw_control:
+                self.frames_received += len(frames)
+                messages += frames  # type: ignore[arg-type]  # no Control among them
+            elif seal.failure is None:
+                if first and (len(frames) != 1 or decoder.pending):
                     self._fail_forbidden("a first record that is not HELLO alone")
                 messages += self._dispatch(frames)
         if seal.failure is not None:
@@ -386,11 +414,11 @@ class Protocol:
         self._pong = None
         if code == CloseCode.UNAUTHORIZED:
             # Of the size of WELCOME, so that nobody on the way sees which it was.
-            self._queue_close(Close(code), size=len(self._hello.encode()))
+            self._queue_close(Close(code), size=len(self._welcome()))
         elif code is not None and told:
             self._queue_close(Close(code, str(error)))
         self.extended = False
-        self.events.append(Failed(error))
+        self._note(Failed(error))
 
     def _fail_forbidden(self, what: str) -> None:
         text = f"{what} is not allowed here ({_PHASE_TEXTS[self.phase]})"
@@ -436,8 +464,11 @@ class Protocol:
         self.extended = True
         self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
-        self._control.append(control.frame(Opcode.WELCOME, self._hello.encode()))
-        self.events.append(Established(hello))
+        self._control.append(control.frame(Opcode.WELCOME, self._welcome()))
+        self._note(Established(hello))
+
+    def _welcome(self) -> bytes:
+        return replace(self._hello, client_id=self._client_id).encode()
 
     def _on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
@@ -447,7 +478,7 @@ class Protocol:
         self.extended = True
         self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
-        self.events.append(Established(hello))
+        self._note(Established(hello))
 
     def _check_identity(self, invitation: bytes) -> bool:
         if self._identify is None:
@@ -477,7 +508,7 @@ class Protocol:
     def _on_plain_handshake(self, frame: Control) -> None:
         """Server without a key: a client asks for a sealed connection."""
         if frame.body.startswith(wire.MAGIC):
-            self._raw.append(control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode()))
+            self._raw = control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode())
         self._fail(
             HandshakeError(
                 "a client asked for a sealed connection and this server is plain: "
@@ -509,12 +540,12 @@ class Protocol:
         close = self._decode_close(frame)
         if close is not None:
             self.phase = Phase.ENDED
-            self.events.append(Ended(close))
+            self._note(Ended(close))
 
     def _on_go_away(self, frame: Control) -> None:
         close = self._decode_close(frame)
         if close is not None:
-            self.events.append(GoingAway(close))
+            self._note(GoingAway(close))
 
     def _decode_close(self, frame: Control) -> Close | None:
         # Its fields, of 4 bytes or more each, are handled one by one too.
@@ -534,7 +565,7 @@ class Protocol:
             self._pong = frame.body
 
     def _on_pong(self, frame: Control) -> None:
-        self.events.append(Ponged(frame.body[: wire.MAX_PING]))
+        self._note(Ponged(frame.body[: wire.MAX_PING]))
 
     def _on_ignored(self, frame: Control) -> None:
         pass
@@ -549,6 +580,12 @@ class Protocol:
             if frame.opcode not in self._answered:
                 self._answered.add(frame.opcode)
                 self._control.append(control.unsupported(frame.opcode, frame.body))
+
+
+@lru_cache(maxsize=16)
+def _introduction(max_message_size: int, software: str) -> Hello:
+    """Return what is the same for all connections, once for all of them."""
+    return Hello(max_frame=max_message_size, software=software)
 
 
 @lru_cache(maxsize=16)
@@ -606,7 +643,6 @@ _RULES: Final[dict[Phase, dict[int, _Rule]]] = {
     Phase.FAILED: {},
 }
 
-_MESSAGES_FLOW: Final = frozenset({Phase.PACKETS, Phase.EXTENDED})
 _ESTABLISHED: Final = frozenset({Phase.FIRST, Phase.PACKETS, Phase.EXTENDED, Phase.ENDED})
 _PHASE_TEXTS: Final = {
     Phase.SEALING: "the handshake is under way",

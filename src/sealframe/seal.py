@@ -1,15 +1,17 @@
 """The sealed layer: a Noise handshake, then records. Bytes in, bytes out.
 
 docs/PROTOCOL.md, "Sealed connections", is the specification. What the peer
-sends goes through :meth:`Seal.buffer_updated` and comes out as plaintext of the
-extended protocol; what we send goes through :meth:`Seal.seal`.
+sends goes through :meth:`Seal.buffer_updated`; the records in it come out of
+:meth:`Seal.records` and are opened, one after the other, into the decoder of the
+extended protocol. What we send goes through :meth:`Seal.seal`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
-from typing import cast
+from struct import Struct
+from typing import Final, cast
 
 from . import control, wire
 from .cipher import CipherState
@@ -27,6 +29,12 @@ from .framing import Decoder, Framing
 from .handshake import Handshake
 from .wire import CloseCode, Control, Opcode, Pattern
 
+_SCRATCH: Final = 256 * 1024
+"""Bytes that are read at once where records may come."""
+_SMALL: Final = 32 * 1024
+"""A record shorter than this is copied once more: that costs less than to seal or open
+it in place."""
+
 _NOISE_LENGTHS = {
     Pattern.NNPSK0: (48, 48),
     Pattern.XK: (48, 48, 64),
@@ -37,8 +45,11 @@ _NOISE_LENGTHS = {
 _PREAMBLE_SIZE = len(wire.MAGIC) + 2
 _MAX_PLAIN_CLOSE = 3 + wire.MAX_REASON
 
-_RECORDS = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_RECORD)
-_FIRST_RECORD = Framing(minimum=wire.MIN_RECORD, maximum=wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE)
+_HEAD: Final = Struct("<I")
+_OVERHEAD: Final = wire.HEAD_SIZE + wire.TAG_SIZE
+
+_LARGEST_FIRST: Final = wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE
+"""The longest first record of a client, which has proved nothing before."""
 
 _REFUSED = control.frame(Opcode.CLOSE, control.Close(CloseCode.REFUSED).encode())
 _VERSION = control.frame(Opcode.CLOSE, control.Close(CloseCode.VERSION).encode())
@@ -55,11 +66,20 @@ _HINTS = {
 }
 
 
+_spare: list[bytearray] = []
+"""One scratch buffer that no connection holds: each needs it only during a read."""
+
+
 class _Phase(Enum):
     HANDSHAKE = auto()
     FIRST_RECORD = auto()
     RECORDS = auto()
     FAILED = auto()
+
+
+# To look these up in their class, at each record, takes longer than to compare them.
+_FIRST_RECORD: Final = _Phase.FIRST_RECORD
+_RECORDS: Final = _Phase.RECORDS
 
 
 class Seal:
@@ -71,6 +91,28 @@ class Seal:
     :param judge: for a client that learns the server's public key on the way: given
         its 32 bytes before the client shows its own, it returns an error to stop
     """
+
+    __slots__ = (
+        "_behind",
+        "_context",
+        "_credentials",
+        "_first",
+        "_fresh",
+        "_handshake",
+        "_held",
+        "_initiator",
+        "_judge",
+        "_lengths",
+        "_lent",
+        "_messages_done",
+        "_phase",
+        "_receiver",
+        "_sender",
+        "channel_binding",
+        "failure",
+        "output",
+        "peer_key",
+    )
 
     def __init__(
         self,
@@ -90,7 +132,8 @@ class Seal:
         self._phase = _Phase.HANDSHAKE
         self._held = bytearray()
         self._lent: bytearray | None = None
-        self._decoder: Decoder | None = None
+        self._fresh: memoryview | None = None
+        self._behind = 0
         self._sender: CipherState | None = None
         self._receiver: CipherState | None = None
         self._first = b""
@@ -115,47 +158,149 @@ class Seal:
     @property
     def pending(self) -> int:
         """Bytes of an unfinished outer frame."""
-        return len(self._held) if self._decoder is None else self._decoder.pending
+        return len(self._held)
 
-    def get_buffer(self) -> bytearray | memoryview:
+    def get_buffer(self) -> memoryview:
         """Return where the next bytes from the socket go."""
-        if self._decoder is not None:
-            return self._decoder.get_buffer()
-        self._lent = bytearray(wire.MAX_UNAUTHENTICATED)
-        return self._lent
+        lent = self._lent
+        if lent is None:
+            handshaking = self._receiver is None
+            lent = bytearray(wire.MAX_UNAUTHENTICATED) if handshaking else _take_scratch()
+            self._lent = lent
+        return memoryview(lent)
 
-    def buffer_updated(self, nbytes: int) -> list[bytes]:
-        """Take in ``nbytes`` of the buffer; return the plaintext, record by record.
+    def take_single(self, nbytes: int) -> bytes | None:
+        """Return the small record of which the ``nbytes`` of the buffer consist, if they are
+        just that, as in a dialogue; otherwise nothing has happened."""
+        lent = self._lent
+        if lent is None or self._held or self._phase is not _RECORDS:
+            return None
+        size = nbytes - wire.HEAD_SIZE
+        if not wire.MIN_RECORD <= size < _SMALL or _HEAD.unpack_from(lent)[0] != size:
+            return None
+        record = bytes(memoryview(lent)[wire.HEAD_SIZE : nbytes])
+        self._give_back()
+        return record
 
-        On any fault :attr:`failure` is set, what was authentic before it is
-        returned, and nothing after it ever is.
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in ``nbytes`` of the buffer and go on with the handshake.
+
+        Each time, go through :meth:`records` then.
         """
-        decoder = self._decoder
-        if decoder is not None:
-            return self._receive_records(decoder, lambda: decoder.buffer_updated(nbytes))
         assert self._lent is not None
-        data, self._lent = bytes(self._lent[:nbytes]), None
-        return self.feed(data)
+        if self._receiver is None:
+            data, self._lent = memoryview(self._lent)[:nbytes], None
+            self.feed(data)
+        else:
+            self._fresh = memoryview(self._lent)[:nbytes]
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> None:
         """Do the same with bytes that are already here."""
-        decoder = self._decoder
-        if decoder is not None:
-            return self._receive_records(decoder, lambda: decoder.feed(data))
+        if self._receiver is not None or self.failure is not None:
+            self._fresh = memoryview(data)
+            return
         if len(self._first) < 8:
             self._first += data[: 8 - len(self._first)]
         self._held += data
         while self._phase is _Phase.HANDSHAKE and (found := self._next_frame()) is not None:
             self._receive_handshake(*found)
         if self._phase in (_Phase.FIRST_RECORD, _Phase.RECORDS):
-            first = self._phase is _Phase.FIRST_RECORD
-            self._decoder = (_FIRST_RECORD if first else _RECORDS).decoder()
-            rest, self._held = bytes(self._held), bytearray()
-            return self.feed(rest) if rest else []
-        return []
+            self._first = b""
+            self._fresh, self._held = memoryview(self._held), bytearray()
 
-    def seal(self, plaintext: bytes) -> list[bytes]:
-        """Return the records that carry ``plaintext``, each with its head.
+    def records(self) -> Iterator[bytes | memoryview]:
+        """Yield the records that are whole now, still sealed; open each before the next.
+
+        On any fault :attr:`failure` is set, what came before it has been yielded, and
+        nothing after it ever is. Open them even if nobody wants them any more: a record
+        that is not authentic also settles what may still be answered.
+        """
+        fresh, self._fresh = self._fresh, None
+        if fresh is None:
+            return
+        first = self._phase is _FIRST_RECORD
+        largest = _LARGEST_FIRST if first else wire.MAX_RECORD
+        place, end = 0, len(fresh)
+        try:
+            if self._held:
+                place = self._complete(fresh, largest)
+                if place > end:
+                    return
+                self._behind = end - place
+                held, self._held = self._held, bytearray()
+                record = memoryview(held)[wire.HEAD_SIZE :]
+                yield record
+                record.release()
+            while (body := place + wire.HEAD_SIZE) <= end and self.failure is None:
+                size: int = _HEAD.unpack_from(fresh, place)[0]
+                if not wire.MIN_RECORD <= size <= largest:
+                    _refuse_size(fresh[place:body].tobytes(), largest)
+                after = body + size
+                if after > end:
+                    break
+                self._behind = end - after
+                if size < _SMALL:
+                    yield fresh[body:after].tobytes()
+                else:
+                    record = fresh[body:after]
+                    yield record
+                    # Who keeps an error keeps its frames, but not what they looked at.
+                    record.release()
+                place = after
+            if place < end and self.failure is None:
+                self._held += fresh[place:]
+        except FramingError as fault:
+            self._fail_record(fault)
+        finally:
+            fresh.release()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        lent, self._lent = self._lent, None
+        if lent is not None and not _spare and len(lent) == _SCRATCH:
+            _spare.append(lent)
+
+    def open(self, record: bytes | memoryview) -> bytes:
+        """Return the plaintext of the record; nothing, and :attr:`failure`, if it has none."""
+        receiver = self._receiver
+        assert receiver is not None
+        try:
+            plaintext = receiver.open(record)
+            _rekey_if_due(receiver)
+        except (DecryptionError, NonceExhaustedError) as error:
+            self._fail_record(error)
+            return b""
+        if self._phase is _FIRST_RECORD:
+            if self._behind:
+                self._fail(HandshakeError("the client sent more before it was welcomed"))
+                return b""
+            self._phase = _Phase.RECORDS
+        return plaintext
+
+    def open_into(self, record: bytes | memoryview, decoder: Decoder) -> list[bytes | Control]:
+        """Give the record's plaintext to ``decoder``; return the frames that are now whole.
+
+        A large one is opened where the decoder wants it, which saves a copy or two.
+
+        :raises FramingError: the decoder's, for what it found in a record that is authentic
+        """
+        if len(record) < _SMALL:
+            return decoder.feed(self.open(record))
+        size = len(record) - wire.TAG_SIZE
+        receiver = self._receiver
+        assert receiver is not None
+        # What a decoder lends has room for any record.
+        with decoder.get_buffer()[:size] as place:
+            try:
+                receiver.open_into(record, place)
+                _rekey_if_due(receiver)
+            except (DecryptionError, NonceExhaustedError) as error:
+                self._fail_record(error)
+                size = 0
+        return decoder.buffer_updated(size)
+
+    def seal(self, *plaintexts: bytes) -> list[bytes]:
+        """Return the records that carry the joined ``plaintexts``, each with its head.
 
         Call it in wire order and write what it returns: each call uses up nonces.
 
@@ -163,14 +308,27 @@ class Seal:
         """
         sender = self._sender
         assert sender is not None
-        records = []
-        view = memoryview(plaintext)
-        for start in range(0, len(view), wire.MAX_RECORD_PLAINTEXT):
-            record = sender.seal(view[start : start + wire.MAX_RECORD_PLAINTEXT])
-            records.append(len(record).to_bytes(4, "little") + record)
-            if sender.nonce % wire.REKEY_INTERVAL == 0:
-                sender.rekey()
-        return records
+        alone = len(plaintexts) == 1 and 0 < len(plaintexts[0]) < _SMALL
+        pieces = plaintexts if alone else _cut_up(plaintexts)
+        if not pieces:
+            return []
+        if len(pieces) == 1 and len(pieces[0]) < _SMALL:
+            record = sender.seal(pieces[0])
+            _rekey_if_due(sender)
+            return [_HEAD.pack(len(record)) + record]
+        # One piece of memory for all of them, written once.
+        buffer = bytearray(sum(map(len, pieces)) + len(pieces) * _OVERHEAD)
+        start = 0
+        with memoryview(buffer) as view:
+            for piece in pieces:
+                body = start + wire.HEAD_SIZE
+                end = body + len(piece) + wire.TAG_SIZE
+                _HEAD.pack_into(buffer, start, end - body)
+                sender.seal_into(piece, view[body:end])
+                _rekey_if_due(sender)
+                start = end
+        # Nobody writes to it any more.
+        return [cast("bytes", buffer)]
 
     def end(self) -> ConnectionClosedError:
         """Return the error for a stream that ends before the handshake did."""
@@ -289,7 +447,8 @@ class Seal:
         self._sender, self._receiver = self._handshake.split()
         self.channel_binding = self._handshake.hash
         self.peer_key = self._handshake.remote_static or b""
-        self._handshake = None
+        self._handshake = self._judge = None
+        self._context = b""
         self._phase = _Phase.RECORDS if self._initiator else _Phase.FIRST_RECORD
 
     def _receive_refusal(self, body: bytes) -> None:
@@ -316,49 +475,25 @@ class Seal:
 
     def _fail(self, error: ConnectionClosedError) -> None:
         self._phase = _Phase.FAILED
-        self._held.clear()
-        self._handshake = self._credentials = None
+        self._held = bytearray()
+        self._handshake = self._credentials = self._judge = None
         self.failure = error
 
     # Records
 
-    def _receive_records(
-        self, decoder: Decoder, decode: Callable[[], list[bytes | Control]]
-    ) -> list[bytes]:
-        if self._phase is _Phase.FAILED:
-            return []
-        fault: FramingError | None = None
-        try:
-            frames = decode()
-        except FramingError as error:
-            fault = error
-            frames = error.frames
-        # The layout of records knows no control frames.
-        records = cast("list[bytes]", frames)
-        first = self._phase is _Phase.FIRST_RECORD
-        plaintexts = self._open(records[:1] if first else records)
-        if first and plaintexts:
-            if len(records) > 1 or decoder.pending or fault is not None:
-                self._fail(HandshakeError("the client sent more before it was welcomed"))
-                return []
-            self._phase = _Phase.RECORDS
-            self._decoder = _RECORDS.decoder()
-        elif fault is not None and self.failure is None:
-            self._fail_record(fault)
-        return plaintexts
-
-    def _open(self, records: list[bytes]) -> list[bytes]:
-        receiver = self._receiver
-        assert receiver is not None
-        plaintexts = []
-        try:
-            for record in records:
-                plaintexts.append(receiver.open(record))
-                if receiver.nonce % wire.REKEY_INTERVAL == 0:
-                    receiver.rekey()
-        except (DecryptionError, NonceExhaustedError) as error:
-            self._fail_record(error)
-        return plaintexts
+    def _complete(self, fresh: memoryview, largest: int) -> int:
+        """Add to the record of which a part is held; return where in ``fresh`` it ends."""
+        held = self._held
+        place = max(wire.HEAD_SIZE - len(held), 0)
+        held += fresh[:place]
+        if len(held) < wire.HEAD_SIZE:
+            return len(fresh) + 1
+        size: int = _HEAD.unpack_from(held)[0]
+        if not wire.MIN_RECORD <= size <= largest:
+            _refuse_size(held[: wire.HEAD_SIZE], largest)
+        after = place + wire.HEAD_SIZE + size - len(held)
+        held += fresh[place:after]
+        return after
 
     def _fail_record(self, cause: Exception) -> None:
         # Until its first record opened, the peer has proved nothing.
@@ -376,3 +511,50 @@ def _preamble(pattern: Pattern) -> bytes:
 
 def _with(text: str, diagnosis: str) -> str:
     return f"{text} ({diagnosis})" if diagnosis else text
+
+
+def _take_scratch() -> bytearray:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return bytearray(_SCRATCH)
+
+
+def _rekey_if_due(cipher: CipherState) -> None:
+    if cipher.nonce % wire.REKEY_INTERVAL == 0:
+        cipher.rekey()
+
+
+def _refuse_size(head: bytes | bytearray, largest: int) -> None:
+    """Raise the error for a length that no record has; the codec has the words for it."""
+    Framing(minimum=wire.MIN_RECORD, maximum=largest).decoder().feed(head)
+
+
+def _cut_up(plaintexts: Sequence[bytes]) -> Sequence[bytes | memoryview]:
+    """Return what goes into each record, so that they are few and little is copied.
+
+    The short record of a long plaintext is its first: there it shares a record with
+    the small ones before it, the head of a large message for example.
+    """
+    pieces: list[bytes | memoryview] = []
+    lead = b""
+    for plaintext in plaintexts:
+        size = len(plaintext)
+        rest = size % wire.MAX_RECORD_PLAINTEXT
+        if len(lead) + rest > wire.MAX_RECORD_PLAINTEXT:
+            pieces.append(lead)
+            lead = b""
+        if rest == size:
+            lead += plaintext
+            continue
+        view = memoryview(plaintext)
+        if lead:
+            pieces.append(lead + view[:rest])
+            lead = b""
+        elif rest:
+            pieces.append(view[:rest])
+        starts = range(rest, size, wire.MAX_RECORD_PLAINTEXT)
+        pieces += [view[start : start + wire.MAX_RECORD_PLAINTEXT] for start in starts]
+    if lead:
+        pieces.append(lead)
+    return pieces

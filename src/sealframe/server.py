@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import logging
 import os
 import secrets
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
 from .addresses import Address, address_of, show
 from .admission import Admission, Verdict
@@ -30,7 +32,7 @@ from .framing import Framing
 from .identity import ServerIdentity
 from .inbox import Budget
 from .keys import SharedKey
-from .link import Link
+from .link import Link, timetable_for
 from .listening import Listener, listen
 from .log_throttle import LogThrottle
 from .mode import Mode
@@ -43,6 +45,7 @@ from .wire import CloseCode
 from .withdrawal import Withdrawal
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
+_AsyncHandler: TypeAlias = Callable[[Connection], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("sealframe.server")
 
@@ -52,6 +55,12 @@ or ``max_connections`` would not bound how many sockets are open."""
 
 _MAX_FAILURE_LINES: Final = 20
 """Connections of one kind a minute that failed and get a line each in the log."""
+
+_WRITES: Final = 32
+"""Clients to whom a broadcast is written in a turn of the event loop."""
+
+_FLUSH_COST: Final = 64 * 1024
+"""Cost of what waits for a client from which a broadcast is written to it at once."""
 
 _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
@@ -147,13 +156,16 @@ class Server:
     def __init__(self, handler: Handler, mode: Mode, options: ServerOptions) -> None:
         self._loop = asyncio.get_running_loop()
         self._handler = handler
+        self._is_async = _is_async(handler)
         self._mode = mode
         self._options = options
         self._listener: Listener | None = None
         self._clients: dict[str, Connection] = {}
-        # Also those that are gone or closing, as long as somebody can read from them.
-        self._known: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._links: set[Link] = set()
+        # Also those that are gone or closing, as long as somebody can read from them:
+        # the key of any of them may be withdrawn.
+        self._known: weakref.WeakSet[Connection] | None = None
+        self._links: dict[Link, Connection] = {}
+        self._timetable = timetable_for(options)
         self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
@@ -162,10 +174,18 @@ class Server:
         # Apart, so that those who knock with anything do not hide those with a key.
         for kind in ("failed", "unauthorized", "broken"):
             self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Those to whom something was broadcast, until it is written.
+        self._unwritten: deque[Link] = deque()
+        self._writing = False
+        self._tasks: dict[asyncio.Task[None], Connection] = {}
+        # Of these, those that close the server.
         self._closers: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        # One for all: each would take 64 bytes, and so would the context that asyncio
+        # copies for it.
+        self._on_handled = self._handled
+        self._context = contextvars.copy_context()
         self._closed: asyncio.Task[None] | None = None
         self._withdrawal: Withdrawal | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -228,16 +248,22 @@ class Server:
         left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
         if not all(isinstance(conn, Connection) for conn in left_out):
             raise TypeError("exclude takes connections, for example server.clients[id]")
-        disconnect = self._options.slow_client == "disconnect"
         queued = 0
+        batch: list[object] = [data]
         for conn in list(self._clients.values()):
-            if conn in left_out:
+            if left_out and conn in left_out:
                 continue
-            dropped = conn.stats.dropped
-            if conn._offer(data, disconnect=disconnect):
+            outbox, link = conn._outbox, conn._link
+            if outbox.cost < _FLUSH_COST and outbox.offer(batch):
                 queued += 1
-            elif conn.stats.dropped > dropped:
-                self.stats.dropped += 1
+                if not link.unwritten:
+                    link.unwritten = True
+                    self._unwritten.append(link)
+            else:
+                queued += self._offer(conn, data)
+        if self._unwritten and not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
         return queued
 
     async def serve_forever(self) -> None:
@@ -272,7 +298,7 @@ class Server:
         caller = asyncio.current_task()
         if caller in self._tasks:
             self._closers.add(caller)
-            self._forget(caller)
+            self._look_whether_idle()
         if self._closed is None:
             self._closed = self._loop.create_task(self._close(reason))
         await asyncio.shield(self._closed)
@@ -303,8 +329,9 @@ class Server:
             # It may have changed since the identity was made.
             seen = await asyncio.to_thread(clients.refresh)
             await asyncio.to_thread(clients.refresh, seen)
-        self._listener = await listen(self._arrive, endpoint)
-        if clients is not None:
+            self._known = weakref.WeakSet()
+        self._listener = await listen(self._arrive, endpoint, self._options)
+        if clients is not None and self._known is not None:
             self._withdrawal = Withdrawal(clients, self._known)
 
     def _arrive(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
@@ -321,50 +348,104 @@ class Server:
         self.stats.accepted += 1
         self._count += 1
         client_id = f"{self._prefix}-{self._count}"
-        protocol = self._mode.protocol(client_id=client_id)
-        link = Link(protocol, self._options, self._budget)
-        self._register(link, Connection(link, client_id))
+        link = Link(
+            self._mode.protocol(client_id=client_id),
+            self._options,
+            self,
+            budget=self._budget,
+            timetable=self._timetable,
+        )
+        self._links[link] = Connection(link, client_id)
         dropped = self._admission.enter(link, address)
         if dropped is not None:
             self._drop(dropped, transport)
         return link
 
-    def _register(self, link: Link, conn: Connection) -> None:
-        task: asyncio.Task[None] | None = None
-
-        def on_established(hello: Hello) -> None:
-            nonlocal task
-            if self._closed is not None or not self._admission.establish(link):
-                link.abort(_CLOSED)
-                return
-            self._clients[conn.id] = conn
+    def _on_established(self, link: Link, hello: Hello) -> None:
+        if self._closed is not None or not self._admission.establish(link):
+            link.abort(_CLOSED)
+            return
+        conn = self._links[link]
+        self._clients[conn.id] = conn
+        if self._known is not None:
             self._known.add(conn)
-            if self._withdrawal is not None:
-                self._withdrawal.came()
-            self._budget.join()
-            task = self._loop.create_task(self._run(conn), name=f"sealframe client {conn.id}")
-            self._tasks.add(task)
-            self._idle.clear()
-            task.add_done_callback(self._forget)
-            task.add_done_callback(self._closers.discard)
+        if self._withdrawal is not None:
+            self._withdrawal.came()
+        self._budget.join()
+        start = cast("_AsyncHandler", self._handler) if self._is_async else self._call_handler
+        task = self._loop.create_task(start(conn), name=conn.id)
+        link.task = task
+        self._tasks[task] = conn
+        self._idle.clear()
+        task.add_done_callback(self._on_handled, context=self._context)
 
-        def on_failed(error: ConnectionClosedError) -> None:
-            # Those whom a closing server drops in their handshake are no news.
-            if task is not None or self._closed is None:
-                self._log_failure(conn.id, link, error)
+    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+        # Those whom a closing server drops in their handshake are no news.
+        if link.task is not None or self._closed is None:
+            self._log_failure(self._links[link].id, link, error)
 
-        def on_finished() -> None:
-            self._links.discard(link)
+    def _on_finished(self, link: Link) -> None:
+        conn = self._links.pop(link)
+        self._clients.pop(conn.id, None)
+        self._admission.leave(link)
+        if link.task is not None and link.task not in self._tasks:
+            self._budget.leave()
+            link.task = None
+
+    async def _call_handler(self, conn: Connection) -> None:
+        running = self._handler(conn)
+        if not inspect.isawaitable(running):
+            raise TypeError(f"the handler is not async: it returned {running!r}")
+        await running
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        conn = self._tasks.pop(task)
+        link = conn._link
+        self._closers.discard(task)
+        self._look_whether_idle()
+        close = Close()
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            close = Close(CloseCode.GOING_AWAY)
+        elif isinstance(error, Exception):
+            # This client's leaving is no fault of the handler, and is logged
+            # already; that of another connection the handler uses is news.
+            gone = link.receive_error is not None or link.send_error is not None
+            if not (isinstance(error, ConnectionClosed) and gone):
+                logger.error("the handler of client %s failed", conn.id, exc_info=error)
+                close = Close(CloseCode.HANDLER, "the handler failed")
+        if link.finished:
+            # What the handler has not read yet took its share until now.
+            self._budget.leave()
+            link.task = None
+        else:
             self._clients.pop(conn.id, None)
-            self._admission.leave(link)
-            if task is not None:
-                # What the handler has not read yet takes its share until it ends.
-                task.add_done_callback(lambda _: self._budget.leave())
+            link.start_close(close)
 
-        link.on_established = on_established
-        link.on_failed = on_failed
-        link.on_finished = on_finished
-        self._links.add(link)
+    def _offer(self, conn: Connection, message: bytes) -> bool:
+        # What fills its outbox may be no more than earlier broadcasts of this turn.
+        conn._link._flush()
+        dropped = conn.stats.dropped
+        queued = conn._offer(message, disconnect=self._options.slow_client == "disconnect")
+        self.stats.dropped += conn.stats.dropped - dropped
+        return queued
+
+    def _write(self) -> None:
+        """Write what was broadcast, to some of the clients.
+
+        To write to all of them takes long, and others would have to wait; what is
+        broadcast meanwhile goes out in the same writes.
+        """
+        try:
+            for _ in range(min(len(self._unwritten), _WRITES)):
+                link = self._unwritten.popleft()
+                link.unwritten = False
+                if link.outbox.cost:
+                    link._flush()
+        finally:
+            self._writing = bool(self._unwritten)
+            if self._writing:
+                self._loop.call_soon(self._write)
 
     def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
         self.stats.turned_away += 1
@@ -394,9 +475,8 @@ class Server:
             who = show(address_of(transport, "peername"))
             logger.warning("a client at %s %s%s", who, text, _others(count))
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
+    def _look_whether_idle(self) -> None:
+        if len(self._tasks) == len(self._closers):
             self._idle.set()
 
     def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
@@ -414,28 +494,6 @@ class Server:
             who = f"client {client_id} at {show(link.remote_address)}"
             logger.warning("%s: %s%s", who, error, _others(count))
 
-    async def _run(self, conn: Connection) -> None:
-        close = Close()
-        try:
-            running = self._handler(conn)
-            if not inspect.isawaitable(running):
-                raise TypeError(f"the handler is not async: it returned {running!r}")
-            await running
-        except asyncio.CancelledError:
-            close = Close(CloseCode.GOING_AWAY)
-            raise
-        except Exception as error:
-            # This client's leaving is no fault of the handler, and is logged
-            # already; that of another connection the handler uses is news.
-            link = conn._link
-            gone = link.receive_error is not None or link.send_error is not None
-            if not (isinstance(error, ConnectionClosed) and gone):
-                logger.exception("the handler of client %s failed", conn.id)
-                close = Close(CloseCode.HANDLER, "the handler failed")
-        finally:
-            self._clients.pop(conn.id, None)
-            conn._link.start_close(close)
-
     async def _close(self, reason: str) -> None:
         assert self._listener is not None
         self._listener.close()
@@ -449,7 +507,7 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.close_timeout):
                 await self._idle.wait()
-        left = set(self._tasks)
+        left = self._tasks.keys() - self._closers
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -458,6 +516,20 @@ class Server:
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
+
+
+def _is_async(handler: Handler) -> bool:
+    """Return whether to call it runs nothing of it yet, and cannot fail.
+
+    Then its coroutine is the task, and no other around it takes memory.
+    """
+    if not inspect.iscoroutinefunction(handler):
+        return False
+    try:
+        inspect.signature(handler).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _others(count: int) -> str:

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import importlib
-import os
 from typing import TYPE_CHECKING
 
 import pytest
+from compiled import compiled
 
 from sealframe import _framing_py
 
@@ -12,28 +11,19 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def _c_twin() -> ModuleType:
-    try:
-        return importlib.import_module("sealframe._framing")
-    except ImportError:
-        if os.environ.get("SEALFRAME_EXTENSION") == "yes":
-            raise
-        pytest.skip("the extension sealframe._framing is not built")
-
-
 @pytest.fixture(scope="session", params=["c", "python"])
 def twin(request: pytest.FixtureRequest) -> ModuleType:
     """Each codec in turn."""
-    return _c_twin() if request.param == "c" else _framing_py
+    return compiled("_framing") if request.param == "c" else _framing_py
 
 
 @pytest.fixture(scope="session")
 def c_twin() -> ModuleType:
     """The compiled codec, for what only it promises."""
-    return _c_twin()
+    return compiled("_framing")
 
 
 @pytest.fixture(scope="session")
 def twins() -> tuple[ModuleType, ModuleType]:
     """Both codecs, to be compared."""
-    return _c_twin(), _framing_py
+    return compiled("_framing"), _framing_py

@@ -178,3 +178,93 @@ def test_encoders_are_not_copied_or_pickled(twin: ModuleType) -> None:
     for refused in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="Encoder objects cannot be copied or pickled"):
             refused(encoder)
+
+
+# pack: what encode_many gives, in few buffers
+
+LARGE = 64 * 1024
+
+
+@pytest.mark.parametrize("framing", [PACKET, INT32_BE, PROTOBUF_DELIMITED, Framing(strip=7)])
+def test_small_payloads_are_packed_in_one_buffer(twin: ModuleType, framing: Framing) -> None:
+    encoder = twin.Encoder(framing.layout)
+    payloads = [b"a", b"", bytes(LARGE - 1), bytearray(b"bc"), memoryview(b"d")]
+    assert encoder.pack(payloads) == [encoder.encode_many(payloads)]
+    assert encoder.pack(iter(payloads)) == [encoder.encode_many(payloads)]
+    assert encoder.pack([b""]) == [encoder.encode(b"")]
+    assert encoder.pack([]) == encoder.pack(()) == []
+
+
+@pytest.mark.parametrize("framing", [PACKET, NATIVE, INT32_BE, PROTOBUF_DELIMITED])
+def test_a_large_payload_is_a_buffer_of_its_own(twin: ModuleType, framing: Framing) -> None:
+    """Its head ends the buffer before it, and it is the very object that was given."""
+    encoder = twin.Encoder(framing.layout)
+    large, larger = bytes(LARGE), b"x" * (LARGE + 1)
+    head, headr = encoder.head(LARGE), encoder.head(LARGE + 1)
+    few = encoder.encode_many([b"a", b"bc"])
+    for payloads, buffers in [
+        ([large], [head, large]),
+        ([large, larger], [head, large, headr, larger]),
+        ([b"a", b"bc", large], [few + head, large]),
+        ([large, b"a", b"bc"], [head, large, few]),
+        ([b"a", b"bc", larger, b"a", b"bc", large], [few + headr, larger, few + head, large]),
+    ]:
+        packed = encoder.pack(payloads)
+        assert packed == buffers
+        assert {id(payload) for payload in payloads if len(payload) >= LARGE} == {
+            id(buffer) for buffer in packed if len(buffer) >= LARGE
+        }
+
+
+def test_a_large_payload_that_is_not_bytes_is_copied(twin: ModuleType) -> None:
+    """Its owner may change it before it is written."""
+    encoder = twin.Encoder(PACKET.layout)
+    payload = bytearray(LARGE)
+    for other in (payload, memoryview(payload), Bytes(payload)):
+        head, body = encoder.pack([other])
+        assert head == encoder.head(LARGE)
+        assert type(body) is bytes
+        assert body == payload
+    payload.append(0)  # no export is left behind
+
+
+def test_where_the_head_stands_in_the_payload_it_is_not_on_its_own(twin: ModuleType) -> None:
+    encoder = twin.Encoder(Framing(strip=0, adjustment=-4).layout)
+    payloads = [b"....a", bytes(LARGE), b"....bc"]
+    assert encoder.pack(payloads) == [encoder.encode_many(payloads)]
+
+
+@pytest.mark.parametrize("framing", [Framing(maximum=9), Framing(varint=True, maximum=LARGE)])
+def test_nothing_is_packed_where_one_does_not_fit(twin: ModuleType, framing: Framing) -> None:
+    encoder = twin.Encoder(framing.layout)
+    limit = framing.layout.maximum
+    for payloads in ([b"a", bytes(limit + 1)], [bytes(limit + 1), b"a"]):
+        with pytest.raises(MessageTooLargeError) as caught:
+            encoder.pack(payloads)
+        assert (caught.value.size, caught.value.limit) == (limit + 1, limit)
+    encoder = twin.Encoder(Framing(minimum=3).layout)
+    with pytest.raises(ValueError, match="a message of 2 bytes is below the minimum of 3 bytes"):
+        encoder.pack([bytes(LARGE), b"ab"])
+    with pytest.raises(TypeError, match="a bytes-like object is required, not str"):
+        encoder.pack([bytes(LARGE), "abc"])
+    with pytest.raises(BufferError, match="a contiguous buffer is required; copy this one first"):
+        encoder.pack([memoryview(bytes(2 * LARGE))[::2]])
+    with pytest.raises(TypeError, match="not iterable"):
+        encoder.pack(5)
+
+
+def test_of_several_faults_the_first_is_told(twin: ModuleType) -> None:
+    encoder = twin.Encoder(Framing(maximum=9).layout)
+    for call in (encoder.encode_many, encoder.pack):
+        with pytest.raises(MessageTooLargeError):
+            call([b"a", bytes(10), "text"])
+        with pytest.raises(TypeError):
+            call([b"a", "text", bytes(10)])
+
+
+def test_pack_leaves_the_callers_list_alone(twin: ModuleType) -> None:
+    payload = bytearray(b"a")
+    payloads: list[object] = [payload, bytes(LARGE)]
+    twin.Encoder(PACKET.layout).pack(payloads)
+    assert payloads[0] is payload
+    assert len(payloads) == 2

@@ -79,6 +79,7 @@ def test_worked_bytes(twin: ModuleType, framing: Framing, message: bytes, frame:
     encoder = twin.Encoder(framing.layout)
     assert encoder.encode(message) == expected
     assert encoder.encode_many([message, message]) == expected * 2
+    assert b"".join(encoder.pack([message, message])) == expected * 2
     decoder = twin.Decoder(framing.layout)
     assert decoder.feed(expected) == [message]
     assert [frame for byte in expected for frame in decoder.feed(bytes([byte]))] == [message]

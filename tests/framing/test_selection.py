@@ -1,4 +1,4 @@
-"""Which codec is taken, and that nothing falls back where it was told not to."""
+"""Which codec is taken, and the queues with it: nothing falls back where it was told not to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 REPORT = """
 import sealframe.framing as framing
 print(framing.IMPLEMENTATION, framing.Decoder.__module__, framing.Encoder.__module__)
+import sealframe.queues as queues
+print(queues.InQueue.__module__, queues.OutQueue.__module__)
 print(framing.PACKET.decoder().feed(framing.PACKET.encode(b"works")))
 """
-# What an import finds where the extension was not built.
-HIDDEN = "import sys; sys.modules['sealframe._framing'] = None\n"
+# What an import finds where an extension was not built.
+NO_CODEC = "import sys; sys.modules['sealframe._framing'] = None\n"
+NO_QUEUES = "import sys; sys.modules['sealframe._queues'] = None\n"
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -37,26 +40,46 @@ def report(code: str, **variables: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-PURE = ["python sealframe._framing_py sealframe._framing_py", "[b'works']"]
+PURE = [
+    "python sealframe._framing_py sealframe._framing_py",
+    "sealframe._queues_py sealframe._queues_py",
+    "[b'works']",
+]
 
 
-def test_the_extension_is_taken_where_it_is_there(c_twin: ModuleType) -> None:
-    expected = ["c sealframe._framing sealframe._framing", "[b'works']"]
+def test_the_extensions_are_taken_where_they_are_there(c_twin: ModuleType) -> None:
+    expected = [
+        "c sealframe._framing sealframe._framing",
+        "sealframe._queues sealframe._queues",
+        "[b'works']",
+    ]
     assert report(REPORT) == expected
     assert report(REPORT, SEALFRAME_EXTENSION="yes") == expected
     assert report(REPORT, SEALFRAME_NO_EXTENSIONS="0") == expected
 
 
-def test_the_extension_can_be_refused() -> None:
+def test_the_extensions_can_be_refused() -> None:
     assert report(REPORT, SEALFRAME_NO_EXTENSIONS="1") == PURE
+    assert report(NO_QUEUES + REPORT, SEALFRAME_NO_EXTENSIONS="1") == PURE
 
 
-def test_without_the_extension_python_does_it() -> None:
-    assert report(HIDDEN + REPORT) == PURE
+def test_without_the_compiled_codec_python_does_all() -> None:
+    """The queues too, even if theirs is there."""
+    assert report(NO_CODEC + REPORT) == PURE
+    assert report(NO_CODEC + NO_QUEUES + REPORT) == PURE
 
 
 def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
-    done = run(HIDDEN + REPORT, SEALFRAME_EXTENSION="yes")
+    done = run(NO_CODEC + REPORT, SEALFRAME_EXTENSION="yes")
     assert done.returncode == 1
     assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
     assert "sealframe._framing" in done.stderr
+
+
+def test_a_codec_without_its_queues_is_an_error(c_twin: ModuleType) -> None:
+    """No build leaves one of them: what is there is a remnant, and would hide as slowness."""
+    for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
+        done = run(NO_QUEUES + "import sealframe", **variables)
+        assert done.returncode == 1
+        assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
+        assert "sealframe._queues" in done.stderr

@@ -13,6 +13,7 @@ The invariants. For each layout and each stream of bytes, well formed or not:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from sealframe.wire import CONTROL_BIT, Layout
 from .readings import Outcome, feed, observe, pour, read_plainly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 relaxed = settings(
@@ -175,3 +177,42 @@ def test_both_codecs_encode_the_same(
             except Exception as error:  # noqa: BLE001 - any difference is a failure
                 results.append((type(error), str(error)))
     assert results[:3] == results[3:]
+
+
+@st.composite
+def large_and_small(draw: st.DrawFn, layout: Layout) -> list[Any]:
+    """Messages of all sizes and kinds, some of which the layout may not carry."""
+    sizes = st.integers(0, 10) | st.sampled_from([65_535, 65_536, 65_537, 70_000])
+    if layout.minimum <= layout.maximum:
+        sizes |= st.integers(layout.minimum, min(layout.maximum, layout.minimum + 300))
+    kinds: list[Callable[[int], Any]] = [bytes, bytes, bytearray, lambda n: memoryview(bytes(n))]
+    if draw(st.integers(0, 5)) == 0:
+        kinds += [str, lambda n: memoryview(bytes(2 * n))[::2]]
+    return [draw(st.sampled_from(kinds))(size) for size in draw(st.lists(sizes, max_size=6))]
+
+
+@given(data=st.data())
+@relaxed
+def test_both_codecs_pack_the_same_and_what_encode_many_gives(
+    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+) -> None:
+    """In any layout of small messages or of large ones."""
+    framing = data.draw(framings())
+    if data.draw(st.booleans()):
+        framing = replace(framing, minimum=0, maximum=None)
+    messages = data.draw(large_and_small(framing.layout))
+    results: list[Any] = []
+    for twin in twins:
+        encoder = twin.Encoder(framing.layout)
+        for call in (encoder.encode_many, encoder.pack):
+            try:
+                results.append(call(messages))
+            except Exception as error:  # noqa: BLE001 - any difference is a failure
+                results.append((type(error), str(error)))
+    assert results[:2] == results[2:]
+    joined, buffers = results[:2]
+    if isinstance(buffers, list):
+        assert b"".join(buffers) == joined
+        assert all(type(buffer) is bytes and buffer for buffer in buffers)
+    else:
+        assert buffers == joined

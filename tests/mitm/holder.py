@@ -12,7 +12,7 @@ import pytest
 from transport.scripted import Raw
 
 from sealframe import Framing, control
-from sealframe.cipher import CipherState
+from sealframe.cipher import BytesLike, CipherState, KeyPair
 from sealframe.control import Close, Hello
 from sealframe.handshake import Handshake
 from sealframe.wire import (
@@ -158,9 +158,32 @@ async def dialled(address: Address) -> AsyncIterator[Raw]:
         yield raw
 
 
+class Impostor(KeyPair):
+    """Claims a public key that does not belong to the private one.
+
+    :param agreed: what it takes for the secret, whatever comes of the private key
+    """
+
+    def __init__(self, own: KeyPair, public: bytes, *, agreed: bytes = b"") -> None:
+        self._private = own._private
+        self.public = public
+        self._agreed = agreed
+
+    def agree(self, public: BytesLike) -> bytes:
+        return self._agreed or super().agree(public)
+
+
 @contextlib.contextmanager
-def claiming(public: bytes) -> Iterator[None]:
-    """Let a handshake show a public key that does not belong to its private one."""
+def claiming(public: bytes, *, agreed: bytes = b"") -> Iterator[None]:
+    """Let a handshake show a static key that does not belong to its private one."""
+    write = Handshake.write_message
+
+    def lie(handshake: Handshake, payload: bytes = b"") -> bytes:
+        if "s" in handshake._local:
+            own = handshake._local["s"]
+            handshake._local["s"] = Impostor(own, public, agreed=agreed)
+        return write(handshake, payload)
+
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr("sealframe.handshake.public_key", lambda _: public)
+        patches.setattr(Handshake, "write_message", lie)
         yield

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import venv
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -116,6 +117,30 @@ def install_and_talk(wheel: Path, folder: Path) -> str:
     return implementation
 
 
+def compiled_modules(wheel: Path) -> list[str]:
+    """Return the names of the extensions in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = map(PurePosixPath, archive.namelist())
+        return sorted(name.name.split(".")[0] for name in names if name.suffix in {".so", ".pyd"})
+
+
+def unpack(sdist: Path, folder: Path) -> Path:
+    """Unpack the sdist; return its one folder."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.iterdir()
+    return unpacked
+
+
+def break_extension(source: Path, name: str) -> None:
+    """Make an extension one that no C compiler takes."""
+    path = source / "ext" / f"{name}.pyx"
+    broken = 'cdef extern from *:\n    """\n    #error broken on purpose\n    """\n'
+    path.write_text(path.read_text(encoding="utf-8") + broken, encoding="utf-8")
+    later = time.time() + 5  # than what an earlier build made
+    os.utime(path, (later, later))
+
+
 def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -126,8 +151,12 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "setup.py",
         "tox.ini",
         "ext/_framing.pyx",
+        "ext/_queues.pyx",
         "src/sealframe/_framing.pyi",
         "src/sealframe/_framing_py.py",
+        "src/sealframe/_queues.pyi",
+        "src/sealframe/_queues_py.py",
+        "tests/queues/test_twins.py",
         "src/sealframe/cli/__init__.py",
         "src/sealframe/py.typed",
         "tests/packaging/test_distributions.py",
@@ -146,6 +175,7 @@ def test_a_wheel_from_the_sdist_runs_in_c_where_there_is_no_compiler(
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {"sealframe/py.typed", "sealframe/_framing.pyi", "sealframe/cli/__init__.py"} < {*names}
+    assert compiled_modules(wheel) == ["_framing", "_queues"]
     assert not [name for name in names if name.startswith(("tests/", "ext/"))]
     assert not [name for name in names if name.endswith((".pyx", ".c"))]
     assert install_and_talk(wheel, tmp_path / "venv") == "c"
@@ -178,6 +208,40 @@ def test_an_extension_that_is_demanded_and_not_compiled_fails_the_build(
     )
     assert done.returncode != 0
     assert "/nonexistent/cc" in done.stdout
+    assert wheels == []
+
+
+@pytest.mark.parametrize("rest", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("name", ["_framing", "_queues"])
+def test_where_one_extension_does_not_compile_there_is_neither(
+    sdist: Path, tmp_path: Path, name: str, rest: bool
+) -> None:
+    """Not even where an earlier build left both."""
+    source = unpack(sdist, tmp_path / "source")
+    if rest:
+        done, wheels = build_wheel(source, tmp_path / "before")
+        assert done.returncode == 0, done.stdout
+        assert [compiled_modules(wheel) for wheel in wheels] == [["_framing", "_queues"]]
+    break_extension(source, name)
+    done, wheels = build_wheel(source, tmp_path / "dist")
+    assert done.returncode == 0, done.stdout
+    assert "broken on purpose" in done.stdout
+    assert f"WARNING: sealframe.{name} was not compiled" in done.stdout
+    assert done.stdout.count("was not compiled") == 1
+    (wheel,) = wheels
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert compiled_modules(wheel) == []
+    if not rest:
+        assert install_and_talk(wheel, tmp_path / "venv") == "python"
+
+
+@pytest.mark.parametrize("name", ["_framing", "_queues"])
+def test_each_extension_is_demanded(sdist: Path, tmp_path: Path, name: str) -> None:
+    source = unpack(sdist, tmp_path / "source")
+    break_extension(source, name)
+    done, wheels = build_wheel(source, tmp_path / "dist", SEALFRAME_EXTENSION="yes")
+    assert done.returncode != 0
+    assert "broken on purpose" in done.stdout
     assert wheels == []
 
 

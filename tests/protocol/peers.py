@@ -225,10 +225,10 @@ def opcodes(data: bytes) -> list[int | None]:
 @contextmanager
 def ephemerals(*private: bytes) -> Iterator[None]:
     """Let handshakes use these private keys in turn as their ephemeral ones."""
-    from sealframe.cipher import public_key
+    from sealframe.cipher import KeyPair
 
-    pairs = [(key, public_key(key)) for key in private]
-    with patch("sealframe.handshake.generate_keypair", side_effect=pairs):
+    pairs = [KeyPair(key) for key in private]
+    with patch("sealframe.handshake.KeyPair.generate", side_effect=pairs):
         yield
 
 

@@ -158,7 +158,7 @@ async def test_the_end_wakes_everyone() -> None:
     outbox.append(b"0")
     tasks = [asyncio.create_task(outbox.wait()) for _ in range(3)]
     await settle()
-    outbox.wake_all()
+    outbox.close()
     await asyncio.gather(*tasks)
     assert outbox.full == (outbox.cost >= 1)
 

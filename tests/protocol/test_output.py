@@ -9,14 +9,15 @@ import pytest
 from sealframe import control, framing, wire
 from sealframe.control import Close
 from sealframe.framing import Framing
-from sealframe.packing import LARGE
 from sealframe.protocol import Protocol
 from sealframe.wire import Opcode
 
-from .peers import HELLO, MAXIMUM, Peer, extended_pair, message, plain, sealed_pair
+from .peers import HELLO, MAXIMUM, Peer, extended_pair, message, plain, records, sealed_pair
 
 pytestmark = pytest.mark.usefixtures("twin")
 
+LARGE = 64 * 1024
+"""Messages from this size on are written beside their head, not joined to it."""
 BIG = bytes(LARGE)
 HEAD = LARGE.to_bytes(4, "little")
 
@@ -146,7 +147,7 @@ def test_sealed_output_is_records_with_their_heads() -> None:
     (record_of_full,) = client.protocol.take_output([bytes(full)])
     assert record_of_full[:4] == (65_535).to_bytes(4, "little")
     buffers = client.protocol.take_output([bytes(full + 1)])
-    assert [len(buffer) for buffer in buffers] == [4 + 65_535, 4 + 17]
+    assert [len(body) for body in records(b"".join(buffers))] == [17, 65_535]
     server.read(record + record_of_full + b"".join(buffers))
     assert [len(received) for received in server.messages] == [1, 1, full, full + 1]
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from sealframe import control, wire
-from sealframe.cipher import generate_keypair
+from sealframe.cipher import KeyPair
 from sealframe.control import Close
 from sealframe.credentials import Credentials
 from sealframe.errors import HandshakeError
@@ -242,8 +242,9 @@ def test_every_changed_byte_of_message_1_fails_as_its_place_says(pattern: Patter
 def test_a_public_key_of_low_order_is_refused(pattern: Pattern) -> None:
     """Also from a holder of the key, whose message is valid otherwise."""
     evil = noise(pattern, initiator=True)
-    private, _ = generate_keypair()
-    with patch("sealframe.handshake.generate_keypair", return_value=(private, bytes(32))):
+    pair = KeyPair.generate()
+    pair.public = bytes(32)
+    with patch("sealframe.handshake.KeyPair.generate", return_value=pair):
         data = evil.write_message()
     assert data[:32] == bytes(32)
     server = sealed(client=False, pattern=pattern)

@@ -199,7 +199,8 @@ def test_a_message_2_without_the_servers_private_key_is_not_judged() -> None:
     keys = credentials(client=False, pattern=Pattern.XX)
     seal = Seal(initiator=False, credentials=keys, context=CONTEXT)
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr("sealframe.handshake.public_key", lambda _: bytes(CLIENT_KEY.public_key))
+        shown = property(lambda _: bytes(CLIENT_KEY.public_key), lambda *_: None)
+        patches.setattr("sealframe.handshake.KeyPair.public", shown)
         seal.feed(first)
     (answer,) = seal.output
     assert [len(frame.body) for frame in frames(answer) if isinstance(frame, Control)] == [96]

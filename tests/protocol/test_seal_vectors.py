@@ -7,6 +7,8 @@ are repeated here, so that these bytes are more than what the code happens to do
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from noise.connection import Keypair, NoiseConnection
@@ -243,11 +245,11 @@ def test_a_receiver_opens_them_in_order() -> None:
     opener = CipherState(KEY)
     opener._nonce = 4095
     seal._receiver = opener
-    frozen = [bytes.fromhex(RECORDS[number])[4:] for number in (4095, 4096)]
-    assert seal._open(frozen) == [b"sealframe", b"sealframe"]
+    for number in (4095, 4096):
+        assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
     opener._nonce = 8191
-    frozen = [bytes.fromhex(RECORDS[number])[4:] for number in (8191, 8192)]
-    assert seal._open(frozen) == [b"sealframe", b"sealframe"]
+    for number in (8191, 8192):
+        assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
     assert seal.failure is None
 
 
@@ -258,11 +260,39 @@ def test_nothing_to_seal_is_no_record() -> None:
     assert state.nonce == 0
 
 
-def test_a_long_plaintext_is_cut_into_full_records() -> None:
-    seal, _ = seal_at(0)
-    plaintext = bytes(range(256)) * 600
-    parts = [plaintext[start : start + 65_519] for start in range(0, len(plaintext), 65_519)]
-    assert seal.seal(plaintext) == [expected(n, part) for n, part in enumerate(parts)]
+LONG = bytes(range(256)) * 600
+REST = len(LONG) % 65_519
+
+
+@pytest.mark.parametrize(
+    ("plaintexts", "sizes"),
+    [
+        ([LONG], [REST, 65_519, 65_519]),
+        ([LONG[: 2 * 65_519]], [65_519, 65_519]),
+        ([b"head", LONG], [4 + REST, 65_519, 65_519]),
+        ([b"head", LONG[: 2 * 65_519]], [4, 65_519, 65_519]),
+        ([b"head", LONG, b"head", LONG], [4 + REST, 65_519, 65_519] * 2),
+        ([b"head", LONG, b"tail"], [4 + REST, 65_519, 65_519, 4]),
+        ([b"a", b"b", b"", b"c"], [3]),
+        ([LONG[:65_519], b"b"], [65_519, 1]),
+        ([LONG[:65_000], LONG[:519], b"b", b"c"], [65_519, 2]),
+        ([LONG[:65_518], b"bc", LONG], [65_518, 2 + REST, 65_519, 65_519]),
+        ([LONG[: 65_519 - REST], LONG], [65_519, 65_519, 65_519]),
+        ([LONG[: 65_520 - REST], LONG], [65_520 - REST, REST, 65_519, 65_519]),
+    ],
+)
+def test_long_plaintexts_are_cut_into_full_records(
+    plaintexts: list[bytes], sizes: list[int]
+) -> None:
+    """What is over is in a short record before them, along with what is short itself."""
+    seal, state = seal_at(0)
+    stream = b"".join(plaintexts)
+    ends = list(itertools.accumulate(sizes))
+    assert ends[-1] == len(stream)
+    parts = [stream[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    sealed = b"".join(seal.seal(*plaintexts))
+    assert sealed == b"".join(expected(n, part) for n, part in enumerate(parts))
+    assert state.nonce == len(sizes)
 
 
 def session_end(pattern: Pattern, *, client: bool) -> Peer:

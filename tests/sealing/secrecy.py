@@ -8,6 +8,7 @@ import pickle
 from types import FunctionType, ModuleType
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 
 def assert_not_copied(holder: object) -> None:
@@ -29,7 +30,7 @@ def assert_not_shown(secret: bytes, *shown: object) -> None:
 
 
 def reachable(holder: object) -> list[bytes]:
-    """Return every ``bytes`` object that `holder` keeps alive."""
+    """Return every ``bytes`` object and private key that `holder` keeps alive."""
     found: list[bytes] = []
     seen: set[int] = set()
     waiting = [holder]
@@ -40,5 +41,7 @@ def reachable(holder: object) -> list[bytes]:
         seen.add(id(thing))
         if isinstance(thing, bytes):
             found.append(thing)
+        if isinstance(thing, X25519PrivateKey):
+            found.append(thing.private_bytes_raw())
         waiting += gc.get_referents(thing)
     return found

@@ -129,7 +129,8 @@ def test_this_suite_is_watched(request: pytest.FixtureRequest) -> None:
     cipher.seal(b"one")
     cipher.rekey()
     cipher.seal(b"two")
-    assert recorder.count == before + 2
+    cipher.seal_into(b"three", memoryview(bytearray(21)))
+    assert recorder.count == before + 3
 
 
 def test_nonces_are_told_apart_and_keys_too() -> None:
@@ -145,6 +146,42 @@ def test_nonces_are_told_apart_and_keys_too() -> None:
     again.encrypt((299).to_bytes(12, "big"), b"x", b"")
     (violation,) = recorder.take_violations()
     assert violation.startswith("nonce 299 sealed twice under one key:")
+    assert recorder.take_violations() == []
+
+
+needs_into = pytest.mark.skipif(
+    not hasattr(AESGCM, "encrypt_into"), reason="it came with version 47 of cryptography"
+)
+
+
+@needs_into
+@pytest.mark.parametrize("first", ["encrypt", "encrypt_into"])
+@pytest.mark.parametrize("second", ["encrypt", "encrypt_into"])
+def test_both_ways_to_encrypt_are_one(first: str, second: str) -> None:
+    recorder = NonceRecorder()
+    cipher = recorder.watch(AESGCM)(KEY)
+    for way in (first, second):
+        assert recorder.take_violations() == []
+        if way == "encrypt":
+            cipher.encrypt(bytes(12), b"x", None)
+        else:
+            place = bytearray(17)
+            cipher.encrypt_into(bytes(12), b"x", None, place)
+            assert place == AESGCM(KEY).encrypt(bytes(12), b"x", None)
+    (violation,) = recorder.take_violations()
+    assert violation.startswith("nonce 0 sealed twice under one key:")
+
+
+@needs_into
+def test_what_is_opened_into_memory_is_not_counted() -> None:
+    recorder = NonceRecorder()
+    cipher = recorder.watch(AESGCM)(KEY)
+    sealed = cipher.encrypt(bytes(12), b"x", None)
+    for _ in range(2):
+        place = bytearray(1)
+        cipher.decrypt_into(bytes(12), sealed, None, place)
+        assert place == b"x"
+    assert recorder.count == 1
     assert recorder.take_violations() == []
 
 

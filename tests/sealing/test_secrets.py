@@ -58,25 +58,24 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
 
     monkeypatch.setattr(cipher, "_package", watched)
 
-    generate, agree, derive = cipher.generate_keypair, cipher.x25519, handshake._hkdf
+    derive = handshake._hkdf
 
-    def generate_keypair() -> tuple[bytes, bytes]:
-        private, public = generate()
-        noted.add(private)
-        return private, public
+    class Noted(cipher.KeyPair):
+        def _take(self, private: Any) -> None:
+            super()._take(private)
+            noted.add(private.private_bytes_raw())
 
-    def x25519(private: Any, public: Any) -> bytes:
-        agreed = agree(private, public)
-        noted.add(bytes(private), agreed)
-        return agreed
+        def agree(self, public: cipher.BytesLike) -> bytes:
+            agreed = super().agree(public)
+            noted.add(agreed)
+            return agreed
 
     def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
         derived = derive(chaining_key, material, outputs)
         noted.add(*derived)
         return derived
 
-    monkeypatch.setattr(handshake, "generate_keypair", generate_keypair)
-    monkeypatch.setattr(handshake, "x25519", x25519)
+    monkeypatch.setattr(handshake, "KeyPair", Noted)
     monkeypatch.setattr(handshake, "_hkdf", hkdf)
     return noted
 

@@ -234,8 +234,9 @@ class Peer:
         if self._seal is None:
             self._frames.extend(self._decoder.feed(data))
             return
-        for plaintext in self._seal.feed(data):
-            self._frames.extend(self._decoder.feed(plaintext))
+        self._seal.feed(data)
+        for record in self._seal.records():
+            self._frames.extend(self._seal.open_into(record, self._decoder))
         if self._seal.failure is not None:
             raise self._seal.failure
 

@@ -247,7 +247,7 @@ async def test_a_flood_of_empty_messages_is_bounded(role: Role) -> None:
                 await until(
                     lambda: conn._link.reading_paused or conn.stats.messages_received == count
                 )
-                waiting = len(conn._inbox.messages)
+                waiting = len(conn._inbox)
                 assert waiting <= limit // MESSAGE_OVERHEAD + ONE_READ // 4
                 assert conn._inbox.cost == waiting * MESSAGE_OVERHEAD
                 got = await conn.recv_many()

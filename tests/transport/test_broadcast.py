@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from sealframe import ClientOptions, Connection, ConnectionClosedError, ServerOptions, SlowPeerError
+from sealframe.link import Link
 
 from .ends import Family, Mode, dial, open_pair, start
 from .scripted import dialled, until
@@ -147,3 +148,95 @@ async def test_a_slow_client_harms_nobody(
                 assert "slow" in record.getMessage()
                 assert server.broadcast(b"to the other") == 1
                 assert await fast.recv() == b"to the other"
+
+
+async def test_those_of_one_turn_arrive_in_order_with_what_is_sent(mode: Mode) -> None:
+    async with start(idle, mode) as server:
+        conns = await asyncio.gather(*(dial(server, mode) for _ in range(3)))
+        await until(lambda: len(server.clients) == 3)
+        for number in range(0, 300, 3):
+            assert server.broadcast(b"%d" % number) == 3
+            for client in server.clients.values():
+                await client.send(b"%d" % (number + 1))
+            assert server.broadcast(b"%d" % (number + 2)) == 3
+        for conn in conns:
+            assert [int(await conn.recv()) for _ in range(300)] == list(range(300))
+            assert await conn.close()
+
+
+async def test_many_in_one_turn_make_no_client_slow(mode: Mode) -> None:
+    """Their outboxes fill, but only because nothing was written yet."""
+    options = ServerOptions(outbox_limit=10 * KIB, slow_client="disconnect")
+    async with start(idle, mode, options=options) as server:
+        conns = await asyncio.gather(*(dial(server, mode) for _ in range(3)))
+        await until(lambda: len(server.clients) == 3)
+        for number in range(20):
+            assert server.broadcast(b"%08d" % number + bytes(4 * KIB)) == 3
+        assert server.stats.dropped == 0
+        for conn in conns:
+            assert [int((await conn.recv())[:8]) for _ in range(20)] == list(range(20))
+            assert await conn.close()
+
+
+async def test_others_have_their_turn_between_the_writes() -> None:
+    mode = Mode("packets")
+    async with start(idle, mode) as server:
+        conns = await asyncio.gather(*(dial(server, mode) for _ in range(100)))
+        await until(lambda: len(server.clients) == 100)
+        written = [client.stats for client in server.clients.values()]
+        assert server.broadcast(b"first") == 100
+        seen = set()
+        while not all(stats.messages_sent for stats in written):
+            seen.add(sum(stats.messages_sent for stats in written))
+            await asyncio.sleep(0)
+        assert len(seen) > 2, "all were written to in one turn"
+        # What is broadcast meanwhile goes along.
+        assert server.broadcast(b"second") == server.broadcast(b"third") == 100
+        for conn in conns:
+            assert [await conn.recv() for _ in range(3)] == [b"first", b"second", b"third"]
+            assert await conn.close()
+
+
+async def test_closing_keeps_what_was_just_broadcast(mode: Mode) -> None:
+    async with start(idle, mode) as server:
+        conns = await asyncio.gather(*(dial(server, mode) for _ in range(50)))
+        await until(lambda: len(server.clients) == 50)
+        assert server.broadcast(b"farewell") == 50
+        await server.close()
+        for conn in conns:
+            assert await conn.recv() == b"farewell"
+            await conn.close()
+
+
+async def test_one_that_cannot_be_written_to_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mode = Mode("packets")
+    flush = Link._flush
+
+    async with start(idle, mode) as server:
+        conns = await asyncio.gather(*(dial(server, mode) for _ in range(40)))
+        await until(lambda: len(server.clients) == 40)
+        broken = next(iter(server.clients.values()))._link
+
+        def fail_once(link: Link) -> None:
+            if link is broken:
+                monkeypatch.undo()
+                raise RuntimeError("of no matter to others")
+            flush(link)
+
+        monkeypatch.setattr(Link, "_flush", fail_once)
+        complaints: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
+        assert server.broadcast(b"one") == 40
+        received = [asyncio.create_task(conn.recv()) for conn in conns]
+        await until(lambda: sum(task.done() for task in received) == 39)
+        assert len(complaints) == 1
+        # Nor does it lose anything.
+        assert server.broadcast(b"two") == 40
+        await until(lambda: all(task.done() for task in received))
+        assert {task.result() for task in received} == {b"one"}
+        for conn in conns:
+            assert await conn.recv() == b"two"
+            assert await conn.close()

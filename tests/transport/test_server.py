@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+from typing import NoReturn
 
 import pytest
 
@@ -215,6 +217,60 @@ class TestHandler:
         assert "failed" in record.getMessage()
         assert record.exc_info is not None
         assert "not async" in str(record.exc_info[1])
+
+    async def test_a_handler_that_fails_when_it_is_called(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def takes_nothing() -> None:
+            raise AssertionError("it cannot be called with a connection")
+
+        def fails(conn: Connection) -> NoReturn:
+            raise RuntimeError("before it returned anything to await")
+
+        for handler, text in ((takes_nothing, "argument"), (fails, "before it returned")):
+            caplog.clear()
+            async with start(handler, Mode("packets")) as server:  # type: ignore[arg-type]
+                async with dial(server, Mode("packets")) as conn:
+                    with pytest.raises(ConnectionClosedOK):
+                        await conn.recv()
+                assert not server._tasks
+            (record,) = warnings(caplog)
+            assert record.exc_info is not None
+            assert text in str(record.exc_info[1])
+
+    async def test_a_handler_that_returns_something_else_to_await(self) -> None:
+        futures: list[asyncio.Future[None]] = []
+
+        def handler(conn: Connection) -> asyncio.Future[None]:
+            futures.append(asyncio.get_running_loop().create_future())
+            return futures[-1]
+
+        async with start(handler, Mode("packets")) as server:
+            async with dial(server, Mode("packets")) as conn:
+                await until(lambda: bool(futures))
+                assert len(server.clients) == 1
+                futures[0].set_result(None)
+                with pytest.raises(ConnectionClosedOK):
+                    await conn.recv()
+
+    async def test_each_handler_has_a_context_of_its_own(self) -> None:
+        variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="")
+        seen: list[str] = []
+
+        async def handler(conn: Connection) -> None:
+            seen.append(variable.get())
+            variable.set(conn.id)
+            await conn.recv()
+            assert variable.get() == conn.id
+            await conn.send(b"still mine")
+
+        async with start(handler, Mode("packets")) as server:
+            conns = [await dial(server, Mode("packets")) for _ in range(3)]
+            for conn in conns:
+                await conn.send(b"?")
+                assert await conn.recv() == b"still mine"
+                await conn.close()
+        assert seen == [""] * 3
 
     async def test_a_cut_is_logged_once(self, mode: Mode, caplog: pytest.LogCaptureFixture) -> None:
         seen: list[BaseException] = []
