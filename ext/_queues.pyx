@@ -237,17 +237,13 @@ cdef class OutQueue:
             if not self.smallest <= size <= self.largest:
                 return False
             cost += size + _OVERHEAD
-        if self.messages is None:
-            self.messages = []
-        self.messages.extend(messages)
+        self.list_of_messages().extend(messages)
         self.cost += cost
         return True
 
     def append(self, bytes message not None):
         """Accept a message, whatever the cost."""
-        if self.messages is None:
-            self.messages = []
-        self.messages.append(message)
+        self.list_of_messages().append(message)
         self.cost += PyBytes_GET_SIZE(message) + _OVERHEAD
 
     def extend(self, list messages not None):
@@ -291,16 +287,23 @@ cdef class OutQueue:
         size = PyBytes_GET_SIZE(message)
         if not self.smallest <= size <= self.largest:
             return False
-        # Within a tick of the loop, in its own thread, no other loop runs.
+        # Within a tick of the loop, in its own thread, no other runs (unless it was stopped
+        # in that very tick).
         if PyThread_get_thread_ident() != self.thread:
             return False
         if not self.scheduled and _get_running_loop() is not self.loop:
             return False
-        if self.messages is None:
-            self.messages = []
-        self.messages.append(message)
+        self.list_of_messages().append(message)
         self.cost += size + _OVERHEAD
         return True
+
+    cdef inline list list_of_messages(self):
+        if self.messages is None:
+            # To make a list can run finalizers, and those can send.
+            fresh = []
+            if self.messages is None:
+                self.messages = fresh
+        return self.messages
 
 
 @cython.final

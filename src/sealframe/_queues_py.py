@@ -85,7 +85,8 @@ class OutQueue:
             and self.cost < self.mark
             and self.smallest <= len(message) <= self.largest
             and get_ident() == self._thread
-            # Within a tick of the loop, in its own thread, no other loop runs.
+            # Within a tick of the loop, in its own thread, no other runs (unless it was
+            # stopped in that very tick).
             and (self.scheduled or _get_running_loop() is self._loop)
         ):
             self._messages.append(message)

@@ -144,13 +144,15 @@ class CipherState(Secret):
     :raises MissingExtraError: ``cryptography`` is not installed
     """
 
-    __slots__ = ("__weakref__", "_aead", "_key", "_lock", "_nonce")
+    __slots__ = ("__weakref__", "_aead", "_key", "_lock", "_nonce", "_self")
 
     def __init__(self, key: BytesLike) -> None:
         require()
         self._key = raw_key(key, "a cipher key")
         self._aead: AESGCM | None = None
         self._nonce = 0
+        # To make it later could run finalizers, and those could come back here.
+        self._self = ref(self)
         # The package lets go of the GIL while it works, so that two threads would
         # otherwise seal under one nonce, which gives away AES-GCM's authentication key.
         self._lock = Lock()
@@ -258,7 +260,7 @@ class CipherState(Secret):
         microsecond.
         """
         self._aead = aead = _package().aesgcm(self._key)
-        _awake.append(ref(self))
+        _awake.append(self._self)
         if len(_awake) > _MAX_AWAKE:
             other = _awake.popleft()()
             if other is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
+from operator import index
 from typing import Any, Self, TypeAlias
 
 from .addresses import Address, show
@@ -247,7 +248,7 @@ class Connection:
         :raises ConnectionClosed: as :meth:`recv`
         :raises WrongLoopError: called from another thread or event loop
         """
-        if limit is not None and limit < 1:
+        if limit is not None and index(limit) < 1:
             raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
         self._link.check_loop()
         if len(self._inbox):
@@ -260,6 +261,7 @@ class Connection:
         return messages
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        self._link.check_loop()
         return self._inbox.iterate(self)
 
     # Closing
@@ -316,9 +318,10 @@ class Connection:
             return False
         protocol = self._protocol
         fits = protocol.send_minimum <= len(message) <= protocol.send_limit
-        if outbox.full or not fits:
+        # Those who wait for room are no sign of a slow peer: they may just not have run yet.
+        if outbox.over_limit or not fits:
             link.stats.dropped += 1
-            if outbox.full and disconnect:
+            if outbox.over_limit and disconnect:
                 link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
             return False
         outbox.append(message)

@@ -32,7 +32,7 @@ from .pings import Pings
 from .protocol import Protocol
 from .sockets import INHERITED, configure
 from .stats import Stats
-from .timetable import Timetable
+from .timetable import Round, Timetable
 from .wire import CloseCode
 from .writing import end_writing, write_buffers
 
@@ -124,7 +124,7 @@ class Link(asyncio.BufferedProtocol):
         self._timetable = timetable or timetable_for(options)
         self._liveness: Liveness | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._watch: set[Link] | None = None
+        self._watch: Round[Link] | None = None
         self._close: Close | None = None
         self._close_waiters: list[asyncio.Future[None]] | None = None
         self._pings: Pings | None = None
@@ -620,7 +620,7 @@ class Link(asyncio.BufferedProtocol):
 
     def _cancel_watch(self) -> None:
         if self._watch is not None:
-            self._watch.discard(self)
+            self._watch.leave(self)
             self._watch = None
 
     def _check_liveness(self) -> None:

@@ -26,9 +26,14 @@ class Outbox(OutQueue):
         self._waiters: deque[asyncio.Future[None]] | None = None
 
     @property
+    def over_limit(self) -> bool:
+        """Whether it holds what it may, or more."""
+        return self.cost >= self._limit
+
+    @property
     def full(self) -> bool:
-        """Whether a new sender has to wait."""
-        return self.cost >= self._limit or bool(self._waiters)
+        """Whether a new sender has to wait: for room, or for its turn."""
+        return self.over_limit or bool(self._waiters)
 
     def open(self, smallest: int, largest: int) -> None:
         """Let senders in whose messages have these sizes, in bytes."""

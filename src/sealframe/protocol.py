@@ -11,6 +11,7 @@ What may arrive when stands in one table, ``_RULES``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -186,6 +187,7 @@ class Protocol:
 
     def receive_eof(self) -> None:
         """Take in the end of the peer's stream."""
+        self._return_buffer()
         if self.phase in (Phase.ENDED, Phase.FAILED):
             return
         if self.phase is Phase.SEALING:
@@ -207,6 +209,7 @@ class Protocol:
 
     def receive_loss(self, cause: Exception | None) -> None:
         """Take in that the socket is gone, with the error it gave."""
+        self._return_buffer()
         if self.phase in (Phase.ENDED, Phase.FAILED):
             return
         why = f": {cause}" if cause is not None else ""
@@ -222,6 +225,14 @@ class Protocol:
             )
         error.__cause__ = cause
         self._fail(error)
+
+    def _return_buffer(self) -> None:
+        # Event loops ask for a buffer and then find the end.
+        if self._seal is not None:
+            self._seal.return_buffer()
+        elif self.phase is not Phase.FAILED:
+            with suppress(ValueError):  # none is lent
+                self._decoder.buffer_updated(0)
 
     # Sending
 

@@ -179,7 +179,7 @@ class Seal:
         if not wire.MIN_RECORD <= size < _SMALL or _HEAD.unpack_from(lent)[0] != size:
             return None
         record = bytes(memoryview(lent)[wire.HEAD_SIZE : nbytes])
-        self._give_back()
+        self.return_buffer()
         return record
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -253,9 +253,10 @@ class Seal:
             self._fail_record(fault)
         finally:
             fresh.release()
-            self._give_back()
+            self.return_buffer()
 
-    def _give_back(self) -> None:
+    def return_buffer(self) -> None:
+        """Take back what :meth:`get_buffer` lent: nothing will come in it."""
         lent, self._lent = self._lent, None
         if lent is not None and not _spare and len(lent) == _SCRATCH:
             _spare.append(lent)

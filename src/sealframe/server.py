@@ -526,7 +526,7 @@ def _is_async(handler: Handler) -> bool:
     if not inspect.iscoroutinefunction(handler):
         return False
     try:
-        inspect.signature(handler).bind(None)
+        inspect.signature(handler, follow_wrapped=False).bind(None)
     except (TypeError, ValueError):
         return False
     return True

@@ -20,28 +20,57 @@ class Timetable(Generic[Member]):
     :param grain: seconds by which a call is late at most
     """
 
-    __slots__ = ("_call", "_grain", "_rounds")
+    __slots__ = ("_grain", "_rounds", "call")
 
     def __init__(self, call: Callable[[Member], None], grain: float) -> None:
-        self._call = call
+        self.call = call
         self._grain = grain
-        self._rounds: dict[int, set[Member]] = {}
+        self._rounds: dict[int, Round[Member]] = {}
 
-    def add(self, member: Member, when: float) -> set[Member]:
+    def add(self, member: Member, when: float) -> Round[Member]:
         """Have a member called at a time of the event loop.
 
-        :return: those who are called with it; whoever leaves them is not called
+        :return: its round, in common with others; whoever leaves it is not called
         """
         number = math.ceil(when / self._grain)
-        members = self._rounds.get(number)
-        if members is None:
-            members = self._rounds[number] = set()
-            loop = asyncio.get_running_loop()
-            loop.call_at(number * self._grain, self._call_all, number)
-        members.add(member)
-        return members
+        found = self._rounds.get(number)
+        if found is None:
+            found = self._rounds[number] = Round(self, number, number * self._grain)
+        found.members.add(member)
+        return found
 
-    def _call_all(self, number: int) -> None:
-        members = self._rounds.pop(number)
-        while members:
-            self._call(members.pop())
+    def forget(self, number: int) -> None:
+        """Take a round out that is called or empty."""
+        self._rounds.pop(number, None)
+
+
+class Round(Generic[Member]):
+    """Those who are called together.
+
+    :ivar members: who they are
+    """
+
+    __slots__ = ("_number", "_table", "_timer", "members")
+
+    def __init__(self, table: Timetable[Member], number: int, when: float) -> None:
+        self.members: set[Member] = set()
+        self._table = table
+        self._number = number
+        self._timer = asyncio.get_running_loop().call_at(when, self._call_all)
+
+    def leave(self, member: Member) -> None:
+        """Call it no more; harmless when it was called already."""
+        self.members.discard(member)
+        if not self.members:
+            self._timer.cancel()
+            self._table.forget(self._number)
+
+    def _call_all(self) -> None:
+        self._table.forget(self._number)
+        try:
+            while self.members:
+                self._table.call(self.members.pop())
+        finally:
+            # One that fails must not keep the others from their turn.
+            if self.members:
+                asyncio.get_running_loop().call_soon(self._call_all)

@@ -10,7 +10,7 @@ from sealframe.errors import ProtocolError, TruncatedError
 from sealframe.events import Ended, Phase
 from sealframe.wire import CloseCode, Control, Opcode
 
-from .peers import PAIRS, Peer, exchange, inject, message, reveal
+from .peers import PAIRS, Peer, exchange, inject, message, reveal, sealed
 
 pytestmark = pytest.mark.usefixtures("twin")
 
@@ -28,6 +28,22 @@ def name(request: pytest.FixtureRequest) -> str:
 def pair(name: str) -> Pair:
     """A client and a server after their introductions."""
     return PAIRS[name]()
+
+
+@pytest.mark.parametrize("end", ["receive_eof", "receive_loss"])
+@pytest.mark.parametrize("kind", [*PAIRS, "handshake"])
+def test_at_the_end_no_buffer_stays_lent(kind: str, end: str) -> None:
+    """Event loops ask for one, then find that nothing comes any more; 256 KiB would stay
+    with each connection that is closed and still referred to."""
+    peer = sealed(client=False) if kind == "handshake" else PAIRS[kind]()[1]
+    protocol = peer.protocol
+    protocol.get_buffer()
+    protocol.receive_eof() if end == "receive_eof" else protocol.receive_loss(None)
+    if protocol._seal is not None:
+        assert protocol._seal._lent is None
+    else:
+        with pytest.raises(ValueError, match="without get_buffer"):
+            protocol._decoder.buffer_updated(0)
 
 
 def test_close_comes_after_everything_else(pair: Pair) -> None:

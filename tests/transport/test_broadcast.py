@@ -41,6 +41,33 @@ async def test_everyone_gets_it(mode: Mode, family: Family) -> None:
         assert server.broadcast(b"to nobody") == 0
 
 
+async def test_tasks_that_wait_their_turn_to_send_make_no_client_slow(mode: Mode) -> None:
+    """A task that was let in and has not run yet holds up other senders, and is no sign of
+    a peer that reads too slowly."""
+    sent = [b"%d" % number * 1000 for number in range(200)]
+
+    async def handler(conn: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            for part in (sent[:100], sent[100:]):
+                group.create_task(send_all(conn, part))
+
+    async def send_all(conn: Connection, messages: list[bytes]) -> None:
+        for message in messages:
+            await conn.send(message)
+
+    options = ServerOptions(outbox_limit=32 * KIB)
+    async with start(handler, mode, options=options) as server:
+        async with dial(server, mode) as conn:
+            queued = 0
+            got: list[bytes] = []
+            while len(got) - queued < len(sent):
+                queued += server.broadcast(b"to all")
+                got += await conn.recv_many()
+            assert sorted(set(got)) == sorted({*sent, b"to all"})
+            assert got.count(b"to all") == queued
+            assert server.stats.dropped == 0
+
+
 async def test_except_those_left_out(mode: Mode) -> None:
     names: dict[bytes, Connection] = {}
 

@@ -385,6 +385,16 @@ async def test_recv_many_takes_what_there_is_up_to_its_limit(mode: Mode) -> None
             assert await waiting == [b"one"]
 
 
+async def test_a_limit_that_is_no_whole_number_loses_nothing() -> None:
+    async with open_pair(PACKETS) as (client, accepted, _):
+        waiting = asyncio.create_task(accepted.recv_many(2.5))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await client.send_many([b"1", b"2"])
+        with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+            await waiting
+        assert await take(accepted, 2) == [b"1", b"2"]
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_recv_many_refuses_an_impossible_limit(limit: int) -> None:
     async with open_pair(PACKETS) as (client, accepted, _):
