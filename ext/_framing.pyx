@@ -60,6 +60,7 @@ cdef extern from "Python.h":
 cdef enum:
     _SCRATCH = 256 * 1024
     _LARGE = 64 * 1024
+    _DIRECT = 16 * 1024
     _FIRST_STORAGE = 1024
     _PREFIX = 8
     _MESSAGE = -1
@@ -356,7 +357,7 @@ cdef class Decoder:
     cdef int lend(self) except -1:
         cdef _Loan loan
         cdef Py_ssize_t filled = self.pending - self.lead
-        self.lent_body = self.under_way and filled >= 0 and self.size - filled > _LARGE
+        self.lent_body = self.under_way and filled >= 0 and self.size - filled > _DIRECT
         if self.lent_body:
             if self.room - filled < _LARGE:
                 self.reserve(filled + _LARGE)

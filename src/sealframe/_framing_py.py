@@ -30,9 +30,10 @@ __all__ = ["Decoder", "Encoder"]
 
 _SCRATCH: Final = 256 * 1024
 """Bytes in the buffer that is lent while no large message is under way."""
+_DIRECT: Final = 16 * 1024
+"""A message that lacks more bytes than this is received in its own storage."""
 _LARGE: Final = 64 * 1024
-"""A message that lacks more bytes than this is received in its own storage, and one that
-has as many is written from it."""
+"""By so much that storage grows at least, and a message of so many bytes is written from it."""
 _FIRST_STORAGE: Final = 1024
 _PREFIX: Final = 8
 _MESSAGE: Final = -1
@@ -135,7 +136,7 @@ class Decoder:
                 return self._view
         else:
             filled = self.pending - self._lead
-            if self._under_way and filled >= 0 and self._size - filled > _LARGE:
+            if self._under_way and filled >= 0 and self._size - filled > _DIRECT:
                 if len(self._body) - filled < _LARGE:
                     self._reserve(filled + _LARGE)
                 self._lent = self._body

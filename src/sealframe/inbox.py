@@ -108,7 +108,8 @@ class Inbox(InQueue):
             if not waiter.done():
                 waiter.set_result(None)
                 break
-        self._set_low_mark()
+        if not self.waiters:
+            self._set_low_mark()
 
     def wake_all(self) -> None:
         """Wake every waiter: nothing more will come."""

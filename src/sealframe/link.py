@@ -68,7 +68,6 @@ class Link(asyncio.BufferedProtocol):
         "_liveness",
         "_owner",
         "_pings",
-        "_reading_paused",
         "_timetable",
         "_transport",
         "_watch",
@@ -83,6 +82,7 @@ class Link(asyncio.BufferedProtocol):
         "options",
         "outbox",
         "protocol",
+        "reading_paused",
         "receive_error",
         "send_error",
         "stats",
@@ -134,7 +134,7 @@ class Link(asyncio.BufferedProtocol):
         self._eof = False
         self._established = False
         self._giving_way = False
-        self._reading_paused = False
+        self.reading_paused = False
         self._write_paused = False
         self._written = False
 
@@ -307,21 +307,21 @@ class Link(asyncio.BufferedProtocol):
     def _pause_if_full(self) -> None:
         # After a local close reading never pauses: unread input would make the
         # kernel answer with RST and destroy what was sent before.
-        if self.inbox.full and not self.closing and not self._reading_paused:
+        if self.inbox.full and not self.closing and not self.reading_paused:
             assert self._transport is not None
-            self._reading_paused = True
+            self.reading_paused = True
             self.inbox.hold()
             self._transport.pause_reading()
 
     def taken(self) -> None:
         """Take note that messages were taken from the inbox."""
-        if self._reading_paused and self.inbox.drained:
+        if self.reading_paused and self.inbox.drained:
             self._resume_reading()
         if len(self.inbox):
             self.inbox.wake()
 
     def _resume_reading(self) -> None:
-        self._reading_paused = False
+        self.reading_paused = False
         self.inbox.release()
         if self._liveness is not None:
             self._liveness.hold(self.loop.time())
@@ -338,13 +338,8 @@ class Link(asyncio.BufferedProtocol):
 
     def _end_giving_way(self) -> None:
         self._giving_way = False
-        if self._transport is not None and not self._reading_paused:
+        if self._transport is not None and not self.reading_paused:
             self._transport.resume_reading()
-
-    @property
-    def reading_paused(self) -> bool:
-        """Whether a full inbox holds the socket back."""
-        return self._reading_paused
 
     # Sending
 
@@ -383,7 +378,11 @@ class Link(asyncio.BufferedProtocol):
             buffers = protocol.take_output(messages)
             if not buffers:
                 break
-            stats.bytes_sent += write_buffers(transport, buffers)
+            if len(buffers) == 1:
+                transport.write(buffers[0])
+                stats.bytes_sent += len(buffers[0])
+            else:
+                stats.bytes_sent += write_buffers(transport, buffers)
             if not messages:
                 break
             stats.messages_sent += len(messages)
@@ -391,7 +390,8 @@ class Link(asyncio.BufferedProtocol):
                 self._liveness.last_message = self.loop.time()
             if not len(outbox):
                 break
-        outbox.wake()
+        if outbox.waiters:
+            outbox.wake()
         if self._close is not None and not self._end_sent and not len(outbox):
             self._send_end(transport, self._close)
 
@@ -495,7 +495,7 @@ class Link(asyncio.BufferedProtocol):
             return
         # The answer reaches the peer only if its own bytes are read meanwhile.
         end_writing(self._transport)
-        if self._reading_paused:
+        if self.reading_paused:
             self._resume_reading()
 
     def _end_receiving(self, error: ConnectionClosed) -> None:
@@ -528,7 +528,7 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         self._start_deadline()
-        if self._reading_paused:
+        if self.reading_paused:
             self._resume_reading()
         self._flush()
 
@@ -626,7 +626,7 @@ class Link(asyncio.BufferedProtocol):
     def _check_liveness(self) -> None:
         assert self._liveness is not None
         now = self.loop.time()
-        if self._reading_paused:
+        if self.reading_paused:
             self._liveness.hold(now)
         self._cancel_watch()
         match self._liveness.check(now, probing=self.protocol.extended):

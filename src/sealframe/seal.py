@@ -290,8 +290,12 @@ class Seal:
         size = len(record) - wire.TAG_SIZE
         receiver = self._receiver
         assert receiver is not None
-        # What a decoder lends has room for any record.
-        with decoder.get_buffer()[:size] as place:
+        lent = decoder.get_buffer()
+        if len(lent) < size:
+            # The rest of one message, and the record goes on behind it.
+            decoder.buffer_updated(0)
+            return decoder.feed(self.open(record))
+        with lent[:size] as place:
             try:
                 receiver.open_into(record, place)
                 _rekey_if_due(receiver)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCRATCH = 256 * 1024
 LARGE = 64 * 1024
+DIRECT = 16 * 1024
 
 
 def pour(decoder: Any, stream: bytes, step: int = sys.maxsize) -> list[bytes | Control]:
@@ -77,13 +78,21 @@ def test_sizes(twin: ModuleType) -> None:
     assert sizes == [SCRATCH, received, 2 * received, 20 * LARGE - 4 * received, SCRATCH]
 
 
-def test_exactly_64_kib_missing_is_not_large(twin: ModuleType) -> None:
+def test_exactly_16_kib_missing_are_not_many(twin: ModuleType) -> None:
     decoder = twin.Decoder(PACKET.layout)
-    decoder.feed(LARGE.to_bytes(4, "little"))
+    decoder.feed(DIRECT.to_bytes(4, "little"))
     assert len(decoder.get_buffer()) == SCRATCH
     decoder = twin.Decoder(PACKET.layout)
-    decoder.feed((LARGE + 1).to_bytes(4, "little"))
-    assert len(decoder.get_buffer()) == LARGE
+    decoder.feed((DIRECT + 1).to_bytes(4, "little"))
+    assert len(decoder.get_buffer()) == DIRECT + 1
+
+
+def test_the_rest_of_a_message_is_lent_and_no_more(twin: ModuleType) -> None:
+    decoder = twin.Decoder(PACKET.layout)
+    decoder.feed((10 * LARGE).to_bytes(4, "little") + bytes(10 * LARGE - DIRECT - 1))
+    assert len(decoder.get_buffer()) == DIRECT + 1
+    decoder.buffer_updated(1)
+    assert len(decoder.get_buffer()) == SCRATCH
 
 
 @pytest.mark.parametrize("step", [1000, LARGE - 1, LARGE, LARGE + 1, sys.maxsize])

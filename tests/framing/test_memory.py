@@ -103,10 +103,13 @@ def use(framing):
             decoder.feed(stream[place : place + step])
         fed += len(stream)
     for _ in range(2):
-        for place in range(0, len(stream), 70_000):
-            piece = stream[place : place + 70_000]
-            decoder.get_buffer()[: len(piece)] = piece
+        place = 0
+        while place < len(stream):
+            buffer = decoder.get_buffer()
+            piece = stream[place : place + min(70_000, len(buffer))]
+            buffer[: len(piece)] = piece
             decoder.buffer_updated(len(piece))
+            place += len(piece)
         fed += len(stream)
     large = encoder.encode(bytes(300_000))
     for stop in (len(large), 290_000):

@@ -232,7 +232,7 @@ def test_the_same_comes_out_however_records_are_cut(
     assert server.protocol.frames_received == whole.protocol.frames_received
 
 
-@pytest.mark.parametrize("lacking", [1, 65_515, 65_518, 65_519, 65_520, 65_535, 65_536, 65_537])
+@pytest.mark.parametrize("lacking", [1, 16_384, 16_385, 40_000, 65_518, 65_519, 65_520, 65_536])
 def test_a_full_record_finds_room_whatever_the_message_lacks(lacking: int, package: None) -> None:
     """Also with the next messages behind its end in the same record."""
     client, server = sealed_pair()
