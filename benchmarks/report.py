@@ -20,6 +20,29 @@ Row: TypeAlias = dict[str, Any]
 ALONE: Final = {"decoder": decoder, "latency": latency, "aes_gcm": aes_gcm, "growth": growth}
 ORDER: Final = [row.id for row in ROWS] + list(ALONE)
 
+BEGIN: Final = "<!-- benchmarks: begin -->\n"
+END: Final = "<!-- benchmarks: end -->\n"
+
+_PAGE: Final = """\
+# Benchmarks
+
+What sealframe does beside what one would use instead of it. Two processes on one machine send over
+loopback; the competitors of a line run in turn, round after round, each written as its own
+documentation recommends. The receiver turns every message into `bytes`, counts and checks it, and
+the checksums are compared at the end. This page and its chart are made from
+[benchmarks/results.json](../benchmarks/results.json), which has every round. To measure on
+another machine:
+
+```sh
+tox -e benchmarks -- --json results.json         # --list names the lines; --help has the rest
+python benchmarks/report.py results.json --page page.md --svg chart.svg
+```
+
+On a machine with few cores a rate says as much of how two processes wake each other as of what
+they do; the CPU time does not, so look at both. `aims` are what sealframe was built to reach.
+
+![Rates of sealframe and its competitors](benchmarks.svg)
+"""
 
 _LEGEND: Final = """\
 Medians of {rounds} rounds; in brackets the lowest and the highest ratio of a round. Rates are
@@ -32,33 +55,52 @@ def main() -> None:
     """Write what is asked for."""
     arguments = parse()
     results = json.loads(arguments.results.read_text())
-    rows = [
-        row
-        for row in results["rows"]
-        if row["loop"] == arguments.loop and arguments.python in ("", row["python"])
-    ]
-    rows.sort(key=lambda row: ORDER.index(row["row"]))
-    if not rows:
-        raise SystemExit(f"{arguments.results} has nothing of {arguments.loop}")
-    if len({row["python"] for row in rows}) > 1:
-        raise SystemExit("there are several Pythons; choose with --python, for example 3.14")
-    under = origin(results, rows)
-    if arguments.markdown:
-        arguments.markdown.write_text(table(rows, pure=False) + "\n" + under)
-    if arguments.details:
-        arguments.details.write_text(details(rows) + under)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(results["rows"], key=lambda row: ORDER.index(row["row"])):
+        groups.setdefault((row["python"], row["loop"]), []).append(row)
+    # uvloop before asyncio, older Pythons first.
+    ranked = sorted(groups, key=lambda group: (group[1] != "uvloop", number(group[0])))
+    first = groups[ranked[0]]
+    if arguments.readme:
+        before, rest = arguments.readme.read_text().split(BEGIN)
+        _, after = rest.split(END)
+        block = table(first, pure=False, aims=False) + "\n" + origin(results, first)
+        arguments.readme.write_text(before + BEGIN + block + END + after)
+    if arguments.page:
+        arguments.page.write_text(page(results, [groups[name] for name in ranked]))
     if arguments.svg:
-        arguments.svg.write_text(chart(rows))
+        arguments.svg.write_text(chart(first))
 
 
-def table(rows: list[Row], *, pure: bool) -> str:
+def number(version: str) -> tuple[int, ...]:
+    """Return a version such that versions can be sorted."""
+    return tuple(map(int, version.split(".")))
+
+
+def page(results: Row, groups: list[list[Row]]) -> str:
+    """Return the page of all figures; of the first group each competitor's."""
+    parts = [_PAGE]
+    for place, rows in enumerate(groups):
+        parts.append(f"## Python {rows[0]['python']}, {rows[0]['loop']}\n")
+        parts.append(table(rows, pure=False, aims=True))
+        parts.append("Without its extensions, in pure Python:\n")
+        parts.append(table(rows, pure=True, aims=True))
+        parts.append(origin(results, rows))
+        if place == 0:
+            parts.append(details(rows))
+    return "\n".join(parts)
+
+
+def table(rows: list[Row], *, pure: bool, aims: bool) -> str:
     """Return the comparisons, a line each, as Markdown.
 
     :param pure: of sealframe in pure Python, or else of the compiled one
+    :param aims: whether to say what was aimed at
     """
+    heads = ["", "sealframe", "CPU", "compared with", "its rate", "CPU", "ratio"]
     lines = [
-        "| | sealframe | CPU | compared with | its rate | CPU | ratio | wanted |",
-        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(heads + ['aim'] * aims)} |",
+        f"| --- | ---: | ---: | --- | ---: | ---: | ---: |{' ---: |' * aims}",
     ]
     # Two aims may meet in one line: the best peer is also one of those with an aim of its own.
     wanted: dict[tuple[str, ...], list[str]] = {}
@@ -66,17 +108,18 @@ def table(rows: list[Row], *, pure: bool) -> str:
         results = {result["competitor"]: result for result in row.get("results", [])}
         for comparison in row.get("comparisons", []):
             ours = results[comparison["ours"]]
-            if ours["pure"] == pure:
+            if ours["pure"] == pure and (aims or comparison["figure"] != "cpu"):
                 *cells, aim = compared(row, comparison, ours, results)
                 wanted.setdefault(tuple(cells), []).append(aim)
-    lines += [f"| {' | '.join([*cells, '; '.join(aims)])} |" for cells, aims in wanted.items()]
+    for line, found in wanted.items():
+        lines.append(f"| {' | '.join([*line, *['; '.join(found)] * aims])} |")
     return "\n".join(lines) + "\n"
 
 
 def compared(row: Row, comparison: Row, ours: Row, results: dict[str, Row]) -> list[str]:
     """Return one line's cells."""
     sign = "at most" if comparison["at_most"] else "at least"
-    wanted = f"{sign} {comparison['target']:,g}" + ("" if comparison["met"] else ", missed")
+    wanted = f"{sign} {comparison['target']:,g}" + ("" if comparison["met"] else ": missed")
     value = comparison["value"]
     if comparison["figure"] == "memory":
         others = [
@@ -160,9 +203,10 @@ def details(rows: list[Row]) -> str:
     parts = []
     for row in rows:
         if "data" in row:
-            parts.append(f"## {row['row']}\n\n```\n{ALONE[row['row']].show(row['data'])}\n```\n")
+            title = (ALONE[row["row"]].__doc__ or "").splitlines()[0].rstrip(".")
+            parts.append(f"### {title}\n\n```\n{ALONE[row['row']].show(row['data'])}\n```\n")
             continue
-        lines = [f"## {row['title']}", "", "| | median | lowest | highest | CPU |"]
+        lines = [f"### {row['title']}", "", "| | median | lowest | highest | CPU |"]
         lines.append("| --- | ---: | ---: | ---: | ---: |")
         for result in row["results"]:
             figure = result.get("rate") or result["memory"]
@@ -170,8 +214,7 @@ def details(rows: list[Row]) -> str:
             used = cpu(result) if "cpu" in result else ""
             lines.append(f"| {' | '.join([result['competitor'], *values, used])} |")
         parts.append("\n".join(lines) + f"\n\nIn {row['unit']}.\n")
-    pure = f"## sealframe in pure Python\n\n{table(rows, pure=True)}"
-    return "\n".join([*parts, pure, ""])
+    return "\n".join(parts)
 
 
 # The chart, in pixels.
@@ -257,11 +300,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("results", type=Path, help="what run.py --json has written")
-    add("--markdown", type=Path, help="where the table goes")
-    add("--details", type=Path, help="where everything else goes, as Markdown")
+    add(
+        "--readme",
+        type=Path,
+        help="a file in which the table stands between marks",
+    )
+    add("--page", type=Path, help="where the page of all figures goes")
     add("--svg", type=Path, help="where the chart goes")
-    add("--loop", default="uvloop", help="whose figures: uvloop (default) or asyncio")
-    add("--python", default="", help="whose figures, such as 3.14, if there are several")
     return parser.parse_args()
 
 
