@@ -25,16 +25,42 @@ ANYHOW = maxsize
 
 cdef extern from *:
     """
-    /* The event loop asks for this slot first, and then no StopIteration is made. */
+    /* What an await calls: am_send in Python 3.11 and in event loops, tp_iternext from 3.12 on.
+       Cython's own would make a traceback of each StopIteration, and cost five times as much. */
     #if !defined(Py_LIMITED_API) && !defined(PYPY_VERSION)
-    static void offer_send(PyTypeObject *type, int (*function)(PyObject *, PyObject *, PyObject **)) {
-        type->tp_as_async->am_send = (sendfunc)function;
+    typedef int (*step_function)(PyObject *, PyObject *, PyObject **);
+    static step_function step_of_calls;
+
+    static PyObject *next_of_calls(PyObject *call) {
+        PyObject *result = NULL;
+        int state = step_of_calls(call, Py_None, &result);
+        if (state == PYGEN_NEXT || result == NULL)
+            return result;
+        if (result != Py_None) {  /* without an exception, the end is that of None */
+            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    #if PY_VERSION_HEX >= 0x030C0000
+            if (stop != NULL)
+                PyErr_SetRaisedException(stop);
+    #else
+            if (stop != NULL)
+                PyErr_SetObject(PyExc_StopIteration, stop);
+            Py_XDECREF(stop);
+    #endif
+        }
+        Py_DECREF(result);
+        return NULL;
+    }
+
+    static void take_slots(PyTypeObject *type, step_function step) {
+        step_of_calls = step;
+        type->tp_as_async->am_send = (sendfunc)step;
+        type->tp_iternext = next_of_calls;
     }
     #else
-    static void offer_send(PyTypeObject *type, int (*function)(PyObject *, PyObject *, PyObject **)) {}
+    static void take_slots(PyTypeObject *type, int (*step)(PyObject *, PyObject *, PyObject **)) {}
     #endif
     """
-    void offer_send(type, int (*)(object, object, PyObject **) except -1)
+    void take_slots(type, int (*)(object, object, PyObject **) except -1)
 
 cdef extern from "Python.h":
     int PyIter_Send(object, object, PyObject **) except -1
@@ -421,4 +447,4 @@ cdef class InQueue:
         self.place = 0
 
 
-offer_send(_Call, _step)
+take_slots(_Call, _step)
