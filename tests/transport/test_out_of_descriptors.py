@@ -52,6 +52,11 @@ PROGRAM = """
             for sock in waiting:
                 sock.setblocking(False)
                 sock.connect_ex((where, server.port))
+            # A traceback for each accept that asyncio tries in a turn, and the first of all
+            # turns; how often it tries again depends on how fast the machine is.
+            for conn in live:
+                await exchange(conn)
+            assert len(lines) <= 32, len(lines)
             # For longer than the second after which asyncio tries again.
             loop = asyncio.get_running_loop()
             end, rounds = loop.time() + 1.3, 0
@@ -63,7 +68,6 @@ PROGRAM = """
             assert server.stats.accepted == before
             foreign = [line for line in lines if line.name != "asyncio"]
             assert not foreign, foreign
-            assert len(lines) < 100, len(lines)
 
             for descriptor in taken:
                 os.close(descriptor)
