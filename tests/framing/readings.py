@@ -26,14 +26,38 @@ class Step(NamedTuple):
 
 
 def feed(decoder: Any, data: bytes) -> list[bytes | Control]:
-    frames: list[bytes | Control] = decoder.feed(data)
-    return frames
+    try:
+        return checked(decoder, decoder.feed(data))
+    except FramingError as error:
+        checked(decoder, error.frames)
+        raise
 
 
 def pour(decoder: Any, data: bytes) -> list[bytes | Control]:
-    decoder.get_buffer()[: len(data)] = data
-    frames: list[bytes | Control] = decoder.buffer_updated(len(data))
+    """Write it to the buffers that are lent; the rest of a large message has one of its own."""
+    frames: list[bytes | Control] = []
+    while True:
+        buffer = decoder.get_buffer()
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        try:
+            frames += checked(decoder, decoder.buffer_updated(count))
+        except FramingError as error:
+            error.frames = frames + checked(decoder, error.frames)
+            raise
+        data = data[count:]
+        if not data:
+            return frames
+
+
+def checked(decoder: Any, frames: list[bytes | Control]) -> list[bytes | Control]:
+    """Return what a call gave, once the decoder says right whether there is control in it."""
+    assert decoder.saw_control == has_control(frames)
     return frames
+
+
+def has_control(frames: list[bytes | Control]) -> bool:
+    return any(isinstance(frame, Control) for frame in frames)
 
 
 def observe(
@@ -58,10 +82,9 @@ def observe(
                 decoder.pending,
                 decoder.frame_size,
                 decoder.prefix,
-                decoder.saw_control,
+                has_control(frames),
             )
         )
-        assert decoder.saw_control == any(isinstance(frame, Control) for frame in frames)
     return steps
 
 
