@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from operator import index
 from typing import Any, Self, TypeAlias
@@ -222,8 +221,7 @@ class Connection:
 
     async def _recv_slowly(self, iterating: bool) -> bytes:
         link, inbox = self._link, self._inbox
-        if _get_running_loop() is not link.loop:
-            link.check_loop()
+        link.check_loop()
         # One coroutine and no more: this is where the task of an idle connection waits.
         while not len(inbox):
             error = link.receive_error
@@ -239,8 +237,7 @@ class Connection:
                 inbox.leave(waiter)
                 raise
         message = inbox.pop()
-        if link.reading_paused or len(inbox):
-            link.taken()
+        link.taken()
         return message
 
     async def recv_many(self, limit: int | None = None) -> list[bytes]:

@@ -378,11 +378,7 @@ class Link(asyncio.BufferedProtocol):
             buffers = protocol.take_output(messages)
             if not buffers:
                 break
-            if len(buffers) == 1:
-                transport.write(buffers[0])
-                stats.bytes_sent += len(buffers[0])
-            else:
-                stats.bytes_sent += write_buffers(transport, buffers)
+            stats.bytes_sent += write_buffers(transport, buffers)
             if not messages:
                 break
             stats.messages_sent += len(messages)
@@ -390,8 +386,7 @@ class Link(asyncio.BufferedProtocol):
                 self._liveness.last_message = self.loop.time()
             if not len(outbox):
                 break
-        if outbox.waiters:
-            outbox.wake()
+        outbox.wake()
         if self._close is not None and not self._end_sent and not len(outbox):
             self._send_end(transport, self._close)
 

@@ -17,13 +17,13 @@ class Outbox(OutQueue):
     :param limit: cost from which senders wait
     """
 
-    __slots__ = ("_closed", "_limit", "waiters")
+    __slots__ = ("_closed", "_limit", "_waiters")
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
         self._closed = False
-        self.waiters: deque[asyncio.Future[None]] | None = None
+        self._waiters: deque[asyncio.Future[None]] | None = None
 
     @property
     def over_limit(self) -> bool:
@@ -33,7 +33,7 @@ class Outbox(OutQueue):
     @property
     def full(self) -> bool:
         """Whether a new sender has to wait: for room, or for its turn."""
-        return self.over_limit or bool(self.waiters)
+        return self.over_limit or bool(self._waiters)
 
     def open(self, smallest: int, largest: int) -> None:
         """Let senders in whose messages have these sizes, in bytes."""
@@ -45,7 +45,7 @@ class Outbox(OutQueue):
         """Wake every waiter: nothing more will be accepted."""
         self._closed = True
         self._set_mark()
-        for waiter in self.waiters or ():
+        for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -55,9 +55,9 @@ class Outbox(OutQueue):
         After the return the caller appends without awaiting anything in
         between, then calls :meth:`wake`, so that the next in line gets its turn.
         """
-        if self.waiters is None:
-            self.waiters = deque()
-        waiters = self.waiters
+        if self._waiters is None:
+            self._waiters = deque()
+        waiters = self._waiters
         waiter = asyncio.get_running_loop().create_future()
         waiters.append(waiter)
         self._set_mark()
@@ -71,13 +71,13 @@ class Outbox(OutQueue):
 
     def wake(self) -> None:
         """Wake the first waiter, if there is room for it."""
-        if self.waiters and self.cost < self._limit and not self.waiters[0].done():
-            self.waiters[0].set_result(None)
+        if self._waiters and self.cost < self._limit and not self._waiters[0].done():
+            self._waiters[0].set_result(None)
 
     def _leave(self, waiter: asyncio.Future[None]) -> None:
-        assert self.waiters is not None
-        self.waiters.remove(waiter)
+        assert self._waiters is not None
+        self._waiters.remove(waiter)
         self._set_mark()
 
     def _set_mark(self) -> None:
-        self.mark = 0 if self._closed or self.waiters else self._limit
+        self.mark = 0 if self._closed or self._waiters else self._limit

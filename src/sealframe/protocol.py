@@ -266,8 +266,7 @@ class Protocol:
         if self._silent:
             return []
         seal = self._seal
-        alone = not (self._control or self._raw or self._close) and self._pong is None
-        if alone and (seal is None or (seal.established and not seal.output)):
+        if not self.has_output and (seal is None or seal.established):
             buffers = self._encoder.pack(messages)
             return buffers if seal is None else seal.seal(*buffers)
         buffers = [self._raw] if self._raw else []

@@ -313,8 +313,7 @@ class Seal:
         """
         sender = self._sender
         assert sender is not None
-        alone = len(plaintexts) == 1 and 0 < len(plaintexts[0]) < _SMALL
-        pieces = plaintexts if alone else _cut_up(plaintexts)
+        pieces = _cut_up(plaintexts)
         if not pieces:
             return []
         if len(pieces) == 1 and len(pieces[0]) < _SMALL:
@@ -541,6 +540,8 @@ def _cut_up(plaintexts: Sequence[bytes]) -> Sequence[bytes | memoryview]:
     The short record of a long plaintext is its first: there it shares a record with
     the small ones before it, the head of a large message for example.
     """
+    if len(plaintexts) == 1 and 0 < len(plaintexts[0]) <= wire.MAX_RECORD_PLAINTEXT:
+        return plaintexts
     pieces: list[bytes | memoryview] = []
     lead = b""
     for plaintext in plaintexts:
