@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait
 
 from sealframe.inbox import Budget, Inbox
 
@@ -25,17 +26,6 @@ async def settle() -> None:
     """Let every task that can run do so, a few times over."""
     for _ in range(10):
         await asyncio.sleep(0)
-
-
-async def wait(inbox: Inbox) -> None:
-    """Wait until woken, as a receiver does."""
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    inbox.join(waiter)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        inbox.leave(waiter)
-        raise
 
 
 async def take(inbox: Inbox, taken: list[tuple[str, bytes]], name: str) -> None:

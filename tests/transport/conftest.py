@@ -5,29 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from loops import pytest_asyncio_loop_factories
 
 from .ends import PATIENCE, Family, FamilyName, Mode, ModeName, count_sockets, has_ipv6
 from .scripted import Role
 
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]
-
-
-def _new_uvloop() -> asyncio.AbstractEventLoop:
-    if uvloop is None:
-        pytest.skip("uvloop is not installed")
-    return uvloop.new_event_loop()
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Parametrise every async test here over the event loops."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": _new_uvloop}
+__all__ = ["pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture(params=["packets", "extended", "sealed"])

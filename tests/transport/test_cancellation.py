@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any
 
 import pytest
+from waiting import wait
 
 import sealframe
 from sealframe import (
@@ -227,17 +228,6 @@ async def test_of_many_receivers_only_the_cancelled_get_nothing(mode: Mode, seed
         cancelled = [await attempt.was_cancelled() for attempt in attempts]
         assert len(got) == cancelled.count(False) > 0
         assert got + await take(accepted, 40 - len(got)) == sent
-
-
-async def wait(inbox: Inbox) -> None:
-    """Wait for a message, as a connection does."""
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    inbox.join(waiter)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        inbox.leave(waiter)
-        raise
 
 
 async def test_a_receiver_cancelled_in_the_tick_of_the_arrival_leaves_the_message() -> None:

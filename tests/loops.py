@@ -1,0 +1,24 @@
+"""The event loops that a test is run under, for the conftest of those that want both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+
+def _new_uvloop() -> asyncio.AbstractEventLoop:
+    if uvloop is None:
+        pytest.skip("uvloop is not installed")
+    return uvloop.new_event_loop()
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Parametrise every async test over the event loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": _new_uvloop}
