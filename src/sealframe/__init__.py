@@ -37,9 +37,15 @@ from .errors import (
     NotSupportedError,
     PeerTimeoutError,
     ProtocolError,
+    RemoteError,
+    RequestCancelledError,
+    RequestError,
+    RequestTimeoutError,
     SealframeError,
     ServerKeyChangedError,
     SlowPeerError,
+    StreamError,
+    StreamResetError,
     TruncatedError,
     UnauthorizedError,
     UnknownServerError,
@@ -53,6 +59,7 @@ from .options import ClientOptions, ServerOptions
 from .peer import Peer
 from .server import Server, serve
 from .stats import ServerStats, Stats
+from .streams import Stream
 from .version import __version__
 from .wire import CloseCode
 
@@ -92,6 +99,10 @@ __all__ = [
     "PrivateKey",
     "ProtocolError",
     "PublicKey",
+    "RemoteError",
+    "RequestCancelledError",
+    "RequestError",
+    "RequestTimeoutError",
     "SealframeError",
     "Server",
     "ServerIdentity",
@@ -101,6 +112,9 @@ __all__ = [
     "SharedKey",
     "SlowPeerError",
     "Stats",
+    "Stream",
+    "StreamError",
+    "StreamResetError",
     "TruncatedError",
     "UnauthorizedError",
     "UnknownServerError",

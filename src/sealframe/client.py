@@ -33,6 +33,7 @@ from .keys import PublicKey, SharedKey
 from .link import Link
 from .mode import Mode
 from .options import ClientOptions
+from .services import OnRequest, OnStream, Services
 from .wire import RETRY_CODES
 
 logger = logging.getLogger("sealframe.client")
@@ -47,6 +48,8 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    on_request: OnRequest | None = None,
+    on_stream: OnStream | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
 ) -> Connecting:
@@ -76,8 +79,12 @@ def connect(
     :param context: the server's name for its service, the same at both ends
         (sealed only)
     :param framing: a foreign frame layout, messages only
-    :param extended: on a plain connection, speak control frames (``ping``); the
-        server must be sealframe too
+    :param extended: on a plain connection, speak control frames (``ping``, requests,
+        streams); the server must be sealframe too
+    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a
+        request of the server, as :func:`sealframe.serve` describes it
+    :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
+        likewise
     :param options: limits, time-outs and back-off
     :param is_fatal: for ``async for``: says of an error whether to give up and
         raise it; the default is :func:`is_fatal` until the first success, and after
@@ -101,7 +108,8 @@ def connect(
         context=context,
         framing=framing,
         extended=extended,
-        max_message_size=options.max_message_size,
+        options=options,
+        services=Services(on_request=on_request, on_stream=on_stream),
     )
     return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal)
 
@@ -186,7 +194,9 @@ class Connecting:
         judge = introduction.judge if introduction is not None else None
         established: asyncio.Future[Hello] = loop.create_future()
         protocol = self._mode.protocol(address=address, judge=judge)
-        link = Link(protocol, self._options, _Attempt(established))
+        attempt = _Attempt(established)
+        link = Link(protocol, self._options, attempt, services=self._mode.services)
+        conn = attempt.conn = Connection(link, f"{_PREFIX}-{next(_NUMBERS)}")
         try:
             await self._dial(loop, link)
             hello = await established
@@ -208,7 +218,9 @@ class Connecting:
             except BaseException:
                 link.abort(_GIVEN_UP)
                 raise
-        return Connection(link, hello.client_id or f"{_PREFIX}-{next(_NUMBERS)}")
+        if hello.client_id:
+            conn._id = hello.client_id
+        return conn
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
         endpoint, timeout = self._endpoint, self._options.connect_timeout
@@ -233,10 +245,11 @@ class Connecting:
 class _Attempt:
     """Hands the outcome of a handshake to who waits for it."""
 
-    __slots__ = ("_established",)
+    __slots__ = ("_established", "conn")
 
     def __init__(self, established: asyncio.Future[Hello]) -> None:
         self._established = established
+        self.conn: Connection | None = None
 
     def _on_established(self, link: Link, hello: Hello) -> None:
         if not self._established.done():
@@ -248,6 +261,10 @@ class _Attempt:
 
     def _on_finished(self, link: Link) -> None:
         pass
+
+    def _connection(self, link: Link) -> Connection:
+        assert self.conn is not None
+        return self.conn
 
 
 def _is_proven(error: Exception) -> bool:

@@ -8,12 +8,14 @@ from operator import index
 from typing import Any, Self, TypeAlias
 
 from .addresses import Address, show
+from .channels import Channels
 from .control import Close
 from .errors import ConnectionClosedOK, MessageTooLargeError, SlowPeerError
 from .link import Link
 from .peer import Peer
 from .stats import Stats
-from .wire import CloseCode
+from .streams import Stream
+from .wire import MAX_METADATA, CloseCode, StreamKind
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -205,6 +207,59 @@ class Connection:
         """
         self._link.check_loop()
         return await self._link.ping()
+
+    # Requests and streams
+
+    async def request(self, payload: BytesLike, *, timeout: float | None = None) -> bytes:
+        """Ask the other end; return what its ``on_request`` answers.
+
+        Any number may be under way at once, both ways and beside messages; the answers come
+        in any order. It may overtake messages that wait to be sent. Where the other end has
+        as many running as its ``max_requests`` allows, it waits its turn. If it is cancelled
+        or times out, the other end is told to stop.
+
+        :param payload: any bytes-like object, at most :attr:`max_send_size` bytes
+        :param timeout: seconds until the whole answer is here; None waits for ever
+        :return: the answer, at most this end's ``max_message_size`` bytes
+        :raises TypeError: the payload is not bytes-like
+        :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises NotSupportedError: this connection carries packets only, or the other end
+            has no ``on_request``
+        :raises RequestTimeoutError: no answer in time
+        :raises RemoteError: what answers it at the other end raised an exception
+        :raises RequestCancelledError: the other end gave it up
+        :raises ConnectionClosed: the connection ended before the answer came
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        data = payload if type(payload) is bytes else as_bytes(payload)
+        requests = self._channels().requests
+        self._protocol.check_size(len(data))
+        return await requests.request(data, timeout)
+
+    async def open_stream(self, metadata: BytesLike = b"") -> Stream:
+        """Open a stream: bytes each way, beside messages, with a flow control of its own.
+
+        The other end's ``on_stream`` gets it. Where the other end has as many open as its
+        ``max_streams`` allows, it waits its turn.
+
+        :param metadata: what the stream is for, at most 4,096 bytes
+        :raises TypeError: the metadata is not bytes-like
+        :raises ValueError: it is too long
+        :raises NotSupportedError: this connection carries packets only, or the other end
+            has no ``on_stream``
+        :raises ConnectionClosed: nothing more can be sent
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        data = metadata if type(metadata) is bytes else as_bytes(metadata)
+        if len(data) > MAX_METADATA:
+            raise ValueError(f"{len(data)} bytes of metadata are over {MAX_METADATA}")
+        return await self._channels().streams.open(StreamKind.APPLICATION, data)
+
+    def _channels(self) -> Channels:
+        self._link.check_loop()
+        if self._link.send_error is not None:
+            raise self._link.send_error.fresh()
+        return self._link.open_channels()
 
     # Receiving
 

@@ -76,6 +76,13 @@ class Hello:
     """In WELCOME: the id that the server lists the client under."""
     invitation: bytes = field(default=b"", repr=False)
     """In HELLO: the token of an invitation, which is a secret."""
+    window: int | None = None
+    """Cost of the messages that the other end may send before it gets CREDIT; None where
+    the sender of this knows no CREDIT."""
+    max_streams: int = 0
+    """How many streams of the other end the sender of this takes at a time."""
+    max_requests: int = 0
+    """The same of requests."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Hello may hold a secret and cannot be pickled or copied")
@@ -89,6 +96,12 @@ class Hello:
             fields[Tlv.CLIENT_ID] = self.client_id.encode()
         if self.invitation:
             fields[Tlv.INVITATION] = self.invitation
+        if self.window is not None:
+            fields[Tlv.WINDOW] = self.window.to_bytes(4, "little")
+        if self.max_streams:
+            fields[Tlv.MAX_STREAMS] = self.max_streams.to_bytes(4, "little")
+        if self.max_requests:
+            fields[Tlv.MAX_REQUESTS] = self.max_requests.to_bytes(4, "little")
         return wire.MAGIC + bytes((wire.VERSION,)) + encode_tlvs(fields)
 
     @classmethod
@@ -104,11 +117,7 @@ class Hello:
         if body[8:9] != bytes((wire.VERSION,)):
             raise MalformedBodyError("it is of another protocol version")
         fields = decode_tlvs(body[9:])
-        max_frame = wire.MAX_LENGTH
-        if (value := fields.get(Tlv.MAX_FRAME)) is not None:
-            if len(value) != 4 or not 1 <= int.from_bytes(value, "little") <= wire.MAX_LENGTH:
-                raise MalformedBodyError("max_frame is not a length")
-            max_frame = int.from_bytes(value, "little")
+        max_frame = _number(fields, Tlv.MAX_FRAME, least=1)
         client_id = fields.get(Tlv.CLIENT_ID)
         if client_id is not None and not 1 <= len(client_id) <= wire.MAX_CLIENT_ID:
             raise MalformedBodyError("the client id is not 1 to 32 bytes")
@@ -116,10 +125,13 @@ class Hello:
         if len(invitation) not in (0, wire.INVITATION_SIZE):
             raise MalformedBodyError(f"the invitation is not {wire.INVITATION_SIZE} bytes")
         return cls(
-            max_frame=max_frame,
-            software=_text(fields.get(Tlv.SOFTWARE, b"")),
-            client_id=_text(client_id or b""),
+            max_frame=wire.MAX_LENGTH if max_frame is None else max_frame,
+            software=printable(fields.get(Tlv.SOFTWARE, b"")),
+            client_id=printable(client_id or b""),
             invitation=invitation,
+            window=_number(fields, Tlv.WINDOW, least=1),
+            max_streams=_number(fields, Tlv.MAX_STREAMS) or 0,
+            max_requests=_number(fields, Tlv.MAX_REQUESTS) or 0,
         )
 
 
@@ -163,7 +175,7 @@ class Close:
             raise MalformedBodyError("frames_received is not 8 bytes")
         return cls(
             code=int.from_bytes(body[:2], "little"),
-            reason=_text(body[3 : 3 + body[2]]),
+            reason=printable(body[3 : 3 + body[2]]),
             frames_received=None if received is None else int.from_bytes(received, "little"),
         )
 
@@ -181,7 +193,17 @@ def close_name(code: int) -> str:
         return f"code {code}"
 
 
-def _text(data: bytes) -> str:
-    """Decode text that a peer chose, safe to print on one line."""
+def _number(fields: Mapping[int, bytes], kind: Tlv, *, least: int = 0) -> int | None:
+    value = fields.get(kind)
+    if value is None:
+        return None
+    number = int.from_bytes(value, "little")
+    if len(value) != 4 or not least <= number <= wire.MAX_LENGTH:
+        raise MalformedBodyError(f"{kind.name.lower()} is not a number from {least} to 2^31 - 1")
+    return number
+
+
+def printable(data: bytes) -> str:
+    """Decode text that a peer chose, so that it is safe to print on one line."""
     text = data.decode(errors="replace")
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -102,6 +102,60 @@ class ListenError(_PlainOSError):
     """The server cannot listen there: the address is in use, forbidden or unknown."""
 
 
+class StreamError(SealframeError):
+    """A stream is over in that direction, by what this end did."""
+
+    def fresh(self) -> StreamError:
+        """Return a copy without traceback, so that it can be raised many times."""
+        return copy.copy(self)
+
+
+class StreamResetError(StreamError):
+    """The other end reset the stream.
+
+    :ivar code: 0 if it just wanted no more, 1 to 15 if it could not serve the stream
+        (:class:`sealframe.wire.ResetCode`), from 16 up what its program said
+    :ivar reason: the text that came with it
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        detail = f": {self.reason}" if self.reason else ""
+        return f"the other end reset the stream (code {self.code}){detail}"
+
+
+class RequestError(SealframeError):
+    """A request got no reply, and the connection goes on."""
+
+
+class RemoteError(RequestError):
+    """What answered the request at the other end raised an exception.
+
+    :ivar type: the name of the exception's class there
+    :ivar message: its text
+    """
+
+    def __init__(self, type: str, message: str = "") -> None:
+        super().__init__(type, message)
+        self.type = type
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    """There was no answer in time; the other end was told to stop."""
+
+
+class RequestCancelledError(RequestError):
+    """The other end gave the request up, for example because it shuts down."""
+
+
 class FramingError(SealframeError):
     """Received bytes cannot be a frame of this layout; the decoder stays unusable.
 

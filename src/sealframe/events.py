@@ -62,10 +62,96 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Credited:
+    """The peer takes more messages."""
+
+    increment: int
+    """Cost, of length and :data:`~sealframe.wire.MESSAGE_OVERHEAD` each."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The peer opened a stream."""
+
+    stream: int
+    kind: int
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData:
+    """Bytes came on a stream."""
+
+    stream: int
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The peer sends no more on a stream."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWasReset:
+    """The peer ended a stream in both directions."""
+
+    stream: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The peer asks for something; exactly one answer is due."""
+
+    request: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancelled:
+    """The peer no longer wants what it asked for; the answer is due all the same."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The answer to a request of ours."""
+
+    request: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """A request of ours failed at the other end."""
+
+    request: int
+    code: int
+    """A :class:`~sealframe.wire.FailureCode`, or one of a later version."""
+    kind: str
+    """The name of the exception's type."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The connection cannot go on."""
 
     error: ConnectionClosedError
 
 
-Event = Established | Ponged | GoingAway | Ended | Failed
+MultiplexerEvent = (
+    StreamOpened
+    | StreamData
+    | StreamEnded
+    | StreamWasReset
+    | Requested
+    | RequestCancelled
+    | Replied
+    | RequestFailed
+)
+Event = Established | Ponged | GoingAway | Credited | Ended | Failed | MultiplexerEvent

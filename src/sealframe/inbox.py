@@ -52,12 +52,12 @@ class Inbox(InQueue):
     :param budget: its share is the cost from which :attr:`full` is true
     """
 
-    __slots__ = ("_budget", "_held", "waiters")
+    __slots__ = ("_budget", "_mark", "waiters")
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()
         self._budget = budget
-        self._held = False
+        self._mark = -1
         self.waiters: list[asyncio.Future[None]] | None = None
         """Those who wait, rarely more than one; None until there was one."""
 
@@ -71,14 +71,23 @@ class Inbox(InQueue):
         """Whether reading may go on, once it was paused."""
         return self.cost <= self._budget.share // 2
 
+    @property
+    def share(self) -> int:
+        """Cost from which it is full."""
+        return self._budget.share
+
     def hold(self) -> None:
         """Note that reading is paused: whoever takes a message looks whether it may go on."""
-        self._held = True
-        self._set_low_mark()
+        self.watch(self._budget.share // 2)
 
     def release(self) -> None:
         """Note that reading goes on."""
-        self._held = False
+        self.watch(-1)
+
+    def watch(self, mark: int) -> None:
+        """Have whoever takes a message look what is to be done from that cost downwards;
+        -1 for never."""
+        self._mark = mark
         self._set_low_mark()
 
     def clear(self) -> int:
@@ -118,7 +127,4 @@ class Inbox(InQueue):
 
     def _set_low_mark(self) -> None:
         # Whoever gets a message may be slow, so others must not wait for it.
-        if self.waiters:
-            self.low_mark = ANYHOW
-        else:
-            self.low_mark = self._budget.share // 2 if self._held else -1
+        self.low_mark = ANYHOW if self.waiters else self._mark

@@ -13,6 +13,7 @@ import typing
 from typing import Final, cast
 
 from .addresses import Address, address_of, show
+from .channels import Channels
 from .control import Close, Hello, close_name
 from .errors import (
     ConnectionClosed,
@@ -23,17 +24,19 @@ from .errors import (
     PeerTimeoutError,
     WrongLoopError,
 )
-from .events import Ended, Established, Failed, GoingAway, Phase, Ponged
+from .events import Credited, Ended, Established, Failed, GoingAway, Phase, Ponged
 from .inbox import Budget, Inbox
 from .liveness import Liveness, Verdict, grain_of, is_watched
 from .options import Options
 from .outbox import Outbox
 from .pings import Pings
 from .protocol import Protocol
+from .services import NO_SERVICES, Services
 from .sockets import INHERITED, configure
 from .stats import Stats
 from .timetable import Round, Timetable
-from .wire import CloseCode
+from .window import Window
+from .wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode
 from .writing import end_writing, write_buffers
 
 logger = logging.getLogger("sealframe.link")
@@ -48,6 +51,7 @@ class Link(asyncio.BufferedProtocol):
     """One open socket, from the first byte to the last.
 
     :param owner: is told how it goes
+    :param services: what is done with the streams and requests of the peer
     :param budget: what inboxes share; None for one of its own
     :param timetable: what calls when it is time to look for signs of life, shared
         with others of the same options; None for one of its own
@@ -57,6 +61,7 @@ class Link(asyncio.BufferedProtocol):
         "__weakref__",
         "_abandoned",
         "_addresses",
+        "_bounded",
         "_close",
         "_close_waiters",
         "_deadline",
@@ -71,10 +76,13 @@ class Link(asyncio.BufferedProtocol):
         "_timetable",
         "_transport",
         "_watch",
+        "_window",
         "_write_paused",
         "_written",
+        "channels",
         "close_code",
         "close_reason",
+        "credit",
         "finished",
         "going_away",
         "inbox",
@@ -85,6 +93,7 @@ class Link(asyncio.BufferedProtocol):
         "reading_paused",
         "receive_error",
         "send_error",
+        "services",
         "stats",
         "task",
         "unwritten",
@@ -96,6 +105,7 @@ class Link(asyncio.BufferedProtocol):
         options: Options,
         owner: Owner,
         *,
+        services: Services | None = None,
         budget: Budget | None = None,
         timetable: Timetable[Link] | None = None,
     ) -> None:
@@ -118,6 +128,15 @@ class Link(asyncio.BufferedProtocol):
         """Why nothing more can be sent, None while it can."""
         self.receive_error: ConnectionClosed | None = None
         """Why nothing more will come, None while it may."""
+        self.services = services or NO_SERVICES
+        self.channels: Channels | None = None
+        """The streams and requests, once there were any."""
+        self.credit = 0
+        """Cost of the messages that the peer still takes, where it says so."""
+        # What is sent counts from the start, and is bounded once the peer says so.
+        self._bounded = False
+        # A plain server may send messages before it knows of the window.
+        self._window = Window() if protocol.phase is Phase.WELCOME else None
         self._owner: Owner | None = owner
         self._transport: asyncio.Transport | None = None
         self._addresses: tuple[Address, Address] = (None, None)
@@ -249,13 +268,14 @@ class Link(asyncio.BufferedProtocol):
         self._addresses = self._look_up_addresses()
         self._transport = None
         self.finished = True
+        all_sent = self._all_sent
         self.protocol.receive_loss(exc)
         self._handle_events()
         self._cancel_watch()
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if exc is not None or len(self.outbox):
+        if exc is not None or not all_sent:
             self._abandoned = True
         self._drop_outbox()
         if self.receive_error is None:
@@ -290,19 +310,43 @@ class Link(asyncio.BufferedProtocol):
             # All that follow go too, even if there is room again: no gap stays hidden.
             self._discarding = True
             self.stats.discarded += len(messages)
+            if self._window is not None:
+                last = len(messages[-1]) + MESSAGE_OVERHEAD
+                cost = sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD
+                self._charge(self._window, cost, last)
             return
         self.stats.messages_received += len(messages)
+        before, last = inbox.cost, len(messages[-1]) + MESSAGE_OVERHEAD
         inbox.extend(messages)
-        if self._established:
-            if inbox.full:
-                self._pause_if_full()
-        elif inbox.cost > self.options.inbox_limit + self.options.max_message_size:
+        if self._window is not None:
+            self._charge(self._window, inbox.cost - before, last)
+        elif self._established and inbox.full:
+            self._pause_if_full()
+        limit = self.options.inbox_limit + self.options.max_message_size
+        if not self._established and inbox.cost > limit:
             self._fail(
                 HandshakeError(
                     "the server sent inbox_limit and more, and no WELCOME: "
                     "connect without extended=True, or raise inbox_limit"
                 )
             )
+
+    def _charge(self, window: Window, cost: int, last: int) -> None:
+        if window.charge(cost, last):
+            self._give_credit(window)
+        else:
+            self.protocol.violate("the peer sent messages for which it had no credit")
+            self._handle_events()
+
+    def _give_credit(self, window: Window) -> None:
+        inbox = self.inbox
+        # What comes after a local close is discarded if need be, but it must come.
+        due = window.due(inbox.share, 0 if self.closing else inbox.cost)
+        if due:
+            window.left += due
+            self.protocol.give_credit(due)
+            self._flush()
+        inbox.watch(window.mark(inbox.share))
 
     def _pause_if_full(self) -> None:
         # After a local close reading never pauses: unread input would make the
@@ -317,6 +361,8 @@ class Link(asyncio.BufferedProtocol):
         """Take note that messages were taken from the inbox."""
         if self.reading_paused and self.inbox.drained:
             self._resume_reading()
+        if self._window is not None:
+            self._give_credit(self._window)
         if len(self.inbox):
             self.inbox.wake()
 
@@ -363,7 +409,7 @@ class Link(asyncio.BufferedProtocol):
     def _end_tick(self) -> None:
         self.outbox.scheduled = False
         self._written = False
-        if len(self.outbox):
+        if len(self.outbox) or self.protocol.has_output:
             self._flush()
 
     def _flush(self) -> None:
@@ -374,21 +420,37 @@ class Link(asyncio.BufferedProtocol):
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
         # fill the memory with answers. Only the last frame goes out in any case.
         while self._end_sent or not self._write_paused:
-            messages = outbox.take(_BATCH_SIZE)
+            messages = self._take_messages()
             buffers = protocol.take_output(messages)
             if not buffers:
                 break
             stats.bytes_sent += write_buffers(transport, buffers)
-            if not messages:
-                break
-            stats.messages_sent += len(messages)
-            if self.options.idle_timeout is not None and self._liveness is not None:
-                self._liveness.last_message = self.loop.time()
-            if not len(outbox):
+            if messages:
+                stats.messages_sent += len(messages)
+                if self.options.idle_timeout is not None and self._liveness is not None:
+                    self._liveness.last_message = self.loop.time()
+            if not len(outbox) and not protocol.has_output:
                 break
         outbox.wake()
-        if self._close is not None and not self._end_sent and not len(outbox):
+        if self.channels is not None:
+            self.channels.wrote()
+        if self._close is not None and not self._end_sent and self._all_sent:
             self._send_end(transport, self._close)
+
+    @property
+    def _all_sent(self) -> bool:
+        return not len(self.outbox) and not self.protocol.unsent
+
+    def _take_messages(self) -> list[bytes]:
+        outbox, size = self.outbox, _BATCH_SIZE
+        if self._bounded and self.credit < size:
+            size = self.credit
+            if size <= 0:
+                return []
+        before = outbox.cost
+        messages = outbox.take(size)
+        self.credit -= before - outbox.cost
+        return messages
 
     def _drop_outbox(self) -> None:
         dropped = self.outbox.clear()
@@ -422,16 +484,40 @@ class Link(asyncio.BufferedProtocol):
                         self._pings.answer(body)
                 case GoingAway():
                     self.going_away = True
+                case Credited(increment):
+                    self._take_credit(increment)
                 case Ended(close):
                     self._peer_ended(close)
                 case Failed(error):
                     self._fail(error)
+                case _:
+                    self.open_channels().handle(event)
+
+    def _take_credit(self, increment: int) -> None:
+        self.credit += increment
+        if self.credit > MAX_WINDOW:
+            self.protocol.violate(f"the peer gave credit of {self.credit} for messages")
+            self._handle_events()
+        else:
+            self._flush()
+
+    def open_channels(self) -> Channels:
+        """Return the streams and requests of this connection.
+
+        :raises NotSupportedError: it carries packets only
+        """
+        if self.channels is None:
+            multiplexer = self.protocol.multiplexer
+            assert self._owner is not None
+            self.channels = Channels(self, multiplexer, self._owner._connection(self))
+        return self.channels
 
     def _establish(self, hello: Hello) -> None:
         now = self.loop.time()
         self.outbox.open(self.protocol.send_minimum, self.protocol.send_limit)
         if self._liveness is None and is_watched(self.options, probing=self.protocol.extended):
             self._liveness = Liveness(self.options, now=now)
+        self._set_windows(hello)
         if self._established:
             # A client of a plain server has said HELLO: from now on it answers PING.
             self._schedule_watch(now)
@@ -446,8 +532,20 @@ class Link(asyncio.BufferedProtocol):
         if self._owner is not None:
             self._owner._on_established(self, hello)
 
+    def _set_windows(self, hello: Hello) -> None:
+        if not self.protocol.windowed:
+            self._window = None
+            return
+        assert hello.window is not None
+        self.credit += hello.window
+        self._bounded = True
+        self._window = self._window or Window()
+        self._window.start(self.protocol.window)
+
     def _peer_ended(self, close: Close | None) -> None:
         self._cancel_watch()
+        # It reads on whatever comes, and can no longer give credit.
+        self._bounded = False
         if close is None:
             text = "the peer closed the connection"
             if self.protocol.client and not self.protocol.frames_received and not self.closing:
@@ -468,7 +566,7 @@ class Link(asyncio.BufferedProtocol):
                 self._end_sending(error)
                 self._drop_outbox()
                 self.start_close(Close())
-                self._flush()
+            self._flush()
         self._finish_if_done()
 
     def _fail(self, error: ConnectionClosedError) -> None:
@@ -499,6 +597,8 @@ class Link(asyncio.BufferedProtocol):
             self.inbox.wake_all()
             if self._pings is not None:
                 self._pings.fail(error)
+            if self.channels is not None:
+                self.channels.end(error)
             if isinstance(error, ConnectionClosedError) and self._owner is not None:
                 self._owner._on_failed(self, error)
 
@@ -506,6 +606,8 @@ class Link(asyncio.BufferedProtocol):
         if self.send_error is None:
             self.send_error = error
             self.outbox.close()
+            if self.channels is not None:
+                self.channels.end_sending(error)
 
     # Closing
 
@@ -525,6 +627,8 @@ class Link(asyncio.BufferedProtocol):
         self._start_deadline()
         if self.reading_paused:
             self._resume_reading()
+        if self._window is not None:
+            self._give_credit(self._window)
         self._flush()
 
     def expel(self, error: ConnectionClosedError, close: Close, *, drop: bool = False) -> None:
@@ -575,6 +679,7 @@ class Link(asyncio.BufferedProtocol):
 
     def _send_end(self, transport: asyncio.Transport, close: Close) -> None:
         self._end_sent = True
+        self._window = None
         if self.protocol.close(close):
             self.stats.bytes_sent += write_buffers(transport, self.protocol.take_output([]))
         else:
@@ -661,3 +766,6 @@ class Owner(typing.Protocol):
 
     def _on_finished(self, link: Link) -> None:
         """The socket is gone; it is called once, as the last."""
+
+    def _connection(self, link: Link) -> typing.Any:
+        """Return what programs see of it."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
 
 from . import cipher, wire
 from .authorized import AuthorizedClients
@@ -14,10 +14,16 @@ from .framing import Framing
 from .identity import ClientIdentity, ServerIdentity
 from .keys import PublicKey, SharedKey
 from .known_servers import Introduction
+from .options import Options
 from .peer import Peer
 from .protocol import Protocol
 from .seal import Seal
+from .services import NO_SERVICES, Services
 from .version import SOFTWARE
+
+_FIRST_WINDOW: Final = 64 * 1024
+"""Cost of the messages that the peer may send before anything was received; what the inbox
+has room for is granted then, so that the many that send nothing have no claim to it."""
 
 Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
@@ -36,7 +42,8 @@ class Mode:
     context: bytes | str = b""
     framing: Framing | None = None
     extended: bool = False
-    max_message_size: int = wire.MAX_LENGTH
+    options: Options = field(default_factory=Options)
+    services: Services = NO_SERVICES
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -60,8 +67,8 @@ class Mode:
                 raise ConfigurationError(
                     "a foreign framing carries messages only: no security, not extended"
                 )
-            if self.framing.layout.maximum > self.max_message_size:
-                narrowed = replace(self.framing, maximum=self.max_message_size)
+            if self.framing.layout.maximum > self.options.max_message_size:
+                narrowed = replace(self.framing, maximum=self.options.max_message_size)
                 object.__setattr__(self, "framing", narrowed)
 
     @property
@@ -115,14 +122,18 @@ class Mode:
             seal = Seal(
                 initiator=self.client, credentials=credentials, context=self._context, judge=judge
             )
+        options = self.options
         return Protocol(
             client=self.client,
-            max_message_size=self.max_message_size,
+            max_message_size=options.max_message_size,
             framing=self.framing,
             seal=seal,
             extended=self.extended,
             client_id=client_id,
             software=SOFTWARE,
             invitation=invitation,
+            window=min(options.inbox_limit, _FIRST_WINDOW),
+            max_streams=options.max_streams if self.services.takes_streams else 0,
+            max_requests=options.max_requests if self.services.takes_requests else 0,
             identify=identify,
         )

@@ -31,10 +31,23 @@ class Options:
     extended or sealed peer announces its own limit, which holds for sending."""
 
     inbox_limit: int = 1 * MIB
-    """Cost of received messages at which reading pauses until half are taken."""
+    """Cost of received messages that may wait to be taken. The peer of an extended or
+    sealed connection is told how much room there is and sends no more; where packets
+    flow, reading pauses until half are taken."""
 
     outbox_limit: int = 1 * MIB
     """Cost of messages waiting to be written at which ``send`` waits."""
+
+    max_streams: int = 128
+    """How many streams the peer may have open at a time (see ``on_stream``); it waits
+    with any further one. File transfers are streams too."""
+
+    stream_window: int = 1 * MIB
+    """Bytes that the peer may send on a stream before the program has read any."""
+
+    max_requests: int = 64
+    """How many requests the peer may have running at a time (see ``on_request``); it
+    waits with any further one."""
 
     handshake_timeout: float = 10.0
     """From the open socket to the finished handshake (extended and sealed)."""
@@ -57,6 +70,9 @@ class Options:
         _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)
         _check_size("inbox_limit", self.inbox_limit)
         _check_size("outbox_limit", self.outbox_limit)
+        _check_size("max_streams", self.max_streams, maximum=wire.MAX_LENGTH)
+        _check_size("stream_window", self.stream_window, maximum=wire.MAX_WINDOW)
+        _check_size("max_requests", self.max_requests, maximum=wire.MAX_LENGTH)
         _check_time("handshake_timeout", self.handshake_timeout)
         _check_time("close_timeout", self.close_timeout)
         _check_time("keepalive_timeout", self.keepalive_timeout)

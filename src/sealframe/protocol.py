@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from . import control, wire
 from .control import Close, Hello, MalformedBodyError
@@ -31,15 +31,19 @@ from .errors import (
     TruncatedError,
     UnauthorizedError,
 )
-from .events import Ended, Established, Event, Failed, GoingAway, Phase, Ponged
+from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
 from .framing import Decoder, Framing
 from .keys import PublicKey
+from .multiplexer import OPCODES, Multiplexer, ViolationError
 from .peer import Peer
 from .seal import Seal
 from .wire import CloseCode, Control, Opcode
 
 SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
 """The native layout; what is sent is bounded by the peer's limit, not by our own."""
+
+_TURN: Final = 128 * 1024
+"""Bytes of streams, about, that are framed and sealed in one go."""
 
 _DISCARD: Final = bytearray(64 * 1024)
 """Where the bytes of failed connections go, all of them: nobody reads it."""
@@ -65,6 +69,10 @@ class Protocol:
     :param extended: for a plain client, ask for control frames
     :param client_id: on a server, the id that WELCOME tells the client
     :param invitation: on a client, the token that HELLO shows to the server
+    :param window: cost of the messages that the peer may send before it gets CREDIT;
+        None gives none, and knows of none
+    :param max_streams: how many streams of the peer this end takes at a time
+    :param max_requests: the same of requests
     :param identify: given the key that the peer has proved and, on a server, the token
         that it showed, says who that is; None refuses it
     """
@@ -78,10 +86,12 @@ class Protocol:
         "_encoder",
         "_hello",
         "_identify",
+        "_multiplexer",
         "_pong",
         "_raw",
         "_seal",
         "_silent",
+        "_theirs",
         "chores",
         "client",
         "events",
@@ -104,6 +114,9 @@ class Protocol:
         client_id: str = "",
         software: str = "",
         invitation: bytes = b"",
+        window: int | None = None,
+        max_streams: int = 0,
+        max_requests: int = 0,
         identify: Callable[[bytes, bytes], Peer | None] | None = None,
     ) -> None:
         self.client = client
@@ -114,9 +127,11 @@ class Protocol:
         self._seal = seal
         self._silent = False
         self._client_id = client_id
-        self._hello = _introduction(max_message_size, software)
+        self._hello = _introduction(max_message_size, software, window, max_streams, max_requests)
         if invitation:
             self._hello = replace(self._hello, invitation=invitation)
+        self._theirs: Hello | None = None
+        self._multiplexer: Multiplexer | None = None
         self._answered: set[int] | None = None
         self._close: bytes | None = None
         self._control: list[bytes] = []
@@ -252,13 +267,16 @@ class Protocol:
         """Whether :meth:`take_output` has something beside messages."""
         if self._raw or self._control or self._pong is not None or self._close is not None:
             return not self._silent
+        if self._multiplexer is not None and self._multiplexer.has_output:
+            return not self._silent
         seal = self._seal
         return seal is not None and bool(seal.output) and not self._silent
 
     def take_output(self, messages: list[bytes]) -> list[bytes]:
         """Return the buffers to write now, framed and sealed, ``messages`` among them.
 
-        Call it in wire order and write all that it returns.
+        Call it in wire order and write all that it returns. Of what goes over streams
+        it is a part, so that messages and streams take turns.
 
         :param messages: each at most :attr:`send_limit` bytes; the frames of the
             whole list go out together
@@ -279,6 +297,9 @@ class Protocol:
         inner = self._take_control()
         if messages:
             inner += self._encoder.pack(messages)
+        if self._multiplexer is not None:
+            # Parts of what the program wrote, which are written and sealed as bytes are.
+            inner += cast("list[bytes]", self._multiplexer.take(_TURN))
         if self._close is not None:
             inner.append(self._close)
             self._close = None
@@ -298,6 +319,47 @@ class Protocol:
             )
         self._control.append(control.frame(Opcode.PING, body))
 
+    @property
+    def window(self) -> int:
+        """Cost of the messages that the peer may send before it gets CREDIT."""
+        return self._hello.window or 0
+
+    @property
+    def windowed(self) -> bool:
+        """Whether both ends give each other CREDIT for messages."""
+        return self._theirs is not None and None not in (self._theirs.window, self._hello.window)
+
+    def give_credit(self, increment: int) -> None:
+        """Let the peer send messages of that cost more."""
+        self._control.append(control.frame(Opcode.CREDIT, increment.to_bytes(4, "little")))
+
+    @property
+    def multiplexer(self) -> Multiplexer:
+        """The streams and requests.
+
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if not self.extended or self.phase is not _EXTENDED:
+            raise NotSupportedError(
+                "this connection carries packets only; streams and requests need "
+                "security=... or extended=True"
+            )
+        if self._multiplexer is None:
+            assert self._theirs is not None
+            self._multiplexer = Multiplexer(
+                client=self.client, ours=self._hello, theirs=self._theirs
+            )
+        return self._multiplexer
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something accepted for a stream or request is not written yet."""
+        return self._multiplexer is not None and self._multiplexer.unsent
+
+    def violate(self, text: str) -> None:
+        """Fail because the peer broke a rule that only the owner can see broken."""
+        self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
     def go_away(self, close: Close) -> None:
         """Queue a GOAWAY, where the peer understands it."""
         if self.extended:
@@ -313,6 +375,7 @@ class Protocol:
             self._silent = self._close is None
             return False
         self._queue_close(close)
+        self._multiplexer = None
         self.extended = False
         return True
 
@@ -421,6 +484,7 @@ class Protocol:
         # What was opened came from a holder of the key, who reads CLOSE.
         told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
         self.phase = Phase.FAILED
+        self._multiplexer = None
         self._control.clear()
         self._pong = None
         if code == CloseCode.UNAUTHORIZED:
@@ -472,11 +536,8 @@ class Protocol:
             return
         if not self._check_identity(hello.invitation):
             return
-        self.extended = True
-        self.phase = Phase.EXTENDED
-        self.send_limit = hello.max_frame
         self._control.append(control.frame(Opcode.WELCOME, self._welcome()))
-        self._note(Established(hello))
+        self._establish(hello)
 
     def _welcome(self) -> bytes:
         return replace(self._hello, client_id=self._client_id).encode()
@@ -486,9 +547,15 @@ class Protocol:
         hello = self._decode_hello(frame)
         if hello is None or not self._check_identity(b""):
             return
+        self._establish(hello)
+
+    def _establish(self, hello: Hello) -> None:
         self.extended = True
         self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
+        self._theirs = _introduction(
+            hello.max_frame, "", hello.window, hello.max_streams, hello.max_requests
+        )
         self._note(Established(hello))
 
     def _check_identity(self, invitation: bytes) -> bool:
@@ -551,6 +618,7 @@ class Protocol:
         close = self._decode_close(frame)
         if close is not None:
             self.phase = Phase.ENDED
+            self._multiplexer = None
             self._note(Ended(close))
 
     def _on_go_away(self, frame: Control) -> None:
@@ -578,6 +646,25 @@ class Protocol:
     def _on_pong(self, frame: Control) -> None:
         self._note(Ponged(frame.body[: wire.MAX_PING]))
 
+    def _on_credit(self, frame: Control) -> None:
+        increment = int.from_bytes(frame.body, "little")
+        if len(frame.body) != 4 or not 1 <= increment <= wire.MAX_WINDOW:
+            self.violate("CREDIT is not a number from 1 to 2^31 - 1")
+        elif self.windowed:
+            self._note(Credited(increment))
+
+    def _on_multiplexed(self, frame: Control) -> None:
+        if not self.extended:
+            # This end has sent CLOSE, and so ended all streams and requests.
+            return
+        try:
+            event = self.multiplexer.receive(frame)
+        except ViolationError as error:
+            self.violate(f"{_opcode_name(frame.opcode)} breaks the rules: {error}")
+        else:
+            if event is not None:
+                self._note(event)
+
     def _on_ignored(self, frame: Control) -> None:
         pass
 
@@ -594,9 +681,17 @@ class Protocol:
 
 
 @lru_cache(maxsize=16)
-def _introduction(max_message_size: int, software: str) -> Hello:
+def _introduction(
+    max_message_size: int, software: str, window: int | None, max_streams: int, max_requests: int
+) -> Hello:
     """Return what is the same for all connections, once for all of them."""
-    return Hello(max_frame=max_message_size, software=software)
+    return Hello(
+        max_frame=max_message_size,
+        software=software,
+        window=window,
+        max_streams=max_streams,
+        max_requests=max_requests,
+    )
 
 
 @lru_cache(maxsize=16)
@@ -647,6 +742,8 @@ _RULES: Final[dict[Phase, dict[int, _Rule]]] = {
         Opcode.PING: Protocol._on_ping,
         Opcode.PONG: Protocol._on_pong,
         Opcode.PAD: Protocol._on_ignored,
+        Opcode.CREDIT: Protocol._on_credit,
+        **dict.fromkeys(OPCODES, Protocol._on_multiplexed),
         _UNKNOWN: Protocol._on_unknown,
     },
     Phase.ENDED: {},

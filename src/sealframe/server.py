@@ -39,6 +39,7 @@ from .mode import Mode
 from .options import ServerOptions
 from .origin import origin
 from .seal import BUSY_REPLY
+from .services import OnRequest, OnStream, Services
 from .stats import ServerStats
 from .turnaway import TurnedAway
 from .wire import CloseCode
@@ -75,6 +76,8 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
+    on_request: OnRequest | None = None,
+    on_stream: OnStream | None = None,
     options: ServerOptions | None = None,
 ) -> Serving:
     """Listen, and run ``handler`` in a task of its own for each client.
@@ -99,6 +102,15 @@ def serve(
     :param context: name of this service, the same at both ends (sealed only). Give
         each service that shares a key its own.
     :param framing: a foreign frame layout, messages only
+    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
+        of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
+        runs in a task of its own, beside the handler. What it raises reaches the client as
+        :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
+        a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
+        cancelled when the client gives the request up or is gone.
+    :param on_stream: ``async def on_stream(stream)`` serves a stream that a client opens
+        (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
+        is over; when it raises, the client's end is reset, and the error logged.
     :param options: limits and time-outs
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
@@ -113,7 +125,8 @@ def serve(
         security=security,
         context=context,
         framing=framing,
-        max_message_size=options.max_message_size,
+        options=options,
+        services=Services(on_request=on_request, on_stream=on_stream),
     )
     return Serving(handler, Endpoint.of(host, port, path), mode, options)
 
@@ -352,6 +365,7 @@ class Server:
             self._mode.protocol(client_id=client_id),
             self._options,
             self,
+            services=self._mode.services,
             budget=self._budget,
             timetable=self._timetable,
         )
@@ -391,6 +405,9 @@ class Server:
         if link.task is not None and link.task not in self._tasks:
             self._budget.leave()
             link.task = None
+
+    def _connection(self, link: Link) -> Connection:
+        return self._links[link]
 
     async def _call_handler(self, conn: Connection) -> None:
         running = self._handler(conn)

@@ -67,6 +67,16 @@ KNOWN_OPCODES: Final = frozenset(
         Opcode.PING,
         Opcode.PONG,
         Opcode.PAD,
+        Opcode.CREDIT,
+        Opcode.REQUEST,
+        Opcode.REPLY,
+        Opcode.FAILURE,
+        Opcode.CANCEL,
+        Opcode.STREAM_OPEN,
+        Opcode.STREAM_DATA,
+        Opcode.STREAM_CREDIT,
+        Opcode.STREAM_END,
+        Opcode.STREAM_RESET,
     }
 )
 """What this version implements; any other opcode is treated as unknown."""
@@ -81,6 +91,61 @@ MAX_REASON: Final = 255
 MAX_CLIENT_ID: Final = 32
 INVITATION_SIZE: Final = 8
 """Bytes of the token with which a client that is not known yet may be let in."""
+
+MAX_WINDOW: Final = 0x7FFF_FFFF
+"""The most credit that one end may have at a time, for messages and for each stream."""
+FIRST_STREAM_WINDOW: Final = 65_536
+"""Bytes that the opener of a stream may send before it gets credit for it."""
+MAX_CHUNK: Final = 61_440
+"""The most bytes of a stream, of a request or of a reply in one frame."""
+MAX_METADATA: Final = 4_096
+"""Bytes that may say what a stream is for, in STREAM_OPEN."""
+
+
+class StreamKind(IntEnum):
+    """What a stream is for."""
+
+    APPLICATION = 0
+    REQUEST = 1
+    """The body of a request, whose number is the metadata."""
+    REPLY = 2
+    """The body of a reply, likewise."""
+    FILE = 3
+
+
+class ResetCode(IntEnum):
+    """Why a stream was reset. Codes from 16 up are the application's, or the kind's."""
+
+    CANCELLED = 0
+    UNSUPPORTED = 1
+    """Nobody is there for streams of this kind."""
+    BUSY = 2
+    FAILED = 3
+    """The program at the other end failed."""
+
+
+FIRST_OWN_RESET_CODE: Final = 16
+MAX_RESET_CODE: Final = 0xFFFF
+
+
+class FailureCode(IntEnum):
+    """Why a request was not answered."""
+
+    RAISED = 0
+    """The program raised an exception."""
+    UNSUPPORTED = 1
+    """Nobody is there for requests."""
+    CANCELLED = 2
+    """As asked for by CANCEL, or because the program ended it."""
+    GOING_AWAY = 3
+    """The end that was asked is shutting down."""
+    TOO_LARGE = 4
+    """The reply is over the limit of the end that asked."""
+
+
+MAX_ERROR_TYPE: Final = 100
+MAX_ERROR_TEXT: Final = 1_000
+"""Bytes of UTF-8 of the name of an exception's type, and of its text, in FAILURE."""
 
 
 class CloseCode(IntEnum):
@@ -119,6 +184,8 @@ class Tlv(IntEnum):
     CLIENT_ID = 7
     FRAMES_RECEIVED = 8
     INVITATION = 9
+    MAX_STREAMS = 10
+    MAX_REQUESTS = 11
 
 
 TLV_CRITICAL: Final = 0x8000

@@ -1,0 +1,307 @@
+"""Requests and their answers, both ways, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from . import wire
+from .errors import (
+    ConnectionClosed,
+    MessageTooLargeError,
+    NotSupportedError,
+    RemoteError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    StreamError,
+)
+from .multiplexer import Multiplexer
+from .slots import Slots
+from .streams import Host, Stream, Streams
+from .wire import FailureCode, ResetCode
+
+logger = logging.getLogger("sealframe.requests")
+
+_TOO_LARGE: Final = wire.FIRST_OWN_RESET_CODE
+"""The code with which a body over the limit is reset."""
+
+
+class Requests:
+    """All requests of one connection."""
+
+    def __init__(
+        self, host: Host, multiplexer: Multiplexer, connection: Any, streams: Streams
+    ) -> None:
+        self._host = host
+        self._multiplexer = multiplexer
+        self._connection = connection
+        self._streams = streams
+        self.slots = Slots(lambda: multiplexer.may_request)
+        self._pending: dict[int, asyncio.Future[bytes | Stream]] = {}
+        self._serving: dict[int, asyncio.Task[None]] = {}
+        # Bodies over a frame are collected one at a time, and only while what the
+        # requests that run came with is worth less than an inbox.
+        self._collecting = asyncio.Lock()
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._held = 0
+
+    # Ours
+
+    async def request(self, payload: bytes, timeout: float | None) -> bytes:
+        """Ask the peer; return its answer.
+
+        :param timeout: seconds for all of it, None for no limit
+        """
+        self._check()
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                await self.slots.wait()
+                self._check()
+                return await self._ask(payload)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise RequestTimeoutError(f"no answer within {timeout:g} s") from error
+
+    def _check(self) -> None:
+        if self._host.send_error is not None:
+            raise self._host.send_error.fresh()
+        if not self._multiplexer.takes_requests:
+            raise NotSupportedError("the peer answers no requests: give it on_request=...")
+
+    async def _ask(self, payload: bytes) -> bytes:
+        body: Stream | None = None
+        if len(payload) <= wire.MAX_CHUNK:
+            number = self._multiplexer.request(payload)
+        else:
+            number, stream = self._multiplexer.request_on_stream()
+            body = self._streams.add(stream, wire.StreamKind.REQUEST, b"")
+        answer: asyncio.Future[bytes | Stream] = self._host.loop.create_future()
+        self._pending[number] = answer
+        self.slots.wake()
+        reply: bytes | Stream | None = None
+        try:
+            if body is None:
+                self._host.sent()
+            else:
+                await self._send_body(body, payload, answer)
+            reply = await answer
+            return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
+        except asyncio.CancelledError:
+            if body is not None:
+                body._reset(ResetCode.CANCELLED, "")
+            if isinstance(reply, Stream):
+                reply._reset(ResetCode.CANCELLED, "")
+            elif self._pending.pop(number, None) is not None and self._host.send_error is None:
+                self._multiplexer.cancel(number)
+                self._host.sent()
+            raise
+        finally:
+            self._pending.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it is no news if nobody waits for it any more
+
+    async def _send_body(
+        self, body: Stream, payload: bytes, answer: asyncio.Future[bytes | Stream]
+    ) -> None:
+        try:
+            await body.write(payload)
+            await body.end()
+        except StreamError:
+            # It was refused; the answer says why.
+            await asyncio.wait([answer])
+
+    async def _collect_reply(self, stream: Stream) -> bytes:
+        limit = self._host.options.max_message_size
+        try:
+            return await self._collect(stream)
+        except _TooLargeError:
+            stream._reset(_TOO_LARGE, "")
+            raise RemoteError(
+                "ReplyTooLarge", f"the reply is over max_message_size, {limit} bytes"
+            ) from None
+        except StreamError:
+            raise RequestCancelledError("the peer gave up while it answered") from None
+
+    def take_reply(self, number: int, payload: bytes) -> None:
+        """Take in an answer."""
+        self._answer(number, payload)
+
+    def take_reply_on_stream(self, metadata: bytes, stream: Stream) -> None:
+        """Take in that an answer begins."""
+        if not self._answer(int.from_bytes(metadata, "little"), stream):
+            stream._reset(ResetCode.CANCELLED, "")
+
+    def _answer(self, number: int, reply: bytes | Stream) -> bool:
+        answer = self._pending.pop(number, None)
+        if answer is None or answer.done():
+            return False
+        answer.set_result(reply)
+        return True
+
+    def take_failure(self, number: int, code: int, kind: str, text: str) -> None:
+        """Take in that a request failed at the other end."""
+        answer = self._pending.pop(number, None)
+        if answer is not None and not answer.done():
+            answer.set_exception(_failure(code, kind, text))
+
+    # The peer's
+
+    def receive(self, number: int, payload: bytes) -> None:
+        """Serve a request in a task of its own."""
+        self._start(number, payload)
+
+    def receive_on_stream(self, metadata: bytes, stream: Stream) -> None:
+        """The same for one whose body comes on a stream."""
+        self._start(int.from_bytes(metadata, "little"), stream)
+
+    def receive_cancel(self, number: int) -> None:
+        """Stop what answers a request."""
+        task = self._serving.get(number)
+        if task is not None:
+            task.cancel()
+
+    def _start(self, number: int, body: bytes | Stream) -> None:
+        services = self._host.services
+        task = services.start(self._serve(number, body), f"request {number}")
+        self._serving[number] = task
+        # One that is cancelled before its first step answers too.
+        task.add_done_callback(lambda _: self._served(number))
+
+    def _served(self, number: int) -> None:
+        if self._serving.pop(number, None) is not None:
+            self._fail(number, FailureCode.CANCELLED)
+
+    async def _serve(self, number: int, body: bytes | Stream) -> None:
+        held = 0
+        try:
+            payload = body if isinstance(body, bytes) else await self._collect_request(body)
+            held = len(payload)
+            self._hold(held)
+            on_request = self._host.services.on_request
+            assert on_request is not None  # or none were announced
+            reply = await on_request(self._connection, payload)
+            data = b"" if reply is None else _as_bytes(reply)
+        except _TooLargeError as error:
+            self._fail(number, FailureCode.RAISED, "RequestTooLarge", str(error))
+        except _WithdrawnError:
+            self._fail(number, FailureCode.CANCELLED)
+        except RemoteError as error:
+            self._fail(number, FailureCode.RAISED, error.type, error.message)
+        except Exception as error:
+            logger.exception("what answers a request of %r failed", self._connection)
+            self._fail(number, FailureCode.RAISED, type(error).__name__, str(error))
+        else:
+            await self._reply(number, data)
+        finally:
+            self._hold(-held)
+
+    def _hold(self, cost: int) -> None:
+        self._held += cost
+        if self._held < self._host.options.inbox_limit:
+            self._roomy.set()
+        else:
+            self._roomy.clear()
+
+    async def _collect_request(self, stream: Stream) -> bytes:
+        try:
+            async with self._collecting:
+                await self._roomy.wait()
+                return await self._collect(stream)
+        except (_TooLargeError, asyncio.CancelledError):
+            stream._reset(_TOO_LARGE, "")
+            raise
+        except (ConnectionClosed, StreamError) as error:
+            raise _WithdrawnError from error
+
+    async def _reply(self, number: int, data: bytes) -> None:
+        task = self._serving.get(number)
+        if task is None or self._host.send_error is not None:
+            return
+        if len(data) <= wire.MAX_CHUNK:
+            del self._serving[number]
+            self._multiplexer.reply(number, data)
+            self._host.sent()
+            return
+        limit = self._connection.max_send_size
+        if len(data) > limit:
+            text = str(MessageTooLargeError(len(data), limit))
+            self._fail(number, FailureCode.TOO_LARGE, "ReplyTooLarge", text)
+            return
+        del self._serving[number]
+        stream = self._streams.add(
+            self._multiplexer.reply_on_stream(number), wire.StreamKind.REPLY, b""
+        )
+        try:
+            async with stream:
+                await stream.write(data)
+        except (ConnectionClosed, StreamError):
+            pass  # nobody waits for it any more
+
+    def _fail(self, number: int, code: FailureCode, kind: str = "", text: str = "") -> None:
+        self._serving.pop(number, None)
+        if self._host.send_error is None:
+            self._multiplexer.fail(number, code, kind, text)
+            self._host.sent()
+
+    async def _collect(self, stream: Stream) -> bytes:
+        """Return all that comes on a stream.
+
+        :raises _TooLargeError: it is over the limit
+        """
+        limit = self._host.options.max_message_size
+        self._streams.widen(stream)
+        pieces: list[bytes | bytearray | memoryview] = []
+        size = 0
+        while chunk := await stream.read_chunk():
+            size += len(chunk)
+            if size > limit:
+                raise _TooLargeError(f"the request is over max_message_size, {limit} bytes")
+            pieces.append(chunk)
+        return b"".join(pieces)
+
+    # The end
+
+    def end_sending(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more can be sent."""
+        self.slots.close(error)
+        pending, self._pending = self._pending, {}
+        for answer in pending.values():
+            if not answer.done():
+                answer.set_exception(error.fresh())
+        serving, self._serving = self._serving, {}
+        for task in serving.values():
+            task.cancel()
+
+    def end(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more will come."""
+        self.end_sending(error)
+
+
+class _TooLargeError(Exception):
+    """A body is over the limit."""
+
+
+class _WithdrawnError(Exception):
+    """A request was withdrawn before all of it had come."""
+
+
+def _failure(code: int, kind: str, text: str) -> Exception:
+    match code:
+        case FailureCode.UNSUPPORTED:
+            return NotSupportedError("the peer answers no requests")
+        case FailureCode.CANCELLED:
+            return RequestCancelledError("the peer gave the request up")
+        case FailureCode.GOING_AWAY:
+            return RequestCancelledError("the peer is shutting down")
+    return RemoteError(kind or f"failure {code}", text)
+
+
+def _as_bytes(reply: object) -> bytes:
+    if isinstance(reply, bytes):
+        return reply
+    if isinstance(reply, str):
+        raise TypeError("a reply is bytes, not str: encode it first, for example text.encode()")
+    return bytes(memoryview(reply))  # type: ignore[arg-type]

@@ -1,0 +1,58 @@
+"""What an end does with the streams and requests that the peer opens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+OnRequest: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
+"""``async def on_request(conn, payload)``: returns what answers the request."""
+OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
+"""``async def on_stream(stream)``."""
+
+
+class Services:
+    """The program's own functions for what the peer may ask for, None for what it may not.
+
+    One for all connections of a server, so that the server can wait for what still runs.
+
+    :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
+    :param on_request: called with the connection and the payload of each request
+    :param on_file: called with each stream on which the peer offers a file
+    """
+
+    __slots__ = ("on_file", "on_request", "on_stream", "tasks")
+
+    def __init__(
+        self,
+        *,
+        on_stream: OnStream | None = None,
+        on_request: OnRequest | None = None,
+        on_file: OnStream | None = None,
+    ) -> None:
+        self.on_stream = on_stream
+        self.on_request = on_request
+        self.on_file = on_file
+        self.tasks: set[asyncio.Task[None]] = set()
+        """What runs now."""
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether the peer may open any."""
+        return self.on_stream is not None or self.on_file is not None
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the peer may make any."""
+        return self.on_request is not None
+
+    def start(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run it in a task of its own, which is kept until it is done."""
+        task = asyncio.get_running_loop().create_task(running, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+NO_SERVICES: Final = Services()

@@ -1,0 +1,515 @@
+"""Byte streams beside the messages of a connection, any number at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import typing
+from collections import deque
+from collections.abc import Awaitable, Callable
+from operator import index
+from typing import Any, Final, Self, TypeAlias
+
+from . import wire
+from .errors import (
+    ConnectionClosed,
+    NotSupportedError,
+    StreamError,
+    StreamResetError,
+)
+from .multiplexer import Multiplexer
+from .options import Options
+from .services import Services
+from .slots import Slots
+from .wire import ResetCode, StreamKind
+
+logger = logging.getLogger("sealframe.streams")
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+_WRITE_LIMIT: Final = 256 * 1024
+"""Bytes that wait to be written on a stream from which on ``write`` waits."""
+_SMALL: Final = 1024
+"""Pieces that are shorter are kept together, so that many tiny ones take no more memory."""
+
+
+class Host(typing.Protocol):
+    """What streams and requests need of their link."""
+
+    loop: asyncio.AbstractEventLoop
+    options: Options
+    services: Services
+    send_error: ConnectionClosed | None
+    receive_error: ConnectionClosed | None
+
+    def check_loop(self) -> None: ...
+    def sent(self) -> None: ...
+
+
+class Stream:
+    """Bytes each way beside the messages of a connection.
+
+    It comes from :meth:`sealframe.Connection.open_stream`, or as the argument of
+    ``on_stream`` at the other end. Any number may be open at once; each has its own flow
+    control, so that one that nobody reads holds up no other and no message.
+
+    Both ends end their direction by :meth:`end`; :meth:`reset` ends both at once.
+    ``async with stream:`` does the one at its end and the other on an exception. Until both
+    directions are over a stream takes one of the ``max_streams`` that the peer allows.
+
+    Cancelling an await loses nothing. ``async for chunk in stream`` yields what comes,
+    in pieces of any size.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_ended",
+        "_greedy",
+        "_kind",
+        "_number",
+        "_over",
+        "_owed",
+        "_prepaid",
+        "_readable",
+        "_receive_error",
+        "_send_error",
+        "_size",
+        "_streams",
+        "_window",
+        "_writable",
+        "metadata",
+    )
+
+    def __init__(
+        self, streams: Streams, number: int, kind: int, metadata: bytes, window: int
+    ) -> None:
+        self._streams = streams
+        self._number = number
+        self._kind = kind
+        self.metadata = metadata
+        """What the opener said that it is for, at most 4,096 bytes."""
+        self._window = window
+        self._chunks: deque[bytes | bytearray | memoryview] = deque()
+        self._size = 0
+        # Read and not given back as credit yet, and the reverse.
+        self._owed = 0
+        self._prepaid = 0
+        self._greedy = False
+        self._ended = False
+        self._over = False
+        self._receive_error: Exception | None = None
+        self._send_error: Exception | None = None
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._number} of {self._streams.connection!r}>"
+
+    @property
+    def connection(self) -> Any:
+        """The :class:`~sealframe.Connection` that it belongs to."""
+        return self._streams.connection
+
+    # Writing
+
+    async def write(self, data: BytesLike) -> None:
+        """Send bytes.
+
+        Returns once they are accepted: at once, unless 256 KiB wait to be written, because
+        the network is slow or the other end does not read. If it is cancelled while it
+        waits, nothing was accepted.
+
+        :param data: any bytes-like object; what is not ``bytes`` is copied
+        :raises TypeError: the data is not bytes-like
+        :raises StreamResetError: the other end reset the stream
+        :raises StreamError: this end has ended it
+        :raises ConnectionClosed: nothing more can be sent on the connection
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        piece = data if type(data) is bytes else _as_bytes(data)
+        self._streams.check_loop()
+        while True:
+            if self._send_error is not None:
+                raise _again(self._send_error)
+            if self._writable.is_set():
+                break
+            await self._writable.wait()
+        self._streams.write(self, piece)
+
+    async def end(self) -> None:
+        """Send no more: the other end reads what was written, and then the end.
+
+        It waits for nothing, and does nothing the second time.
+
+        :raises StreamResetError: the other end reset the stream
+        :raises ConnectionClosed: nothing more can be sent on the connection
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._streams.check_loop()
+        if self._send_error is None:
+            self._send_error = StreamError("this end has ended the stream")
+            self._streams.send_end(self)
+        elif type(self._send_error) is not StreamError:
+            raise _again(self._send_error)
+
+    def reset(self, code: int = 0, reason: str = "") -> None:
+        """End both directions at once; what was not written yet is not sent.
+
+        The other end gets :exc:`~sealframe.StreamResetError`. It does nothing if the stream
+        is over.
+
+        :param code: 0, or a code of the application's own, 16 to 65,535
+        :param reason: text for the other end, cut to 255 bytes of UTF-8
+        :raises ValueError: the code is none of them
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        if index(code) and not wire.FIRST_OWN_RESET_CODE <= code <= wire.MAX_RESET_CODE:
+            raise ValueError(
+                f"code is {code}; use 0, or {wire.FIRST_OWN_RESET_CODE} to {wire.MAX_RESET_CODE}"
+            )
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
+        self._streams.check_loop()
+        self._reset(code, reason)
+
+    def _reset(self, code: int, reason: str) -> None:
+        self._streams.send_reset(self, code, reason)
+        self._fail(StreamError("this end has reset the stream"))
+
+    # Reading
+
+    async def read(self, n: int = -1) -> bytes:
+        """Return up to ``n`` bytes, as soon as there are any; ``b""`` at the end.
+
+        What came before the stream or the connection ended stays readable.
+
+        :param n: the most bytes to return; -1 waits for the end and returns all that comes
+            until then, which has to fit into the memory
+        :raises StreamResetError: the other end reset the stream
+        :raises StreamError: this end has reset it
+        :raises ConnectionClosed: the connection ended before the stream did
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._streams.check_loop()
+        if index(n) < 0:
+            return await self._read_all()
+        if n == 0:
+            return b""
+        await self._wait_readable()
+        return bytes(self._take(n))
+
+    async def read_chunk(self, n: int = wire.MAX_CHUNK) -> bytes | bytearray | memoryview:
+        """The same as :meth:`read`, for those who need no ``bytes`` object: it saves a copy."""
+        await self._wait_readable()
+        return self._take(n)
+
+    async def _read_all(self) -> bytes:
+        # What came stays in the stream until all of it is there, in case this is cancelled.
+        self._greedy = True
+        try:
+            while not self._ended and self._receive_error is None:
+                self._pay_ahead()
+                self._readable.clear()
+                await self._readable.wait()
+        finally:
+            self._greedy = False
+        if not self._ended and self._receive_error is not None:
+            raise _again(self._receive_error)
+        whole = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = self._prepaid = 0
+        return whole
+
+    async def _wait_readable(self) -> None:
+        while not self._size and not self._ended:
+            if self._receive_error is not None:
+                raise _again(self._receive_error)
+            self._readable.clear()
+            await self._readable.wait()
+
+    def _take(self, n: int) -> bytes | bytearray | memoryview:
+        if not self._chunks:
+            return b""
+        chunk = self._chunks.popleft()
+        if len(chunk) > n:
+            view = memoryview(chunk)
+            self._chunks.appendleft(view[n:])
+            chunk = view[:n]
+        size = len(chunk)
+        self._size -= size
+        paid = min(size, self._prepaid)
+        self._prepaid -= paid
+        self._pay(size - paid)
+        return chunk
+
+    def _pay(self, size: int) -> None:
+        """Give credit for bytes, once they are many enough to tell of."""
+        self._owed += size
+        if self._owed * 2 >= self._window and not self._ended:
+            self._streams.give_credit(self, self._owed)
+            self._owed = 0
+
+    def _pay_ahead(self) -> None:
+        ahead = self._size - self._prepaid
+        self._prepaid = self._size
+        self._pay(ahead)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await self.read(wire.MAX_CHUNK)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._reset(ResetCode.CANCELLED, "")
+        elif self._send_error is None:
+            await self.end()
+
+    # Called by Streams
+
+    def _receive(self, data: memoryview) -> None:
+        chunks = self._chunks
+        if len(data) >= _SMALL:
+            chunks.append(data)
+        else:
+            last = chunks[-1] if chunks else None
+            if isinstance(last, bytearray) and len(last) < wire.MAX_CHUNK:
+                last += data
+            else:
+                chunks.append(bytearray(data))
+        self._size += len(data)
+        if self._greedy:
+            self._pay_ahead()
+        self._readable.set()
+
+    def _receive_end(self) -> None:
+        self._ended = True
+        self._readable.set()
+
+    def _set_writable(self, writable: bool) -> None:
+        if writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
+    def _fail(self, error: Exception) -> None:
+        """End both directions."""
+        if self._receive_error is None:
+            self._receive_error = error
+        self._readable.set()
+        self._end_sending(error)
+
+    def _end_sending(self, error: Exception) -> None:
+        if self._send_error is None or type(self._send_error) is StreamError:
+            self._send_error = error
+        self._writable.set()
+
+
+class Streams:
+    """All streams of one connection."""
+
+    def __init__(self, host: Host, multiplexer: Multiplexer, connection: Any) -> None:
+        self._host = host
+        self._multiplexer = multiplexer
+        self.connection = connection
+        self.slots = Slots(lambda: multiplexer.may_open)
+        self._streams: dict[int, Stream] = {}
+        self._running = 0
+
+    def check_loop(self) -> None:
+        """Refuse a call from another thread or event loop.
+
+        :raises WrongLoopError: it is one
+        """
+        self._host.check_loop()
+
+    # Streams of ours
+
+    async def open(self, kind: int, metadata: bytes) -> Stream:
+        """Open a stream, once the peer takes one more.
+
+        :raises NotSupportedError: the peer takes none
+        :raises ConnectionClosed: nothing more can be sent
+        """
+        self._check_open()
+        await self.slots.wait()
+        self._check_open()
+        window = self._host.options.stream_window
+        number = self._multiplexer.open(kind, metadata, window=window)
+        stream = self.add(number, kind, metadata, window)
+        self.slots.wake()
+        self._host.sent()
+        return stream
+
+    def _check_open(self) -> None:
+        if self._host.send_error is not None:
+            raise self._host.send_error.fresh()
+        if not self._multiplexer.takes_streams:
+            raise NotSupportedError(
+                "the peer takes no streams: give it on_stream=..., or files=... for files"
+            )
+
+    def add(
+        self, number: int, kind: int, metadata: bytes, window: int = wire.FIRST_STREAM_WINDOW
+    ) -> Stream:
+        """Return the stream of a number that the multiplexer has just given or taken.
+
+        :param window: bytes that the peer may send on it
+        """
+        stream = self._streams[number] = Stream(self, number, kind, metadata, window)
+        return stream
+
+    # What streams ask for
+
+    def write(self, stream: Stream, data: bytes) -> None:
+        """Queue bytes."""
+        number = stream._number
+        self._multiplexer.write(number, data)
+        stream._set_writable(self._multiplexer.queued(number) < _WRITE_LIMIT)
+        self._host.sent()
+
+    def send_end(self, stream: Stream) -> None:
+        """Send no more."""
+        self._multiplexer.end(stream._number)
+        self._host.sent()
+
+    def send_reset(self, stream: Stream, code: int, reason: str) -> None:
+        """End both directions."""
+        self._multiplexer.reset(stream._number, code, reason)
+        self._streams.pop(stream._number, None)
+        self._host.sent()
+
+    def give_credit(self, stream: Stream, increment: int) -> None:
+        """Let the peer send more."""
+        self._multiplexer.grant(stream._number, increment)
+        self._host.sent()
+
+    def widen(self, stream: Stream) -> None:
+        """Let the peer send as much as the options allow, now that somebody reads."""
+        more = self._host.options.stream_window - stream._window
+        if more > 0:
+            stream._window += more
+            self.give_credit(stream, more)
+
+    # What the peer does
+
+    def accept(self, number: int, kind: int, metadata: bytes) -> None:
+        """Serve a stream that the peer has opened, in a task of its own."""
+        services = self._host.services
+        on_stream = {
+            StreamKind.APPLICATION: services.on_stream,
+            StreamKind.FILE: services.on_file,
+        }.get(kind)  # type: ignore[call-overload]
+        if on_stream is None:
+            text = "nobody is there for streams of this kind"
+            self._multiplexer.reset(number, ResetCode.UNSUPPORTED, text)
+        elif self._running >= self._host.options.max_streams:
+            # Streams that were reset at once, but not by the program yet.
+            self._multiplexer.reset(number, ResetCode.BUSY, "too many streams are served")
+        else:
+            stream = self.add(number, kind, metadata)
+            self.widen(stream)
+            self._running += 1
+            services.start(self._serve(on_stream, stream), f"stream {number}")
+        self._host.sent()
+
+    async def _serve(self, on_stream: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
+        try:
+            await on_stream(stream)
+        except asyncio.CancelledError:
+            stream._reset(ResetCode.CANCELLED, "")
+            raise
+        except Exception as error:
+            # That the peer has left or reset it is no news.
+            if not isinstance(error, ConnectionClosed | StreamResetError):
+                logger.exception("what serves %r failed", stream)
+            stream._reset(ResetCode.FAILED, "the program failed")
+        else:
+            self._finish(stream)
+        finally:
+            self._running -= 1
+
+    def _finish(self, stream: Stream) -> None:
+        """End a stream whose program is done with it; what it wrote is still sent."""
+        self._multiplexer.finish(stream._number)
+        self._streams.pop(stream._number, None)
+        stream._fail(StreamError("what served the stream has returned"))
+        self._host.sent()
+
+    def receive(self, number: int, data: memoryview) -> None:
+        """Take in bytes."""
+        stream = self._streams.get(number)
+        if stream is None:
+            # Nobody reads it any more, and its end is to come all the same.
+            self._multiplexer.grant(number, len(data))
+        else:
+            stream._receive(data)
+
+    def receive_end(self, number: int) -> None:
+        """Take in that the peer sends no more on a stream."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream._receive_end()
+            if stream._over:
+                del self._streams[number]
+
+    def receive_reset(self, number: int, code: int, reason: str) -> None:
+        """Take in that the peer has ended a stream."""
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream._fail(StreamResetError(code, reason))
+
+    def relieve(self, numbers: list[int]) -> None:
+        """Let those write on of whose data a part was written."""
+        for number in numbers:
+            stream = self._streams.get(number)
+            if stream is not None and self._multiplexer.queued(number) < _WRITE_LIMIT:
+                stream._set_writable(True)
+
+    def forget(self, numbers: list[int]) -> None:
+        """Take note that these streams are over; what came on them stays readable."""
+        for number in numbers:
+            stream = self._streams.get(number)
+            if stream is None:
+                continue
+            if stream._ended or stream._receive_error is not None:
+                del self._streams[number]
+            else:
+                # What came last on it has not been looked at yet.
+                stream._over = True
+
+    def end_sending(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more can be sent."""
+        self.slots.close(error)
+        for stream in self._streams.values():
+            stream._end_sending(error)
+
+    def end(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more will come."""
+        for stream in self._streams.values():
+            stream._fail(error)
+        self._streams.clear()
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, str):
+        raise TypeError(
+            "a stream carries bytes, not str: encode it first, for example text.encode()"
+        )
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"data is a bytes-like object, not {type(data).__name__}") from None
+
+
+def _again(error: Exception) -> Exception:
+    """Return an error that can be raised once more, without the traceback of the last time."""
+    return error.fresh() if isinstance(error, ConnectionClosed | StreamError) else error
