@@ -22,8 +22,8 @@ from .services import NO_SERVICES, Services
 from .version import SOFTWARE
 
 _FIRST_WINDOW: Final = 64 * 1024
-"""Cost of the messages that the peer may send before anything was received; what the inbox
-has room for is granted then, so that the many that send nothing have no claim to it."""
+"""Cost of the messages that a client may send before the server received any; what there
+is room for is granted then, so that the many that send nothing have no claim to it."""
 
 Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
@@ -132,7 +132,7 @@ class Mode:
             client_id=client_id,
             software=SOFTWARE,
             invitation=invitation,
-            window=min(options.inbox_limit, _FIRST_WINDOW),
+            window=min(options.inbox_limit, wire.MAX_WINDOW if self.client else _FIRST_WINDOW),
             max_streams=options.max_streams if self.services.takes_streams else 0,
             max_requests=options.max_requests if self.services.takes_requests else 0,
             identify=identify,
