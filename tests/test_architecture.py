@@ -60,6 +60,25 @@ ROOMS: dict[str, set[str]] = {
     },
     "stats": set(),
     "version": set(),
+    # Files on the disk, for threads that may wait.
+    "files.digest": {"errors"},
+    "files.failures": {"errors", "wire"},
+    "files.paths": {"errors", "wire"},
+    "files.quota": {"errors", "wire"},
+    "files.locking": set(),
+    "files.renaming": set(),
+    "files.folder": {"files.renaming"},
+    "files.partial": {
+        *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
+        "files.quota",
+    },
+    "files.store": {
+        *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
+        *("files.partial", "files.paths", "files.quota"),
+    },
+    "files.__init__": {
+        *("files.digest", "files.partial", "files.paths", "files.store"),
+    },
     # Sockets, asyncio and clocks.
     "identity": {
         *("authorized", "cipher", "credentials", "errors", "keylist", "keys"),
@@ -101,6 +120,8 @@ WITH_IO = {
     *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
     *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
+    *("files.folder", "files.locking", "files.partial", "files.renaming"),
+    "files.store",
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""
@@ -108,6 +129,7 @@ SANS_IO = ROOMS.keys() - WITH_IO
 NOT_SANS_IO = {"asyncio", "selectors", "socket", "ssl", "time", "uvloop"}
 
 THIRD_PARTY = {
+    "blake3": {"files"},
     "cryptography": {"cipher"},
     "filelock": {"keylist"},
     "click": {"cli"},
@@ -155,13 +177,21 @@ def imports(name: str, path: Path) -> Iterator[str]:
                 yield f"{base}.{alias.name}" if is_module else base
 
 
+def room(module: str) -> str:
+    """Return the room of a module: rooms are modules, but all of ``cli`` is one."""
+    for name in (module, f"{module}.__init__"):
+        if name in ROOMS:
+            return name
+    return module.partition(".")[0]
+
+
 def internal(name: str) -> set[str]:
     """Return the rooms that a module imports; the package itself is called ``sealframe``."""
     found = set()
     for imported in imports(name, MODULES[name]):
         top, _, rest = imported.partition(".")
         if top == "sealframe":
-            found.add(rest.partition(".")[0] or "sealframe")
+            found.add(room(rest) or "sealframe")
     return found
 
 

@@ -156,6 +156,34 @@ class RequestCancelledError(RequestError):
     """The other end gave the request up, for example because it shuts down."""
 
 
+class FileTransferError(SealframeError):
+    """A file did not go over. Base of the three below."""
+
+
+class FileRefusedError(FileTransferError):
+    """The receiving end does not take a file, or not any further.
+
+    :ivar code: why (:class:`sealframe.wire.FileRefusal`)
+    :ivar reason: the same for people
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class FileUnreadableError(FileTransferError, _PlainOSError):
+    """What is to be sent cannot be read, or is neither a regular file nor a directory."""
+
+
+class FileChangedError(FileTransferError):
+    """A file was written to while it was being sent; send it again."""
+
+
 class FramingError(SealframeError):
     """Received bytes cannot be a frame of this layout; the decoder stays unusable.
 

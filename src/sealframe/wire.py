@@ -166,6 +166,31 @@ class CloseCode(IntEnum):
     UNAUTHORIZED = 12
 
 
+class FileRefusal(IntEnum):
+    """Why the receiving end does not take a file."""
+
+    DECLINED = 1
+    """Whoever decides there said no."""
+    NOT_SUPPORTED = 2
+    """It cannot be done there: no such digest, or the file system cannot do what is needed."""
+    NAME = 3
+    """The name is not safe everywhere, or leads through something that is no directory."""
+    EXISTS = 4
+    """Something of that name is there and is not overwritten."""
+    TOO_LARGE = 5
+    QUOTA = 6
+    """So many files, or so much together, are not taken."""
+    DISK_FULL = 7
+    BUSY = 8
+    """The same transfer is under way already."""
+    SIZE = 9
+    """There came more or fewer bytes than announced."""
+    DIGEST = 10
+    """What came is not what was sent."""
+    IO = 11
+    """The disk or the system failed there."""
+
+
 RETRY_CODES: Final = frozenset(
     {CloseCode.GOING_AWAY, CloseCode.BUSY, CloseCode.HANDLER, CloseCode.TIMEOUT, CloseCode.SLOW}
 )

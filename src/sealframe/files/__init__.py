@@ -1,0 +1,19 @@
+"""Files, on the disk of either end: what is sent, and the directory that receives.
+
+Everything here waits for the disk and knows no network.
+"""
+
+from __future__ import annotations
+
+from .digest import Algorithm, available
+from .partial import Partial
+from .paths import checked_name
+from .store import Store
+
+__all__ = [
+    "Algorithm",
+    "Partial",
+    "Store",
+    "available",
+    "checked_name",
+]

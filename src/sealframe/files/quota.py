@@ -1,0 +1,148 @@
+"""How much one store takes, whatever number of transfers run at once."""
+
+from __future__ import annotations
+
+import threading
+
+from ..errors import FileRefusedError
+from ..wire import FileRefusal
+
+
+class Quota:
+    """Files and bytes that were taken, that are coming, and that wait to be resumed.
+
+    Any thread may use it.
+
+    :param max_files: files and directories made, or None
+    :param max_total: bytes, or None
+    """
+
+    def __init__(self, max_files: int | None, max_total: int | None) -> None:
+        self._max_files = max_files
+        self._max_total = max_total
+        self._lock = threading.Lock()
+        self._files = 0
+        self._bytes = 0
+        self._coming = 0
+        self._live: set[str] = set()
+        self._held: dict[str, int] = {}
+
+    @property
+    def files(self) -> int:
+        """Files and directories that count at the moment."""
+        return self._files
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that count at the moment."""
+        return self._bytes
+
+    def reserve(self, path: str, size: int, *, there: int, room: int) -> Reservation:
+        """Set something aside for a file.
+
+        :param path: of its partial file; what that holds already counts no more
+        :param there: bytes of it that are on the disk
+        :param room: bytes that the disk has for this and all others that are coming
+        :raises FileRefusedError: code ``BUSY``: it is set aside already; ``QUOTA`` or
+            ``DISK_FULL``
+        """
+        missing = max(0, size - there)
+        with self._lock:
+            if path in self._live:
+                raise FileRefusedError(FileRefusal.BUSY, "this file is being received already")
+            held = self._held.get(path)
+            files = self._files + (held is None)
+            total = self._bytes + size - (held or 0)
+            if self._max_files is not None and files > self._max_files:
+                raise FileRefusedError(
+                    FileRefusal.QUOTA, f"no more than {self._max_files} files are taken"
+                )
+            if self._max_total is not None and total > self._max_total:
+                raise FileRefusedError(
+                    FileRefusal.QUOTA, f"no more than {self._max_total} bytes are taken in all"
+                )
+            if missing + self._coming > room:
+                raise FileRefusedError(FileRefusal.DISK_FULL, "the disk has no room for it")
+            self._held.pop(path, None)
+            self._live.add(path)
+            self._files, self._bytes = files, total
+            self._coming += missing
+        return Reservation(self, path, size, missing, held)
+
+    def count_directory(self) -> None:
+        """Count a directory that is about to be made.
+
+        :raises FileRefusedError: code ``QUOTA``
+        """
+        with self._lock:
+            if self._max_files is not None and self._files >= self._max_files:
+                raise FileRefusedError(
+                    FileRefusal.QUOTA, f"no more than {self._max_files} files are taken"
+                )
+            self._files += 1
+
+    def uncount_directory(self) -> None:
+        """It was there already."""
+        with self._lock:
+            self._files -= 1
+
+    def forget(self, path: str) -> None:
+        """Note that a partial file is gone that waited to be resumed."""
+        with self._lock:
+            held = self._held.pop(path, None)
+            if held is not None:
+                self._files -= 1
+                self._bytes -= held
+
+    def _missing(self, change: int) -> None:
+        with self._lock:
+            self._coming += change
+
+    def _taken(self, path: str, missing: int) -> None:
+        with self._lock:
+            self._live.discard(path)
+            self._coming -= missing
+
+    def _settle(self, path: str, size: int, missing: int, kept: int | None) -> None:
+        with self._lock:
+            self._live.discard(path)
+            self._coming -= missing
+            self._bytes += (kept or 0) - size
+            if kept is None:
+                self._files -= 1
+            else:
+                self._held[path] = kept
+
+
+class Reservation:
+    """What one transfer has set aside. One thread uses it, to one of its three ends."""
+
+    __slots__ = ("_held", "_missing", "_path", "_quota", "_size")
+
+    def __init__(self, quota: Quota, path: str, size: int, missing: int, held: int | None) -> None:
+        self._quota = quota
+        self._path = path
+        self._size = size
+        self._missing = missing
+        self._held = held
+
+    def missing(self, amount: int) -> None:
+        """Tell how many bytes are yet to come onto the disk."""
+        self._quota._missing(amount - self._missing)
+        self._missing = amount
+
+    def taken(self) -> None:
+        """The file is whole: it counts for good."""
+        self._quota._taken(self._path, self._missing)
+
+    def keep(self, size: int) -> None:
+        """The transfer stops: what is there counts until it is resumed or removed."""
+        self._quota._settle(self._path, self._size, self._missing, size)
+
+    def give_back(self) -> None:
+        """Nothing of it is left on the disk."""
+        self._quota._settle(self._path, self._size, self._missing, None)
+
+    def undo(self) -> None:
+        """Nothing was done: all is as before."""
+        self._quota._settle(self._path, self._size, self._missing, self._held)
