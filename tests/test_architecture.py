@@ -76,8 +76,11 @@ ROOMS: dict[str, set[str]] = {
         *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
         *("files.partial", "files.paths", "files.quota"),
     },
+    "files.source": {"errors", "files.digest", "files.folder"},
+    "files.tree": {"errors", "files.folder", "files.paths"},
     "files.__init__": {
-        *("files.digest", "files.partial", "files.paths", "files.store"),
+        *("files.digest", "files.partial", "files.paths", "files.source", "files.store"),
+        "files.tree",
     },
     # Sockets, asyncio and clocks.
     "identity": {
@@ -120,8 +123,8 @@ WITH_IO = {
     *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
     *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
-    *("files.folder", "files.locking", "files.partial", "files.renaming"),
-    "files.store",
+    *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
+    *("files.store", "files.tree"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import FileRefusedError
-from sealframe.files import Store
+from sealframe.files import Source, Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, hooked, leave_behind, posix_only, receive, refused, sha256
@@ -175,3 +175,30 @@ def test_a_thread_swaps_all_the_time(store: Store, root: Path, outside: Path) ->
     assert not failed
     assert content(outside) == before
     assert outcomes == {"received", FileRefusal.NAME}
+
+
+def test_what_is_sent_of_a_directory_is_not_led_out_either(
+    root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "kept").write_bytes(b"ours")
+    for step in range(10):
+        calls = itertools.count()
+
+        def swap(_: str, calls: itertools.count[int] = calls, step: int = step) -> None:
+            if next(calls) == step:
+                os.rename(root / "a", root / "moved")  # noqa: PTH104
+                os.symlink(outside, root / "a")  # noqa: PTH211
+
+        with monkeypatch.context() as patch:
+            hooked(patch, ["open", "stat"], swap)
+            try:
+                with Source("a/b/kept", below=root) as source:
+                    assert source.read(10) == b"ours"
+            except OSError as error:
+                assert "cannot be sent" in str(error)  # noqa: PT017
+        if (root / "moved").exists():
+            (root / "a").unlink()
+            (root / "moved").rename(root / "a")
+    with Source("a/b/kept", below=root) as source:
+        assert source.read(10) == b"ours"
