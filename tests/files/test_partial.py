@@ -385,6 +385,28 @@ def test_somebody_replaced_the_partial_file(store: Store, root: Path, outside: P
 
 
 @posix_only
+def test_somebody_replaces_it_right_before_it_gets_its_name(
+    store: Store, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may write there can have any name; but no file elsewhere gets a second one."""
+    secret = outside / "secret"
+    secret.write_bytes(b"secret")
+
+    def replace(_: str) -> None:
+        (waiting,) = root.iterdir()
+        waiting.unlink()
+        waiting.symlink_to(secret)
+
+    with store.begin("x", 4, KEY) as partial:
+        partial.write(b"1234")
+        with monkeypatch.context() as patch:
+            hooked(patch, ["link"], replace)
+            partial.finish(sha256(b"1234"))
+    assert secret.stat().st_nlink == 1
+    assert (root / "x").is_symlink()
+
+
+@posix_only
 def test_a_crash_right_after_publishing_harms_the_file_never_more(
     store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

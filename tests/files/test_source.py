@@ -185,17 +185,22 @@ def test_only_regular_files_are_opened(
 
 
 @posix_only
+@pytest.mark.parametrize("below", [False, True])
 def test_a_pipe_that_comes_in_between_makes_nobody_wait(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, below: bool
 ) -> None:
-    def swap(_: str) -> None:
-        path.unlink()
-        os.mkfifo(path)
+    real = os.open
+
+    def swap(name: str | Path, *args: int, **kw: int) -> int:
+        if Path(name).name == path.name:
+            path.unlink()
+            os.mkfifo(path)
+        return real(name, *args, **kw)
 
     with monkeypatch.context() as patch:
-        hooked(patch, ["open"], swap)
+        patch.setattr(os, "open", swap)
         with pytest.raises(FileUnreadableError, match="it is no regular file"):
-            Source(path)
+            Source(path.name, below=path.parent) if below else Source(path)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -86,6 +86,22 @@ def test_directories_are_made(store: Store, root: Path) -> None:
     }
 
 
+@posix_only
+def test_the_names_of_new_directories_are_on_the_disk(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+    synced = []
+
+    def note(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.make_directory("a/b")
+    assert synced == [root.stat().st_ino, (root / "a").stat().st_ino]
+
+
 def test_a_file_that_is_there_is_not_overwritten(store: Store, root: Path) -> None:
     receive(store, "x", b"first")
     for data in (b"first", b"second"):

@@ -82,6 +82,29 @@ def test_what_was_put_in_the_place_of_a_partial_file_is_not_written_to(
     assert content(outside) == {"b": None, "b/kept": b"kept"}
 
 
+@pytest.mark.parametrize("planted", ["link", "dangling", "pipe"])
+def test_something_is_put_there_right_before_the_partial_file_is_opened(
+    store: Store, root: Path, outside: Path, planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+    opened = []
+
+    def plant_first(path: str | Path, *args: int, **kw: int) -> int:
+        if str(path).endswith(".part"):
+            opened.append(path)
+            if len(opened) == 1 and planted == "pipe":
+                os.mkfifo(root / path)
+            elif len(opened) == 1:
+                (root / path).symlink_to(outside / ("b/kept" if planted == "link" else "new"))
+        return real(path, *args, **kw)
+
+    monkeypatch.setattr(os, "open", plant_first)
+    receive(store, "x")
+    assert len(opened) == 2
+    assert content(root) == {"x": b"data"}
+    assert content(outside) == {"b": None, "b/kept": b"kept"}
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
 )

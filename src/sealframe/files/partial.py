@@ -253,12 +253,12 @@ class Partial:
             return self._file.read(size)
 
     def _publish(self) -> None:
-        descriptor = self._file.fileno()
         if os.name == "posix":
-            if not self._folder.names(self._partial, descriptor):
+            # Not looked at afterwards: who waits for files may have moved it away by then.
+            if not self._folder.names(self._partial, self._file.fileno()):
                 raise OSError(errno.EIO, "the partial file was replaced")
             with suppress(OSError):  # some file systems have no modes
-                os.fchmod(descriptor, self._mode)
+                os.fchmod(self._file.fileno(), self._mode)
         else:
             # What is open cannot be renamed there.
             self._file.close()
