@@ -21,6 +21,10 @@ from .errors import (
     ConnectionClosedOK,
     ConnectTimeoutError,
     DecryptionError,
+    FileChangedError,
+    FileRefusedError,
+    FileTransferError,
+    FileUnreadableError,
     FrameTooLargeError,
     FrameTooSmallError,
     FramingError,
@@ -61,7 +65,7 @@ from .server import Server, serve
 from .stats import ServerStats, Stats
 from .streams import Stream
 from .version import __version__
-from .wire import CloseCode
+from .wire import CloseCode, FileRefusal
 
 __all__ = [
     "IMPLEMENTATION",
@@ -77,6 +81,11 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "DecryptionError",
+    "FileChangedError",
+    "FileRefusal",
+    "FileRefusedError",
+    "FileTransferError",
+    "FileUnreadableError",
     "FrameTooLargeError",
     "FrameTooSmallError",
     "Framing",

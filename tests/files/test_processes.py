@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sealframe.files import Store
+from sealframe.files.locking import try_lock
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, posix_only, refused, sha256
@@ -124,6 +125,28 @@ def test_two_stores_of_one_program_never_write_to_one_file(store: Store, root: P
                 other.begin("x", TOTAL, KEY)
         assert partial.size == len(CHUNK)
     Store(root, keep_free=0).begin("x", TOTAL, KEY).abort()
+
+
+@posix_only
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_other_one_ends_right_before_the_lock(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    """What was opened may have lost its name by then."""
+    first = store.begin("x", TOTAL, KEY)
+    first.write(CHUNK)
+
+    def end_first(descriptor: int) -> bool:
+        first.abort(keep=keep)
+        return try_lock(descriptor)
+
+    monkeypatch.setattr("sealframe.files.partial.try_lock", end_first)
+    with Store(root, keep_free=0).begin("x", TOTAL, KEY) as second:
+        assert second.size == (len(CHUNK) if keep else 0)
+        while second.size < TOTAL:
+            second.write(CHUNK)
+        second.finish(sha256(CHUNK * 10))
+    assert content(root) == {"x": CHUNK * 10}
 
 
 @posix_only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_every_refusal_is_one_of_ours() -> None:
     assert isinstance(error, FileTransferError)
     assert isinstance(error, SealframeError)
     assert str(error) == "taken"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.code, copy.reason) == (FileRefusedError, FileRefusal.BUSY, "taken")
 
 
 # What is there

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sealframe.errors import FileRefusedError
-from sealframe.files import Source, Store
+from sealframe.errors import ConfigurationError, FileRefusedError, FileUnreadableError
+from sealframe.files import Kind, Source, Store, walk
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, hooked, leave_behind, posix_only, receive, refused, sha256
@@ -225,3 +225,33 @@ def test_what_is_sent_of_a_directory_is_not_led_out_either(
             (root / "moved").rename(root / "a")
     with Source("a/b/kept", below=root) as source:
         assert source.read(10) == b"ours"
+
+
+def test_without_descriptors_of_directories(
+    root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: links that are there already are noticed."""
+    monkeypatch.setattr("sealframe.files.folder._HAS_DESCRIPTORS", False)
+    store = Store(root, keep_free=0)
+    receive(store, "a/b/x")
+    leave_behind(store, "a/y", b"1", 2)
+    (root / "link").symlink_to(outside)
+    (root / "file").touch()
+    before = content(outside)
+    for name in ("link/x", "link/b/x", "file/x"):
+        with refused(FileRefusal.NAME):
+            receive(store, name)
+    assert store.clean(-1) == 1
+    assert content(outside) == before
+    found = [(entry.name, entry.kind) for entry in walk(root)]
+    assert found == [("a/b/x", Kind.FILE), ("file", Kind.FILE), ("link", Kind.SKIPPED)]
+    for name, reads in (("a/b/x", True), ("link/b/kept", False)):
+        try:
+            with Source(name, below=root) as source:
+                assert source.read(9) == b"data"
+        except FileUnreadableError:
+            assert not reads
+        else:
+            assert reads
+    with pytest.raises(ConfigurationError):
+        Store(root / "file")
