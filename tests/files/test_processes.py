@@ -150,6 +150,30 @@ def test_the_other_one_ends_right_before_the_lock(
 
 
 @posix_only
+def test_a_third_one_begins_right_before_the_lock(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is its by then, and stays its."""
+    first = store.begin("x", TOTAL, KEY)
+    thirds = []
+
+    def begin_third(descriptor: int) -> bool:
+        monkeypatch.undo()
+        first.abort(keep=False)
+        thirds.append(Store(root, keep_free=0).begin("x", TOTAL, KEY))
+        return try_lock(descriptor)
+
+    monkeypatch.setattr("sealframe.files.partial.try_lock", begin_third)
+    with refused(FileRefusal.BUSY):
+        Store(root, keep_free=0).begin("x", TOTAL, KEY)
+    with thirds[0] as third:
+        for _ in range(10):
+            third.write(CHUNK)
+        third.finish(sha256(CHUNK * 10))
+    assert content(root) == {"x": CHUNK * 10}
+
+
+@posix_only
 def test_a_child_that_lives_on_keeps_no_file_locked(store: Store) -> None:
     """It has a copy of the descriptor, and with it of the lock."""
     partial = store.begin("x", TOTAL, KEY)

@@ -245,10 +245,13 @@ def test_a_resumption_that_is_refused_leaves_the_count_as_it_was(root: Path) -> 
     receive(store, "y", b"12345")
     with refused(FileRefusal.QUOTA):
         store.begin("x", 8, KEY)
-    with Store(root, keep_free=0).begin("x", 8, KEY):
-        with refused(FileRefusal.QUOTA):
-            store.begin("x", 8, KEY)
     assert (store.quota.files, store.quota.bytes) == (2, 8)
+    (root / "y").unlink()
+    store = Store(root, max_total=10, max_files=3, keep_free=0)
+    leave_behind(store, "y", b"123", 8)
+    with Store(root, keep_free=0).begin("y", 8, KEY), refused(FileRefusal.BUSY):
+        store.begin("y", 8, KEY)
+    assert (store.quota.files, store.quota.bytes) == (1, 3)
 
 
 def test_many_threads_share_a_quota(root: Path) -> None:
