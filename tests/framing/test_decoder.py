@@ -413,6 +413,7 @@ def test_no_reference_is_lost_or_kept(twin: ModuleType) -> None:
         twin.Encoder(layout).encode_many([data[:5], b"abc"])
 
     use()
+    gc.collect()  # what earlier tests left, too
     shared = (layout, data, Control, twin.Decoder, layout.known, FrameTooLargeError)
     before = [sys.getrefcount(thing) for thing in shared]
     for _ in range(20):
