@@ -49,7 +49,7 @@ def test_the_results_name_no_machine() -> None:
 def test_the_suite_measures_and_checks(row: str, tmp_path: Path) -> None:
     """The smallest run there is, both twins and both ends sealed where the row is."""
     found = tmp_path / "results.json"
-    options = ["--peers", "sealframe,streams", "--rounds", "1", "--seconds", "0.02"]
+    options = ["--peers", "sealframe,streams", "--rounds", "1", "--seconds", "0.002"]
     text = run("benchmarks/run.py", "--rows", row, "--loops", "asyncio", "--json", found, *options)
     assert "FAILED" not in text
     rows = json.loads(found.read_text(encoding="utf-8"))["rows"]
