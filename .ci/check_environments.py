@@ -3,7 +3,8 @@
 Usage: check_environments.py REPORT.json
 
 The report is what tox writes with ``--result-json``. At least three versions of
-Python must have run the tests, each with the extension and in pure Python.
+Python must have run the tests, each with the extension and in pure Python, and
+those that run all of them, not only the core of tox.ini, must be among them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 MINIMUM = 3
+IN_FULL = {"ext": "11", "pure": "13"}
 MATRIX = re.compile(r"py3(\d+)-(ext|pure)")
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
@@ -51,6 +53,10 @@ def main(report: str) -> int:
     if len(both) < MINIMUM:
         print(f"at least {MINIMUM} are needed; are the others on PATH?", file=sys.stderr)
         return 1
+    for implementation, version in IN_FULL.items():
+        if version not in ran[implementation]:
+            print(f"py3{version}-{implementation} is needed, for all tests", file=sys.stderr)
+            return 1
     return 0
 
 

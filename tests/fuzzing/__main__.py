@@ -67,7 +67,7 @@ def fuzz(target: str, *, seconds: int, corpus: Path) -> bool:
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m fuzzing", description=_SUMMARY)
-    parser.add_argument("--seconds", type=int, default=20, help="for each target (20)")
+    parser.add_argument("--seconds", type=int, default=10, help="for each target (10)")
     parser.add_argument("--target", action="append", choices=TARGETS, help="only this one")
     parser.add_argument("--corpus", type=Path, help="a folder that is read, and added to")
     arguments = parser.parse_args()

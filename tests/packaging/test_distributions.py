@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+from filelock import FileLock
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
@@ -83,15 +84,17 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = (
         "import sys; from setuptools.build_meta import build_sdist; print(build_sdist(sys.argv[1]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(target)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    # An sdist is put together in the project's folder, where there is room for one at a time.
+    with FileLock(tmp_path_factory.getbasetemp().parent / "sdist.lock"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(target)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
     assert done.returncode == 0, done.stdout
     (archive,) = target.glob("*.tar.gz")
     return archive
