@@ -5,68 +5,23 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from documents import COMMAND, blocks, examples, free_port, read, run_pair, run_shell, running
 
 from sealframe import ClientOptions, PrivateKey, ServerOptions
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-
-COMMAND = [sys.executable, "-m", "sealframe"]
-
-
-def example(name: str) -> str:
-    """Return the program of that name."""
-    start = re.escape(f"<!-- example: {name} -->\n```python\n")
-    found = re.search(rf"^{start}(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found.group(1)
+README = read("README.md")
+EXAMPLES = examples(README)
+SHELL = blocks(README, "sh")
 
 
 def test_the_echo_programs_run(tmp_path: Path) -> None:
     """The server and the client of the README, as they stand, on a port that is free."""
-    port = free_port()
-    for name in ("server.py", "client.py"):
-        program = example(name)
-        assert "1234" in program
-        (tmp_path / name).write_text(program.replace("1234", str(port)), encoding="utf-8")
-    server = subprocess.Popen([sys.executable, "server.py"], cwd=tmp_path)
-    try:
-        wait_until_listening(port, server)
-        done = subprocess.run(
-            [sys.executable, "-X", "utf8", "client.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=30,
-            check=True,
-            encoding="utf-8",
-        )
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-    assert done.stdout == "grüß dich\n"
-
-
-def wait_until_listening(port: int, server: subprocess.Popen[Any]) -> None:
-    """Return once the server accepts a connection."""
-    deadline = time.monotonic() + 30
-    while True:
-        assert server.poll() is None
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
+    assert run_pair(EXAMPLES["server.py"], EXAMPLES["client.py"], tmp_path) == "grüß dich\n"
 
 
 def test_the_table_of_limits_names_every_default() -> None:
@@ -81,17 +36,9 @@ def test_the_table_of_limits_names_every_default() -> None:
     assert table == defaults
 
 
-def shell(name: str) -> str:
-    """Return the commands of that name."""
-    start = re.escape(f"<!-- {name} -->\n```sh\n")
-    found = re.search(rf"^{start}(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found.group(1)
-
-
 def pairing(step: str, port: int) -> list[str]:
     """Return the command of one step, for two folders on one machine as the README says."""
-    text = re.sub(r"\d+\.\d+\.\d+\.\d+:1234", f"127.0.0.1:{port}", shell(f"pair: {step}"))
+    text = re.sub(r"\d+\.\d+\.\d+\.\d+:1234", f"127.0.0.1:{port}", SHELL[f"pair: {step}"])
     # One machine's alone: what is pasted after a server's never runs.
     [line] = text.splitlines()
     name, *words = shlex.split(line)
@@ -130,35 +77,17 @@ def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_programs_with_identities_run(tmp_path: Path, umask: int) -> None:
     """With the files that the README's commands make, whatever others may do by default."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
-    port = free_port()
-    function = f'sealframe() {{ {shlex.join(COMMAND)} "$@"; }}\n'
-    script = ["sh", "-e", "-c", function + shell("identity: files")]
-    subprocess.run(script, cwd=tmp_path, umask=umask, timeout=60, check=True)
-    server_key = PrivateKey.load(tmp_path / "server.key")
-    for name in ("identity_server.py", "identity_client.py"):
-        program = example(name).replace("1234", str(port))
-        program = program.replace('"sealframe1..."', f'"{server_key.public_key}"')
-        (tmp_path / name).write_text(program, encoding="utf-8")
-    with running([sys.executable, "identity_server.py"], tmp_path) as server:
-        wait_until_listening(port, server)
-        assert talk([sys.executable, "identity_client.py"], tmp_path) == "laptop said: hello\n"
+    run_shell(SHELL["identity: files"], tmp_path, umask=umask)
+    public_key = PrivateKey.load(tmp_path / "server.key").public_key
+    client = EXAMPLES["identity_client.py"].replace('"sealframe1..."', f'"{public_key}"')
+    said = run_pair(EXAMPLES["identity_server.py"], client, tmp_path)
+    assert said == "laptop said: hello\n"
 
 
 def test_no_key_stands_in_it() -> None:
     """Whoever pastes a list of clients or an invitation lets its owner in."""
     for prefix in ("sealframe1", "SEALFRAME-[A-Z-]+-1"):
         assert re.findall(rf"{prefix}\w+", README) == []
-
-
-@contextmanager
-def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a server in a folder, until the end of the block."""
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8") as server:
-        try:
-            yield server
-        finally:
-            server.terminate()
-            server.communicate(timeout=30)
 
 
 def line_with(server: subprocess.Popen[str], text: str) -> str:
@@ -183,11 +112,3 @@ def talk(command: list[str], folder: Path) -> str:
         encoding="utf-8",
     )
     return done.stdout
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
