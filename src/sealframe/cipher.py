@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+__all__ = [
+    "KEY_SIZE",
+    "TAG_SIZE",
+    "CipherState",
+    "KeyPair",
+    "argon2id",
+    "generate_keypair",
+    "public_key",
+    "x25519",
+]
+
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 KEY_SIZE: Final = 32
@@ -220,7 +231,7 @@ class CipherState(Secret):
 
         :param ciphertext: as bytes, or as a view of bytes
         :param place: 16 bytes shorter, and apart from it; full of zeros after a
-            :exc:`DecryptionError`
+            :exc:`~sealframe.DecryptionError`
         :raises ValueError: it is not 16 bytes shorter
         """
         _check_place(place, len(ciphertext) - TAG_SIZE)

@@ -128,7 +128,7 @@ def is_fatal(error: Exception) -> bool:
 
 
 class Connecting:
-    """What :func:`connect` returns: await it, or use ``async with`` or ``async for``."""
+    """What :func:`sealframe.connect` returns: await it, or use ``async with`` or ``async for``."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ They know nothing of sockets: bytes go in, messages come out, and the reverse::
     socket.sendall(PACKET.encode(b"hello"))
 
 The work is done by one of two codecs that behave alike, one compiled and one in
-pure Python; :data:`IMPLEMENTATION` names the one in use. Two environment
+pure Python; :data:`sealframe.IMPLEMENTATION` names the one in use. Two environment
 variables choose between them when this module is imported:
 ``SEALFRAME_NO_EXTENSIONS=1`` takes the pure one, and ``SEALFRAME_EXTENSION=yes``
 raises :exc:`ImportError` where the compiled one is missing, rather than go on
@@ -81,9 +81,6 @@ class Framing:
     ``adjustment``, plus ``offset + width`` unless ``includes_header`` is set.
     The message handed out is the frame without its first ``strip`` bytes.
 
-    Raises :exc:`~sealframe.errors.ConfigurationError` for values that are out of
-    range or cannot work together.
-
     :param width: bytes in the length field, 1 to 8
     :param byteorder: ``"little"`` or ``"big"``
     :param offset: bytes before the length field, 0 to 1024
@@ -105,6 +102,7 @@ class Framing:
         bit marks control frames, which come out as
         :class:`~sealframe.wire.Control`; of the other parameters only ``minimum``
         and ``maximum`` go with it, and they concern messages alone
+    :raises ConfigurationError: a value is out of range, or they cannot work together
     """
 
     width: int = 4
@@ -227,12 +225,13 @@ class Framing:
         return Decoder(self.layout)
 
     def encode(self, payload: Buffer) -> bytes:
-        """Return the frame that carries ``payload``, any contiguous bytes-like object.
+        """Return the frame that carries a message.
 
-        Raises :exc:`~sealframe.errors.MessageTooLargeError` over the maximum,
-        :exc:`~sealframe.errors.MessageTooSmallError` below the minimum,
-        :exc:`TypeError` for what is not bytes-like and :exc:`BufferError` for a
-        view with gaps.
+        :param payload: any contiguous bytes-like object
+        :raises MessageTooLargeError: it is over the maximum
+        :raises MessageTooSmallError: it is below the minimum
+        :raises TypeError: it is not bytes-like
+        :raises BufferError: it is a view with gaps
         """
         return self.encoder.encode(payload)
 
@@ -244,9 +243,9 @@ class Framing:
         """Return the bytes that go before a payload of ``length`` bytes.
 
         With it a large payload can be written without being copied behind its
-        head. Raises like :meth:`encode`, and
-        :exc:`~sealframe.errors.NotSupportedError` where ``strip`` leaves bytes of the
-        header in the payload.
+        head. Raises like :meth:`encode` if the size is wrong.
+
+        :raises NotSupportedError: ``strip`` leaves bytes of the header in the payload
         """
         return self.encoder.head(length)
 

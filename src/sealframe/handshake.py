@@ -1,6 +1,6 @@
 """The Noise handshake, bytes in and bytes out: Noise_*_25519_AESGCM_SHA256.
 
-Section numbers in this file are those of the Noise Protocol Framework, revision 34.
+Section numbers here are those of the Noise Protocol Framework, revision 34.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from .errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["Handshake"]
 
 
 class _Pattern(NamedTuple):

@@ -66,7 +66,7 @@ class ServerIdentity(Secret):
         # Servers in several threads may have this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
-        self.clients: Final = AuthorizedClients(clients)
+        self.clients: Final[AuthorizedClients] = AuthorizedClients(clients)
         """The clients that are let in."""
         if self.clients.lookup(bytes(self.public_key)) is not None:
             raise ConfigurationError(

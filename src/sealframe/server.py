@@ -132,7 +132,7 @@ def serve(
 
 
 class Serving:
-    """What :func:`serve` returns: await it, or use it in ``async with``."""
+    """What :func:`sealframe.serve` returns: await it, or use it in ``async with``."""
 
     def __init__(
         self, handler: Handler, endpoint: Endpoint, mode: Mode, options: ServerOptions
@@ -161,7 +161,7 @@ class Serving:
 
 
 class Server:
-    """A listening server, made by :func:`serve`.
+    """A listening server, made by :func:`sealframe.serve`.
 
     It belongs to the event loop that made it.
     """

@@ -10,6 +10,7 @@ class Stats:
     """Counters of one connection, from its start."""
 
     messages_received: int = 0
+    """Messages cut out of the stream, those not yet asked for included."""
     messages_sent: int = 0
     """Messages handed to the transport."""
     bytes_received: int = 0

@@ -10,15 +10,20 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 HEAD_SIZE: Final = 4
+"""Bytes in a head."""
 CONTROL_BIT: Final = 0x8000_0000
+"""Set in the head of a control frame."""
 LENGTH_MASK: Final = 0x7FFF_FFFF
+"""The rest of the head: the length."""
 MAX_LENGTH: Final = 0x7FFF_FFFF
 """The largest message that a head can declare, in bytes."""
 MAX_CONTROL: Final = 65_536
 """Opcode and body of a control frame are 1 to this many bytes, for ever."""
 
 MAGIC: Final = b"sealfram"
+"""What HELLO, WELCOME and the first HANDSHAKE begin with."""
 VERSION: Final = 1
+"""The version of the protocol, which stands behind the magic."""
 
 MESSAGE_OVERHEAD: Final = 64
 """Added to a message's length wherever a queue's cost is counted, in bytes."""
@@ -86,9 +91,11 @@ UNKNOWN_BODY_KEPT: Final = 8
 MAX_HELLO: Final = 512
 """The largest HELLO or WELCOME body, in bytes."""
 MAX_PING: Final = 8
+"""The largest body of PING and PONG, in bytes."""
 MAX_REASON: Final = 255
 """The longest reason in CLOSE and GOAWAY, in bytes of UTF-8."""
 MAX_CLIENT_ID: Final = 32
+"""The longest id that a server gives a client, in bytes."""
 INVITATION_SIZE: Final = 8
 """Bytes of the token with which a client that is not known yet may be let in."""
 
@@ -152,18 +159,31 @@ class CloseCode(IntEnum):
     """Why a connection ends. 0 alone leaves the other direction usable."""
 
     NORMAL = 0
+    """This end sends no more; the other still may."""
     GOING_AWAY = 1
+    """This end shuts down; come back later."""
     PROTOCOL = 2
+    """The other end broke the protocol."""
     TOO_LARGE = 3
+    """A frame was over this end's limit."""
     VERSION = 4
+    """Unknown version or handshake pattern."""
     REFUSED = 5
+    """The handshake failed."""
     BUSY = 6
+    """Too many connections; come back later."""
     PLAIN = 7
+    """This server is not sealed."""
     HANDLER = 8
+    """The program that served the client failed."""
     TIMEOUT = 9
+    """The other end was silent for too long."""
     SLOW = 10
+    """The other end reads too slowly."""
     KICKED = 11
+    """The program sent the client away."""
     UNAUTHORIZED = 12
+    """The client's key is not on the list, or no longer."""
 
 
 class FileRefusal(IntEnum):
@@ -226,12 +246,17 @@ class Pattern(IntEnum):
 
 
 MAX_RECORD: Final = 65_535
+"""The largest encrypted record, in bytes, its tag included."""
 TAG_SIZE: Final = 16
+"""Bytes of the tag that authenticates a record."""
 MIN_RECORD: Final = TAG_SIZE + 1
+"""The smallest record: it holds one byte."""
 MAX_RECORD_PLAINTEXT: Final = MAX_RECORD - TAG_SIZE
+"""The most that one record holds, in bytes."""
 REKEY_INTERVAL: Final = 4096
 """Records sealed under one key before it is replaced."""
 MAX_CONTEXT: Final = 65_535
+"""The longest context, in bytes of UTF-8."""
 MAX_UNAUTHENTICATED: Final = 1024
 """Bytes of a sealed peer that are held before it has proved itself."""
 
@@ -240,7 +265,9 @@ class Control(NamedTuple):
     """A control frame, as the decoder hands it out."""
 
     opcode: int
+    """One of :class:`Opcode`, or a number that this version does not know."""
     body: bytes
+    """What follows the opcode."""
 
 
 class Layout(NamedTuple):
@@ -249,6 +276,7 @@ class Layout(NamedTuple):
     width: int
     """Bytes in the length field; 0 means a LEB128 varint."""
     big_endian: bool
+    """The byte order of the length field."""
     offset: int
     """Bytes before the length field."""
     extra: int
