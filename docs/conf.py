@@ -1,0 +1,87 @@
+"""The documentation site; `tox -e docs` builds it.
+
+It is built without the network, on the pure twins: their docstrings and signatures can be read
+wherever sealframe can be imported, and the compiled ones behave the same.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from enum import EnumType
+from typing import TYPE_CHECKING, Any
+
+from pygments.lexers.special import TextLexer
+
+import sealframe
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "sealframe"
+author = "the sealframe authors"
+version = release = sealframe.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"sealframe {release}"
+html_copy_source = False
+
+# The links that a code host follows work here too: headings get the anchors it gives them.
+myst_heading_anchors = 3
+
+add_module_names = False
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+# Docstrings put a parameter between single backticks, too.
+default_role = "literal"
+
+nitpicky = True
+# There is no link to Python's own documentation: the inventory that it needs is in the network.
+_PYTHON = "|".join(map(re.escape, sorted({*dir(builtins), *sys.stdlib_module_names})))
+nitpick_ignore_regex = [(r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?")]
+# Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
+nitpick_ignore = [("py:class", "Buffer")]
+
+_MADE_BY_SEALFRAME = {
+    "sealframe.Connection",
+    "sealframe.Server",
+    "sealframe.ServerStats",
+    "sealframe.Stats",
+    "sealframe.client.Connecting",
+    "sealframe.server.Serving",
+}
+
+
+def _simplify_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Show no parameters of a class that nobody calls, and what an await returns."""
+    if signature and (name in _MADE_BY_SEALFRAME or what == "exception"):
+        return "", ""
+    if isinstance(obj, EnumType):
+        return "", ""
+    if returns and returns.startswith("~collections.abc.Coroutine["):
+        result = returns.removeprefix("~collections.abc.Coroutine[").rpartition(", ")[2]
+        return signature, f"~collections.abc.Awaitable[{result}"
+    return None
+
+
+def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:
+    """Put their own bases in the place of private ones."""
+    found: list[Any] = []
+    for base in bases:
+        found += base.__bases__ if base.__name__.startswith("_") else [base]
+    bases[:] = dict.fromkeys(found)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", _simplify_signature)
+    app.connect("autodoc-process-bases", _show_public_bases)
+    # The kinds of block in PROTOCOL.md that tests read.
+    for kind in ("hex", "key", "argon2id"):
+        app.add_lexer(kind, TextLexer)
