@@ -103,6 +103,10 @@ ROOMS: dict[str, set[str]] = {
         *("pings", "protocol", "sockets", "stats", "timetable", "wire", "writing"),
     },
     "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
+    "broadcasting": {"connection", "errors", "link", "options", "stats"},
+    "tasks": set(),
+    "handlers": {"connection", "control", "errors", "tasks", "wire"},
+    "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
     "withdrawal": {"authorized", "connection", "control", "errors", "keylist", "wire"},
     "endpoint": {"addresses", "errors"},
     "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
@@ -112,10 +116,10 @@ ROOMS: dict[str, set[str]] = {
         *("keys", "link", "mode", "options", "wire"),
     },
     "server": {
-        *("addresses", "admission", "connection", "control", "endpoint", "errors", "framing"),
-        *("identity", "inbox", "keys", "link", "listening", "log_throttle", "mode", "options"),
-        "origin",
-        *("seal", "stats", "turnaway", "wire", "withdrawal"),
+        *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
+        *("errors", "framing", "handlers", "identity", "inbox", "incidents", "keys", "link"),
+        *("listening", "mode", "options", "origin", "seal", "stats", "turnaway", "wire"),
+        "withdrawal",
     },
 }
 
@@ -125,6 +129,7 @@ WITH_IO = {
     *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
     *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
     *("files.store", "files.tree"),
+    *("broadcasting", "handlers", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias
 from .addresses import Address, show
 from .channels import Channels
 from .control import Close
-from .errors import ConnectionClosedOK, MessageTooLargeError, SlowPeerError
+from .errors import ConnectionClosedOK, MessageTooLargeError
 from .link import Link
 from .peer import Peer
 from .stats import Stats
@@ -359,29 +359,6 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    # For Server.broadcast
-
-    def _offer(self, message: bytes, *, disconnect: bool) -> bool:
-        """Queue a message without waiting; return whether it was queued.
-
-        :param disconnect: whether a peer whose outbox is full is disconnected,
-            or only misses this message
-        """
-        link, outbox = self._link, self._outbox
-        if link.send_error is not None:
-            return False
-        protocol = self._protocol
-        fits = protocol.send_minimum <= len(message) <= protocol.send_limit
-        # Those who wait for room are no sign of a slow peer: they may just not have run yet.
-        if outbox.over_limit or not fits:
-            link.stats.dropped += 1
-            if outbox.over_limit and disconnect:
-                link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
-            return False
-        outbox.append(message)
-        link.sent()
-        return True
 
 
 def as_bytes(message: object) -> bytes:

@@ -118,7 +118,7 @@ class Link(asyncio.BufferedProtocol):
         self.task: asyncio.Task[None] | None = None
         """Who serves it; the owner's business."""
         self.unwritten = False
-        """Whether the owner is about to write what it put into the outbox."""
+        """Whether what was broadcast to it is about to be written."""
         self.close_code: int | None = None
         self.close_reason = ""
         self.going_away = False

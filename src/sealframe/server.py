@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import inspect
-import logging
 import os
 import secrets
 import weakref
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self
 
 from .addresses import Address, address_of, show
 from .admission import Admission, Verdict
-from .connection import BytesLike, Connection, as_bytes
+from .broadcasting import Broadcasts
+from .connection import BytesLike, Connection
 from .control import Close, Hello
 from .endpoint import Endpoint
-from .errors import (
-    ConfigurationError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    HandshakeError,
-    MessageTooLargeError,
-    WrongLoopError,
-)
+from .errors import ConfigurationError, ConnectionClosedError, WrongLoopError
 from .framing import Framing
+from .handlers import Handler, Handlers
 from .identity import ServerIdentity
 from .inbox import Budget
+from .incidents import Incidents
 from .keys import SharedKey
 from .link import Link, timetable_for
 from .listening import Listener, listen
-from .log_throttle import LogThrottle
 from .mode import Mode
 from .options import ServerOptions
 from .origin import origin
@@ -45,23 +35,9 @@ from .turnaway import TurnedAway
 from .wire import CloseCode
 from .withdrawal import Withdrawal
 
-Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
-_AsyncHandler: TypeAlias = Callable[[Connection], Coroutine[Any, Any, None]]
-
-logger = logging.getLogger("sealframe.server")
-
 _MAX_TURNED_AWAY: Final = 64
 """Clients turned away in good order at a time; a further one is dropped at once,
 or ``max_connections`` would not bound how many sockets are open."""
-
-_MAX_FAILURE_LINES: Final = 20
-"""Connections of one kind a minute that failed and get a line each in the log."""
-
-_WRITES: Final = 32
-"""Clients to whom a broadcast is written in a turn of the event loop."""
-
-_FLUSH_COST: Final = 64 * 1024
-"""Cost of what waits for a client from which a broadcast is written to it at once."""
 
 _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
@@ -168,8 +144,6 @@ class Server:
 
     def __init__(self, handler: Handler, mode: Mode, options: ServerOptions) -> None:
         self._loop = asyncio.get_running_loop()
-        self._handler = handler
-        self._is_async = _is_async(handler)
         self._mode = mode
         self._options = options
         self._listener: Listener | None = None
@@ -182,23 +156,7 @@ class Server:
         self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
-        # Who knocks must not fill the log.
-        self._throttles = {kind: LogThrottle() for kind in ("full", "too fast", "dropped")}
-        # Apart, so that those who knock with anything do not hide those with a key.
-        for kind in ("failed", "unauthorized", "broken"):
-            self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
-        # Those to whom something was broadcast, until it is written.
-        self._unwritten: deque[Link] = deque()
-        self._writing = False
-        self._tasks: dict[asyncio.Task[None], Connection] = {}
-        # Of these, those that close the server.
-        self._closers: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        # One for all: each would take 64 bytes, and so would the context that asyncio
-        # copies for it.
-        self._on_handled = self._handled
-        self._context = contextvars.copy_context()
+        self._handlers = Handlers(handler, self._handled)
         self._closed: asyncio.Task[None] | None = None
         self._withdrawal: Withdrawal | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -208,6 +166,8 @@ class Server:
         self._count = 0
         self.stats = ServerStats()
         """Counters of this server; they go on counting."""
+        self._incidents = Incidents(self.stats)
+        self._broadcasts = Broadcasts(options, self.stats)
 
     def __repr__(self) -> str:
         shown = ", ".join(map(show, self.addresses)) or "not listening"
@@ -255,29 +215,7 @@ class Server:
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
-        data = as_bytes(message)
-        if len(data) > self._options.max_message_size:
-            raise MessageTooLargeError(len(data), self._options.max_message_size)
-        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
-        if not all(isinstance(conn, Connection) for conn in left_out):
-            raise TypeError("exclude takes connections, for example server.clients[id]")
-        queued = 0
-        batch: list[object] = [data]
-        for conn in list(self._clients.values()):
-            if left_out and conn in left_out:
-                continue
-            outbox, link = conn._outbox, conn._link
-            if outbox.cost < _FLUSH_COST and outbox.offer(batch):
-                queued += 1
-                if not link.unwritten:
-                    link.unwritten = True
-                    self._unwritten.append(link)
-            else:
-                queued += self._offer(conn, data)
-        if self._unwritten and not self._writing:
-            self._writing = True
-            self._loop.call_soon(self._write)
-        return queued
+        return self._broadcasts.send(message, list(self._clients.values()), exclude)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -308,10 +246,7 @@ class Server:
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         # A handler that closes the server is not waited for: it waits itself.
-        caller = asyncio.current_task()
-        if caller in self._tasks:
-            self._closers.add(caller)
-            self._look_whether_idle()
+        self._handlers.excuse(asyncio.current_task())
         if self._closed is None:
             self._closed = self._loop.create_task(self._close(reason))
         await asyncio.shield(self._closed)
@@ -353,8 +288,7 @@ class Server:
         address = origin(transport)
         match self._admission.knock(address, self._loop.time()):
             case Verdict.TOO_FAST:
-                self.stats.too_fast += 1
-                self._log_arrival("too fast", transport, "came faster than connection_rate allows")
+                self._incidents.came_too_fast(address_of(transport, "peername"))
                 return None
             case Verdict.FULL:
                 return self._turn_away(transport)
@@ -386,51 +320,26 @@ class Server:
         if self._withdrawal is not None:
             self._withdrawal.came()
         self._budget.join()
-        start = cast("_AsyncHandler", self._handler) if self._is_async else self._call_handler
-        task = self._loop.create_task(start(conn), name=conn.id)
-        link.task = task
-        self._tasks[task] = conn
-        self._idle.clear()
-        task.add_done_callback(self._on_handled, context=self._context)
+        link.task = self._handlers.start(conn)
 
     def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
         # Those whom a closing server drops in their handshake are no news.
-        if link.task is not None or self._closed is None:
-            self._log_failure(self._links[link].id, link, error)
+        if error is not _DROPPED and (link.task is not None or self._closed is None):
+            self._incidents.failed(self._links[link].id, link.remote_address, error)
 
     def _on_finished(self, link: Link) -> None:
         conn = self._links.pop(link)
         self._clients.pop(conn.id, None)
         self._admission.leave(link)
-        if link.task is not None and link.task not in self._tasks:
+        if link.task is not None and link.task not in self._handlers:
             self._budget.leave()
             link.task = None
 
     def _connection(self, link: Link) -> Connection:
         return self._links[link]
 
-    async def _call_handler(self, conn: Connection) -> None:
-        running = self._handler(conn)
-        if not inspect.isawaitable(running):
-            raise TypeError(f"the handler is not async: it returned {running!r}")
-        await running
-
-    def _handled(self, task: asyncio.Task[None]) -> None:
-        conn = self._tasks.pop(task)
+    def _handled(self, conn: Connection, close: Close) -> None:
         link = conn._link
-        self._closers.discard(task)
-        self._look_whether_idle()
-        close = Close()
-        error = None if task.cancelled() else task.exception()
-        if task.cancelled():
-            close = Close(CloseCode.GOING_AWAY)
-        elif isinstance(error, Exception):
-            # This client's leaving is no fault of the handler, and is logged
-            # already; that of another connection the handler uses is news.
-            gone = link.receive_error is not None or link.send_error is not None
-            if not (isinstance(error, ConnectionClosed) and gone):
-                logger.error("the handler of client %s failed", conn.id, exc_info=error)
-                close = Close(CloseCode.HANDLER, "the handler failed")
         if link.finished:
             # What the handler has not read yet took its share until now.
             self._budget.leave()
@@ -439,37 +348,9 @@ class Server:
             self._clients.pop(conn.id, None)
             link.start_close(close)
 
-    def _offer(self, conn: Connection, message: bytes) -> bool:
-        # What fills its outbox may be no more than earlier broadcasts of this turn.
-        conn._link._flush()
-        dropped = conn.stats.dropped
-        queued = conn._offer(message, disconnect=self._options.slow_client == "disconnect")
-        self.stats.dropped += conn.stats.dropped - dropped
-        return queued
-
-    def _write(self) -> None:
-        """Write what was broadcast, to some of the clients.
-
-        To write to all of them takes long, and others would have to wait; what is
-        broadcast meanwhile goes out in the same writes.
-        """
-        try:
-            for _ in range(min(len(self._unwritten), _WRITES)):
-                link = self._unwritten.popleft()
-                link.unwritten = False
-                if link.outbox.cost:
-                    link._flush()
-        finally:
-            self._writing = bool(self._unwritten)
-            if self._writing:
-                self._loop.call_soon(self._write)
-
     def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
-        self.stats.turned_away += 1
-        limit = self._options.max_connections
-        self._log_arrival(
-            "full", transport, f"was turned away: max_connections, {limit}, is reached"
-        )
+        who = address_of(transport, "peername")
+        self._incidents.turned_away(who, self._options.max_connections)
         if len(self._turned_away) >= _MAX_TURNED_AWAY:
             return None
         reply = BUSY_REPLY if self._mode.security is not None else b""
@@ -477,39 +358,9 @@ class Server:
 
     def _drop(self, link: Link, newcomer: asyncio.Transport) -> None:
         if link.receive_error is None:
-            self.stats.dropped_handshakes += 1
-            self._log_arrival(
-                "dropped",
-                newcomer,
-                "made a random unfinished handshake end: too many are pending "
-                f"({self._admission.pending})",
-            )
+            who = address_of(newcomer, "peername")
+            self._incidents.dropped_handshake(who, self._admission.pending)
         link.abort(_DROPPED)
-
-    def _log_arrival(self, kind: str, transport: asyncio.Transport, text: str) -> None:
-        count = self._throttles[kind].count(self._loop.time())
-        if count:
-            who = show(address_of(transport, "peername"))
-            logger.warning("a client at %s %s%s", who, text, _others(count))
-
-    def _look_whether_idle(self) -> None:
-        if len(self._tasks) == len(self._closers):
-            self._idle.set()
-
-    def _log_failure(self, client_id: str, link: Link, error: ConnectionClosedError) -> None:
-        if error is _DROPPED:
-            return
-        kind = "broken"
-        if isinstance(error, HandshakeError):
-            kind = "failed"
-            self.stats.failed_handshakes += 1
-            if error.code == CloseCode.UNAUTHORIZED:
-                kind = "unauthorized"
-                self.stats.unauthorized += 1
-        count = self._throttles[kind].count(self._loop.time())
-        if count:
-            who = f"client {client_id} at {show(link.remote_address)}"
-            logger.warning("%s: %s%s", who, error, _others(count))
 
     async def _close(self, reason: str) -> None:
         assert self._listener is not None
@@ -521,33 +372,9 @@ class Server:
             link.go_away(close)
         for turned_away in list(self._turned_away):
             turned_away.abort()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._options.close_timeout):
-                await self._idle.wait()
-        left = self._tasks.keys() - self._closers
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._handlers.finish(self._loop.time() + self._options.close_timeout)
         for link in list(self._links):
             await link.wait_closed()
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
-
-
-def _is_async(handler: Handler) -> bool:
-    """Return whether to call it runs nothing of it yet, and cannot fail.
-
-    Then its coroutine is the task, and no other around it takes memory.
-    """
-    if not inspect.iscoroutinefunction(handler):
-        return False
-    try:
-        inspect.signature(handler, follow_wrapped=False).bind(None)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _others(count: int) -> str:
-    return f" (and {count - 1} more since the last such line)" if count > 1 else ""

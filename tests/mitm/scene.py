@@ -24,8 +24,8 @@ from sealframe import (
     Server,
     ServerOptions,
     TruncatedError,
+    addresses,
 )
-from sealframe.link import Link
 
 from .credentials import CONTEXT, Credentials
 from .middle import Address, Middle, Script, Tapped, Way
@@ -332,12 +332,12 @@ async def scene(
 @contextlib.contextmanager
 def _noting(server: Server, errors: list[ConnectionClosedError]) -> Iterator[None]:
     """Note all that fails: the log does not tell of each failure in a crowd of them."""
-    log_failure = server._log_failure
+    failed = server._incidents.failed
 
-    def note(client_id: str, link: Link, error: ConnectionClosedError) -> None:
+    def note(client_id: str, who: addresses.Address, error: ConnectionClosedError) -> None:
         errors.append(error)
-        log_failure(client_id, link, error)
+        failed(client_id, who, error)
 
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(server, "_log_failure", note)
+        patches.setattr(server._incidents, "failed", note)
         yield

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, TypedDict
 
 import sealframe
 from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey
-from sealframe.server import Handler, Serving
+from sealframe.handlers import Handler
+from sealframe.server import Serving
 
 ModeName = Literal["packets", "extended", "sealed"]
 FamilyName = Literal["tcp4", "tcp6", "unix"]

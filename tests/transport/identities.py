@@ -21,7 +21,7 @@ from sealframe import (
 )
 from sealframe.client import Connecting
 from sealframe.credentials import Credentials
-from sealframe.server import Handler
+from sealframe.handlers import Handler
 from sealframe.wire import Pattern
 
 from .ends import PATIENCE, TCP, Family, Mode

@@ -202,7 +202,7 @@ class TestPending:
                         dropped = server.stats.dropped_handshakes
                         assert len(server._admission) == 2 - dropped
                         await until(lambda: len(server._links) == len(server._admission))
-                        assert len(server.clients) == len(server._tasks) == 1 - dropped
+                        assert len(server.clients) == len(server._handlers) == 1 - dropped
                         if dropped:
                             # Nothing of a WELCOME.
                             assert await raw.receive_to_end() == b""
@@ -311,7 +311,7 @@ class TestBookkeeping:
                 await closing
             await until(lambda: not server._links)
             assert len(server._admission) == server._admission.pending == 0
-            assert not server._tasks
+            assert not server._handlers
             assert not server.clients
             if mode.sealed:
                 (line,) = lines(caplog)
@@ -453,7 +453,7 @@ class TestInboxBudget:
                 async with dial(server, mode):
                     await until(lambda: server._budget.share == 4 * MIB)
                 await until(lambda: server._budget.share == 8 * MIB)
-            await until(lambda: not server._tasks)
+            await until(lambda: not server._handlers)
             assert server._budget._members == 0
 
     async def test_unread_messages_of_a_client_that_left_still_count(self) -> None:

@@ -137,7 +137,7 @@ class TestACrowd:
             async with asyncio.timeout(PATIENCE):
                 await server.close()
             assert not server._links
-            assert not server._tasks
+            assert not server._handlers
 
 
 async def test_tiny_frames_do_not_hold_up_the_others() -> None:

@@ -233,7 +233,7 @@ class TestHandler:
                 async with dial(server, Mode("packets")) as conn:
                     with pytest.raises(ConnectionClosedOK):
                         await conn.recv()
-                assert not server._tasks
+                assert not server._handlers
             (record,) = warnings(caplog)
             assert record.exc_info is not None
             assert text in str(record.exc_info[1])

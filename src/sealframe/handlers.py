@@ -1,0 +1,76 @@
+"""Runs the program's handler for each client, and judges how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, cast
+
+from .connection import Connection
+from .control import Close
+from .errors import ConnectionClosed
+from .tasks import Tasks
+from .wire import CloseCode
+
+Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
+_AsyncHandler: TypeAlias = Callable[[Connection], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("sealframe.server")
+
+
+class Handlers(Tasks[Connection]):
+    """The tasks that run a server's handler, one for each client.
+
+    :param handled: is told when one is over, with how its connection is to be closed
+    """
+
+    def __init__(self, handler: Handler, handled: Callable[[Connection, Close], None]) -> None:
+        super().__init__(self._judge)
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._handled = handled
+        self._is_async = _is_async(handler)
+
+    def start(self, conn: Connection) -> asyncio.Task[None]:
+        """Run the handler for a connection; return its task."""
+        start = cast("_AsyncHandler", self._handler) if self._is_async else self._call
+        task = self._loop.create_task(start(conn), name=conn.id)
+        self.add(task, conn)
+        return task
+
+    async def _call(self, conn: Connection) -> None:
+        running = self._handler(conn)
+        if not inspect.isawaitable(running):
+            raise TypeError(f"the handler is not async: it returned {running!r}")
+        await running
+
+    def _judge(self, task: asyncio.Task[None], conn: Connection) -> None:
+        close = Close()
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            close = Close(CloseCode.GOING_AWAY)
+        elif isinstance(error, Exception):
+            # This client's leaving is no fault of the handler, and is logged
+            # already; that of another connection the handler uses is news.
+            link = conn._link
+            gone = link.receive_error is not None or link.send_error is not None
+            if not (isinstance(error, ConnectionClosed) and gone):
+                logger.error("the handler of client %s failed", conn.id, exc_info=error)
+                close = Close(CloseCode.HANDLER, "the handler failed")
+        self._handled(conn, close)
+
+
+def _is_async(handler: Handler) -> bool:
+    """Return whether to call it runs nothing of it yet, and cannot fail.
+
+    Then its coroutine is the task, and no other around it takes memory.
+    """
+    if not inspect.iscoroutinefunction(handler):
+        return False
+    try:
+        inspect.signature(handler, follow_wrapped=False).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
