@@ -86,7 +86,7 @@ def serve(pipe: Pipe, key: str, rate: float | None, loop: str) -> None:
         ) as server:
             pipe.send(server.port)
             await asyncio.to_thread(pipe.recv)
-            pipe.send(server.stats)
+            pipe.send(server.counters)
 
     run(main(), loop)
 

@@ -164,10 +164,10 @@ class Server:
         # over restarts and over several servers.
         self._prefix = secrets.token_hex(3)
         self._count = 0
-        self.stats = ServerStats()
+        self.counters = ServerStats()
         """Counters of this server; they go on counting."""
-        self._incidents = Incidents(self.stats)
-        self._broadcasts = Broadcasts(options, self.stats)
+        self._incidents = Incidents(self.counters)
+        self._broadcasts = Broadcasts(options, self.counters)
 
     def __repr__(self) -> str:
         shown = ", ".join(map(show, self.addresses)) or "not listening"
@@ -292,7 +292,7 @@ class Server:
                 return None
             case Verdict.FULL:
                 return self._turn_away(transport)
-        self.stats.accepted += 1
+        self.counters.accepted += 1
         self._count += 1
         client_id = f"{self._prefix}-{self._count}"
         link = Link(

@@ -280,7 +280,7 @@ async def test_an_unknown_server_is_asked_about_and_recorded(
         await shown.until(rf"The key of {place.address} is {place.identity.public_key}: is that")
         # The attempt is over while it asks, so that no deadline runs.
         await logged.wait()
-        assert place.server.stats.failed_handshakes == 1
+        assert place.server.counters.failed_handshakes == 1
         assert not place.known.exists()
         shown.type(b"y\n")
         await shown.until(r"connected to .*> $")

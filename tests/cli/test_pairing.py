@@ -173,7 +173,7 @@ async def test_an_invitation_of_another_server_than_the_known_is_not_used_up(
         done = await outcome(*command, folder=tmp_path)
         assert (done.code, done.output) == (3, "")
         assert "HAS CHANGED" in done.error
-        assert server.stats.accepted == 0
+        assert server.counters.accepted == 0
         (tmp_path / "known.txt").unlink()
         done = await outcome(*command, folder=tmp_path)
         assert (done.code, done.output, done.errors) == (0, "", "")

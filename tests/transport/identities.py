@@ -112,7 +112,7 @@ class Host:
 
     async def emptied(self) -> None:
         """Wait until no connection is left."""
-        await until(lambda: self.server.stats.accepted > 0 and not self.server._links)
+        await until(lambda: self.server.counters.accepted > 0 and not self.server._links)
 
 
 @contextlib.asynccontextmanager

@@ -98,12 +98,12 @@ async def silent_crowd(
     server: Server, sockets: list[socket.socket], count: int, host: str = "127.0.0.1"
 ) -> None:
     """Open connections that say nothing, and wait until the server has seen them."""
-    before = server.stats.accepted
+    before = server.counters.accepted
     for number in range(count):
         sockets.append(knock(server, host=host))
         if number % 64 == 63:
-            await until(lambda seen=before + number + 1: server.stats.accepted >= seen)  # type: ignore[misc]
-    await until(lambda: server.stats.accepted >= before + count)
+            await until(lambda seen=before + number + 1: server.counters.accepted >= seen)  # type: ignore[misc]
+    await until(lambda: server.counters.accepted >= before + count)
 
 
 def outcome(sock: socket.socket) -> bytes | None:
@@ -129,14 +129,14 @@ class TestPending:
         with closing_all() as crowd:
             async with start(echo, sealed, family, options) as server:
                 crowd += [knock(server, family) for _ in range(30)]
-                await until(lambda: server.stats.accepted == 30)
+                await until(lambda: server.counters.accepted == 30)
                 await until(lambda: len(server._links) == 5)
                 async with dial(server, sealed, family) as conn:
                     await check_alive(conn)
                     assert server._admission.pending == 4
-                assert server.stats.dropped_handshakes == 26
-                assert server.stats.failed_handshakes == 0
-                assert server.stats.turned_away == 0
+                assert server.counters.dropped_handshakes == 26
+                assert server.counters.failed_handshakes == 0
+                assert server.counters.turned_away == 0
                 fates = [outcome(sock) for sock in crowd]
                 assert sorted(fates, key=repr) == [None] * 4 + [b""] * 26
                 (line,) = lines(caplog)
@@ -162,11 +162,11 @@ class TestPending:
                     for _ in range(3):
                         conn = await stack.enter_async_context(dial(server, sealed))
                         await check_alive(conn)
-                    assert server.stats.dropped_handshakes == 3
-                    assert server.stats.turned_away == 0
+                    assert server.counters.dropped_handshakes == 3
+                    assert server.counters.turned_away == 0
                     with pytest.raises(HandshakeError, match="limit of connections"):
                         await dial(server, sealed)
-                    assert server.stats.turned_away == 1
+                    assert server.counters.turned_away == 1
 
     async def test_a_flood_from_one_address_spares_another(self, sealed: Mode) -> None:
         options = ServerOptions(max_pending_per_address=3)
@@ -178,7 +178,7 @@ class TestPending:
                     await peer.shake_hands()
                     await silent_crowd(server, crowd, 100, elsewhere)
                     assert server._admission.pending == 4
-                    assert server.stats.dropped_handshakes == 97
+                    assert server.counters.dropped_handshakes == 97
                     # Half-way before, it gets in now.
                     await peer.write(control.frame(Opcode.HELLO, Hello().encode()))
                     await until(lambda: len(server.clients) == 1)
@@ -197,9 +197,9 @@ class TestPending:
                     hello = control.frame(Opcode.HELLO, Hello().encode())
                     raw.sock.send(b"".join(peer._seal.seal(hello)))
                     with knock(server):
-                        await until(lambda: server.stats.accepted == 2)
+                        await until(lambda: server.counters.accepted == 2)
                         await until(lambda: server._admission.pending == 1)
-                        dropped = server.stats.dropped_handshakes
+                        dropped = server.counters.dropped_handshakes
                         assert len(server._admission) == 2 - dropped
                         await until(lambda: len(server._links) == len(server._admission))
                         assert len(server.clients) == len(server._handlers) == 1 - dropped
@@ -216,14 +216,14 @@ class TestPending:
             with closing_all() as crowd:
                 await silent_crowd(server, crowd, 10)
                 assert len(server.clients) == 10
-                assert server.stats.dropped_handshakes == 0
+                assert server.counters.dropped_handshakes == 0
 
     async def test_many_honest_clients_at_once(self, sealed: Mode) -> None:
         count = 200
         async with start(echo, sealed) as server:
             opened = await asyncio.gather(*(dial(server, sealed) for _ in range(count)))
             await until(lambda: len(server.clients) == count)
-            assert server.stats.dropped_handshakes == 0
+            assert server.counters.dropped_handshakes == 0
             await asyncio.gather(*(conn.close() for conn in opened))
 
 
@@ -233,7 +233,7 @@ async def test_a_crowd_waits_in_the_kernel() -> None:
         with closing_all() as crowd:
             for _ in range(100):
                 crowd.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE / 2))
-            await until(lambda: server.stats.accepted == 100)
+            await until(lambda: server.counters.accepted == 100)
 
 
 class TestRate:
@@ -246,8 +246,8 @@ class TestRate:
             with closing_all() as crowd:
                 async with dial(server, mode, family) as conn:
                     crowd += [knock(server, family) for _ in range(20)]
-                    await until(lambda: server.stats.too_fast == 18)
-                    assert server.stats.accepted == len(server._admission) == 3
+                    await until(lambda: server.counters.too_fast == 18)
+                    assert server.counters.accepted == len(server._admission) == 3
                     await check_alive(conn)
                     fates = [outcome(sock) for sock in crowd[2:]]
                     assert fates == [b""] * 18
@@ -259,7 +259,7 @@ class TestRate:
         async with start(echo, plain, options=self.OPTIONS) as server:
             with closing_all() as crowd:
                 crowd += [knock(server, host=elsewhere) for _ in range(10)]
-                await until(lambda: server.stats.too_fast == 7)
+                await until(lambda: server.counters.too_fast == 7)
                 async with dial(server, plain) as conn:
                     await check_alive(conn)
 
@@ -270,11 +270,11 @@ class TestRate:
             async with dial(server, plain) as one:
                 await check_alive(one)
                 async with asyncio.timeout(PATIENCE):
-                    while server.stats.accepted < 2:
+                    while server.counters.accepted < 2:
                         with contextlib.suppress(ConnectionClosed):
                             async with dial(server, plain) as other:
                                 await check_alive(other)
-                assert server.stats.too_fast > 0
+                assert server.counters.too_fast > 0
 
 
 class TestBookkeeping:
@@ -396,7 +396,7 @@ class TestThousands:
                     tracemalloc.stop()
                 assert rounds > count // 128
                 assert after - before < 256 * KIB
-                assert server.stats.dropped_handshakes == 2 * (count - pending)
+                assert server.counters.dropped_handshakes == 2 * (count - pending)
                 assert len(server.clients) == 2
 
 

@@ -291,4 +291,4 @@ class TestNeverPlain:
                 )
             assert caught.value.code == CloseCode.REFUSED
             assert sealframe.is_fatal(caught.value)
-            await until(lambda: server.stats.failed_handshakes == 1)
+            await until(lambda: server.counters.failed_handshakes == 1)

@@ -103,7 +103,7 @@ class TestACrowd:
                 await stack.enter_async_context(await Raw.dial(server.port))
                 for _ in range(_MAX_TURNED_AWAY + 10)
             ]
-            await until(lambda: server.stats.turned_away == len(crowd))
+            await until(lambda: server.counters.turned_away == len(crowd))
             await until(lambda: len(server._turned_away) == _MAX_TURNED_AWAY)
             lines = [text for text in caplog.messages if "turned away" in text]
             assert len(lines) == 1

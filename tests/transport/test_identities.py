@@ -131,7 +131,7 @@ async def test_a_stranger_is_told_inside_the_seal(
             assert why.value.code == CloseCode.UNAUTHORIZED
             assert is_fatal(why.value)
             await host.emptied()
-            assert host.server.stats.failed_handshakes == attempt
+            assert host.server.counters.failed_handshakes == attempt
         check_nobody_came(host)
     # Whoever runs the server reads which key to add.
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
@@ -145,7 +145,7 @@ async def test_a_loop_that_reconnects_stops_at_once_if_it_is_not_let_in(
         with pytest.raises(UnauthorizedError):
             async for _ in host.dial(ClientIdentity(STRANGER, server=SERVER.public_key)):
                 pytest.fail("it was let in")
-        assert host.server.stats.accepted == 1
+        assert host.server.counters.accepted == 1
 
 
 @pytest.mark.parametrize("pattern", [Pattern.XK, Pattern.XX])
@@ -166,7 +166,7 @@ async def test_the_refusal_is_of_the_size_of_welcome(
             assert await peer.raw.receive_to_end() == b""
             peer.raw.close()
         await host.emptied()
-        assert host.server.stats.failed_handshakes == 1
+        assert host.server.counters.failed_handshakes == 1
     assert sizes[0] == sizes[1] > 50
 
 
@@ -247,7 +247,7 @@ async def test_a_public_key_without_its_private_key_is_refused(
         raw.close()
         check_nobody_came(host)
         await host.emptied()
-        assert host.server.stats.failed_handshakes == 1
+        assert host.server.counters.failed_handshakes == 1
 
 
 # Ends that do not fit
@@ -317,7 +317,7 @@ async def test_a_client_that_goes_silent_in_the_handshake_is_dropped(
                 options=ClientOptions(handshake_timeout=3600),
             )
         )
-        while not dialling.done() and not host.server.stats.accepted:  # noqa: ASYNC110
+        while not dialling.done() and not host.server.counters.accepted:  # noqa: ASYNC110
             await asyncio.sleep(0)
         dialling.cancel()
         with pytest.raises(asyncio.CancelledError):

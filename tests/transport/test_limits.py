@@ -172,7 +172,7 @@ class TestHandshakeDeadline:
             await Raw.dial(server.port) as raw,
         ):
             assert await raw.receive_to_end() == b""
-            await until(lambda: server.stats.failed_handshakes == 1)
+            await until(lambda: server.counters.failed_handshakes == 1)
         (logged,) = warnings(caplog)
         assert "handshake_timeout, 0.1 s" in logged
 
@@ -188,7 +188,7 @@ class TestHandshakeDeadline:
             await Raw.dial(server.port) as raw,
         ):
             started = loop.time()
-            await until(lambda: server.stats.accepted == 1)
+            await until(lambda: server.counters.accepted == 1)
             sent = 0
             while server._links:
                 assert sent < len(first) - 1, "it waited for the whole frame"
@@ -200,7 +200,7 @@ class TestHandshakeDeadline:
                     sent += 1
                 await asyncio.sleep(0.001)
             assert sent > 1
-            await until(lambda: server.stats.failed_handshakes == 1)
+            await until(lambda: server.counters.failed_handshakes == 1)
         (logged,) = warnings(caplog)
         assert "handshake_timeout" in logged
 
@@ -212,7 +212,7 @@ class TestHandshakeDeadline:
         ):
             await Peer(raw, sealed, client=True).shake_hands()
             assert await raw.receive_to_end() == b""
-            await until(lambda: server.stats.failed_handshakes == 1)
+            await until(lambda: server.counters.failed_handshakes == 1)
 
     async def test_a_refused_client_that_stays(self, sealed: Mode) -> None:
         """The same deadline ends the time in which its input is discarded."""
@@ -311,7 +311,7 @@ class TestUnauthenticated:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:
             await raw.send(start_of_frame)
             assert await raw.receive_to_end() == close_frame(CloseCode.VERSION, counted=False)
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
 
     @pytest.mark.parametrize("size", [0, MAX_CONTROL + 1, MAX_LENGTH])
     async def test_no_length_for_a_handshake_frame(self, sealed: Mode, size: int) -> None:
@@ -319,7 +319,7 @@ class TestUnauthenticated:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:
             await raw.send(head(size | CONTROL_BIT))
             assert await raw.receive_to_end() == b""
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
 
     async def test_a_long_first_record(
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
@@ -328,7 +328,7 @@ class TestUnauthenticated:
             await Peer(raw, sealed, client=True).shake_hands()
             await raw.send(head(MAX_UNAUTHENTICATED + 1))
             assert await raw.receive_to_end() == b""
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
         (logged,) = warnings(caplog)
         assert "1025" in logged
 
@@ -341,7 +341,7 @@ class TestUnauthenticated:
             assert peer._seal is not None
             await raw.send(b"".join(peer._seal.seal(hello) + peer._seal.seal(message(b"!"))))
             assert await raw.receive_to_end() == b""
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
 
     async def test_a_flood_is_read_and_thrown_away(self, sealed: Mode) -> None:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:

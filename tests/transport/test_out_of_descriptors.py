@@ -48,7 +48,7 @@ PROGRAM = """
                     taken.append(os.dup(0))
             except OSError:
                 pass
-            before = server.stats.accepted
+            before = server.counters.accepted
             for sock in waiting:
                 sock.setblocking(False)
                 sock.connect_ex((where, server.port))
@@ -65,7 +65,7 @@ PROGRAM = """
                     await exchange(conn)
                     rounds += 1
             assert rounds > 100, rounds
-            assert server.stats.accepted == before
+            assert server.counters.accepted == before
             foreign = [line for line in lines if line.name != "asyncio"]
             assert not foreign, foreign
 

@@ -69,12 +69,12 @@ class TestRegistry:
                 await conn.send(b"hello")
                 assert await conn.recv() == b"hello"
             await until(lambda: not clients)
-            assert server.stats.accepted == 1
-            assert server.stats.failed_handshakes == 0
+            assert server.counters.accepted == 1
+            assert server.counters.failed_handshakes == 0
 
     async def test_a_sealed_client_is_listed_after_its_hello(self, sealed: Mode) -> None:
         async with start(idle, sealed) as server, await Raw.dial(server.port) as raw:
-            await until(lambda: server.stats.accepted == 1)
+            await until(lambda: server.counters.accepted == 1)
             assert server.clients == {}
             async with dialled(server, sealed):
                 await until(lambda: len(server.clients) == 1)
@@ -344,7 +344,7 @@ class TestFull:
                         with pytest.raises(ConnectionClosedOK, match="without a word"):
                             await second.recv()
                 assert len(server.clients) == 1
-                assert server.stats.accepted == server.stats.turned_away == 1
+                assert server.counters.accepted == server.counters.turned_away == 1
                 assert "max_connections" in warnings(caplog)[0].getMessage()
                 await first.send(b"unharmed")
                 assert await first.recv() == b"unharmed"
@@ -352,7 +352,7 @@ class TestFull:
             async with dial(server, mode, family) as third:
                 await third.send(b"room again")
                 assert await third.recv() == b"room again"
-            assert server.stats.accepted == 2
+            assert server.counters.accepted == 2
 
     async def test_what_goes_over_the_wire(self, mode: Mode) -> None:
         async with start(idle, mode, options=self.OPTIONS) as server, dialled(server, mode):
@@ -366,7 +366,7 @@ class TestFull:
         async with start(idle, mode, options=options) as server:
             async with dialled(server, mode), await Raw.dial(server.port) as second:
                 await second.receive_to_end()
-                await until(lambda: server.stats.turned_away == 1)
+                await until(lambda: server.counters.turned_away == 1)
                 await until(lambda: not server._turned_away)
 
 
@@ -450,7 +450,7 @@ class TestClose:
 
     async def test_handshakes_under_way_are_dropped(self, sealed: Mode) -> None:
         async with start(unused, sealed) as server, await Raw.dial(server.port) as raw:
-            await until(lambda: server.stats.accepted == 1)
+            await until(lambda: server.counters.accepted == 1)
             await server.close()
             assert await raw.receive_to_end() == b""
 
@@ -458,7 +458,7 @@ class TestClose:
         options = ServerOptions(max_connections=1)
         async with start(echo, mode, options=options) as server, dial(server, mode) as conn:
             async with await Raw.dial(server.port) as raw:
-                await until(lambda: server.stats.turned_away == 1)
+                await until(lambda: server.counters.turned_away == 1)
                 closing = asyncio.ensure_future(server.close())
                 assert [part async for part in conn] == []
                 await conn.close()

@@ -204,7 +204,7 @@ async def test_a_loop_that_reconnects_stops_at_once_if_it_must_not_trust(
         with pytest.raises(ServerKeyChangedError if known else UnknownServerError):
             async for _ in host.dial(client(path)):
                 pytest.fail("it trusted")
-        assert host.server.stats.accepted == 1
+        assert host.server.counters.accepted == 1
 
 
 @pytest.mark.parametrize("file", ["kept", "lost"])
@@ -233,7 +233,7 @@ async def test_a_loop_that_was_there_before_waits_for_the_known_key_to_come_back
         if file == "lost":
             path.unlink()
         async with hosting(server(STRANGER), port=port) as impostor:
-            await until(lambda: impostor.server.stats.accepted > 2 and "CHANGED" in caplog.text)
+            await until(lambda: impostor.server.counters.accepted > 2 and "CHANGED" in caplog.text)
             assert impostor.arrived.empty()
             assert connected.empty()
         async with hosting(server(), port=port):
@@ -319,5 +319,5 @@ async def test_a_cancelled_connect_leaves_nothing_behind(
             await host.next()
             await host.emptied()
         else:
-            assert host.server.stats.accepted == 0
+            assert host.server.counters.accepted == 0
         released.set()

@@ -264,8 +264,8 @@ async def test_those_who_knock_with_anything_do_not_hide_a_stranger_with_a_key(
                 await raw.receive_to_end()
         with pytest.raises(UnauthorizedError):
             await host.connect(stranger)
-        await until(lambda: host.server.stats.unauthorized == 1)
-        assert host.server.stats.failed_handshakes == 26
+        await until(lambda: host.server.counters.unauthorized == 1)
+        assert host.server.counters.failed_handshakes == 26
     assert str(STRANGER.public_key) in caplog.text
 
 

@@ -82,7 +82,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 async def gone(server: Server) -> None:
     """Wait until the server has no connection left."""
-    await until(lambda: server.stats.accepted > 0 and not server._links)
+    await until(lambda: server.counters.accepted > 0 and not server._links)
 
 
 class TestOnOurPort:
@@ -105,7 +105,7 @@ class TestOnOurPort:
         assert handler.messages == []
         if port_mode.sealed:
             assert handler.calls == 0
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
         else:
             (error,) = handler.errors
             assert cause in str(error)
@@ -288,7 +288,7 @@ class TestKeys:
             assert caught.value.code == CloseCode.REFUSED
             await gone(server)
             assert server.clients == {}
-            assert server.stats.failed_handshakes == 1
+            assert server.counters.failed_handshakes == 1
         assert handler.calls == 0
         (record,) = logged(caplog)
         assert "another key, or the context differs" in record.getMessage()
