@@ -104,6 +104,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
     "broadcasting": {"connection", "errors", "link", "options", "stats"},
+    "groups": {"broadcasting", "connection"},
     "tasks": set(),
     "handlers": {"connection", "control", "errors", "tasks", "wire"},
     "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
@@ -117,7 +118,17 @@ ROOMS: dict[str, set[str]] = {
     },
     "server": {
         *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
-        *("errors", "framing", "handlers", "identity", "inbox", "incidents", "keys", "link"),
+        *(
+            "errors",
+            "framing",
+            "groups",
+            "handlers",
+            "identity",
+            "inbox",
+            "incidents",
+            "keys",
+            "link",
+        ),
         *("listening", "mode", "options", "origin", "seal", "stats", "turnaway", "wire"),
         "withdrawal",
     },
@@ -130,6 +141,7 @@ WITH_IO = {
     *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
     *("files.store", "files.tree"),
     *("broadcasting", "handlers", "incidents", "tasks"),
+    *("broadcasting", "groups", "handlers", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

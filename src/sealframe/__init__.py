@@ -56,6 +56,7 @@ from .errors import (
     WrongLoopError,
 )
 from .framing import IMPLEMENTATION, Framing
+from .groups import Group
 from .identity import ClientIdentity, ServerIdentity
 from .keys import Invitation, PrivateKey, PublicKey, SharedKey
 from .known_servers import KnownServers
@@ -90,6 +91,7 @@ __all__ = [
     "FrameTooSmallError",
     "Framing",
     "FramingError",
+    "Group",
     "HandshakeError",
     "HandshakeTimeoutError",
     "Invitation",

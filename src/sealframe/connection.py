@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import typing
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from operator import index
+from types import SimpleNamespace
 from typing import Any, Self, TypeAlias
 
 from .addresses import Address, show
 from .channels import Channels
 from .control import Close
-from .errors import ConnectionClosedOK, MessageTooLargeError
+from .errors import ConnectionClosedOK, MessageTooLargeError, NotSupportedError
 from .link import Link
 from .peer import Peer
 from .stats import Stats
@@ -18,6 +20,13 @@ from .streams import Stream
 from .wire import MAX_METADATA, CloseCode, StreamKind
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+
+class Groups(typing.Protocol):
+    """The groups that a server's connections may join."""
+
+    def _join(self, conn: Connection, name: str) -> None: ...
+    def _leave(self, conn: Connection, name: str) -> None: ...
 
 
 class Connection:
@@ -32,14 +41,28 @@ class Connection:
     on any other end, after all messages that came before it.
     """
 
-    __slots__ = ("__weakref__", "_id", "_inbox", "_link", "_outbox", "_protocol")
+    __slots__ = (
+        "__weakref__",
+        "_groups",
+        "_id",
+        "_inbox",
+        "_joined",
+        "_link",
+        "_outbox",
+        "_protocol",
+        "_state",
+    )
 
-    def __init__(self, link: Link, client_id: str) -> None:
+    def __init__(self, link: Link, client_id: str, groups: Groups | None = None) -> None:
         self._link = link
         self._inbox = link.inbox
         self._outbox = link.outbox
         self._protocol = link.protocol
         self._id = client_id
+        # Idle connections are many: what few of them use is made at its first use.
+        self._groups = groups
+        self._joined: set[str] | frozenset[str] | None = None
+        self._state: SimpleNamespace | None = None
 
     def __repr__(self) -> str:
         link = self._link
@@ -111,6 +134,71 @@ class Connection:
     def close_reason(self) -> str:
         """The text of the peer's CLOSE."""
         return self._link.close_reason
+
+    # What the program knows about it
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """A place for the program's own data about this connection, empty at first:
+        ``conn.state.user = ...``."""
+        if self._state is None:
+            self._state = SimpleNamespace()
+        return self._state
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names of the groups that it is in; once it has ended, of those that it
+        was in until then. Always empty on a client."""
+        return frozenset(self._joined or ())
+
+    def join(self, name: str) -> None:
+        """Become a member of a group, which exists as long as it has members.
+
+        What is sent to ``server.group(name)`` goes to this connection too, until it
+        leaves or ends. To join again is harmless.
+
+        :param name: any text but ``""``
+        :raises NotSupportedError: this is a client's end; groups belong to a server's
+        :raises ConnectionClosed: nothing more can be sent on it
+        :raises TypeError: the name is not text
+        :raises ValueError: the name is empty
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        groups = self._checked_groups(name)
+        if self._link.send_error is not None:
+            raise self._link.send_error.fresh()
+        if self._joined is None:
+            self._joined = set()
+        if isinstance(self._joined, set) and name not in self._joined:
+            self._joined.add(name)
+            groups._join(self, name)
+
+    def leave(self, name: str) -> None:
+        """Be a member of a group no longer; harmless if it was none, and once it has ended.
+
+        :param name: any text but ``""``
+        :raises NotSupportedError: this is a client's end; groups belong to a server's
+        :raises TypeError: the name is not text
+        :raises ValueError: the name is empty
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        groups = self._checked_groups(name)
+        if isinstance(self._joined, set) and name in self._joined:
+            self._joined.remove(name)
+            groups._leave(self, name)
+
+    def _checked_groups(self, name: object) -> Groups:
+        self._link.check_loop()
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a group is text, not {type(name).__name__}")
+        if not name:
+            raise ValueError("the name of a group is empty: use any other text")
+        if self._groups is None:
+            raise NotSupportedError(
+                "groups belong to a server's connections, and this is a client's end: "
+                "have the server's handler call join() on its own"
+            )
+        return self._groups
 
     # Sending
 

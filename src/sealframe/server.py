@@ -18,6 +18,7 @@ from .control import Close, Hello
 from .endpoint import Endpoint
 from .errors import ConfigurationError, ConnectionClosedError, WrongLoopError
 from .framing import Framing
+from .groups import Group, Groups
 from .handlers import Handler, Handlers
 from .identity import ServerIdentity
 from .inbox import Budget
@@ -168,6 +169,7 @@ class Server:
         """Counters of this server; they go on counting."""
         self._incidents = Incidents(self.counters)
         self._broadcasts = Broadcasts(options, self.counters)
+        self._groups = Groups(self._broadcasts, self._check_loop)
 
     def __repr__(self) -> str:
         shown = ", ".join(map(show, self.addresses)) or "not listening"
@@ -204,7 +206,7 @@ class Server:
         A client that announced a lower limit than the message's size misses it.
         A client whose outbox is full is treated by ``options.slow_client``: it
         misses the message or is disconnected. Both are counted, in its ``stats``
-        and in the server's. The others do not notice.
+        and in the server's ``counters``. The others do not notice.
 
         :param message: any bytes-like object
         :param exclude: a connection, or several, that do not get it
@@ -216,6 +218,18 @@ class Server:
         """
         self._check_loop()
         return self._broadcasts.send(message, list(self._clients.values()), exclude)
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The groups that have members, by name; a live, read-only view."""
+        return self._groups
+
+    def group(self, name: str) -> Group:
+        """Return the group of that name, which may have no members.
+
+        :param name: as in :meth:`Connection.join`
+        """
+        return Group(self._groups, name)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -303,7 +317,7 @@ class Server:
             budget=self._budget,
             timetable=self._timetable,
         )
-        self._links[link] = Connection(link, client_id)
+        self._links[link] = Connection(link, client_id, self._groups)
         dropped = self._admission.enter(link, address)
         if dropped is not None:
             self._drop(dropped, transport)
@@ -329,7 +343,7 @@ class Server:
 
     def _on_finished(self, link: Link) -> None:
         conn = self._links.pop(link)
-        self._clients.pop(conn.id, None)
+        self._unlist(conn)
         self._admission.leave(link)
         if link.task is not None and link.task not in self._handlers:
             self._budget.leave()
@@ -345,8 +359,12 @@ class Server:
             self._budget.leave()
             link.task = None
         else:
-            self._clients.pop(conn.id, None)
+            self._unlist(conn)
             link.start_close(close)
+
+    def _unlist(self, conn: Connection) -> None:
+        self._clients.pop(conn.id, None)
+        self._groups._end(conn)
 
     def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
         who = address_of(transport, "peername")
