@@ -296,6 +296,13 @@ class Connection:
         self._link.check_loop()
         return await self._link.ping()
 
+    @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip of PING and PONG, of the keepalive's probes
+        too; None before there was one, and always where only packets flow."""
+        pings = self._link._pings
+        return None if pings is None else pings.latency
+
     # Requests and streams
 
     async def request(self, payload: BytesLike, *, timeout: float | None = None) -> bytes:

@@ -13,11 +13,15 @@ _SIZE: Final = 8
 class Pings:
     """Matches answers to questions, by the number that a PING carries as its body."""
 
-    __slots__ = ("_count", "_loop", "_waiting")
+    __slots__ = ("_asked", "_count", "_loop", "_waiting", "latency")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._count = 0
+        # When the newest question was made, None once it is answered.
+        self._asked: float | None = None
+        self.latency: float | None = None
+        """Seconds of the last round trip, None before there was one."""
         # Made for who waits: the probes of quiet connections need none.
         self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
 
@@ -27,6 +31,7 @@ class Pings:
         It is never used again: the answer to a cancelled ping may still come.
         """
         self._count += 1
+        self._asked = self._loop.time()
         return self._count.to_bytes(_SIZE, "little")
 
     async def wait(self, body: bytes) -> float:
@@ -46,13 +51,16 @@ class Pings:
     def answer(self, body: bytes) -> None:
         """Take in a PONG. A peer may answer only the newest of several PINGs, and
         that answers the older ones too."""
-        if self._waiting is None:
-            return
         number = _number(body)
         if len(body) != _SIZE or number > self._count:
             return
         now = self._loop.time()
-        for other, (waiter, started) in self._waiting.items():
+        if number == self._count and self._asked is not None:
+            self.latency, self._asked = now - self._asked, None
+        waiting = self._waiting or {}
+        if number != self._count and body in waiting:
+            self.latency = now - waiting[body][1]
+        for other, (waiter, started) in waiting.items():
             if _number(other) <= number and not waiter.done():
                 waiter.set_result(now - started)
 
