@@ -52,6 +52,7 @@ from .errors import (
     StreamResetError,
     TruncatedError,
     UnauthorizedError,
+    UnknownClientError,
     UnknownServerError,
     WrongLoopError,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "StreamResetError",
     "TruncatedError",
     "UnauthorizedError",
+    "UnknownClientError",
     "UnknownServerError",
     "WrongLoopError",
     "__version__",

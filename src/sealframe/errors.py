@@ -33,6 +33,10 @@ class NotSupportedError(SealframeError):
     """This connection cannot do that, for example ``ping`` where only packets flow."""
 
 
+class UnknownClientError(SealframeError, LookupError):
+    """No client of that id is there: it left, or the id was never one."""
+
+
 class _MessageSizeError(SealframeError, ValueError):
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(size, limit)

@@ -16,7 +16,7 @@ from .broadcasting import Broadcasts
 from .connection import BytesLike, Connection
 from .control import Close, Hello
 from .endpoint import Endpoint
-from .errors import ConfigurationError, ConnectionClosedError, WrongLoopError
+from .errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
 from .framing import Framing
 from .groups import Group, Groups
 from .handlers import Handler, Handlers
@@ -230,6 +230,32 @@ class Server:
         :param name: as in :meth:`Connection.join`
         """
         return Group(self._groups, name)
+
+    def kick(self, id: str, reason: str = "") -> None:
+        """Put a client out: its connection ends here at once, and it is told why.
+
+        Returns without waiting. What was accepted for it is still sent. Its handler
+        reads what came before and then gets :exc:`~sealframe.ConnectionClosedError`.
+        A client that speaks packets alone sees no more than the end of the stream.
+
+        :param id: as in :attr:`clients`
+        :param reason: text for the client, cut to 255 bytes of UTF-8
+        :raises UnknownClientError: no client of that id is there
+        :raises TypeError: the reason is not text
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
+        conn = self._clients.get(id)
+        if conn is None:
+            raise UnknownClientError(
+                f"no client has the id {id!r}: it may have left; server.clients has those "
+                "that are there, by id"
+            )
+        text = "the client was kicked" + (f": {reason}" if reason else "")
+        error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
+        conn._link.expel(error, Close(CloseCode.KICKED, reason))
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
