@@ -105,6 +105,8 @@ ROOMS: dict[str, set[str]] = {
     "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
     "broadcasting": {"connection", "errors", "link", "options", "stats"},
     "groups": {"broadcasting", "connection"},
+    "disconnect": {"control", "errors", "wire"},
+    "hooks": {"connection", "disconnect", "errors", "tasks"},
     "tasks": set(),
     "handlers": {"connection", "control", "errors", "tasks", "wire"},
     "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
@@ -113,24 +115,14 @@ ROOMS: dict[str, set[str]] = {
     "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
     "turnaway": {"writing"},
     "client": {
-        *("backoff", "connection", "control", "endpoint", "errors", "framing", "identity"),
-        *("keys", "link", "mode", "options", "wire"),
+        *("backoff", "connection", "control", "endpoint", "errors", "framing", "hooks"),
+        *("identity", "keys", "link", "mode", "options", "wire"),
     },
     "server": {
         *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
-        *(
-            "errors",
-            "framing",
-            "groups",
-            "handlers",
-            "identity",
-            "inbox",
-            "incidents",
-            "keys",
-            "link",
-        ),
-        *("listening", "mode", "options", "origin", "seal", "stats", "turnaway", "wire"),
-        "withdrawal",
+        *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
+        *("incidents", "keys", "link", "listening", "mode", "options", "origin", "seal"),
+        *("stats", "turnaway", "wire", "withdrawal"),
     },
 }
 
@@ -142,6 +134,7 @@ WITH_IO = {
     *("files.store", "files.tree"),
     *("broadcasting", "handlers", "incidents", "tasks"),
     *("broadcasting", "groups", "handlers", "incidents", "tasks"),
+    *("broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .authorized import AuthorizedClients
 from .client import connect, is_fatal
 from .connection import Connection
+from .disconnect import Disconnect, DisconnectKind
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -88,6 +89,8 @@ __all__ = [
     "FileRefusedError",
     "FileTransferError",
     "FileUnreadableError",
+    "Disconnect",
+    "DisconnectKind",
     "FrameTooLargeError",
     "FrameTooSmallError",
     "Framing",

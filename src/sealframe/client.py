@@ -28,6 +28,7 @@ from .errors import (
     UnknownServerError,
 )
 from .framing import Framing
+from .hooks import Hooks, OnConnect, OnDisconnect
 from .identity import ClientIdentity
 from .keys import PublicKey, SharedKey
 from .link import Link
@@ -52,6 +53,8 @@ def connect(
     on_stream: OnStream | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
 ) -> Connecting:
     """Connect to a server.
 
@@ -89,6 +92,11 @@ def connect(
     :param is_fatal: for ``async for``: says of an error whether to give up and
         raise it; the default is :func:`is_fatal` until the first success, and after
         it only :exc:`~sealframe.UnauthorizedError` ends the loop
+    :param on_connect: called with each connection before the program gets it. A
+        function, or a coroutine function, which runs in a task beside the program.
+        What a hook raises is logged, and ends nothing.
+    :param on_disconnect: called with the connection and a :class:`Disconnect` once its
+        socket is gone, after ``on_connect``. :meth:`Connection.close` waits for both.
     :raises ConfigurationError: the arguments cannot work together
     :raises ConnectError: when awaited: refused, no such host, or
         :exc:`~sealframe.ConnectTimeoutError`
@@ -111,7 +119,8 @@ def connect(
         options=options,
         services=Services(on_request=on_request, on_stream=on_stream),
     )
-    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal)
+    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal, hooks)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -136,11 +145,13 @@ class Connecting:
         mode: Mode,
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
+        hooks: Hooks,
     ) -> None:
         self._endpoint = endpoint
         self._mode = mode
         self._options = options
         self._is_fatal = is_fatal
+        self._hooks = hooks
         self._conn: Connection | None = None
         # Where trust came by first use: another key is never first.
         self._server_key: PublicKey | None = None
@@ -194,9 +205,10 @@ class Connecting:
         judge = introduction.judge if introduction is not None else None
         established: asyncio.Future[Hello] = loop.create_future()
         protocol = self._mode.protocol(address=address, judge=judge)
-        attempt = _Attempt(established)
+        attempt = _Attempt(established, self._hooks)
         link = Link(protocol, self._options, attempt, services=self._mode.services)
-        conn = attempt.conn = Connection(link, f"{_PREFIX}-{next(_NUMBERS)}")
+        conn = Connection(link, f"{_PREFIX}-{next(_NUMBERS)}", hooks=self._hooks)
+        attempt.conn = conn
         try:
             await self._dial(loop, link)
             hello = await established
@@ -220,6 +232,7 @@ class Connecting:
                 raise
         if hello.client_id:
             conn._id = hello.client_id
+        attempt.succeed(conn)
         return conn
 
     async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
@@ -243,13 +256,22 @@ class Connecting:
 
 
 class _Attempt:
-    """Hands the outcome of a handshake to who waits for it."""
+    """Hands the outcome of a handshake to who waits for it; later tells of the end."""
 
-    __slots__ = ("_established", "conn")
+    __slots__ = ("_established", "_hooks", "_succeeded", "conn")
 
-    def __init__(self, established: asyncio.Future[Hello]) -> None:
+    def __init__(self, established: asyncio.Future[Hello], hooks: Hooks) -> None:
         self._established = established
+        self._hooks = hooks
+        self._succeeded = False
         self.conn: Connection | None = None
+
+    def succeed(self, conn: Connection) -> None:
+        """Take note that the program is about to get the connection."""
+        self._hooks.connected(conn)
+        self._succeeded = True
+        if conn.closed:
+            self._hooks.disconnected(conn)
 
     def _on_established(self, link: Link, hello: Hello) -> None:
         if not self._established.done():
@@ -260,7 +282,8 @@ class _Attempt:
             self._established.set_exception(error.fresh())
 
     def _on_finished(self, link: Link) -> None:
-        pass
+        if self._succeeded and self.conn is not None:
+            self._hooks.disconnected(self.conn)
 
     def _connection(self, link: Link) -> Connection:
         assert self.conn is not None

@@ -29,6 +29,12 @@ class Groups(typing.Protocol):
     def _leave(self, conn: Connection, name: str) -> None: ...
 
 
+class Hooks(typing.Protocol):
+    """What the program does when its connections come and go."""
+
+    async def _settle(self, conn: Connection, deadline: float) -> None: ...
+
+
 class Connection:
     """One link to a peer, made by :func:`sealframe.connect` and :func:`sealframe.serve`.
 
@@ -44,6 +50,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_groups",
+        "_hooks",
         "_id",
         "_inbox",
         "_joined",
@@ -53,7 +60,14 @@ class Connection:
         "_state",
     )
 
-    def __init__(self, link: Link, client_id: str, groups: Groups | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        client_id: str,
+        *,
+        groups: Groups | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
         self._link = link
         self._inbox = link.inbox
         self._outbox = link.outbox
@@ -61,6 +75,7 @@ class Connection:
         self._id = client_id
         # Idle connections are many: what few of them use is made at its first use.
         self._groups = groups
+        self._hooks = hooks
         self._joined: set[str] | frozenset[str] | None = None
         self._state: SimpleNamespace | None = None
 
@@ -421,7 +436,8 @@ class Connection:
 
         What was accepted is sent first. What still comes stays readable up to
         ``inbox_limit``. The close goes on even if this call is cancelled;
-        calling it again only waits.
+        calling it again only waits. A hook that is a coroutine is waited for too,
+        as far as ``close_timeout`` goes, and then cancelled.
 
         :param code: :class:`sealframe.wire.CloseCode`, told to the peer unless
             only packets flow; any but 0 also discards what the peer still sends
@@ -437,8 +453,11 @@ class Connection:
         if code not in CloseCode.__members__.values():
             raise ValueError(f"code is {code!r}; use a CloseCode, such as CloseCode.NORMAL, 0")
         self._link.check_loop()
+        deadline = self._link.loop.time() + self._link.options.close_timeout
         self._link.start_close(Close(code, reason))
         await self._link.wait_closed()
+        if self._hooks is not None:
+            await self._hooks._settle(self, deadline)
         return self._link.clean
 
     async def wait_closed(self) -> None:

@@ -20,6 +20,7 @@ from .errors import ConfigurationError, ConnectionClosedError, UnknownClientErro
 from .framing import Framing
 from .groups import Group, Groups
 from .handlers import Handler, Handlers
+from .hooks import Hooks, OnConnect, OnDisconnect
 from .identity import ServerIdentity
 from .inbox import Budget
 from .incidents import Incidents
@@ -56,6 +57,8 @@ def serve(
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
     options: ServerOptions | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
 ) -> Serving:
     """Listen, and run ``handler`` in a task of its own for each client.
 
@@ -89,6 +92,13 @@ def serve(
         (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
         is over; when it raises, the client's end is reset, and the error logged.
     :param options: limits and time-outs
+    :param on_connect: called with each client's connection before its handler starts.
+        A function, or a coroutine function, which runs in a task beside the handler.
+        What a hook raises is logged, and ends nothing.
+    :param on_disconnect: called with the connection and a :class:`Disconnect` once the
+        socket of such a client is gone, after ``on_connect``. The server no longer
+        lists the client then; its handler may still run. One that waits for what is
+        not to come is cancelled at the end, see :meth:`Server.close`.
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
@@ -105,23 +115,30 @@ def serve(
         options=options,
         services=Services(on_request=on_request, on_stream=on_stream),
     )
-    return Serving(handler, Endpoint.of(host, port, path), mode, options)
+    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks)
 
 
 class Serving:
     """What :func:`sealframe.serve` returns: await it, or use it in ``async with``."""
 
     def __init__(
-        self, handler: Handler, endpoint: Endpoint, mode: Mode, options: ServerOptions
+        self,
+        handler: Handler,
+        endpoint: Endpoint,
+        mode: Mode,
+        options: ServerOptions,
+        hooks: Hooks,
     ) -> None:
         self._handler = handler
         self._endpoint = endpoint
         self._mode = mode
         self._options = options
+        self._hooks = hooks
         self._server: Server | None = None
 
     async def _start(self) -> Server:
-        server = Server(self._handler, self._mode, self._options)
+        server = Server(self._handler, self._mode, self._options, self._hooks)
         await server._listen(self._endpoint)
         return server
 
@@ -143,7 +160,7 @@ class Server:
     It belongs to the event loop that made it.
     """
 
-    def __init__(self, handler: Handler, mode: Mode, options: ServerOptions) -> None:
+    def __init__(self, handler: Handler, mode: Mode, options: ServerOptions, hooks: Hooks) -> None:
         self._loop = asyncio.get_running_loop()
         self._mode = mode
         self._options = options
@@ -158,6 +175,7 @@ class Server:
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
         self._handlers = Handlers(handler, self._handled)
+        self._hooks = hooks
         self._closed: asyncio.Task[None] | None = None
         self._withdrawal: Withdrawal | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -276,7 +294,7 @@ class Server:
 
         Clients are told that the server goes away, with ``reason``, and may come
         back. What was accepted for them is still sent, for ``close_timeout`` at
-        most; handlers that still run then are cancelled. The close goes on even
+        most; handlers and hooks that still run then are cancelled. The close goes on even
         if this call is cancelled, and calling it again only waits.
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
@@ -285,8 +303,9 @@ class Server:
         self._check_loop()
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
-        # A handler that closes the server is not waited for: it waits itself.
+        # A handler or a hook that closes the server is not waited for: it waits itself.
         self._handlers.excuse(asyncio.current_task())
+        self._hooks.excuse(asyncio.current_task())
         if self._closed is None:
             self._closed = self._loop.create_task(self._close(reason))
         await asyncio.shield(self._closed)
@@ -343,7 +362,7 @@ class Server:
             budget=self._budget,
             timetable=self._timetable,
         )
-        self._links[link] = Connection(link, client_id, self._groups)
+        self._links[link] = Connection(link, client_id, groups=self._groups, hooks=self._hooks)
         dropped = self._admission.enter(link, address)
         if dropped is not None:
             self._drop(dropped, transport)
@@ -360,6 +379,7 @@ class Server:
         if self._withdrawal is not None:
             self._withdrawal.came()
         self._budget.join()
+        self._hooks.connected(conn)
         link.task = self._handlers.start(conn)
 
     def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
@@ -371,6 +391,8 @@ class Server:
         conn = self._links.pop(link)
         self._unlist(conn)
         self._admission.leave(link)
+        if link.task is not None:
+            self._hooks.disconnected(conn)
         if link.task is not None and link.task not in self._handlers:
             self._budget.leave()
             link.task = None
@@ -416,9 +438,11 @@ class Server:
             link.go_away(close)
         for turned_away in list(self._turned_away):
             turned_away.abort()
-        await self._handlers.finish(self._loop.time() + self._options.close_timeout)
+        deadline = self._loop.time() + self._options.close_timeout
+        await self._handlers.finish(deadline)
         for link in list(self._links):
             await link.wait_closed()
+        await self._hooks.finish(deadline)
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
