@@ -107,6 +107,7 @@ ROOMS: dict[str, set[str]] = {
     "groups": {"broadcasting", "connection"},
     "disconnect": {"control", "errors", "wire"},
     "hooks": {"connection", "disconnect", "errors", "tasks"},
+    "overview": {"connection", "stats"},
     "tasks": set(),
     "handlers": {"connection", "control", "errors", "tasks", "wire"},
     "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
@@ -121,8 +122,8 @@ ROOMS: dict[str, set[str]] = {
     "server": {
         *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
         *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
-        *("incidents", "keys", "link", "listening", "mode", "options", "origin", "seal"),
-        *("stats", "turnaway", "wire", "withdrawal"),
+        *("incidents", "keys", "link", "listening", "mode", "options", "origin", "overview"),
+        *("seal", "stats", "turnaway", "wire", "withdrawal"),
     },
 }
 
@@ -135,6 +136,7 @@ WITH_IO = {
     *("broadcasting", "handlers", "incidents", "tasks"),
     *("broadcasting", "groups", "handlers", "incidents", "tasks"),
     *("broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
+    *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -57,6 +57,7 @@ class Connection:
         "_link",
         "_outbox",
         "_protocol",
+        "_since",
         "_state",
     )
 
@@ -73,6 +74,7 @@ class Connection:
         self._outbox = link.outbox
         self._protocol = link.protocol
         self._id = client_id
+        self._since = link.loop.time()
         # Idle connections are many: what few of them use is made at its first use.
         self._groups = groups
         self._hooks = hooks

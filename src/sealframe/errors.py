@@ -34,7 +34,24 @@ class NotSupportedError(SealframeError):
 
 
 class UnknownClientError(SealframeError, LookupError):
-    """No client of that id is there: it left, or the id was never one."""
+    """No client of that id is there: it left, or the id was never one.
+
+    :ivar id: what was asked for
+    """
+
+    def __init__(self, id: object) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return (
+            f"no client has the id {self.id!r}: it may have left; server.clients has those "
+            "that are there, by id"
+        )
+
+
+class MetricsError(SealframeError):
+    """A server's figures cannot be had now: its event loop is busy, or closed."""
 
 
 class _MessageSizeError(SealframeError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import weakref
@@ -30,9 +31,10 @@ from .listening import Listener, listen
 from .mode import Mode
 from .options import ServerOptions
 from .origin import origin
+from .overview import described, totals
 from .seal import BUSY_REPLY
 from .services import OnRequest, OnStream, Services
-from .stats import ServerStats
+from .stats import ServerStats, Stats
 from .turnaway import TurnedAway
 from .wire import CloseCode
 from .withdrawal import Withdrawal
@@ -181,10 +183,10 @@ class Server:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         # Ids are a counter behind a random prefix, so that they stay unique
         # over restarts and over several servers.
-        self._prefix = secrets.token_hex(3)
-        self._count = 0
+        self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
         self.counters = ServerStats()
         """Counters of this server; they go on counting."""
+        self._gone = Stats()
         self._incidents = Incidents(self.counters)
         self._broadcasts = Broadcasts(options, self.counters)
         self._groups = Groups(self._broadcasts, self._check_loop)
@@ -249,6 +251,26 @@ class Server:
         """
         return Group(self._groups, name)
 
+    def stats(self) -> dict[str, Any]:
+        """Return what the server is doing, as plain data that ``json.dumps()`` takes.
+
+        ``clients`` has for each id: name (of its key, or None), address, sealed,
+        connected_for (seconds), the counters of :class:`Stats`, inbox_cost and
+        outbox_cost (length plus 64 for each message that waits), latency (seconds, or
+        None) and groups. ``groups`` has the number of members by name, ``connections``
+        how many sockets are open, unfinished handshakes included. Beside them stand the
+        server's :attr:`counters`, and sums of the other counters of :class:`Stats` over
+        all connections, those that are gone included.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        return {
+            **described(self._clients, self._groups, self._loop.time()),
+            "connections": len(self._links),
+            **totals(self.counters, self._gone, self._links.values()),
+        }
+
     def kick(self, id: str, reason: str = "") -> None:
         """Put a client out: its connection ends here at once, and it is told why.
 
@@ -267,10 +289,7 @@ class Server:
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         conn = self._clients.get(id)
         if conn is None:
-            raise UnknownClientError(
-                f"no client has the id {id!r}: it may have left; server.clients has those "
-                "that are there, by id"
-            )
+            raise UnknownClientError(id)
         text = "the client was kicked" + (f": {reason}" if reason else "")
         error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
         conn._link.expel(error, Close(CloseCode.KICKED, reason))
@@ -352,8 +371,7 @@ class Server:
             case Verdict.FULL:
                 return self._turn_away(transport)
         self.counters.accepted += 1
-        self._count += 1
-        client_id = f"{self._prefix}-{self._count}"
+        client_id = next(self._ids)
         link = Link(
             self._mode.protocol(client_id=client_id),
             self._options,
@@ -389,6 +407,7 @@ class Server:
 
     def _on_finished(self, link: Link) -> None:
         conn = self._links.pop(link)
+        self._gone.add(conn.stats)
         self._unlist(conn)
         self._admission.leave(link)
         if link.task is not None:

@@ -1,8 +1,8 @@
-"""Counters of one connection."""
+"""Counters of connections and of servers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -23,6 +23,12 @@ class Stats:
     """Messages that came after the local close and were not kept."""
     unsent: int = 0
     """Accepted messages that the end of the connection left unsent."""
+
+    def add(self, other: Stats) -> None:
+        """Count what another one has counted too."""
+        for field in fields(self):
+            name = field.name
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(slots=True)
