@@ -125,6 +125,7 @@ ROOMS: dict[str, set[str]] = {
         *("incidents", "keys", "link", "listening", "mode", "options", "origin", "overview"),
         *("seal", "stats", "turnaway", "wire", "withdrawal"),
     },
+    "metrics": {"errors", "server"},
 }
 
 WITH_IO = {
@@ -137,6 +138,7 @@ WITH_IO = {
     *("broadcasting", "groups", "handlers", "incidents", "tasks"),
     *("broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
+    *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""
@@ -150,6 +152,7 @@ THIRD_PARTY = {
     "click": {"cli"},
     "rich": {"cli"},
     "xkcdpass": {"cli"},
+    "prometheus_client": {"metrics"},
     "uvloop": {"cli"},
     "typing_extensions": {"_framing_py", "framing"},  # for type checkers alone
 }
