@@ -50,8 +50,10 @@ ROOMS: dict[str, set[str]] = {
         "wire",
     },
     "events": {"control", "errors"},
+    "window": {"wire"},
+    "multiplexer": {"control", "events", "wire"},
     "protocol": {
-        *("control", "diagnosis", "errors", "events", "framing", "keys", "peer"),
+        *("control", "diagnosis", "errors", "events", "framing", "keys", "multiplexer", "peer"),
         *("seal", "wire"),
     },
     "mode": {
@@ -98,11 +100,20 @@ ROOMS: dict[str, set[str]] = {
     "outbox": {"queues"},
     "pings": {"errors"},
     "timetable": set(),
+    "slots": set(),
+    "services": {"tasks"},
+    "streams": {"control", "errors", "multiplexer", "options", "services", "slots", "wire"},
+    "requests": {"errors", "multiplexer", "slots", "streams", "wire"},
+    "channels": {"errors", "events", "multiplexer", "requests", "streams", "wire"},
     "link": {
-        *("addresses", "control", "errors", "events", "inbox", "liveness", "options", "outbox"),
-        *("pings", "protocol", "sockets", "stats", "timetable", "wire", "writing"),
+        *("addresses", "channels", "control", "errors", "events", "inbox", "liveness"),
+        *("options", "outbox", "pings", "protocol", "services", "sockets", "stats"),
+        *("timetable", "window", "wire", "writing"),
     },
-    "connection": {"addresses", "control", "errors", "link", "peer", "stats", "wire"},
+    "connection": {
+        *("addresses", "channels", "control", "errors", "link", "peer", "stats", "streams"),
+        "wire",
+    },
     "broadcasting": {"connection", "errors", "link", "options", "stats"},
     "groups": {"broadcasting", "connection"},
     "disconnect": {"control", "errors", "wire"},
@@ -117,14 +128,15 @@ ROOMS: dict[str, set[str]] = {
     "turnaway": {"writing"},
     "client": {
         *("backoff", "connection", "control", "endpoint", "errors", "framing", "hooks"),
-        *("identity", "keys", "link", "mode", "options", "wire"),
+        *("identity", "keys", "link", "mode", "options", "services", "wire"),
     },
     "server": {
         *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
         *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
         *("incidents", "keys", "link", "listening", "mode", "options", "origin", "overview"),
-        *("seal", "stats", "turnaway", "wire", "withdrawal"),
+        *("seal", "services", "shutdown", "stats", "turnaway", "wire", "withdrawal"),
     },
+    "shutdown": set(),
     "metrics": {"errors", "server"},
 }
 
@@ -134,10 +146,8 @@ WITH_IO = {
     *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
     *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
     *("files.store", "files.tree"),
-    *("broadcasting", "handlers", "incidents", "tasks"),
-    *("broadcasting", "groups", "handlers", "incidents", "tasks"),
-    *("broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
+    *("channels", "requests", "services", "slots", "streams"),
     *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
 }
 SANS_IO = ROOMS.keys() - WITH_IO

@@ -66,6 +66,7 @@ from .known_servers import KnownServers
 from .options import ClientOptions, ServerOptions
 from .peer import Peer
 from .server import Server, serve
+from .shutdown import ShutdownReport
 from .stats import ServerStats, Stats
 from .streams import Stream
 from .version import __version__
@@ -127,6 +128,7 @@ __all__ = [
     "ServerOptions",
     "ServerStats",
     "SharedKey",
+    "ShutdownReport",
     "SlowPeerError",
     "Stats",
     "Stream",

@@ -35,6 +35,11 @@ class Channels:
         self.streams = Streams(host, multiplexer, connection)
         self.requests = Requests(host, multiplexer, connection, self.streams)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything that the peer asked for is still under way."""
+        return self.streams.busy or self.requests.busy
+
     def handle(self, event: MultiplexerEvent) -> None:
         """Take in what the peer did."""
         streams, requests = self.streams, self.requests

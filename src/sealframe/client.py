@@ -110,6 +110,7 @@ def connect(
     options = ClientOptions() if options is None else options
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
+    services = Services(on_request=on_request, on_stream=on_stream)
     mode = Mode(
         client=True,
         security=security,
@@ -117,10 +118,11 @@ def connect(
         framing=framing,
         extended=extended,
         options=options,
-        services=Services(on_request=on_request, on_stream=on_stream),
+        takes_streams=services.takes_streams,
+        takes_requests=services.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal, hooks)
+    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal, hooks, services)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -146,12 +148,14 @@ class Connecting:
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
+        services: Services,
     ) -> None:
         self._endpoint = endpoint
         self._mode = mode
         self._options = options
         self._is_fatal = is_fatal
         self._hooks = hooks
+        self._services = services
         self._conn: Connection | None = None
         # Where trust came by first use: another key is never first.
         self._server_key: PublicKey | None = None
@@ -206,7 +210,7 @@ class Connecting:
         established: asyncio.Future[Hello] = loop.create_future()
         protocol = self._mode.protocol(address=address, judge=judge)
         attempt = _Attempt(established, self._hooks)
-        link = Link(protocol, self._options, attempt, services=self._mode.services)
+        link = Link(protocol, self._options, attempt, services=self._services)
         conn = Connection(link, f"{_PREFIX}-{next(_NUMBERS)}", hooks=self._hooks)
         attempt.conn = conn
         try:

@@ -70,13 +70,13 @@ class Hooks:
         if self._tasks is not None:
             self._tasks.excuse(task)
 
-    async def finish(self, deadline: float) -> None:
+    async def finish(self, deadline: float) -> int:
         """Wait for all that run, then cancel them.
 
         :param deadline: until when, by the event loop's clock
+        :return: how many were cancelled
         """
-        if self._tasks is not None:
-            await self._tasks.finish(deadline)
+        return 0 if self._tasks is None else await self._tasks.finish(deadline)
 
     async def _settle(self, conn: Connection, deadline: float) -> None:
         """Wait for those of one connection, then cancel them."""

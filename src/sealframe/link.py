@@ -73,6 +73,8 @@ class Link(asyncio.BufferedProtocol):
         "_liveness",
         "_owner",
         "_pings",
+        "_receiving_over",
+        "_task_waits",
         "_timetable",
         "_transport",
         "_watch",
@@ -92,6 +94,7 @@ class Link(asyncio.BufferedProtocol):
         "protocol",
         "reading_paused",
         "receive_error",
+        "retiring",
         "send_error",
         "services",
         "stats",
@@ -147,6 +150,10 @@ class Link(asyncio.BufferedProtocol):
         self._close: Close | None = None
         self._close_waiters: list[asyncio.Future[None]] | None = None
         self._pings: Pings | None = None
+        self.retiring: Close | None = None
+        """How it is to be closed once its handler is done, where that was asked for."""
+        self._receiving_over = False
+        self._task_waits = False
         self._abandoned = False
         self._discarding = False
         self._end_sent = False
@@ -278,7 +285,7 @@ class Link(asyncio.BufferedProtocol):
         if exc is not None or not all_sent:
             self._abandoned = True
         self._drop_outbox()
-        if self.receive_error is None:
+        if not self._receiving_over:
             self._end_receiving(ConnectionClosedError("the connection is closed"))
         assert self.receive_error is not None
         self._end_sending(self.receive_error)
@@ -567,6 +574,7 @@ class Link(asyncio.BufferedProtocol):
                 self._drop_outbox()
                 self.start_close(Close())
             self._flush()
+        self._close_if_only_awaited()
         self._finish_if_done()
 
     def _fail(self, error: ConnectionClosedError) -> None:
@@ -592,15 +600,20 @@ class Link(asyncio.BufferedProtocol):
             self._resume_reading()
 
     def _end_receiving(self, error: ConnectionClosed) -> None:
-        if self.receive_error is None:
-            self.receive_error = error
-            self.inbox.wake_all()
+        self._end_messages(error)
+        if not self._receiving_over:
+            self._receiving_over = True
             if self._pings is not None:
                 self._pings.fail(error)
             if self.channels is not None:
                 self.channels.end(error)
             if isinstance(error, ConnectionClosedError) and self._owner is not None:
                 self._owner._on_failed(self, error)
+
+    def _end_messages(self, error: ConnectionClosed) -> None:
+        if self.receive_error is None:
+            self.receive_error = error
+            self.inbox.wake_all()
 
     def _end_sending(self, error: ConnectionClosed) -> None:
         if self.send_error is None:
@@ -618,8 +631,10 @@ class Link(asyncio.BufferedProtocol):
         """
         if self._close is not None or self.finished:
             return
+        if self.retiring is not None and close.code == CloseCode.NORMAL:
+            close = self.retiring
         self._close = close
-        self._discarding = close.code != CloseCode.NORMAL
+        self._discarding = self._discarding or close.code != CloseCode.NORMAL
         self._end_sending(ConnectionClosedOK("this end has closed the connection", code=close.code))
         self._cancel_watch()
         if self._transport is None:
@@ -653,14 +668,28 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def go_away(self, close: Close) -> None:
-        """Announce the close, then begin it; one still in its handshake is dropped."""
+    def retire(self, close: Close) -> None:
+        """Announce the close, and take no further message in; one still in its handshake
+        is dropped.
+
+        What its handler and others are at can be finished, and sent. It closes as soon as
+        the handler is done, or waits for nothing else.
+        """
         if not self._established:
             self.abort(ConnectionClosedError("the server closed during the handshake"))
             return
+        self.retiring = close
+        self._discarding = True
         self.protocol.go_away(close)
         self._flush()
-        self.start_close(close)
+        text = "this end is shutting down"
+        self._end_messages(ConnectionClosedOK(text, code=close.code, reason=close.reason))
+        self._close_if_only_awaited()
+
+    def _close_if_only_awaited(self) -> None:
+        # A handler that waits for the end of its own connection would wait for itself.
+        if self._task_waits and (self.retiring is not None or self._receiving_over):
+            self.start_close(Close())
 
     async def wait_closed(self) -> None:
         """Wait until the socket is gone."""
@@ -670,12 +699,19 @@ class Link(asyncio.BufferedProtocol):
         if self._close_waiters is None:
             self._close_waiters = []
         self._close_waiters.append(waiter)
+        is_handler = self.task is not None and asyncio.current_task() is self.task
+        if is_handler:
+            self._task_waits = True
+            self._close_if_only_awaited()
         try:
             await waiter
         except asyncio.CancelledError:
             if self._close_waiters is not None:
                 self._close_waiters.remove(waiter)
             raise
+        finally:
+            if is_handler:
+                self._task_waits = False
 
     def _send_end(self, transport: asyncio.Transport, close: Close) -> None:
         self._end_sent = True

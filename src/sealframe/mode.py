@@ -18,7 +18,6 @@ from .options import Options
 from .peer import Peer
 from .protocol import Protocol
 from .seal import Seal
-from .services import NO_SERVICES, Services
 from .version import SOFTWARE
 
 _FIRST_WINDOW: Final = 64 * 1024
@@ -43,7 +42,10 @@ class Mode:
     framing: Framing | None = None
     extended: bool = False
     options: Options = field(default_factory=Options)
-    services: Services = NO_SERVICES
+    takes_streams: bool = False
+    """Whether the peer may open streams here."""
+    takes_requests: bool = False
+    """Whether it may ask for something."""
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -133,7 +135,7 @@ class Mode:
             software=SOFTWARE,
             invitation=invitation,
             window=min(options.inbox_limit, wire.MAX_WINDOW if self.client else _FIRST_WINDOW),
-            max_streams=options.max_streams if self.services.takes_streams else 0,
-            max_requests=options.max_requests if self.services.takes_requests else 0,
+            max_streams=options.max_streams if self.takes_streams else 0,
+            max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,
         )

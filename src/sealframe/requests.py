@@ -47,6 +47,11 @@ class Requests:
         self._roomy.set()
         self._held = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether any of the peer's is being answered."""
+        return bool(self._serving)
+
     # Ours
 
     async def request(self, payload: bytes, timeout: float | None) -> bytes:
@@ -164,6 +169,12 @@ class Requests:
             task.cancel()
 
     def _start(self, number: int, body: bytes | Stream) -> None:
+        if self._host.retiring is not None:
+            self._multiplexer.fail(number, FailureCode.GOING_AWAY)
+            if isinstance(body, Stream):
+                body._reset(ResetCode.BUSY, "")
+            self._host.sent()
+            return
         services = self._host.services
         task = services.start(self._serve(number, body), f"request {number}")
         self._serving[number] = task

@@ -34,6 +34,7 @@ from .origin import origin
 from .overview import described, totals
 from .seal import BUSY_REPLY
 from .services import OnRequest, OnStream, Services
+from .shutdown import ShutdownReport
 from .stats import ServerStats, Stats
 from .turnaway import TurnedAway
 from .wire import CloseCode
@@ -109,16 +110,18 @@ def serve(
     options = ServerOptions() if options is None else options
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
+    services = Services(on_request=on_request, on_stream=on_stream)
     mode = Mode(
         client=False,
         security=security,
         context=context,
         framing=framing,
         options=options,
-        services=Services(on_request=on_request, on_stream=on_stream),
+        takes_streams=services.takes_streams,
+        takes_requests=services.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks)
+    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks, services)
 
 
 class Serving:
@@ -131,16 +134,18 @@ class Serving:
         mode: Mode,
         options: ServerOptions,
         hooks: Hooks,
+        services: Services,
     ) -> None:
         self._handler = handler
         self._endpoint = endpoint
         self._mode = mode
         self._options = options
         self._hooks = hooks
+        self._services = services
         self._server: Server | None = None
 
     async def _start(self) -> Server:
-        server = Server(self._handler, self._mode, self._options, self._hooks)
+        server = Server(self._handler, self._mode, self._options, self._hooks, self._services)
         await server._listen(self._endpoint)
         return server
 
@@ -162,7 +167,14 @@ class Server:
     It belongs to the event loop that made it.
     """
 
-    def __init__(self, handler: Handler, mode: Mode, options: ServerOptions, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        mode: Mode,
+        options: ServerOptions,
+        hooks: Hooks,
+        services: Services,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._mode = mode
         self._options = options
@@ -178,7 +190,8 @@ class Server:
         self._turned_away: set[TurnedAway] = set()
         self._handlers = Handlers(handler, self._handled)
         self._hooks = hooks
-        self._closed: asyncio.Task[None] | None = None
+        self._services = services
+        self._closed: asyncio.Task[ShutdownReport] | None = None
         self._withdrawal: Withdrawal | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         # Ids are a counter behind a random prefix, so that they stay unique
@@ -308,26 +321,41 @@ class Server:
             await self.close()
             raise
 
-    async def close(self, reason: str = "") -> None:
-        """Stop listening and close every connection; return when all is over.
+    async def close(self, reason: str = "", *, timeout: float | None = None) -> ShutdownReport:
+        """Stop listening, let handlers finish, close every connection; return when all is over.
 
-        Clients are told that the server goes away, with ``reason``, and may come
-        back. What was accepted for them is still sent, for ``close_timeout`` at
-        most; handlers and hooks that still run then are cancelled. The close goes on even
-        if this call is cancelled, and calling it again only waits.
+        Clients are told that the server goes away, with ``reason``, and may come back. From
+        then on no message of theirs is taken in: once a handler has read what came before,
+        its loop ends as it does when a client closes. It can still send, and so can what
+        answers requests or serves streams; new ones are refused. Each connection is closed
+        when its handler is done, and waits up to ``close_timeout`` for the client. Handlers,
+        hooks and services that still run after ``timeout`` are cancelled.
+
+        The close goes on even if this call is cancelled; calling it again only waits.
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
+        :param timeout: seconds that handlers have; None for ``options.close_timeout``, 0 to
+            cancel them at once
+        :return: what was finished and what was not
+        :raises ValueError: the time-out is negative
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
-        # A handler or a hook that closes the server is not waited for: it waits itself.
-        self._handlers.excuse(asyncio.current_task())
-        self._hooks.excuse(asyncio.current_task())
+        if timeout is None:
+            timeout = self._options.close_timeout
+        elif timeout < 0:
+            raise ValueError(f"timeout is {timeout}; use seconds from 0 up, or None")
+        self._excuse(asyncio.current_task())
         if self._closed is None:
-            self._closed = self._loop.create_task(self._close(reason))
-        await asyncio.shield(self._closed)
+            self._closed = self._loop.create_task(self._close(reason, timeout))
+        return await asyncio.shield(self._closed)
+
+    def _excuse(self, closer: asyncio.Task[Any] | None) -> None:
+        # What closes the server is not waited for: it waits itself.
+        for tasks in (self._handlers, self._hooks, self._services.tasks):
+            tasks.excuse(closer)
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed, whoever closes it."""
@@ -376,7 +404,7 @@ class Server:
             self._mode.protocol(client_id=client_id),
             self._options,
             self,
-            services=self._mode.services,
+            services=self._services,
             budget=self._budget,
             timetable=self._timetable,
         )
@@ -427,7 +455,8 @@ class Server:
             link.task = None
         else:
             self._unlist(conn)
-            link.start_close(close)
+            if link.retiring is None or link.channels is None or not link.channels.busy:
+                link.start_close(close)
 
     def _unlist(self, conn: Connection) -> None:
         self._clients.pop(conn.id, None)
@@ -447,21 +476,32 @@ class Server:
             self._incidents.dropped_handshake(who, self._admission.pending)
         link.abort(_DROPPED)
 
-    async def _close(self, reason: str) -> None:
+    async def _close(self, reason: str, timeout: float) -> ShutdownReport:
         assert self._listener is not None
+        deadline = self._loop.time() + timeout
         self._listener.close()
         if self._withdrawal is not None:
             await self._withdrawal.stop()
         close = Close(CloseCode.GOING_AWAY, reason)
+        before = self.stats()
         for link in list(self._links):
-            link.go_away(close)
+            link.retire(close)
         for turned_away in list(self._turned_away):
             turned_away.abort()
-        deadline = self._loop.time() + self._options.close_timeout
-        await self._handlers.finish(deadline)
+        cancelled = await self._services.tasks.finish(deadline)
+        cancelled += await self._handlers.finish(deadline)
+        for link in list(self._links):
+            link.start_close(close)
         for link in list(self._links):
             await link.wait_closed()
-        await self._hooks.finish(deadline)
+        cancelled += await self._hooks.finish(deadline)
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
+        after = self.stats()
+        return ShutdownReport(
+            clients=len(before["clients"]),
+            cancelled=cancelled,
+            unsent=after["unsent"] - before["unsent"],
+            discarded=after["discarded"] - before["discarded"],
+        )

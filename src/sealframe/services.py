@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
+from .tasks import Tasks
+
 OnRequest: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 """``async def on_request(conn, payload)``: returns what answers the request."""
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -34,7 +36,7 @@ class Services:
         self.on_stream = on_stream
         self.on_request = on_request
         self.on_file = on_file
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """What runs now."""
 
     @property
@@ -50,8 +52,7 @@ class Services:
     def start(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run it in a task of its own, which is kept until it is done."""
         task = asyncio.get_running_loop().create_task(running, name=name)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task, name)
         return task
 
 

@@ -11,6 +11,7 @@ from operator import index
 from typing import Any, Final, Self, TypeAlias
 
 from . import wire
+from .control import Close
 from .errors import (
     ConnectionClosed,
     NotSupportedError,
@@ -41,6 +42,7 @@ class Host(typing.Protocol):
     services: Services
     send_error: ConnectionClosed | None
     receive_error: ConnectionClosed | None
+    retiring: Close | None
 
     def check_loop(self) -> None: ...
     def sent(self) -> None: ...
@@ -324,6 +326,11 @@ class Streams:
         self._streams: dict[int, Stream] = {}
         self._running = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether any of the peer's is being served."""
+        return self._running > 0
+
     def check_loop(self) -> None:
         """Refuse a call from another thread or event loop.
 
@@ -411,6 +418,8 @@ class Streams:
         if on_stream is None:
             text = "nobody is there for streams of this kind"
             self._multiplexer.reset(number, ResetCode.UNSUPPORTED, text)
+        elif self._host.retiring is not None:
+            self._multiplexer.reset(number, ResetCode.BUSY, "this end is shutting down")
         elif self._running >= self._host.options.max_streams:
             # Streams that were reset at once, but not by the program yet.
             self._multiplexer.reset(number, ResetCode.BUSY, "too many streams are served")

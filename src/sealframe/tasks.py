@@ -47,11 +47,13 @@ class Tasks(Generic[Subject]):
             self._excused.add(task)
             self._look_whether_idle()
 
-    async def finish(self, deadline: float) -> None:
+    async def finish(self, deadline: float) -> int:
         """Wait for all that are not excused, then cancel those that are left.
 
         :param deadline: until when, by the event loop's clock
+        :return: how many were cancelled
         """
+        cancelled: set[asyncio.Task[None]] = set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 # The end of one may be the start of another.
@@ -63,7 +65,9 @@ class Tasks(Generic[Subject]):
             left = self._awaited()
             for task in left:
                 task.cancel()
+            cancelled |= left
             await asyncio.gather(*left, return_exceptions=True)
+        return len(cancelled)
 
     def _awaited(self) -> set[asyncio.Task[None]]:
         return self._members.keys() - self._excused
