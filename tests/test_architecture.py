@@ -138,6 +138,22 @@ ROOMS: dict[str, set[str]] = {
     },
     "shutdown": set(),
     "metrics": {"errors", "server"},
+    # Threads, on top of it all.
+    "sync.call": {"errors"},
+    "sync.loop_thread": {"connection", "errors", "server", "sync.call"},
+    "sync.connection": {
+        *("addresses", "connection", "errors", "peer", "stats", "sync.loop_thread", "wire"),
+    },
+    "sync.client": {
+        *("client", "connection", "framing", "identity", "keys", "options"),
+        *("sync.connection", "sync.loop_thread"),
+    },
+    "sync.workers": set(),
+    "sync.server": {
+        *("addresses", "connection", "errors", "framing", "identity", "keys", "options"),
+        *("server", "stats", "sync.connection", "sync.loop_thread", "sync.workers"),
+    },
+    "sync.__init__": {"sync.client", "sync.connection", "sync.server"},
 }
 
 WITH_IO = {
@@ -149,6 +165,7 @@ WITH_IO = {
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
     *("channels", "requests", "services", "slots", "streams"),
     *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
+    *(name for name in ROOMS if name.startswith("sync.")),
 }
 SANS_IO = ROOMS.keys() - WITH_IO
 """The rooms that know no asyncio, no sockets and no clock they were not handed."""

@@ -5,11 +5,13 @@ Length-prefixed frames parsed in C, sealed with AES-GCM when you ask for it::
     async with sealframe.serve(handler, "127.0.0.1", 1234) as server: ...
     async with sealframe.connect("127.0.0.1", 1234) as conn: ...
 
-See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`.
+See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; and
+:mod:`sealframe.sync` for programs without asyncio.
 """
 
 from __future__ import annotations
 
+from . import sync
 from .authorized import AuthorizedClients
 from .client import connect, is_fatal
 from .connection import Connection
@@ -56,6 +58,7 @@ from .errors import (
     UnauthorizedError,
     UnknownClientError,
     UnknownServerError,
+    WaitTimeoutError,
     WrongLoopError,
 )
 from .framing import IMPLEMENTATION, Framing
@@ -138,9 +141,11 @@ __all__ = [
     "UnauthorizedError",
     "UnknownClientError",
     "UnknownServerError",
+    "WaitTimeoutError",
     "WrongLoopError",
     "__version__",
     "connect",
     "is_fatal",
     "serve",
+    "sync",
 ]

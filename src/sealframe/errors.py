@@ -29,6 +29,13 @@ class WrongLoopError(SealframeError, RuntimeError):
     """An object was used from a thread or event loop other than its own."""
 
 
+class WaitTimeoutError(SealframeError, TimeoutError):
+    """A blocking call (:mod:`sealframe.sync`) was not done within its ``timeout=``.
+
+    It was cancelled, and nothing is lost.
+    """
+
+
 class NotSupportedError(SealframeError):
     """This connection cannot do that, for example ``ping`` where only packets flow."""
 

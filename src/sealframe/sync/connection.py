@@ -1,0 +1,258 @@
+"""A connection for programs without asyncio."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ..addresses import Address
+from ..connection import BytesLike
+from ..connection import Connection as AsyncConnection
+from ..errors import ConnectionClosedOK
+from ..peer import Peer
+from ..stats import Stats
+from ..wire import CloseCode
+from .loop_thread import LoopThread
+
+T = TypeVar("T")
+
+
+class Connection:
+    """One link to a peer, made by :func:`sealframe.sync.connect` and
+    :func:`sealframe.sync.serve`: the blocking twin of :class:`sealframe.Connection`.
+
+    Any number of threads may send and receive on it at once. ``with conn:`` closes it at
+    the end of the block. ``for message in conn`` yields ``bytes`` until the peer closes. It
+    ends quietly on a clean close and raises :exc:`~sealframe.ConnectionClosedError` on any
+    other end, after all messages that came before it.
+
+    Whatever may wait takes ``timeout=``, seconds or None for no limit, and raises
+    :exc:`~sealframe.WaitTimeoutError`, a ``TimeoutError``, after it. Nothing is lost then:
+    a ``recv`` left the message for the next one, a ``send`` was not accepted. The same
+    holds for a ``recv`` that Ctrl-C interrupts; of an interrupted ``send`` nobody knows.
+
+    It belongs to the process that made it. Its methods raise
+    :exc:`~sealframe.WrongLoopError` in a thread whose event loop runs, which they would
+    stop, and in a child process after :func:`os.fork`.
+    """
+
+    def __init__(self, thread: LoopThread, conn: AsyncConnection) -> None:
+        self._thread = thread
+        self._conn = conn
+        # Messages of interrupted calls. Only the loop's thread touches it.
+        self._kept: deque[bytes] = deque()
+
+    def __repr__(self) -> str:
+        return repr(self._conn).replace("<", "<sync.", 1)
+
+    @property
+    def id(self) -> str:
+        """As :attr:`sealframe.Connection.id`: on a server the key in ``Server.clients``."""
+        return self._conn.id
+
+    @property
+    def remote_address(self) -> Address:
+        """``(host, port)`` of the peer, a Unix socket's path, None if it has none."""
+        return self._conn.remote_address
+
+    @property
+    def local_address(self) -> Address:
+        """The same for this end."""
+        return self._conn.local_address
+
+    @property
+    def sealed(self) -> bool:
+        """Whether what goes over this connection is encrypted and authenticated."""
+        return self._conn.sealed
+
+    @property
+    def channel_binding(self) -> bytes:
+        """As :attr:`sealframe.Connection.channel_binding`: 32 bytes where it is sealed."""
+        return self._conn.channel_binding
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who is at the other end, as it has proved; None where keys do not tell."""
+        return self._conn.peer
+
+    @property
+    def stats(self) -> Stats:
+        """The connection's counters; they go on counting."""
+        return self._conn.stats
+
+    @property
+    def max_send_size(self) -> int:
+        """The largest message that can be sent here, in bytes."""
+        return self._conn.max_send_size
+
+    @property
+    def going_away(self) -> bool:
+        """Whether the peer announced that it will close soon (GOAWAY)."""
+        return self._conn.going_away
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is gone. Messages may still be there to be received."""
+        return self._conn.closed
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's CLOSE (:class:`sealframe.CloseCode`), None without one."""
+        return self._conn.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The text of the peer's CLOSE."""
+        return self._conn.close_reason
+
+    # Sending
+
+    def send(self, message: BytesLike, *, timeout: float | None = None) -> None:
+        """Send one message.
+
+        Returns once the message is accepted: at once, unless messages worth
+        ``outbox_limit`` are waiting.
+
+        :param message: any bytes-like object
+        :param timeout: seconds to wait for room
+        :raises TypeError: the message is not bytes-like
+        :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises ConnectionClosed: nothing more can be sent
+        :raises WaitTimeoutError: there was no room in time; the message was not accepted
+        """
+        self._wait(lambda: self._conn.send(message), timeout)
+
+    def send_many(self, messages: Iterable[BytesLike], *, timeout: float | None = None) -> None:
+        """Send messages in order, all or none.
+
+        Waits as :meth:`send` does, once for all of them. Raises what :meth:`send` raises,
+        and then none was accepted.
+
+        :param messages: bytes-like objects
+        :param timeout: seconds to wait for room
+        """
+        # What makes messages as it is asked for them runs here, and may block.
+        batch = messages if isinstance(messages, Sized) else list(messages)
+        self._wait(lambda: self._conn.send_many(batch), timeout)
+
+    def ping(self, *, timeout: float | None = None) -> float:
+        """Send PING, wait for PONG and return the round trip in seconds.
+
+        :param timeout: seconds to wait for PONG
+        :raises NotSupportedError: this connection carries packets only
+        :raises ConnectionClosed: it closed before PONG came
+        :raises WaitTimeoutError: PONG did not come in time
+        """
+        return self._wait(self._conn.ping, timeout)
+
+    # Receiving
+
+    def recv(self, *, timeout: float | None = None) -> bytes:
+        """Return the next message, waiting for one if there is none.
+
+        Messages that came before the connection ended stay readable after it.
+
+        :param timeout: seconds to wait for a message; 0 takes one that is there
+        :raises ConnectionClosedOK: the peer closed properly and all was read
+        :raises ConnectionClosedError: it ended in another way; the class says how
+        :raises WaitTimeoutError: none came in time
+        """
+        return self._thread.run(self._recv, timeout=timeout, undo=self._kept.appendleft)
+
+    def recv_many(self, limit: int | None = None, *, timeout: float | None = None) -> list[bytes]:
+        """Return all messages that are there, waiting for one if there is none.
+
+        :param limit: return at most so many, from 1 up; None means all
+        :param timeout: seconds to wait for a message
+        :raises ValueError: the limit is less than 1
+        :raises ConnectionClosed: as :meth:`recv`
+        :raises WaitTimeoutError: none came in time
+        """
+        return self._thread.run(
+            lambda: self._recv_many(limit), timeout=timeout, undo=self._keep_many
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        return _Messages(self)
+
+    # Closing
+
+    def close(
+        self,
+        code: int = CloseCode.NORMAL,
+        reason: str = "",
+        *,
+        timeout: float | None = None,
+    ) -> bool:
+        """Close the connection; return once it is closed, ``close_timeout`` at most.
+
+        What was accepted is sent first. What still comes stays readable up to
+        ``inbox_limit``. Calling it again only waits.
+
+        :param code: :class:`sealframe.CloseCode`, told to the peer unless only packets
+            flow; any but 0 also discards what the peer still sends
+        :param reason: text for the peer, cut to 255 bytes of UTF-8
+        :param timeout: seconds to wait here; the close goes on after them
+        :return: whether the close was clean: all went to the network, and the peer closed
+            too
+        :raises ValueError: the code is none of them
+        :raises TypeError: the reason is not text
+        :raises WaitTimeoutError: it is not closed yet
+        """
+        return self._wait(lambda: self._conn.close(code, reason), timeout)
+
+    def wait_closed(self, *, timeout: float | None = None) -> None:
+        """Wait until the connection is closed, whoever closes it.
+
+        :param timeout: seconds to wait
+        :raises WaitTimeoutError: it is still open
+        """
+        self._wait(self._conn.wait_closed, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    def _wait(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
+        return self._thread.run(work, timeout=timeout)
+
+    async def _recv(self) -> bytes:
+        # Who waits already is not woken by a message given back, and gets it next time.
+        return self._kept.popleft() if self._kept else await self._conn.recv()
+
+    async def _recv_many(self, limit: int | None) -> list[bytes]:
+        if not self._kept:
+            return await self._conn.recv_many(limit)
+        count = len(self._kept) if limit is None else limit
+        return [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
+
+    def _keep_many(self, messages: list[bytes]) -> None:
+        self._kept.extendleft(reversed(messages))
+
+
+class _Messages:
+    """``for`` over what arrives. No generator: that would be over for good once it was
+    interrupted, and look like a connection that was closed properly."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return self._conn.recv()
+        except ConnectionClosedOK:
+            raise StopIteration from None

@@ -1,0 +1,76 @@
+"""Threads for what a server calls: one for each call, and no more than so many."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class Workers:
+    """Runs blocking functions for the tasks of an event loop.
+
+    The threads are daemons: one that never ends holds up no program's end.
+
+    :param limit: threads at a time; a further call waits for one to end
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._room = asyncio.Semaphore(limit)
+        self._own = threading.local()
+
+    async def run(self, name: str, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in a thread of its own; return when it has returned.
+
+        If this is cancelled, the function runs on, since no thread can be stopped.
+
+        :param name: the thread's
+        :raises Exception: what the function raised; ``SystemExit`` only ends its thread
+        """
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        context = contextvars.copy_context()
+        await self._room.acquire()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            self._own.task = task
+            error: Exception | None = None
+            try:
+                context.run(function, *args)
+            except SystemExit:
+                pass
+            except StopIteration as stop:
+                # A future takes it for the end of a generator.
+                error = RuntimeError("the function raised StopIteration")
+                error.__cause__ = stop
+            except Exception as raised:  # noqa: BLE001 - it is raised where it is awaited
+                error = raised
+            finally:
+                # At the program's end the loop may be gone before the thread.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._end, ended, error)
+
+        try:
+            threading.Thread(target=work, name=name, daemon=True).start()
+        except BaseException:
+            self._room.release()
+            raise
+        await ended
+
+    def task(self) -> asyncio.Task[Any] | None:
+        """Return the task that the calling thread works for, None for other threads."""
+        task: asyncio.Task[Any] | None = getattr(self._own, "task", None)
+        return task
+
+    def _end(self, ended: asyncio.Future[None], error: Exception | None) -> None:
+        self._room.release()
+        if ended.cancelled():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)

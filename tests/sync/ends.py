@@ -1,0 +1,100 @@
+"""Both ends of a blocking connection on this machine, and waits for what no event tells of."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from transport.ends import PATIENCE, Mode
+
+from sealframe import ClientOptions, ServerOptions, sync
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def start(
+    handler: Callable[[sync.Connection], object],
+    mode: Mode,
+    options: ServerOptions | None = None,
+) -> sync.Server:
+    """Serve on loopback."""
+    return sync.serve(handler, "127.0.0.1", 0, **mode.server, options=options)
+
+
+def dial(server: sync.Server, mode: Mode, options: ClientOptions | None = None) -> sync.Connection:
+    """Connect to a server that :func:`start` made."""
+    return sync.connect("127.0.0.1", server.port, **mode.client, options=options)
+
+
+def echo(conn: sync.Connection) -> None:
+    """Answer each message with itself."""
+    for message in conn:
+        conn.send(message)
+
+
+class Pair(NamedTuple):
+    """Both ends of one connection."""
+
+    client: sync.Connection
+    accepted: sync.Connection
+    """The server's end; its handler does nothing until the connection is closed. Those of
+    further clients read until these close."""
+    server: sync.Server
+
+
+@contextlib.contextmanager
+def open_pair(
+    mode: Mode,
+    *,
+    server_options: ServerOptions | None = None,
+    client_options: ClientOptions | None = None,
+) -> Iterator[Pair]:
+    """Open a connection and hand out both ends; close both at the end."""
+    arrived: queue.Queue[sync.Connection] = queue.Queue()
+
+    first = threading.Lock()
+
+    def handler(conn: sync.Connection) -> None:
+        if first.acquire(blocking=False):
+            arrived.put(conn)
+            conn.wait_closed()
+        else:
+            assert not list(conn)
+
+    with start(handler, mode, server_options) as server:
+        client = dial(server, mode, client_options)
+        accepted = arrived.get(timeout=PATIENCE)
+        try:
+            yield Pair(client, accepted, server)
+        finally:
+            closing = in_thread(accepted.close)
+            client.close()
+            closing.join(PATIENCE)
+
+
+def send_numbers(conn: sync.Connection, count: int) -> None:
+    """Send 0, 1, 2 and so on, each as a message."""
+    for number in range(count):
+        conn.send(b"%d" % number)
+
+
+def in_thread(function: Callable[..., object], *args: object) -> threading.Thread:
+    """Call a function in a thread; return the thread."""
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+def is_waiting(conn: sync.Connection) -> bool:
+    """Return whether somebody waits for a message."""
+    return bool(conn._conn._inbox.waiters)
