@@ -21,6 +21,7 @@ from sealframe import (
     HandshakeError,
     MessageTooLargeError,
     NotSupportedError,
+    RequestTimeoutError,
     ServerOptions,
     SharedKey,
     sync,
@@ -145,6 +146,33 @@ def test_ping(mode: Mode) -> None:
         else:
             with pytest.raises(NotSupportedError):
                 client.ping()
+
+
+async def test_a_request(control_mode: Mode) -> None:
+    asked = asyncio.Event()
+
+    async def answer(_: Connection, payload: bytes) -> bytes:
+        if payload == b"never":
+            asked.set()
+            await asyncio.Event().wait()
+        return payload.upper()
+
+    async def handler(conn: Connection) -> None:
+        assert [message async for message in conn] == []
+
+    def script(port: int) -> None:
+        with sync.connect("127.0.0.1", port, **control_mode.client) as conn:
+            assert conn.request(b"question") == b"QUESTION"
+            with pytest.raises(RequestTimeoutError):
+                conn.request(b"never", timeout=0.5)
+            assert conn.request(b"further", timeout=PATIENCE) == b"FURTHER"
+
+    async with sealframe.serve(
+        handler, "127.0.0.1", 0, **control_mode.server, on_request=answer
+    ) as server:
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(script, server.port)
+            await asked.wait()
 
 
 def test_what_it_says_of_itself(mode: Mode) -> None:

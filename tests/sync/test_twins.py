@@ -13,7 +13,7 @@ import sealframe
 from sealframe import sync
 
 WITHOUT_A_TWIN: dict[str, dict[str, str]] = {
-    "Connection": {},
+    "Connection": {"open_stream": "a stream has no blocking twin yet"},
     "Server": {},
 }
 """Class, public name: why there is no blocking one."""
@@ -37,9 +37,14 @@ NEVER_TIMED_OUT: dict[str, str] = {
 }
 """Methods that wait and take no ``timeout``, and why."""
 
+SERVICES = {"on_request", "on_stream"}
+"""Callbacks that would need a thread for each call, and have none yet."""
+
 MISSING_PARAMETERS: dict[str, set[str]] = {
     # For the loop over connections, which is reconnect().
-    "connect": {"is_fatal"},
+    "connect": {"is_fatal", *SERVICES},
+    "reconnect": SERVICES,
+    "serve": SERVICES,
 }
 
 ATTRIBUTES: dict[type, set[str]] = {sealframe.Server: {"stats"}}

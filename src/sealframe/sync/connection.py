@@ -147,6 +147,19 @@ class Connection:
         """
         return self._wait(self._conn.ping, timeout)
 
+    # Requests
+
+    def request(self, payload: BytesLike, *, timeout: float | None = None) -> bytes:
+        """Ask the other end; return what its ``on_request`` answers.
+
+        See :meth:`sealframe.Connection.request` for the limits and for what is raised,
+        :exc:`~sealframe.RequestTimeoutError` after the time-out.
+
+        :param payload: any bytes-like object
+        :param timeout: seconds until the whole answer is here
+        """
+        return self._wait(lambda: self._conn.request(payload, timeout=timeout), None)
+
     # Receiving
 
     def recv(self, *, timeout: float | None = None) -> bytes:
