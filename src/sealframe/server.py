@@ -377,12 +377,6 @@ class Server:
                 "loop.call_soon_threadsafe(), for example with server.broadcast"
             )
 
-    def _excuse(self, closer: asyncio.Task[Any] | None) -> None:
-        """A handler that closes the server is not waited for: it waits itself."""
-        if closer in self._tasks:
-            self._closers.add(closer)
-            self._look_whether_idle()
-
     async def _listen(self, endpoint: Endpoint) -> None:
         clients = self._mode.clients_file
         if clients is not None:

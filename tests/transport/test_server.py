@@ -416,11 +416,15 @@ class TestClose:
             async with dial(server, mode) as conn:
                 await until(lambda: len(server.clients) == 1)
                 closing = asyncio.ensure_future(server.close())
+                if mode.name != "packets":
+                    await until(lambda: conn.going_away)
+                assert not closing.done()
+                assert not conn.closed
+                go_on.set()
                 assert [part async for part in conn] == []
-            assert not closing.done()
-            go_on.set()
-            await closing
+            report = await closing
             assert len(finished) == 1
+            assert (report.clients, report.cancelled) == (1, 0)
 
     async def test_handlers_that_do_not_are_cancelled(self, mode: Mode) -> None:
         cancelled: list[str] = []
