@@ -28,10 +28,11 @@ class Channels:
     :param connection: what programs see of it
     """
 
-    __slots__ = ("_multiplexer", "requests", "streams")
+    __slots__ = ("_ended", "_multiplexer", "requests", "streams")
 
     def __init__(self, host: Host, multiplexer: Multiplexer, connection: Any) -> None:
         self._multiplexer = multiplexer
+        self._ended = False
         self.streams = Streams(host, multiplexer, connection)
         self.requests = Requests(host, multiplexer, connection, self.streams)
 
@@ -42,6 +43,8 @@ class Channels:
 
     def handle(self, event: MultiplexerEvent) -> None:
         """Take in what the peer did."""
+        if self._ended:
+            return
         streams, requests = self.streams, self.requests
         match event:
             case StreamData(number, data):
@@ -84,6 +87,7 @@ class Channels:
 
     def end(self, error: ConnectionClosed) -> None:
         """Take note that nothing more will come."""
+        self._ended = True
         self.end_sending(error)
         self.streams.end(error)
         self.requests.end(error)

@@ -512,8 +512,11 @@ class Link(asyncio.BufferedProtocol):
         """Return the streams and requests of this connection.
 
         :raises NotSupportedError: it carries packets only
+        :raises ConnectionClosed: the peer has ended it, and there were none before
         """
         if self.channels is None:
+            if self._receiving_over and self.receive_error is not None:
+                raise self.receive_error.fresh()
             multiplexer = self.protocol.multiplexer
             assert self._owner is not None
             self.channels = Channels(self, multiplexer, self._owner._connection(self))

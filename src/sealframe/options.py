@@ -42,7 +42,7 @@ class Options:
     """How many streams the peer may have open at a time (see ``on_stream``); it waits
     with any further one. File transfers are streams too."""
 
-    stream_window: int = 1 * MIB
+    stream_window: int = 256 * KIB
     """Bytes that the peer may send on a stream before the program has read any."""
 
     max_requests: int = 64

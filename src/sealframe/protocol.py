@@ -267,7 +267,7 @@ class Protocol:
         """Whether :meth:`take_output` has something beside messages."""
         if self._raw or self._control or self._pong is not None or self._close is not None:
             return not self._silent
-        if self._multiplexer is not None and self._multiplexer.has_output:
+        if self._multiplexing is not None and self._multiplexing.has_output:
             return not self._silent
         seal = self._seal
         return seal is not None and bool(seal.output) and not self._silent
@@ -297,9 +297,9 @@ class Protocol:
         inner = self._take_control()
         if messages:
             inner += self._encoder.pack(messages)
-        if self._multiplexer is not None:
+        if self._multiplexing is not None:
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            inner += cast("list[bytes]", self._multiplexer.take(_TURN))
+            inner += cast("list[bytes]", self._multiplexing.take(_TURN))
         if self._close is not None:
             inner.append(self._close)
             self._close = None
@@ -339,13 +339,12 @@ class Protocol:
 
         :raises NotSupportedError: only packets are spoken here
         """
-        if not self.extended or self.phase is not _EXTENDED:
-            raise NotSupportedError(
-                "this connection carries packets only; streams and requests need "
-                "security=... or extended=True"
-            )
         if self._multiplexer is None:
-            assert self._theirs is not None
+            if not self.extended or self._theirs is None:
+                raise NotSupportedError(
+                    "this connection carries packets only; streams and requests need "
+                    "security=... or extended=True"
+                )
             self._multiplexer = Multiplexer(
                 client=self.client, ours=self._hello, theirs=self._theirs
             )
@@ -354,7 +353,12 @@ class Protocol:
     @property
     def unsent(self) -> bool:
         """Whether something accepted for a stream or request is not written yet."""
-        return self._multiplexer is not None and self._multiplexer.unsent
+        return self._multiplexing is not None and self._multiplexing.unsent
+
+    @property
+    def _multiplexing(self) -> Multiplexer | None:
+        # The CLOSE of either end ends all streams and requests.
+        return self._multiplexer if self.extended and self.phase is _EXTENDED else None
 
     def violate(self, text: str) -> None:
         """Fail because the peer broke a rule that only the owner can see broken."""
@@ -375,7 +379,6 @@ class Protocol:
             self._silent = self._close is None
             return False
         self._queue_close(close)
-        self._multiplexer = None
         self.extended = False
         return True
 
@@ -484,7 +487,6 @@ class Protocol:
         # What was opened came from a holder of the key, who reads CLOSE.
         told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
         self.phase = Phase.FAILED
-        self._multiplexer = None
         self._control.clear()
         self._pong = None
         if code == CloseCode.UNAUTHORIZED:
@@ -618,7 +620,6 @@ class Protocol:
         close = self._decode_close(frame)
         if close is not None:
             self.phase = Phase.ENDED
-            self._multiplexer = None
             self._note(Ended(close))
 
     def _on_go_away(self, frame: Control) -> None:

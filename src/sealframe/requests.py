@@ -71,8 +71,8 @@ class Requests:
             raise RequestTimeoutError(f"no answer within {timeout:g} s") from error
 
     def _check(self) -> None:
-        if self._host.send_error is not None:
-            raise self._host.send_error.fresh()
+        if self.slots.error is not None:
+            raise self.slots.error.fresh()
         if not self._multiplexer.takes_requests:
             raise NotSupportedError("the peer answers no requests: give it on_request=...")
 
@@ -99,7 +99,7 @@ class Requests:
                 body._reset(ResetCode.CANCELLED, "")
             if isinstance(reply, Stream):
                 reply._reset(ResetCode.CANCELLED, "")
-            elif self._pending.pop(number, None) is not None and self._host.send_error is None:
+            elif self._pending.pop(number, None) is not None and self.slots.error is None:
                 self._multiplexer.cancel(number)
                 self._host.sent()
             raise
@@ -229,7 +229,7 @@ class Requests:
 
     async def _reply(self, number: int, data: bytes) -> None:
         task = self._serving.get(number)
-        if task is None or self._host.send_error is not None:
+        if task is None or self.slots.error is not None:
             return
         if len(data) <= wire.MAX_CHUNK:
             del self._serving[number]
@@ -253,7 +253,7 @@ class Requests:
 
     def _fail(self, number: int, code: FailureCode, kind: str = "", text: str = "") -> None:
         self._serving.pop(number, None)
-        if self._host.send_error is None:
+        if self.slots.error is None:
             self._multiplexer.fail(number, code, kind, text)
             self._host.sent()
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
+from .errors import ConfigurationError
 from .tasks import Tasks
 
 OnRequest: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
@@ -22,6 +23,7 @@ class Services:
     :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
     :param on_request: called with the connection and the payload of each request
     :param on_file: called with each stream on which the peer offers a file
+    :raises ConfigurationError: one of them cannot be called
     """
 
     __slots__ = ("on_file", "on_request", "on_stream", "tasks")
@@ -33,6 +35,10 @@ class Services:
         on_request: OnRequest | None = None,
         on_file: OnStream | None = None,
     ) -> None:
+        functions = {"on_stream": on_stream, "on_request": on_request, "files": on_file}
+        for name, function in functions.items():
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name} is {function!r}; use an async function")
         self.on_stream = on_stream
         self.on_request = on_request
         self.on_file = on_file

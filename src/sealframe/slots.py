@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from .errors import ConnectionClosed
+
 
 class Slots:
     """A queue before places that somebody else counts.
@@ -13,11 +15,12 @@ class Slots:
     :param free: says whether there is one now
     """
 
-    __slots__ = ("_error", "_free", "_waiters")
+    __slots__ = ("_free", "_waiters", "error")
 
     def __init__(self, free: Callable[[], bool]) -> None:
         self._free = free
-        self._error: Exception | None = None
+        self.error: ConnectionClosed | None = None
+        """Why there will be no more places, None while there may be."""
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     async def wait(self) -> None:
@@ -26,7 +29,7 @@ class Slots:
         After the return the caller takes it without awaiting anything in between,
         then calls :meth:`wake`.
         """
-        if self._error is not None or (not self._waiters and self._free()):
+        if self.error is not None or (not self._waiters and self._free()):
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -43,9 +46,9 @@ class Slots:
         if self._waiters and not self._waiters[0].done() and self._free():
             self._waiters[0].set_result(None)
 
-    def close(self, error: Exception) -> None:
+    def close(self, error: ConnectionClosed) -> None:
         """Let all of them go on, to find that there will be no place."""
-        self._error = error
+        self.error = self.error or error
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -40,8 +40,6 @@ class Host(typing.Protocol):
     loop: asyncio.AbstractEventLoop
     options: Options
     services: Services
-    send_error: ConnectionClosed | None
-    receive_error: ConnectionClosed | None
     retiring: Close | None
 
     def check_loop(self) -> None: ...
@@ -357,8 +355,8 @@ class Streams:
         return stream
 
     def _check_open(self) -> None:
-        if self._host.send_error is not None:
-            raise self._host.send_error.fresh()
+        if self.slots.error is not None:
+            raise self.slots.error.fresh()
         if not self._multiplexer.takes_streams:
             raise NotSupportedError(
                 "the peer takes no streams: give it on_stream=..., or files=... for files"
