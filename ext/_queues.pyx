@@ -392,6 +392,12 @@ cdef class InQueue:
             raise IndexError("pop from an empty queue")
         return _owned(self.pop_raw())
 
+    def peek(self):
+        """Return the oldest message and leave it there; there must be one."""
+        if self.messages is None:
+            raise IndexError("peek into an empty queue")
+        return <object>PyList_GET_ITEM(self.messages, self.place)
+
     def pop_many(self, limit):
         """Take all messages, or the oldest ``limit`` of them."""
         cdef list taken = self.messages

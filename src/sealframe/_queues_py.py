@@ -190,6 +190,15 @@ class InQueue:
             self._messages = None
         return message
 
+    def peek(self) -> bytes:
+        """Return the oldest message and leave it there.
+
+        :raises IndexError: there is none
+        """
+        if self._messages is None:
+            raise IndexError("peek into an empty queue")
+        return self._messages[0]
+
     def pop_many(self, limit: int | None) -> list[bytes]:
         """Take all messages, or the oldest ``limit`` of them."""
         if limit is None or limit >= len(self):

@@ -21,6 +21,19 @@ def test_a_new_one_is_empty(twin: ModuleType) -> None:
     assert queue.pop_many(3) == []
     with pytest.raises(IndexError, match=r"^pop from an empty queue$"):
         queue.pop()
+    with pytest.raises(IndexError, match=r"^peek into an empty queue$"):
+        queue.peek()
+
+
+def test_who_only_looks_takes_nothing(post: Post) -> None:
+    post.arrive(b"one", b"two")
+    for message in (b"one", b"two"):
+        before = len(post.inbox), post.inbox.cost
+        assert post.inbox.peek() == post.inbox.peek() == message
+        assert (len(post.inbox), post.inbox.cost) == before
+        assert post.inbox.pop() == message
+    with pytest.raises(IndexError, match=r"^peek into an empty queue$"):
+        post.inbox.peek()
 
 
 def test_first_in_first_out(post: Post) -> None:

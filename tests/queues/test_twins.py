@@ -96,6 +96,9 @@ class Bench:
     def pop(self) -> Any:
         return self.post.inbox.pop()
 
+    def peek(self) -> Any:
+        return self.post.inbox.peek()
+
     def pop_many(self, limit: int | None) -> Any:
         return self.post.inbox.pop_many(limit)
 
@@ -145,6 +148,7 @@ incoming = st.lists(
         st.tuples(st.just("arrive"), batches),
         st.tuples(st.just("arrive"), batches),
         st.tuples(st.just("pop")),
+        st.tuples(st.just("peek")),
         st.tuples(st.just("pop_many"), st.none() | st.integers(0, 4) | st.integers(1000, 1100)),
         st.tuples(st.just("recv"), st.sampled_from([1, 1, 2, 1023, 1025])),
         st.tuples(st.just("next"), st.sampled_from([1, 1, 2, 1023, 1025])),
@@ -213,6 +217,8 @@ def test_what_arrived_comes_out_once_and_in_order(twin: ModuleType, steps: list[
                 taken += many
             case (("recv" | "next"), list(many)):
                 taken += [value for kind, value in many if kind == "returned"]
+            case "peek", bytes(message):
+                assert message == arrived[len(taken)]
         waiting = arrived[len(taken) :]
         assert taken == arrived[: len(taken)]
         assert state[:2] == (len(waiting), sum(map(len, waiting)) + OVERHEAD * len(waiting))
