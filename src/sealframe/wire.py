@@ -184,6 +184,8 @@ class CloseCode(IntEnum):
     """The program sent the client away."""
     UNAUTHORIZED = 12
     """The client's key is not on the list, or no longer."""
+    MALFORMED = 13
+    """A message of the other end could not be decoded."""
 
 
 class FileRefusal(IntEnum):
