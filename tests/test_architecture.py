@@ -120,18 +120,21 @@ ROOMS: dict[str, set[str]] = {
     "hooks": {"connection", "disconnect", "errors", "tasks"},
     "overview": {"connection", "stats"},
     "tasks": set(),
-    "handlers": {"connection", "control", "errors", "tasks", "wire"},
+    "handlers": {"connection", "control", "errors", "incidents", "tasks", "wire"},
     "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
+    "codecs": {"errors"},
+    "coded": {"codecs", "connection", "errors", "link", "wire"},
     "withdrawal": {"authorized", "connection", "control", "errors", "keylist", "wire"},
     "endpoint": {"addresses", "errors"},
     "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
     "turnaway": {"writing"},
     "client": {
-        *("backoff", "connection", "control", "endpoint", "errors", "framing", "hooks"),
-        *("identity", "keys", "link", "mode", "options", "services", "wire"),
+        *("backoff", "coded", "codecs", "connection", "control", "endpoint", "errors"),
+        *("framing", "hooks", "identity", "keys", "link", "mode", "options", "services", "wire"),
     },
     "server": {
-        *("addresses", "admission", "broadcasting", "connection", "control", "endpoint"),
+        *("addresses", "admission", "broadcasting", "coded", "codecs", "connection", "control"),
+        "endpoint",
         *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
         *("incidents", "keys", "link", "listening", "mode", "options", "origin", "overview"),
         *("seal", "services", "shutdown", "stats", "turnaway", "wire", "withdrawal"),
@@ -159,7 +162,7 @@ ROOMS: dict[str, set[str]] = {
 WITH_IO = {
     *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
-    *("_queues", "_queues_py", "queues", "timetable", "withdrawal"),
+    *("_queues", "_queues_py", "queues", "timetable", "withdrawal", "coded"),
     *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
     *("files.store", "files.tree"),
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
@@ -181,7 +184,8 @@ THIRD_PARTY = {
     "xkcdpass": {"cli"},
     "prometheus_client": {"metrics"},
     "uvloop": {"cli"},
-    "typing_extensions": {"_framing_py", "framing"},  # for type checkers alone
+    "msgspec": {"codecs"},
+    "typing_extensions": {"_framing_py", "connection", "framing"},  # for type checkers alone
 }
 """Packages that are not in the standard library, and the rooms that may import them."""
 

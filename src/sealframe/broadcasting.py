@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from .connection import BytesLike, Connection, as_bytes
+from .connection import AnyConnection, Connection
 from .errors import MessageTooLargeError, SlowPeerError
 from .link import Link
 from .options import ServerOptions
@@ -23,21 +23,25 @@ _AT_ONCE: Final = 64 * 1024
 class Broadcasts:
     """What is broadcast on one server, until it is written.
 
+    :param encode: makes bytes of a message
     :param counters: where messages are counted that a client does not get
     """
 
-    def __init__(self, options: ServerOptions, counters: ServerStats) -> None:
+    def __init__(
+        self, options: ServerOptions, encode: Callable[[object], bytes], counters: ServerStats
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._options = options
+        self._encode = encode
         self._counters = counters
         self._unwritten: deque[Link] = deque()
         self._writing = False
 
     def send(
         self,
-        message: BytesLike,
-        connections: Iterable[Connection],
-        exclude: Connection | Collection[Connection] | None,
+        message: object,
+        connections: Iterable[AnyConnection],
+        exclude: AnyConnection | Collection[AnyConnection] | None,
     ) -> int:
         """Queue one message for every connection, without waiting for any.
 
@@ -45,9 +49,10 @@ class Broadcasts:
         :return: for how many it was queued
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
             something other than connections
+        :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over ``max_message_size``
         """
-        data = as_bytes(message)
+        data = self._encode(message)
         if len(data) > self._options.max_message_size:
             raise MessageTooLargeError(len(data), self._options.max_message_size)
         left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())

@@ -8,10 +8,12 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from .backoff import Backoff
-from .connection import Connection
+from .codecs import Codec, check_codec
+from .coded import connection_maker
+from .connection import AnyConnection, Connection, Received, Sent
 from .control import Hello
 from .endpoint import Endpoint, reason
 from .errors import (
@@ -49,13 +51,14 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
-) -> Connecting:
+) -> Connecting[Sent, Received]:
     """Connect to a server.
 
     ``conn = await connect(...)`` and ``async with connect(...) as conn`` try once.
@@ -74,6 +77,10 @@ def connect(
     waits anew. Use the connection inside the loop only: whoever leaves the loop,
     by ``break`` too, leaves it to be closed.
 
+    With a codec, a :exc:`~sealframe.DecodeError` that leaves ``async with`` closes the
+    connection with ``CloseCode.MALFORMED``. An ``async for`` is not told what its body
+    raises: write ``async with conn:`` in it, if the server is to know.
+
     :param host: address or name of the server
     :param port: its TCP port
     :param path: its Unix socket, instead of host and port
@@ -84,6 +91,8 @@ def connect(
     :param framing: a foreign frame layout, messages only
     :param extended: on a plain connection, speak control frames (``ping``, requests,
         streams); the server must be sealframe too
+    :param codec: what makes messages of objects and objects of messages, see
+        :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_request: ``async def on_request(conn, payload)`` returns the answer to a
         request of the server, as :func:`sealframe.serve` describes it
     :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
@@ -110,6 +119,7 @@ def connect(
     options = ClientOptions() if options is None else options
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
+    check_codec(codec)
     services = Services(on_request=on_request, on_stream=on_stream)
     mode = Mode(
         client=True,
@@ -122,7 +132,9 @@ def connect(
         takes_requests=services.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Connecting(Endpoint.of(host, port, path), mode, options, is_fatal, hooks, services)
+    return Connecting(
+        Endpoint.of(host, port, path), mode, options, is_fatal, hooks, services, codec
+    )
 
 
 def is_fatal(error: Exception) -> bool:
@@ -138,7 +150,7 @@ def is_fatal(error: Exception) -> bool:
     return not isinstance(error, ConnectError | ConnectionClosed)
 
 
-class Connecting:
+class Connecting(Generic[Sent, Received]):
     """What :func:`sealframe.connect` returns: await it, or use ``async with`` or ``async for``."""
 
     def __init__(
@@ -149,6 +161,7 @@ class Connecting:
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
         services: Services,
+        codec: Codec[Sent, Received] | None,
     ) -> None:
         self._endpoint = endpoint
         self._mode = mode
@@ -156,22 +169,23 @@ class Connecting:
         self._is_fatal = is_fatal
         self._hooks = hooks
         self._services = services
-        self._conn: Connection | None = None
+        self._make_connection = connection_maker(codec)
+        self._conn: Connection[Sent, Received] | None = None
         # Where trust came by first use: another key is never first.
         self._server_key: PublicKey | None = None
 
-    def __await__(self) -> Generator[Any, None, Connection]:
+    def __await__(self) -> Generator[Any, None, Connection[Sent, Received]]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> Connection[Sent, Received]:
         self._conn = await self._open()
         return self._conn
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         assert self._conn is not None
-        await self._conn.close()
+        await self._conn.__aexit__(*exception)
 
-    async def __aiter__(self) -> AsyncIterator[Connection]:
+    async def __aiter__(self) -> AsyncIterator[Connection[Sent, Received]]:
         loop = asyncio.get_running_loop()
         backoff = Backoff(self._options)
         delay = 0.0
@@ -200,7 +214,7 @@ class Connecting:
                 delay = backoff.next_delay()
             await asyncio.sleep(delay)
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Connection[Sent, Received]:
         loop = asyncio.get_running_loop()
         address = self._endpoint.name
         introduction = self._mode.introduction(address)
@@ -211,7 +225,8 @@ class Connecting:
         protocol = self._mode.protocol(address=address, judge=judge)
         attempt = _Attempt(established, self._hooks)
         link = Link(protocol, self._options, attempt, services=self._services)
-        conn = Connection(link, f"{_PREFIX}-{next(_NUMBERS)}", hooks=self._hooks)
+        client_id = f"{_PREFIX}-{next(_NUMBERS)}"
+        conn = self._make_connection(link, client_id, hooks=self._hooks)
         attempt.conn = conn
         try:
             await self._dial(loop, link)
@@ -268,9 +283,9 @@ class _Attempt:
         self._established = established
         self._hooks = hooks
         self._succeeded = False
-        self.conn: Connection | None = None
+        self.conn: AnyConnection | None = None
 
-    def succeed(self, conn: Connection) -> None:
+    def succeed(self, conn: AnyConnection) -> None:
         """Take note that the program is about to get the connection."""
         self._hooks.connected(conn)
         self._succeeded = True
@@ -289,7 +304,7 @@ class _Attempt:
         if self._succeeded and self.conn is not None:
             self._hooks.disconnected(self.conn)
 
-    def _connection(self, link: Link) -> Connection:
+    def _connection(self, link: Link) -> AnyConnection:
         assert self.conn is not None
         return self.conn
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from operator import index
 from types import SimpleNamespace
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
 
 from .addresses import Address, show
 from .channels import Channels
@@ -21,21 +21,32 @@ from .wire import MAX_METADATA, CloseCode, StreamKind
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Sent = TypeVar("Sent", contravariant=True, default=BytesLike)
+    Received = TypeVar("Received", covariant=True, default=bytes)
+else:
+    from typing import TypeVar
+
+    Sent = TypeVar("Sent")
+    Received = TypeVar("Received")
+
 
 class Groups(typing.Protocol):
     """The groups that a server's connections may join."""
 
-    def _join(self, conn: Connection, name: str) -> None: ...
-    def _leave(self, conn: Connection, name: str) -> None: ...
+    def _join(self, conn: AnyConnection, name: str) -> None: ...
+    def _leave(self, conn: AnyConnection, name: str) -> None: ...
 
 
 class Hooks(typing.Protocol):
     """What the program does when its connections come and go."""
 
-    async def _settle(self, conn: Connection, deadline: float) -> None: ...
+    async def _settle(self, conn: AnyConnection, deadline: float) -> None: ...
 
 
-class Connection:
+class Connection(Generic[Sent, Received]):
     """One link to a peer, made by :func:`sealframe.connect` and :func:`sealframe.serve`.
 
     It belongs to the event loop that made it: its methods raise
@@ -45,6 +56,9 @@ class Connection:
     ``async for message in conn`` yields ``bytes`` until the peer closes. It ends
     quietly on a clean close and raises :exc:`~sealframe.ConnectionClosedError`
     on any other end, after all messages that came before it.
+
+    Where ``codec=`` was given, objects stand wherever bytes do here, and type checkers
+    know which: ``Connection[Sent, Received]``. ``Connection`` alone is one of bytes.
     """
 
     __slots__ = (
@@ -219,7 +233,7 @@ class Connection:
 
     # Sending
 
-    def send(self, message: BytesLike) -> Coroutine[Any, Any, None]:
+    def send(self, message: Sent) -> Coroutine[Any, Any, None]:
         """Send one message.
 
         Returns once the message is accepted: at once, unless messages worth
@@ -228,6 +242,7 @@ class Connection:
 
         :param message: any bytes-like object; what is not ``bytes`` is copied
         :raises TypeError: the message is not bytes-like
+        :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
@@ -252,7 +267,7 @@ class Connection:
     def _sent(self) -> None:
         self._link.sent()
 
-    async def send_many(self, messages: Iterable[BytesLike]) -> None:
+    async def send_many(self, messages: Iterable[Sent]) -> None:
         """Send messages in order, all or none.
 
         Waits as :meth:`send` does, once for all of them, so that together they
@@ -375,16 +390,18 @@ class Connection:
 
     # Receiving
 
-    def recv(self) -> Coroutine[Any, Any, bytes]:
+    def recv(self) -> Coroutine[Any, Any, Received]:
         """Return the next message, waiting for one if there is none.
 
         Messages that came before the connection ended stay readable after it.
 
+        :raises DecodeError: the codec cannot decode this message; the next call goes on
+            with the next one
         :raises ConnectionClosedOK: the peer closed properly and all was read
         :raises ConnectionClosedError: it ended in another way; the class says how
         :raises WrongLoopError: called from another thread or event loop
         """
-        return self._inbox.recv(self)
+        return self._inbox.recv(self)  # type: ignore[return-value]  # without a codec: bytes
 
     async def _recv_slowly(self, iterating: bool) -> bytes:
         link, inbox = self._link, self._inbox
@@ -407,16 +424,19 @@ class Connection:
         link.taken()
         return message
 
-    async def recv_many(self, limit: int | None = None) -> list[bytes]:
+    async def recv_many(self, limit: int | None = None) -> list[Received]:
         """Return all messages that are there, waiting for one if there is none.
+
+        Before a message that the codec cannot decode it stops, so that the next call
+        raises :exc:`~sealframe.DecodeError`, and nothing else is lost.
 
         :param limit: return at most so many, from 1 up; None means all
         :raises ValueError: the limit is less than 1
+        :raises DecodeError: the first message cannot be decoded
         :raises ConnectionClosed: as :meth:`recv`
         :raises WrongLoopError: called from another thread or event loop
         """
-        if limit is not None and index(limit) < 1:
-            raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
+        check_limit(limit)
         self._link.check_loop()
         if len(self._inbox):
             messages = self._inbox.pop_many(limit)
@@ -425,11 +445,11 @@ class Connection:
             messages = self._inbox.pop_many(None if limit is None else limit - 1)
             messages.insert(0, first)
         self._link.taken()
-        return messages
+        return messages  # type: ignore[return-value]  # without a codec: bytes
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[Received]:
         self._link.check_loop()
-        return self._inbox.iterate(self)
+        return self._inbox.iterate(self)  # type: ignore[return-value]  # without a codec: bytes
 
     # Closing
 
@@ -475,6 +495,24 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    # What a codec does in CodedConnection; for payloads that are no messages too
+
+    def _encode(self, message: object) -> bytes:
+        return message if type(message) is bytes else as_bytes(message)
+
+    def _decode(self, message: bytes) -> Any:
+        return message
+
+
+AnyConnection: TypeAlias = Connection[Any, Any]
+"""One of bytes or of objects, whatever the codec."""
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse a ``limit`` of ``recv_many`` that is none."""
+    if limit is not None and index(limit) < 1:
+        raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
 
 
 def as_bytes(message: object) -> bytes:

@@ -70,6 +70,7 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.SLOW: DisconnectKind.SLOW,
     CloseCode.KICKED: DisconnectKind.KICKED,
     CloseCode.UNAUTHORIZED: DisconnectKind.UNAUTHORIZED,
+    CloseCode.MALFORMED: DisconnectKind.PROTOCOL,
 }
 
 

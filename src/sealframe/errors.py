@@ -90,6 +90,30 @@ class MessageTooSmallError(_MessageSizeError):
         return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
 
 
+class EncodeError(SealframeError, ValueError):
+    """The codec cannot encode what was to be sent. Nothing was sent."""
+
+
+class DecodeError(SealframeError, ValueError):
+    """The codec cannot decode a message that came.
+
+    That message is taken: whoever receives again gets the next one. The text says of what
+    kind the fault is, and where, and nothing of the content; ``__cause__`` may quote it.
+
+    :ivar message: the message as it came
+    :ivar connection: the :class:`sealframe.Connection` it came on, ``None`` where the codec
+        was called without one
+    """
+
+    def __init__(self, text: str, *, message: bytes = b"") -> None:
+        super().__init__(text)
+        self.message = message
+        self.connection: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), message=self.message), self.args)
+
+
 class KeyFormatError(SealframeError, ValueError):
     """A key, its text form, or a line of a list of keys is malformed; a passphrase is too weak."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Generic
 
 from .broadcasting import Broadcasts
-from .connection import BytesLike, Connection
+from .connection import AnyConnection, Connection, Received, Sent
 
 
-class Groups(Mapping[str, "Group"]):
+class Groups(Mapping[str, "Group[Any, Any]"]):
     """The groups of one server that have members, by name; a live, read-only view.
 
     :param broadcasts: of the server
@@ -21,12 +22,12 @@ class Groups(Mapping[str, "Group"]):
         self._broadcasts = broadcasts
         self._check_loop = check_loop
         # Dicts, so that members come in the order in which they joined.
-        self._members: dict[str, dict[Connection, None]] = {}
+        self._members: dict[str, dict[AnyConnection, None]] = {}
 
     def __repr__(self) -> str:
         return f"<Groups {', '.join(map(repr, self._members)) or 'none'}>"
 
-    def __getitem__(self, name: str) -> Group:
+    def __getitem__(self, name: str) -> Group[Any, Any]:
         if name not in self._members:
             raise KeyError(name)
         return Group(self, name)
@@ -42,16 +43,16 @@ class Groups(Mapping[str, "Group"]):
 
     # For connections and their server
 
-    def _join(self, conn: Connection, name: str) -> None:
+    def _join(self, conn: AnyConnection, name: str) -> None:
         self._members.setdefault(name, {})[conn] = None
 
-    def _leave(self, conn: Connection, name: str) -> None:
+    def _leave(self, conn: AnyConnection, name: str) -> None:
         members = self._members[name]
         del members[conn]
         if not members:
             del self._members[name]
 
-    def _end(self, conn: Connection) -> None:
+    def _end(self, conn: AnyConnection) -> None:
         """Take a connection out of all its groups."""
         if isinstance(conn._joined, set):
             conn._joined = frozenset(conn._joined)
@@ -59,7 +60,7 @@ class Groups(Mapping[str, "Group"]):
                 self._leave(conn, name)
 
 
-class Group:
+class Group(Generic[Sent, Received]):
     """A named group of a server's connections, also while it has none.
 
     A connection is in it from :meth:`Connection.join` until it leaves, its handler has
@@ -81,12 +82,15 @@ class Group:
     def __contains__(self, conn: object) -> bool:
         return conn in self._groups._members.get(self.name, ())
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[Connection[Sent, Received]]:
         """Go through those who are members now, in the order in which they joined."""
         return iter(list(self._groups._members.get(self.name, ())))
 
     def broadcast(
-        self, message: BytesLike, *, exclude: Connection | Collection[Connection] | None = None
+        self,
+        message: Sent,
+        *,
+        exclude: AnyConnection | Collection[AnyConnection] | None = None,
     ) -> int:
         """Send one message to every member, without waiting for any.
 
@@ -97,6 +101,7 @@ class Group:
         :return: how many members it was queued for
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
             something other than connections
+        :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over the server's ``max_message_size``
         :raises WrongLoopError: called from another thread or event loop
         """

@@ -8,49 +8,60 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, cast
 
-from .connection import Connection
+from .connection import AnyConnection, Connection, Received, Sent
 from .control import Close
-from .errors import ConnectionClosed
+from .errors import ConnectionClosed, DecodeError
+from .incidents import Incidents
 from .tasks import Tasks
 from .wire import CloseCode
 
-Handler: TypeAlias = Callable[[Connection], Awaitable[None]]
-_AsyncHandler: TypeAlias = Callable[[Connection], Coroutine[Any, Any, None]]
+Handler: TypeAlias = Callable[[Connection[Sent, Received]], Awaitable[None]]
+_AsyncHandler: TypeAlias = Callable[[AnyConnection], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("sealframe.server")
 
 
-class Handlers(Tasks[Connection]):
+class Handlers(Tasks[AnyConnection]):
     """The tasks that run a server's handler, one for each client.
 
+    :param incidents: where faults of clients are counted
     :param handled: is told when one is over, with how its connection is to be closed
     """
 
-    def __init__(self, handler: Handler, handled: Callable[[Connection, Close], None]) -> None:
+    def __init__(
+        self,
+        handler: Handler[Any, Any],
+        incidents: Incidents,
+        handled: Callable[[AnyConnection, Close], None],
+    ) -> None:
         super().__init__(self._judge)
         self._loop = asyncio.get_running_loop()
         self._handler = handler
+        self._incidents = incidents
         self._handled = handled
         self._is_async = _is_async(handler)
 
-    def start(self, conn: Connection) -> asyncio.Task[None]:
+    def start(self, conn: AnyConnection) -> asyncio.Task[None]:
         """Run the handler for a connection; return its task."""
         start = cast("_AsyncHandler", self._handler) if self._is_async else self._call
         task = self._loop.create_task(start(conn), name=conn.id)
         self.add(task, conn)
         return task
 
-    async def _call(self, conn: Connection) -> None:
+    async def _call(self, conn: AnyConnection) -> None:
         running = self._handler(conn)
         if not inspect.isawaitable(running):
             raise TypeError(f"the handler is not async: it returned {running!r}")
         await running
 
-    def _judge(self, task: asyncio.Task[None], conn: Connection) -> None:
+    def _judge(self, task: asyncio.Task[None], conn: AnyConnection) -> None:
         close = Close()
         error = None if task.cancelled() else task.exception()
         if task.cancelled():
             close = Close(CloseCode.GOING_AWAY)
+        elif isinstance(error, DecodeError) and error.connection is conn:
+            self._incidents.failed(conn.id, conn.remote_address, error)
+            close = Close(CloseCode.MALFORMED, str(error))
         elif isinstance(error, Exception):
             # This client's leaving is no fault of the handler, and is logged
             # already; that of another connection the handler uses is news.
@@ -62,7 +73,7 @@ class Handlers(Tasks[Connection]):
         self._handled(conn, close)
 
 
-def _is_async(handler: Handler) -> bool:
+def _is_async(handler: Handler[Any, Any]) -> bool:
     """Return whether to call it runs nothing of it yet, and cannot fail.
 
     Then its coroutine is the task, and no other around it takes memory.

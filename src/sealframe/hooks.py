@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias
 
-from .connection import Connection
+from .connection import AnyConnection, Connection
 from .disconnect import Disconnect, explain
 from .errors import ConfigurationError, ConnectionClosed
 from .tasks import Tasks
 
-OnConnect: TypeAlias = Callable[[Connection], Awaitable[None] | None]
-OnDisconnect: TypeAlias = Callable[[Connection, Disconnect], Awaitable[None] | None]
+OnConnect: TypeAlias = Callable[[AnyConnection], Awaitable[None] | None]
+OnDisconnect: TypeAlias = Callable[[AnyConnection, Disconnect], Awaitable[None] | None]
 
 logger = logging.getLogger("sealframe.hooks")
 

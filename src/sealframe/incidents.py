@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from .addresses import Address, show
-from .errors import ConnectionClosedError, HandshakeError
+from .errors import ConnectionClosedError, DecodeError, HandshakeError
 from .log_throttle import LogThrottle
 from .stats import ServerStats
 from .wire import CloseCode
@@ -49,8 +49,10 @@ class Incidents:
         text = "made a random unfinished handshake end: too many are pending"
         self._log_arrival("dropped", newcomer, f"{text} ({pending})")
 
-    def failed(self, client_id: str, who: Address, error: ConnectionClosedError) -> None:
-        """Note a connection that ends in an error."""
+    def failed(
+        self, client_id: str, who: Address, error: ConnectionClosedError | DecodeError
+    ) -> None:
+        """Note a connection that ends in an error, or in a message that is none."""
         kind = "broken"
         if isinstance(error, HandshakeError):
             kind = "failed"

@@ -9,12 +9,14 @@ import secrets
 import weakref
 from collections.abc import Collection, Generator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self
 
 from .addresses import Address, address_of, show
 from .admission import Admission, Verdict
 from .broadcasting import Broadcasts
-from .connection import BytesLike, Connection
+from .codecs import Codec, check_codec
+from .coded import connection_maker, encoder
+from .connection import AnyConnection, Connection, Received, Sent
 from .control import Close, Hello
 from .endpoint import Endpoint
 from .errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
@@ -49,7 +51,7 @@ _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
 
 
 def serve(
-    handler: Handler,
+    handler: Handler[Sent, Received],
     host: str | None = None,
     port: int | None = None,
     *,
@@ -57,12 +59,13 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
+    codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
-) -> Serving:
+) -> Serving[Sent, Received]:
     """Listen, and run ``handler`` in a task of its own for each client.
 
     Use ``async with serve(...) as server``, which closes it at the end, or
@@ -72,7 +75,9 @@ def serve(
     where packets flow, after the handshake on a sealed server. When the handler
     returns, the connection is closed; when it raises, that is logged with the
     client's id, and that client alone is closed with a reason. A handler may
-    let :exc:`~sealframe.ConnectionClosed` pass: it only ends the handler.
+    let :exc:`~sealframe.ConnectionClosed` pass: it only ends the handler. It may let
+    :exc:`~sealframe.DecodeError` pass too: the client is closed with
+    ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
 
     :param handler: ``async def handler(conn)``
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
@@ -85,6 +90,8 @@ def serve(
     :param context: name of this service, the same at both ends (sealed only). Give
         each service that shares a key its own.
     :param framing: a foreign frame layout, messages only
+    :param codec: what makes messages of objects and objects of messages, see
+        :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
         of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
         runs in a task of its own, beside the handler. What it raises reaches the client as
@@ -110,6 +117,7 @@ def serve(
     options = ServerOptions() if options is None else options
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
+    check_codec(codec)
     services = Services(on_request=on_request, on_stream=on_stream)
     mode = Mode(
         client=False,
@@ -121,20 +129,21 @@ def serve(
         takes_requests=services.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks, services)
+    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks, services, codec)
 
 
-class Serving:
+class Serving(Generic[Sent, Received]):
     """What :func:`sealframe.serve` returns: await it, or use it in ``async with``."""
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler[Sent, Received],
         endpoint: Endpoint,
         mode: Mode,
         options: ServerOptions,
         hooks: Hooks,
         services: Services,
+        codec: Codec[Sent, Received] | None,
     ) -> None:
         self._handler = handler
         self._endpoint = endpoint
@@ -142,17 +151,25 @@ class Serving:
         self._options = options
         self._hooks = hooks
         self._services = services
-        self._server: Server | None = None
+        self._codec = codec
+        self._server: Server[Sent, Received] | None = None
 
-    async def _start(self) -> Server:
-        server = Server(self._handler, self._mode, self._options, self._hooks, self._services)
+    async def _start(self) -> Server[Sent, Received]:
+        server = Server(
+            self._handler,
+            self._mode,
+            self._options,
+            self._hooks,
+            self._services,
+            self._codec,
+        )
         await server._listen(self._endpoint)
         return server
 
-    def __await__(self) -> Generator[Any, None, Server]:
+    def __await__(self) -> Generator[Any, None, Server[Sent, Received]]:
         return self._start().__await__()
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Server[Sent, Received]:
         self._server = await self._start()
         return self._server
 
@@ -161,7 +178,7 @@ class Serving:
         await self._server.close()
 
 
-class Server:
+class Server(Generic[Sent, Received]):
     """A listening server, made by :func:`sealframe.serve`.
 
     It belongs to the event loop that made it.
@@ -169,26 +186,27 @@ class Server:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler[Sent, Received],
         mode: Mode,
         options: ServerOptions,
         hooks: Hooks,
         services: Services,
+        codec: Codec[Sent, Received] | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._mode = mode
         self._options = options
         self._listener: Listener | None = None
-        self._clients: dict[str, Connection] = {}
+        self._clients: dict[str, AnyConnection] = {}
         # Also those that are gone or closing, as long as somebody can read from them:
         # the key of any of them may be withdrawn.
-        self._known: weakref.WeakSet[Connection] | None = None
-        self._links: dict[Link, Connection] = {}
+        self._known: weakref.WeakSet[AnyConnection] | None = None
+        self._links: dict[Link, AnyConnection] = {}
+        self._make_connection = connection_maker(codec)
         self._timetable = timetable_for(options)
         self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
         self._turned_away: set[TurnedAway] = set()
-        self._handlers = Handlers(handler, self._handled)
         self._hooks = hooks
         self._services = services
         self._closed: asyncio.Task[ShutdownReport] | None = None
@@ -201,7 +219,8 @@ class Server:
         """Counters of this server; they go on counting."""
         self._gone = Stats()
         self._incidents = Incidents(self.counters)
-        self._broadcasts = Broadcasts(options, self.counters)
+        self._handlers = Handlers(handler, self._incidents, self._handled)
+        self._broadcasts = Broadcasts(options, encoder(codec), self.counters)
         self._groups = Groups(self._broadcasts, self._check_loop)
 
     def __repr__(self) -> str:
@@ -209,7 +228,7 @@ class Server:
         return f"<Server {shown}, {len(self._clients)} clients>"
 
     @property
-    def clients(self) -> Mapping[str, Connection]:
+    def clients(self) -> Mapping[str, Connection[Sent, Received]]:
         """The clients that are there now, by id; a live, read-only view."""
         return MappingProxyType(self._clients)
 
@@ -232,7 +251,10 @@ class Server:
         raise ConfigurationError("this server listens on a Unix socket, which has no port")
 
     def broadcast(
-        self, message: BytesLike, *, exclude: Connection | Collection[Connection] | None = None
+        self,
+        message: Sent,
+        *,
+        exclude: AnyConnection | Collection[AnyConnection] | None = None,
     ) -> int:
         """Send one message to every client, without waiting for any.
 
@@ -246,6 +268,7 @@ class Server:
         :return: how many clients it was queued for
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
             something other than connections
+        :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over this server's ``max_message_size``
         :raises WrongLoopError: called from another thread or event loop
         """
@@ -253,11 +276,11 @@ class Server:
         return self._broadcasts.send(message, list(self._clients.values()), exclude)
 
     @property
-    def groups(self) -> Mapping[str, Group]:
+    def groups(self) -> Mapping[str, Group[Sent, Received]]:
         """The groups that have members, by name; a live, read-only view."""
         return self._groups
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> Group[Sent, Received]:
         """Return the group of that name, which may have no members.
 
         :param name: as in :meth:`Connection.join`
@@ -408,7 +431,9 @@ class Server:
             budget=self._budget,
             timetable=self._timetable,
         )
-        self._links[link] = Connection(link, client_id, groups=self._groups, hooks=self._hooks)
+        self._links[link] = self._make_connection(
+            link, client_id, groups=self._groups, hooks=self._hooks
+        )
         dropped = self._admission.enter(link, address)
         if dropped is not None:
             self._drop(dropped, transport)
@@ -444,10 +469,10 @@ class Server:
             self._budget.leave()
             link.task = None
 
-    def _connection(self, link: Link) -> Connection:
+    def _connection(self, link: Link) -> AnyConnection:
         return self._links[link]
 
-    def _handled(self, conn: Connection, close: Close) -> None:
+    def _handled(self, conn: AnyConnection, close: Close) -> None:
         link = conn._link
         if link.finished:
             # What the handler has not read yet took its share until now.
@@ -458,7 +483,7 @@ class Server:
             if link.retiring is None or link.channels is None or not link.channels.busy:
                 link.start_close(close)
 
-    def _unlist(self, conn: Connection) -> None:
+    def _unlist(self, conn: AnyConnection) -> None:
         self._clients.pop(conn.id, None)
         self._groups._end(conn)
 
