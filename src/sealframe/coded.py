@@ -90,6 +90,9 @@ class CodedConnection(Connection[Sent, Received]):
     def _encode(self, message: object) -> bytes:
         return encode(self._codec, message)
 
+    def _encode_reply(self, reply: object) -> bytes:
+        return self._encode(reply)
+
     def _decode(self, message: bytes) -> Received:
         try:
             return self._codec.decode(message)

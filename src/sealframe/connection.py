@@ -337,7 +337,7 @@ class Connection(Generic[Sent, Received]):
 
     # Requests and streams
 
-    async def request(self, payload: BytesLike, *, timeout: float | None = None) -> bytes:
+    async def request(self, payload: Sent, *, timeout: float | None = None) -> Received:
         """Ask the other end; return what its ``on_request`` answers.
 
         Any number may be under way at once, both ways and beside messages; the answers come
@@ -345,9 +345,11 @@ class Connection(Generic[Sent, Received]):
         as many running as its ``max_requests`` allows, it waits its turn. If it is cancelled
         or times out, the other end is told to stop.
 
-        :param payload: any bytes-like object, at most :attr:`max_send_size` bytes
+        :param payload: any bytes-like object, at most :attr:`max_send_size` bytes; with a
+            codec, what that encodes
         :param timeout: seconds until the whole answer is here; None waits for ever
-        :return: the answer, at most this end's ``max_message_size`` bytes
+        :return: the answer, at most this end's ``max_message_size`` bytes; with a codec,
+            decoded
         :raises TypeError: the payload is not bytes-like
         :raises MessageTooLargeError: it is over the limit; nothing was sent
         :raises NotSupportedError: this connection carries packets only, or the other end
@@ -358,10 +360,11 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosed: the connection ended before the answer came
         :raises WrongLoopError: called from another thread or event loop
         """
-        data = payload if type(payload) is bytes else as_bytes(payload)
+        data = self._encode(payload)
         requests = self._channels().requests
         self._protocol.check_size(len(data))
-        return await requests.request(data, timeout)
+        reply: Received = self._decode(await requests.request(data, timeout))
+        return reply
 
     async def open_stream(self, metadata: BytesLike = b"") -> Stream:
         """Open a stream: bytes each way, beside messages, with a flow control of its own.
@@ -500,6 +503,9 @@ class Connection(Generic[Sent, Received]):
 
     def _encode(self, message: object) -> bytes:
         return message if type(message) is bytes else as_bytes(message)
+
+    def _encode_reply(self, reply: object) -> bytes:
+        return b"" if reply is None else self._encode(reply)
 
     def _decode(self, message: bytes) -> Any:
         return message

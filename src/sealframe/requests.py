@@ -9,6 +9,7 @@ from typing import Any, Final
 from . import wire
 from .errors import (
     ConnectionClosed,
+    DecodeError,
     MessageTooLargeError,
     NotSupportedError,
     RemoteError,
@@ -191,10 +192,7 @@ class Requests:
             payload = body if isinstance(body, bytes) else await self._collect_request(body)
             held = len(payload)
             self._hold(held)
-            on_request = self._host.services.on_request
-            assert on_request is not None  # or none were announced
-            reply = await on_request(self._connection, payload)
-            data = b"" if reply is None else _as_bytes(reply)
+            data = await self._call(payload)
         except _TooLargeError as error:
             self._fail(number, FailureCode.RAISED, "RequestTooLarge", str(error))
         except _WithdrawnError:
@@ -208,6 +206,17 @@ class Requests:
             await self._reply(number, data)
         finally:
             self._hold(-held)
+
+    async def _call(self, payload: bytes) -> bytes:
+        connection, on_request = self._connection, self._host.services.on_request
+        assert on_request is not None  # or none were announced
+        try:
+            request = connection._decode(payload)
+        except DecodeError as error:
+            raise RemoteError("DecodeError", str(error)) from None
+        reply = await on_request(connection, request)
+        data: bytes = connection._encode_reply(reply)
+        return data
 
     def _hold(self, cost: int) -> None:
         self._held += cost
@@ -308,11 +317,3 @@ def _failure(code: int, kind: str, text: str) -> Exception:
         case FailureCode.GOING_AWAY:
             return RequestCancelledError("the peer is shutting down")
     return RemoteError(kind or f"failure {code}", text)
-
-
-def _as_bytes(reply: object) -> bytes:
-    if isinstance(reply, bytes):
-        return reply
-    if isinstance(reply, str):
-        raise TypeError("a reply is bytes, not str: encode it first, for example text.encode()")
-    return bytes(memoryview(reply))  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ def test_broadcast(mode: Mode) -> None:
                 server.broadcast(b"x", exclude=["1"])  # type: ignore[list-item]
             with pytest.raises(MessageTooLargeError):
                 server.broadcast(bytes(101))
-            assert server.stats.accepted == 2
+            assert server.counters.accepted == 2
 
 
 def test_a_handler_that_returns_closes_and_one_that_raises_is_logged(

@@ -120,9 +120,9 @@ class Server:
         return self._server.port
 
     @property
-    def stats(self) -> ServerStats:
+    def counters(self) -> ServerStats:
         """Counters of this server; they go on counting."""
-        return self._server.stats
+        return self._server.counters
 
     def broadcast(
         self, message: BytesLike, *, exclude: Connection | Collection[Connection] | None = None
