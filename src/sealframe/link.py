@@ -242,7 +242,8 @@ class Link(asyncio.BufferedProtocol):
             if liveness.probed_at is not None:
                 self._hear(liveness, now)
             liveness.last_received = now
-            if messages:
+            if liveness.frames != protocol.frames_received:
+                liveness.frames = protocol.frames_received
                 liveness.last_message = now
         if messages:
             self._deliver(messages)

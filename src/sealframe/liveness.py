@@ -29,6 +29,7 @@ class Liveness:
 
     __slots__ = (
         "_options",
+        "frames",
         "last_message",
         "last_received",
         "probed_at",
@@ -40,7 +41,9 @@ class Liveness:
         self.last_received = now
         """When bytes last came."""
         self.last_message = now
-        """When a message last came or went."""
+        """When a message last came or went, or something of a stream or request came."""
+        self.frames = 0
+        """How many of them had come by then."""
 
     @property
     def asked(self) -> bool:

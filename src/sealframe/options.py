@@ -56,7 +56,8 @@ class Options:
     """How long ``close`` waits for what is unsent and for the peer's own close."""
 
     idle_timeout: float | None = None
-    """Close a connection on which no message went either way for so long."""
+    """Close a connection on which no message went either way for so long, and nothing of
+    a stream, file or request."""
 
     keepalive_interval: float | None = 20.0
     """Silence after which the peer is probed: PING when extended or sealed, TCP

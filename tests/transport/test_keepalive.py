@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from sealframe import ClientOptions, PeerTimeoutError, ServerOptions, control
+import sealframe
+from sealframe import (
+    ClientOptions,
+    Connection,
+    PeerTimeoutError,
+    ServerOptions,
+    Stream,
+    control,
+)
 from sealframe.wire import Control, Opcode
 
 from .ends import PATIENCE, Family, FamilyName, Mode, has_ipv6, open_pair
@@ -181,3 +189,54 @@ class TestTcp:
                 assert conn._link._transport is not None
                 sock = conn._link._transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+
+
+async def test_requests_and_streams_are_no_idleness(control_mode: Mode) -> None:
+    async def echo(_: Connection, payload: bytes) -> bytes:
+        return payload
+
+    async def swallow(stream: Stream) -> None:
+        assert await stream.read() == b"some"
+
+    def is_active(conn: Connection) -> bool:
+        liveness = conn._link._liveness
+        assert liveness is not None
+        return liveness.last_message > 0
+
+    def forget(*conns: Connection) -> None:
+        for conn in conns:
+            liveness = conn._link._liveness
+            assert liveness is not None
+            liveness.last_message = 0
+
+    serving = sealframe.serve(
+        idle,
+        "127.0.0.1",
+        0,
+        on_request=echo,
+        on_stream=swallow,
+        options=ServerOptions(idle_timeout=600),
+        **control_mode.server,
+    )
+    async with serving as server:
+        options = ClientOptions(idle_timeout=600)
+        async with sealframe.connect(
+            "127.0.0.1", server.port, options=options, **control_mode.client
+        ) as conn:
+            (accepted,) = server.clients.values()
+            forget(conn, accepted)
+            assert await conn.request(b"?") == b"?"
+            assert is_active(conn)
+            assert is_active(accepted)
+            forget(conn, accepted)
+            async with await conn.open_stream() as stream:
+                await stream.write(b"some")
+                await stream.end()
+                assert await stream.read() == b""
+            assert is_active(conn)
+            assert is_active(accepted)
+
+
+async def idle(conn: Connection) -> None:
+    async for _ in conn:
+        pass
