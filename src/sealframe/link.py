@@ -138,8 +138,7 @@ class Link(asyncio.BufferedProtocol):
         """Cost of the messages that the peer still takes, where it says so."""
         # What is sent counts from the start, and is bounded once the peer says so.
         self._bounded = False
-        # A plain server may send messages before it knows of the window.
-        self._window = Window() if protocol.phase is Phase.WELCOME else None
+        self._window: Window | None = None
         self._owner: Owner | None = owner
         self._transport: asyncio.Transport | None = None
         self._addresses: tuple[Address, Address] = (None, None)
@@ -550,8 +549,9 @@ class Link(asyncio.BufferedProtocol):
         assert hello.window is not None
         self.credit += hello.window
         self._bounded = True
-        self._window = self._window or Window()
-        self._window.start(self.protocol.window)
+        # What came before, or in one read with the hello, waits in the inbox, and counts.
+        self._window = Window(self.protocol.window - self.inbox.cost)
+        self._give_credit(self._window)
 
     def _peer_ended(self, close: Close | None) -> None:
         self._cancel_watch()

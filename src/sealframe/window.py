@@ -9,21 +9,16 @@ class Window:
     """What is left of the credit that the peer was given.
 
     A message may begin while there is any left, so that the last one may go below zero.
-    Messages count from the start of the connection, and credit once both ends know of it:
-    what a server sent before the client's HELLO came is then counted at both ends.
+    Messages count from the start of the connection, those that a server sent before the
+    client's HELLO came included: then both ends count the same.
+
+    :param left: the window, less the cost of the messages that came already
     """
 
-    __slots__ = ("left", "open")
+    __slots__ = ("left",)
 
-    def __init__(self) -> None:
-        self.left = 0
-        self.open = False
-        """Whether the peer knows of the credit."""
-
-    def start(self, credit: int) -> None:
-        """Begin to hold the peer to it."""
-        self.left += credit
-        self.open = True
+    def __init__(self, left: int) -> None:
+        self.left = left
 
     def charge(self, cost: int, last: int) -> bool:
         """Count messages that came; return whether they were allowed.
@@ -31,7 +26,7 @@ class Window:
         :param cost: of all of them
         :param last: of the last one, which alone may pass what is left
         """
-        allowed = not self.open or self.left > cost - last
+        allowed = self.left > cost - last
         self.left -= cost
         return allowed
 
@@ -43,9 +38,9 @@ class Window:
         """
         share = min(share, MAX_WINDOW)
         due = min(share - held - self.left, MAX_WINDOW)
-        return due if self.open and due >= max(1, share // 2) else 0
+        return due if due >= max(1, share // 2) else 0
 
     def mark(self, share: int) -> int:
         """Return the cost held from which downwards credit is due; -1 if there is none."""
         share = min(share, MAX_WINDOW)
-        return max(-1, share - max(1, share // 2) - self.left) if self.open else -1
+        return max(-1, share - max(1, share // 2) - self.left)
