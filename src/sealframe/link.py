@@ -551,7 +551,8 @@ class Link(asyncio.BufferedProtocol):
         self._bounded = True
         # What came before, or in one read with the hello, waits in the inbox, and counts.
         self._window = Window(self.protocol.window - self.inbox.cost)
-        self._give_credit(self._window)
+        if len(self.inbox):
+            self._give_credit(self._window)
 
     def _peer_ended(self, close: Close | None) -> None:
         self._cancel_watch()
