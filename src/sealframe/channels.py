@@ -50,9 +50,9 @@ class Channels:
             case StreamData(number, data):
                 streams.receive(number, data)
             case StreamOpened(number, StreamKind.REQUEST, metadata):
-                requests.receive_on_stream(metadata, streams.add(number, event.kind, b""))
+                requests.receive_on_stream(metadata, streams.add_incoming(number, event.kind))
             case StreamOpened(number, StreamKind.REPLY, metadata):
-                requests.take_reply_on_stream(metadata, streams.add(number, event.kind, b""))
+                requests.take_reply_on_stream(metadata, streams.add_incoming(number, event.kind))
             case StreamOpened(number, kind, metadata):
                 streams.accept(number, kind, metadata)
             case StreamEnded(number):

@@ -498,7 +498,9 @@ class Link(asyncio.BufferedProtocol):
                 case Failed(error):
                     self._fail(error)
                 case _:
-                    self.open_channels().handle(event)
+                    # What a peer asks for once it is all over is served no more.
+                    if not self._receiving_over:
+                        self.open_channels().handle(event)
 
     def _take_credit(self, increment: int) -> None:
         self.credit += increment

@@ -192,6 +192,10 @@ class Multiplexer:
         stream = self._streams.get(number)
         return 0 if stream is None else stream.queued
 
+    def is_over(self, number: int) -> bool:
+        """Return whether a stream is over in both directions."""
+        return number not in self._streams
+
     def end(self, number: int) -> None:
         """Send no more on a stream than what is queued."""
         stream = self._streams.get(number)
@@ -373,6 +377,10 @@ class Multiplexer:
 
     def _forget(self, stream: _Stream) -> None:
         del self._streams[stream.number]
+        if stream.scheduled:
+            # Else a peer that resets what it opens, and reads nothing, makes the queue grow.
+            self._turns.remove(stream)
+            stream.scheduled = False
         self.over.append(stream.number)
         stream.queue.clear()
         stream.queued = stream.grant = 0

@@ -82,6 +82,7 @@ class Protocol:
         "_client_id",
         "_close",
         "_control",
+        "_credit",
         "_decoder",
         "_encoder",
         "_hello",
@@ -135,6 +136,7 @@ class Protocol:
         self._answered: set[int] | None = None
         self._close: bytes | None = None
         self._control: list[bytes] = []
+        self._credit = 0
         self._pong: bytes | None = None
         self._raw = b""
         self.events: list[Event] | tuple[()] = ()
@@ -267,6 +269,8 @@ class Protocol:
         """Whether :meth:`take_output` has something beside messages."""
         if self._raw or self._control or self._pong is not None or self._close is not None:
             return not self._silent
+        if self._credit:
+            return not self._silent
         if self._multiplexing is not None and self._multiplexing.has_output:
             return not self._silent
         seal = self._seal
@@ -331,7 +335,9 @@ class Protocol:
 
     def give_credit(self, increment: int) -> None:
         """Let the peer send messages of that cost more."""
-        self._control.append(control.frame(Opcode.CREDIT, increment.to_bytes(4, "little")))
+        # One frame for all, or a peer that reads nothing could fill the memory with them.
+        # The limit is reached only by who uses credit that it was not told of.
+        self._credit = min(self._credit + increment, wire.MAX_WINDOW)
 
     @property
     def multiplexer(self) -> Multiplexer:
@@ -390,6 +396,9 @@ class Protocol:
         if self._pong is not None:
             frames.append(control.frame(Opcode.PONG, self._pong))
             self._pong = None
+        if self._credit:
+            frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
+            self._credit = 0
         return [b"".join(frames)] if len(frames) > 1 else frames
 
     def _queue_close(self, close: Close, *, size: int = 0) -> None:
@@ -488,6 +497,7 @@ class Protocol:
         told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
         self.phase = Phase.FAILED
         self._control.clear()
+        self._credit = 0
         self._pong = None
         if code == CloseCode.UNAUTHORIZED:
             # Of the size of WELCOME, so that nobody on the way sees which it was.

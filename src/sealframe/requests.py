@@ -83,11 +83,10 @@ class Requests:
             number = self._multiplexer.request(payload)
         else:
             number, stream = self._multiplexer.request_on_stream()
-            body = self._streams.add(stream, wire.StreamKind.REQUEST, b"")
+            body = self._streams.add_outgoing(stream, wire.StreamKind.REQUEST)
         answer: asyncio.Future[bytes | Stream] = self._host.loop.create_future()
         self._pending[number] = answer
         self.slots.wake()
-        reply: bytes | Stream | None = None
         try:
             if body is None:
                 self._host.sent()
@@ -95,19 +94,18 @@ class Requests:
                 await self._send_body(body, payload, answer)
             reply = await answer
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
-        except asyncio.CancelledError:
+        finally:
+            # What is over by now is not touched by any of this.
             if body is not None:
                 body._reset(ResetCode.CANCELLED, "")
-            if isinstance(reply, Stream):
-                reply._reset(ResetCode.CANCELLED, "")
-            elif self._pending.pop(number, None) is not None and self.slots.error is None:
+            if self._pending.pop(number, None) is not None and self.slots.error is None:
                 self._multiplexer.cancel(number)
                 self._host.sent()
-            raise
-        finally:
-            self._pending.pop(number, None)
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # it is no news if nobody waits for it any more
+            # It may have come together with the cancellation.
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                reply = answer.result()
+                if isinstance(reply, Stream):
+                    reply._reset(ResetCode.CANCELLED, "")
 
     async def _send_body(
         self, body: Stream, payload: bytes, answer: asyncio.Future[bytes | Stream]
@@ -176,13 +174,17 @@ class Requests:
                 body._reset(ResetCode.BUSY, "")
             self._host.sent()
             return
+        if self.slots.error is not None:
+            return  # it cannot be answered any more: CLOSE is under way
         services = self._host.services
         task = services.start(self._serve(number, body), f"request {number}")
         self._serving[number] = task
         # One that is cancelled before its first step answers too.
-        task.add_done_callback(lambda _: self._served(number))
+        task.add_done_callback(lambda _: self._served(number, body))
 
-    def _served(self, number: int) -> None:
+    def _served(self, number: int, body: bytes | Stream) -> None:
+        if isinstance(body, Stream):
+            body._reset(ResetCode.CANCELLED, "")  # if not all of it was read
         if self._serving.pop(number, None) is not None:
             self._fail(number, FailureCode.CANCELLED)
 
@@ -198,10 +200,10 @@ class Requests:
         except _WithdrawnError:
             self._fail(number, FailureCode.CANCELLED)
         except RemoteError as error:
-            self._fail(number, FailureCode.RAISED, error.type, error.message)
+            self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
         except Exception as error:
             logger.exception("what answers a request of %r failed", self._connection)
-            self._fail(number, FailureCode.RAISED, type(error).__name__, str(error))
+            self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
         else:
             await self._reply(number, data)
         finally:
@@ -230,7 +232,7 @@ class Requests:
             async with self._collecting:
                 await self._roomy.wait()
                 return await self._collect(stream)
-        except (_TooLargeError, asyncio.CancelledError):
+        except _TooLargeError:
             stream._reset(_TOO_LARGE, "")
             raise
         except (ConnectionClosed, StreamError) as error:
@@ -251,8 +253,8 @@ class Requests:
             self._fail(number, FailureCode.TOO_LARGE, "ReplyTooLarge", text)
             return
         del self._serving[number]
-        stream = self._streams.add(
-            self._multiplexer.reply_on_stream(number), wire.StreamKind.REPLY, b""
+        stream = self._streams.add_outgoing(
+            self._multiplexer.reply_on_stream(number), wire.StreamKind.REPLY
         )
         try:
             async with stream:
@@ -317,3 +319,11 @@ def _failure(code: int, kind: str, text: str) -> Exception:
         case FailureCode.GOING_AWAY:
             return RequestCancelledError("the peer is shutting down")
     return RemoteError(kind or f"failure {code}", text)
+
+
+def _text(of: object) -> str:
+    """Return what something says of itself, even if it is the program's and fails at that."""
+    try:
+        return str(of)
+    except Exception:  # noqa: BLE001 - the request is to be answered all the same
+        return f"({type(of).__name__} has no text)"

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import typing
 from collections import deque
-from collections.abc import Awaitable, Callable
 from operator import index
 from typing import Any, Final, Self, TypeAlias
 
@@ -20,7 +19,7 @@ from .errors import (
 )
 from .multiplexer import Multiplexer
 from .options import Options
-from .services import Services
+from .services import OnStream, Services
 from .slots import Slots
 from .wire import ResetCode, StreamKind
 
@@ -62,12 +61,12 @@ class Stream:
     """
 
     __slots__ = (
+        "__weakref__",
         "_chunks",
         "_ended",
         "_greedy",
         "_kind",
         "_number",
-        "_over",
         "_owed",
         "_prepaid",
         "_readable",
@@ -96,7 +95,6 @@ class Stream:
         self._prepaid = 0
         self._greedy = False
         self._ended = False
-        self._over = False
         self._receive_error: Exception | None = None
         self._send_error: Exception | None = None
         self._readable = asyncio.Event()
@@ -294,6 +292,11 @@ class Stream:
         self._ended = True
         self._readable.set()
 
+    @property
+    def _is_done(self) -> bool:
+        """Whether both directions have ended; else a reset may be among what has come."""
+        return self._ended and self._send_error is not None
+
     def _set_writable(self, writable: bool) -> None:
         if writable:
             self._writable.set()
@@ -323,6 +326,8 @@ class Streams:
         self.slots = Slots(lambda: multiplexer.may_open)
         self._streams: dict[int, Stream] = {}
         self._running = 0
+        # Those that are to be served once others are not any more.
+        self._queue: dict[int, tuple[OnStream, Stream]] = {}
 
     @property
     def busy(self) -> bool:
@@ -372,6 +377,18 @@ class Streams:
         stream = self._streams[number] = Stream(self, number, kind, metadata, window)
         return stream
 
+    def add_incoming(self, number: int, kind: int) -> Stream:
+        """The same for one on which the peer alone sends."""
+        stream = self.add(number, kind, b"")
+        stream._send_error = StreamError("nothing is sent on this stream")
+        return stream
+
+    def add_outgoing(self, number: int, kind: int) -> Stream:
+        """The same for one on which this end alone sends."""
+        stream = self.add(number, kind, b"")
+        stream._ended = True
+        return stream
+
     # What streams ask for
 
     def write(self, stream: Stream, data: bytes) -> None:
@@ -388,9 +405,10 @@ class Streams:
 
     def send_reset(self, stream: Stream, code: int, reason: str) -> None:
         """End both directions."""
-        self._multiplexer.reset(stream._number, code, reason)
         self._streams.pop(stream._number, None)
-        self._host.sent()
+        if not self._multiplexer.is_over(stream._number):
+            self._multiplexer.reset(stream._number, code, reason)
+            self._host.sent()
 
     def give_credit(self, stream: Stream, increment: int) -> None:
         """Let the peer send more."""
@@ -413,22 +431,28 @@ class Streams:
             StreamKind.APPLICATION: services.on_stream,
             StreamKind.FILE: services.on_file,
         }.get(kind)  # type: ignore[call-overload]
-        if on_stream is None:
+        if self.slots.error is not None:
+            self._multiplexer.reset(number, ResetCode.CANCELLED, "this end is closing")
+        elif on_stream is None:
             text = "nobody is there for streams of this kind"
             self._multiplexer.reset(number, ResetCode.UNSUPPORTED, text)
         elif self._host.retiring is not None:
             self._multiplexer.reset(number, ResetCode.BUSY, "this end is shutting down")
-        elif self._running >= self._host.options.max_streams:
-            # Streams that were reset at once, but not by the program yet.
-            self._multiplexer.reset(number, ResetCode.BUSY, "too many streams are served")
         else:
-            stream = self.add(number, kind, metadata)
-            self.widen(stream)
-            self._running += 1
-            services.start(self._serve(on_stream, stream), f"stream {number}")
+            self._queue[number] = (on_stream, self.add(number, kind, metadata))
+            self._serve_next()
         self._host.sent()
 
-    async def _serve(self, on_stream: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
+    def _serve_next(self) -> None:
+        # What serves a stream may still run when the peer has ended it and opened another.
+        while self._queue and self._running < self._host.options.max_streams:
+            number = next(iter(self._queue))
+            on_stream, stream = self._queue.pop(number)
+            self._running += 1
+            self.widen(stream)
+            self._host.services.start(self._serve(on_stream, stream), f"stream {number}")
+
+    async def _serve(self, on_stream: OnStream, stream: Stream) -> None:
         try:
             await on_stream(stream)
         except asyncio.CancelledError:
@@ -443,6 +467,7 @@ class Streams:
             self._finish(stream)
         finally:
             self._running -= 1
+            self._serve_next()
 
     def _finish(self, stream: Stream) -> None:
         """End a stream whose program is done with it; what it wrote is still sent."""
@@ -465,11 +490,12 @@ class Streams:
         stream = self._streams.get(number)
         if stream is not None:
             stream._receive_end()
-            if stream._over:
+            if stream._is_done and self._multiplexer.is_over(number):
                 del self._streams[number]
 
     def receive_reset(self, number: int, code: int, reason: str) -> None:
         """Take in that the peer has ended a stream."""
+        self._queue.pop(number, None)
         stream = self._streams.pop(number, None)
         if stream is not None:
             stream._fail(StreamResetError(code, reason))
@@ -485,13 +511,9 @@ class Streams:
         """Take note that these streams are over; what came on them stays readable."""
         for number in numbers:
             stream = self._streams.get(number)
-            if stream is None:
-                continue
-            if stream._ended or stream._receive_error is not None:
+            # Else what came last on it has not been looked at yet, or not even its start.
+            if stream is not None and stream._is_done:
                 del self._streams[number]
-            else:
-                # What came last on it has not been looked at yet.
-                stream._over = True
 
     def end_sending(self, error: ConnectionClosed) -> None:
         """Take note that nothing more can be sent."""

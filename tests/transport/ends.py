@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import sealframe
-from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey
+from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey, Stream
 from sealframe.handlers import Handler
 from sealframe.server import Serving
 
@@ -34,6 +34,13 @@ class _ClientArguments(TypedDict, total=False):
     security: SharedKey
     extended: bool
     framing: Framing
+
+
+class Services(TypedDict, total=False):
+    """What an end does with what the other asks for."""
+
+    on_stream: Callable[[Stream], Awaitable[None]]
+    on_request: Callable[[Connection, bytes], Awaitable[Any]]
 
 
 class _Address(TypedDict, total=False):
@@ -131,6 +138,14 @@ def count_sockets() -> int:
     return count
 
 
+def is_held_back(conn: Connection) -> bool:
+    """Return whether the peer sends nothing before messages are taken: it has no credit for
+    more, or, where there are no windows, its bytes are not read."""
+    link = conn._link
+    window = link._window
+    return link.reading_paused or (window is not None and window.left <= 0)
+
+
 def start(
     handler: Handler,
     mode: Mode,
@@ -167,8 +182,14 @@ async def open_pair(
     *,
     server_options: ServerOptions | None = None,
     client_options: ClientOptions | None = None,
+    at_server: Services | None = None,
+    at_client: Services | None = None,
 ) -> AsyncIterator[Pair]:
-    """Open a connection and hand out both ends; close both at the end."""
+    """Open a connection and hand out both ends; close both at the end.
+
+    :param at_server: what the server does with streams and requests
+    :param at_client: the same of the client
+    """
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
 
     async def handler(conn: Connection) -> None:
@@ -176,10 +197,14 @@ async def open_pair(
         await conn.wait_closed()
 
     async with asyncio.timeout(PATIENCE):
-        server = await start(handler, mode, family, server_options)
+        server = await sealframe.serve(
+            handler, **family.listen, **mode.server, **(at_server or {}), options=server_options
+        )
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await dial(server, mode, family, client_options)
+            client = await sealframe.connect(
+                **family.target(server), **mode.client, **(at_client or {}), options=client_options
+            )
             accepted = await arrived.get()
         yield Pair(client, accepted, server)
     finally:

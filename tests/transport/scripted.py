@@ -8,16 +8,25 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, Self
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, Self
 
 import sealframe
-from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey, control
+from sealframe import (
+    ClientOptions,
+    Connection,
+    Framing,
+    Server,
+    ServerOptions,
+    SharedKey,
+    control,
+)
 from sealframe.control import Close, Hello
 from sealframe.credentials import Credentials
 from sealframe.seal import Seal
 from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode, Pattern
 
-from .ends import PATIENCE, Mode, shared_key, start
+from .ends import PATIENCE, Mode, Services, shared_key
 
 Role = Literal["server", "client"]
 """Which end sealframe has; the scripted peer has the other."""
@@ -167,20 +176,25 @@ class Peer:
             self._feed(data)
         assert seal.failure is None
 
-    async def introduce(self) -> None:
-        """Do all that must happen before messages may flow."""
+    async def introduce(self, hello: Hello | None = None) -> None:
+        """Do all that must happen before messages may flow.
+
+        :param hello: what the peer says of itself; nothing, like one that knows of no windows
+        """
+        hello = hello or Hello()
         if self.mode.sealed:
             await self.shake_hands()
         if not self.mode.has_control:
             return
         if self._client:
-            await self.write(control.frame(Opcode.HELLO, Hello().encode()))
+            await self.write(control.frame(Opcode.HELLO, hello.encode()))
         frame = await self.read()
         assert isinstance(frame, Control)
         assert frame.opcode == (Opcode.WELCOME if self._client else Opcode.HELLO)
         self.welcome = Hello.decode(frame.body)
         if not self._client:
-            await self.write(control.frame(Opcode.WELCOME, Hello(client_id="scripted").encode()))
+            welcome = replace(hello, client_id="scripted")
+            await self.write(control.frame(Opcode.WELCOME, welcome.encode()))
 
     async def write(self, data: bytes) -> None:
         """Send frames, or parts of frames, in records if sealed."""
@@ -198,6 +212,14 @@ class Peer:
             self._feed(data)
         frame: bytes | Control = self._frames.popleft()
         return frame
+
+    async def read_opcode(self, opcode: Opcode) -> bytes:
+        """Return the body of the next control frame of that kind; skip what comes before."""
+        while True:
+            frame = await self.read()
+            assert frame is not None, f"the stream ended without {opcode.name}"
+            if isinstance(frame, Control) and frame.opcode == opcode:
+                return frame.body
 
     async def read_to_end(self) -> list[bytes | Control]:
         """Return all frames up to the end of the stream."""
@@ -241,19 +263,35 @@ class Peer:
             raise self._seal.failure
 
 
+class _Setup(NamedTuple):
+    mode: Mode
+    small_buffer: bool
+    hello: Hello | None
+    serving: Services
+
+
 @contextlib.asynccontextmanager
 async def facing(
-    role: Role, mode: Mode, *, small_buffer: bool = False, **limits: Any
+    role: Role,
+    mode: Mode,
+    *,
+    small_buffer: bool = False,
+    hello: Hello | None = None,
+    serving: Services | None = None,
+    **limits: Any,
 ) -> AsyncIterator[tuple[Connection, Peer]]:
     """Open a connection of sealframe in that role with a scripted peer at the other end.
 
     :param small_buffer: let the kernel hold only a few KiB that the peer did not read
+    :param hello: what the peer says of itself
+    :param serving: what sealframe does with the peer's streams and requests
     :param limits: fields of :class:`~sealframe.options.Options`
     """
+    setup = _Setup(mode, small_buffer, hello, serving or {})
     if role == "server":
-        opened = _facing_client(mode, small_buffer, ServerOptions(**limits))
+        opened = _facing_client(setup, ServerOptions(**limits))
     else:
-        opened = _facing_server(mode, small_buffer, ClientOptions(**limits))
+        opened = _facing_server(setup, ClientOptions(**limits))
     async with opened as (conn, peer):
         try:
             yield conn, peer
@@ -265,7 +303,7 @@ async def facing(
 
 @contextlib.asynccontextmanager
 async def _facing_client(
-    mode: Mode, small_buffer: bool, options: ServerOptions
+    setup: _Setup, options: ServerOptions
 ) -> AsyncIterator[tuple[Connection, Peer]]:
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
 
@@ -273,25 +311,30 @@ async def _facing_client(
         arrived.put_nowait(conn)
         await conn.wait_closed()
 
-    async with start(handler, mode, options=options) as server:
-        peer = Peer(await Raw.dial(server.port, small_buffer=small_buffer), mode, client=True)
-        await peer.introduce()
+    async with sealframe.serve(
+        handler, "127.0.0.1", 0, **setup.mode.server, **setup.serving, options=options
+    ) as server:
+        raw = await Raw.dial(server.port, small_buffer=setup.small_buffer)
+        peer = Peer(raw, setup.mode, client=True)
+        await peer.introduce(setup.hello)
         yield await arrived.get(), peer
 
 
 @contextlib.asynccontextmanager
 async def _facing_server(
-    mode: Mode, small_buffer: bool, options: ClientOptions
+    setup: _Setup, options: ClientOptions
 ) -> AsyncIterator[tuple[Connection, Peer]]:
-    async with listening(small_buffer=small_buffer) as listener:
-        dialling = asyncio.ensure_future(_connect(listener.port, mode, options))
-        peer = Peer(await listener.accept(), mode, client=False)
-        await peer.introduce()
+    async with listening(small_buffer=setup.small_buffer) as listener:
+        dialling = asyncio.ensure_future(_connect(listener.port, setup, options))
+        peer = Peer(await listener.accept(), setup.mode, client=False)
+        await peer.introduce(setup.hello)
         yield await dialling, peer
 
 
-async def _connect(port: int, mode: Mode, options: ClientOptions) -> Connection:
-    return await sealframe.connect("127.0.0.1", port, **mode.client, options=options)
+async def _connect(port: int, setup: _Setup, options: ClientOptions) -> Connection:
+    return await sealframe.connect(
+        "127.0.0.1", port, **setup.mode.client, **setup.serving, options=options
+    )
 
 
 class ScriptedListener:

@@ -18,7 +18,7 @@ from sealframe.control import Hello
 from sealframe.origin import origin
 from sealframe.wire import Opcode
 
-from .ends import PATIENCE, TCP, Family, Mode, dial, start
+from .ends import PATIENCE, TCP, Family, Mode, dial, is_held_back, start
 from .scripted import Peer, Raw, until
 
 try:
@@ -424,13 +424,13 @@ class TestInboxBudget:
             ]
             await until(lambda: len(server.clients) == self.COUNT)
             senders = [asyncio.ensure_future(c.send_many(self.MESSAGES)) for c in clients]
-            links = [conn._link for conn in server.clients.values()]
+            conns = list(server.clients.values())
             most = self.OPTIONS.inbox_budget + self.COUNT * _READ_SIZE
             async with asyncio.timeout(PATIENCE):
-                while not all(link.reading_paused for link in links):
-                    assert sum(link.inbox.cost for link in links) <= most
+                while not all(map(is_held_back, conns)):
+                    assert sum(conn._inbox.cost for conn in conns) <= most
                     await asyncio.sleep(0)
-            held = sum(link.inbox.cost for link in links)
+            held = sum(conn._inbox.cost for conn in conns)
             assert self.OPTIONS.inbox_budget <= held <= most
             go.set()
             await asyncio.gather(*senders)

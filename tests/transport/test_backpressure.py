@@ -16,7 +16,7 @@ import sealframe
 from sealframe import ClientOptions, Connection, HandshakeError, PeerTimeoutError, ServerOptions
 from sealframe.wire import MESSAGE_OVERHEAD
 
-from .ends import PATIENCE, Family, Mode, dial, open_pair, start
+from .ends import PATIENCE, Family, Mode, dial, is_held_back, open_pair, start
 from .scripted import Peer, Role, facing, listening, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -38,11 +38,6 @@ async def take(conn: Connection, count: int) -> list[bytes]:
     """Receive that many messages."""
     async with asyncio.timeout(PATIENCE):
         return [await conn.recv() for _ in range(count)]
-
-
-def is_paused(conn: Connection) -> bool:
-    """Return whether its full inbox holds the socket back."""
-    return conn._link.reading_paused
 
 
 async def visit_the_selector() -> None:
@@ -158,21 +153,21 @@ async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role
 # The inbox
 
 
-async def test_reading_pauses_at_the_limit_and_goes_on_at_half(mode: Mode) -> None:
+async def test_a_full_inbox_holds_the_sender_back_until_half_is_taken(mode: Mode) -> None:
     options = ServerOptions(inbox_limit=10 * MESSAGE_OVERHEAD)
     async with open_pair(mode, server_options=options) as (client, accepted, _):
         await client.send_many([b""] * 9)
         await until(lambda: accepted.stats.messages_received == 9)
-        assert not is_paused(accepted)
+        assert not is_held_back(accepted)
         await client.send(b"")
-        await until(lambda: is_paused(accepted))
+        await until(lambda: is_held_back(accepted))
         await client.send_many([b"later"] * 5)
         await visit_the_selector()
         assert accepted.stats.messages_received == 10
         assert await take(accepted, 4) == [b""] * 4
-        assert is_paused(accepted)
+        assert is_held_back(accepted)
         assert await take(accepted, 1) == [b""]
-        assert not is_paused(accepted)
+        assert not is_held_back(accepted)
         assert await take(accepted, 10) == [b""] * 5 + [b"later"] * 5
 
 
@@ -229,7 +224,7 @@ async def test_reading_goes_on_however_messages_are_taken(
             group.create_task(send())
             while len(got) < len(sent):
                 if len(got) % 100 == 0:
-                    await until(lambda: accepted._link.reading_paused)
+                    await until(lambda: is_held_back(accepted))
                     pauses += 1
                 got += await receive(accepted)
         assert got == sent
@@ -256,7 +251,9 @@ async def test_a_flood_of_empty_messages_is_bounded(role: Role) -> None:
         assert conn.stats.messages_received == count
 
 
-async def test_a_paused_connection_is_not_taken_for_dead_or_idle(mode: Mode) -> None:
+async def test_a_connection_that_is_paused_for_want_of_windows_is_not_taken_for_dead_or_idle(
+    mode: Mode,
+) -> None:
     async with facing(
         "server", mode, inbox_limit=MESSAGE_OVERHEAD, keepalive_interval=20.0, idle_timeout=30.0
     ) as (conn, peer):
@@ -296,7 +293,7 @@ async def test_welcome_may_stand_behind_more_messages_than_the_inbox_holds() -> 
             async with asyncio.timeout(PATIENCE):
                 conn = await connecting
             # Now that it is connected, it stops reading.
-            assert is_paused(conn)
+            assert is_held_back(conn)
             assert await take(conn, len(sent)) == sent
             await conn.send(b"works")
             assert await peer.read() == b"works"
@@ -402,10 +399,9 @@ async def test_an_echo_stops_reading_from_one_who_does_not_read_the_answers(mode
                 sent += 1
 
         sending = asyncio.create_task(send())
-        links = (client._link, accepted._link)
         await until(
             lambda: (
-                all(link.reading_paused and link.outbox.full for link in links)
+                all(is_held_back(conn) and conn._outbox.full for conn in (client, accepted))
                 and not sending.done()
             )
         )
@@ -432,10 +428,10 @@ async def test_one_who_does_not_read_holds_up_nobody_else(mode: Mode) -> None:
         dial(server, mode) as quick,
     ):
         await slow.send(b"1000")
-        await until(lambda: slow._link.reading_paused)
+        await until(lambda: is_held_back(slow))
         await until(lambda: any(c._outbox.full for c in server.clients.values()))
         for _ in range(50):
             await quick.send(b"1")
             assert await take(quick, 1) == [bytes(64 * KIB)]
-        assert slow._link.reading_paused
+        assert is_held_back(slow)
         assert await take(slow, 1000) == [bytes(64 * KIB)] * 1000

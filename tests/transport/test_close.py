@@ -22,7 +22,7 @@ from sealframe import (
 )
 from sealframe.wire import MESSAGE_OVERHEAD, Opcode
 
-from .ends import PATIENCE, Family, Mode, open_pair
+from .ends import PATIENCE, Family, Mode, is_held_back, open_pair
 from .scripted import Role, close_frame, facing, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -245,7 +245,7 @@ class TestInFlight:
             assert kept == self.MESSAGES[: len(kept)]
             assert sum(len(data) + MESSAGE_OVERHEAD for data in kept) >= limit
 
-    async def test_paused_reading_goes_on(self, mode: Mode, family: Family) -> None:
+    async def test_what_is_held_back_comes(self, mode: Mode, family: Family) -> None:
         limit = 64 * KIB
         options: dict[str, Any] = {"inbox_limit": limit, "outbox_limit": 4 * MIB}
         async with open_pair(
@@ -256,7 +256,7 @@ class TestInFlight:
         ) as (client, accepted, _):
             await client.send_many(self.MESSAGES)
             await accepted.send_many(self.MESSAGES)
-            await until(lambda: client._link.reading_paused and accepted._link.reading_paused)
+            await until(lambda: is_held_back(client) and is_held_back(accepted))
             assert all(await asyncio.gather(close(client), close(accepted)))
             for conn in (client, accepted):
                 kept = await collect(conn)
@@ -406,7 +406,7 @@ class TestCodes:
 class TestTimeout:
     @pytest.mark.parametrize("busy", [False, True], ids=["nothing unsent", "8 MiB unsent"])
     async def test_a_peer_that_never_reads(self, mode: Mode, role: Role, busy: bool) -> None:
-        limits = {"close_timeout": 0.1, "outbox_limit": 16 * MIB}
+        limits: dict[str, Any] = {"close_timeout": 0.1, "outbox_limit": 16 * MIB}
         async with facing(role, mode, small_buffer=True, **limits) as (conn, _):
             if busy:
                 await conn.send_many(numbered(256, 32 * KIB))
