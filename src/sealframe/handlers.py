@@ -73,6 +73,13 @@ class Handlers(Tasks[AnyConnection]):
         self._handled(conn, close)
 
 
+async def drop_messages(conn: AnyConnection) -> None:
+    """Serve a client whose messages nobody wants, until it closes."""
+    while True:
+        # As bytes: what nobody wants is not decoded.
+        await Connection.recv_many(conn)
+
+
 def _is_async(handler: Handler[Any, Any]) -> bool:
     """Return whether to call it runs nothing of it yet, and cannot fail.
 

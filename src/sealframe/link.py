@@ -178,6 +178,11 @@ class Link(asyncio.BufferedProtocol):
         return self._close is not None
 
     @property
+    def busy(self) -> bool:
+        """Whether anything that the peer asked for is still under way."""
+        return self.channels is not None and self.channels.busy
+
+    @property
     def remote_address(self) -> Address:
         """The peer's address, also once the socket is gone."""
         return self._look_up_addresses()[0]
@@ -348,7 +353,8 @@ class Link(asyncio.BufferedProtocol):
     def _give_credit(self, window: Window) -> None:
         inbox = self.inbox
         # What comes after a local close is discarded if need be, but it must come.
-        due = window.due(inbox.share, 0 if self.closing else inbox.cost)
+        closing = self.closing or self.retiring is not None
+        due = window.due(inbox.share, 0 if closing else inbox.cost)
         if due:
             window.left += due
             self.protocol.give_credit(due)
@@ -467,7 +473,8 @@ class Link(asyncio.BufferedProtocol):
 
     async def ping(self) -> float:
         """Send PING and return the seconds until PONG."""
-        error = self.send_error or self.receive_error
+        # One that retires takes no more messages, and PONG still comes.
+        error = self.send_error or (self.receive_error if self._receiving_over else None)
         if error is not None:
             raise error.fresh()
         pings = self._pings = self._pings or Pings(self.loop)
@@ -533,6 +540,8 @@ class Link(asyncio.BufferedProtocol):
         if self._established:
             # A client of a plain server has said HELLO: from now on it answers PING.
             self._schedule_watch(now)
+            if self.retiring is not None:
+                self.protocol.go_away(self.retiring)
             return
         self._established = True
         if self._deadline is not None:
@@ -581,7 +590,7 @@ class Link(asyncio.BufferedProtocol):
                 self._drop_outbox()
                 self.start_close(Close())
             self._flush()
-        self._close_if_only_awaited()
+        self.close_if_idle()
         self._finish_if_done()
 
     def _fail(self, error: ConnectionClosedError) -> None:
@@ -638,7 +647,7 @@ class Link(asyncio.BufferedProtocol):
         """
         if self._close is not None or self.finished:
             return
-        if self.retiring is not None and close.code == CloseCode.NORMAL:
+        if self.retiring is not None and close.code in (CloseCode.NORMAL, CloseCode.GOING_AWAY):
             close = self.retiring
         self._close = close
         self._discarding = self._discarding or close.code != CloseCode.NORMAL
@@ -680,7 +689,7 @@ class Link(asyncio.BufferedProtocol):
         is dropped.
 
         What its handler and others are at can be finished, and sent. It closes as soon as
-        the handler is done, or waits for nothing else.
+        all of them are done, or wait for nothing else.
         """
         if not self._established:
             self.abort(ConnectionClosedError("the server closed during the handshake"))
@@ -688,14 +697,24 @@ class Link(asyncio.BufferedProtocol):
         self.retiring = close
         self._discarding = True
         self.protocol.go_away(close)
+        # What still comes takes no memory, and a peer that writes before it reads goes on.
+        if self.reading_paused:
+            self._resume_reading()
+        if self._window is not None:
+            self._give_credit(self._window)
         self._flush()
         text = "this end is shutting down"
         self._end_messages(ConnectionClosedOK(text, code=close.code, reason=close.reason))
-        self._close_if_only_awaited()
+        self.close_if_idle()
 
-    def _close_if_only_awaited(self) -> None:
-        # A handler that waits for the end of its own connection would wait for itself.
-        if self._task_waits and (self.retiring is not None or self._receiving_over):
+    def close_if_idle(self) -> None:
+        """Begin to close if the program has no more to do with it, now that it is ending."""
+        if self.retiring is not None:
+            # A handler that waits for the end of its own connection would wait for itself.
+            done = self._task_waits or (self.task is not None and self.task.done())
+            if done and not self.busy:
+                self.start_close(self.retiring)
+        elif self._task_waits and self._receiving_over:
             self.start_close(Close())
 
     async def wait_closed(self) -> None:
@@ -709,7 +728,7 @@ class Link(asyncio.BufferedProtocol):
         is_handler = self.task is not None and asyncio.current_task() is self.task
         if is_handler:
             self._task_waits = True
-            self._close_if_only_awaited()
+            self.close_if_idle()
         try:
             await waiter
         except asyncio.CancelledError:

@@ -50,8 +50,8 @@ class Requests:
 
     @property
     def busy(self) -> bool:
-        """Whether any of the peer's is being answered."""
-        return bool(self._serving)
+        """Whether any of the peer's is being answered, and not by what waits for the end."""
+        return self._host.services.tasks.awaits_any(self._serving.values())
 
     # Ours
 
@@ -187,6 +187,7 @@ class Requests:
             body._reset(ResetCode.CANCELLED, "")  # if not all of it was read
         if self._serving.pop(number, None) is not None:
             self._fail(number, FailureCode.CANCELLED)
+        self._host.close_if_idle()
 
     async def _serve(self, number: int, body: bytes | Stream) -> None:
         held = 0

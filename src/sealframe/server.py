@@ -22,7 +22,7 @@ from .endpoint import Endpoint
 from .errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
 from .framing import Framing
 from .groups import Group, Groups
-from .handlers import Handler, Handlers
+from .handlers import Handler, Handlers, drop_messages
 from .hooks import Hooks, OnConnect, OnDisconnect
 from .identity import ServerIdentity
 from .inbox import Budget
@@ -51,7 +51,7 @@ _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
 
 
 def serve(
-    handler: Handler[Sent, Received],
+    handler: Handler[Sent, Received] | None,
     host: str | None = None,
     port: int | None = None,
     *,
@@ -79,7 +79,9 @@ def serve(
     :exc:`~sealframe.DecodeError` pass too: the client is closed with
     ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
 
-    :param handler: ``async def handler(conn)``
+    :param handler: ``async def handler(conn)``; None where ``on_request`` or ``on_stream``
+        does all there is to do: messages are then read and dropped, and each connection
+        lives until its client closes it
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
         machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
         from every IPv6 one
@@ -112,13 +114,20 @@ def serve(
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
-    if not callable(handler):
+    services = Services(on_request=on_request, on_stream=on_stream)
+    if handler is None:
+        if not (services.takes_requests or services.takes_streams):
+            raise ConfigurationError(
+                "handler is None, and so nothing would be served: give a handler, on_request or "
+                "on_stream"
+            )
+        handler = drop_messages
+    elif not callable(handler):
         raise ConfigurationError("handler is an async function that takes the connection")
     options = ServerOptions() if options is None else options
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
     check_codec(codec)
-    services = Services(on_request=on_request, on_stream=on_stream)
     mode = Mode(
         client=False,
         security=security,
@@ -351,8 +360,9 @@ class Server(Generic[Sent, Received]):
         then on no message of theirs is taken in: once a handler has read what came before,
         its loop ends as it does when a client closes. It can still send, and so can what
         answers requests or serves streams; new ones are refused. Each connection is closed
-        when its handler is done, and waits up to ``close_timeout`` for the client. Handlers,
-        hooks and services that still run after ``timeout`` are cancelled.
+        when its handler is done, or only waits for that in ``conn.wait_closed()``, and so is
+        what answers and serves its client; it then waits up to ``close_timeout`` for the
+        client. Handlers, hooks and services that still run after ``timeout`` are cancelled.
 
         The close goes on even if this call is cancelled; calling it again only waits.
 
@@ -379,6 +389,8 @@ class Server(Generic[Sent, Received]):
         # What closes the server is not waited for: it waits itself.
         for tasks in (self._handlers, self._hooks, self._services.tasks):
             tasks.excuse(closer)
+        for link in list(self._links):
+            link.close_if_idle()
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed, whoever closes it."""
@@ -480,7 +492,7 @@ class Server(Generic[Sent, Received]):
             link.task = None
         else:
             self._unlist(conn)
-            if link.retiring is None or link.channels is None or not link.channels.busy:
+            if link.retiring is None or not link.busy:
                 link.start_close(close)
 
     def _unlist(self, conn: AnyConnection) -> None:
@@ -505,8 +517,6 @@ class Server(Generic[Sent, Received]):
         assert self._listener is not None
         deadline = self._loop.time() + timeout
         self._listener.close()
-        if self._withdrawal is not None:
-            await self._withdrawal.stop()
         close = Close(CloseCode.GOING_AWAY, reason)
         before = self.stats()
         for link in list(self._links):
@@ -520,6 +530,8 @@ class Server(Generic[Sent, Received]):
         for link in list(self._links):
             await link.wait_closed()
         cancelled += await self._hooks.finish(deadline)
+        if self._withdrawal is not None:
+            await self._withdrawal.stop()
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import typing
 from collections import deque
+from functools import partial
 from operator import index
 from typing import Any, Final, Self, TypeAlias
 
@@ -43,6 +44,7 @@ class Host(typing.Protocol):
 
     def check_loop(self) -> None: ...
     def sent(self) -> None: ...
+    def close_if_idle(self) -> None: ...
 
 
 class Stream:
@@ -325,14 +327,14 @@ class Streams:
         self.connection = connection
         self.slots = Slots(lambda: multiplexer.may_open)
         self._streams: dict[int, Stream] = {}
-        self._running = 0
+        self._running: set[asyncio.Task[None]] = set()
         # Those that are to be served once others are not any more.
         self._queue: dict[int, tuple[OnStream, Stream]] = {}
 
     @property
     def busy(self) -> bool:
-        """Whether any of the peer's is being served."""
-        return self._running > 0
+        """Whether any of the peer's is being served, and not by what waits for the end."""
+        return self._host.services.tasks.awaits_any(self._running)
 
     def check_loop(self) -> None:
         """Refuse a call from another thread or event loop.
@@ -445,12 +447,14 @@ class Streams:
 
     def _serve_next(self) -> None:
         # What serves a stream may still run when the peer has ended it and opened another.
-        while self._queue and self._running < self._host.options.max_streams:
+        while self._queue and len(self._running) < self._host.options.max_streams:
             number = next(iter(self._queue))
             on_stream, stream = self._queue.pop(number)
-            self._running += 1
             self.widen(stream)
-            self._host.services.start(self._serve(on_stream, stream), f"stream {number}")
+            serving = self._serve(on_stream, stream)
+            task = self._host.services.start(serving, f"stream {number}")
+            self._running.add(task)
+            task.add_done_callback(partial(self._served, stream))
 
     async def _serve(self, on_stream: OnStream, stream: Stream) -> None:
         try:
@@ -465,9 +469,14 @@ class Streams:
             stream._reset(ResetCode.FAILED, "the program failed")
         else:
             self._finish(stream)
-        finally:
-            self._running -= 1
-            self._serve_next()
+
+    def _served(self, stream: Stream, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            # Before its first step, or by what is no Exception.
+            stream._reset(ResetCode.CANCELLED, "")
+        self._serve_next()
+        self._host.close_if_idle()
 
     def _finish(self, stream: Stream) -> None:
         """End a stream whose program is done with it; what it wrote is still sent."""

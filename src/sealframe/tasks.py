@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Subject = TypeVar("Subject")
@@ -46,6 +46,10 @@ class Tasks(Generic[Subject]):
         if task is not None and task in self._members:
             self._excused.add(task)
             self._look_whether_idle()
+
+    def awaits_any(self, tasks: Iterable[asyncio.Task[None]]) -> bool:
+        """Return whether any of these, which are members, is not excused."""
+        return any(task not in self._excused for task in tasks)
 
     async def finish(self, deadline: float) -> int:
         """Wait for all that are not excused, then cancel those that are left.
