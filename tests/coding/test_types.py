@@ -39,17 +39,21 @@ class Upper:
 async def of_bytes(conn: Connection) -> None:
     assert_type(await conn.recv(), bytes)
     assert_type(await conn.recv_many(), list[bytes])
+    assert_type(await conn.request(bytearray(b"x"), timeout=1), bytes)
     async for message in conn:
         assert_type(message, bytes)
     await conn.send(bytearray(b"x"))
     await conn.send_many([b"x", memoryview(b"x")])
     await conn.send("text")  # type: ignore[arg-type]
+    await conn.request("text")  # type: ignore[arg-type]
 
 
 async def of_text(conn: Connection[str, str]) -> None:
     assert_type(await conn.recv(), str)
     await conn.send("text")
+    assert_type(await conn.request("text"), str)
     await conn.send(b"bytes")  # type: ignore[arg-type]
+    await conn.request(b"bytes")  # type: ignore[arg-type]
 
 
 async def answers(conn: Connection[Answer, Question]) -> None:
@@ -61,6 +65,8 @@ async def answers(conn: Connection[Answer, Question]) -> None:
         await conn.send_many([Answer(question.text)])
         await conn.send(question)  # type: ignore[arg-type]
         await conn.send_many([question])  # type: ignore[list-item]
+        assert_type(await conn.request(Answer(question.text)), Question)
+        await conn.request(question)  # type: ignore[arg-type]
 
 
 def test_what_codecs_take_and_give() -> None:

@@ -105,7 +105,7 @@ class Family:
             return {"path": self.path}
         return {"host": "::1" if self.name == "tcp6" else "127.0.0.1", "port": 0}
 
-    def target(self, server: Server) -> _Address:
+    def target(self, server: Server[Any, Any]) -> _Address:
         """Return what ``connect()`` needs to reach that server."""
         if self.path is not None:
             return {"path": self.path}
