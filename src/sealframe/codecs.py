@@ -33,12 +33,12 @@ _S = TypeVar("_S")
 class Codec(Protocol[Sent, Received]):
     """What ``codec=`` takes: any object with these two methods.
 
-    One object serves all connections of a server. It is called in the event loop, so it
-    must not block.
+    One object serves all connections of a server, messages, requests and answers alike, so it
+    keeps nothing from one to the next. It is called in the event loop, so it must not block.
     """
 
     def encode(self, message: Sent, /) -> bytes:
-        """Return the bytes for an object.
+        """Return the bytes for an object; a ``bytearray`` or ``memoryview`` is copied.
 
         Whatever it raises, ``send`` raises as :exc:`~sealframe.EncodeError`.
         """
@@ -48,7 +48,8 @@ class Codec(Protocol[Sent, Received]):
 
         Whatever it raises says that the peer sent something wrong, and ``recv`` raises it
         as :exc:`~sealframe.DecodeError`. Of other exceptions than that the peer and the
-        log are told the type only, since their text may quote the message.
+        log are told the type only, since their text may quote the message. After
+        ``recv_many`` stopped before such a message, it is called for it once more.
         """
 
 

@@ -351,6 +351,8 @@ class Connection(Generic[Sent, Received]):
         :return: the answer, at most this end's ``max_message_size`` bytes; with a codec,
             decoded
         :raises TypeError: the payload is not bytes-like
+        :raises EncodeError: the codec cannot encode it; nothing was sent
+        :raises DecodeError: the codec cannot decode the answer; the connection goes on
         :raises MessageTooLargeError: it is over the limit; nothing was sent
         :raises NotSupportedError: this connection carries packets only, or the other end
             has no ``on_request``
@@ -360,8 +362,8 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosed: the connection ended before the answer came
         :raises WrongLoopError: called from another thread or event loop
         """
-        data = self._encode(payload)
         requests = self._channels().requests
+        data = self._encode(payload)
         self._protocol.check_size(len(data))
         reply: Received = self._decode(await requests.request(data, timeout))
         return reply

@@ -95,7 +95,7 @@ class EncodeError(SealframeError, ValueError):
 
 
 class DecodeError(SealframeError, ValueError):
-    """The codec cannot decode a message that came.
+    """The codec cannot decode a message, or the answer to a request, that came.
 
     That message is taken: whoever receives again gets the next one. The text says of what
     kind the fault is, and where, and nothing of the content; ``__cause__`` may quote it.

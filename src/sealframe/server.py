@@ -99,7 +99,9 @@ def serve(
         runs in a task of its own, beside the handler. What it raises reaches the client as
         :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
         a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
-        cancelled when the client gives the request up or is gone.
+        cancelled when the client gives the request up or is gone. With a codec, payload
+        and answer are objects, None too; one whose payload cannot be decoded gets a
+        ``RemoteError`` of type ``"DecodeError"``, and the program does not see it.
     :param on_stream: ``async def on_stream(stream)`` serves a stream that a client opens
         (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
         is over; when it raises, the client's end is reset, and the error logged.

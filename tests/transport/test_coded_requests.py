@@ -25,6 +25,7 @@ from sealframe import (
     RequestTimeoutError,
     ServerOptions,
     Stream,
+    WrongLoopError,
 )
 from sealframe.codecs import Codec, Json, Msgspec, Text
 from sealframe.wire import MAX_CHUNK
@@ -533,3 +534,13 @@ async def test_where_only_packets_flow() -> None:
         for end in (client, accepted):
             with pytest.raises(NotSupportedError):
                 await end.request("x")
+
+
+async def test_another_thread_does_not_get_as_far_as_the_codec() -> None:
+    async with open_pair(None, Raising(encoding=LostError())) as (client, _):
+
+        async def ask() -> None:
+            with pytest.raises(WrongLoopError):
+                await client.request(b"x")
+
+        await asyncio.to_thread(asyncio.run, ask())
