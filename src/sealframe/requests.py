@@ -203,7 +203,9 @@ class Requests:
         except RemoteError as error:
             self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
         except Exception as error:
-            logger.exception("what answers a request of %r failed", self._connection)
+            # What this peer sent malformed is its own fault, and must not fill the log.
+            if not (isinstance(error, DecodeError) and error.connection is self._connection):
+                logger.exception("what answers a request of %r failed", self._connection)
             self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
         else:
             await self._reply(number, data)

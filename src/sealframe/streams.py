@@ -14,6 +14,7 @@ from . import wire
 from .control import Close
 from .errors import (
     ConnectionClosed,
+    DecodeError,
     NotSupportedError,
     StreamError,
     StreamResetError,
@@ -463,8 +464,10 @@ class Streams:
             stream._reset(ResetCode.CANCELLED, "")
             raise
         except Exception as error:
-            # That the peer has left or reset it is no news.
-            if not isinstance(error, ConnectionClosed | StreamResetError):
+            # That the peer has left or reset it is no news, and what it sent malformed is
+            # its own fault.
+            malformed = isinstance(error, DecodeError) and error.connection is self.connection
+            if not (malformed or isinstance(error, ConnectionClosed | StreamResetError)):
                 logger.exception("what serves %r failed", stream)
             stream._reset(ResetCode.FAILED, "the program failed")
         else:

@@ -425,6 +425,63 @@ async def test_one_that_leaves_a_handler_costs_that_client_alone(
     assert (record.levelno, record.exc_info) == (logging.WARNING, None)
 
 
+async def test_a_peer_that_answers_malformed_while_it_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its own fault: it is told so, and cannot fill the log."""
+
+    async def ask_back(conn: Connection[Any, Any], request: str) -> Any:
+        return await conn.request(request)
+
+    async def malformed(_: Connection[Any, Any], request: bytes) -> bytes:
+        return MALFORMED
+
+    async def on_stream(stream: Stream) -> None:
+        await stream.connection.request("what?")
+
+    async with open_pair(
+        Text(), on_request=ask_back, client_on_request=malformed, on_stream=on_stream
+    ) as (client, _):
+        with pytest.raises(RemoteError) as caught:
+            await client.request(b"x")
+        assert caught.value.type == "DecodeError"
+        stream = await client.open_stream()
+        with pytest.raises(sealframe.StreamResetError):
+            await stream.read()
+        await client.ping()
+    assert complaints(caplog) == []
+
+
+async def test_that_of_another_connection_is_the_programs_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def malformed(_: Connection[Any, Any], request: bytes) -> bytes:
+        return MALFORMED
+
+    async with open_pair(None, Text(), on_request=malformed) as behind:
+
+        async def forward(_: Connection[Any, Any], request: str) -> Any:
+            return await behind.client.request(request)
+
+        async def on_stream(stream: Stream) -> None:
+            await behind.client.request("what?")
+
+        async with open_pair(Text(), on_request=forward, on_stream=on_stream) as (client, _):
+            with pytest.raises(RemoteError) as caught:
+                await client.request(b"x")
+            assert caught.value.type == "DecodeError"
+            stream = await client.open_stream()
+            with pytest.raises(sealframe.StreamResetError):
+                await stream.read()
+            await client.ping()
+        await behind.client.ping()
+    records = complaints(caplog)
+    assert [record.name for record in records] == ["sealframe.requests", "sealframe.streams"]
+    for record in records:
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], DecodeError)
+
+
 # Cancellation, and what is no Exception
 
 
