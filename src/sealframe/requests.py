@@ -118,16 +118,17 @@ class Requests:
             await asyncio.wait([answer])
 
     async def _collect_reply(self, stream: Stream) -> bytes:
-        limit = self._host.options.max_message_size
         try:
             return await self._collect(stream)
         except _TooLargeError:
             stream._reset(_TOO_LARGE, "")
-            raise RemoteError(
-                "ReplyTooLarge", f"the reply is over max_message_size, {limit} bytes"
-            ) from None
+            raise self._reply_too_large() from None
         except StreamError:
             raise RequestCancelledError("the peer gave up while it answered") from None
+
+    def _reply_too_large(self) -> RemoteError:
+        limit = self._host.options.max_message_size
+        return RemoteError("ReplyTooLarge", f"the reply is over max_message_size, {limit} bytes")
 
     def take_reply(self, number: int, payload: bytes) -> None:
         """Take in an answer."""
@@ -142,7 +143,10 @@ class Requests:
         answer = self._pending.pop(number, None)
         if answer is None or answer.done():
             return False
-        answer.set_result(reply)
+        if isinstance(reply, bytes) and len(reply) > self._host.options.max_message_size:
+            answer.set_exception(self._reply_too_large())
+        else:
+            answer.set_result(reply)
         return True
 
     def take_failure(self, number: int, code: int, kind: str, text: str) -> None:
@@ -155,7 +159,12 @@ class Requests:
 
     def receive(self, number: int, payload: bytes) -> None:
         """Serve a request in a task of its own."""
-        self._start(number, payload)
+        limit = self._host.options.max_message_size
+        if len(payload) > limit:
+            text = str(_TooLargeError(limit))
+            self._fail(number, FailureCode.RAISED, "RequestTooLarge", text)
+        else:
+            self._start(number, payload)
 
     def receive_on_stream(self, metadata: bytes, stream: Stream) -> None:
         """The same for one whose body comes on a stream."""
@@ -245,17 +254,16 @@ class Requests:
         task = self._serving.get(number)
         if task is None or self.slots.error is not None:
             return
-        if len(data) <= wire.MAX_CHUNK:
-            del self._serving[number]
-            self._multiplexer.reply(number, data)
-            self._host.sent()
-            return
         limit = self._connection.max_send_size
         if len(data) > limit:
             text = str(MessageTooLargeError(len(data), limit))
             self._fail(number, FailureCode.TOO_LARGE, "ReplyTooLarge", text)
             return
         del self._serving[number]
+        if len(data) <= wire.MAX_CHUNK:
+            self._multiplexer.reply(number, data)
+            self._host.sent()
+            return
         stream = self._streams.add_outgoing(
             self._multiplexer.reply_on_stream(number), wire.StreamKind.REPLY
         )
@@ -283,7 +291,7 @@ class Requests:
         while chunk := await stream.read_chunk():
             size += len(chunk)
             if size > limit:
-                raise _TooLargeError(f"the request is over max_message_size, {limit} bytes")
+                raise _TooLargeError(limit)
             pieces.append(chunk)
         return b"".join(pieces)
 
@@ -307,6 +315,9 @@ class Requests:
 
 class _TooLargeError(Exception):
     """A body is over the limit."""
+
+    def __str__(self) -> str:
+        return f"the request is over max_message_size, {self.args[0]} bytes"
 
 
 class _WithdrawnError(Exception):

@@ -267,6 +267,47 @@ async def test_the_size_of_what_was_encoded_counts() -> None:
         assert await client.request("ß") == "ß"
 
 
+async def test_an_answer_that_is_too_large_once_encoded() -> None:
+    async def double(_: Connection[Any, Any], request: str) -> str:
+        return request * 2
+
+    options = ClientOptions(max_message_size=3)
+    async with open_pair(Text(), Text(), on_request=double, client_options=options) as ends:
+        with pytest.raises(RemoteError) as caught:
+            await ends.client.request("ß")
+        assert caught.value.type == "ReplyTooLarge"
+        assert caught.value.message == "a message of 4 bytes is over the limit of 3 bytes"
+        assert await ends.client.request("a") == "aa"
+
+
+async def test_a_peer_that_keeps_to_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies in one frame are measured by whom they reach, too."""
+    asked: list[str] = []
+
+    async def double(_: Connection[Any, Any], request: str) -> str:
+        asked.append(request)
+        return request * 2
+
+    async with open_pair(
+        Text(),
+        Text(),
+        on_request=double,
+        options=ServerOptions(max_message_size=3),
+        client_options=ClientOptions(max_message_size=3),
+    ) as (client, accepted):
+        for end in (client, accepted):
+            assert end.max_send_size == 3
+            monkeypatch.setattr(end._protocol, "send_limit", 100)
+        with pytest.raises(RemoteError) as caught:
+            await client.request("four")
+        assert caught.value.type == "RequestTooLarge"
+        with pytest.raises(RemoteError) as caught:
+            await client.request("ab")
+        assert caught.value.type == "ReplyTooLarge"
+        assert asked == ["ab"]
+        assert await client.request("a") == "aa"
+
+
 @pytest.mark.parametrize(
     ("codec", "answer", "text"),
     [
