@@ -490,6 +490,9 @@ class Connection(Generic[Sent, Received]):
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, whoever closes it.
 
+        A server's handler that waits for this has nothing more to send: the connection is
+        closed once the client has closed its end, as if the handler had returned.
+
         :raises WrongLoopError: called from another thread or event loop
         """
         self._link.check_loop()

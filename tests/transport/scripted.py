@@ -309,7 +309,8 @@ async def _facing_client(
 
     async def handler(conn: Connection) -> None:
         arrived.put_nowait(conn)
-        await conn.wait_closed()
+        # Not the handler itself, which would have nothing more to say once the peer has closed.
+        await asyncio.ensure_future(conn.wait_closed())
 
     async with sealframe.serve(
         handler, "127.0.0.1", 0, **setup.mode.server, **setup.serving, options=options
