@@ -144,19 +144,30 @@ ROOMS: dict[str, set[str]] = {
     # Threads, on top of it all.
     "sync.call": {"errors"},
     "sync.loop_thread": {"connection", "errors", "server", "sync.call"},
+    "sync.workers": set(),
+    "sync.stream": {"streams", "sync.loop_thread", "wire"},
     "sync.connection": {
-        *("addresses", "connection", "errors", "peer", "stats", "sync.loop_thread", "wire"),
+        *("addresses", "connection", "errors", "peer", "stats", "streams", "wire"),
+        *("sync.loop_thread", "sync.stream", "sync.workers"),
+    },
+    "sync.twins": {"connection", "sync.connection", "sync.loop_thread"},
+    "sync.group": {"connection", "groups", "sync.connection", "sync.twins"},
+    "sync.callbacks": {
+        *("connection", "disconnect", "errors", "streams"),
+        *("sync.connection", "sync.stream", "sync.twins", "sync.workers"),
     },
     "sync.client": {
-        *("client", "connection", "framing", "identity", "keys", "options"),
-        *("sync.connection", "sync.loop_thread"),
+        *("client", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
+        *("sync.callbacks", "sync.connection", "sync.loop_thread", "sync.twins"),
     },
-    "sync.workers": set(),
     "sync.server": {
-        *("addresses", "connection", "errors", "framing", "identity", "keys", "options"),
-        *("server", "stats", "sync.connection", "sync.loop_thread", "sync.workers"),
+        *("addresses", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
+        *("server", "shutdown", "stats", "sync.callbacks", "sync.connection", "sync.group"),
+        *("sync.loop_thread", "sync.twins", "sync.workers"),
     },
-    "sync.__init__": {"sync.client", "sync.connection", "sync.server"},
+    "sync.__init__": {
+        *("sync.client", "sync.connection", "sync.group", "sync.server", "sync.stream"),
+    },
 }
 
 WITH_IO = {

@@ -43,7 +43,9 @@ class Groups(typing.Protocol):
 class Hooks(typing.Protocol):
     """What the program does when its connections come and go."""
 
-    async def _settle(self, conn: AnyConnection, deadline: float) -> None: ...
+    async def _settle(
+        self, conn: AnyConnection, deadline: float, caller: asyncio.Task[Any] | None
+    ) -> None: ...
 
 
 class Connection(Generic[Sent, Received]):
@@ -475,6 +477,10 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
         """
+        return await self._close_for(asyncio.current_task(), code, reason)
+
+    async def _close_for(self, caller: asyncio.Task[Any] | None, code: int, reason: str) -> bool:
+        # Whatever the caller serves here is not waited for: that waits itself.
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         if code not in CloseCode.__members__.values():
@@ -482,9 +488,9 @@ class Connection(Generic[Sent, Received]):
         self._link.check_loop()
         deadline = self._link.loop.time() + self._link.options.close_timeout
         self._link.start_close(Close(code, reason))
-        await self._link.wait_closed()
+        await self._link.wait_closed(caller)
         if self._hooks is not None:
-            await self._hooks._settle(self, deadline)
+            await self._hooks._settle(self, deadline, caller)
         return self._link.clean
 
     async def wait_closed(self) -> None:

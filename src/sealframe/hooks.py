@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .connection import AnyConnection, Connection
 from .disconnect import Disconnect, explain
@@ -78,10 +78,12 @@ class Hooks:
         """
         return 0 if self._tasks is None else await self._tasks.finish(deadline)
 
-    async def _settle(self, conn: Connection, deadline: float) -> None:
-        """Wait for those of one connection, then cancel them."""
-        loop, own = asyncio.get_running_loop(), asyncio.current_task()
-        while (task := self._of.get(conn)) is not None and task is not own:
+    async def _settle(
+        self, conn: Connection, deadline: float, caller: asyncio.Task[Any] | None
+    ) -> None:
+        """Wait for those of one connection, but the caller's own, then cancel them."""
+        loop = asyncio.get_running_loop()
+        while (task := self._of.get(conn)) is not None and task is not caller:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
             if not task.done():
                 task.cancel()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import typing
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from .addresses import Address, address_of, show
 from .channels import Channels
@@ -717,15 +717,19 @@ class Link(asyncio.BufferedProtocol):
         elif self._task_waits and self._receiving_over:
             self.start_close(Close())
 
-    async def wait_closed(self) -> None:
-        """Wait until the socket is gone."""
+    async def wait_closed(self, caller: asyncio.Task[Any] | None = None) -> None:
+        """Wait until the socket is gone.
+
+        :param caller: the task for which this is called, None for the current one
+        """
         if self.finished:
             return
         waiter = self.loop.create_future()
         if self._close_waiters is None:
             self._close_waiters = []
         self._close_waiters.append(waiter)
-        is_handler = self.task is not None and asyncio.current_task() is self.task
+        caller = caller or asyncio.current_task()
+        is_handler = self.task is not None and caller is self.task
         if is_handler:
             self._task_waits = True
             self.close_if_idle()
@@ -829,5 +833,5 @@ class Owner(typing.Protocol):
     def _on_finished(self, link: Link) -> None:
         """The socket is gone; it is called once, as the last."""
 
-    def _connection(self, link: Link) -> typing.Any:
+    def _connection(self, link: Link) -> Any:
         """Return what programs see of it."""

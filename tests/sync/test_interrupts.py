@@ -21,6 +21,7 @@ from sealframe import ClientOptions, sync
 from sealframe.sync import call as call_room
 from sealframe.sync.call import Call
 from sealframe.sync.loop_thread import LoopThread, shared
+from sealframe.sync.twins import Twins
 
 from .ends import dial, echo, in_thread, is_waiting, open_pair, send_numbers, start, until
 
@@ -218,7 +219,7 @@ def test_leaving_a_loop_waits_for_what_was_cancelled() -> None:
 
     press(cancelled.is_set)
     with pytest.raises(KeyboardInterrupt):
-        next(iter(sync.Reconnecting(slowly())))  # type: ignore[arg-type]
+        next(iter(sync.Reconnecting(slowly(), Twins(shared()), None)))  # type: ignore[arg-type]
     assert ended == ["ended"]
 
 

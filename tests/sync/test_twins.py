@@ -13,8 +13,10 @@ import sealframe
 from sealframe import sync
 
 WITHOUT_A_TWIN: dict[str, dict[str, str]] = {
-    "Connection": {"open_stream": "a stream has no blocking twin yet"},
+    "Connection": {},
     "Server": {},
+    "Group": {},
+    "Stream": {"read_chunk": "what it saves is nothing beside the way between two threads"},
 }
 """Class, public name: why there is no blocking one."""
 
@@ -23,31 +25,33 @@ OWN_PARAMETERS: dict[str, set[str]] = {
     "Connection.send": {"timeout"},
     "Connection.send_many": {"timeout"},
     "Connection.ping": {"timeout"},
+    "Connection.open_stream": {"timeout"},
     "Connection.recv": {"timeout"},
     "Connection.recv_many": {"timeout"},
     "Connection.close": {"timeout"},
     "Connection.wait_closed": {"timeout"},
     "Server.wait_closed": {"timeout"},
+    "Stream.write": {"timeout"},
+    "Stream.read": {"timeout"},
+    "Stream.end": {"timeout"},
 }
 """What the blocking one takes besides."""
 
 NEVER_TIMED_OUT: dict[str, str] = {
     "Server.serve_forever": "its name says for how long; wait_closed() has a timeout",
-    "Server.close": "close_timeout bounds it",
 }
 """Methods that wait and take no ``timeout``, and why."""
 
-SERVICES = {"on_request", "on_stream"}
-"""Callbacks that would need a thread for each call, and have none yet."""
-
 MISSING_PARAMETERS: dict[str, set[str]] = {
     # For the loop over connections, which is reconnect().
-    "connect": {"is_fatal", *SERVICES},
-    "reconnect": SERVICES,
-    "serve": SERVICES,
+    "connect": {"is_fatal"},
 }
 
-ATTRIBUTES: dict[type, set[str]] = {sealframe.Server: {"stats"}}
+ATTRIBUTES: dict[type, set[str]] = {
+    sealframe.Server: {"counters"},
+    sealframe.Stream: {"metadata"},
+    sealframe.Group: {"name"},
+}
 """What stands in no class, since each object sets it: see below."""
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -59,12 +63,17 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 CLASSES: dict[str, tuple[type, type]] = {
     "Connection": (sealframe.Connection, sync.Connection),
     "Server": (sealframe.Server, sync.Server),
+    "Group": (sealframe.Group, sync.Group),
+    "Stream": (sealframe.Stream, sync.Stream),
 }
 
 
 def public(cls: type) -> set[str]:
-    """Return the public names, and how it is iterated over and used in ``with``."""
-    blocking = {"__aiter__": "__iter__", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+    """Return the public names, and what iterates over it and uses it in ``with`` and ``in``."""
+    blocking = {
+        **{f"__a{name}__": f"__{name}__" for name in ("iter", "next", "enter", "exit")},
+        **{f"__{name}__": f"__{name}__" for name in ("iter", "len", "contains")},
+    }
     names = {blocking.get(name, name) for name in vars(cls)}
     found = {name for name in names if not name.startswith("_") or name in blocking.values()}
     return found | ATTRIBUTES.get(cls, set())

@@ -22,6 +22,17 @@ from __future__ import annotations
 
 from .client import Reconnecting, connect, reconnect
 from .connection import Connection
+from .group import Group
 from .server import Server, serve
+from .stream import Stream
 
-__all__ = ["Connection", "Reconnecting", "Server", "connect", "reconnect", "serve"]
+__all__ = [
+    "Connection",
+    "Group",
+    "Reconnecting",
+    "Server",
+    "Stream",
+    "connect",
+    "reconnect",
+    "serve",
+]

@@ -6,17 +6,22 @@ import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import cast
+from typing import Generic, cast
 
 from ..client import Connecting
 from ..client import connect as async_connect
+from ..codecs import Codec
 from ..connection import Connection as AsyncConnection
+from ..connection import Received, Sent
+from ..errors import ConfigurationError
 from ..framing import Framing
 from ..identity import ClientIdentity
 from ..keys import SharedKey
 from ..options import ClientOptions
+from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream
 from .connection import Connection
 from .loop_thread import shared
+from .twins import Twins
 
 
 def connect(
@@ -28,9 +33,14 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    codec: Codec[Sent, Received] | None = None,
+    on_request: OnRequest | None = None,
+    on_stream: OnStream | None = None,
     options: ClientOptions | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
     timeout: float | None = None,
-) -> Connection:
+) -> Connection[Sent, Received]:
     """Connect to a server, once, and return the connection.
 
     ``with connect(...) as conn`` closes it at the end of the block. One that is forgotten
@@ -38,11 +48,24 @@ def connect(
     it drops, use :func:`reconnect`. The arguments and what is raised are those of
     :func:`sealframe.connect`.
 
+    Functions that are given are no async ones: each call runs in a daemon thread of its own,
+    and gets the blocking twins. ``on_connect`` has returned before the program gets the
+    connection. At most ``max_requests`` of the options run at a time to answer requests, as
+    many for hooks, and ``max_streams`` to serve streams. No thread can be stopped: one whose
+    request was given up, or whose connection is gone, runs on, and what it returns then is
+    forgotten.
+
+    :param on_request: ``def on_request(conn, payload)`` returns the answer to a request
+    :param on_stream: ``def on_stream(stream)`` serves a :class:`sealframe.sync.Stream`
     :param timeout: seconds for all of it; ``connect_timeout`` and ``handshake_timeout`` of
         the options hold besides
     :raises WaitTimeoutError: it was not done in time, and given up
     :raises WrongLoopError: an event loop runs in this thread
     """
+    thread = shared()
+    twins = Twins(thread)
+    options = ClientOptions() if options is None else options
+    callbacks = _callbacks(twins, options, on_request, on_stream, on_connect, on_disconnect)
     connecting = async_connect(
         host,
         port,
@@ -51,16 +74,26 @@ def connect(
         context=context,
         framing=framing,
         extended=extended,
+        codec=codec,
         options=options,
+        **callbacks.asynchronous,
     )
-    thread = shared()
 
-    def drop(conn: AsyncConnection) -> None:
+    def drop(conn: AsyncConnection[Sent, Received]) -> None:
         thread.spawn(conn.close())
 
-    conn = thread.run(lambda: connecting, timeout=timeout, undo=drop)
+    async def open_one() -> AsyncConnection[Sent, Received]:
+        conn = await connecting
+        try:
+            await callbacks.greeted(conn)
+        except BaseException:
+            drop(conn)
+            raise
+        return conn
+
+    conn = thread.run(open_one, timeout=timeout, undo=drop)
     thread.close_at_exit(conn)
-    twin = Connection(thread, conn)
+    twin = twins.twin(conn)
     # As with a socket: what nobody can use any more is not left open.
     weakref.finalize(twin, thread.start, conn.close).atexit = False
     return twin
@@ -75,9 +108,14 @@ def reconnect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    codec: Codec[Sent, Received] | None = None,
+    on_request: OnRequest | None = None,
+    on_stream: OnStream | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
-) -> Reconnecting:
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Reconnecting[Sent, Received]:
     """Connect to a server, and again whenever the loop goes on to its next round::
 
         for conn in reconnect(host, port):
@@ -99,6 +137,9 @@ def reconnect(
         :func:`sealframe.connect`; it is called in another thread and must not block
     :raises WrongLoopError: in the loop: an event loop runs in this thread
     """
+    twins = Twins(shared())
+    options = ClientOptions() if options is None else options
+    callbacks = _callbacks(twins, options, on_request, on_stream, on_connect, on_disconnect)
     return Reconnecting(
         async_connect(
             host,
@@ -108,27 +149,39 @@ def reconnect(
             context=context,
             framing=framing,
             extended=extended,
+            codec=codec,
             options=options,
             is_fatal=is_fatal,
-        )
+            **callbacks.asynchronous,
+        ),
+        twins,
+        callbacks,
     )
 
 
-class Reconnecting:
+class Reconnecting(Generic[Sent, Received]):
     """What :func:`reconnect` returns: use it in ``for``."""
 
-    def __init__(self, connecting: Connecting) -> None:
+    def __init__(
+        self, connecting: Connecting[Sent, Received], twins: Twins, callbacks: Callbacks
+    ) -> None:
         self._connecting = connecting
+        self._twins = twins
+        self._callbacks = callbacks
 
-    def __iter__(self) -> Iterator[Connection]:
-        thread = shared()
-        rounds = cast("AsyncGenerator[AsyncConnection, None]", aiter(self._connecting))
+    def __iter__(self) -> Iterator[Connection[Sent, Received]]:
+        thread = self._twins.thread
+        rounds = cast(
+            "AsyncGenerator[AsyncConnection[Sent, Received], None]", aiter(self._connecting)
+        )
         # What an interrupt cancelled may take some turns of the loop to end.
         turn = asyncio.Lock()
 
-        async def advance() -> AsyncConnection:
+        async def advance() -> AsyncConnection[Sent, Received]:
             async with turn:
-                return await anext(rounds)
+                conn = await anext(rounds)
+                await self._callbacks.greeted(conn)
+                return conn
 
         async def leave() -> None:
             async with turn:
@@ -138,6 +191,28 @@ class Reconnecting:
             while True:
                 conn = thread.run(advance)
                 thread.close_at_exit(conn)
-                yield Connection(thread, conn)
+                yield self._twins.twin(conn)
         finally:
             thread.finish(leave)
+
+
+def _callbacks(
+    twins: Twins,
+    options: ClientOptions,
+    on_request: OnRequest | None,
+    on_stream: OnStream | None,
+    on_connect: OnConnect | None,
+    on_disconnect: OnDisconnect | None,
+) -> Callbacks:
+    if not isinstance(options, ClientOptions):
+        raise ConfigurationError("options for a client are ClientOptions(...)")
+    return Callbacks(
+        twins,
+        on_request=on_request,
+        on_stream=on_stream,
+        on_connect=on_connect,
+        on_disconnect=on_disconnect,
+        requests=options.max_requests,
+        streams=options.max_streams,
+        hooks=options.max_requests,
+    )

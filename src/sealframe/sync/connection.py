@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from types import SimpleNamespace, TracebackType
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from ..addresses import Address
-from ..connection import BytesLike
+from ..connection import BytesLike, Received, Sent
 from ..connection import Connection as AsyncConnection
-from ..errors import ConnectionClosedOK
+from ..errors import ConnectionClosedOK, DecodeError
 from ..peer import Peer
 from ..stats import Stats
+from ..streams import Stream as AsyncStream
 from ..wire import CloseCode
 from .loop_thread import LoopThread
+from .stream import Stream
+from .workers import task_of_thread
 
 T = TypeVar("T")
 
 
-class Connection:
+class Connection(Generic[Sent, Received]):
     """One link to a peer, made by :func:`sealframe.sync.connect` and
     :func:`sealframe.sync.serve`: the blocking twin of :class:`sealframe.Connection`.
 
@@ -33,16 +36,19 @@ class Connection:
     a ``recv`` left the message for the next one, a ``send`` was not accepted. The same
     holds for a ``recv`` that Ctrl-C interrupts; of an interrupted ``send`` nobody knows.
 
+    Where ``codec=`` was given, objects stand wherever bytes do here.
+
     It belongs to the process that made it. Its methods raise
     :exc:`~sealframe.WrongLoopError` in a thread whose event loop runs, which they would
     stop, and in a child process after :func:`os.fork`.
     """
 
-    def __init__(self, thread: LoopThread, conn: AsyncConnection) -> None:
+    def __init__(self, thread: LoopThread, conn: AsyncConnection[Sent, Received]) -> None:
         self._thread = thread
         self._conn = conn
         # Messages of interrupted calls. Only the loop's thread touches it.
-        self._kept: deque[bytes] = deque()
+        self._kept: deque[Received] = deque()
+        self._state: SimpleNamespace | None = None
 
     def __repr__(self) -> str:
         return repr(self._conn).replace("<", "<sync.", 1)
@@ -107,30 +113,78 @@ class Connection:
         """The text of the peer's CLOSE."""
         return self._conn.close_reason
 
+    @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip of PING and PONG, None before there was one."""
+        return self._conn.latency
+
+    # What the program knows about it
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """A place for the program's own data about this connection, empty at first:
+        ``conn.state.user = ...``.
+
+        :raises WrongLoopError: at the first use: an event loop runs in this thread
+        """
+        if self._state is None:
+            self._state = self._thread.call(lambda: self._conn.state)
+        return self._state
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names of the groups that it is in, as :attr:`sealframe.Connection.groups`.
+
+        :raises WrongLoopError: an event loop runs in this thread
+        """
+        return self._thread.call(lambda: self._conn.groups)
+
+    def join(self, name: str) -> None:
+        """Become a member of a group, as :meth:`sealframe.Connection.join`.
+
+        :param name: any text but ``""``
+        :raises NotSupportedError: this is a client's end; groups belong to a server's
+        :raises ConnectionClosed: nothing more can be sent on it
+        :raises TypeError: the name is not text
+        :raises ValueError: the name is empty
+        """
+        self._thread.call(lambda: self._conn.join(name))
+
+    def leave(self, name: str) -> None:
+        """Be a member of a group no longer; harmless if it was none, and once it has ended.
+
+        :param name: any text but ``""``
+        :raises NotSupportedError: this is a client's end; groups belong to a server's
+        :raises TypeError: the name is not text
+        :raises ValueError: the name is empty
+        """
+        self._thread.call(lambda: self._conn.leave(name))
+
     # Sending
 
-    def send(self, message: BytesLike, *, timeout: float | None = None) -> None:
+    def send(self, message: Sent, *, timeout: float | None = None) -> None:
         """Send one message.
 
         Returns once the message is accepted: at once, unless messages worth
         ``outbox_limit`` are waiting.
 
-        :param message: any bytes-like object
+        :param message: any bytes-like object; with a codec, what that encodes
         :param timeout: seconds to wait for room
         :raises TypeError: the message is not bytes-like
+        :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         :raises WaitTimeoutError: there was no room in time; the message was not accepted
         """
         self._wait(lambda: self._conn.send(message), timeout)
 
-    def send_many(self, messages: Iterable[BytesLike], *, timeout: float | None = None) -> None:
+    def send_many(self, messages: Iterable[Sent], *, timeout: float | None = None) -> None:
         """Send messages in order, all or none.
 
         Waits as :meth:`send` does, once for all of them. Raises what :meth:`send` raises,
         and then none was accepted.
 
-        :param messages: bytes-like objects
+        :param messages: bytes-like objects; with a codec, what that encodes
         :param timeout: seconds to wait for room
         """
         # What makes messages as it is asked for them runs here, and may block.
@@ -147,22 +201,40 @@ class Connection:
         """
         return self._wait(self._conn.ping, timeout)
 
-    # Requests
+    # Requests and streams
 
-    def request(self, payload: BytesLike, *, timeout: float | None = None) -> bytes:
+    def request(self, payload: Sent, *, timeout: float | None = None) -> Received:
         """Ask the other end; return what its ``on_request`` answers.
 
         See :meth:`sealframe.Connection.request` for the limits and for what is raised,
         :exc:`~sealframe.RequestTimeoutError` after the time-out.
 
-        :param payload: any bytes-like object
+        :param payload: any bytes-like object; with a codec, what that encodes
         :param timeout: seconds until the whole answer is here
         """
         return self._wait(lambda: self._conn.request(payload, timeout=timeout), None)
 
+    def open_stream(self, metadata: BytesLike = b"", *, timeout: float | None = None) -> Stream:
+        """Open a stream: bytes each way, beside messages, with a flow control of its own.
+
+        See :meth:`sealframe.Connection.open_stream` for the limits and for what is raised.
+
+        :param metadata: what the stream is for, at most 4,096 bytes
+        :param timeout: seconds to wait where the other end has as many open as it takes
+        :raises WaitTimeoutError: it took no further one in time; none was opened
+        """
+
+        def give_up(stream: AsyncStream) -> None:
+            stream.reset()
+
+        stream = self._thread.run(
+            lambda: self._conn.open_stream(metadata), timeout=timeout, undo=give_up
+        )
+        return Stream(self._thread, stream, self)
+
     # Receiving
 
-    def recv(self, *, timeout: float | None = None) -> bytes:
+    def recv(self, *, timeout: float | None = None) -> Received:
         """Return the next message, waiting for one if there is none.
 
         Messages that came before the connection ended stay readable after it.
@@ -170,11 +242,16 @@ class Connection:
         :param timeout: seconds to wait for a message; 0 takes one that is there
         :raises ConnectionClosedOK: the peer closed properly and all was read
         :raises ConnectionClosedError: it ended in another way; the class says how
+        :raises DecodeError: the codec cannot decode this message; the next call goes on
         :raises WaitTimeoutError: none came in time
         """
-        return self._thread.run(self._recv, timeout=timeout, undo=self._kept.appendleft)
+        return self._thread.run(
+            lambda: self._own(self._recv()), timeout=timeout, undo=self._kept.appendleft
+        )
 
-    def recv_many(self, limit: int | None = None, *, timeout: float | None = None) -> list[bytes]:
+    def recv_many(
+        self, limit: int | None = None, *, timeout: float | None = None
+    ) -> list[Received]:
         """Return all messages that are there, waiting for one if there is none.
 
         :param limit: return at most so many, from 1 up; None means all
@@ -184,10 +261,10 @@ class Connection:
         :raises WaitTimeoutError: none came in time
         """
         return self._thread.run(
-            lambda: self._recv_many(limit), timeout=timeout, undo=self._keep_many
+            lambda: self._own(self._recv_many(limit)), timeout=timeout, undo=self._keep_many
         )
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Received]:
         return _Messages(self)
 
     # Closing
@@ -214,7 +291,8 @@ class Connection:
         :raises TypeError: the reason is not text
         :raises WaitTimeoutError: it is not closed yet
         """
-        return self._wait(lambda: self._conn.close(code, reason), timeout)
+        caller = task_of_thread()
+        return self._wait(lambda: self._conn._close_for(caller, code, reason), timeout)
 
     def wait_closed(self, *, timeout: float | None = None) -> None:
         """Wait until the connection is closed, whoever closes it.
@@ -222,7 +300,8 @@ class Connection:
         :param timeout: seconds to wait
         :raises WaitTimeoutError: it is still open
         """
-        self._wait(self._conn.wait_closed, timeout)
+        caller = task_of_thread()
+        self._wait(lambda: self._conn._link.wait_closed(caller), timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -233,38 +312,53 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if isinstance(error, DecodeError) and error.connection is self:
+            self.close(CloseCode.MALFORMED, str(error))
+        else:
+            self.close()
 
     # Inside
 
     def _wait(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
-        return self._thread.run(work, timeout=timeout)
+        return self._thread.run(lambda: self._own(work()), timeout=timeout)
 
-    async def _recv(self) -> bytes:
+    async def _own(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        except DecodeError as error:
+            if error.connection is self._conn:
+                error.connection = self
+            raise
+
+    async def _recv(self) -> Received:
         # Who waits already is not woken by a message given back, and gets it next time.
         return self._kept.popleft() if self._kept else await self._conn.recv()
 
-    async def _recv_many(self, limit: int | None) -> list[bytes]:
+    async def _recv_many(self, limit: int | None) -> list[Received]:
         if not self._kept:
             return await self._conn.recv_many(limit)
         count = len(self._kept) if limit is None else limit
         return [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
 
-    def _keep_many(self, messages: list[bytes]) -> None:
+    def _keep_many(self, messages: list[Received]) -> None:
         self._kept.extendleft(reversed(messages))
 
 
-class _Messages:
+AnyConnection: TypeAlias = Connection[Any, Any]
+"""One of bytes or of objects, whatever the codec."""
+
+
+class _Messages(Generic[Received]):
     """``for`` over what arrives. No generator: that would be over for good once it was
     interrupted, and look like a connection that was closed properly."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection[Any, Received]) -> None:
         self._conn = conn
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Received:
         try:
             return self._conn.recv()
         except ConnectionClosedOK:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from ..connection import Connection
+from ..connection import AnyConnection, Connection
 from ..errors import ConnectionClosedError, WrongLoopError
 from ..server import Server
 from .call import OVER, Call
@@ -29,7 +29,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._open: weakref.WeakSet[Connection | Server] = weakref.WeakSet()
+        self._open: weakref.WeakSet[AnyConnection | Server[Any, Any]] = weakref.WeakSet()
         self._exiting = threading.Event()
         self._spawned: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="sealframe.sync", daemon=True)
@@ -103,7 +103,7 @@ class LoopThread:
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
 
-    def close_at_exit(self, opened: Connection | Server) -> None:
+    def close_at_exit(self, opened: AnyConnection | Server[Any, Any]) -> None:
         """Close it when the program ends, if nobody did before and it is still in use."""
         self._open.add(opened)
 

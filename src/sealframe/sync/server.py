@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import threading
-import weakref
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Generic, Self, TypeAlias
 
 from ..addresses import Address
-from ..connection import BytesLike
+from ..codecs import Codec
 from ..connection import Connection as AsyncConnection
-from ..errors import ConfigurationError
+from ..connection import Received, Sent
+from ..errors import ConfigurationError, DecodeError
 from ..framing import Framing
 from ..identity import ServerIdentity
 from ..keys import SharedKey
 from ..options import ServerOptions
 from ..server import Server as AsyncServer
 from ..server import serve as async_serve
+from ..shutdown import ShutdownReport
 from ..stats import ServerStats
-from .connection import Connection
-from .loop_thread import LoopThread, shared
-from .workers import Workers
+from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, check_blocking
+from .connection import AnyConnection, Connection
+from .group import Group, asynchronous
+from .loop_thread import shared
+from .twins import Twins
+from .workers import Workers, task_of_thread
 
-Handler: TypeAlias = Callable[[Connection], object]
+Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
 
 def serve(
-    handler: Handler,
+    handler: Handler[Sent, Received],
     host: str | None = None,
     port: int | None = None,
     *,
@@ -37,27 +39,63 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
+    codec: Codec[Sent, Received] | None = None,
+    on_request: OnRequest | None = None,
+    on_stream: OnStream | None = None,
     options: ServerOptions | None = None,
-) -> Server:
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Server[Sent, Received]:
     """Listen, and run ``handler`` in a thread of its own for each client.
 
     ``with serve(...) as server`` closes it at the end of the block. The arguments and what
     is raised are those of :func:`sealframe.serve`, and so is what happens when the handler
-    returns or raises. There are never more threads than ``options.max_connections``; they
-    are daemons, so that a handler which does not return holds up nobody's exit.
+    returns or raises.
 
-    :param handler: ``def handler(conn)``, which gets a blocking :class:`Connection`
+    All functions that are given are no async ones: each call runs in a thread of its own and
+    gets the blocking twins. Handlers, requests, streams and hooks have at most
+    ``options.max_connections`` threads each, so that none of them waits for a thread that
+    another kind has. Requests that make requests of a server that waits for them can use up
+    all threads of one kind; give them a ``timeout``. The threads are daemons: one that does
+    not return holds up nobody's exit. No thread can be stopped, either. Where an async
+    function is cancelled, as when a request is given up, when its client is gone, or at the
+    end of :meth:`Server.close`, a thread runs on, and what it returns then is forgotten.
+
+    :param handler: ``def handler(conn)``, which gets a blocking :class:`Connection`. It
+        starts once ``on_connect`` has returned.
+    :param on_request: ``def on_request(conn, payload)`` returns the answer to a request, or
+        raises what reaches the client as :exc:`~sealframe.RemoteError`
+    :param on_stream: ``def on_stream(stream)`` serves a :class:`sealframe.sync.Stream`
     :raises WrongLoopError: an event loop runs in this thread
     """
-    if inspect.iscoroutinefunction(handler) or not callable(handler):
-        raise ConfigurationError(
-            "handler is a function that takes the connection; for an async one there is "
-            "sealframe.serve()"
-        )
-    clients = _Clients()
+    check_blocking("handler", handler)
+    options = ServerOptions() if options is None else options
+    if not isinstance(options, ServerOptions):
+        raise ConfigurationError("options for a server are ServerOptions(...)")
+    limit = options.max_connections
+    thread = shared()
+    twins = Twins(thread)
+    workers = Workers(limit)
+    callbacks = Callbacks(
+        twins,
+        on_request=on_request,
+        on_stream=on_stream,
+        on_connect=on_connect,
+        on_disconnect=on_disconnect,
+        requests=limit,
+        streams=limit,
+        hooks=limit,
+    )
 
-    async def handle(conn: AsyncConnection) -> None:
-        await workers.run(f"sealframe {conn.id}", handler, clients.twin(conn))
+    async def handle(conn: AsyncConnection[Sent, Received]) -> None:
+        await callbacks.greeted(conn)
+        twin = twins.twin(conn)
+        try:
+            await workers.run(f"sealframe {conn.id}", handler, twin)
+        except DecodeError as error:
+            if error.connection is twin:
+                error.connection = conn
+            raise
 
     serving = async_serve(
         handle,
@@ -67,44 +105,40 @@ def serve(
         security=security,
         context=context,
         framing=framing,
+        codec=codec,
         options=options,
+        **callbacks.asynchronous,
     )
-    limit = ServerOptions().max_connections if options is None else options.max_connections
-    workers = Workers(limit)
-    clients.thread = thread = shared()
 
-    def drop(server: AsyncServer) -> None:
+    def drop(server: AsyncServer[Sent, Received]) -> None:
         thread.spawn(server.close())
 
     server = thread.run(lambda: serving, undo=drop)
     thread.close_at_exit(server)
-    return Server(thread, server, clients, workers)
+    return Server(server, twins)
 
 
-class Server:
+class Server(Generic[Sent, Received]):
     """A listening server, made by :func:`serve`: the blocking twin of
     :class:`sealframe.Server`. Any thread of the process that made it may use it."""
 
-    def __init__(
-        self, thread: LoopThread, server: AsyncServer, clients: _Clients, workers: Workers
-    ) -> None:
-        self._thread = thread
+    def __init__(self, server: AsyncServer[Sent, Received], twins: Twins) -> None:
+        self._thread = twins.thread
         self._server = server
-        self._clients = clients
-        self._workers = workers
+        self._twins = twins
 
     def __repr__(self) -> str:
         return repr(self._server).replace("<", "<sync.", 1)
 
     @property
-    def clients(self) -> Mapping[str, Connection]:
+    def clients(self) -> Mapping[str, Connection[Sent, Received]]:
         """The clients that are there now, by id. It is a copy, which stays as it is while
         clients come and go.
 
         :raises WrongLoopError: an event loop runs in this thread
         """
         listed = self._thread.call(lambda: dict(self._server.clients))
-        return {name: self._clients.twin(conn) for name, conn in listed.items()}
+        return {name: self._twins.twin(conn) for name, conn in listed.items()}
 
     @property
     def addresses(self) -> list[Address]:
@@ -124,26 +158,61 @@ class Server:
         """Counters of this server; they go on counting."""
         return self._server.counters
 
+    def stats(self) -> dict[str, Any]:
+        """Return what the server is doing, as plain data: see :meth:`sealframe.Server.stats`.
+
+        :raises WrongLoopError: an event loop runs in this thread
+        """
+        return self._thread.call(self._server.stats)
+
+    @property
+    def groups(self) -> Mapping[str, Group[Sent, Received]]:
+        """The groups that have members, by name. It is a copy, as :attr:`clients` is.
+
+        :raises WrongLoopError: an event loop runs in this thread
+        """
+        listed = self._thread.call(lambda: dict(self._server.groups))
+        return {name: Group(group, self._twins) for name, group in listed.items()}
+
+    def group(self, name: str) -> Group[Sent, Received]:
+        """Return the group of that name, which may have no members.
+
+        :param name: as in :meth:`Connection.join`
+        """
+        return Group(self._server.group(name), self._twins)
+
+    def kick(self, id: str, reason: str = "") -> None:
+        """Put a client out, as :meth:`sealframe.Server.kick` does, without waiting.
+
+        :param id: as in :attr:`clients`
+        :param reason: text for the client, cut to 255 bytes of UTF-8
+        :raises UnknownClientError: no client of that id is there
+        :raises TypeError: the reason is not text
+        :raises WrongLoopError: an event loop runs in this thread
+        """
+        self._thread.call(lambda: self._server.kick(id, reason))
+
     def broadcast(
-        self, message: BytesLike, *, exclude: Connection | Collection[Connection] | None = None
+        self,
+        message: Sent,
+        *,
+        exclude: AnyConnection | Collection[AnyConnection] | None = None,
     ) -> int:
         """Send one message to every client, without waiting for any.
 
         See :meth:`sealframe.Server.broadcast` for what happens to slow ones.
 
-        :param message: any bytes-like object
+        :param message: any bytes-like object; with a codec, what that encodes
         :param exclude: a connection, or several, that do not get it
         :return: how many clients it was queued for
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
             something other than blocking connections
+        :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over this server's ``max_message_size``
         :raises WrongLoopError: an event loop runs in this thread
         """
-        left_out = [exclude] if isinstance(exclude, Connection) else list(exclude or ())
-        if not all(isinstance(conn, Connection) for conn in left_out):
-            raise TypeError("exclude takes connections, for example server.clients[id]")
-        conns = [conn._conn for conn in left_out]
-        return self._thread.call(lambda: self._server.broadcast(message, exclude=conns))
+        left_out = asynchronous(exclude)
+        return self._thread.call(lambda: self._server.broadcast(message, exclude=left_out))
 
     def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -153,25 +222,34 @@ class Server:
         """
         self._thread.run(self._server.serve_forever)
 
-    def close(self, reason: str = "") -> None:
-        """Stop listening and close every connection; return when all is over.
+    def close(self, reason: str = "", *, timeout: float | None = None) -> ShutdownReport:
+        """Stop listening, let handlers finish, close every connection; return when all is over.
 
-        Clients are told that the server goes away, with ``reason``. What was accepted for
-        them is still sent, for ``close_timeout`` at most, and so long handlers are waited
-        for. One that still runs then is left to itself, with a closed connection; a
-        handler may close the server, and is not waited for.
+        Clients are told that the server goes away, with ``reason``, and may come back.
+        From then on no message of theirs is taken in: once a handler has read what came
+        before, its loop ends as it does when a client closes. It can still send, and so can
+        what answers requests or serves streams; new ones are refused.
+
+        Threads that still run after ``timeout`` are left to themselves with a closed
+        connection, so that whatever of it they wait for raises
+        :exc:`~sealframe.ConnectionClosed`. Whoever closes the server from a handler or
+        another function of its own is not waited for. The close goes on even if this call
+        is interrupted; calling it again only waits.
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
+        :param timeout: seconds that handlers have; None for ``options.close_timeout``
+        :return: what was finished and what was not
         :raises TypeError: the reason is not text
+        :raises ValueError: the time-out is negative
         :raises WrongLoopError: an event loop runs in this thread
         """
-        caller = self._workers.task()
+        caller = task_of_thread()
 
-        async def close() -> None:
+        async def close() -> ShutdownReport:
             self._server._excuse(caller)
-            await self._server.close(reason)
+            return await self._server.close(reason, timeout=timeout)
 
-        self._thread.run(close)
+        return self._thread.run(close)
 
     def wait_closed(self, *, timeout: float | None = None) -> None:
         """Wait until the server is closed, whoever closes it.
@@ -191,20 +269,3 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class _Clients:
-    """The blocking twins of a server's connections: one for each, as long as it is used."""
-
-    thread: LoopThread
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._twins: weakref.WeakValueDictionary[str, Connection] = weakref.WeakValueDictionary()
-
-    def twin(self, conn: AsyncConnection) -> Connection:
-        with self._lock:
-            twin = self._twins.get(conn.id)
-            if twin is None:
-                twin = self._twins[conn.id] = Connection(self.thread, conn)
-            return twin

@@ -7,7 +7,11 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+_own: Final = threading.local()
 
 
 class Workers:
@@ -20,27 +24,28 @@ class Workers:
 
     def __init__(self, limit: int) -> None:
         self._room = asyncio.Semaphore(limit)
-        self._own = threading.local()
 
-    async def run(self, name: str, function: Callable[..., object], *args: Any) -> None:
-        """Call a function in a thread of its own; return when it has returned.
+    async def run(self, name: str, function: Callable[..., T], *args: Any) -> T | None:
+        """Call a function in a thread of its own; return what it returns.
 
         If this is cancelled, the function runs on, since no thread can be stopped.
 
         :param name: the thread's
-        :raises Exception: what the function raised; ``SystemExit`` only ends its thread
+        :return: None too where ``SystemExit`` ended the thread
+        :raises Exception: what the function raised
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         context = contextvars.copy_context()
         await self._room.acquire()
-        ended: asyncio.Future[None] = loop.create_future()
+        ended: asyncio.Future[T | None] = loop.create_future()
 
         def work() -> None:
-            self._own.task = task
+            _own.task = task
             error: Exception | None = None
+            result: T | None = None
             try:
-                context.run(function, *args)
+                result = context.run(function, *args)
             except SystemExit:
                 pass
             except StopIteration as stop:
@@ -52,25 +57,28 @@ class Workers:
             finally:
                 # At the program's end the loop may be gone before the thread.
                 with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._end, ended, error)
+                    loop.call_soon_threadsafe(self._end, ended, result, error)
 
         try:
             threading.Thread(target=work, name=name, daemon=True).start()
         except BaseException:
             self._room.release()
             raise
-        await ended
+        return await ended
 
-    def task(self) -> asyncio.Task[Any] | None:
-        """Return the task that the calling thread works for, None for other threads."""
-        task: asyncio.Task[Any] | None = getattr(self._own, "task", None)
-        return task
-
-    def _end(self, ended: asyncio.Future[None], error: Exception | None) -> None:
+    def _end(
+        self, ended: asyncio.Future[T | None], result: T | None, error: Exception | None
+    ) -> None:
         self._room.release()
         if ended.cancelled():
             return
         if error is None:
-            ended.set_result(None)
+            ended.set_result(result)
         else:
             ended.set_exception(error)
+
+
+def task_of_thread() -> asyncio.Task[Any] | None:
+    """Return the task that the calling thread works for, None if it is no such thread."""
+    task: asyncio.Task[Any] | None = getattr(_own, "task", None)
+    return task
