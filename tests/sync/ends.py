@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transport.ends import PATIENCE, Mode
 
@@ -26,14 +26,17 @@ def start(
     handler: Callable[[sync.Connection], object],
     mode: Mode,
     options: ServerOptions | None = None,
+    **more: Any,
 ) -> sync.Server:
     """Serve on loopback."""
-    return sync.serve(handler, "127.0.0.1", 0, **mode.server, options=options)
+    return sync.serve(handler, "127.0.0.1", 0, **mode.server, options=options, **more)
 
 
-def dial(server: sync.Server, mode: Mode, options: ClientOptions | None = None) -> sync.Connection:
+def dial(
+    server: sync.Server[Any, Any], mode: Mode, options: ClientOptions | None = None, **more: Any
+) -> sync.Connection:
     """Connect to a server that :func:`start` made."""
-    return sync.connect("127.0.0.1", server.port, **mode.client, options=options)
+    return sync.connect("127.0.0.1", server.port, **mode.client, options=options, **more)
 
 
 def echo(conn: sync.Connection) -> None:
@@ -58,8 +61,12 @@ def open_pair(
     *,
     server_options: ServerOptions | None = None,
     client_options: ClientOptions | None = None,
+    **more: Any,
 ) -> Iterator[Pair]:
-    """Open a connection and hand out both ends; close both at the end."""
+    """Open a connection and hand out both ends; close both at the end.
+
+    :param more: what else ``serve()`` takes
+    """
     arrived: queue.Queue[sync.Connection] = queue.Queue()
 
     first = threading.Lock()
@@ -71,7 +78,7 @@ def open_pair(
         else:
             assert not list(conn)
 
-    with start(handler, mode, server_options) as server:
+    with start(handler, mode, server_options, **more) as server:
         client = dial(server, mode, client_options)
         accepted = arrived.get(timeout=PATIENCE)
         try:

@@ -76,6 +76,12 @@ ON_A_CONNECTION: Mapping[str, Callable[[sync.Connection], object]] = {
     "recv_many": lambda conn: conn.recv_many(),
     "for": lambda conn: next(iter(conn)),
     "ping": lambda conn: conn.ping(),
+    "request": lambda conn: conn.request(b"never"),
+    "open_stream": lambda conn: conn.open_stream(),
+    "join": lambda conn: conn.join("room"),
+    "leave": lambda conn: conn.leave("room"),
+    "groups": lambda conn: conn.groups,
+    "state": lambda conn: conn.state,
     "close": lambda conn: conn.close(),
     "wait_closed": lambda conn: conn.wait_closed(),
 }
@@ -83,6 +89,10 @@ ON_A_CONNECTION: Mapping[str, Callable[[sync.Connection], object]] = {
 ON_A_SERVER: Mapping[str, Callable[[sync.Server], object]] = {
     "broadcast": lambda server: server.broadcast(b"never"),
     "clients": lambda server: server.clients,
+    "groups": lambda server: server.groups,
+    "group": lambda server: len(server.group("room")),
+    "stats": lambda server: server.stats(),
+    "kick": lambda server: server.kick("1"),
     "close": lambda server: server.close(),
     "wait_closed": lambda server: server.wait_closed(),
     "serve_forever": lambda server: server.serve_forever(),
