@@ -1,6 +1,6 @@
 """A client of chat_server.py, without asyncio: one thread reads lines, another shows them.
 
-    python examples/chat_client.py NAME [HOST [PORT]]
+Run it: python examples/chat_client.py NAME [HOST [PORT]]
 
 Type lines; /join ROOM, /who and /leave are commands, and the end of the input leaves too.
 """
@@ -18,11 +18,13 @@ from sealframe.sync import Connection
 def say(conn: Connection) -> None:
     """Send each line of the input."""
     # Without a buffer: its lock would be held when the program ends in the middle of a read.
-    with open(0, "rb", buffering=0, closefd=False) as lines:
-        with contextlib.suppress(sealframe.ConnectionClosed):
-            for line in lines:
-                conn.send(line.strip())
-            conn.close()
+    with (
+        open(0, "rb", buffering=0, closefd=False) as lines,
+        contextlib.suppress(sealframe.ConnectionClosed),
+    ):
+        for line in lines:
+            conn.send(line.strip())
+        conn.close()
 
 
 def main(name: str, host: str = "127.0.0.1", port: str = "1234") -> None:

@@ -1,6 +1,6 @@
 """A chat with rooms: groups of connections, and a hook that notices who leaves, and why.
 
-    python examples/chat_server.py [HOST [PORT]]
+Run it: python examples/chat_server.py [HOST [PORT]]
 
 Then run chat_client.py in two other terminals. The first message of a client is its name,
 each further one is a line for its room, or a command: /join ROOM, /who, /leave.

@@ -1,6 +1,6 @@
 """A client of echo_server.py: it sends messages, and prints what comes back.
 
-    python examples/echo_client.py [HOST [PORT [MESSAGE ...]]]
+Run it: python examples/echo_client.py [HOST [PORT [MESSAGE ...]]]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An echo server: each message goes back to the client that sent it.
 
-    python examples/echo_server.py [HOST [PORT]]
+Run it: python examples/echo_server.py [HOST [PORT]]
 
 Then run echo_client.py in another terminal. Ctrl-C ends the server.
 """

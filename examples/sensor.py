@@ -1,6 +1,6 @@
 """A sensor that measures on while there is no link, and sends what has waited once there is.
 
-    python examples/sensor.py [HOST [PORT [SECONDS_BETWEEN_READINGS]]]
+Run it: python examples/sensor.py [HOST [PORT [SECONDS_BETWEEN_READINGS]]]
 
 Run sensor_server.py in another terminal, before or after. A reading is forgotten when the server
 has answered that it is noted, and not when it was sent: what was on its way when a link broke may

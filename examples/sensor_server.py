@@ -1,6 +1,6 @@
 """Takes in what sensor.py measures: a request for each reading, answered once it is noted.
 
-    python examples/sensor_server.py [HOST [PORT]]
+Run it: python examples/sensor_server.py [HOST [PORT]]
 
 Stop it, by force too, and start it again while the sensor runs: no reading is lost. Here to be
 noted is to be printed; a program that keeps readings would answer once they are in its database.
