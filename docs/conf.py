@@ -49,9 +49,11 @@ nitpick_ignore = [("py:class", "Buffer")]
 
 _MADE_BY_SEALFRAME = {
     "sealframe.Connection",
+    "sealframe.Group",
     "sealframe.Server",
     "sealframe.ServerStats",
     "sealframe.Stats",
+    "sealframe.Stream",
     "sealframe.client.Connecting",
     "sealframe.server.Serving",
 }

@@ -34,7 +34,7 @@ PROGRAMS = [
     for name in examples(text)
     if not name.endswith("server.py")
 ]
-MODULES = ("codecs", "framing", "cipher", "handshake", "sync")
+MODULES = ("cipher", "codecs", "framing", "handshake", "metrics", "sync")
 
 
 def toctree(text: str) -> list[str]:

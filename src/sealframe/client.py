@@ -61,7 +61,8 @@ def connect(
 ) -> Connecting[Sent, Received]:
     """Connect to a server.
 
-    ``conn = await connect(...)`` and ``async with connect(...) as conn`` try once.
+    ``conn = await connect(...)`` and ``async with connect(...) as conn`` try once; the
+    latter closes the connection at its end, the former leaves that to you.
     ``async for conn in connect(...)`` keeps trying until it is connected, and
     connects again whenever the body ends or goes on to its next round::
 
@@ -90,7 +91,8 @@ def connect(
         (sealed only)
     :param framing: a foreign frame layout, messages only
     :param extended: on a plain connection, speak control frames (``ping``, requests,
-        streams); the server must be sealframe too
+        streams, reasons for closing); the server must be sealframe too. Sealed connections
+        always do.
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_request: ``async def on_request(conn, payload)`` returns the answer to a

@@ -342,10 +342,13 @@ class Connection(Generic[Sent, Received]):
     async def request(self, payload: Sent, *, timeout: float | None = None) -> Received:
         """Ask the other end; return what its ``on_request`` answers.
 
+        It needs an extended or sealed connection, and ``on_request=`` at the other end.
         Any number may be under way at once, both ways and beside messages; the answers come
-        in any order. It may overtake messages that wait to be sent. Where the other end has
-        as many running as its ``max_requests`` allows, it waits its turn. If it is cancelled
-        or times out, the other end is told to stop.
+        in any order. A request may overtake messages that wait to be sent. Where the other
+        end has as many running as its ``max_requests`` allows, this call waits its turn.
+
+        If this call is cancelled or times out, the other end is told to stop; it may have
+        done what was asked all the same, as it may when the connection is lost.
 
         :param payload: any bytes-like object, at most :attr:`max_send_size` bytes; with a
             codec, what that encodes
@@ -359,8 +362,9 @@ class Connection(Generic[Sent, Received]):
         :raises NotSupportedError: this connection carries packets only, or the other end
             has no ``on_request``
         :raises RequestTimeoutError: no answer in time
-        :raises RemoteError: what answers it at the other end raised an exception
-        :raises RequestCancelledError: the other end gave it up
+        :raises RemoteError: ``on_request`` at the other end raised an exception
+        :raises RequestCancelledError: the other end gave it up, as it does when it shuts
+            down
         :raises ConnectionClosed: the connection ended before the answer came
         :raises WrongLoopError: called from another thread or event loop
         """
@@ -373,10 +377,15 @@ class Connection(Generic[Sent, Received]):
     async def open_stream(self, metadata: BytesLike = b"") -> Stream:
         """Open a stream: bytes each way, beside messages, with a flow control of its own.
 
-        The other end's ``on_stream`` gets it. Where the other end has as many open as its
-        ``max_streams`` allows, it waits its turn.
+        It needs an extended or sealed connection. The other end's ``on_stream`` gets the
+        stream, at once if there is room. Where the other end has as many open as its
+        ``max_streams`` allows, this call waits until one is over. A stream is open until
+        both directions have ended, so use ``async with await conn.open_stream() as stream:``.
 
-        :param metadata: what the stream is for, at most 4,096 bytes
+        :param metadata: what the stream is for, at most 4,096 bytes; ``on_stream`` reads it
+            as ``stream.metadata``
+        :return: the stream; the other end may still refuse it, which reading and writing
+            then raise as :exc:`~sealframe.StreamResetError`
         :raises TypeError: the metadata is not bytes-like
         :raises ValueError: it is too long
         :raises NotSupportedError: this connection carries packets only, or the other end
@@ -494,7 +503,11 @@ class Connection(Generic[Sent, Received]):
         return self._link.clean
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, whoever closes it.
+        """Wait until the connection is closed and its socket gone.
+
+        It does not close anything itself, and the peer's close ends one direction only:
+        where nobody here calls :meth:`close`, it waits on. To learn that the peer has
+        closed, receive.
 
         A server's handler that waits for this has nothing more to send: the connection is
         closed once the client has closed its end, as if the handler had returned.

@@ -6,6 +6,8 @@ from sealframe.metrics import ServerCollector
 async with sealframe.serve(...) as server:
     REGISTRY.register(ServerCollector(server))
     start_http_server(9100)
+
+Figures are read when they are asked for; a server that nobody asks costs nothing more.
 """
 
 from __future__ import annotations

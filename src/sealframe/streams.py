@@ -59,8 +59,9 @@ class Stream:
     ``async with stream:`` does the one at its end and the other on an exception. Until both
     directions are over a stream takes one of the ``max_streams`` that the peer allows.
 
-    Cancelling an await loses nothing. ``async for chunk in stream`` yields what comes,
-    in pieces of any size.
+    ``async for chunk in stream`` yields what comes until the other end has ended its
+    direction, in pieces of any size: what was written at once may come in two, and what
+    was written twice in one. Cancelling an await loses nothing.
     """
 
     __slots__ = (
@@ -141,7 +142,7 @@ class Stream:
     async def end(self) -> None:
         """Send no more: the other end reads what was written, and then the end.
 
-        It waits for nothing, and does nothing the second time.
+        This end can still read. The call waits for nothing, and does nothing the second time.
 
         :raises StreamResetError: the other end reset the stream
         :raises ConnectionClosed: nothing more can be sent on the connection
@@ -155,14 +156,15 @@ class Stream:
             raise _again(self._send_error)
 
     def reset(self, code: int = 0, reason: str = "") -> None:
-        """End both directions at once; what was not written yet is not sent.
+        """End both directions at once; what still waits to be written is not sent.
 
-        The other end gets :exc:`~sealframe.StreamResetError`. It does nothing if the stream
-        is over.
+        The other end gets :exc:`~sealframe.StreamResetError`. Where the stream is over this
+        does nothing.
 
         :param code: 0, or a code of the application's own, 16 to 65,535
         :param reason: text for the other end, cut to 255 bytes of UTF-8
         :raises ValueError: the code is none of them
+        :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
         """
         if index(code) and not wire.FIRST_OWN_RESET_CODE <= code <= wire.MAX_RESET_CODE:
