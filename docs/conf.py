@@ -43,7 +43,12 @@ default_role = "literal"
 nitpicky = True
 # There is no link to Python's own documentation: the inventory that it needs is in the network.
 _PYTHON = "|".join(map(re.escape, sorted({*dir(builtins), *sys.stdlib_module_names})))
-nitpick_ignore_regex = [(r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?")]
+nitpick_ignore_regex = [
+    (r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?"),
+    (r"py:class", r"prometheus_client\..+"),
+    # Type variables: what a codec makes messages of, and of messages.
+    (r"py:class", r"sealframe\.(codecs|connection)\.(_S|_T|Sent|Received)"),
+]
 # Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
 nitpick_ignore = [("py:class", "Buffer")]
 

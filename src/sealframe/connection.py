@@ -506,8 +506,8 @@ class Connection(Generic[Sent, Received]):
         """Wait until the connection is closed and its socket gone.
 
         It does not close anything itself, and the peer's close ends one direction only:
-        where nobody here calls :meth:`close`, it waits on. To learn that the peer has
-        closed, receive.
+        as long as this end does not close, this waits. To learn that the peer has closed,
+        receive.
 
         A server's handler that waits for this has nothing more to send: the connection is
         closed once the client has closed its end, as if the handler had returned.

@@ -1,13 +1,13 @@
 """A server's figures for Prometheus; needs ``pip install "sealframe[metrics]"``::
 
-from prometheus_client import REGISTRY, start_http_server
-from sealframe.metrics import ServerCollector
+    from prometheus_client import REGISTRY, start_http_server
+    from sealframe.metrics import ServerCollector
 
-async with sealframe.serve(...) as server:
-    REGISTRY.register(ServerCollector(server))
-    start_http_server(9100)
+    async with sealframe.serve(...) as server:
+        REGISTRY.register(ServerCollector(server))
+        start_http_server(9100)
 
-Figures are read when they are asked for; a server that nobody asks costs nothing more.
+The server is looked at when a registry asks, and at no other time.
 """
 
 from __future__ import annotations
