@@ -124,7 +124,7 @@ class TestCredit:
                     await conn.send(data)
 
             async def receive(conn: Connection) -> list[bytes]:
-                got = []
+                got: list[bytes] = []
                 while len(got) < len(sent):
                     got.append(await conn.recv())
                     assert conn._inbox.cost < limit + size + 3 + MESSAGE_OVERHEAD
@@ -259,7 +259,7 @@ class TestAnOlderPeer:
                 assert [await conn.recv() for _ in sent] == sent
                 await writing
                 await conn.send_many(sent)
-                got = []
+                got: list[bytes] = []
                 while len(got) < len(sent):
                     frame = await peer.read()
                     assert isinstance(frame, bytes), "CREDIT is nothing to one who knows of none"
