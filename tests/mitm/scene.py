@@ -307,7 +307,12 @@ async def scene(
         **family.listen,
         security=credentials.server,
         context=CONTEXT,
-        options=ServerOptions(handshake_timeout=handshake_timeout, close_timeout=_NEVER),
+        options=ServerOptions(
+            handshake_timeout=handshake_timeout,
+            close_timeout=_NEVER,
+            # No more than a client may send at first: so no CREDIT stands among the answers.
+            inbox_limit=64 * 1024,
+        ),
     )
     log = _Log()
     logger = logging.getLogger("sealframe")

@@ -158,14 +158,14 @@ async def test_a_client_sends_frames_of_unknown_kinds(attacked: Scene) -> None:
     """Those that may be skipped do no harm; those that must be answered are, once each."""
     first_error, first_call = attacked.begin()
     async with client_of(attacked) as holder:
-        for opcode in (0x9F, 0xBF, 0x1F, 0x3F, 0x1F, 0x21):
+        for opcode in (0x9F, 0xBF, 0x1F, 0x3F, 0x1F, 0x20):
             await holder.write(control.frame(opcode, b"0123456789"))
         await holder.write_all(control.frame(0x80, bytes(65_535)) * 20)
         await holder.write(FIRST + CLOSE)
         frames = await holder.read_to_end()
         unsupported = [
             Control(Opcode.UNSUPPORTED, bytes((opcode,)) + b"01234567")
-            for opcode in (0x1F, 0x3F, 0x21)
+            for opcode in (0x1F, 0x3F, 0x20)
         ]
         assert [frame for frame in frames if isinstance(frame, Control)][:-1] == unsupported
         assert [frame for frame in frames if isinstance(frame, bytes)] == [answer(QUESTIONS[0])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 from unittest.mock import patch
 
 import pytest
@@ -136,9 +136,23 @@ def exchange(first: Peer, second: Peer, *, step: int | None = None) -> None:
         first.read(from_second, step=step)
 
 
-def plain(*, client: bool, extended: bool = False, maximum: int = MAXIMUM) -> Peer:
+class Announced(TypedDict, total=False):
+    """What an end says in HELLO or WELCOME of what it takes beside messages."""
+
+    window: int | None
+    max_streams: int
+    max_requests: int
+
+
+def plain(
+    *,
+    client: bool,
+    extended: bool = False,
+    maximum: int = MAXIMUM,
+    **announced: Unpack[Announced],
+) -> Peer:
     """Return one end of a plain connection, fresh."""
-    return Peer(Protocol(client=client, max_message_size=maximum, extended=extended))
+    return Peer(Protocol(client=client, max_message_size=maximum, extended=extended, **announced))
 
 
 def credentials(*, client: bool, pattern: Pattern = Pattern.NNPSK0) -> Credentials:
@@ -157,6 +171,7 @@ def sealed(
     context: bytes = CONTEXT,
     maximum: int = MAXIMUM,
     pattern: Pattern = Pattern.NNPSK0,
+    **announced: Unpack[Announced],
 ) -> Peer:
     """Return one end of a sealed connection, fresh.
 
@@ -171,6 +186,7 @@ def sealed(
             max_message_size=maximum,
             seal=Seal(initiator=client, credentials=keys, context=context),
             identify=None if pattern is Pattern.NNPSK0 else identify,
+            **announced,
         )
     )
 
@@ -188,18 +204,22 @@ def packets_pair() -> tuple[Peer, Peer]:
     return plain(client=True), plain(client=False)
 
 
-def extended_pair() -> tuple[Peer, Peer]:
+def extended_pair(**announced: Unpack[Announced]) -> tuple[Peer, Peer]:
     """Return an extended client and its server, after HELLO and WELCOME."""
-    client, server = plain(client=True, extended=True), plain(client=False)
+    client = plain(client=True, extended=True, **announced)
+    server = plain(client=False, **announced)
     exchange(client, server)
     assert client.protocol.extended
     assert server.protocol.extended
     return client, server
 
 
-def sealed_pair(pattern: Pattern = Pattern.NNPSK0) -> tuple[Peer, Peer]:
+def sealed_pair(
+    pattern: Pattern = Pattern.NNPSK0, **announced: Unpack[Announced]
+) -> tuple[Peer, Peer]:
     """Return a sealed client and its server, after the handshake, HELLO and WELCOME."""
-    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    client = sealed(client=True, pattern=pattern, **announced)
+    server = sealed(client=False, pattern=pattern, **announced)
     exchange(client, server)
     assert client.protocol.extended
     assert server.protocol.extended

@@ -82,7 +82,7 @@ def session(kind: str, *, size: int = 100) -> tuple[tuple[bytes, ...], tuple[byt
     if kind != "packets":
         client.protocol.ping(b"p")
         client.protocol.go_away(Close(CloseCode.GOING_AWAY, "soon"))
-        client.protocol._control += [control.frame(0x01, b"unknown"), control.frame(0xA2, b"x")]
+        client.protocol._control += [control.frame(0x01, b"unknown"), control.frame(0xBF, b"x")]
         server.protocol._control += [control.frame(Opcode.PAD, bytes(size)), control.frame(0x80)]
     to_server.append(client.take())
     server.read(to_server[-1])

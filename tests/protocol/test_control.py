@@ -154,10 +154,19 @@ def test_hello_survives_the_round_trip(max_frame: int, software: str, client_id:
         (b"sealfran\x01", "the magic is missing"),
         (b"sealfram", "another protocol version"),
         (b"sealfram\x02", "another protocol version"),
-        (b"sealfram\x01" + tlv(1, bytes(4)), "max_frame is not a length"),
-        (b"sealfram\x01" + tlv(1, b"\x00\x00\x00\x80"), "max_frame is not a length"),
-        (b"sealfram\x01" + tlv(1, b"\x01\x00\x00"), "max_frame is not a length"),
-        (b"sealfram\x01" + tlv(1, b"\x01\x00\x00\x00\x00"), "max_frame is not a length"),
+        (b"sealfram\x01" + tlv(1, bytes(4)), "max_frame is not a number from 1"),
+        (
+            b"sealfram\x01" + tlv(1, b"\x00\x00\x00\x80"),
+            "max_frame is not a number from 1",
+        ),
+        (
+            b"sealfram\x01" + tlv(1, b"\x01\x00\x00"),
+            "max_frame is not a number from 1",
+        ),
+        (
+            b"sealfram\x01" + tlv(1, b"\x01\x00\x00\x00\x00"),
+            "max_frame is not a number from 1",
+        ),
         (b"sealfram\x01" + tlv(7, b""), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(7, bytes(33)), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(CRITICAL), "critical"),
@@ -283,9 +292,9 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     ]
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
-        *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION"),
+        *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
     ]
-    assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 10))
+    assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 12))
     assert [int(code) for code in sorted(CloseCode)] == list(range(14))
 
 

@@ -80,7 +80,7 @@ def expected() -> dict[str, bytes]:
         "empty": NATIVE.encode(b""),
         "ping": control.frame(Opcode.PING, ping),
         "pong": control.frame(Opcode.PONG, ping),
-        "unsupported": control.unsupported(Opcode.REQUEST, b"\x01\0\0\0hello"),
+        "unsupported": control.unsupported(0x20, b"\x01\0\0\0hello"),
         "goaway": control.frame(Opcode.GOAWAY, Close(CloseCode.GOING_AWAY, "restart").encode()),
         "pad": control.frame(Opcode.PAD, bytes(4)),
         "close": control.frame(Opcode.CLOSE, Close(frames_received=3).encode()),

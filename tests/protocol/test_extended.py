@@ -20,6 +20,7 @@ from .peers import (
     WELCOME,
     Peer,
     exchange,
+    extended_pair,
     frames,
     inject,
     message,
@@ -261,10 +262,10 @@ def test_an_unknown_frame_is_answered_once_per_opcode(pair: Pair) -> None:
     """UNSUPPORTED(opcode, first 8 bytes), the first time only, for each opcode."""
     client, server = pair
     inject(server, client, control.frame(0x01, b"0123456789"), control.frame(0x01, b"again"))
-    inject(server, client, control.frame(Opcode.REQUEST, b"abc"), control.frame(0x00))
+    inject(server, client, control.frame(0x20, b"abc"), control.frame(0x00))
     assert reveal(server, client) == [
         Control(Opcode.UNSUPPORTED, b"\x0101234567"),
-        Control(Opcode.UNSUPPORTED, b"\x21abc"),
+        Control(Opcode.UNSUPPORTED, b"\x20abc"),
         Control(Opcode.UNSUPPORTED, b"\x00"),
     ]
     inject(server, client, control.frame(0x01, b"0123456789"), control.frame(0x00))
@@ -283,13 +284,13 @@ def test_unsupported_is_never_answered(pair: Pair) -> None:
 
 def test_the_skip_bit_means_silence(pair: Pair) -> None:
     client, server = pair
-    inject(server, client, *(control.frame(opcode) for opcode in (0x80, 0x8F, 0x89, 0xA2, 0xBF)))
+    inject(server, client, *(control.frame(opcode) for opcode in (0x80, 0x8F, 0x89, 0xA0, 0xBF)))
     inject(server, client, message(b"after"))
     assert server.take() == b""
     assert server.messages == [b"after"]
 
 
-@pytest.mark.parametrize("opcode", [0x40, 0x4A, 0x60, 0x7F, 0xC0, 0xFF])
+@pytest.mark.parametrize("opcode", [0x40, 0x4B, 0x60, 0x7F, 0xC0, 0xFF])
 def test_the_close_bit_means_the_end(pair: Pair, opcode: int) -> None:
     """Whatever other bits are set beside it."""
     client, server = pair
@@ -325,7 +326,7 @@ def test_an_empty_control_frame_is_fatal() -> None:
 def test_messages_and_counted_frames_are_counted_and_nothing_else(pair: Pair) -> None:
     """Bit 5 of the opcode counts, understood or not; CLOSE reports the number."""
     client, server = pair
-    counted = [0x20, 0x3F, 0xA0, 0xBF, Opcode.REQUEST, Opcode.REPLY, Opcode.STREAM_DATA, 0x20]
+    counted = [0x20, 0x3F, 0xA0, 0xBF, 0x20]
     others = [0x00, 0x1F, 0x80, Opcode.PING, Opcode.PONG, Opcode.PAD, Opcode.UNSUPPORTED]
     inject(server, client, *(control.frame(opcode) for opcode in counted + others))
     inject(server, client, message(b""), message(b"x"))
@@ -335,6 +336,23 @@ def test_messages_and_counted_frames_are_counted_and_nothing_else(pair: Pair) ->
     assert reveal(server, client)[-1] == Control(
         Opcode.CLOSE, Close(CloseCode.GOING_AWAY, "later", len(counted) + 2).encode()
     )
+
+
+def test_frames_of_streams_and_requests_are_counted() -> None:
+    """Both ends come to the same number, which CLOSE reports; CREDIT has no part in it."""
+    client, server = extended_pair(window=1000, max_streams=2, max_requests=2)
+    ours, theirs = client.protocol.multiplexer, server.protocol.multiplexer
+    client.protocol.give_credit(1)
+    ours.cancel(ours.request(b"?"))
+    ours.write(ours.open(0, b"", window=0), b"data")
+    ours.end(0)
+    exchange(client, server)
+    assert server.protocol.frames_received == 5
+    theirs.fail(0, wire.FailureCode.CANCELLED)
+    theirs.grant(0, 4)
+    theirs.reset(0, 0, "")
+    exchange(client, server)
+    assert client.protocol.frames_received == 2
 
 
 def test_the_fatal_frame_itself_is_counted_too() -> None:

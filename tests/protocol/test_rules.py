@@ -19,6 +19,7 @@ from sealframe.wire import CloseCode, Opcode
 
 from .peers import (
     CLOSE,
+    Announced,
     Peer,
     exchange,
     extended_pair,
@@ -33,6 +34,10 @@ from .peers import (
 pytestmark = pytest.mark.usefixtures("twin")
 
 MESSAGE = -1
+FIRST, SECOND = ((number).to_bytes(8, "little") for number in range(2))
+"""The numbers of the first request of each end and of the client's first stream; of the next."""
+LIMITS: Announced = {"max_streams": 2, "max_requests": 2}
+
 BODIES = {
     Opcode.HANDSHAKE: b"sealfram\x01\x01" + bytes(48),
     Opcode.HELLO: Hello().encode(),
@@ -43,8 +48,19 @@ BODIES = {
     Opcode.PING: b"12345678",
     Opcode.PONG: b"12345678",
     Opcode.PAD: bytes(100),
+    Opcode.CREDIT: (1).to_bytes(4, "little"),
+    Opcode.REQUEST: SECOND + b"?",
+    Opcode.REPLY: FIRST + b"!",
+    Opcode.FAILURE: FIRST + b"\x00\x05Oopsy",
+    Opcode.CANCEL: FIRST,
+    # The client's first stream is open; both ends open another where they may.
+    Opcode.STREAM_OPEN: b"",
+    Opcode.STREAM_DATA: FIRST + b"data",
+    Opcode.STREAM_CREDIT: FIRST + (1).to_bytes(4, "little"),
+    Opcode.STREAM_END: FIRST,
+    Opcode.STREAM_RESET: FIRST + b"\x00\x00",
 }
-"""A well-formed body for each opcode that this version knows."""
+"""A well-formed body for each opcode that this version knows, where :func:`busy` has been."""
 
 UNKNOWN = sorted(set(range(256)) - set(BODIES))
 """All other opcodes: unassigned ones, and those that a later version will use."""
@@ -52,9 +68,12 @@ TOLERATED = {opcode for opcode in UNKNOWN if not opcode & 0x40}
 """Of these, the ones that one who does not know them survives."""
 
 
-def build(kind: int) -> bytes:
+def build(kind: int, *, victim: Peer | None = None) -> bytes:
     if kind == MESSAGE:
         return message(b"payload")
+    if kind == Opcode.STREAM_OPEN:
+        number = 2 if victim is None or not victim.protocol.client else 1
+        return control.frame(kind, number.to_bytes(8, "little") + bytes(5))
     return control.frame(kind, BODIES.get(Opcode(kind), b"body") if kind in BODIES else b"body")
 
 
@@ -78,21 +97,30 @@ def welcome() -> tuple[Peer, Peer]:
     return client, plain(client=False)
 
 
+def busy(client: Peer, server: Peer) -> tuple[Peer, Peer]:
+    """Let both ends ask for something, and the client open a stream."""
+    client.protocol.multiplexer.open(0, b"", window=1000)
+    client.protocol.multiplexer.request(b"?")
+    server.protocol.multiplexer.request(b"?")
+    exchange(client, server)
+    return client, server
+
+
 def extended_client() -> tuple[Peer, Peer]:
-    return extended_pair()
+    return busy(*extended_pair(**LIMITS))
 
 
 def extended_server() -> tuple[Peer, Peer]:
-    client, server = extended_pair()
+    client, server = extended_client()
     return server, client
 
 
 def sealed_client() -> tuple[Peer, Peer]:
-    return sealed_pair()
+    return busy(*sealed_pair(**LIMITS))
 
 
 def sealed_server() -> tuple[Peer, Peer]:
-    client, server = sealed_pair()
+    client, server = sealed_client()
     return server, client
 
 
@@ -152,7 +180,9 @@ ALLOWED: dict[Phase, set[int]] = {
     Phase.SEALED_WELCOME: {Opcode.WELCOME},
     Phase.EXTENDED: {
         *(MESSAGE, Opcode.CLOSE, Opcode.GOAWAY, Opcode.UNSUPPORTED, Opcode.PING),
-        *(Opcode.PONG, Opcode.PAD),
+        *(Opcode.PONG, Opcode.PAD, Opcode.CREDIT),
+        *(Opcode.REQUEST, Opcode.REPLY, Opcode.FAILURE, Opcode.CANCEL, Opcode.STREAM_OPEN),
+        *(Opcode.STREAM_DATA, Opcode.STREAM_CREDIT, Opcode.STREAM_END, Opcode.STREAM_RESET),
         *TOLERATED,
     },
     Phase.ENDED: set(),
@@ -182,7 +212,7 @@ def test_every_kind_of_frame_is_allowed_or_fatal_as_specified(name: str) -> None
         assert peer.protocol.phase is phase
         peer.take()
         peer.messages.clear()
-        inject(peer, other, build(kind))
+        inject(peer, other, build(kind, victim=peer))
         what = f"{kind:#04x} in {phase}"
         if kind in ALLOWED[phase]:
             assert peer.error is None, what
