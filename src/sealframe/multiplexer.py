@@ -104,6 +104,7 @@ class Multiplexer:
     __slots__ = (
         "_answered",
         "_asked",
+        "_bodies",
         "_client",
         "_next_asked",
         "_next_ours",
@@ -137,6 +138,8 @@ class Multiplexer:
         # know to be answered yet.
         self._pending: set[int] = set()
         self._asked: set[int] = set()
+        # The streams on which requests of the peer come.
+        self._bodies: dict[int, int] = {}
         # Of ours, those whose reply is coming on a stream.
         self._replying: set[int] = set()
         self._answered: list[int] = []
@@ -280,6 +283,7 @@ class Multiplexer:
 
     def reply_on_stream(self, number: int) -> int:
         """Answer a request with what follows on a stream; return the stream's number."""
+        self._refuse_rest(number)
         stream = self._open(StreamKind.REPLY, _NUMBER.pack(number), 0)
         stream.ended = True
         stream.request = number
@@ -296,8 +300,15 @@ class Multiplexer:
         self._answer(Opcode.FAILURE, number, body)
 
     def _answer(self, opcode: Opcode, number: int, body: bytes) -> None:
+        self._refuse_rest(number)
         self._urgent.append(frame(opcode, _NUMBER.pack(number) + body))
         self._answered.append(number)
+
+    def _refuse_rest(self, number: int) -> None:
+        # A peer that cancels requests and never ends their bodies would fill the memory.
+        body = self._bodies.get(number)
+        if body is not None:
+            self.reset(body, wire.ResetCode.CANCELLED, "")
 
     # Output
 
@@ -394,7 +405,7 @@ class Multiplexer:
                 self._pending.discard(stream.request)
                 self._replying.discard(stream.request)
         elif stream.kind == StreamKind.REQUEST:
-            pass
+            self._bodies.pop(stream.request, None)
         elif ours:
             self._open_ours -= 1
         else:
@@ -425,7 +436,9 @@ class Multiplexer:
             raise ViolationError(f"{len(metadata)} bytes of metadata are over {wire.MAX_METADATA}")
         stream = _Stream(number, kind, credit=window, allowance=wire.FIRST_STREAM_WINDOW)
         if kind == StreamKind.REQUEST:
-            self._begin_asked(_number_of(metadata))
+            stream.request = _number_of(metadata)
+            self._begin_asked(stream.request)
+            self._bodies[stream.request] = number
             stream.end_sent = True
         elif kind == StreamKind.REPLY:
             stream.request = _number_of(metadata)
