@@ -185,7 +185,9 @@ class Multiplexer:
     def write(self, number: int, data: bytes) -> None:
         """Queue bytes on a stream; nobody may change them any more."""
         stream = self._streams.get(number)
-        if stream is not None and data and not stream.end_due and stream.reset is None:
+        if stream is None or stream.end_due or stream.end_sent or stream.reset is not None:
+            return
+        if data:
             stream.queue.append(data)
             stream.queued += len(data)
             self._schedule(stream)

@@ -8,13 +8,16 @@ from sealframe import wire
 from sealframe.control import Hello
 from sealframe.events import (
     RequestCancelled,
+    StreamData,
+    StreamEnded,
 )
-from sealframe.multiplexer import Multiplexer
-from sealframe.wire import FailureCode
+from sealframe.multiplexer import Multiplexer, ViolationError
+from sealframe.wire import FailureCode, StreamKind
 
 from .channel_frames import (
     cancel,
     data,
+    end,
     opened,
     request,
     reset,
@@ -89,3 +92,34 @@ def test_an_early_answer_refuses_the_rest_of_the_request(how: str) -> None:
         assert reset(stream) in taken(multiplexer)
         assert multiplexer.receive(data(stream)) is None
         assert is_forgotten(multiplexer)
+
+
+def test_half_closed_streams_go_on_in_the_other_direction() -> None:
+    multiplexer = busy()
+    multiplexer.end(0)
+    multiplexer.receive(end(1))
+    taken(multiplexer)
+    multiplexer.write(0, b"no")
+    multiplexer.write(1, b"yes")
+    assert multiplexer.receive(data(0)) == StreamData(0, memoryview(b"data"))
+    assert taken(multiplexer) == [data(1, b"yes")]
+    assert multiplexer.receive(end(0)) == StreamEnded(0)
+    assert multiplexer.over == [0]
+
+
+@pytest.mark.parametrize("kind", [StreamKind.REQUEST, StreamKind.REPLY])
+def test_nothing_goes_back_on_the_stream_of_a_body(kind: StreamKind) -> None:
+    """Neither does this end send anything, nor may the peer."""
+    multiplexer = busy()
+    number = 1 if kind is StreamKind.REQUEST else 0
+    multiplexer.receive(opened(3, kind=kind, metadata=number))
+    multiplexer.write(3, b"no")
+    multiplexer.end(3)
+    assert not multiplexer.has_output
+    if kind is StreamKind.REQUEST:
+        _, stream = multiplexer.request_on_stream()
+    else:
+        stream = multiplexer.reply_on_stream(0)
+    for frame in (data(stream), end(stream)):
+        with pytest.raises(ViolationError, match=f"stream {stream} has ended"):
+            multiplexer.receive(frame)
