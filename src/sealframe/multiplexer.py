@@ -331,7 +331,8 @@ class Multiplexer:
         buffers: list[Buffer] = []
         if self._urgent:
             buffers += self._urgent
-            size -= sum(map(len, self._urgent))
+            # However many requests there are, streams go on.
+            size = max(1, size - sum(map(len, self._urgent)))
             self._urgent.clear()
             self._asked.difference_update(self._answered)
             self._answered.clear()

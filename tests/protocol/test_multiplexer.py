@@ -123,3 +123,12 @@ def test_nothing_goes_back_on_the_stream_of_a_body(kind: StreamKind) -> None:
     for frame in (data(stream), end(stream)):
         with pytest.raises(ViolationError, match=f"stream {stream} has ended"):
             multiplexer.receive(frame)
+
+
+def test_requests_leave_streams_a_turn() -> None:
+    """However much goes out at once because nothing may hold it up."""
+    multiplexer = make(requests=100)
+    multiplexer.write(multiplexer.open(0, b"", window=0), b"slowly, but surely")
+    for _ in range(3):
+        multiplexer.request(bytes(CHUNK))
+    assert taken(multiplexer, 1000)[-1] == data(0, b"slowly, but surely")
