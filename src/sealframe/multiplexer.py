@@ -233,7 +233,6 @@ class Multiplexer:
         stream = self._streams.get(number)
         if stream is not None and not stream.ended and stream.reset is None:
             stream.grant += increment
-            stream.allowance += increment
             self._schedule(stream)
 
     # Requests
@@ -353,6 +352,7 @@ class Multiplexer:
         if stream.grant:
             body = _CREDIT.pack(number, stream.grant)
             buffers.append(frame(Opcode.STREAM_CREDIT, body))
+            stream.allowance += stream.grant
             stream.grant = 0
         size = min(stream.queued, stream.credit, wire.MAX_CHUNK)
         if size:

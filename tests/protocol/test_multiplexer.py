@@ -132,3 +132,14 @@ def test_requests_leave_streams_a_turn() -> None:
     for _ in range(3):
         multiplexer.request(bytes(CHUNK))
     assert taken(multiplexer, 1000)[-1] == data(0, b"slowly, but surely")
+
+
+def test_credit_counts_once_it_is_written() -> None:
+    """Nobody can have used it before."""
+    multiplexer = busy()
+    multiplexer.receive(data(0, bytes(10)))
+    multiplexer.grant(0, 5)
+    with pytest.raises(ViolationError, match="no credit"):
+        multiplexer.receive(data(0, b"x"))
+    taken(multiplexer)
+    assert multiplexer.receive(data(0, bytes(5))) is not None
