@@ -14,8 +14,10 @@ from sealframe.credentials import Credentials
 from sealframe.errors import NotSupportedError
 from sealframe.framing import NATIVE
 from sealframe.keys import Invitation, PrivateKey, SharedKey
+from sealframe.multiplexer import Multiplexer
+from sealframe.protocol import Protocol
 from sealframe.seal import Seal
-from sealframe.wire import CloseCode, Opcode, Pattern
+from sealframe.wire import CloseCode, FailureCode, Opcode, Pattern, ResetCode, StreamKind
 
 from .peers import ephemerals
 
@@ -91,11 +93,59 @@ def expected() -> dict[str, bytes]:
         "client-public": bytes(CLIENT.public_key),
         "server-public": bytes(SERVER.public_key),
     }
+    frames |= channels()
     first = introductions()
     frames |= first
     for pattern in Pattern:
         frames |= sealed_session(pattern, first)
     return frames
+
+
+def channels() -> dict[str, bytes]:
+    """Return the frames of the sections on flow control, streams and requests, as two ends
+    write them that do what the text says."""
+    hello = Hello(
+        max_frame=16 * MEBIBYTE,
+        software=SOFTWARE,
+        window=MEBIBYTE,
+        max_streams=128,
+        max_requests=64,
+    )
+    client, server = (
+        Multiplexer(client=client, ours=hello, theirs=hello) for client in (True, False)
+    )
+
+    def written(multiplexer: Multiplexer) -> bytes:
+        return b"".join(multiplexer.take(MEBIBYTE))
+
+    found = {"hello-channels": control.frame(Opcode.HELLO, hello.encode())}
+    protocol = Protocol(client=False, max_message_size=1)
+    protocol.give_credit(65_536)
+    found["credit"] = b"".join(protocol.take_output([]))
+    client.open(StreamKind.APPLICATION, b"log", window=MEBIBYTE)
+    found["stream-open"] = written(client)
+    client.write(0, b"hi")
+    found["stream-data"] = written(client)
+    client.grant(0, 65_536)
+    found["stream-credit"] = written(client)
+    client.end(0)
+    found["stream-end"] = written(client)
+    stream = server.open(StreamKind.APPLICATION, b"", window=MEBIBYTE)
+    written(server)
+    server.reset(stream, 16, "enough")
+    found["stream-reset"] = written(server)
+    client.request(b"time?")
+    found["request"] = written(client)
+    client.cancel(0)
+    found["cancel"] = written(client)
+    server.reply(0, b"noon")
+    found["reply"] = written(server)
+    server.fail(0, FailureCode.RAISED, "ValueError", "no clock")
+    found["failure"] = written(server)
+    client = Multiplexer(client=True, ours=hello, theirs=hello)
+    client.request_on_stream()
+    found["request-on-stream"] = written(client)
+    return found
 
 
 def sealed_session(pattern: Pattern, first: dict[str, bytes]) -> dict[str, bytes]:
@@ -202,6 +252,9 @@ def test_every_number_of_the_code_is_in_the_document() -> None:
         assert in_table in TEXT or f"{opcode.name} 0x{opcode:02X}" in TEXT
     for code in CloseCode:
         assert f"| {code.value} | {code.name} |" in TEXT
+    for enumeration in (ResetCode, FailureCode):
+        for number in enumeration:
+            assert f"| {number.value} | {number.name} |" in TEXT
     for kind in wire.Tlv:
         name = kind.name.lower()
         assert any(f"| {kind.value} | {n} |" in TEXT for n in (name, name.replace("_", " ")))
