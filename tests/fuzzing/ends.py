@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.peers import MAXIMUM, Peer
+from protocol.peers import MAXIMUM, Announced, Peer
 
 from sealframe.cipher import public_key
 from sealframe.credentials import Credentials
@@ -19,6 +19,9 @@ EPHEMERALS: Final = (bytes(range(97, 129)), bytes(range(129, 161)))
 """The client's and the server's private ephemeral key, so that each run is the same."""
 
 PATTERNS: Final = (Pattern.NNPSK0, Pattern.XK, Pattern.XX)
+
+ANNOUNCED: Final[Announced] = {"window": 100_000, "max_streams": 3, "max_requests": 3}
+"""What both ends take beside messages."""
 
 _CONTEXT: Final = b"fuzz"
 _PSK, _CLIENT, _SERVER, _OTHER = (bytes([fill]) * 32 for fill in (1, 2, 3, 4))
@@ -66,6 +69,7 @@ def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
             max_message_size=MAXIMUM,
             seal=seal,
             identify=_identify if with_identity else None,
+            **ANNOUNCED,
         )
     )
 

@@ -28,7 +28,7 @@ from sealframe.errors import ConnectionClosedError, ProtocolError
 from sealframe.events import Event, Failed
 from sealframe.wire import Opcode, Pattern
 
-from .ends import EPHEMERALS, PATTERNS, finish, pair, read, seal_of
+from .ends import ANNOUNCED, EPHEMERALS, PATTERNS, finish, pair, read, seal_of
 
 if TYPE_CHECKING:
     from protocol.peers import Peer
@@ -103,7 +103,7 @@ def _check_introduction(choices: Choices, victim: Peer, writer: Peer) -> None:
 
 def _check_established(choices: Choices, victim: Peer, writer: Peer) -> None:
     """The connection is established; beside it the same without a seal."""
-    model = extended_pair()[0 if victim.protocol.client else 1]
+    model = extended_pair(**ANNOUNCED)[0 if victim.protocol.client else 1]
     # Up to the next change of keys it is a long way; half of all runs start just before it.
     if choices.number(2):
         _skip_to_rekey(writer, victim)
@@ -137,7 +137,11 @@ def _plaintext(choices: Choices) -> bytes:
     if kind == 1:
         return control.frame(choices.number(256), choices.piece())
     if kind == 2:
-        return control.frame(_OPCODES[choices.number(len(_OPCODES))], choices.piece())
+        opcode = _OPCODES[choices.number(len(_OPCODES))]
+        # Those that count are about streams and requests, which have numbers.
+        counted = opcode & wire.OPCODE_COUNTED
+        number = choices.number(4).to_bytes(8, "little") if counted else b""
+        return control.frame(opcode, number + choices.piece())
     if kind == 3:
         # Of a message that needs several records.
         size = choices.number(1 << 16)

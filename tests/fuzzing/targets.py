@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import decoder, handshake, records
+from . import channels, decoder, handshake, records
 from .choices import Choices
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ TARGETS: Final[dict[str, Callable[[Choices], None]]] = {
     "decoder": decoder.check,
     "handshake": handshake.check,
     "records": records.check,
+    "channels": channels.check,
 }
 
 _HERE = Path(__file__).parent
