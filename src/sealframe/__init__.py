@@ -25,6 +25,7 @@ from .errors import (
     ConnectTimeoutError,
     DecodeError,
     DecryptionError,
+    DirectoryTransferError,
     EncodeError,
     FileChangedError,
     FileRefusedError,
@@ -63,6 +64,7 @@ from .errors import (
     WaitTimeoutError,
     WrongLoopError,
 )
+from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
 from .groups import Group
 from .identity import ClientIdentity, ServerIdentity
@@ -92,6 +94,7 @@ __all__ = [
     "ConnectionClosedOK",
     "DecodeError",
     "DecryptionError",
+    "DirectoryTransferError",
     "Disconnect",
     "DisconnectKind",
     "EncodeError",
@@ -107,6 +110,7 @@ __all__ = [
     "Group",
     "HandshakeError",
     "HandshakeTimeoutError",
+    "Inbox",
     "Invitation",
     "KeyFileError",
     "KeyFormatError",

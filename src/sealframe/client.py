@@ -29,6 +29,7 @@ from .errors import (
     UnauthorizedError,
     UnknownServerError,
 )
+from .files.receiving import OnOffer, receiver
 from .framing import Framing
 from .hooks import Hooks, OnConnect, OnDisconnect
 from .identity import ClientIdentity
@@ -54,6 +55,7 @@ def connect(
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
@@ -99,6 +101,7 @@ def connect(
         request of the server, as :func:`sealframe.serve` describes it
     :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
         likewise
+    :param files: takes, or decides about, the files that the server sends, likewise
     :param options: limits, time-outs and back-off
     :param is_fatal: for ``async for``: says of an error whether to give up and
         raise it; the default is :func:`is_fatal` until the first success, and after
@@ -122,7 +125,7 @@ def connect(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
-    services = Services(on_request=on_request, on_stream=on_stream)
+    services = Services(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
     mode = Mode(
         client=True,
         security=security,

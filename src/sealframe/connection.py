@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import typing
 from collections.abc import AsyncIterator, Coroutine, Iterable
+from functools import partial
 from operator import index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
@@ -13,6 +15,8 @@ from .addresses import Address, show
 from .channels import Channels
 from .control import Close
 from .errors import ConnectionClosedOK, MessageTooLargeError, NotSupportedError
+from .files.progress import OnProgress, Receipt
+from .files.sending import send
 from .link import Link
 from .peer import Peer
 from .stats import Stats
@@ -397,6 +401,43 @@ class Connection(Generic[Sent, Received]):
         if len(data) > MAX_METADATA:
             raise ValueError(f"{len(data)} bytes of metadata are over {MAX_METADATA}")
         return await self._channels().streams.open(StreamKind.APPLICATION, data)
+
+    async def send_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Receipt:
+        """Send a file, or a directory with all that is in it.
+
+        Returns when the other end has it whole, verified and on its disk. Messages,
+        requests and other files go on meanwhile. What broke off (a lost connection, a
+        cancelled call, a killed program) is resumed by calling it again, as long as the file
+        was not written to since.
+
+        Of a directory a few files go at a time, empty directories too, each under the
+        directory's name. Symbolic links in it are not followed; what is skipped stands in
+        the receipt. If some of its files do not go over, the others are sent all the same.
+
+        :param path: of a regular file or a directory; it may itself be a symbolic link
+        :param name: what it is called at the other end, a relative path with ``/`` between
+            the parts; the file's own name where nothing is said
+        :param progress: called with a :class:`sealframe.files.Progress` at most ten times a
+            second, and at the end. What it raises ends the transfer.
+        :return: what has arrived
+        :raises FileRefusedError: the other end does not take it; ``code`` says why
+        :raises FileChangedError: the file was written to meanwhile
+        :raises FileUnreadableError: it cannot be read, or is no file or directory
+        :raises DirectoryTransferError: this or the like happened to some of a directory
+        :raises FileTransferError: the other end stopped the transfer
+        :raises NotSupportedError: this connection carries packets only, or the other end
+            has no ``files``
+        :raises ConnectionClosed: the connection ended before all was there
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        streams = self._channels().streams
+        return await send(partial(streams.open, StreamKind.FILE), path, name, progress)
 
     def _channels(self) -> Channels:
         self._link.check_loop()

@@ -9,6 +9,7 @@ Python's own ``TypeError``, ``ValueError`` or ``BufferError``. Whatever ends a c
 from __future__ import annotations
 
 import copy
+import itertools
 from functools import partial
 from typing import Any
 
@@ -209,7 +210,7 @@ class RequestCancelledError(RequestError):
 
 
 class FileTransferError(SealframeError):
-    """A file did not go over. Base of the three below."""
+    """A file did not go over. Base of those below."""
 
 
 class FileRefusedError(FileTransferError):
@@ -234,6 +235,28 @@ class FileUnreadableError(FileTransferError, _PlainOSError):
 
 class FileChangedError(FileTransferError):
     """A file was written to while it was being sent; send it again."""
+
+
+class DirectoryTransferError(FileTransferError):
+    """Parts of a directory did not go over; the others did.
+
+    :ivar failures: for each of them, by its name at the other end, why
+    :ivar receipt: what has arrived (:class:`sealframe.files.Receipt`)
+    """
+
+    def __init__(self, failures: dict[str, FileTransferError], receipt: Any) -> None:
+        super().__init__(failures, receipt)
+        self.failures = failures
+        self.receipt = receipt
+
+    def __str__(self) -> str:
+        shown = [f"{name}: {error}" for name, error in itertools.islice(self.failures.items(), 3)]
+        more = len(self.failures) - len(shown)
+        return (
+            f"{len(self.failures)} were not sent and {len(self.receipt.names)} were: "
+            + "; ".join(shown)
+            + (f"; and {more} more" if more else "")
+        )
 
 
 class FramingError(SealframeError):

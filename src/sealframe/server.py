@@ -20,6 +20,7 @@ from .connection import AnyConnection, Connection, Received, Sent
 from .control import Close, Hello
 from .endpoint import Endpoint
 from .errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
+from .files.receiving import OnOffer, receiver
 from .framing import Framing
 from .groups import Group, Groups
 from .handlers import Handler, Handlers, drop_messages
@@ -62,6 +63,7 @@ def serve(
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
@@ -109,6 +111,9 @@ def serve(
     :param on_stream: ``async def on_stream(stream)`` serves a stream that a client opens
         (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
         is over; when it raises, the client's end is reset, and the error logged.
+    :param files: an :class:`Inbox`, the directory that receives the files of clients
+        (:meth:`Connection.send_file`), or ``async def on_offer(offer)``, which decides about
+        each :class:`sealframe.files.Offer`, in a task of its own. Without it none are taken.
     :param options: limits and time-outs
     :param on_connect: called with each client's connection before its handler starts.
         A function, or a coroutine function, which runs in a task beside the handler.
@@ -120,11 +125,11 @@ def serve(
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
-    services = Services(on_request=on_request, on_stream=on_stream)
+    services = Services(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
     if handler is None:
         if not (services.takes_requests or services.takes_streams):
             raise ConfigurationError(
-                "handler is None, and so nothing would be served: give a handler, on_request or "
+                "handler is None, and so nothing would be served: give a handler, on_request, files or "
                 "on_stream"
             )
         handler = drop_messages

@@ -293,6 +293,11 @@ class Stream:
             self._pay_ahead()
         self._readable.set()
 
+    def _check(self) -> None:
+        """Raise what has ended the stream, if anything has; any thread may ask."""
+        if self._receive_error is not None:
+            raise _again(self._receive_error)
+
     def _receive_end(self) -> None:
         self._ended = True
         self._readable.set()

@@ -211,6 +211,17 @@ class FileRefusal(IntEnum):
     """What came is not what was sent."""
     IO = 11
     """The disk or the system failed there."""
+    MALFORMED = 12
+    """The sending end said what is no part of the protocol."""
+
+
+class FileAbort(IntEnum):
+    """Why the sending end of a file resets its stream; 0, as everywhere, if it was cancelled."""
+
+    CHANGED = 64
+    """The file was written to meanwhile: what came of it is of no use."""
+    UNREADABLE = 65
+    """The disk or the system failed there."""
 
 
 RETRY_CODES: Final = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     """Why it is skipped."""
 
 
-def walk(directory: str | os.PathLike[str]) -> Iterator[Entry]:
+def walk(directory: str | os.PathLike[str]) -> Generator[Entry, None, None]:
     """Yield the files and empty directories below a directory, and what cannot be sent.
 
     Sorted by name, each directory by itself, so that it is the same order every time.

@@ -1,0 +1,106 @@
+"""How far a transfer is, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+_INTERVAL: Final = 0.1
+"""Seconds between two calls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far :meth:`sealframe.Connection.send_file` is."""
+
+    name: str
+    """What the file is called at the other end."""
+    sent: int
+    """Bytes of that file that were sent, those included that were there before."""
+    size: int
+    """Bytes in that file."""
+    files: int
+    """Files and empty directories that have arrived so far."""
+    total: int
+    """Bytes of all files that were sent so far, likewise."""
+
+
+OnProgress: TypeAlias = Callable[[Progress], object]
+
+
+class Skipped(NamedTuple):
+    """Something in a directory that was not sent."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What has arrived: it is whole, correct, and on the disk of the other end."""
+
+    names: tuple[str, ...]
+    """Files and empty directories, as they are called there, sorted."""
+    size: int
+    """Bytes of all these files."""
+    resumed: int
+    """How many of these were there from earlier attempts."""
+    skipped: tuple[Skipped, ...] = ()
+    """Symbolic links, special files and the like."""
+
+
+class Tally:
+    """Counts what is sent, and tells of it from time to time.
+
+    :param clock: returns seconds
+    """
+
+    def __init__(self, report: OnProgress | None, clock: Callable[[], float]) -> None:
+        self._report = report
+        self._clock = clock
+        self._next = 0.0
+        self._latest: tuple[str, int, int] | None = None
+        self._total = 0
+        self._names: list[str] = []
+        self._size = 0
+        self._resumed = 0
+        self._skipped: list[Skipped] = []
+
+    def count(self, name: str, sent: int, size: int, by: int) -> None:
+        """Note how much of a file was sent.
+
+        :param by: bytes more than at the call before
+        """
+        self._total += by
+        self._latest = (name, sent, size)
+        if self._report is not None and self._clock() >= self._next:
+            self._tell(self._report)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note that something is not sent."""
+        self._skipped.append(Skipped(name, reason))
+
+    def arrived(self, name: str, size: int, resumed: int) -> None:
+        """Note that a file, or an empty directory, is there."""
+        self._names.append(name)
+        self._size += size
+        self._resumed += resumed
+        self._latest = (name, size, size)
+
+    def finish(self) -> Receipt:
+        """Tell of the end; return what has arrived."""
+        if self._report is not None and self._latest is not None:
+            self._tell(self._report)
+        return Receipt(
+            names=tuple(sorted(self._names)),
+            size=self._size,
+            resumed=self._resumed,
+            skipped=tuple(self._skipped),
+        )
+
+    def _tell(self, report: OnProgress) -> None:
+        assert self._latest is not None
+        name, sent, size = self._latest
+        self._next = self._clock() + _INTERVAL
+        report(Progress(name=name, sent=sent, size=size, files=len(self._names), total=self._total))

@@ -1,0 +1,325 @@
+"""Receives the files that a peer offers, each on a stream of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
+
+from ..errors import (
+    ConfigurationError,
+    ConnectionClosed,
+    FileRefusedError,
+    FileTransferError,
+    StreamResetError,
+)
+from ..peer import Peer
+from ..streams import Stream
+from ..wire import MAX_CHUNK, FileAbort, FileRefusal
+from . import messages
+from .digest import DIGEST_SIZE, available
+from .messages import DONE, GO_SIZE, Accept, Announcement, MalformedError
+from .partial import Partial
+from .store import Store
+from .worker import Worker
+
+logger = logging.getLogger("sealframe.files")
+
+PIECE: Final = 1 << 20
+"""Bytes that are hashed and written in one go."""
+CONCURRENCY: Final = 4
+"""Files of one connection that are received at a time, where nothing else is said."""
+
+Chunks: TypeAlias = list[bytes | bytearray | memoryview]
+
+
+class Holder(Protocol):
+    """What a file can be received into; an :class:`~sealframe.Inbox` is one."""
+
+    @property
+    def store(self) -> Store: ...
+
+
+class Offer:
+    """A file that the other end would like to send; the argument of ``files=``.
+
+    Either :meth:`accept` or :meth:`decline` answers it; the function that returns without
+    either declines it.
+
+    :ivar name: what the sender calls it: a relative path with ``/`` between the parts, safe
+        on every system (:func:`sealframe.files.checked_name`)
+    :ivar size: in bytes
+    :ivar is_directory: whether it is an empty directory and no file
+    """
+
+    __slots__ = ("_announced", "_answered", "_slots", "_stream", "is_directory", "name", "size")
+
+    def __init__(self, stream: Stream, announced: Announcement, slots: asyncio.Semaphore) -> None:
+        self._stream = stream
+        self._announced = announced
+        self._slots = slots
+        self._answered = False
+        self.name = announced.name
+        self.size = announced.size
+        self.is_directory = announced.directory
+
+    def __repr__(self) -> str:
+        return f"<Offer of {self.name!r}, {self.size} bytes, on {self.connection!r}>"
+
+    @property
+    def connection(self) -> Any:
+        """The :class:`~sealframe.Connection` that it came on."""
+        return self._stream.connection
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who offers it, where identities are used."""
+        peer: Peer | None = self.connection.peer
+        return peer
+
+    async def accept(
+        self, into: Holder | Store | str | os.PathLike[str], name: str | None = None
+    ) -> Path:
+        """Receive it; return where it is once it is whole, correct and on the disk.
+
+        Waits where as many files of this connection are being received as go at a time.
+        What there is of it from an earlier attempt is not sent again. If the connection is
+        lost, or this call is cancelled, what came waits to be resumed.
+
+        :param into: an :class:`~sealframe.Inbox`, or a directory, with the limits that a
+            :class:`sealframe.files.Store` has by itself
+        :param name: below that directory, in place of the sender's; as safe as those
+        :raises FileRefusedError: it is not taken, or not further, as the sender is told;
+            ``code`` says why
+        :raises FileTransferError: the sender stopped, or this offer was answered before
+        :raises ConfigurationError: the directory cannot be used
+        :raises ConnectionClosed: the connection ended
+        """
+        self._answer()
+        reception = _Reception(self._stream, self._announced, name or self.name)
+        try:
+            async with self._slots:
+                return await reception.run(into)
+        except StreamResetError as error:
+            raise messages.withdrawal(error) from None
+        except FileRefusedError as error:
+            self._refuse(error.code, error.reason)
+            raise
+        except MalformedError as error:
+            self._refuse(FileRefusal.MALFORMED, str(error))
+            raise FileTransferError(f"the sender broke the protocol: {error}") from None
+
+    def decline(self, reason: str = "") -> None:
+        """Do not take it.
+
+        :param reason: text for the sender, cut to 255 bytes of UTF-8
+        :raises FileTransferError: this offer was answered before
+        """
+        self._answer()
+        self._refuse(FileRefusal.DECLINED, reason or "the receiving end does not want it")
+
+    def _answer(self) -> None:
+        if self._answered:
+            raise FileTransferError("this offer was answered before")
+        self._answered = True
+
+    def _refuse(self, code: int, reason: str) -> None:
+        self._stream.reset(messages.reset_code(code), reason)
+
+
+OnOffer: TypeAlias = Callable[[Offer], Awaitable[object]]
+"""``async def on_offer(offer)``."""
+
+
+class Receiver:
+    """Hands the offers of all connections of one end to the program.
+
+    :param concurrency: files of one connection that are received at a time
+    """
+
+    def __init__(self, on_offer: OnOffer, *, concurrency: int) -> None:
+        self._on_offer = on_offer
+        self._concurrency = concurrency
+        self._slots: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+
+    async def serve(self, stream: Stream) -> None:
+        """Take in what is offered on a stream; it returns when that is over."""
+        try:
+            announced = messages.announcement(stream.metadata)
+            offer = Offer(stream, announced, self._slots_of(stream.connection))
+        except FileRefusedError as error:
+            stream.reset(messages.reset_code(error.code), error.reason)
+            return
+        except MalformedError as error:
+            stream.reset(messages.reset_code(FileRefusal.MALFORMED), str(error))
+            return
+        try:
+            await self._on_offer(offer)
+        except FileTransferError as error:
+            # The sender knows it.
+            logger.info("%s of %r was not received: %s", offer.name, offer.connection, error)
+        if not offer._answered:
+            offer.decline()
+
+    def _slots_of(self, connection: Any) -> asyncio.Semaphore:
+        slots = self._slots.get(connection)
+        if slots is None:
+            slots = self._slots[connection] = asyncio.Semaphore(self._concurrency)
+        return slots
+
+
+def receiver(files: OnOffer | None) -> Callable[[Stream], Awaitable[None]] | None:
+    """Return what serves streams of files, for the argument ``files`` of a program.
+
+    :raises ConfigurationError: it cannot be called
+    """
+    if files is None:
+        return None
+    if not callable(files):
+        raise ConfigurationError(
+            f"files is {files!r}; use sealframe.Inbox(directory), or an async function that "
+            "takes an offer"
+        )
+    concurrency: int = getattr(files, "concurrency", CONCURRENCY)
+    return Receiver(files, concurrency=concurrency).serve
+
+
+class _Reception:
+    """One file that is on its way here.
+
+    What came and is not written yet is at most two pieces, and what the stream holds.
+    """
+
+    def __init__(self, stream: Stream, announced: Announcement, name: str) -> None:
+        self._stream = stream
+        self._announced = announced
+        self._name = name
+        self._worker = Worker()
+        self._partial: Partial | None = None
+        self._keep = True
+
+    async def run(self, into: Holder | Store | str | os.PathLike[str]) -> Path:
+        worker = self._worker
+        try:
+            if self._announced.directory:
+                path = await worker.run(self._make_directory, into)
+                if await self._stream.read(1):
+                    raise MalformedError("something follows a directory")
+            else:
+                path = await self._receive(await worker.run(self._begin, into))
+        except StreamResetError as error:
+            self._keep = error.code != FileAbort.CHANGED
+            raise
+        finally:
+            try:
+                await worker.run(self._abort)
+            finally:
+                worker.close()
+        await self._stream.write(DONE)
+        await self._stream.end()
+        return path
+
+    async def _receive(self, accept: Accept) -> Path:
+        stream, worker = self._stream, self._worker
+        await stream.write(accept.pack())
+        start = messages.begin(await self._read(GO_SIZE), accept.offset)
+        left = self._announced.size - start
+        batch: Chunks = []
+        writing = worker.start(self._go_back, start)
+        try:
+            while True:
+                batch, size = [], 0
+                while left and size < PIECE:
+                    chunk = await stream.read_chunk(min(left, MAX_CHUNK))
+                    if not chunk:
+                        raise _too_short(left)
+                    batch.append(chunk)
+                    size += len(chunk)
+                    left -= len(chunk)
+                if not left:
+                    break
+                # One piece is written while the next one comes.
+                await worker.finish(writing)
+                writing, batch = worker.start(self._write, batch), []
+            digest = await self._read(DIGEST_SIZE)
+            if await stream.read(1):
+                raise FileRefusedError(FileRefusal.SIZE, "more came than was announced")
+            await worker.finish(writing)
+        except (StreamResetError, ConnectionClosed, asyncio.CancelledError):
+            # It counts when the transfer is resumed.
+            worker.start(self._write, batch)
+            raise
+        return await worker.run(self._finish, batch, digest)
+
+    async def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = await self._stream.read(size - len(data))
+            if not piece:
+                raise MalformedError("the stream ended too early")
+            data += piece
+        return data
+
+    # In the thread
+
+    def _begin(self, into: Holder | Store | str | os.PathLike[str]) -> Accept:
+        common = [number for number in available() if number in self._announced.algorithms]
+        if not common:
+            raise FileRefusedError(
+                FileRefusal.NOT_SUPPORTED, "no digest algorithm is known to both ends"
+            )
+        self._partial = partial = _store(into).begin(
+            self._name,
+            self._announced.size,
+            self._announced.key,
+            scope=_scope(self._stream.connection.peer),
+            algorithm=common[0],
+        )
+
+        def watch(_: int) -> None:
+            self._worker.check()
+            self._stream._check()
+
+        return Accept(common[0], partial.size, partial.hash_prefix(watch))
+
+    def _go_back(self, start: int) -> None:
+        assert self._partial is not None
+        self._partial.truncate(start)
+
+    def _write(self, batch: Chunks) -> None:
+        assert self._partial is not None
+        for chunk in batch:
+            self._partial.write(chunk)
+
+    def _finish(self, batch: Chunks, digest: bytes) -> Path:
+        self._write(batch)
+        assert self._partial is not None
+        return self._partial.finish(digest)
+
+    def _make_directory(self, into: Holder | Store | str | os.PathLike[str]) -> Path:
+        return _store(into).make_directory(self._name)
+
+    def _abort(self) -> None:
+        if self._partial is not None:
+            self._partial.abort(keep=self._keep)
+
+
+def _store(into: Holder | Store | str | os.PathLike[str]) -> Store:
+    if isinstance(into, Store):
+        return into
+    if isinstance(into, str | os.PathLike):
+        return Store(into)
+    return into.store
+
+
+def _scope(peer: Peer | None) -> bytes:
+    # Without identities anyone may resume what anyone has begun.
+    return b"" if peer is None else bytes(peer.key) + peer.name.encode()
+
+
+def _too_short(left: int) -> FileRefusedError:
+    return FileRefusedError(FileRefusal.SIZE, f"the stream ended {left} bytes too early")
