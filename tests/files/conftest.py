@@ -1,12 +1,16 @@
-"""A directory that receives, and one beside it that nothing may get into."""
+"""A directory that receives, and one beside it that nothing may get into; both event loops."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from loops import pytest_asyncio_loop_factories
+from transport.ends import Mode, ModeName
 
-from sealframe.files import Store
+from sealframe.files import Inbox, Store
+
+__all__ = ["pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture
@@ -26,3 +30,31 @@ def outside(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(root: Path) -> Store:
     return Store(root, keep_free=0)
+
+
+@pytest.fixture(params=["extended", "sealed"])
+def mode(request: pytest.FixtureRequest) -> Mode:
+    """Each way to talk that has streams."""
+    name: ModeName = request.param
+    if name == "sealed":
+        pytest.importorskip("cryptography", reason="cryptography is not installed")
+    return Mode(name)
+
+
+@pytest.fixture
+def extended() -> Mode:
+    """One of them, where it does not matter."""
+    return Mode("extended")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Where the files are that are sent."""
+    path = tmp_path / "sent"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def inbox(root: Path) -> Inbox:
+    return Inbox(root, keep_free=0)
