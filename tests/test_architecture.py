@@ -80,9 +80,22 @@ ROOMS: dict[str, set[str]] = {
     },
     "files.source": {"errors", "files.digest", "files.folder"},
     "files.tree": {"errors", "files.folder", "files.paths"},
+    # Files over streams.
+    "files.messages": {"errors", "wire", "files.digest", "files.paths"},
+    "files.worker": set(),
+    "files.progress": set(),
+    "files.sending": {
+        *("errors", "streams", "wire", "files.digest", "files.messages", "files.paths"),
+        *("files.progress", "files.source", "files.tree", "files.worker"),
+    },
+    "files.receiving": {
+        *("errors", "peer", "streams", "wire", "files.digest", "files.messages"),
+        *("files.partial", "files.store", "files.worker"),
+    },
+    "files.inbox": {"errors", "files.receiving", "files.store"},
     "files.__init__": {
-        *("files.digest", "files.partial", "files.paths", "files.source", "files.store"),
-        "files.tree",
+        *("files.digest", "files.inbox", "files.partial", "files.paths", "files.progress"),
+        *("files.receiving", "files.source", "files.store", "files.tree"),
     },
     # Sockets, asyncio and clocks.
     "identity": {
@@ -111,6 +124,7 @@ ROOMS: dict[str, set[str]] = {
         *("timetable", "window", "wire", "writing"),
     },
     "connection": {
+        *("files.progress", "files.sending"),
         *("addresses", "channels", "control", "errors", "link", "peer", "stats", "streams"),
         "wire",
     },
@@ -129,10 +143,12 @@ ROOMS: dict[str, set[str]] = {
     "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
     "turnaway": {"writing"},
     "client": {
+        "files.receiving",
         *("backoff", "coded", "codecs", "connection", "control", "endpoint", "errors"),
         *("framing", "hooks", "identity", "keys", "link", "mode", "options", "services", "wire"),
     },
     "server": {
+        "files.receiving",
         *("addresses", "admission", "broadcasting", "coded", "codecs", "connection", "control"),
         "endpoint",
         *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
@@ -175,7 +191,8 @@ WITH_IO = {
     *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
     *("_queues", "_queues_py", "queues", "timetable", "withdrawal", "coded"),
     *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
-    *("files.store", "files.tree"),
+    *("files.store", "files.tree", "files.worker", "files.sending", "files.receiving"),
+    "files.inbox",
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
     *("channels", "requests", "services", "slots", "streams"),
     *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),

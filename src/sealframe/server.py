@@ -129,8 +129,8 @@ def serve(
     if handler is None:
         if not (services.takes_requests or services.takes_streams):
             raise ConfigurationError(
-                "handler is None, and so nothing would be served: give a handler, on_request, files or "
-                "on_stream"
+                "handler is None, and so nothing would be served: "
+                "give a handler, on_request, on_stream or files"
             )
         handler = drop_messages
     elif not callable(handler):

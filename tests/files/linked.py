@@ -143,7 +143,12 @@ async def reset_with(code: FileRefusal) -> AsyncIterator[None]:
 
 def serve_streams(link: Link, on_file: Callable[[Stream], Awaitable[None]]) -> None:
     """Have the server do something else with the streams of files."""
-    link.server._mode.services.on_file = on_file
+    link.server._services.on_file = on_file
+
+
+def bytes_in(root: Path) -> int:
+    """Return how many bytes the files in a directory have."""
+    return sum(path.stat().st_size for path in root.iterdir())
 
 
 def received(root: Path) -> dict[str, bytes | None]:

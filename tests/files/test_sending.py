@@ -27,6 +27,7 @@ from sealframe.wire import MAX_CHUNK, FileRefusal, ResetCode
 
 from .linked import (
     accepted,
+    bytes_in,
     disk_threads,
     hash_of,
     linked,
@@ -265,16 +266,13 @@ async def test_a_cancelled_sender_tells_the_other_end(
     mode: Mode, source: Path, root: Path, inbox: Inbox
 ) -> None:
     (source / "a").write_bytes(data := os.urandom(30 * PIECE))
-    begun = asyncio.Event()
     async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(
-            link.client.send_file(source / "a", progress=lambda _: begun.set())
-        )
-        await begun.wait()
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bytes_in(root) > 0)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not link.server._mode.services.tasks)
+        await until(lambda: not link.server._services.tasks)
         await no_threads()
         (partial,) = received(root)
         assert partial.startswith(".a.")
@@ -295,7 +293,7 @@ async def test_a_cancelled_sender_of_a_directory_ends_all_its_files(
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not link.server._mode.services.tasks)
+        await until(lambda: not link.server._services.tasks)
         await no_threads()
         assert link.client._link.channels is not None
         assert not link.client._link.channels.streams._streams
@@ -321,7 +319,7 @@ async def test_a_connection_that_ends_ends_the_transfer(
             if link.client.closed:
                 break
             sending = asyncio.create_task(link.client.send_file(path))
-            await until(lambda: bool(link.server._mode.services.tasks))
+            await until(lambda: bool(link.server._services.tasks))
             link.server.kick(link.accepted.id)
             with pytest.raises(sealframe.ConnectionClosed):
                 await sending

@@ -1,0 +1,490 @@
+"""Who decides about files, and senders that do not keep to the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transport.ends import Mode
+
+from sealframe import (
+    ConfigurationError,
+    Connection,
+    FileRefusedError,
+    FileTransferError,
+    Inbox,
+    NotSupportedError,
+    StreamResetError,
+    serve,
+)
+from sealframe.files import Offer, Store
+from sealframe.files.messages import DONE, go
+from sealframe.files.receiving import PIECE
+from sealframe.wire import FileAbort, FileRefusal, ResetCode
+
+from .linked import (
+    accepted,
+    bytes_in,
+    hash_of,
+    linked,
+    offer_of,
+    offered,
+    push,
+    received,
+    reset_with,
+    until,
+)
+from .receiving import content
+
+DATA = b"some data"
+
+
+@pytest.fixture
+def file(source: Path) -> Path:
+    (source / "a").write_bytes(DATA)
+    return source / "a"
+
+
+# What the program decides
+
+
+async def test_an_offer_is_accepted_into_a_directory(mode: Mode, file: Path, root: Path) -> None:
+    seen: list[object] = []
+
+    async def on_offer(offer: Offer) -> None:
+        seen.extend([offer.name, offer.size, offer.is_directory, offer.connection, offer.peer])
+        seen.append(await offer.accept(root))
+
+    async with linked(mode, on_offer) as link:
+        await link.client.send_file(file)
+        assert seen == ["a", len(DATA), False, link.accepted, None, root / "a"]
+    assert received(root) == {"a": DATA}
+
+
+async def test_an_offer_gets_another_name(mode: Mode, file: Path, inbox: Inbox) -> None:
+    async def on_offer(offer: Offer) -> None:
+        await offer.accept(inbox, "of/mine")
+
+    async with linked(mode, on_offer) as link:
+        assert (await link.client.send_file(file)).names == ("a",)
+    assert received(inbox.store.directory) == {"of": None, "of/mine": DATA}
+
+
+async def test_an_offer_is_declined(mode: Mode, file: Path) -> None:
+    async def on_offer(offer: Offer) -> None:
+        offer.decline(f"no {offer.name} today")
+
+    async with linked(mode, on_offer) as link:
+        with pytest.raises(FileRefusedError, match=r"^no a today$") as caught:
+            await link.client.send_file(file)
+    assert caught.value.code == FileRefusal.DECLINED
+
+
+async def test_who_returns_without_an_answer_declines(mode: Mode, file: Path) -> None:
+    async def on_offer(offer: Offer) -> None:
+        pass
+
+    async with linked(mode, on_offer) as link:
+        with pytest.raises(FileRefusedError) as caught:
+            await link.client.send_file(file)
+    assert caught.value.code == FileRefusal.DECLINED
+
+
+async def test_an_offer_is_answered_once(
+    extended: Mode, file: Path, root: Path, inbox: Inbox
+) -> None:
+    failed: list[FileTransferError] = []
+
+    async def on_offer(offer: Offer) -> None:
+        await offer.accept(inbox)
+        with pytest.raises(FileTransferError):
+            offer.decline()
+        with pytest.raises(FileTransferError) as caught:
+            await offer.accept(inbox)
+        failed.append(caught.value)
+
+    async with linked(extended, on_offer) as link:
+        await link.client.send_file(file)
+        await until(lambda: bool(failed))
+    assert received(root) == {"a": DATA}
+
+
+async def test_what_decides_and_fails_is_logged(
+    extended: Mode, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def on_offer(offer: Offer) -> None:
+        raise RuntimeError("private")
+
+    async with linked(extended, on_offer) as link:
+        with pytest.raises(FileTransferError) as caught:
+            await link.client.send_file(file)
+    assert "private" not in str(caught.value)
+    assert "RuntimeError: private" in caplog.text
+
+
+async def test_who_is_cancelled_while_receiving_tells_the_sender(
+    mode: Mode, source: Path, root: Path, inbox: Inbox
+) -> None:
+    (source / "a").write_bytes(data := os.urandom(30 * PIECE))
+    tasks: list[asyncio.Task[Path]] = []
+
+    async def on_offer(offer: Offer) -> None:
+        tasks.append(asyncio.create_task(offer.accept(inbox)))
+        await tasks[-1]
+
+    async with linked(mode, on_offer) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bytes_in(root) > 0)
+        tasks[0].cancel()
+        with pytest.raises(FileTransferError, match="stopped"):
+            await sending
+        await until(lambda: inbox.store.quota.bytes < len(data))
+        (partial,) = received(root)
+        assert partial.startswith(".a.")
+        receipt = await link.client.send_file(source / "a")
+        assert receipt.resumed > 0
+    assert received(root) == {"a": data}
+
+
+async def test_the_program_is_told_of_each_file(mode: Mode, source: Path, root: Path) -> None:
+    for name in "ab":
+        (source / name).write_bytes(DATA)
+    (source / "empty").mkdir()
+    told: list[tuple[Connection, Path]] = []
+
+    async def on_received(conn: Connection, path: Path) -> None:
+        told.append((conn, path))
+
+    async with linked(mode, Inbox(root, keep_free=0, on_received=on_received)) as link:
+        await link.client.send_file(source)
+        await until(lambda: len(told) == 2)
+        assert {conn for conn, _ in told} == {link.accepted}
+    assert {path for _, path in told} == {root / "sent" / name for name in "ab"}
+
+
+async def test_what_on_received_raises_is_logged(
+    extended: Mode, file: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def on_received(conn: Connection, path: Path) -> None:
+        raise RuntimeError("mine")
+
+    async with linked(extended, Inbox(root, keep_free=0, on_received=on_received)) as link:
+        await link.client.send_file(file)
+        await until(lambda: "mine" in caplog.text)
+    assert received(root) == {"a": DATA}
+
+
+async def _handler(conn: Connection) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda root: Inbox(root, concurrency=0),
+        lambda root: Inbox(root, max_files=-1),
+        lambda root: Inbox(root, on_received="print"),
+        lambda root: Inbox(root / "not" / "there"),
+        lambda root: serve(_handler, "127.0.0.1", 0, files=str(root)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(make: Callable[[Path], Any], root: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        make(root)
+
+
+# Limits
+
+
+async def test_limits_reach_the_sender(mode: Mode, source: Path, root: Path) -> None:
+    for name, size in (("a", 5), ("b", 6), ("c", 11)):
+        (source / name).write_bytes(bytes(size))
+    inbox = Inbox(root, keep_free=0, max_file_size=10, max_total=10, max_files=1)
+    async with linked(mode, inbox) as link:
+        await link.client.send_file(source / "a")
+        for name, code in (
+            ("a", FileRefusal.EXISTS),
+            ("b", FileRefusal.QUOTA),
+            ("c", FileRefusal.TOO_LARGE),
+        ):
+            with pytest.raises(FileRefusedError) as caught:
+                await link.client.send_file(source / name)
+            assert caught.value.code == code
+    full = Inbox(root, keep_free=1 << 60)
+    async with linked(mode, full) as link:
+        with pytest.raises(FileRefusedError) as caught:
+            await link.client.send_file(source / "b")
+        assert caught.value.code == FileRefusal.DISK_FULL
+
+
+async def test_two_clients_send_the_same_name(
+    mode: Mode, source: Path, root: Path, inbox: Inbox
+) -> None:
+    """One of them wins, whichever, and the other one is told."""
+    contents = [os.urandom(3 * PIECE), os.urandom(3 * PIECE)]
+    paths = []
+    for number, data in enumerate(contents):
+        (source / str(number)).mkdir()
+        paths.append(source / str(number) / "a")
+        paths[-1].write_bytes(data)
+    async with linked(mode, inbox) as one, linked(mode, inbox) as other:
+        results = await asyncio.gather(
+            one.client.send_file(paths[0]),
+            other.client.send_file(paths[1]),
+            return_exceptions=True,
+        )
+    (refused,) = (result for result in results if isinstance(result, Exception))
+    assert isinstance(refused, FileRefusedError)
+    assert refused.code == FileRefusal.EXISTS
+    assert received(root) == {"a": contents[results.index(refused) - 1]}
+
+
+async def test_the_same_transfer_twice_at_once_is_busy(
+    extended: Mode, source: Path, inbox: Inbox
+) -> None:
+    offer = offer_of("a", 4)
+    async with linked(extended, inbox) as link:
+        first = await offered(link.client, offer)
+        await accepted(first, offer)
+        second = await offered(link.client, offer)
+        async with reset_with(FileRefusal.BUSY):
+            await second.read(1)
+        first.reset()
+
+
+async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, root: Path) -> None:
+    async with linked(mode, Inbox(root, keep_free=0, concurrency=2)) as link:
+        offers = [offer_of(name, 4) for name in "abc"]
+        streams = [await offered(link.client, offer) for offer in offers]
+        answers = [await accepted(streams[number], offers[number]) for number in (0, 1)]
+        await link.client.ping()
+        assert not streams[2]._chunks
+        # Whoever waits, here for a place, holds up no other connection.
+        async with linked(mode, Inbox(root, keep_free=0)) as other:
+            await push(other.client, offer_of("d", 4), b"data")
+        await streams[0].write(go(0) + b"data" + hash_of(b"data", answers[0].algorithm))
+        await streams[0].end()
+        assert await streams[0].read() == DONE
+        await accepted(streams[2], offers[2])
+        for stream in streams:
+            stream.reset()
+        await until(lambda: not link.server._services.tasks)
+    assert received(root) == {"a": b"data", "d": b"data"}
+
+
+# Senders that do not keep to the protocol
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        (b"", FileRefusal.NOT_SUPPORTED),
+        (b"\x02" + offer_of("a", 4).pack()[1:], FileRefusal.NOT_SUPPORTED),
+        (b"\x01", FileRefusal.MALFORMED),
+        (offer_of("", 4).pack()[:-1], FileRefusal.MALFORMED),
+        (b"\x01\x02" + offer_of("a", 4).pack()[2:], FileRefusal.MALFORMED),
+        (offer_of("a", 1 << 63).pack(), FileRefusal.MALFORMED),
+        (offer_of("a", 1, directory=True).pack(), FileRefusal.MALFORMED),
+        (offer_of("", 4).pack(), FileRefusal.NAME),
+        (offer_of("", 4).pack() + b"\xff", FileRefusal.NAME),
+        (offer_of("x" * 1025, 4).pack(), FileRefusal.NAME),
+        (offer_of("../a", 4).pack(), FileRefusal.NAME),
+        (offer_of("/a", 4).pack(), FileRefusal.NAME),
+        (offer_of("..", 0, directory=True).pack(), FileRefusal.NAME),
+        (offer_of("a", 4, algorithms=frozenset()).pack(), FileRefusal.NOT_SUPPORTED),
+        (offer_of("a", 4, algorithms=frozenset([8])).pack(), FileRefusal.NOT_SUPPORTED),
+        (offer_of("a", (1 << 63) - 1).pack(), FileRefusal.DISK_FULL),
+    ],
+)
+async def test_an_offer_that_cannot_be_taken_is_refused(
+    metadata: bytes, code: FileRefusal, extended: Mode, root: Path, outside: Path, inbox: Inbox
+) -> None:
+    async with linked(extended, inbox) as link:
+        stream = await offered(link.client, metadata)
+        async with reset_with(code):
+            await stream.read(1)
+        await push(link.client, offer_of("after", 4), b"data")
+    assert received(root) == {"after": b"data"}
+    assert content(outside) == {}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", FileRefusal.MALFORMED),
+        (b"\x02", FileRefusal.MALFORMED),
+        (b"\x09" + go(0)[1:] + b"data" + bytes(32), FileRefusal.MALFORMED),
+        (go(1) + b"data" + bytes(32), FileRefusal.MALFORMED),
+        (go((1 << 64) - 1) + b"data" + bytes(32), FileRefusal.MALFORMED),
+        (go(0), FileRefusal.SIZE),
+        (go(0) + b"dat", FileRefusal.SIZE),
+        (go(0) + b"data", FileRefusal.MALFORMED),
+        (go(0) + b"data" + bytes(31), FileRefusal.MALFORMED),
+        (go(0) + b"data" + bytes(32), FileRefusal.DIGEST),
+        (go(0) + b"data" + bytes(33), FileRefusal.SIZE),
+    ],
+)
+async def test_what_follows_an_offer_and_is_wrong_is_refused(
+    sent: bytes, code: FileRefusal, mode: Mode, root: Path, inbox: Inbox
+) -> None:
+    offer = offer_of("a", 4)
+    async with linked(mode, inbox) as link:
+        stream = await offered(link.client, offer)
+        await accepted(stream, offer)
+        if sent:
+            await stream.write(sent)
+        await stream.end()
+        async with reset_with(code):
+            await stream.read(1)
+        assert "a" not in received(root)
+        await push(link.client, offer_of("a", 4, key=bytes(32)), b"data")
+        assert received(root)["a"] == b"data"
+        if code == FileRefusal.DIGEST:
+            assert received(root) == {"a": b"data"}
+
+
+async def test_more_than_announced_without_an_end_is_refused(
+    extended: Mode, root: Path, inbox: Inbox
+) -> None:
+    offer = offer_of("a", 4)
+    async with linked(extended, inbox) as link:
+        stream = await offered(link.client, offer)
+        await accepted(stream, offer)
+        with pytest.raises(StreamResetError) as caught:
+            await stream.write(go(0))
+            while True:
+                await stream.write(bytes(100_000))
+        assert caught.value.code == 16 + FileRefusal.SIZE
+    assert "a" not in received(root)
+
+
+async def test_something_that_follows_a_directory_is_refused(extended: Mode, inbox: Inbox) -> None:
+    async with linked(extended, inbox) as link:
+        stream = await offered(link.client, offer_of("d", 0, directory=True))
+        await stream.write(b"x")
+        async with reset_with(FileRefusal.MALFORMED):
+            await stream.read(1)
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [(ResetCode.CANCELLED, True), (FileAbort.UNREADABLE, True), (FileAbort.CHANGED, False)],
+)
+async def test_what_a_sender_that_stops_leaves_behind(
+    code: int, kept: bool, mode: Mode, root: Path, inbox: Inbox
+) -> None:
+    offer = offer_of("a", 3 * PIECE)
+    async with linked(mode, inbox) as link:
+        stream = await offered(link.client, offer)
+        await accepted(stream, offer)
+        await stream.write(go(0) + bytes(PIECE + 5))
+        await until(lambda: bytes_in(root) > 0)
+        stream.reset(code)
+        await until(lambda: not link.server._services.tasks)
+    assert bool(received(root)) == kept
+    assert inbox.store.quota.files == kept
+
+
+async def test_a_directory_that_is_no_path_for_others(
+    extended: Mode, root: Path, inbox: Inbox
+) -> None:
+    """A name below a file is refused, and an empty directory in the place of one too."""
+    (root / "a").write_bytes(DATA)
+    async with linked(extended, inbox) as link:
+        for offer in (offer_of("a/b", 4), offer_of("a", 0, directory=True)):
+            stream = await offered(link.client, offer)
+            with pytest.raises(StreamResetError):
+                await stream.read(1)
+    assert received(root) == {"a": DATA}
+
+
+# A slow disk
+
+
+class SlowStore(Store):
+    """Its disk does not answer while something says so."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, keep_free=0)
+        self.go_on = threading.Event()
+        self.entered = threading.Event()
+
+    def begin(self, name: str, *args: Any, **keywords: Any) -> Any:
+        partial = super().begin(name, *args, **keywords)
+        if name == "slow":
+            write = partial.write
+
+            def slow_write(data: bytes) -> None:
+                self.entered.set()
+                self.go_on.wait()
+                write(data)
+
+            partial.write = slow_write  # type: ignore[method-assign]
+        return partial
+
+
+async def test_a_slow_disk_stops_one_stream_and_nothing_else(
+    mode: Mode, source: Path, root: Path, inbox: Inbox
+) -> None:
+    inbox.store = store = SlowStore(root)
+    data = os.urandom(5 * PIECE)
+    for name in ("slow", "quick"):
+        (source / name).write_bytes(data)
+    async with linked(mode, inbox) as link:
+        slow = asyncio.create_task(link.client.send_file(source / "slow"))
+        await until(store.entered.is_set)
+        try:
+            await link.client.send_file(source / "quick")
+            await link.client.ping()
+            assert not slow.done()
+            assert received(root)["quick"] == data
+        finally:
+            store.go_on.set()
+        await slow
+    assert received(root)["slow"] == data
+
+
+async def test_who_is_cancelled_waits_for_the_disk_and_no_longer(
+    extended: Mode, source: Path, root: Path, inbox: Inbox
+) -> None:
+    """The file is not closed under the thread that writes to it."""
+    inbox.store = store = SlowStore(root)
+    (source / "slow").write_bytes(bytes(5 * PIECE))
+    async with linked(extended, inbox) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "slow"))
+        await until(store.entered.is_set)
+        (task,) = link.server._services.tasks._members
+        task.cancel()
+        await link.client.ping()
+        task.cancel()
+        await link.client.ping()
+        assert not task.done()
+        store.go_on.set()
+        with pytest.raises(FileTransferError):
+            await sending
+        await until(task.cancelled)
+    assert len(received(root)) == 1
+
+
+async def test_an_end_without_files_takes_none(extended: Mode, file: Path, inbox: Inbox) -> None:
+    async with linked(extended, inbox) as link:
+        with pytest.raises(NotSupportedError):
+            await link.accepted.send_file(file)
+
+
+async def test_refusals_are_logged_without_alarm(
+    extended: Mode, file: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sealframe.files")
+    async with linked(extended, Inbox(root, keep_free=0, max_file_size=1)) as link:
+        with pytest.raises(FileRefusedError):
+            await link.client.send_file(file)
+    assert [record.levelname for record in caplog.records if "received" in record.message] == [
+        "INFO"
+    ]

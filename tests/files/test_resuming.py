@@ -1,0 +1,311 @@
+"""Transfers that break off, and go on where they stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+from transport.ends import Mode, shared_key
+
+import sealframe
+from sealframe import (
+    ClientIdentity,
+    Connection,
+    ConnectionClosed,
+    FileTransferError,
+    Inbox,
+    PrivateKey,
+    ServerIdentity,
+)
+from sealframe.files import Algorithm
+from sealframe.files.receiving import PIECE
+
+from .linked import PATIENCE, bytes_in, linked, received, until
+from .receiving import posix_only
+
+SIZE = 5 * PIECE + 1234
+
+
+@pytest.fixture
+def data(source: Path) -> bytes:
+    """What is in the file that is sent."""
+    data = os.urandom(SIZE)
+    (source / "a").write_bytes(data)
+    return data
+
+
+class Cutter:
+    """Stands between the ends, and cuts a connection after so many bytes from the client."""
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self.after = 1 << 60
+        self.reset = False
+        self._target = port
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
+
+        async def back() -> None:
+            with contextlib.suppress(OSError):
+                while some := await back_reader.read(65536):
+                    writer.write(some)
+                    await writer.drain()
+                writer.write_eof()
+
+        returning = asyncio.create_task(back())
+        left = self.after
+        with contextlib.suppress(OSError):
+            while left > 0 and (some := await reader.read(min(left, 65536))):
+                left -= len(some)
+                back_writer.write(some)
+                await back_writer.drain()
+            if left > 0:
+                back_writer.write_eof()
+                await returning
+        returning.cancel()
+        for one in (writer, back_writer):
+            if left <= 0 and self.reset:
+                one.transport.abort()
+            one.close()
+        await asyncio.gather(returning, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def standing(self) -> AsyncIterator[Cutter]:
+        """Listen meanwhile."""
+        async with await asyncio.start_server(self._carry, "127.0.0.1", 0) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield self
+
+
+async def _drain(conn: Connection) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        async for _ in conn:
+            pass
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_link_that_is_cut_again_and_again(
+    reset: bool, mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+) -> None:
+    """What is there counts: each attempt brings some more, and the whole is right."""
+    serving = sealframe.serve(_drain, "127.0.0.1", 0, files=inbox, **mode.server)
+    async with asyncio.timeout(PATIENCE), serving as server:
+        async with Cutter(server.port).standing() as cutter:
+            cutter.reset = reset
+            cutter.after = PIECE + 4321
+            attempts, there = 0, 0
+            while True:
+                attempts += 1
+                try:
+                    async with sealframe.connect("127.0.0.1", cutter.port, **mode.client) as conn:
+                        receipt = await conn.send_file(source / "a")
+                        break
+                except ConnectionClosed:
+                    await until(lambda: not server._services.tasks)
+                    assert received(root).keys() <= {next(iter(received(root)), "")}
+                    assert bytes_in(root) > there or reset
+                    there = bytes_in(root)
+                assert attempts < 100
+    assert attempts > 3
+    assert receipt.resumed >= 3 * PIECE
+    assert received(root) == {"a": data}
+
+
+@pytest.mark.parametrize("where", [0, PIECE, -1])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+async def test_a_damaged_beginning_is_sent_anew(
+    where: int,
+    algorithm: Algorithm,
+    extended: Mode,
+    source: Path,
+    root: Path,
+    inbox: Inbox,
+    data: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if algorithm == Algorithm.BLAKE3:
+        pytest.importorskip("blake3")
+    monkeypatch.setattr("sealframe.files.sending.available", lambda: (algorithm,))
+    async with linked(extended, inbox) as link:
+        partial = await _break_off(link.client, source / "a", root, 2 * PIECE)
+        there = bytearray(partial.read_bytes())
+        there[where] ^= 1
+        partial.write_bytes(there)
+        receipt = await link.client.send_file(source / "a")
+        assert receipt.resumed == 0
+    assert received(root) == {"a": data}
+
+
+async def _break_off(conn: Connection, path: Path, root: Path, size: int) -> Path:
+    """Send part of a file; return where that is."""
+    sending = asyncio.create_task(conn.send_file(path))
+    await until(lambda: bytes_in(root) >= size)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    (name,) = received(root)
+    return root / name
+
+
+async def test_a_file_that_changed_since_is_sent_anew(
+    extended: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+) -> None:
+    async with linked(extended, inbox) as link:
+        await _break_off(link.client, source / "a", root, 1)
+        changed = b"x" + data[1:]
+        (source / "a").write_bytes(changed)
+        receipt = await link.client.send_file(source / "a")
+        assert receipt.resumed == 0
+    assert received(root)["a"] == changed
+
+
+async def test_all_but_the_last_word_is_there(
+    mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+) -> None:
+    """The whole file is there and has no name yet: nothing of it is sent again."""
+    async with linked(mode, inbox) as link:
+        partial = await _break_off(link.client, source / "a", root, 1)
+        partial.write_bytes(data)
+        receipt = await link.client.send_file(source / "a")
+    assert (receipt.size, receipt.resumed) == (SIZE, SIZE)
+    assert received(root) == {"a": data}
+
+
+async def test_nobody_resumes_what_another_identity_began(
+    source: Path, root: Path, tmp_path: Path, inbox: Inbox, data: bytes
+) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    key, clients = PrivateKey.generate(), [PrivateKey.generate() for _ in range(2)]
+    identity = ServerIdentity(key, {f"c{n}": k.public_key for n, k in enumerate(clients)})
+    serving = sealframe.serve(_drain, "127.0.0.1", 0, files=inbox, security=identity)
+    async with asyncio.timeout(PATIENCE), serving as server:
+        conns = [
+            await sealframe.connect(
+                "127.0.0.1", server.port, security=ClientIdentity(k, server=key.public_key)
+            )
+            for k in clients
+        ]
+        await _break_off(conns[0], source / "a", root, PIECE)
+        await until(lambda: not server._services.tasks)
+        receipt = await conns[1].send_file(source / "a", name="a")
+        assert receipt.resumed == 0
+        assert received(root)["a"] == data
+        (root / "a").unlink()
+        assert (await conns[0].send_file(source / "a")).resumed >= PIECE
+        for conn in conns:
+            await conn.close()
+    assert received(root) == {"a": data}
+
+
+# Programs that are killed
+
+PROGRAM = Path(__file__).with_name("transferring.py")
+
+
+class Program:
+    """The one end of a transfer, as a process of its own."""
+
+    def __init__(self, *arguments: object) -> None:
+        command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    async def say(self) -> str:
+        assert self.process.stdout is not None
+        return (await asyncio.to_thread(self.process.stdout.readline)).strip()
+
+    async def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(self.process.wait)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, mode: Mode) -> str:
+    if not mode.sealed:
+        return ""
+    shared_key().save(tmp_path / "key")
+    return str(tmp_path / "key")
+
+
+@posix_only
+async def test_a_killed_receiver_goes_on_where_it_stopped(
+    mode: Mode, key_file: str, source: Path, root: Path
+) -> None:
+    data = os.urandom(40 * PIECE)
+    (source / "a").write_bytes(data)
+    resumed = 0
+    async with asyncio.timeout(PATIENCE):
+        for attempt in range(3):
+            with Program("receive", root, key_file) as receiver:
+                port = int(await receiver.say())
+                async with sealframe.connect("127.0.0.1", port, **mode.client) as conn:
+                    sending = asyncio.create_task(conn.send_file(source / "a"))
+                    if attempt == 2:
+                        resumed = (await sending).resumed
+                        break
+                    before = bytes_in(root)
+                    await until(lambda before=before: bytes_in(root) > before)  # type: ignore[misc]
+                    await receiver.kill()
+                    with pytest.raises(ConnectionClosed):
+                        await sending
+    assert resumed > 0
+    assert received(root) == {"a": data}
+
+
+@posix_only
+async def test_a_killed_sender_goes_on_where_it_stopped(
+    mode: Mode, key_file: str, source: Path, root: Path, inbox: Inbox
+) -> None:
+    data = os.urandom(40 * PIECE)
+    (source / "a").write_bytes(data)
+    serving = sealframe.serve(_drain, "127.0.0.1", 0, files=inbox, **mode.server)
+    async with asyncio.timeout(PATIENCE), serving as server:
+        with Program("send", source / "a", key_file, server.port) as sender:
+            await until(lambda: bytes_in(root) > 0)
+            await sender.kill()
+        await until(lambda: not server._services.tasks)
+        assert "a" not in received(root)
+        with Program("send", source / "a", key_file, server.port) as sender:
+            assert int(await sender.say()) > 0
+    assert received(root) == {"a": data}
+
+
+async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
+    mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+) -> None:
+    async with linked(mode, inbox) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bytes_in(root) > 0)
+        link.client._link.abort(sealframe.ConnectionClosedError("cut"))
+        with pytest.raises(ConnectionClosed):
+            await sending
+        await until(lambda: not link.server._services.tasks)
+        (partial,) = received(root)
+        assert partial.startswith(".a.")
+
+
+async def test_a_server_that_closes_ends_its_transfers(
+    mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+) -> None:
+    async with linked(mode, inbox) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bytes_in(root) > 0)
+        await link.server.close()
+        with pytest.raises((ConnectionClosed, FileTransferError)):
+            await sending
+        await until(lambda: not link.server._services.tasks)
