@@ -26,7 +26,9 @@ TEXT = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text(encoding="
 SECTION = TEXT[TEXT.index(". Files\n") :]
 EXAMPLES = {
     name: bytes.fromhex(digits)
-    for name, digits in re.findall(r"^```bytes ([\w-]+)\n(.*?)^```", SECTION, re.M | re.S)
+    for name, digits in re.findall(
+        r"^```bytes ([\w-]+)\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL
+    )
 }
 
 
@@ -62,7 +64,7 @@ def test_example(name: str) -> None:
 
 
 def test_every_refusal_is_in_the_table() -> None:
-    table = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", SECTION, re.M))
+    table = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", SECTION, re.MULTILINE))
     assert table == {str(int(code)): code.name for code in FileRefusal}
 
 

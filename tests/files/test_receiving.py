@@ -189,7 +189,7 @@ async def _handler(conn: Connection) -> None:
     [
         lambda root: Inbox(root, concurrency=0),
         lambda root: Inbox(root, max_files=-1),
-        lambda root: Inbox(root, on_received="print"),
+        lambda root: Inbox(root, on_received="print"),  # type: ignore[arg-type]
         lambda root: Inbox(root / "not" / "there"),
         lambda root: serve(_handler, "127.0.0.1", 0, files=str(root)),  # type: ignore[arg-type]
     ],
@@ -420,7 +420,7 @@ class SlowStore(Store):
         if name == "slow":
             write = partial.write
 
-            def slow_write(data: bytes) -> None:
+            def slow_write(data: bytes | bytearray | memoryview) -> None:
                 self.entered.set()
                 self.go_on.wait()
                 write(data)

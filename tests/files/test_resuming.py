@@ -299,13 +299,27 @@ async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
         assert partial.startswith(".a.")
 
 
-async def test_a_server_that_closes_ends_its_transfers(
+async def test_a_server_that_closes_finishes_its_transfers(
     mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
     async with linked(mode, inbox) as link:
         sending = asyncio.create_task(link.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
         await link.server.close()
+        await sending
+    assert received(root) == {"a": data}
+
+
+async def test_a_server_that_has_no_time_ends_its_transfers(
+    mode: Mode, source: Path, root: Path, inbox: Inbox
+) -> None:
+    (source / "a").write_bytes(bytes(60 * PIECE))
+    async with linked(mode, inbox) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bytes_in(root) > 0)
+        await link.server.close(timeout=0)
         with pytest.raises((ConnectionClosed, FileTransferError)):
             await sending
-        await until(lambda: not link.server._services.tasks)
+        assert not link.server._services.tasks
+    (partial,) = received(root)
+    assert partial.startswith(".a.")
