@@ -11,7 +11,7 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; 
 
 from __future__ import annotations
 
-from . import sync
+from . import sync as sync
 from .authorized import AuthorizedClients
 from .client import connect, is_fatal
 from .connection import Connection
@@ -155,5 +155,4 @@ __all__ = [
     "connect",
     "is_fatal",
     "serve",
-    "sync",
 ]
