@@ -33,7 +33,7 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
         "inbox_limit": 1024 * 1024,
         "outbox_limit": 1024 * 1024,
         "max_streams": 128,
-        "stream_window": 1024 * 1024,
+        "stream_window": 256 * 1024,
         "max_requests": 64,
         "handshake_timeout": 10.0,
         "close_timeout": 10.0,
