@@ -43,7 +43,7 @@ class Terminal:
 
 
 @asynccontextmanager
-async def on_terminal(*args: object) -> AsyncIterator[Terminal]:
+async def on_terminal(*args: object, columns: int = 40, lines: int = 25) -> AsyncIterator[Terminal]:
     """Run a command; its terminal's settings must be as before in the end."""
     import pty
     import termios
@@ -59,7 +59,13 @@ async def on_terminal(*args: object) -> AsyncIterator[Terminal]:
             stderr=device,
             # Of its own, for what is hidden is asked for on the controlling terminal.
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "40", "PYTHONUTF8": "1"},
+            env={
+                **os.environ,
+                "TERM": "xterm",
+                "COLUMNS": str(columns),
+                "LINES": str(lines),
+                "PYTHONUTF8": "1",
+            },
         )
         terminal = Terminal(screen, process)
         try:

@@ -7,22 +7,24 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import Exit
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+_T = TypeVar("_T")
 
 
-def run(work: Coroutine[Any, Any, None], *, terminated: Exit = Exit.TERMINATED) -> None:
+def run(work: Coroutine[Any, Any, _T], *, terminated: Exit = Exit.TERMINATED) -> _T:
     """Run to the end, or to Ctrl-C or SIGTERM, which cancel it and exit the process.
 
     :param terminated: the exit code after SIGTERM
+    :return: what the work returns
     """
     factory, _ = event_loop()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_until_terminated(work, terminated))
+            return runner.run(_until_terminated(work, terminated))
     except asyncio.CancelledError:
         # Nobody reads what the command prints: see Output.
         sys.exit(Exit.FAILED)
@@ -39,7 +41,7 @@ def event_loop() -> tuple[LoopFactory | None, str]:
     return uvloop.new_event_loop, "uvloop"
 
 
-async def _until_terminated(work: Coroutine[Any, Any, None], code: Exit) -> None:
+async def _until_terminated(work: Coroutine[Any, Any, _T], code: Exit) -> _T:
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     terminated = False
@@ -53,7 +55,7 @@ async def _until_terminated(work: Coroutine[Any, Any, None], code: Exit) -> None
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
-        await task
+        return await task
     except asyncio.CancelledError:
         if terminated:
             sys.exit(code)
