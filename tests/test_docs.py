@@ -52,6 +52,7 @@ def documented(text: str) -> set[str]:
     for directive, name in re.findall(r"^ *\.\. ([\w:]+):: *(\S+)", text, re.MULTILINE):
         if directive in ("automodule", "currentmodule"):
             module = name
+            names.update({name} if directive == "automodule" else ())
         elif directive in ("autoclass", "autoexception", "autofunction", "autodata", "py:data"):
             names.add(name if name.startswith("sealframe.") else f"{module}.{name}")
         if directive == "automodule" and f"{name}\n   :members:" in text:

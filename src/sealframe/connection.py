@@ -527,10 +527,11 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
         """
-        return await self._close_for(asyncio.current_task(), code, reason)
+        return await self._close_for(None, code, reason)
 
     async def _close_for(self, caller: asyncio.Task[Any] | None, code: int, reason: str) -> bool:
-        # Whatever the caller serves here is not waited for: that waits itself.
+        # What the caller runs in is not waited for, since that waits itself; a task is known
+        # without being told.
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         if code not in CloseCode.__members__.values():

@@ -82,8 +82,8 @@ class Hooks:
         self, conn: Connection, deadline: float, caller: asyncio.Task[Any] | None
     ) -> None:
         """Wait for those of one connection, but the caller's own, then cancel them."""
-        loop = asyncio.get_running_loop()
-        while (task := self._of.get(conn)) is not None and task is not caller:
+        loop, own = asyncio.get_running_loop(), caller or asyncio.current_task()
+        while (task := self._of.get(conn)) is not None and task is not own:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
             if not task.done():
                 task.cancel()
