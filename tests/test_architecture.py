@@ -164,22 +164,22 @@ ROOMS: dict[str, set[str]] = {
     "sync.stream": {"streams", "sync.loop_thread", "wire"},
     "sync.connection": {
         *("addresses", "connection", "errors", "peer", "stats", "streams", "wire"),
-        *("sync.loop_thread", "sync.stream", "sync.workers"),
+        *("files.progress", "sync.loop_thread", "sync.stream", "sync.workers"),
     },
     "sync.twins": {"connection", "sync.connection", "sync.loop_thread"},
     "sync.group": {"connection", "groups", "sync.connection", "sync.twins"},
     "sync.callbacks": {
-        *("connection", "disconnect", "errors", "streams"),
+        *("connection", "disconnect", "errors", "files.inbox", "streams"),
         *("sync.connection", "sync.stream", "sync.twins", "sync.workers"),
     },
     "sync.client": {
         *("client", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
-        *("sync.callbacks", "sync.connection", "sync.loop_thread", "sync.twins"),
+        *("files.inbox", "sync.callbacks", "sync.connection", "sync.loop_thread", "sync.twins"),
     },
     "sync.server": {
         *("addresses", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
         *("server", "shutdown", "stats", "sync.callbacks", "sync.connection", "sync.group"),
-        *("sync.loop_thread", "sync.twins", "sync.workers"),
+        *("files.inbox", "sync.loop_thread", "sync.twins", "sync.workers"),
     },
     "sync.__init__": {
         *("sync.client", "sync.connection", "sync.group", "sync.server", "sync.stream"),

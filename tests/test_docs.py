@@ -47,7 +47,7 @@ def toctree(text: str) -> list[str]:
 
 def documented(text: str) -> set[str]:
     """Return the full names of what a page of the reference describes."""
-    names = set()
+    names: set[str] = set()
     module = ""
     for directive, name in re.findall(r"^ *\.\. ([\w:]+):: *(\S+)", text, re.MULTILINE):
         if directive in ("automodule", "currentmodule"):

@@ -27,6 +27,7 @@ OWN_PARAMETERS: dict[str, set[str]] = {
     "Connection.ping": {"timeout"},
     "Connection.open_stream": {"timeout"},
     "Connection.recv": {"timeout"},
+    "Connection.send_file": {"timeout"},
     "Connection.recv_many": {"timeout"},
     "Connection.close": {"timeout"},
     "Connection.wait_closed": {"timeout"},

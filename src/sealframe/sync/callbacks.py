@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ..connection import AnyConnection as AsyncConnection
 from ..disconnect import Disconnect
 from ..errors import ConfigurationError
+from ..files.inbox import Inbox
 from ..streams import Stream as AsyncStream
 from .connection import AnyConnection
 from .stream import Stream
@@ -128,3 +129,15 @@ def check_blocking(name: str, function: object) -> None:
             f"{name} is a function that is not async; for async ones there are "
             "sealframe.serve() and sealframe.connect()"
         )
+
+
+def inbox(files: Inbox | None) -> Inbox | None:
+    """Return what receives files; a function would need a blocking twin of what it gets.
+
+    :raises ConfigurationError: it is something else
+    """
+    if files is not None and not isinstance(files, Inbox):
+        raise ConfigurationError(
+            "files is an Inbox here; for a function there is sealframe.serve()"
+        )
+    return files

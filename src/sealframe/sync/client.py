@@ -14,11 +14,12 @@ from ..codecs import Codec
 from ..connection import Connection as AsyncConnection
 from ..connection import Received, Sent
 from ..errors import ConfigurationError
+from ..files.inbox import Inbox
 from ..framing import Framing
 from ..identity import ClientIdentity
 from ..keys import SharedKey
 from ..options import ClientOptions
-from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream
+from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, inbox
 from .connection import Connection
 from .loop_thread import shared
 from .twins import Twins
@@ -36,6 +37,7 @@ def connect(
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
+    files: Inbox | None = None,
     options: ClientOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
@@ -57,6 +59,7 @@ def connect(
 
     :param on_request: ``def on_request(conn, payload)`` returns the answer to a request
     :param on_stream: ``def on_stream(stream)`` serves a :class:`sealframe.sync.Stream`
+    :param files: a :class:`sealframe.Inbox`; no function that decides about each file
     :param timeout: seconds for all of it; ``connect_timeout`` and ``handshake_timeout`` of
         the options hold besides
     :raises WaitTimeoutError: it was not done in time, and given up
@@ -76,6 +79,7 @@ def connect(
         extended=extended,
         codec=codec,
         options=options,
+        files=inbox(files),
         **callbacks.asynchronous,
     )
 
@@ -111,6 +115,7 @@ def reconnect(
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
+    files: Inbox | None = None,
     options: ClientOptions | None = None,
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
@@ -152,6 +157,7 @@ def reconnect(
             codec=codec,
             options=options,
             is_fatal=is_fatal,
+            files=inbox(files),
             **callbacks.asynchronous,
         ),
         twins,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
 from types import SimpleNamespace, TracebackType
@@ -11,6 +12,7 @@ from ..addresses import Address
 from ..connection import BytesLike, Received, Sent
 from ..connection import Connection as AsyncConnection
 from ..errors import ConnectionClosedOK, DecodeError
+from ..files.progress import OnProgress, Receipt
 from ..peer import Peer
 from ..stats import Stats
 from ..streams import Stream as AsyncStream
@@ -231,6 +233,26 @@ class Connection(Generic[Sent, Received]):
             lambda: self._conn.open_stream(metadata), timeout=timeout, undo=give_up
         )
         return Stream(self._thread, stream, self)
+
+    def send_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        progress: OnProgress | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Send a file, or a directory with all that is in it.
+
+        See :meth:`sealframe.Connection.send_file` for what is sent and for what is raised.
+
+        :param path: of a regular file or a directory
+        :param name: what it is called at the other end; its own name where nothing is said
+        :param progress: as there; it is called in another thread and must not block
+        :param timeout: seconds for all of it; what broke off is resumed by the next call
+        :raises WaitTimeoutError: it was not there in time
+        """
+        return self._wait(lambda: self._conn.send_file(path, name=name, progress=progress), timeout)
 
     # Receiving
 

@@ -12,6 +12,7 @@ from ..codecs import Codec
 from ..connection import Connection as AsyncConnection
 from ..connection import Received, Sent
 from ..errors import ConfigurationError, DecodeError
+from ..files.inbox import Inbox
 from ..framing import Framing
 from ..identity import ServerIdentity
 from ..keys import SharedKey
@@ -20,7 +21,15 @@ from ..server import Server as AsyncServer
 from ..server import serve as async_serve
 from ..shutdown import ShutdownReport
 from ..stats import ServerStats
-from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, check_blocking
+from .callbacks import (
+    Callbacks,
+    OnConnect,
+    OnDisconnect,
+    OnRequest,
+    OnStream,
+    check_blocking,
+    inbox,
+)
 from .connection import AnyConnection, Connection
 from .group import Group, asynchronous
 from .loop_thread import shared
@@ -31,7 +40,7 @@ Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
 
 def serve(
-    handler: Handler[Sent, Received],
+    handler: Handler[Sent, Received] | None,
     host: str | None = None,
     port: int | None = None,
     *,
@@ -42,6 +51,7 @@ def serve(
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
+    files: Inbox | None = None,
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
@@ -66,9 +76,11 @@ def serve(
     :param on_request: ``def on_request(conn, payload)`` returns the answer to a request, or
         raises what reaches the client as :exc:`~sealframe.RemoteError`
     :param on_stream: ``def on_stream(stream)`` serves a :class:`sealframe.sync.Stream`
+    :param files: a :class:`sealframe.Inbox`; no function that decides about each file
     :raises WrongLoopError: an event loop runs in this thread
     """
-    check_blocking("handler", handler)
+    if handler is not None:
+        check_blocking("handler", handler)
     options = ServerOptions() if options is None else options
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
@@ -91,6 +103,7 @@ def serve(
         await callbacks.greeted(conn)
         twin = twins.twin(conn)
         try:
+            assert handler is not None
             await workers.run(f"sealframe {conn.id}", handler, twin)
         except DecodeError as error:
             if error.connection is twin:
@@ -98,7 +111,7 @@ def serve(
             raise
 
     serving = async_serve(
-        handle,
+        handle if handler is not None else None,
         host,
         port,
         path=path,
@@ -107,6 +120,7 @@ def serve(
         framing=framing,
         codec=codec,
         options=options,
+        files=inbox(files),
         **callbacks.asynchronous,
     )
 
