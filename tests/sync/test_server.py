@@ -220,9 +220,11 @@ def test_what_is_no_handler() -> None:
         await conn  # type: ignore[misc]
 
     wrong: Callable[[sync.Connection], object]
-    for wrong in (asynchronous, functools.partial(asynchronous), None):  # type: ignore[assignment]
+    for wrong in (asynchronous, functools.partial(asynchronous)):
         with pytest.raises(ConfigurationError, match=r"sealframe\.serve"):
             sync.serve(wrong, "127.0.0.1", 0)
+    with pytest.raises(ConfigurationError, match="give a handler"):
+        sync.serve(None, "127.0.0.1", 0)
 
 
 def test_the_same_errors() -> None:
