@@ -65,7 +65,8 @@ class Options:
 
     keepalive_timeout: float = 20.0
     """Silence after a probe that ends the connection. Any byte counts as life. A
-    peer whose program leaves its inbox full reads nothing, so it answers no PING."""
+    peer whose program leaves its inbox full answers PING all the same, unless it is
+    one that announced no window: that one reads nothing meanwhile."""
 
     def __post_init__(self) -> None:
         _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)
@@ -111,7 +112,7 @@ class ServerOptions(Options):
 
     inbox_budget: int = 256 * MIB
     """Cost of received messages of all clients together. It is shared out evenly: an
-    inbox pauses reading at ``inbox_limit`` or at its share, whichever is less."""
+    inbox is full at ``inbox_limit`` or at its share, whichever is less."""
 
     slow_client: Literal["drop", "disconnect"] = "disconnect"
     """What ``broadcast`` does with a client whose outbox is full: drop the
