@@ -411,6 +411,9 @@ class Link(asyncio.BufferedProtocol):
         outbox = self.outbox
         if not outbox.due:
             return
+        blocked = self._write_paused or (self._bounded and self.credit <= 0)
+        if blocked and outbox.scheduled and not self.protocol.has_output:
+            return  # what ends that flushes, and to try for each message takes long
         if not self._written or outbox.scheduled:
             self._written = True
             self._flush()
