@@ -229,6 +229,7 @@ cdef class OutQueue:
     cdef public Py_ssize_t mark
     cdef public Py_ssize_t smallest
     cdef public Py_ssize_t largest
+    cdef public bint held
     cdef public bint scheduled
     cdef list messages
     """None while there are none."""
@@ -304,7 +305,7 @@ cdef class OutQueue:
         return count
 
     cdef bint is_due(self) noexcept:
-        return not self.scheduled or self.cost >= _FLUSH_COST
+        return not self.scheduled or (self.cost >= _FLUSH_COST and not self.held)
 
     cdef bint accept(self, object message) except -1:
         cdef Py_ssize_t size

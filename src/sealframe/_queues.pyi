@@ -14,6 +14,7 @@ class OutQueue:
     mark: int
     smallest: int
     largest: int
+    held: bool
     scheduled: bool
     def __new__(cls, *_: object) -> Self: ...
     def __len__(self) -> int: ...

@@ -43,6 +43,8 @@ class OutQueue:
     :ivar smallest: the smallest message that may be sent, in bytes
     :ivar largest: the largest one
     :ivar scheduled: whether there is a flush at the end of this tick
+    :ivar held: whether nothing can be written before somebody else makes it possible, so
+        that no flush is due however much waits
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class OutQueue:
         "_messages",
         "_thread",
         "cost",
+        "held",
         "largest",
         "mark",
         "scheduled",
@@ -65,14 +68,16 @@ class OutQueue:
         self.smallest = 0
         self.largest = 0
         self.scheduled = False
+        self.held = False
 
     def __len__(self) -> int:
         return len(self._messages)
 
     @property
     def due(self) -> bool:
-        """Whether a flush is due: none is scheduled, or messages worth 128 KiB wait."""
-        return not self.scheduled or self.cost >= _FLUSH_COST
+        """Whether a flush is due: none is scheduled, or messages worth 128 KiB wait that
+        can be written."""
+        return not self.scheduled or (self.cost >= _FLUSH_COST and not self.held)
 
     async def send(self, connection: Connection, message: object) -> None:
         """Send one message: at once, if it is ``bytes`` and nothing is in its way, and by

@@ -306,6 +306,7 @@ class Link(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
         self._write_paused = True
+        self.outbox.held = True
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -411,10 +412,7 @@ class Link(asyncio.BufferedProtocol):
         outbox = self.outbox
         if not outbox.due:
             return
-        blocked = self._write_paused or (self._bounded and self.credit <= 0)
-        if blocked and outbox.scheduled and not self.protocol.has_output:
-            return  # what ends that flushes, and to try for each message takes long
-        if not self._written or outbox.scheduled:
+        if not outbox.held and (not self._written or outbox.scheduled):
             self._written = True
             self._flush()
         else:
@@ -447,6 +445,7 @@ class Link(asyncio.BufferedProtocol):
                     self._liveness.last_message = self.loop.time()
             if not len(outbox) and not protocol.has_output:
                 break
+        outbox.held = self._write_paused or (self._bounded and self.credit <= 0)
         outbox.wake()
         if self.channels is not None:
             self.channels.wrote()

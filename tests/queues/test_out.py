@@ -162,6 +162,11 @@ def test_a_flush_is_due_once_a_tick_and_when_much_waits(post: Post) -> None:
     finish(post.send(bytes(FLUSH_COST - OVERHEAD)))
     assert queue.due
     assert post.asked == ["sent", "sent"]
+    # To try where nothing can be written would take time for each message.
+    queue.held = True
+    assert not queue.due
+    finish(post.send(b"held"))
+    assert post.asked == ["sent", "sent"]
     queue.scheduled = False
     queue.clear()
     assert queue.due
