@@ -693,6 +693,21 @@ class TestNoHandler:
             await conn.close()
             assert await close == ShutdownReport(1, 0, 0, 0)
 
+    async def test_files_alone(self, control_mode: Mode, tmp_path: Path) -> None:
+        """One that is on its way when the server is closed arrives."""
+        (tmp_path / "file").write_bytes(bytes(20_000_000))
+        (tmp_path / "inbox").mkdir()
+        files = sealframe.Inbox(tmp_path / "inbox")
+        serving = sealframe.serve(None, **TCP.listen, **control_mode.server, files=files)
+        async with serving as server, dial(server, control_mode) as conn:
+            sending = asyncio.create_task(conn.send_file(tmp_path / "file"))
+            await until(lambda: server.stats()["bytes_received"] > 100_000)
+            close = closing(server, timeout=PATIENCE)
+            await sending
+            await conn.close()
+            assert await close == ShutdownReport(1, 0, 0, 0)
+        assert (tmp_path / "inbox" / "file").stat().st_size == 20_000_000
+
     async def test_a_cut_is_no_fault_of_the_program(
         self, mode: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -721,5 +736,5 @@ class TestNoHandler:
             assert len(server.clients) == 1
 
     def test_something_must_be_served(self) -> None:
-        with pytest.raises(sealframe.ConfigurationError, match="give a handler, on_request or"):
+        with pytest.raises(sealframe.ConfigurationError, match="give a handler, on_request"):
             sealframe.serve(None, "127.0.0.1", 0)
