@@ -32,6 +32,12 @@ def store(root: Path) -> Store:
     return Store(root, keep_free=0)
 
 
+@pytest.fixture(autouse=True)
+def patient_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no thread end by itself, so that one that nobody ends is noticed."""
+    monkeypatch.setattr("sealframe.files.worker._IDLE", 1000.0)
+
+
 @pytest.fixture(params=["extended", "sealed"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     """Each way to talk that has streams."""

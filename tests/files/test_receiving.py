@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from transport.ends import Mode
 
+import sealframe
 from sealframe import (
     ConfigurationError,
     Connection,
@@ -23,7 +24,7 @@ from sealframe import (
     StreamResetError,
     serve,
 )
-from sealframe.files import Offer, Store
+from sealframe.files import Offer, Progress, Store
 from sealframe.files.messages import DONE, go
 from sealframe.files.receiving import PIECE
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
@@ -263,11 +264,12 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
         offers = [offer_of(name, 4) for name in "abc"]
         streams = [await offered(link.client, offer) for offer in offers]
         answers = [await accepted(streams[number], offers[number]) for number in (0, 1)]
-        await link.client.ping()
+        # Whoever waits for a place holds up no other connection.
+        port = link.server.port
+        async with sealframe.connect("127.0.0.1", port, **mode.client) as other:
+            await push(other, offer_of("d", 4), b"data")
+        assert len(received(root)) == 3
         assert not streams[2]._chunks
-        # Whoever waits, here for a place, holds up no other connection.
-        async with linked(mode, Inbox(root, keep_free=0)) as other:
-            await push(other.client, offer_of("d", 4), b"data")
         await streams[0].write(go(0) + b"data" + hash_of(b"data", answers[0].algorithm))
         await streams[0].end()
         assert await streams[0].read() == DONE
@@ -433,16 +435,24 @@ async def test_a_slow_disk_stops_one_stream_and_nothing_else(
     mode: Mode, source: Path, root: Path, inbox: Inbox
 ) -> None:
     inbox.store = store = SlowStore(root)
-    data = os.urandom(5 * PIECE)
+    data = os.urandom(30 * PIECE)
+    sent = 0
+
+    def note(progress: Progress) -> None:
+        nonlocal sent
+        sent = progress.sent
+
     for name in ("slow", "quick"):
         (source / name).write_bytes(data)
     async with linked(mode, inbox) as link:
-        slow = asyncio.create_task(link.client.send_file(source / "slow"))
+        slow = asyncio.create_task(link.client.send_file(source / "slow", progress=note))
         await until(store.entered.is_set)
         try:
             await link.client.send_file(source / "quick")
             await link.client.ping()
             assert not slow.done()
+            # Nor does what it cannot take yet fill the memory of either end.
+            assert sent < 8 * PIECE
             assert received(root)["quick"] == data
         finally:
             store.go_on.set()
