@@ -32,15 +32,10 @@ class Notes:
             print(f"{sensor} {number}: {reading['celsius']} °C")
 
 
-async def listen(conn: sealframe.Connection) -> None:
-    """Stay until the sensor goes: requests are served beside this."""
-    async for _ in conn:
-        pass
-
-
 async def main(host: str = "127.0.0.1", port: str = "1234") -> None:
     notes = Notes()
-    async with sealframe.serve(listen, host, int(port), on_request=notes.note) as server:
+    # There are no messages beside the requests, so no handler.
+    async with sealframe.serve(None, host, int(port), on_request=notes.note) as server:
         print(f"listening on {host}:{server.port}")
         await server.serve_forever()
 

@@ -40,16 +40,11 @@ class Store:
         return Left(request.thing, left - request.number)
 
 
-async def listen(conn: Client) -> None:
-    """Stay until the client goes: requests are served beside this."""
-    async for _ in conn:
-        pass
-
-
 async def main(host: str = "127.0.0.1", port: str = "1234") -> None:
     codec = Msgspec(Take, send_type=Left)
+    # There are no messages beside the requests, so no handler.
     async with sealframe.serve(
-        listen, host, int(port), codec=codec, on_request=Store().take
+        None, host, int(port), codec=codec, on_request=Store().take
     ) as server:
         print(f"listening on {host}:{server.port}")
         await server.serve_forever()
