@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -70,9 +71,13 @@ def started(name: str, *arguments: object) -> Iterator[Program]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
     ) as process:
+        # What waits for a line that never comes fails then, and says what came instead.
+        guard = threading.Timer(40, process.kill)
+        guard.start()
         try:
             yield Program(process)
         finally:
+            guard.cancel()
             process.kill()
 
 

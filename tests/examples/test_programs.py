@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from documents import read
@@ -75,6 +77,7 @@ def test_what_controls_terminals_stays_with_the_chat_server() -> None:
         started("chat_client.py", "ann", "127.0.0.1", port) as ann,
         started("chat_client.py", "\x1b[2Jbob", "127.0.0.1", port) as bob,
     ):
+        ann.line(r"\* ann is in lobby")
         bob.line(r"\* \[2Jbob is in lobby")
         bob.type("a\x07b\x1b[31m")
         ann.line(r"\[2Jbob: ab\[31m")
@@ -116,11 +119,53 @@ def test_no_reading_is_lost_when_the_server_is_killed() -> None:
     assert later == [*range(later[0], later[0] + 50)]
 
 
+def test_a_folder_is_dropped(tmp_path: Path) -> None:
+    sent, incoming = tmp_path / "photos", tmp_path / "incoming"
+    (sent / "may").mkdir(parents=True)
+    (sent / "may" / "1.jpg").write_bytes(bytes(100_000))
+    (sent / "notes.txt").write_text("first of May", encoding="utf-8")
+    with serving("drop_server.py", incoming) as (server, port):
+        with started("drop_client.py", sent, "127.0.0.1", port) as client:
+            client.line(r"photos/may/1\.jpg: 100000 of 100000 bytes")
+            client.line("arrived: photos/may/1.jpg")
+            client.line("arrived: photos/notes.txt")
+            client.rest()
+        arrived = {server.line(r"\S+ has sent (.+)")[1] for _ in range(2)}
+        assert arrived == {"1.jpg, 100000 bytes", "notes.txt, 12 bytes"}
+        with started("drop_client.py", sent / "notes.txt", "127.0.0.1", port) as client:
+            client.line("arrived: notes.txt")
+        with started("drop_client.py", sent / "notes.txt", "127.0.0.1", port) as client:
+            client.line("not sent: .+")
+    assert (incoming / "photos" / "may" / "1.jpg").read_bytes() == bytes(100_000)
+    assert (incoming / "notes.txt").read_text(encoding="utf-8") == "first of May"
+
+
+def test_a_drop_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+    big, incoming = tmp_path / "big", tmp_path / "incoming"
+    size = 300_000_000
+    with big.open("wb") as file:
+        file.truncate(size)
+        file.write(b"beginning")
+        file.seek(-3, os.SEEK_END)
+        file.write(b"end")
+    with serving("drop_server.py", incoming) as (server, port):
+        with started("drop_client.py", big, "127.0.0.1", port) as client:
+            client.line(rf"big: \d+ of {size} bytes")
+            server.kill()
+            client.line("cut off: .+")
+            assert not (incoming / "big").exists()
+            with serving("drop_server.py", incoming, port=port):
+                client.line("arrived: big")
+                client.rest()
+    assert filecmp.cmp(big, incoming / "big", shallow=False)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_server.py")])
-def test_ctrl_c_ends_a_server_without_a_traceback(name: str) -> None:
+def test_ctrl_c_ends_a_server_without_a_traceback(name: str, tmp_path: Path) -> None:
     pytest.importorskip("msgspec", reason="msgspec is not installed")
-    with serving(name) as (server, _):
+    arguments = [tmp_path / "incoming"] if name == "drop_server.py" else []
+    with serving(name, *arguments) as (server, _):
         os.kill(server.id, signal.SIGINT)
         assert server.rest() == ""
 
