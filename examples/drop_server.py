@@ -15,12 +15,6 @@ from pathlib import Path
 import sealframe
 
 
-async def listen(conn: sealframe.Connection) -> None:
-    """Stay until the client goes: files are received beside this."""
-    async for _ in conn:
-        pass
-
-
 def arrived(conn: sealframe.Connection, path: Path) -> None:
     """Take note of a file; it has its name only now that all of it is there."""
     print(f"{conn.id} has sent {path.name}, {path.stat().st_size} bytes")
@@ -29,7 +23,7 @@ def arrived(conn: sealframe.Connection, path: Path) -> None:
 async def main(directory: str, host: str = "127.0.0.1", port: str = "1234") -> None:
     # Whatever a client calls its files, they are below the directory, and none is overwritten.
     inbox = sealframe.Inbox(directory, max_total=10_000_000_000, on_received=arrived)
-    async with sealframe.serve(listen, host, int(port), files=inbox) as server:
+    async with sealframe.serve(None, host, int(port), files=inbox) as server:
         print(f"listening on {host}:{server.port}")
         await server.serve_forever()
 

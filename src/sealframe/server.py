@@ -74,7 +74,7 @@ def serve(
     ``server = await serve(...)``.
 
     What a client may do beside sending messages is what the arguments provide for: requests
-    need ``on_request``, streams ``on_stream``.
+    need ``on_request``, streams ``on_stream``, files ``files``.
 
     A client is listed, and its handler started, when it can receive: at once
     where packets flow, after the handshake on a sealed server. When the handler
@@ -85,9 +85,9 @@ def serve(
     ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
 
     :param handler: ``async def handler(conn)``, which serves one client from beginning to
-        end; most of them are one ``async for message in conn:``. None where ``on_request``
-        or ``on_stream`` does all there is to do: messages are then read and dropped, and
-        each connection lives until its client closes it
+        end; most of them are one ``async for message in conn:``. None where
+        ``on_request``, ``on_stream`` or ``files`` does all there is to do: messages are
+        then read and dropped, and each connection lives until its client closes it
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
         machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
         from every IPv6 one
