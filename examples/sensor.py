@@ -28,15 +28,14 @@ class Sensor:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._waiting: deque[bytes] = deque(maxlen=MOST)
+        self._waiting: deque[dict[str, object]] = deque(maxlen=MOST)
         self._measured = asyncio.Event()
 
     async def measure(self, interval: float) -> None:
         """Take a reading now and then, for ever."""
         for number in itertools.count(1):
             celsius = round(random.gauss(20, 0.5), 2)
-            reading = {"sensor": self._name, "number": number, "celsius": celsius}
-            self._waiting.append(json.dumps(reading).encode())
+            self._waiting.append({"sensor": self._name, "number": number, "celsius": celsius})
             self._measured.set()
             await asyncio.sleep(interval)
 
@@ -57,7 +56,8 @@ class Sensor:
             self._measured.clear()
             await self._measured.wait()
         reading = self._waiting[0]
-        await conn.request(reading)
+        await conn.request(json.dumps(reading).encode())
+        print(reading["number"], "is noted")
         # Meanwhile it may have made room for a newer one.
         if self._waiting[0] is reading:
             self._waiting.popleft()
