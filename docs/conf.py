@@ -90,5 +90,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", _simplify_signature)
     app.connect("autodoc-process-bases", _show_public_bases)
     # The kinds of block in PROTOCOL.md that tests read.
-    for kind in ("hex", "key", "argon2id"):
+    for kind in ("hex", "key", "argon2id", "bytes"):
         app.add_lexer(kind, TextLexer)
