@@ -323,6 +323,7 @@ async def test_a_connection_that_ends_ends_the_transfer(
             link.server.kick(link.accepted.id)
             with pytest.raises(sealframe.ConnectionClosed):
                 await sending
+        await link.server.close(timeout=0)
 
 
 async def _never(_: sealframe.files.Offer) -> None:

@@ -128,7 +128,7 @@ async def test_membership_ends_with_the_connection(mode: Mode, how: str) -> None
         if how == "peer closes":
             await client.close()
         elif how == "we close":
-            await accepted.close()
+            await asyncio.gather(accepted.close(), client.close())
         else:
             transport = client._link._transport
             assert transport is not None
@@ -161,12 +161,13 @@ async def test_membership_ends_with_the_handler(mode: Mode) -> None:
 
 
 async def test_one_that_closes_cannot_join(mode: Mode) -> None:
-    async with open_pair(mode) as (_, accepted, server):
+    async with open_pair(mode) as (client, accepted, server):
         accepted.join("room")
         closing = asyncio.create_task(accepted.close())
         await asyncio.sleep(0)
         with pytest.raises(ConnectionClosed):
             accepted.join("other")
+        await client.close()
         await closing
         assert not server.groups
 
