@@ -90,7 +90,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "files.receiving": {
         *("errors", "peer", "streams", "wire", "files.digest", "files.messages"),
-        *("files.partial", "files.store", "files.worker"),
+        *("files.partial", "files.paths", "files.store", "files.worker"),
     },
     "files.inbox": {"errors", "files.receiving", "files.store"},
     "files.__init__": {

@@ -97,6 +97,38 @@ async def test_who_returns_without_an_answer_declines(mode: Mode, file: Path) ->
     assert caught.value.code == FileRefusal.DECLINED
 
 
+@pytest.mark.parametrize("name", ["../a", "/etc/passwd", "", "a\nWARNING all is well", "..", "NUL"])
+async def test_the_program_is_not_shown_an_offer_whose_name_is_unsafe(
+    name: str, extended: Mode
+) -> None:
+    """It may well look for that name before it accepts, or never accept at all."""
+    shown: list[str] = []
+
+    async def on_offer(offer: Offer) -> None:
+        shown.append(offer.name)
+        offer.decline()
+
+    async with linked(extended, on_offer) as link:
+        stream = await offered(link.client, offer_of(name, 4))
+        async with reset_with(FileRefusal.NAME):
+            await stream.read(1)
+    assert shown == []
+
+
+async def test_a_name_writes_no_lines_into_the_log(
+    extended: Mode, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sealframe")
+    async with linked(extended, inbox) as link:
+        # Line separators, and what turns the text around, are in names of honest files too.
+        stream = await offered(link.client, offer_of("a\u2028b\u202ec", (1 << 63) - 1))
+        async with reset_with(FileRefusal.DISK_FULL):
+            await stream.read(1)
+        await until(lambda: "was not received" in caplog.text)
+    assert "\u2028" not in caplog.text
+    assert "\u202e" not in caplog.text
+
+
 async def test_an_offer_is_answered_once(
     extended: Mode, file: Path, root: Path, inbox: Inbox
 ) -> None:

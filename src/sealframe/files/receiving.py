@@ -24,6 +24,7 @@ from . import messages
 from .digest import DIGEST_SIZE, available
 from .messages import DONE, GO_SIZE, Accept, Announcement, MalformedError
 from .partial import Partial
+from .paths import checked_name
 from .store import Store
 from .worker import Worker
 
@@ -150,6 +151,7 @@ class Receiver:
         """Take in what is offered on a stream; it returns when that is over."""
         try:
             announced = messages.announcement(stream.metadata)
+            checked_name(announced.name)
             offer = Offer(stream, announced, self._slots_of(stream.connection))
         except FileRefusedError as error:
             stream.reset(messages.reset_code(error.code), error.reason)
@@ -161,7 +163,7 @@ class Receiver:
             await self._on_offer(offer)
         except FileTransferError as error:
             # The sender knows it.
-            logger.info("%s of %r was not received: %s", offer.name, offer.connection, error)
+            logger.info("%r of %r was not received: %s", offer.name, offer.connection, error)
         if not offer._answered:
             offer.decline()
 
