@@ -17,6 +17,7 @@ import sealframe
 from sealframe import (
     ConfigurationError,
     Connection,
+    ConnectionClosedError,
     FileRefusedError,
     FileTransferError,
     Inbox,
@@ -310,6 +311,25 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
             stream.reset()
         await until(lambda: not link.server._services.tasks)
     assert received(root) == {"a": b"data", "d": b"data"}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_nothing_is_made_for_those_who_left_while_they_waited(
+    lost: bool, extended: Mode, root: Path
+) -> None:
+    async with linked(extended, Inbox(root, keep_free=0, concurrency=1)) as link:
+        first = offer_of("first", 4)
+        streams = [await offered(link.client, first)]
+        await accepted(streams[0], first)
+        streams += [await offered(link.client, offer_of(f"{n}/a", 4)) for n in range(20)]
+        await until(lambda: len(link.server._services.tasks) == 21)
+        if lost:
+            link.client._link.abort(ConnectionClosedError("gone"))
+        else:
+            for stream in reversed(streams):
+                stream.reset()
+        await until(lambda: not link.server._services.tasks)
+    assert received(root) == {}
 
 
 # Senders that do not keep to the protocol

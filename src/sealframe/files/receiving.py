@@ -104,6 +104,8 @@ class Offer:
         reception = _Reception(self._stream, self._announced, name or self.name)
         try:
             async with self._slots:
+                # Whoever has left while this waited gets no directories made.
+                self._stream._check()
                 return await reception.run(into)
         except StreamResetError as error:
             raise messages.withdrawal(error) from None
