@@ -286,14 +286,10 @@ class Requests:
         """
         limit = self._host.options.max_message_size
         self._streams.widen(stream)
-        pieces: list[bytes | bytearray | memoryview] = []
-        size = 0
-        while chunk := await stream.read_chunk():
-            size += len(chunk)
-            if size > limit:
-                raise _TooLargeError(limit)
-            pieces.append(chunk)
-        return b"".join(pieces)
+        try:
+            return await stream._read_all(limit)
+        except OverflowError:
+            raise _TooLargeError(limit) from None
 
     # The end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import typing
 from collections import deque
 from functools import partial
@@ -207,16 +208,26 @@ class Stream:
         await self._wait_readable()
         return self._take(n)
 
-    async def _read_all(self) -> bytes:
-        # What came stays in the stream until all of it is there, in case this is cancelled.
+    async def _read_all(self, limit: float = math.inf) -> bytes:
+        """Return all that comes until the end, as :meth:`read` does.
+
+        :param limit: in bytes
+        :raises OverflowError: more than that came; it is still in the stream
+        """
+        # What came stays in the stream until all of it is there, in case this is cancelled,
+        # and because single bytes take less memory there.
         self._greedy = True
         try:
             while not self._ended and self._receive_error is None:
+                if self._size > limit:
+                    break
                 self._pay_ahead()
                 self._readable.clear()
                 await self._readable.wait()
         finally:
             self._greedy = False
+        if self._size > limit:
+            raise OverflowError(f"over {limit} bytes came")
         if not self._ended and self._receive_error is not None:
             raise _again(self._receive_error)
         whole = b"".join(self._chunks)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -416,6 +418,37 @@ async def test_more_than_announced_without_an_end_is_refused(
                 await stream.write(bytes(100_000))
         assert caught.value.code == 16 + FileRefusal.SIZE
     assert "a" not in received(root)
+
+
+async def test_a_file_in_single_bytes_takes_no_more_memory(
+    extended: Mode, root: Path, inbox: Inbox
+) -> None:
+    """Each comes by itself, while somebody waits for it."""
+    count = 3000
+    offer = offer_of("a", count)
+    async with linked(extended, inbox) as link:
+        stream = await offered(link.client, offer)
+        answer = await accepted(stream, offer)
+        await stream.write(go(0))
+        stats = link.accepted.stats
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(count - 1):
+                came = stats.bytes_received
+                await stream.write(b"x")
+                await until(lambda came=came: stats.bytes_received > came)  # type: ignore[misc]
+                await asyncio.sleep(0)
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert after - before < count * 16
+        data = b"x" * count
+        await stream.write(b"x" + hash_of(data, answer.algorithm))
+        await stream.end()
+        assert await stream.read() == DONE
+    assert received(root) == {"a": data}
 
 
 async def test_something_that_follows_a_directory_is_refused(extended: Mode, inbox: Inbox) -> None:

@@ -235,6 +235,20 @@ class TestMemory:
             go.set()
             await at.check_the_other()
 
+    async def test_of_the_body_of_a_request_in_single_bytes(self) -> None:
+        """Each comes by itself, while somebody waits for it."""
+        count = 2000
+        # Of sealed records, this suite itself remembers the nonces.
+        async with site(Mode("extended")) as at:
+            await at.write(open_(0, kind=1, metadata=bytes(8)))
+            with grows_less_than(count * 16):
+                for _ in range(count):
+                    await at.write(data(0, b"x"))
+                    await asyncio.sleep(0)
+            await at.hostile.write(end(0))
+            assert await at.hostile.read_opcode(Opcode.REPLY) == bytes(8) + b"x" * count
+            await at.check_the_other()
+
     async def test_of_data_without_credit(self, control_mode: Mode) -> None:
         limits: dict[str, Any] = {"stream_window": 100_000}
         async with site(control_mode, go=asyncio.Event(), **limits) as at:

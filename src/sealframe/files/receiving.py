@@ -32,6 +32,8 @@ logger = logging.getLogger("sealframe.files")
 
 PIECE: Final = 1 << 20
 """Bytes that are hashed and written in one go."""
+_SMALL: Final = 1024
+"""Bytes below which what came in one go is put to what came before."""
 CONCURRENCY: Final = 4
 """Files of one connection that are received at a time, where nothing else is said."""
 
@@ -241,7 +243,7 @@ class _Reception:
                     chunk = await stream.read_chunk(min(left, MAX_CHUNK))
                     if not chunk:
                         raise _too_short(left)
-                    batch.append(chunk)
+                    _append(batch, chunk)
                     size += len(chunk)
                     left -= len(chunk)
                 if not left:
@@ -310,6 +312,16 @@ class _Reception:
     def _abort(self) -> None:
         if self._partial is not None:
             self._partial.abort(keep=self._keep)
+
+
+def _append(batch: Chunks, chunk: bytes | bytearray | memoryview) -> None:
+    """Add to what is written together; single bytes take no more memory than they are."""
+    if len(chunk) >= _SMALL:
+        batch.append(chunk)
+    elif batch and isinstance(last := batch[-1], bytearray):
+        last += chunk
+    else:
+        batch.append(bytearray(chunk))
 
 
 def _store(into: Holder | Store | str | os.PathLike[str]) -> Store:
