@@ -45,6 +45,10 @@ _BATCH_SIZE: Final = 256 * 1024
 """Cost that is framed and sealed in one go."""
 _FAIR_SHARE: Final = 1024
 """Records and frames handled one by one in a read, after which others have their turn."""
+_CAREFUL_READS: Final = 64
+"""How many reads are small at first, and after one with more than that."""
+_CAREFUL_SIZE: Final = 32 * 1024
+"""Bytes in those: thousands of tiny frames, and no more, hold up the others at a time."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -62,6 +66,7 @@ class Link(asyncio.BufferedProtocol):
         "_abandoned",
         "_addresses",
         "_bounded",
+        "_careful",
         "_close",
         "_close_waiters",
         "_deadline",
@@ -159,6 +164,7 @@ class Link(asyncio.BufferedProtocol):
         self._eof = False
         self._established = False
         self._giving_way = False
+        self._careful = _CAREFUL_READS
         self.reading_paused = False
         self._write_paused = False
         self._written = False
@@ -231,7 +237,8 @@ class Link(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """Return where the next bytes go."""
-        return self.protocol.get_buffer()
+        buffer = self.protocol.get_buffer()
+        return memoryview(buffer)[:_CAREFUL_SIZE] if self._careful else buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes of one read."""
@@ -257,7 +264,10 @@ class Link(asyncio.BufferedProtocol):
             if protocol.has_output:
                 self._flush()
             if protocol.chores > _FAIR_SHARE:
+                self._careful = _CAREFUL_READS + 1
                 self._give_way()
+        if self._careful:
+            self._careful -= 1
 
     def _hear(self, liveness: Liveness, now: float) -> None:
         asked, liveness.probed_at = liveness.asked, None

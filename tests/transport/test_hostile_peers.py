@@ -12,6 +12,7 @@ import pytest
 
 import sealframe
 from sealframe import Connection, ConnectionClosed, ServerOptions, control
+from sealframe.control import Hello
 from sealframe.server import _MAX_TURNED_AWAY
 from sealframe.wire import Control, Opcode
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 _READ_SIZE = 256 * 1024
 """Bytes that one read takes in at most, as long as messages are small."""
+_CAREFUL_SIZE = 32 * 1024
+"""The same after one that brought thousands of frames."""
 
 
 async def _clog(conn: Connection) -> asyncio.Task[None]:
@@ -156,6 +159,25 @@ async def test_tiny_frames_do_not_hold_up_the_others() -> None:
             assert conn.stats.bytes_received - last <= _READ_SIZE
             last = conn.stats.bytes_received
         peer.raw.reset()
+
+
+async def test_who_sends_tiny_frames_is_read_in_small_parts(control_mode: Mode) -> None:
+    """Some cost ten times as much as those above. Once they stop, large parts are read."""
+    credit = control.frame(Opcode.CREDIT, (1).to_bytes(4, "little"))
+    # Of a sealed record nothing is looked at before all of it is there.
+    most = 2 * _CAREFUL_SIZE if control_mode.sealed else _CAREFUL_SIZE
+    async with facing("server", control_mode, hello=Hello(window=1)) as (conn, peer):
+        for _ in range(2):
+            last = conn.stats.bytes_received
+            end = last + 20_000 * len(credit)
+            await peer.write(credit * 20_000)
+            while last < end:
+                await asyncio.sleep(0)
+                assert conn.stats.bytes_received - last <= most
+                last = conn.stats.bytes_received
+        while conn._link._careful:
+            await _deliver(conn, peer, credit)
+        assert len(conn._link.get_buffer(-1)) == _READ_SIZE
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this platform has no Unix sockets")
