@@ -114,7 +114,7 @@ ROOMS: dict[str, set[str]] = {
     "pings": {"errors"},
     "timetable": set(),
     "slots": {"errors"},
-    "services": {"errors", "tasks"},
+    "services": {"errors", "log_throttle", "tasks"},
     "streams": {"control", "errors", "multiplexer", "options", "services", "slots", "wire"},
     "requests": {"errors", "multiplexer", "slots", "streams", "wire"},
     "channels": {"errors", "events", "multiplexer", "requests", "streams", "wire"},

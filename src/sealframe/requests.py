@@ -213,8 +213,10 @@ class Requests:
             self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
         except Exception as error:
             # What this peer sent malformed is its own fault, and must not fill the log.
-            if not (isinstance(error, DecodeError) and error.connection is self._connection):
-                logger.exception("what answers a request of %r failed", self._connection)
+            malformed = isinstance(error, DecodeError) and error.connection is self._connection
+            if not malformed and (more := self._host.services.note_failure()) is not None:
+                what = "what answers a request of %r failed%s"
+                logger.exception(what, self._connection, more)
             self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
         else:
             await self._reply(number, data)

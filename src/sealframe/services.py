@@ -7,12 +7,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from .errors import ConfigurationError
+from .log_throttle import LogThrottle
 from .tasks import Tasks
 
 OnRequest: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 """``async def on_request(conn, payload)``: returns what answers the request."""
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
 """``async def on_stream(stream)``."""
+
+_MAX_FAILURES: Final = 20
+"""Tracebacks a minute: a peer that knows what makes a program fail must not fill the log."""
 
 
 class Services:
@@ -26,7 +30,7 @@ class Services:
     :raises ConfigurationError: one of them cannot be called
     """
 
-    __slots__ = ("on_file", "on_request", "on_stream", "tasks")
+    __slots__ = ("_failures", "on_file", "on_request", "on_stream", "tasks")
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Services:
         self.on_file = on_file
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """What runs now."""
+        self._failures = LogThrottle(_MAX_FAILURES)
 
     @property
     def takes_streams(self) -> bool:
@@ -60,6 +65,16 @@ class Services:
         task = asyncio.get_running_loop().create_task(running, name=name)
         self.tasks.add(task, name)
         return task
+
+    def note_failure(self) -> str | None:
+        """Note that the program failed.
+
+        :return: what the log is to say beside the traceback, None if it gets neither
+        """
+        count = self._failures.count(asyncio.get_running_loop().time())
+        if count > 1:
+            return f" (and {count - 1} more since the last such line)"
+        return "" if count else None
 
 
 NO_SERVICES: Final = Services()

@@ -485,8 +485,9 @@ class Streams:
             # That the peer has left or reset it is no news, and what it sent malformed is
             # its own fault.
             malformed = isinstance(error, DecodeError) and error.connection is self.connection
-            if not (malformed or isinstance(error, ConnectionClosed | StreamResetError)):
-                logger.exception("what serves %r failed", stream)
+            expected = malformed or isinstance(error, ConnectionClosed | StreamResetError)
+            if not expected and (more := self._host.services.note_failure()) is not None:
+                logger.exception("what serves %r failed%s", stream, more)
             stream._reset(ResetCode.FAILED, "the program failed")
         else:
             self._finish(stream)

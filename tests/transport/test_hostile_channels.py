@@ -12,11 +12,21 @@ from typing import Any
 
 import pytest
 
-from sealframe import Connection, ProtocolError, Server, ServerOptions, Stream, control, serve
+from sealframe import (
+    Connection,
+    ProtocolError,
+    RemoteError,
+    Server,
+    ServerOptions,
+    Stream,
+    StreamResetError,
+    control,
+    serve,
+)
 from sealframe.control import Close, Hello
 from sealframe.wire import MAX_CHUNK, MAX_WINDOW, CloseCode, Control, Opcode
 
-from .ends import PATIENCE, Mode, dial
+from .ends import PATIENCE, Mode, Services, dial, open_pair
 from .scripted import Peer, Raw, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -219,6 +229,25 @@ class TestFloods:
             # What is answered and not written yet counts, so at most ten more.
             await at.check_the_other()
             assert sum(map(len, conn._protocol.multiplexer._urgent)) <= 11 * (MAX_CHUNK + 20)
+
+
+async def test_failures_on_demand_do_not_fill_the_log(
+    control_mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each traceback is some kilobytes, and what brings it about a few bytes."""
+
+    async def fail(*_: object) -> None:
+        raise KeyError("sent on purpose")
+
+    services: Services = {"on_stream": fail, "on_request": fail}
+    async with open_pair(control_mode, at_server=services) as pair:
+        for _ in range(30):
+            with pytest.raises(RemoteError):
+                await pair.client.request(b"")
+            stream = await pair.client.open_stream()
+            with pytest.raises(StreamResetError):
+                await stream.read()
+    assert len([record for record in caplog.records if record.exc_info]) == 20
 
 
 class TestMemory:
