@@ -49,8 +49,12 @@ nitpick_ignore_regex = [
     # Type variables: what a codec makes messages of, and of messages.
     (r"py:class", r"sealframe\.(codecs|connection)\.(_S|_T|Sent|Received)"),
 ]
-# Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
-nitpick_ignore = [("py:class", "Buffer")]
+nitpick_ignore = [
+    # Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
+    ("py:class", "Buffer"),
+    # The types of a named tuple's fields are shown as they were written.
+    ("py:class", "Path"),
+]
 
 _MADE_BY_SEALFRAME = {
     "sealframe.Connection",
@@ -60,7 +64,18 @@ _MADE_BY_SEALFRAME = {
     "sealframe.Stats",
     "sealframe.Stream",
     "sealframe.client.Connecting",
+    "sealframe.files.Offer",
     "sealframe.server.Serving",
+    "sealframe.sync.Connection",
+    "sealframe.sync.Group",
+    "sealframe.sync.Reconnecting",
+    "sealframe.sync.Server",
+    "sealframe.sync.Stream",
+}
+
+_INSTEAD = {
+    # The room of offers knows inboxes by what it needs of them alone.
+    "~sealframe.files.receiving.Holder": "~sealframe.Inbox",
 }
 
 
@@ -74,8 +89,10 @@ def _simplify_signature(
         return "", ""
     if returns and returns.startswith("~collections.abc.Coroutine["):
         result = returns.removeprefix("~collections.abc.Coroutine[").rpartition(", ")[2]
-        return signature, f"~collections.abc.Awaitable[{result}"
-    return None
+        returns = f"~collections.abc.Awaitable[{result}"
+    for private, public in _INSTEAD.items():
+        signature = signature and signature.replace(private, public)
+    return signature, returns
 
 
 def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:

@@ -94,8 +94,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "files.inbox": {"errors", "files.receiving", "files.store"},
     "files.__init__": {
-        *("files.digest", "files.inbox", "files.partial", "files.paths", "files.progress"),
-        *("files.receiving", "files.source", "files.store", "files.tree"),
+        *("files.inbox", "files.paths", "files.progress", "files.receiving", "files.tree"),
     },
     # Sockets, asyncio and clocks.
     "identity": {

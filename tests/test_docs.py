@@ -34,7 +34,7 @@ PROGRAMS = [
     for name in examples(text)
     if not name.endswith("server.py")
 ]
-MODULES = ("cipher", "codecs", "framing", "handshake", "metrics", "sync")
+MODULES = ("cipher", "codecs", "files", "framing", "handshake", "metrics", "sync")
 
 
 def toctree(text: str) -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 from loops import pytest_asyncio_loop_factories
 from transport.ends import Mode, ModeName
 
-from sealframe.files import Inbox, Store
+from sealframe.files import Inbox
+from sealframe.files.store import Store
 
 __all__ = ["pytest_asyncio_loop_factories"]
 

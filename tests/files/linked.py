@@ -14,7 +14,8 @@ from transport.ends import Mode
 
 import sealframe
 from sealframe import ClientOptions, Connection, Server, ServerOptions
-from sealframe.files import Algorithm, digest
+from sealframe.files import digest
+from sealframe.files.digest import Algorithm
 from sealframe.files.messages import (
     ACCEPT_SIZE,
     DONE,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import FileRefusedError
-from sealframe.files import Store
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 KEY = bytes(range(32))

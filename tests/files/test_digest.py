@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from sealframe.errors import MissingExtraError, NotSupportedError
-from sealframe.files import Algorithm, Store, digest
+from sealframe.files import digest
+from sealframe.files.digest import Algorithm
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, refused

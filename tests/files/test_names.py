@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sealframe.errors import FileRefusedError
-from sealframe.files import Store, checked_name
+from sealframe.files import checked_name
 from sealframe.files.paths import is_partial, partial_name
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import content, receive, refused

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import FileRefusedError
-from sealframe.files import Algorithm, Store, available
 from sealframe.files import digest as digests
+from sealframe.files.digest import Algorithm, available
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, hooked, leave_behind, posix_only, receive, refused, sha256

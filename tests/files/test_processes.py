@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sealframe.files import Store
 from sealframe.files.locking import try_lock
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, posix_only, refused, sha256

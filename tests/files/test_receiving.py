@@ -27,9 +27,10 @@ from sealframe import (
     StreamResetError,
     serve,
 )
-from sealframe.files import Offer, Progress, Store
+from sealframe.files import Offer, Progress
 from sealframe.files.messages import DONE, go
 from sealframe.files.receiving import PIECE
+from sealframe.files.store import Store
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
 
 from .linked import (

@@ -25,7 +25,7 @@ from sealframe import (
     PrivateKey,
     ServerIdentity,
 )
-from sealframe.files import Algorithm
+from sealframe.files.digest import Algorithm
 from sealframe.files.receiving import PIECE
 
 from .linked import PATIENCE, bytes_in, linked, received, until

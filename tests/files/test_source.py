@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import FileChangedError, FileTransferError, FileUnreadableError
-from sealframe.files import Algorithm, Source, available
 from sealframe.files import digest as digests
+from sealframe.files.digest import Algorithm, available
+from sealframe.files.source import Source
 
 from .receiving import hooked, posix_only, sha256
 

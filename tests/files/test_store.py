@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from sealframe.errors import ConfigurationError, FileRefusedError, FileTransferError, SealframeError
-from sealframe.files import Store
 from sealframe.files.paths import is_partial
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, leave_behind, posix_only, receive, refused, sha256

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import ConfigurationError, FileRefusedError, FileUnreadableError
-from sealframe.files import Kind, Source, Store, walk
+from sealframe.files import Kind, walk
+from sealframe.files.source import Source
+from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
 from .receiving import KEY, content, hooked, leave_behind, posix_only, receive, refused, sha256

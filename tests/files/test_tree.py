@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sealframe.errors import FileUnreadableError
-from sealframe.files import Kind, Source, walk
+from sealframe.files import Kind, walk
+from sealframe.files.source import Source
 
 from .receiving import posix_only
 

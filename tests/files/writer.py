@@ -10,7 +10,7 @@ import hashlib
 import sys
 
 from sealframe.errors import FileRefusedError
-from sealframe.files import Store
+from sealframe.files.store import Store
 
 KEY = bytes(range(32))
 CHUNK = bytes(range(256)) * 16

@@ -38,8 +38,6 @@ class Inbox:
         next files do not wait for. What it raises is logged.
     :param concurrency: files of one connection that are received at a time, from 1 up
     :raises ConfigurationError: the directory cannot be used, or a limit is wrong
-
-    :ivar store: the :class:`sealframe.files.Store` behind it
     """
 
     def __init__(
@@ -73,7 +71,23 @@ class Inbox:
         self._on_received = on_received
 
     def __repr__(self) -> str:
-        return f"<Inbox {self.store.directory}>"
+        return f"<Inbox {self.directory}>"
+
+    @property
+    def directory(self) -> Path:
+        """Where it is; absolute."""
+        return self.store.directory
+
+    def clean(self, older_than: float, *, most: int = 100_000) -> int:
+        """Remove what is left of transfers that broke off and that nobody goes on with.
+
+        It waits for the disk: in a coroutine, use ``await asyncio.to_thread(inbox.clean, ...)``.
+
+        :param older_than: seconds since anything of it came
+        :param most: files and directories to look at; what is beyond stays
+        :return: how many files were removed
+        """
+        return self.store.clean(older_than, most=most)
 
     async def __call__(self, offer: Offer) -> None:
         """Take what is offered."""

@@ -84,17 +84,15 @@ class Offer:
         peer: Peer | None = self.connection.peer
         return peer
 
-    async def accept(
-        self, into: Holder | Store | str | os.PathLike[str], name: str | None = None
-    ) -> Path:
+    async def accept(self, into: Holder | str | os.PathLike[str], name: str | None = None) -> Path:
         """Receive it; return where it is once it is whole, correct and on the disk.
 
         Waits where as many files of this connection are being received as go at a time.
         What there is of it from an earlier attempt is not sent again. If the connection is
         lost, or this call is cancelled, what came waits to be resumed.
 
-        :param into: an :class:`~sealframe.Inbox`, or a directory, with the limits that a
-            :class:`sealframe.files.Store` has by itself
+        :param into: an :class:`~sealframe.Inbox`, or a directory, which then has the limits
+            of an inbox for which nothing is said
         :param name: below that directory, in place of the sender's; as safe as those
         :raises FileRefusedError: it is not taken, or not further, as the sender is told;
             ``code`` says why
@@ -208,7 +206,7 @@ class _Reception:
         self._partial: Partial | None = None
         self._keep = True
 
-    async def run(self, into: Holder | Store | str | os.PathLike[str]) -> Path:
+    async def run(self, into: Holder | str | os.PathLike[str]) -> Path:
         worker = self._worker
         try:
             if self._announced.directory:
@@ -272,7 +270,7 @@ class _Reception:
 
     # In the thread
 
-    def _begin(self, into: Holder | Store | str | os.PathLike[str]) -> Accept:
+    def _begin(self, into: Holder | str | os.PathLike[str]) -> Accept:
         common = [number for number in available() if number in self._announced.algorithms]
         if not common:
             raise FileRefusedError(
@@ -306,7 +304,7 @@ class _Reception:
         assert self._partial is not None
         return self._partial.finish(digest)
 
-    def _make_directory(self, into: Holder | Store | str | os.PathLike[str]) -> Path:
+    def _make_directory(self, into: Holder | str | os.PathLike[str]) -> Path:
         return _store(into).make_directory(self._name)
 
     def _abort(self) -> None:
@@ -324,9 +322,7 @@ def _append(batch: Chunks, chunk: bytes | bytearray | memoryview) -> None:
         batch.append(bytearray(chunk))
 
 
-def _store(into: Holder | Store | str | os.PathLike[str]) -> Store:
-    if isinstance(into, Store):
-        return into
+def _store(into: Holder | str | os.PathLike[str]) -> Store:
     if isinstance(into, str | os.PathLike):
         return Store(into)
     return into.store

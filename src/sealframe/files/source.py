@@ -91,7 +91,7 @@ class Source:
         :return: the digest of what is before the offset
         :raises FileChangedError: the file was written to
         :raises FileUnreadableError: it cannot be read
-        :raises MissingExtraError, NotSupportedError: as :func:`sealframe.files.digest.new`
+        :raises MissingExtraError, NotSupportedError: as :func:`.digest.new`
         """
         if not 0 <= offset <= self.size:
             raise ValueError(f"offset must be from 0 to {self.size}, not {offset}")

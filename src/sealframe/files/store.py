@@ -34,8 +34,7 @@ class Store:
     one directory; the quotas are this store's alone, and begin anew with it.
 
     The directory and those in it are opened one by one and never through a symbolic
-    link, as far as the system can; what Windows cannot, see
-    :class:`sealframe.files.folder.Folder`.
+    link, as far as the system can; what Windows cannot, see :class:`.Folder`.
 
     :param directory: made if it is not there, in a directory that is
     :param overwrite: whether a file takes the place of one that has its name
