@@ -96,7 +96,7 @@ class Group(Generic[Sent, Received]):
 
         It is treated as one of :meth:`Server.broadcast` is.
 
-        :param message: any bytes-like object
+        :param message: any bytes-like object; with a codec, what that encodes
         :param exclude: a connection, or several, that do not get it
         :return: how many members it was queued for
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds

@@ -53,7 +53,8 @@ class Options:
     """From the open socket to the finished handshake (extended and sealed)."""
 
     close_timeout: float = 10.0
-    """How long ``close`` waits for what is unsent and for the peer's own close."""
+    """How long ``close`` waits for what is unsent and for the peer's own close; a server's
+    ``close`` waits as long for its handlers, where it is told no time."""
 
     idle_timeout: float | None = None
     """Close a connection on which no message went either way for so long, and nothing of

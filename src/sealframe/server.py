@@ -283,7 +283,7 @@ class Server(Generic[Sent, Received]):
         misses the message or is disconnected. Both are counted, in its ``stats``
         and in the server's ``counters``. The others do not notice.
 
-        :param message: any bytes-like object
+        :param message: any bytes-like object; with a codec, what that encodes
         :param exclude: a connection, or several, that do not get it
         :return: how many clients it was queued for
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
@@ -380,7 +380,8 @@ class Server(Generic[Sent, Received]):
         :param reason: text for the clients, cut to 255 bytes of UTF-8
         :param timeout: seconds that handlers have; None for ``options.close_timeout``, 0 to
             cancel them at once
-        :return: what was finished and what was not
+        :return: what was there, and what was not finished or sent
+        :raises TypeError: the reason is not text
         :raises ValueError: the time-out is negative
         :raises WrongLoopError: called from another thread or event loop
         """
@@ -404,7 +405,10 @@ class Server(Generic[Sent, Received]):
             link.close_if_idle()
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed, whoever closes it."""
+        """Wait until the server is closed, whoever closes it.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
         self._check_loop()
         await asyncio.shield(self._ended)
 

@@ -252,7 +252,7 @@ class Server(Generic[Sent, Received]):
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
         :param timeout: seconds that handlers have; None for ``options.close_timeout``
-        :return: what was finished and what was not
+        :return: what was there, and what was not finished or sent
         :raises TypeError: the reason is not text
         :raises ValueError: the time-out is negative
         :raises WrongLoopError: an event loop runs in this thread
