@@ -45,7 +45,7 @@ from .linked import (
     reset_with,
     until,
 )
-from .receiving import content
+from .receiving import content, leave_behind, receive
 
 DATA = b"some data"
 
@@ -57,6 +57,17 @@ def file(source: Path) -> Path:
 
 
 # What the program decides
+
+
+def test_an_inbox_is_cleaned(inbox: Inbox, root: Path) -> None:
+    assert inbox.directory == root
+    receive(inbox.store, "whole")
+    paths = [leave_behind(inbox.store, name, b"x", 8) for name in ("a", "b")]
+    assert inbox.clean(3600) == 0
+    assert inbox.clean(-1, most=1) <= 1
+    inbox.clean(-1)
+    assert [path for path in paths if path.exists()] == []
+    assert received(root) == {"whole": b"data"}
 
 
 async def test_an_offer_is_accepted_into_a_directory(mode: Mode, file: Path, root: Path) -> None:
