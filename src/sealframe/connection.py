@@ -407,6 +407,7 @@ class Connection(Generic[Sent, Received]):
         path: str | os.PathLike[str],
         *,
         name: str | None = None,
+        below: str | os.PathLike[str] | None = None,
         progress: OnProgress | None = None,
     ) -> Receipt:
         """Send a file, or a directory with all that is in it.
@@ -423,6 +424,9 @@ class Connection(Generic[Sent, Received]):
         :param path: of a regular file or a directory; it may itself be a symbolic link
         :param name: what it is called at the other end, a relative path with ``/`` between
             the parts; the file's own name where nothing is said
+        :param below: a directory that ``path`` is relative to, as the names of
+            :func:`sealframe.files.walk`: then it is a file, and no symbolic link below that
+            directory is followed
         :param progress: called with a :class:`sealframe.files.Progress` at most ten times a
             second, and at the end. What it raises ends the transfer.
         :return: what has arrived
@@ -437,7 +441,7 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         streams = self._channels().streams
-        return await send(partial(streams.open, StreamKind.FILE), path, name, progress)
+        return await send(partial(streams.open, StreamKind.FILE), path, name, below, progress)
 
     def _channels(self) -> Channels:
         self._link.check_loop()

@@ -70,6 +70,30 @@ def test_an_inbox_is_cleaned(inbox: Inbox, root: Path) -> None:
     assert received(root) == {"whole": b"data"}
 
 
+async def test_an_offer_tells_how_much_has_come(extended: Mode, source: Path, root: Path) -> None:
+    """That which was there before counts, and what was begun anew does not."""
+    offers: list[Offer] = []
+
+    async def on_offer(offer: Offer) -> None:
+        offers.append(offer)
+        assert offer.received == 0
+        await offer.accept(Inbox(root, keep_free=0))
+
+    size = 3 * PIECE + 5
+    (source / "a").write_bytes(os.urandom(size))
+    async with linked(extended, on_offer) as link:
+        sending = asyncio.create_task(link.client.send_file(source / "a"))
+        await until(lambda: bool(offers) and offers[0].received > PIECE)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await until(lambda: not link.server._services.tasks)
+        assert PIECE < offers[0].received <= size
+        resumed = (await link.client.send_file(source / "a")).resumed
+        assert 0 < resumed <= offers[0].received
+        assert offers[1].received == size
+
+
 async def test_an_offer_is_accepted_into_a_directory(mode: Mode, file: Path, root: Path) -> None:
     seen: list[object] = []
 

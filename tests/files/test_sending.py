@@ -123,6 +123,27 @@ async def test_a_symbolic_link_by_itself_is_followed(
     assert received(root) == {"link": b"data"}
 
 
+@posix_only
+async def test_below_a_directory_no_link_is_followed(
+    extended: Mode, source: Path, root: Path, outside: Path, inbox: Inbox
+) -> None:
+    (source / "in").mkdir()
+    (source / "in" / "a").write_bytes(b"data")
+    (outside / "secret").write_bytes(b"secret")
+    (source / "away").symlink_to(outside)
+    (source / "secret").symlink_to(outside / "secret")
+    async with linked(extended, inbox) as link:
+        receipt = await link.client.send_file("in/a", below=source)
+        assert receipt.names == ("a",)
+        await link.client.send_file("in/a", name="b/c", below=source)
+        for name in ("away/secret", "secret"):
+            with pytest.raises(FileUnreadableError):
+                await link.client.send_file(name, below=source)
+        with pytest.raises(FileUnreadableError):
+            await link.client.send_file("in", below=source)
+    assert received(root) == {"a": b"data", "b": None, "b/c": b"data"}
+
+
 async def test_names_too_deep_below_a_name_are_skipped(
     extended: Mode, source: Path, inbox: Inbox
 ) -> None:

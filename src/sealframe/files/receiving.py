@@ -57,9 +57,14 @@ class Offer:
         on every system (:func:`sealframe.files.checked_name`)
     :ivar size: in bytes
     :ivar is_directory: whether it is an empty directory and no file
+    :ivar received: bytes of it that have come, those from an earlier attempt included; it
+        grows while :meth:`accept` runs
     """
 
-    __slots__ = ("_announced", "_answered", "_slots", "_stream", "is_directory", "name", "size")
+    __slots__ = (
+        *("_announced", "_answered", "_slots", "_stream"),
+        *("is_directory", "name", "received", "size"),
+    )
 
     def __init__(self, stream: Stream, announced: Announcement, slots: asyncio.Semaphore) -> None:
         self._stream = stream
@@ -69,6 +74,7 @@ class Offer:
         self.name = announced.name
         self.size = announced.size
         self.is_directory = announced.directory
+        self.received = 0
 
     def __repr__(self) -> str:
         return f"<Offer of {self.name!r}, {self.size} bytes, on {self.connection!r}>"
@@ -101,7 +107,7 @@ class Offer:
         :raises ConnectionClosed: the connection ended
         """
         self._answer()
-        reception = _Reception(self._stream, self._announced, name or self.name)
+        reception = _Reception(self, name or self.name)
         try:
             async with self._slots:
                 # Whoever has left while this waited gets no directories made.
@@ -198,9 +204,10 @@ class _Reception:
     What came and is not written yet is at most two pieces, and what the stream holds.
     """
 
-    def __init__(self, stream: Stream, announced: Announcement, name: str) -> None:
-        self._stream = stream
-        self._announced = announced
+    def __init__(self, offer: Offer, name: str) -> None:
+        self._offer = offer
+        self._stream = offer._stream
+        self._announced = offer._announced
         self._name = name
         self._worker = Worker()
         self._partial: Partial | None = None
@@ -232,6 +239,7 @@ class _Reception:
         await stream.write(accept.pack())
         start = messages.begin(await self._read(GO_SIZE), accept.offset)
         left = self._announced.size - start
+        self._offer.received = start
         batch: Chunks = []
         writing = worker.start(self._go_back, start)
         try:
@@ -244,6 +252,7 @@ class _Reception:
                     _append(batch, chunk)
                     size += len(chunk)
                     left -= len(chunk)
+                    self._offer.received += len(chunk)
                 if not left:
                     break
                 # One piece is written while the next one comes.

@@ -44,15 +44,19 @@ async def send(
     open_stream: Open,
     path: str | os.PathLike[str],
     name: str | None,
+    below: str | os.PathLike[str] | None,
     progress: OnProgress | None,
 ) -> Receipt:
     """Send a file or a directory; see :meth:`sealframe.Connection.send_file`."""
-    absolute = _absolute(path)
+    absolute = _absolute(path if below is None else Path(below, path))
     name = checked_name(absolute.name if name is None else name)
     tally = Tally(progress, asyncio.get_running_loop().time)
     worker = Worker()
     try:
-        if await worker.run(os.path.isdir, absolute):
+        if below is not None:
+            root = _absolute(below)
+            await _File(open_stream, worker, tally, name, root, os.fspath(path)).send()
+        elif await worker.run(os.path.isdir, absolute):
             await _send_directory(open_stream, absolute, name, tally, worker)
         else:
             await _File(open_stream, worker, tally, name, absolute).send()
