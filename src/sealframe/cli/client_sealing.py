@@ -1,4 +1,4 @@
-"""How ``chat`` and ``send`` seal: their options, and how they come to know a server."""
+"""How clients seal: their options, and how they come to know a server."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from .chat import chat
 from .demo import demo
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
 from .keygen import keygen, public
+from .receive import receive
 from .send import send
+from .send_file import send_file
 from .serve import serve
 
 
@@ -34,7 +36,7 @@ def sealframe_command(context: click.Context) -> None:
         context.exit(Exit.USAGE)
 
 
-for _command in (keygen, public, serve, chat, send, demo):
+for _command in (keygen, public, serve, chat, send, receive, send_file, demo):
     sealframe_command.add_command(_command)
 
 

@@ -37,11 +37,12 @@ class Exit(IntEnum):
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    failed: no connection, refused, cut, not closed cleanly
+  1    failed: no connection, refused, cut, not closed cleanly,
+       or a file has not arrived
   2    wrong arguments
   3    trouble with a key: file, wrong key, not let in, server unknown or changed
   130  ended by Ctrl-C
-  143  ended by SIGTERM (serve: 0)"""
+  143  ended by SIGTERM (serve, receive: 0)"""
 """For the end of a help page."""
 
 

@@ -1,4 +1,4 @@
-"""The options that serve, chat and send share: ``--key`` and ``--passphrase``."""
+"""The options that all commands with a connection share: ``--key`` and ``--passphrase``."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from .stdin import Stdin
     "--file",
     type=click.File("rb"),
     metavar="PATH",
-    help="Send a file's bytes as one message; - is stdin.",
+    help="Send a file's bytes as one message; - is stdin. For large files, directories and "
+    "whatever is to arrive for certain there is: sealframe send-file",
 )
 @click.option(
     "--wait",

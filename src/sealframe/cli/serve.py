@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import shlex
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -25,11 +23,11 @@ from sealframe import (
     ShutdownReport,
 )
 
-from .address import DEFAULT, HELP, Address, is_everywhere, is_local, listening_address, shown
+from .address import DEFAULT, HELP, Address, listening_address, shown
+from .announcing import announce
 from .errors import EXIT_CODES, Exit, LogLines, complain
 from .exporting import check_installed, exporting, metrics_address
 from .output import Output
-from .reachable import machine_addresses
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
 from .status import Board
@@ -118,7 +116,16 @@ async def _serve(
         url = None
         if metrics is not None:
             url = await stack.enter_async_context(exporting(server, metrics))
-        announce(server, output, security, invitations, url)
+        announce(
+            server,
+            output,
+            security,
+            invitations,
+            what="relay",
+            joining="chat {address}",
+            allowed="read and join",
+            metrics=url,
+        )
         relay.start(server)
         await _until(stopped, Board(server, output.console) if status else None)
         if server.clients and output.terminal:
@@ -191,55 +198,3 @@ class Relay:
     def _say(self, text: str, style: str) -> None:
         if not self._quiet:
             self.output.line(text, style)
-
-
-def announce(
-    server: Server,
-    output: Output,
-    security: SharedKey | ServerIdentity | None,
-    invitations: list[tuple[str, Invitation]],
-    metrics: str | None,
-) -> None:
-    """Say where the server can be reached and by whom, and warn if anybody could.
-
-    :param metrics: the URL of its figures
-    """
-    how = "plain" if security is None else "sealed"
-    output.line(f"relay, {how}, on {', '.join(map(shown, server.addresses))}", "bold")
-    reached = reached_at(server)
-    for address in reached:
-        output.line(f"  reached at {shown(address)}")
-    if isinstance(security, ServerIdentity):
-        output.line(f"server key {security.public_key}")
-        output.line(f"clients in {security.clients.path}: {len(security.clients)}")
-        for name, invitation in invitations:
-            show_invitation(name, invitation, shown([*reached, *server.addresses][0]), output)
-    if metrics is not None:
-        output.line(f"metrics at {metrics}")
-    output.line("Ctrl-C ends it.", "dim")
-    if security is None and not all(map(is_local, server.addresses)):
-        complain(
-            "warning: whoever reaches this address can read and join; make a key with: "
-            "sealframe keygen --shared FILE, and use --key FILE at both ends, or use --identity"
-        )
-
-
-def reached_at(server: Server) -> list[tuple[str, int]]:
-    """Return the machine's addresses if the server listens at all of them."""
-    return [
-        (host, address[1])
-        for address in server.addresses
-        if isinstance(address, tuple) and is_everywhere(address[0])
-        for host in machine_addresses(ipv6=":" in address[0])
-    ]
-
-
-def show_invitation(name: str, invitation: Invitation, address: str, output: Output) -> None:
-    """Print the command that lets one new client in."""
-    # The name is for people, and may be no name for a file.
-    file = f"{name}.key" if re.fullmatch(r"\w[\w.-]*", name) else "client.key"
-    text = invitation.to_text()
-    output.line(f"To let {name} in, run there, within 10 minutes; it works once:", "bold")
-    output.line(
-        f"  sealframe chat {shlex.quote(address)} --identity {file} --invitation {text}", "cyan"
-    )

@@ -1,4 +1,4 @@
-"""How ``serve`` seals: its options, and what they make."""
+"""How ``serve`` and ``receive`` seal: its options, and what they make."""
 
 from __future__ import annotations
 
