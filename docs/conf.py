@@ -56,7 +56,8 @@ nitpick_ignore = [
     ("py:class", "Path"),
 ]
 
-_MADE_BY_SEALFRAME = {
+# Sealframe makes them itself, or they say no more than what an object must have.
+_NEVER_CALLED = {
     "sealframe.Connection",
     "sealframe.Group",
     "sealframe.Server",
@@ -64,6 +65,7 @@ _MADE_BY_SEALFRAME = {
     "sealframe.Stats",
     "sealframe.Stream",
     "sealframe.client.Connecting",
+    "sealframe.codecs.Codec",
     "sealframe.files.Offer",
     "sealframe.server.Serving",
     "sealframe.sync.Connection",
@@ -83,7 +85,7 @@ def _simplify_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Show no parameters of a class that nobody calls, and what an await returns."""
-    if signature and (name in _MADE_BY_SEALFRAME or what == "exception"):
+    if signature and (name in _NEVER_CALLED or what == "exception"):
         return "", ""
     if isinstance(obj, EnumType):
         return "", ""

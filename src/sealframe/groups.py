@@ -64,7 +64,10 @@ class Group(Generic[Sent, Received]):
     """A named group of a server's connections, also while it has none.
 
     A connection is in it from :meth:`Connection.join` until it leaves, its handler has
-    ended or its socket is gone.
+    ended or its socket is gone. ``len(group)``, ``conn in group`` and ``for conn in group``
+    say who is in it now.
+
+    :ivar name: its name
     """
 
     __slots__ = ("_groups", "name")

@@ -370,10 +370,11 @@ class Server(Generic[Sent, Received]):
         Clients are told that the server goes away, with ``reason``, and may come back. From
         then on no message of theirs is taken in: once a handler has read what came before,
         its loop ends as it does when a client closes. It can still send, and so can what
-        answers requests or serves streams; new ones are refused. Each connection is closed
-        when its handler is done, or only waits for that in ``conn.wait_closed()``, and so is
-        what answers and serves its client; it then waits up to ``close_timeout`` for the
-        client. Handlers, hooks and services that still run after ``timeout`` are cancelled.
+        answers requests, serves streams or takes files; new ones are refused. Each connection
+        is closed when its handler is done, or only waits for that in ``conn.wait_closed()``,
+        and so is what answers and serves its client; it then waits up to ``close_timeout``
+        for the client. Whatever of all this, and of the hooks, still runs after ``timeout`` is
+        cancelled.
 
         The close goes on even if this call is cancelled; calling it again only waits.
 

@@ -33,7 +33,9 @@ class Skipped(NamedTuple):
     """Something in a directory that was not sent."""
 
     name: str
+    """What the file would have been called at the other end."""
     reason: str
+    """Why it was not sent."""
 
 
 @dataclass(frozen=True, kw_only=True)

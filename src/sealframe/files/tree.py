@@ -25,9 +25,11 @@ class Entry(NamedTuple):
     """One thing in a directory."""
 
     kind: Kind
+    """What it is."""
     name: str
     """Relative to the directory, with ``/`` between parts; what the other end is told."""
     path: Path
+    """Where it is."""
     reason: str = ""
     """Why it is skipped."""
 

@@ -242,7 +242,7 @@ class Server(Generic[Sent, Received]):
         Clients are told that the server goes away, with ``reason``, and may come back.
         From then on no message of theirs is taken in: once a handler has read what came
         before, its loop ends as it does when a client closes. It can still send, and so can
-        what answers requests or serves streams; new ones are refused.
+        what answers requests, serves streams or takes files; new ones are refused.
 
         Threads that still run after ``timeout`` are left to themselves with a closed
         connection, so that whatever of it they wait for raises
