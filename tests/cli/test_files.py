@@ -156,7 +156,7 @@ class TestArrived:
         options = ("--key", request.getfixturevalue("key_file")) if sealed else ()
         single = tree / "big"
         async with receiving(there, *options) as receiver:
-            done = await outcome("send-file", receiver.address, tree, single, *options)
+            done = await outcome("send-file", tree, single, receiver.address, *options)
             assert (done.code, done.errors) == (0, "")
             shown = [await receiver.program.line() for _ in range(2 * 25)]
         assert digests(there / "tree") == digests(tree)
@@ -175,7 +175,7 @@ class TestArrived:
     async def test_an_empty_directory(self, tmp_path: Path, there: Path) -> None:
         (tmp_path / "none").mkdir()
         async with receiving(there) as receiver:
-            done = await outcome("send-file", receiver.address, "none", folder=tmp_path)
+            done = await outcome("send-file", "none", receiver.address, folder=tmp_path)
         assert (done.code, done.output) == (0, "sending none/\nsent none/\n")
         assert digests(there) == {"none": None}
 
@@ -183,7 +183,7 @@ class TestArrived:
     async def test_links_are_skipped(self, tree: Path, there: Path) -> None:
         (tree / "link").symlink_to(tree / "big")
         async with receiving(there) as receiver:
-            done = await outcome("send-file", receiver.address, tree)
+            done = await outcome("send-file", tree, receiver.address)
         assert (done.code, done.error) == (0, "tree/link is skipped: it is a symbolic link")
         assert "link" not in digests(there / "tree")
 
@@ -191,7 +191,7 @@ class TestArrived:
     async def test_what_cannot_be_sent_is_missing(self, tree: Path, there: Path) -> None:
         (tree / "a:b").write_bytes(b"no name for Windows")
         async with receiving(there) as receiver:
-            done = await outcome("send-file", receiver.address, tree)
+            done = await outcome("send-file", tree, receiver.address)
         assert done.code == 1
         skipped, end = done.errors.splitlines()
         assert skipped.startswith("sealframe: tree/a:b is skipped: ")
@@ -203,7 +203,7 @@ class TestArrived:
                 # Who only looks is none that sends.
                 async with sealframe.connect("127.0.0.1", receiver.port, extended=True):
                     pass
-                done = await outcome("send-file", receiver.address, tree / "big")
+                done = await outcome("send-file", tree / "big", receiver.address)
                 assert (await receiver.program.end()).code == done.code == code
 
 
@@ -212,7 +212,7 @@ class TestRefused:
         (there / "tree").mkdir(parents=True)
         (there / "tree" / "big").write_bytes(b"mine")
         async with receiving(there) as receiver:
-            done = await outcome("send-file", receiver.address, tree)
+            done = await outcome("send-file", tree, receiver.address)
             assert done.code == 1
             refused, end = done.errors.splitlines()
             assert refused.startswith("sealframe: tree/big has not arrived: ")
@@ -224,13 +224,13 @@ class TestRefused:
             )
         assert (there / "tree" / "big").read_bytes() == b"mine"
         async with receiving(there, "--overwrite") as receiver:
-            assert (await outcome("send-file", receiver.address, tree)).code == 0
+            assert (await outcome("send-file", tree, receiver.address)).code == 0
         assert digests(there / "tree") == digests(tree)
 
     async def test_too_large(self, tree: Path, there: Path) -> None:
         async with receiving(there, "--max-size", "3M") as receiver:
-            assert (await outcome("send-file", receiver.address, tree / "big")).code == 1
-            assert (await outcome("send-file", receiver.address, tree / "empty")).code == 0
+            assert (await outcome("send-file", tree / "big", receiver.address)).code == 1
+            assert (await outcome("send-file", tree / "empty", receiver.address)).code == 0
         assert digests(there).keys() == {"empty"}
 
     async def test_the_wrong_key(self, tree: Path, there: Path, key_file: Path) -> None:
@@ -238,27 +238,27 @@ class TestRefused:
         SharedKey.generate().save(other)
         async with receiving(there, "--key", key_file) as receiver:
             for options, code in ((("--key", other), 3), ((), 1)):
-                done = await outcome("send-file", receiver.address, tree / "big", *options)
+                done = await outcome("send-file", tree / "big", receiver.address, *options)
                 assert (done.code, done.output) == (code, "")
         assert digests(there) == {}
 
     async def test_no_receiver(self, tree: Path) -> None:
         async with running("serve", "127.0.0.1:0") as relay:
             address = (await relay.line()).split()[-1]
-            done = await outcome("send-file", address, tree / "big")
+            done = await outcome("send-file", tree / "big", address)
             assert done.code == 1
             assert "takes no files: start it with: sealframe receive" in done.error
-        done = await outcome("send-file", address, tree / "big")
+        done = await outcome("send-file", tree / "big", address)
         assert done.code == 1
         assert "is the server running there?" in done.error
 
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
-            (("send-file", ":1234", "nowhere"), "'nowhere' does not exist"),
+            (("send-file", "nowhere", ":1234"), "'nowhere' does not exist"),
             (("send-file", ":1234"), "Missing argument"),
-            (("send-file", "big", ":1234"), "has no port"),
-            (("send-file", ":1234", "big", "deep/../big"), "would both be called big there"),
+            (("send-file", "big", "big"), "has no port"),
+            (("send-file", "big", "deep/../big", ":1234"), "would both be called big there"),
             (("receive", ".", ":0", "--max-size", "1X"), "is no size"),
             (("receive", ".", ":0", "--invite", "x"), "--identity"),
         ],
@@ -288,7 +288,7 @@ class TestResumed:
         (tmp_path / "a").write_bytes(data)
         async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
             cutter.after, cutter.reset = 4 * MIB, reset
-            done = await outcome("send-file", f":{cutter.port}", tmp_path / "a")
+            done = await outcome("send-file", tmp_path / "a", f":{cutter.port}")
         assert done.code == 0
         first, *again, last = done.output.splitlines()
         assert (first, again[0]) == ("sending a (9.0 MiB)", "sending again a (9.0 MiB)")
@@ -299,7 +299,7 @@ class TestResumed:
     async def test_what_has_arrived_is_not_sent_again(self, tree: Path, there: Path) -> None:
         async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
             cutter.after = 2 * MIB
-            done = await outcome("send-file", f":{cutter.port}", tree)
+            done = await outcome("send-file", tree, f":{cutter.port}")
         assert done.code == 0, done.errors
         assert digests(there / "tree") == digests(tree)
         assert len([line for line in done.output.splitlines() if line.startswith("sent ")]) == 24
@@ -309,14 +309,14 @@ class TestResumed:
         data = os.urandom(1000)
         (tmp_path / "a").write_bytes(data)
         async with receiving(there) as receiver, Mute(receiver.port).standing() as link:
-            async with running("send-file", f":{link.port}", tmp_path / "a") as sender:
+            async with running("send-file", tmp_path / "a", f":{link.port}") as sender:
                 await receiver.program.lines_until("received a ")
                 link.cut()
                 done = await sender.end()
             assert done.code == 0, done.errors
             assert "sending again a" in done.output
             # Once it knows, the name is taken.
-            done = await outcome("send-file", receiver.address, tmp_path / "a")
+            done = await outcome("send-file", tmp_path / "a", receiver.address)
             assert done.code == 1
         assert digests(there) == {"a": hashlib.sha256(data).hexdigest()}
 
@@ -324,7 +324,7 @@ class TestResumed:
         (tmp_path / "a").write_bytes(os.urandom(3 * MIB))
         async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
             cutter.after = 500
-            command = ("send-file", f":{cutter.port}", tmp_path / "a")
+            command = ("send-file", tmp_path / "a", f":{cutter.port}")
             done = await outcome(*command, "--retries", 1)
             assert done.code == 1
             assert done.errors.count("(connecting again)") == 1
@@ -337,7 +337,7 @@ class TestResumed:
             await asyncio.Event().wait()
 
         async with sealframe.serve(None, "127.0.0.1", 0, files=on_offer) as server:
-            done = await outcome("send-file", f":{server.port}", tmp_path / "a", "--timeout", 0.2)
+            done = await outcome("send-file", tmp_path / "a", f":{server.port}", "--timeout", 0.2)
             await server.close(timeout=0)
         assert done.code == 1
         assert "after 0.2 s: 0 of 1 files arrived" in done.error
@@ -358,14 +358,14 @@ class TestResumed:
             await offer.accept(there)
 
         async with sealframe.serve(None, "127.0.0.1", 0, files=on_offer) as server:
-            done = await outcome("send-file", f":{server.port}", tmp_path / "a")
+            done = await outcome("send-file", tmp_path / "a", f":{server.port}")
         assert done.code == 1
         assert "; it may have arrived right before the connection was lost" in done.errors
 
     @posix_only
     async def test_the_receiver_is_killed(self, large: Path, there: Path) -> None:
         async with receiving(there) as receiver:
-            async with running("send-file", receiver.address, large) as sender:
+            async with running("send-file", large, receiver.address) as sender:
                 await until_begun(there)
                 receiver.program.process.kill()
                 await receiver.program.process.wait()
@@ -379,7 +379,7 @@ class TestResumed:
     @posix_only
     async def test_ctrl_c_at_the_receiver(self, large: Path, there: Path) -> None:
         async with receiving(there) as receiver:
-            sending = ("send-file", receiver.address, large, "--retries", 0)
+            sending = ("send-file", large, receiver.address, "--retries", 0)
             async with running(*sending) as sender:
                 await until_begun(there)
                 stopped = await receiver.program.end_by(signal.SIGINT)
@@ -393,7 +393,7 @@ class TestResumed:
     @posix_only
     async def test_ctrl_c_at_the_sender(self, large: Path, there: Path) -> None:
         async with receiving(there) as receiver:
-            async with running("send-file", receiver.address, large) as sender:
+            async with running("send-file", large, receiver.address) as sender:
                 await until_begun(there)
                 done = await sender.end_by(signal.SIGINT)
             assert (done.code, done.errors) == (130, "")
@@ -405,7 +405,7 @@ class TestResumed:
     async def is_resumed(self, large: Path, there: Path) -> None:
         assert partial(there) > 0
         async with receiving(there) as receiver:
-            done = await outcome("send-file", receiver.address, large)
+            done = await outcome("send-file", large, receiver.address)
         assert done.code == 0
         assert re.search(r"\nsent large \(256\.0 MiB\), \S+ .iB were there\n", done.output)
         assert digests(there) == {"large": hashlib.sha256(large.read_bytes()).hexdigest()}
@@ -417,7 +417,7 @@ class TestTerminals:
         whole = r"\d+\.\d MiB of 2(59|56)\.\d MiB +[1-9]\S* .iB/s +\d:\d\d:\d\d"
         async with on_terminal("receive", there, "127.0.0.1:0", columns=120) as receiver:
             port = await self.listening(receiver)
-            sending = ("send-file", f":{port}", large, tree)
+            sending = ("send-file", large, tree, f":{port}")
             async with on_terminal(*sending, columns=120) as sender:
                 for shown in (sender, receiver):
                     await shown.until(rf"total +[^\n]*{whole}")
@@ -439,7 +439,7 @@ class TestTerminals:
         (tmp_path / name).write_bytes(b"x")
         async with on_terminal("receive", there, "127.0.0.1:0", columns=200) as receiver:
             port = await self.listening(receiver)
-            async with on_terminal("send-file", f":{port}", tmp_path / name) as sender:
+            async with on_terminal("send-file", tmp_path / name, f":{port}") as sender:
                 await sender.until(r"sent \[red\]a\\u202eb\[bold\] \(1 B\)")
             await receiver.until(r"received \[red\]a\\u202eb\[bold\] \(1 B\) from")
             assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in sender.text + receiver.text
@@ -456,7 +456,7 @@ class TestTerminals:
 
         shown = asyncio.Event()
         async with sealframe.serve(None, "127.0.0.1", 0, files=on_offer) as server:
-            sending = ("send-file", f":{server.port}", tmp_path / name)
+            sending = ("send-file", tmp_path / name, f":{server.port}")
             async with on_terminal(*sending, columns=120) as sender:
                 await sender.until(r"\[red\]a\\u202eb\[bold\] +[^\n]*0 B of 1 B +0 B/s +-:--:--")
                 shown.set()

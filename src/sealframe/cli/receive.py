@@ -132,7 +132,7 @@ async def _receive(
             security,
             invitations,
             what=f"files for {inbox.store.directory}",
-            joining="send-file {address} PATH",
+            joining="send-file PATH {address}",
             allowed="send files here",
         )
         async with reception.transfers.shown():

@@ -58,7 +58,6 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 
 
 @click.command("send-file", epilog=f"{HELP}\n\n{EXIT_CODES}")
-@click.argument("address", callback=server_address)
 @click.argument(
     "paths",
     metavar="PATH...",
@@ -66,6 +65,7 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
     required=True,
     type=click.Path(exists=True, path_type=Path),
 )
+@click.argument("address", callback=server_address)
 @click.option(
     "--retries",
     metavar="N",
@@ -82,8 +82,8 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 )
 @client_sealing
 def send_file(
-    address: Address,
     paths: tuple[Path, ...],
+    address: Address,
     retries: int,
     timeout: float | None,
     sealing: ClientSealing,
