@@ -204,7 +204,19 @@ class Stream:
         return bytes(self._take(n))
 
     async def read_chunk(self, n: int = wire.MAX_CHUNK) -> bytes | bytearray | memoryview:
-        """The same as :meth:`read`, for those who need no ``bytes`` object: it saves a copy."""
+        """Return what comes next as :meth:`read` does, without a copy where that can be.
+
+        :param n: the most bytes to return, at least 1
+        :return: bytes-like and not to be changed; empty at the end
+        :raises ValueError: ``n`` is less than 1
+        :raises StreamResetError: the other end reset the stream
+        :raises StreamError: this end has reset it
+        :raises ConnectionClosed: the connection ended before the stream did
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._streams.check_loop()
+        if index(n) < 1:
+            raise ValueError(f"n is {n}; use a whole number from 1 up")
         await self._wait_readable()
         return self._take(n)
 

@@ -279,6 +279,22 @@ class TestMany:
             arrivals.leave.set()
 
 
+async def test_a_chunk_is_not_copied(control_mode: Mode) -> None:
+    arrivals = Arrivals()
+    async with open_pair(control_mode, at_server={"on_stream": arrivals}) as (client, _, _):
+        ours = await client.open_stream()
+        theirs = await arrivals.next()
+        await ours.write(pattern(3000))
+        await ours.end()
+        with pytest.raises(ValueError, match="n is 0; use a whole number from 1 up"):
+            await theirs.read_chunk(0)
+        first = await theirs.read_chunk(1000)
+        assert isinstance(first, memoryview)
+        assert bytes(first) + await theirs.read() == pattern(3000)
+        assert await theirs.read_chunk() == b""
+        arrivals.leave.set()
+
+
 class TestReadingAll:
     async def test_more_than_a_window(self, control_mode: Mode) -> None:
         arrivals = Arrivals()

@@ -239,6 +239,7 @@ class Connection(Generic[Sent, Received]):
         path: str | os.PathLike[str],
         *,
         name: str | None = None,
+        below: str | os.PathLike[str] | None = None,
         progress: OnProgress | None = None,
         timeout: float | None = None,
     ) -> Receipt:
@@ -248,11 +249,14 @@ class Connection(Generic[Sent, Received]):
 
         :param path: of a regular file or a directory
         :param name: what it is called at the other end; its own name where nothing is said
+        :param below: a directory that ``path`` is relative to, as there
         :param progress: as there; it is called in another thread and must not block
         :param timeout: seconds for all of it; what broke off is resumed by the next call
         :raises WaitTimeoutError: it was not there in time
         """
-        return self._wait(lambda: self._conn.send_file(path, name=name, progress=progress), timeout)
+        return self._wait(
+            lambda: self._conn.send_file(path, name=name, below=below, progress=progress), timeout
+        )
 
     # Receiving
 
