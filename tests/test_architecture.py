@@ -85,11 +85,11 @@ ROOMS: dict[str, set[str]] = {
     "files.worker": set(),
     "files.progress": set(),
     "files.sending": {
-        *("errors", "streams", "wire", "files.digest", "files.messages", "files.paths"),
+        *("errors", "stream", "wire", "files.digest", "files.messages", "files.paths"),
         *("files.progress", "files.source", "files.tree", "files.worker"),
     },
     "files.receiving": {
-        *("errors", "peer", "streams", "wire", "files.digest", "files.messages"),
+        *("errors", "peer", "stream", "wire", "files.digest", "files.messages"),
         *("files.partial", "files.paths", "files.store", "files.worker"),
     },
     "files.inbox": {"errors", "files.receiving", "files.store"},
@@ -114,8 +114,11 @@ ROOMS: dict[str, set[str]] = {
     "timetable": set(),
     "slots": {"errors"},
     "services": {"errors", "log_throttle", "tasks"},
-    "streams": {"control", "errors", "multiplexer", "options", "services", "slots", "wire"},
-    "requests": {"errors", "multiplexer", "slots", "streams", "wire"},
+    "stream": {"errors", "wire"},
+    "streams": {
+        *("control", "errors", "multiplexer", "options", "services", "slots", "stream", "wire"),
+    },
+    "requests": {"errors", "multiplexer", "slots", "stream", "streams", "wire"},
     "channels": {"errors", "events", "multiplexer", "requests", "streams", "wire"},
     "link": {
         *("addresses", "channels", "control", "errors", "events", "inbox", "liveness"),
@@ -124,7 +127,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "connection": {
         *("files.progress", "files.sending"),
-        *("addresses", "channels", "control", "errors", "link", "peer", "stats", "streams"),
+        *("addresses", "channels", "control", "errors", "link", "peer", "stats", "stream"),
         "wire",
     },
     "broadcasting": {"connection", "errors", "link", "options", "stats"},
@@ -160,15 +163,15 @@ ROOMS: dict[str, set[str]] = {
     "sync.call": {"errors"},
     "sync.loop_thread": {"connection", "errors", "server", "sync.call"},
     "sync.workers": set(),
-    "sync.stream": {"streams", "sync.loop_thread", "wire"},
+    "sync.stream": {"stream", "sync.loop_thread", "wire"},
     "sync.connection": {
-        *("addresses", "connection", "errors", "peer", "stats", "streams", "wire"),
+        *("addresses", "connection", "errors", "peer", "stats", "stream", "wire"),
         *("files.progress", "sync.loop_thread", "sync.stream", "sync.workers"),
     },
     "sync.twins": {"connection", "sync.connection", "sync.loop_thread"},
     "sync.group": {"connection", "groups", "sync.connection", "sync.twins"},
     "sync.callbacks": {
-        *("connection", "disconnect", "errors", "files.inbox", "streams"),
+        *("connection", "disconnect", "errors", "files.inbox", "stream"),
         *("sync.connection", "sync.stream", "sync.twins", "sync.workers"),
     },
     "sync.client": {
@@ -193,7 +196,7 @@ WITH_IO = {
     *("files.store", "files.tree", "files.worker", "files.sending", "files.receiving"),
     "files.inbox",
     *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
-    *("channels", "requests", "services", "slots", "streams"),
+    *("channels", "requests", "services", "slots", "stream", "streams"),
     *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
     *(name for name in ROOMS if name.startswith("sync.")),
 }

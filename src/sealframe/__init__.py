@@ -75,7 +75,7 @@ from .peer import Peer
 from .server import Server, serve
 from .shutdown import ShutdownReport
 from .stats import ServerStats, Stats
-from .streams import Stream
+from .stream import Stream
 from .version import __version__
 from .wire import CloseCode, FileRefusal
 

@@ -20,7 +20,7 @@ from .files.sending import send
 from .link import Link
 from .peer import Peer
 from .stats import Stats
-from .streams import Stream
+from .stream import Stream
 from .wire import MAX_METADATA, CloseCode, StreamKind
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview

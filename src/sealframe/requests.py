@@ -19,7 +19,8 @@ from .errors import (
 )
 from .multiplexer import Multiplexer
 from .slots import Slots
-from .streams import Host, Stream, Streams
+from .stream import Stream
+from .streams import Host, Streams
 from .wire import FailureCode, ResetCode
 
 logger = logging.getLogger("sealframe.requests")

@@ -26,7 +26,7 @@ from sealframe.files.messages import (
     reset_code,
 )
 from sealframe.files.receiving import OnOffer
-from sealframe.streams import Stream
+from sealframe.stream import Stream
 from sealframe.wire import FileRefusal, StreamKind
 
 PATIENCE = 60.0

@@ -22,7 +22,7 @@ from sealframe import (
 from sealframe.files import Progress
 from sealframe.files.messages import ACCEPT_SIZE, Accept
 from sealframe.files.sending import PIECE
-from sealframe.streams import Stream
+from sealframe.stream import Stream
 from sealframe.wire import MAX_CHUNK, FileRefusal, ResetCode
 
 from .linked import (

@@ -18,7 +18,7 @@ from ..errors import (
     StreamResetError,
 )
 from ..peer import Peer
-from ..streams import Stream
+from ..stream import Stream
 from ..wire import MAX_CHUNK, FileAbort, FileRefusal
 from . import messages
 from .digest import DIGEST_SIZE, available

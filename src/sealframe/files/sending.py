@@ -18,7 +18,7 @@ from ..errors import (
     FileUnreadableError,
     StreamResetError,
 )
-from ..streams import Stream
+from ..stream import Stream
 from ..wire import FileAbort, ResetCode
 from . import messages
 from .digest import available

@@ -11,7 +11,7 @@ from ..connection import AnyConnection as AsyncConnection
 from ..disconnect import Disconnect
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
-from ..streams import Stream as AsyncStream
+from ..stream import Stream as AsyncStream
 from .connection import AnyConnection
 from .stream import Stream
 from .twins import Twins

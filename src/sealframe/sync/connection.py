@@ -15,7 +15,7 @@ from ..errors import ConnectionClosedOK, DecodeError
 from ..files.progress import OnProgress, Receipt
 from ..peer import Peer
 from ..stats import Stats
-from ..streams import Stream as AsyncStream
+from ..stream import Stream as AsyncStream
 from ..wire import CloseCode
 from .loop_thread import LoopThread
 from .stream import Stream

@@ -7,8 +7,8 @@ from operator import index
 from types import TracebackType
 from typing import Any, Self
 
-from ..streams import BytesLike
-from ..streams import Stream as AsyncStream
+from ..stream import BytesLike
+from ..stream import Stream as AsyncStream
 from ..wire import MAX_CHUNK
 from .loop_thread import LoopThread
 
