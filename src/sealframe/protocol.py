@@ -318,10 +318,19 @@ class Protocol:
         :raises NotSupportedError: only packets are spoken here
         """
         if not self.extended:
-            raise NotSupportedError(
-                "this connection carries packets only; ping needs security=... or extended=True"
-            )
+            raise self._packets_only("ping")
         self._control.append(control.frame(Opcode.PING, body))
+
+    def _packets_only(self, what: str) -> NotSupportedError:
+        verb = "needs" if what == "ping" else "need"
+        if self.phase is Phase.FIRST:
+            return NotSupportedError(
+                f"{what} {verb} an extended client, and this one has not said yet whether it is: "
+                "receive its first message before, or use security=..."
+            )
+        return NotSupportedError(
+            f"this connection carries packets only; {what} {verb} security=... or extended=True"
+        )
 
     @property
     def window(self) -> int:
@@ -347,10 +356,7 @@ class Protocol:
         """
         if self._multiplexer is None:
             if not self.extended or self._theirs is None:
-                raise NotSupportedError(
-                    "this connection carries packets only; streams and requests need "
-                    "security=... or extended=True"
-                )
+                raise self._packets_only("streams and requests")
             self._multiplexer = Multiplexer(
                 client=self.client, ours=self._hello, theirs=self._theirs
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import sealframe
 from sealframe import (
     ClientOptions,
     Connection,
@@ -239,6 +240,24 @@ class TestFailures:
             for conn in (client, other):
                 with pytest.raises(NotSupportedError, match="extended=True"):
                     await conn.request(b"")
+
+    async def test_none_before_the_client_has_said_what_it_is(self) -> None:
+        async def handler(conn: Connection) -> None:
+            for expected in ("has not said yet", "carries packets only"):
+                for ask in (conn.request(b""), conn.open_stream(), conn.ping()):
+                    with pytest.raises(NotSupportedError, match=expected):
+                        await ask
+                await conn.send(expected.encode())
+                await conn.recv()
+
+        async with asyncio.timeout(PATIENCE), sealframe.serve(handler, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for expected in (b"has not said yet", b"carries packets only"):
+                head = await reader.readexactly(4)
+                assert await reader.readexactly(int.from_bytes(head, "little")) == expected
+                writer.write(b"\x01\0\0\0x")
+            writer.close()
+            await writer.wait_closed()
 
     async def test_what_is_no_bytes_is_refused(self, control_mode: Mode) -> None:
         async with open_pair(control_mode, at_server=ECHO) as (client, _, _):
