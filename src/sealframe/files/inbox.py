@@ -29,8 +29,9 @@ class Inbox:
     :param directory: made if it is not there, in a directory that is
     :param overwrite: whether a file takes the place of one that has its name
     :param max_file_size: the largest file, in bytes; None: any
-    :param max_total: bytes of all files together, those included that wait to be resumed;
-        None: any number. It counts from the start of the program.
+    :param max_total: bytes of all files together, those included that wait to be resumed,
+        and with ``overwrite`` those that were replaced; None: any number. It counts from the
+        start of the program.
     :param max_files: files and directories in all, likewise
     :param keep_free: bytes of the disk that stay free
     :param on_received: called with the connection and the path of each file that has
