@@ -100,6 +100,8 @@ class DecodeError(SealframeError, ValueError):
 
     That message is taken: whoever receives again gets the next one. The text says of what
     kind the fault is, and where, and nothing of the content; ``__cause__`` may quote it.
+    A codec or a handler that finds fault with a message itself raises ``DecodeError(text)``:
+    the peer is told the text.
 
     :ivar message: the message as it came
     :ivar connection: the :class:`sealframe.Connection` it came on, ``None`` where the codec
@@ -187,6 +189,8 @@ class RequestError(SealframeError):
 
 class RemoteError(RequestError):
     """What answered the request at the other end raised an exception.
+
+    To answer with an error of its own, ``on_request`` raises ``RemoteError(type, message)``.
 
     :ivar type: the name of the exception's class there
     :ivar message: its text
