@@ -76,7 +76,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "files.store": {
         *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
-        *("files.partial", "files.paths", "files.quota"),
+        *("files.partial", "files.paths", "files.quota", "files.source"),
     },
     "files.source": {"errors", "files.digest", "files.folder"},
     "files.tree": {"errors", "files.folder", "files.paths"},
@@ -90,7 +90,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "files.receiving": {
         *("errors", "peer", "stream", "wire", "files.digest", "files.messages"),
-        *("files.partial", "files.paths", "files.store", "files.worker"),
+        *("files.partial", "files.paths", "files.source", "files.store", "files.worker"),
     },
     "files.inbox": {"errors", "files.receiving", "files.store"},
     "files.__init__": {

@@ -280,6 +280,7 @@ async def test_limits_reach_the_sender(mode: Mode, source: Path, root: Path) -> 
     inbox = Inbox(root, keep_free=0, max_file_size=10, max_total=10, max_files=1)
     async with linked(mode, inbox) as link:
         await link.client.send_file(source / "a")
+        (source / "a").write_bytes(b"other")
         for name, code in (
             ("a", FileRefusal.EXISTS),
             ("b", FileRefusal.QUOTA),

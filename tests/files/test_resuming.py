@@ -19,16 +19,32 @@ from sealframe import (
     ClientIdentity,
     Connection,
     ConnectionClosed,
+    FileRefusal,
+    FileRefusedError,
     FileTransferError,
     Inbox,
     PrivateKey,
     ServerIdentity,
+    Stream,
+    StreamResetError,
 )
+from sealframe.files import digest
 from sealframe.files.digest import Algorithm
+from sealframe.files.messages import compare
 from sealframe.files.receiving import PIECE
 
 from .cutter import Cutter
-from .linked import PATIENCE, bytes_in, linked, received, until
+from .linked import (
+    PATIENCE,
+    bytes_in,
+    linked,
+    offer_of,
+    offered,
+    received,
+    reset_with,
+    serve_streams,
+    until,
+)
 from .receiving import posix_only
 
 SIZE = 5 * PIECE + 1234
@@ -279,3 +295,115 @@ async def test_a_server_that_has_no_time_ends_its_transfers(
         assert not link.server._services.tasks
     (partial,) = received(root)
     assert partial.startswith(".a.")
+
+
+# What has arrived before
+
+
+async def test_what_is_there_is_not_sent_again(
+    mode: Mode, source: Path, root: Path, data: bytes
+) -> None:
+    """The last word may have been lost, and with it that a file has arrived."""
+    inbox = Inbox(root, keep_free=0, max_files=1)
+    async with linked(mode, inbox) as link:
+        await link.client.send_file(source / "a")
+        before = (root / "a").stat()
+        sent = link.client.stats.bytes_sent
+        receipt = await link.client.send_file(source / "a")
+        assert (receipt.size, receipt.resumed) == (len(data), len(data))
+        assert link.client.stats.bytes_sent - sent < 10_000
+        assert (root / "a").stat() == before
+    assert received(root) == {"a": data}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_one_of_the_same_size_is_another_one(
+    overwrite: bool, extended: Mode, source: Path, root: Path, data: bytes
+) -> None:
+    other = bytes([data[0] ^ 1]) + data[1:]
+    (root / "a").write_bytes(other)
+    async with linked(extended, Inbox(root, keep_free=0, overwrite=overwrite)) as link:
+        if overwrite:
+            assert (await link.client.send_file(source / "a")).resumed == 0
+        else:
+            with pytest.raises(FileRefusedError) as caught:
+                await link.client.send_file(source / "a")
+            assert caught.value.code == FileRefusal.EXISTS
+    assert received(root) == {"a": data if overwrite else other}
+
+
+async def test_a_tree_is_brought_over_a_link_that_never_lasts(
+    extended: Mode, source: Path, root: Path
+) -> None:
+    for number in range(20):
+        (source / f"{number}").write_bytes(os.urandom(200_000))
+    inbox = Inbox(root, keep_free=0)
+    attempts = 0
+    while True:
+        attempts += 1
+        assert attempts < 100
+        async with linked(extended, inbox) as link:
+            sending = asyncio.create_task(link.client.send_file(source))
+            enough = link.client.stats.bytes_sent + 700_000
+            await until(lambda: sending.done() or link.client.stats.bytes_sent > enough)  # noqa: B023
+            if sending.done():
+                receipt = await sending
+                break
+            link.server.kick(link.accepted.id)
+            with pytest.raises(ConnectionClosed):
+                await sending
+    assert attempts > 2
+    assert receipt.resumed > 0
+    sent = {path.name: path.read_bytes() for path in source.iterdir()}
+    assert {path.name: path.read_bytes() for path in (root / source.name).iterdir()} == sent
+
+
+async def test_who_has_not_got_a_file_learns_nothing_of_it(
+    extended: Mode, root: Path, inbox: Inbox
+) -> None:
+    """It is asked for the digest first."""
+    (root / "a").write_bytes(b"secret")
+    offer = offer_of("a", 6)
+    async with linked(extended, inbox) as link:
+        stream = await offered(link.client, offer)
+        assert await stream.read(100) == compare(Algorithm.BLAKE3 if has_blake3() else 1)
+        await stream.write(bytes(32))
+        async with reset_with(FileRefusal.EXISTS):
+            await stream.read()
+
+
+@pytest.mark.parametrize("name", ["a", "link", "directory", "directory/link/a"])
+async def test_only_a_regular_file_of_that_size_is_compared(
+    name: str, extended: Mode, source: Path, root: Path
+) -> None:
+    outside = source / "outside"
+    outside.mkdir()
+    (outside / "a").write_bytes(b"secret")
+    (root / "a").write_bytes(b"longer than that")
+    (root / "link").symlink_to(outside / "a")
+    (root / "directory").mkdir()
+    (root / "directory" / "link").symlink_to(outside)
+    async with linked(extended, Inbox(root, keep_free=0)) as link:
+        stream = await offered(link.client, offer_of(name, 6))
+        with pytest.raises(StreamResetError):
+            await stream.read()
+    assert (outside / "a").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("answer", [compare(9), compare(1) + compare(1), compare(1) + b"\x05"])
+async def test_an_answer_after_the_comparison_that_is_none_is_an_error(
+    answer: bytes, extended: Mode, source: Path, inbox: Inbox
+) -> None:
+    async def on_file(stream: Stream) -> None:
+        await stream.write(answer)
+        await stream.end()
+        await stream.read()
+
+    async with linked(extended, inbox) as link:
+        serve_streams(link, on_file)
+        with pytest.raises(FileTransferError):
+            await link.client.send_file(source / "a")
+
+
+def has_blake3() -> bool:
+    return Algorithm.BLAKE3 in digest.available()

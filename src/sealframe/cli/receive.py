@@ -34,7 +34,6 @@ from .server_sealing import ServerSealing, server_sealing
 from .stopping import stop_signals
 from .text import size
 from .transfers import Transfers
-from .unconfirmed import Unconfirmed
 
 _OPTIONS = ServerOptions(close_timeout=2.0)
 
@@ -90,28 +89,25 @@ def receive(
     """
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
-    inbox, replacing = (
-        Inbox(directory, overwrite=over, max_file_size=max_size) for over in (overwrite, True)
-    )
-    work = _receive(address, inbox, replacing, security, sealing.invitations(security), once)
+    inbox = Inbox(directory, overwrite=overwrite, max_file_size=max_size)
+    work = _receive(address, inbox, security, sealing.invitations(security), once)
     sys.exit(run(work, terminated=Exit.DONE))
 
 
 async def _receive(
     address: Address,
     inbox: Inbox,
-    replacing: Inbox,
     security: SharedKey | ServerIdentity | None,
     invitations: list[tuple[str, Invitation]],
     once: bool,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
-    reception = Reception(inbox, replacing, output)
+    reception = Reception(inbox, output)
 
     def left(conn: Connection, reason: Disconnect) -> None:
         in_order = reason.kind is DisconnectKind.CLOSED
-        outcome = reception.left(conn, in_order=in_order)
+        outcome = reception.left(conn)
         # Whoever was cut off comes back.
         if once and in_order and outcome is not None and not stopped.done():
             stopped.set_result(outcome)
@@ -131,7 +127,7 @@ async def _receive(
             output,
             security,
             invitations,
-            what=f"files for {inbox.store.directory}",
+            what=f"files for {inbox.directory}",
             joining="send-file PATH {address}",
             allowed="send files here",
         )
@@ -143,25 +139,18 @@ async def _receive(
 
 
 class Reception:
-    """Takes what is offered, and shows it; the argument ``files`` of the server.
+    """Takes what is offered, and shows it; the argument ``files`` of the server."""
 
-    :param replacing: the same directory, for files that come again
-    """
-
-    def __init__(self, inbox: Inbox, replacing: Inbox, output: Output) -> None:
+    def __init__(self, inbox: Inbox, output: Output) -> None:
         self._inbox = inbox
-        self._replacing = replacing
-        self._unconfirmed = Unconfirmed()
         self._outcomes: dict[Connection, Exit] = {}
         self.transfers = Transfers(output)
 
-    def left(self, conn: Connection, *, in_order: bool) -> Exit | None:
+    def left(self, conn: Connection) -> Exit | None:
         """Note that a connection is over.
 
         :return: whether all that was offered on it has arrived; None if nothing was
         """
-        if in_order:
-            self._unconfirmed.confirmed(conn)
         return self._outcomes.pop(conn, None)
 
     async def __call__(self, offer: sealframe.files.Offer) -> None:
@@ -173,18 +162,13 @@ class Reception:
         transfer = self.transfers.begin(
             offer.name, offer.size, lambda: offer.received, f"{who} sends {what}"
         )
-        expected = self._inbox.store.directory / offer.name
-        again = self._unconfirmed.comes_again(offer, expected)
         try:
-            path = await offer.accept(self._replacing if again else self._inbox)
+            path = await offer.accept(self._inbox)
         except FileTransferError as error:
             self._outcomes[conn] = Exit.FAILED
             transfer.failed(f"{offer.name} from {who} has not arrived: {error}")
         except (ConnectionClosed, asyncio.CancelledError) as error:
             self._outcomes[conn] = Exit.FAILED
-            if offer.received == offer.size:
-                # It may have come, and only the last word is lost.
-                self._unconfirmed.note(offer, expected)
             why = "the connection was lost" if isinstance(error, ConnectionClosed) else "stopped"
             transfer.failed(
                 f"{offer.name} from {who} has not arrived yet: {why} "
@@ -196,7 +180,6 @@ class Reception:
             transfer.paused()
             raise
         else:
-            self._unconfirmed.note(offer, path)
             transfer.arrived(f"received {what} from {who}: {path}")
 
 

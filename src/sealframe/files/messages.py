@@ -23,14 +23,20 @@ MAX_SIZE: Final = 2**63 - 1
 _OFFER: Final = struct.Struct("<BBQ32sB")
 _ACCEPT: Final = struct.Struct("<BBQ32s")
 _GO: Final = struct.Struct("<BQ")
+_COMPARE: Final = struct.Struct("<BB")
 _ACCEPT_TYPE: Final = 1
 _GO_TYPE: Final = 2
+_COMPARE_TYPE: Final = 4
 _DIRECTORY: Final = 0x01
 
 ACCEPT_SIZE: Final = _ACCEPT.size
 """Bytes of :class:`Accept`."""
 GO_SIZE: Final = _GO.size
 """Bytes of what :func:`go` returns."""
+COMPARE_SIZE: Final = _COMPARE.size
+"""Bytes of what :func:`compare` returns."""
+COMPARE_START: Final = bytes([_COMPARE_TYPE])
+"""What these bytes, and no others of the receiving end, begin with."""
 
 
 class MalformedError(ValueError):
@@ -120,6 +126,24 @@ def accept(data: bytes, size: int, algorithms: Iterable[int]) -> Accept:
     if offset > size:
         raise MalformedError(f"{offset} bytes of a file of {size} cannot be there")
     return Accept(Algorithm(algorithm), offset, digest)
+
+
+def compare(algorithm: int) -> bytes:
+    """Return what the receiving end says where it has a file of that name and size: that the
+    sender is to send the digest of its own first."""
+    return _COMPARE.pack(_COMPARE_TYPE, algorithm)
+
+
+def compared(data: bytes, algorithms: Iterable[int]) -> Algorithm:
+    """Read which digest is asked for.
+
+    :param algorithms: that were offered
+    :raises MalformedError: it is none of those
+    """
+    algorithm = _COMPARE.unpack(data)[1]
+    if algorithm not in algorithms:
+        raise MalformedError(f"digest algorithm {algorithm} was not offered")
+    return Algorithm(algorithm)
 
 
 def go(offset: int) -> bytes:

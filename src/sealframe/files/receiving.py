@@ -21,10 +21,11 @@ from ..peer import Peer
 from ..stream import Stream
 from ..wire import MAX_CHUNK, FileAbort, FileRefusal
 from . import messages
-from .digest import DIGEST_SIZE, available
+from .digest import DIGEST_SIZE, Algorithm, available
 from .messages import DONE, GO_SIZE, Accept, Announcement, MalformedError
 from .partial import Partial
 from .paths import checked_name
+from .source import Source
 from .store import Store
 from .worker import Worker
 
@@ -210,18 +211,21 @@ class _Reception:
         self._announced = offer._announced
         self._name = name
         self._worker = Worker()
+        self._same: Source | None = None
         self._partial: Partial | None = None
         self._keep = True
 
     async def run(self, into: Holder | str | os.PathLike[str]) -> Path:
         worker = self._worker
+        there: Path | None = None
         try:
             if self._announced.directory:
                 path = await worker.run(self._make_directory, into)
                 if await self._stream.read(1):
                     raise MalformedError("something follows a directory")
             else:
-                path = await self._receive(await worker.run(self._begin, into))
+                there = await self._compare(into)
+                path = there or await self._receive(await worker.run(self._begin, into))
         except StreamResetError as error:
             self._keep = error.code != FileAbort.CHANGED
             raise
@@ -232,7 +236,27 @@ class _Reception:
                 worker.close()
         await self._stream.write(DONE)
         await self._stream.end()
+        if there is not None and await self._stream.read(1):
+            raise MalformedError("something follows a file that is there")
         return path
+
+    async def _compare(self, into: Holder | str | os.PathLike[str]) -> Path | None:
+        """Return where the very same file is already, None if it is not.
+
+        The word that it has arrived may have been lost. The sender has to show the digest
+        first: who does not have the file does not learn what is in it.
+        """
+        stream, worker = self._stream, self._worker
+        algorithm = await worker.run(self._look, into)
+        if algorithm is None:
+            return None
+        await stream.write(messages.compare(algorithm))
+        digest = await self._read(DIGEST_SIZE)
+        if not await worker.run(self._is_same, algorithm, digest):
+            return None
+        assert self._same is not None
+        self._offer.received = self._announced.size
+        return self._same.path
 
     async def _receive(self, accept: Accept) -> Path:
         stream, worker = self._stream, self._worker
@@ -279,25 +303,39 @@ class _Reception:
 
     # In the thread
 
+    def _algorithm(self) -> Algorithm:
+        for number in available():
+            if number in self._announced.algorithms:
+                return number
+        raise FileRefusedError(
+            FileRefusal.NOT_SUPPORTED, "no digest algorithm is known to both ends"
+        )
+
+    def _look(self, into: Holder | str | os.PathLike[str]) -> Algorithm | None:
+        self._same = _store(into).same(self._name, self._announced.size)
+        return None if self._same is None else self._algorithm()
+
+    def _is_same(self, algorithm: Algorithm, digest: bytes) -> bool:
+        assert self._same is not None
+        try:
+            return self._same.start(algorithm, self._same.size, self._watch) == digest
+        except FileTransferError:
+            return False  # somebody writes to it
+
     def _begin(self, into: Holder | str | os.PathLike[str]) -> Accept:
-        common = [number for number in available() if number in self._announced.algorithms]
-        if not common:
-            raise FileRefusedError(
-                FileRefusal.NOT_SUPPORTED, "no digest algorithm is known to both ends"
-            )
+        algorithm = self._algorithm()
         self._partial = partial = _store(into).begin(
             self._name,
             self._announced.size,
             self._announced.key,
             scope=_scope(self._stream.connection.peer),
-            algorithm=common[0],
+            algorithm=algorithm,
         )
+        return Accept(algorithm, partial.size, partial.hash_prefix(self._watch))
 
-        def watch(_: int) -> None:
-            self._worker.check()
-            self._stream._check()
-
-        return Accept(common[0], partial.size, partial.hash_prefix(watch))
+    def _watch(self, _: int) -> None:
+        self._worker.check()
+        self._stream._check()
 
     def _go_back(self, start: int) -> None:
         assert self._partial is not None
@@ -317,6 +355,8 @@ class _Reception:
         return _store(into).make_directory(self._name)
 
     def _abort(self) -> None:
+        if self._same is not None:
+            self._same.close()
         if self._partial is not None:
             self._partial.abort(keep=self._keep)
 

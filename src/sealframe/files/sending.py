@@ -22,7 +22,16 @@ from ..stream import Stream
 from ..wire import FileAbort, ResetCode
 from . import messages
 from .digest import available
-from .messages import ACCEPT_SIZE, DONE, KEY_SIZE, Accept, Announcement, MalformedError
+from .messages import (
+    ACCEPT_SIZE,
+    COMPARE_SIZE,
+    COMPARE_START,
+    DONE,
+    KEY_SIZE,
+    Accept,
+    Announcement,
+    MalformedError,
+)
 from .paths import checked_name
 from .progress import OnProgress, Receipt, Tally
 from .source import Source
@@ -206,7 +215,20 @@ class _File:
 
     async def _talk(self, stream: Stream, offer: Announcement) -> None:
         worker, size = self._worker, offer.size
-        answer = await _read(stream, ACCEPT_SIZE)
+        answer = await _read(stream, 1)
+        if answer == COMPARE_START:
+            answer += await _read(stream, COMPARE_SIZE - 1)
+            algorithm = messages.compared(answer, offer.algorithms)
+            await stream.write(await worker.run(self._whole_digest, algorithm, stream))
+            answer = await _read(stream, 1)
+            if answer == DONE:
+                await stream.end()
+                if await stream.read(1):
+                    raise MalformedError("something follows its last word")
+                self._tally.count(self._name, size, size, size)
+                self._tally.arrived(self._name, size, size)
+                return
+        answer += await _read(stream, ACCEPT_SIZE - 1)
         accepted = messages.accept(answer, size, offer.algorithms)
         # What is read next is read while this is written.
         offset, data, digest = await worker.run(self._begin, accepted, stream)
@@ -240,16 +262,22 @@ class _File:
         algorithms = frozenset(available())
         return Announcement(self._name, source.size, source.key(self._name), algorithms)
 
-    def _begin(self, accepted: Accept, stream: Stream) -> tuple[int, bytes, bytes | None]:
-        """Agree on where to begin; return that, and what is read first."""
-
+    def _watch(self, stream: Stream) -> Callable[[int], None]:
         def watch(_: int) -> None:
             self._worker.check()
             stream._check()
 
+        return watch
+
+    def _whole_digest(self, algorithm: int, stream: Stream) -> bytes:
+        assert self._source is not None
+        return self._source.start(algorithm, self._source.size, self._watch(stream))
+
+    def _begin(self, accepted: Accept, stream: Stream) -> tuple[int, bytes, bytes | None]:
+        """Agree on where to begin; return that, and what is read first."""
         assert self._source is not None
         algorithm, offset = accepted.algorithm, accepted.offset
-        if self._source.start(algorithm, offset, watch) != accepted.digest:
+        if self._source.start(algorithm, offset, self._watch(stream)) != accepted.digest:
             offset = 0
             self._source.start(algorithm)
         return offset, *self._read()

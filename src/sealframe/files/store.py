@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..errors import ConfigurationError, FileRefusedError
+from ..errors import ConfigurationError, FileRefusedError, FileUnreadableError
 from ..wire import FileRefusal
 from .digest import Algorithm, available
 from .failures import refusing
@@ -20,6 +20,7 @@ from .locking import try_lock
 from .partial import Partial, open_partial
 from .paths import MAX_DEPTH, checked_name, is_partial, partial_name
 from .quota import Quota
+from .source import Source
 
 MIB: Final = 1 << 20
 
@@ -147,6 +148,22 @@ class Store:
         except BaseException:
             reservation.undo()
             raise
+
+    def same(self, name: str, size: int) -> Source | None:
+        """Return the file of that name, if there is one of that size already.
+
+        :param name: from the peer, see :func:`.checked_name`
+        :param size: in bytes
+        :raises FileRefusedError: the name is not taken
+        """
+        try:
+            file = Source(checked_name(name), below=self.directory)
+        except FileUnreadableError:
+            return None
+        if file.size == size:
+            return file
+        file.close()
+        return None
 
     def make_directory(self, name: str) -> Path:
         """Make a directory, and those above it; one that is there is as good.
