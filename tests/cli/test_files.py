@@ -373,7 +373,7 @@ class TestResumed:
                 async with receiving(there, address=receiver.address):
                     done = await sender.end()
         assert done.code == 0, done.errors
-        assert done.output.splitlines()[-1].endswith("MiB were there")
+        assert done.output.splitlines()[-1].endswith("iB were there")
         assert digests(there) == {"large": hashlib.sha256(large.read_bytes()).hexdigest()}
 
     @posix_only
