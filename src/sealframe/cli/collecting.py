@@ -22,6 +22,7 @@ class Item:
     :ivar name: what it is called there
     :ivar below: the directory that ``path`` is relative to, None for a file given by itself
     :ivar sent: bytes that are there, as far as is known here
+    :ivar furthest: the most that these were, on any connection
     :ivar begun: whether it was begun, on an earlier connection perhaps
     """
 
@@ -31,6 +32,7 @@ class Item:
     below: Path | None = None
     directory: bool = False
     sent: int = 0
+    furthest: int = 0
     begun: bool = False
 
 

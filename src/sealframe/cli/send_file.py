@@ -204,7 +204,7 @@ class _Sender:
             await self._gone(conn, error, transfer)
             self._left -= 1
             self.failed += 1
-            transfer.failed(f"{item.name} has not arrived: {_why(error, again=again)}")
+            transfer.failed(f"{item.name} has not arrived: {describe(error)}")
         except BaseException:
             transfer.paused()
             raise
@@ -228,13 +228,10 @@ class _Sender:
             await asyncio.sleep(_BUSY_PAUSE)
 
     async def _send_once(self, conn: Connection, item: Item) -> sealframe.files.Receipt:
-        first: int | None = None
-
         def progress(now: sealframe.files.Progress) -> None:
-            nonlocal first
-            if first is None:
-                first = now.sent
-            elif now.sent > first:
+            # Whoever keeps nothing of what comes is not sent it for ever.
+            if now.sent > item.furthest:
+                item.furthest = now.sent
                 self._attempts_in_vain = 0
             item.sent = now.sent
 
@@ -270,10 +267,3 @@ class _Sender:
             self._last_trouble = trouble
             complain(f"{trouble} (connecting again)")
         return True
-
-
-def _why(error: FileTransferError, *, again: bool) -> str:
-    text = describe(error)
-    if again and isinstance(error, FileRefusedError) and error.code == FileRefusal.EXISTS:
-        return f"{text}; it may have arrived right before the connection was lost"
-    return text
