@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import re
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator

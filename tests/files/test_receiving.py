@@ -28,7 +28,7 @@ from sealframe import (
     serve,
 )
 from sealframe.files import Offer, Progress
-from sealframe.files.messages import DONE, go
+from sealframe.files.messages import DONE, compare, go
 from sealframe.files.receiving import PIECE
 from sealframe.files.store import Store
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
@@ -319,8 +319,9 @@ async def test_two_clients_send_the_same_name(
 
 
 async def test_the_same_transfer_twice_at_once_is_busy(
-    extended: Mode, source: Path, inbox: Inbox
+    extended: Mode, source: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sealframe.files.receiving.PATIENCE", 0.0)
     offer = offer_of("a", 4)
     async with linked(extended, inbox) as link:
         first = await offered(link.client, offer)
@@ -329,6 +330,38 @@ async def test_the_same_transfer_twice_at_once_is_busy(
         async with reset_with(FileRefusal.BUSY):
             await second.read(1)
         first.reset()
+
+
+@pytest.mark.parametrize("ending", ["reset", "whole", "another"])
+async def test_one_that_comes_again_too_early_waits(
+    ending: str, extended: Mode, root: Path, inbox: Inbox
+) -> None:
+    """The end of a connection that was cut is noticed later than its sender is back."""
+    offer = offer_of("a", 4)
+    async with linked(extended, inbox) as link:
+        first = await offered(link.client, offer)
+        answer = await accepted(first, offer)
+        second = await offered(link.client, offer)
+        await link.client.ping()
+        if ending == "reset":
+            first.reset()
+            assert (await accepted(second, offer)).offset == 0
+            await second.write(go(0) + b"data" + hash_of(b"data", answer.algorithm))
+            await second.end()
+        else:
+            await first.write(go(0) + b"data" + hash_of(b"data", answer.algorithm))
+            await first.end()
+            assert await first.read() == DONE
+            assert await second.read(100) == compare(answer.algorithm)
+            if ending == "another":
+                await second.write(hash_of(b"atad", answer.algorithm))
+                async with reset_with(FileRefusal.EXISTS):
+                    await second.read(1)
+                return
+            await second.write(hash_of(b"data", answer.algorithm))
+            await second.end()
+        assert await second.read() == DONE
+    assert received(root) == {"a": b"data"}
 
 
 async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, root: Path) -> None:

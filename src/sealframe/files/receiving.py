@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -33,6 +34,9 @@ logger = logging.getLogger("sealframe.files")
 
 PIECE: Final = 1 << 20
 """Bytes that are hashed and written in one go."""
+PATIENCE: Final = 10.0
+"""Seconds in which an earlier attempt at the same file should let go of it."""
+_PAUSE: Final = 0.05
 _SMALL: Final = 1024
 """Bytes below which what came in one go is put to what came before."""
 CONCURRENCY: Final = 4
@@ -224,8 +228,11 @@ class _Reception:
                 if await self._stream.read(1):
                     raise MalformedError("something follows a directory")
             else:
-                there = await self._compare(into)
-                path = there or await self._receive(await worker.run(self._begin, into))
+                begun = await self._compare(into) or await self._begin_or_compare(into)
+                if isinstance(begun, Accept):
+                    path = await self._receive(begun)
+                else:
+                    path = there = begun
         except StreamResetError as error:
             self._keep = error.code != FileAbort.CHANGED
             raise
@@ -257,6 +264,18 @@ class _Reception:
         assert self._same is not None
         self._offer.received = self._announced.size
         return self._same.path
+
+    async def _begin_or_compare(self, into: Holder | str | os.PathLike[str]) -> Accept | Path:
+        try:
+            return await self._worker.run(self._begin, into)
+        except FileRefusedError as error:
+            # An earlier attempt may have come to its end while this one waited for it.
+            if error.code != FileRefusal.EXISTS or self._same is not None:
+                raise
+            there = await self._compare(into)
+            if there is None:
+                raise
+            return there
 
     async def _receive(self, accept: Accept) -> Path:
         stream, worker = self._stream, self._worker
@@ -324,13 +343,24 @@ class _Reception:
 
     def _begin(self, into: Holder | str | os.PathLike[str]) -> Accept:
         algorithm = self._algorithm()
-        self._partial = partial = _store(into).begin(
-            self._name,
-            self._announced.size,
-            self._announced.key,
-            scope=_scope(self._stream.connection.peer),
-            algorithm=algorithm,
-        )
+        store = _store(into)
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._partial = partial = store.begin(
+                    self._name,
+                    self._announced.size,
+                    self._announced.key,
+                    scope=_scope(self._stream.connection.peer),
+                    algorithm=algorithm,
+                )
+                break
+            except FileRefusedError as error:
+                # The sender may be back before the end of its last connection was noticed.
+                if error.code != FileRefusal.BUSY or time.monotonic() >= until:
+                    raise
+            self._watch(0)
+            time.sleep(_PAUSE)
         return Accept(algorithm, partial.size, partial.hash_prefix(self._watch))
 
     def _watch(self, _: int) -> None:
