@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import re
 from asyncio.subprocess import Process
@@ -21,10 +22,12 @@ class Terminal:
         self._screen = screen
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._loop.add_reader(screen, self._read)
 
     def _read(self) -> None:
-        self.text += os.read(self._screen, 65536).decode()
+        # A character may come in two reads.
+        self.text += self._decoder.decode(os.read(self._screen, 65536))
         self._changed.set()
 
     def type(self, keys: bytes) -> None:
