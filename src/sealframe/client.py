@@ -13,7 +13,7 @@ from typing import Any, Final, Generic
 from .backoff import Backoff
 from .codecs import Codec, check_codec
 from .coded import connection_maker
-from .connection import AnyConnection, Connection, Received, Sent
+from .connection import AnyConnection, Connection, OnRequest, Received, Sent
 from .control import Hello
 from .endpoint import Endpoint, reason
 from .errors import (
@@ -37,7 +37,7 @@ from .keys import PublicKey, SharedKey
 from .link import Link
 from .mode import Mode
 from .options import ClientOptions
-from .services import OnRequest, OnStream, Services
+from .services import OnStream, Services
 from .wire import RETRY_CODES
 
 logger = logging.getLogger("sealframe.client")
@@ -53,7 +53,7 @@ def connect(
     framing: Framing | None = None,
     extended: bool = False,
     codec: Codec[Sent, Received] | None = None,
-    on_request: OnRequest | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
     on_stream: OnStream | None = None,
     files: OnOffer | None = None,
     options: ClientOptions | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import typing
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from operator import index
 from types import SimpleNamespace
@@ -581,6 +581,8 @@ class Connection(Generic[Sent, Received]):
         return message
 
 
+OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitable[Sent | None]]
+"""``async def on_request(conn, payload)``: returns what answers the request."""
 AnyConnection: TypeAlias = Connection[Any, Any]
 """One of bytes or of objects, whatever the codec."""
 

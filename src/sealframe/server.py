@@ -16,7 +16,7 @@ from .admission import Admission, Verdict
 from .broadcasting import Broadcasts
 from .codecs import Codec, check_codec
 from .coded import connection_maker, encoder
-from .connection import AnyConnection, Connection, Received, Sent
+from .connection import AnyConnection, Connection, OnRequest, Received, Sent
 from .control import Close, Hello
 from .endpoint import Endpoint
 from .errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
@@ -36,7 +36,7 @@ from .options import ServerOptions
 from .origin import origin
 from .overview import described, totals
 from .seal import BUSY_REPLY
-from .services import OnRequest, OnStream, Services
+from .services import OnStream, Services
 from .shutdown import ShutdownReport
 from .stats import ServerStats, Stats
 from .turnaway import TurnedAway
@@ -61,7 +61,7 @@ def serve(
     context: bytes | str = b"",
     framing: Framing | None = None,
     codec: Codec[Sent, Received] | None = None,
-    on_request: OnRequest | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
     on_stream: OnStream | None = None,
     files: OnOffer | None = None,
     options: ServerOptions | None = None,

@@ -10,8 +10,6 @@ from .errors import ConfigurationError
 from .log_throttle import LogThrottle
 from .tasks import Tasks
 
-OnRequest: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
-"""``async def on_request(conn, payload)``: returns what answers the request."""
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
 """``async def on_stream(stream)``."""
 
@@ -36,7 +34,7 @@ class Services:
         self,
         *,
         on_stream: OnStream | None = None,
-        on_request: OnRequest | None = None,
+        on_request: Callable[[Any, Any], Awaitable[Any]] | None = None,
         on_file: OnStream | None = None,
     ) -> None:
         functions = {"on_stream": on_stream, "on_request": on_request, "files": on_file}

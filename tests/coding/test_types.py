@@ -94,6 +94,39 @@ def test_what_is_served() -> None:
     serve(answers, "::1", 0, codec=Msgspec(Question))  # type: ignore[arg-type]
 
 
+async def answer(conn: Connection[Answer, Question], question: Question) -> Answer:
+    return Answer(question.text)
+
+
+async def nothing(conn: Connection[Answer, Question], question: Question) -> None:
+    """None is an answer, if the codec can encode it."""
+
+
+async def wrong_question(conn: Connection[Answer, Question], question: str) -> Answer:
+    return Answer(question)
+
+
+async def wrong_answer(conn: Connection[Answer, Question], question: Question) -> Question:
+    return question
+
+
+async def answer_bytes(conn: Connection, payload: bytes) -> bytearray:
+    return bytearray(payload)
+
+
+def test_what_is_answered() -> None:
+    codec = Msgspec(Question, send_type=Answer)
+    serve(answers, "::1", 0, codec=codec, on_request=answer)
+    serve(None, "::1", 0, codec=codec, on_request=answer)
+    serve(None, "::1", 0, codec=codec, on_request=nothing)
+    serve(None, "::1", 0, on_request=answer_bytes)
+    serve(None, "::1", 0, codec=codec, on_request=wrong_question)  # type: ignore[arg-type]
+    serve(None, "::1", 0, codec=codec, on_request=wrong_answer)  # type: ignore[arg-type]
+    connect("::1", 1, codec=codec, on_request=answer)
+    connect("::1", 1, on_request=answer_bytes)
+    connect("::1", 1, codec=codec, on_request=wrong_answer)  # type: ignore[arg-type]
+
+
 def test_what_is_connected() -> None:
     assert_type(connect("::1", 1), Connecting[BytesLike, bytes])
     assert_type(connect("::1", 1, codec=Text()), Connecting[str, str])
