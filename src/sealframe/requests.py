@@ -41,7 +41,7 @@ class Requests:
         self._streams = streams
         self.slots = Slots(lambda: multiplexer.may_request)
         self._pending: dict[int, asyncio.Future[bytes | Stream]] = {}
-        self._serving: dict[int, asyncio.Task[None]] = {}
+        self._serving: dict[int, asyncio.Task[None] | None] = {}
         # Bodies over a frame are collected one at a time, and only while what the
         # requests that run came with is worth less than an inbox.
         self._collecting = asyncio.Lock()
@@ -52,7 +52,7 @@ class Requests:
     @property
     def busy(self) -> bool:
         """Whether any of the peer's is being answered, and not by what waits for the end."""
-        return self._host.services.tasks.awaits_any(self._serving.values())
+        return self._host.services.tasks.awaits_any(filter(None, self._serving.values()))
 
     # Ours
 
@@ -187,15 +187,18 @@ class Requests:
         if self.slots.error is not None:
             return  # it cannot be answered any more: CLOSE is under way
         services = self._host.services
+        # A task that is eager may be done with it before it is known here.
+        self._serving[number] = None
         task = services.start(self._serve(number, body), f"request {number}")
-        self._serving[number] = task
+        if number in self._serving:
+            self._serving[number] = task
         # One that is cancelled before its first step answers too.
         task.add_done_callback(lambda _: self._served(number, body))
 
     def _served(self, number: int, body: bytes | Stream) -> None:
         if isinstance(body, Stream):
             body._reset(ResetCode.CANCELLED, "")  # if not all of it was read
-        if self._serving.pop(number, None) is not None:
+        if number in self._serving:
             self._fail(number, FailureCode.CANCELLED)
         self._host.close_if_idle()
 
@@ -254,8 +257,7 @@ class Requests:
             raise _WithdrawnError from error
 
     async def _reply(self, number: int, data: bytes) -> None:
-        task = self._serving.get(number)
-        if task is None or self.slots.error is not None:
+        if number not in self._serving or self.slots.error is not None:
             return
         limit = self._connection.max_send_size
         if len(data) > limit:
@@ -304,7 +306,7 @@ class Requests:
             if not answer.done():
                 answer.set_exception(error.fresh())
         serving, self._serving = self._serving, {}
-        for task in serving.values():
+        for task in filter(None, serving.values()):
             task.cancel()
 
     def end(self, error: ConnectionClosed) -> None:

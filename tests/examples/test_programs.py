@@ -135,8 +135,11 @@ def test_a_folder_is_dropped(tmp_path: Path) -> None:
             client.rest()
         arrived = {server.line(r"\S+ has sent (.+)")[1] for _ in range(2)}
         assert arrived == {"1.jpg, 100000 bytes", "notes.txt, 12 bytes"}
-        with started("drop_client.py", sent / "notes.txt", "127.0.0.1", port) as client:
-            client.line("arrived: notes.txt")
+        for _ in range(2):
+            with started("drop_client.py", sent / "notes.txt", "127.0.0.1", port) as client:
+                client.line("arrived: notes.txt")
+        # Another one of that name takes the place of none.
+        (sent / "notes.txt").write_text("first of June", encoding="utf-8")
         with started("drop_client.py", sent / "notes.txt", "127.0.0.1", port) as client:
             client.line("not sent: .+")
     assert (incoming / "photos" / "may" / "1.jpg").read_bytes() == bytes(100_000)
