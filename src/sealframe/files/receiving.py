@@ -373,8 +373,10 @@ class _Reception:
 
     def _write(self, batch: Chunks) -> None:
         assert self._partial is not None
-        for chunk in batch:
-            self._partial.write(chunk)
+        if batch:
+            # In one go: hashing and writing let the event loop run, and for each small
+            # chunk they would have to wait until it lets them go on.
+            self._partial.write(b"".join(batch))
 
     def _finish(self, batch: Chunks, digest: bytes) -> Path:
         self._write(batch)
