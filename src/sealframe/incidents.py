@@ -8,7 +8,7 @@ from typing import Final
 
 from .addresses import Address, show
 from .errors import ConnectionClosedError, DecodeError, HandshakeError
-from .log_throttle import LogThrottle
+from .log_throttle import LogThrottle, others
 from .stats import ServerStats
 from .wire import CloseCode
 
@@ -68,5 +68,5 @@ class Incidents:
     def _log(self, kind: str, what: str, who: Address, text: str) -> None:
         count = self._throttles[kind].count(self._loop.time())
         if count:
-            more = f" (and {count - 1} more since the last such line)" if count > 1 else ""
+            more = others(count)
             logger.warning("%s %s%s%s", what, show(who), text, more)

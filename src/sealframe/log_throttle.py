@@ -7,6 +7,14 @@ from typing import Final
 _INTERVAL: Final = 60.0
 
 
+def others(count: int) -> str:
+    """Return what a line says of the events before it that got none.
+
+    :param count: from :meth:`LogThrottle.count`
+    """
+    return f" (and {count - 1} more since the last such line)" if count > 1 else ""
+
+
 class LogThrottle:
     """Says of each event of one kind whether it gets a line.
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from .errors import ConfigurationError
-from .log_throttle import LogThrottle
+from .log_throttle import LogThrottle, others
 from .tasks import Tasks
 
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -70,9 +70,7 @@ class Services:
         :return: what the log is to say beside the traceback, None if it gets neither
         """
         count = self._failures.count(asyncio.get_running_loop().time())
-        if count > 1:
-            return f" (and {count - 1} more since the last such line)"
-        return "" if count else None
+        return others(count) if count else None
 
 
 NO_SERVICES: Final = Services()
