@@ -50,9 +50,9 @@ class Channels:
             case StreamData(number, data):
                 streams.receive(number, data)
             case StreamOpened(number, StreamKind.REQUEST, metadata):
-                requests.receive_on_stream(metadata, streams.add_incoming(number, event.kind))
+                requests.receive_on_stream(metadata, streams.add_incoming(number))
             case StreamOpened(number, StreamKind.REPLY, metadata):
-                requests.take_reply_on_stream(metadata, streams.add_incoming(number, event.kind))
+                requests.take_reply_on_stream(metadata, streams.add_incoming(number))
             case StreamOpened(number, kind, metadata):
                 streams.accept(number, kind, metadata)
             case StreamEnded(number):
@@ -90,7 +90,6 @@ class Channels:
         self._ended = True
         self.end_sending(error)
         self.streams.end(error)
-        self.requests.end(error)
 
     def end_sending(self, error: ConnectionClosed) -> None:
         """Take note that nothing more can be sent."""

@@ -84,7 +84,7 @@ class Requests:
             number = self._multiplexer.request(payload)
         else:
             number, stream = self._multiplexer.request_on_stream()
-            body = self._streams.add_outgoing(stream, wire.StreamKind.REQUEST)
+            body = self._streams.add_outgoing(stream)
         answer: asyncio.Future[bytes | Stream] = self._host.loop.create_future()
         self._pending[number] = answer
         self.slots.wake()
@@ -269,9 +269,7 @@ class Requests:
             self._multiplexer.reply(number, data)
             self._host.sent()
             return
-        stream = self._streams.add_outgoing(
-            self._multiplexer.reply_on_stream(number), wire.StreamKind.REPLY
-        )
+        stream = self._streams.add_outgoing(self._multiplexer.reply_on_stream(number))
         try:
             async with stream:
                 await stream.write(data)
@@ -308,10 +306,6 @@ class Requests:
         serving, self._serving = self._serving, {}
         for task in filter(None, serving.values()):
             task.cancel()
-
-    def end(self, error: ConnectionClosed) -> None:
-        """Take note that nothing more will come."""
-        self.end_sending(error)
 
 
 class _TooLargeError(Exception):

@@ -52,7 +52,6 @@ class Stream:
         "_chunks",
         "_ended",
         "_greedy",
-        "_kind",
         "_number",
         "_owed",
         "_prepaid",
@@ -66,12 +65,9 @@ class Stream:
         "metadata",
     )
 
-    def __init__(
-        self, streams: Owner, number: int, kind: int, metadata: bytes, window: int
-    ) -> None:
+    def __init__(self, streams: Owner, number: int, metadata: bytes, window: int) -> None:
         self._streams = streams
         self._number = number
-        self._kind = kind
         self.metadata = metadata
         """What the opener said that it is for, at most 4,096 bytes."""
         self._window = window

@@ -81,7 +81,7 @@ class Streams:
         self._check_open()
         window = self._host.options.stream_window
         number = self._multiplexer.open(kind, metadata, window=window)
-        stream = self.add(number, kind, metadata, window)
+        stream = self.add(number, metadata, window)
         self.slots.wake()
         self._host.sent()
         return stream
@@ -94,25 +94,23 @@ class Streams:
                 "the peer takes no streams: give it on_stream=..., or files=... for files"
             )
 
-    def add(
-        self, number: int, kind: int, metadata: bytes, window: int = wire.FIRST_STREAM_WINDOW
-    ) -> Stream:
+    def add(self, number: int, metadata: bytes, window: int = wire.FIRST_STREAM_WINDOW) -> Stream:
         """Return the stream of a number that the multiplexer has just given or taken.
 
         :param window: bytes that the peer may send on it
         """
-        stream = self._streams[number] = Stream(self, number, kind, metadata, window)
+        stream = self._streams[number] = Stream(self, number, metadata, window)
         return stream
 
-    def add_incoming(self, number: int, kind: int) -> Stream:
+    def add_incoming(self, number: int) -> Stream:
         """The same for one on which the peer alone sends."""
-        stream = self.add(number, kind, b"")
+        stream = self.add(number, b"")
         stream._send_error = StreamError("nothing is sent on this stream")
         return stream
 
-    def add_outgoing(self, number: int, kind: int) -> Stream:
+    def add_outgoing(self, number: int) -> Stream:
         """The same for one on which this end alone sends."""
-        stream = self.add(number, kind, b"")
+        stream = self.add(number, b"")
         stream._ended = True
         return stream
 
@@ -166,7 +164,7 @@ class Streams:
         elif self._host.retiring is not None:
             self._multiplexer.reset(number, ResetCode.BUSY, "this end is shutting down")
         else:
-            self._queue[number] = (on_stream, self.add(number, kind, metadata))
+            self._queue[number] = (on_stream, self.add(number, metadata))
             self._serve_next()
         self._host.sent()
 
