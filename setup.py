@@ -3,7 +3,7 @@
 Two environment variables are read:
 
 ``SEALFRAME_EXTENSION``
-    ``auto`` (the default) compiles ``sealframe._framing`` and ``sealframe._queues``
+    ``auto`` (the default) compiles ``sealframe.framing._codec`` and ``sealframe.aio._queues``
     if it can, and goes on without both, with a warning, if it cannot. ``yes`` makes
     a failed compilation fail the build. ``no`` does not compile.
 
@@ -90,12 +90,12 @@ def extensions() -> list[Extension]:
         macros = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
     return [
         Extension(
-            f"sealframe.{name}",
-            [f"ext/{name}.pyx"],
+            name,
+            [f"ext/{name.rpartition('.')[2]}.pyx"],
             define_macros=macros,
             optional=MODE == "auto",
         )
-        for name in ("_framing", "_queues")
+        for name in ("sealframe.framing._codec", "sealframe.aio._queues")
     ]
 
 

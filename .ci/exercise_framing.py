@@ -12,7 +12,6 @@ import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from sealframe import _framing
 from sealframe.errors import FramingError, MessageTooLargeError, NotSupportedError
 from sealframe.framing import (
     INT32_BE,
@@ -22,12 +21,13 @@ from sealframe.framing import (
     UINT16_BE,
     UINT16_LE,
     Framing,
+    _codec,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sealframe._framing import Decoder
+    from sealframe.framing._codec import Decoder
 
 LAYOUTS: Final = (
     PACKET,
@@ -72,12 +72,12 @@ def small_frames(choice: random.Random) -> None:
     # Where the payload has to bring its own header, random ones do not.
     stream = b"\x05\x00\x00\x00hello" * 3
     with suppress(ValueError):
-        stream = _framing.Encoder(layout).encode_many(messages)
+        stream = _codec.Encoder(layout).encode_many(messages)
     if framing.control:
         stream += b"".join(CONTROL)
     if choice.random() < 0.5:
         stream += choice.randbytes(choice.randrange(20))
-    decoder = _framing.Decoder(layout)
+    decoder = _codec.Decoder(layout)
     place = 0
     try:
         while place < len(stream):
@@ -98,7 +98,7 @@ def large_messages() -> None:
     message = bytes(range(256)) * 1200
     stream = PACKET.encode(message)
     for keep in (False, True):
-        decoder = _framing.Decoder(PACKET.layout)
+        decoder = _codec.Decoder(PACKET.layout)
         views: list[memoryview] = []
         found: list[object] = []
         place = 0
@@ -114,14 +114,14 @@ def large_messages() -> None:
         del decoder
         for view in views:
             view[:] = bytes(10)
-    unfinished = _framing.Decoder(PACKET.layout)
+    unfinished = _codec.Decoder(PACKET.layout)
     unfinished.feed(stream[:200_000])
     unfinished.get_buffer()[:5] = b"cut o"
 
 
 def refused(choice: random.Random) -> None:
     """What an encoder does not take."""
-    encoder = _framing.Encoder(choice.choice(LAYOUTS).layout)
+    encoder = _codec.Encoder(choice.choice(LAYOUTS).layout)
     calls: tuple[Callable[[], object], ...] = (
         lambda: encoder.encode("text"),  # type: ignore[arg-type]
         lambda: encoder.encode_many([b"one", 2]),  # type: ignore[list-item]

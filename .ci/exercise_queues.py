@@ -15,7 +15,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sealframe import _queues
+from sealframe.aio import _queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable

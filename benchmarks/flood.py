@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 import sealframe
-from sealframe.stats import ServerStats
+from sealframe.aio.stats import ServerStats
 from sealframe.wire import CONTROL_BIT, MAGIC, Opcode
 
 HOST = "127.0.0.1"

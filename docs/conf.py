@@ -13,6 +13,7 @@ from enum import EnumType
 from typing import TYPE_CHECKING, Any
 
 from pygments.lexers.special import TextLexer
+from sphinx.pycode import ModuleAnalyzer
 
 import sealframe
 
@@ -47,7 +48,7 @@ nitpick_ignore_regex = [
     (r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?"),
     (r"py:class", r"prometheus_client\..+"),
     # Type variables: what a codec makes messages of, and of messages.
-    (r"py:class", r"sealframe\.(codecs|connection)\.(_S|_T|Sent|Received)"),
+    (r"py:class", r"sealframe\.(codecs|aio\.connection)\.(_S|_T|Sent|Received)"),
 ]
 nitpick_ignore = [
     # Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
@@ -64,10 +65,10 @@ _NEVER_CALLED = {
     "sealframe.ServerStats",
     "sealframe.Stats",
     "sealframe.Stream",
-    "sealframe.client.Connecting",
+    "sealframe.Connecting",
     "sealframe.codecs.Codec",
     "sealframe.files.Offer",
-    "sealframe.server.Serving",
+    "sealframe.Serving",
     "sealframe.sync.Connection",
     "sealframe.sync.Group",
     "sealframe.sync.Reconnecting",
@@ -105,7 +106,27 @@ def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: li
     bases[:] = dict.fromkeys(found)
 
 
+# Public packages gather names from the modules that define them, and the text of a constant
+# stands where it is defined.
+_DEFINED_IN = {
+    "sealframe.framing": "sealframe.framing.layout",
+    "sealframe.noise": "sealframe.noise.cipher",
+    "sealframe.wire": "sealframe.wire.numbers",
+}
+
+
+def _find_text_of_constant(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Document a constant that a public package took over from one of its modules."""
+    package, _, constant = name.rpartition(".")
+    if what == "data" and package in _DEFINED_IN:
+        texts = ModuleAnalyzer.for_module(_DEFINED_IN[package]).find_attr_docs()
+        lines[:] = texts.get(("", constant), lines)
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", _find_text_of_constant)
     app.connect("autodoc-process-signature", _simplify_signature)
     app.connect("autodoc-process-bases", _show_public_bases)
     # The kinds of block in PROTOCOL.md that tests read.

@@ -1,7 +1,7 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: auto_pickle=False
-"""The queues of a connection in C, twin of ``sealframe._queues_py``: same steps, same names.
+"""The queues of a connection in C, twin of ``sealframe.aio._queues_py``: same steps, same names.
 
 What makes them fast is that a call which need not wait costs no coroutine: it returns
 an object that does what a coroutine would, when it is awaited and not before.

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from sealframe import cipher
+from sealframe.noise import cipher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""The rooms of the house: which module may import which.
+"""The layers of the house: which package may import which.
 
-``ROOMS`` is the table. It is read from the source, statically, and imports inside
-functions and those for type checkers count like any other.
+``LAYERS`` is the table, from the bottom to the top. Imports are read from the source, statically;
+those inside functions and those for type checkers count like any other.
 """
 
 from __future__ import annotations
@@ -17,207 +17,52 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "sealframe"
-EXTENSIONS = {name: ROOT / "ext" / f"{name}.pyx" for name in ("_framing", "_queues")}
+EXTENSIONS = {
+    "framing._codec": ROOT / "ext" / "_codec.pyx",
+    "aio._queues": ROOT / "ext" / "_queues.pyx",
+}
 
-ROOMS: dict[str, set[str]] = {
-    # Sans-IO: bytes and events in, bytes and events out.
+BASE = {"errors", "options", "version"}
+"""Every exception, every limit, the version: for everybody above them."""
+
+LAYERS: dict[str, set[str]] = {
     "errors": set(),
-    "wire": {"errors"},
-    "options": {"errors", "wire"},
-    "admission": {"options"},
-    "log_throttle": set(),
-    "backoff": {"options"},
-    "liveness": {"options"},
-    "control": {"errors", "wire"},
-    "diagnosis": {"wire"},
-    "_framing_errors": {"errors", "wire"},
-    "_framing_py": {"_framing_errors", "errors", "wire"},
-    "_framing": {"_framing_errors", "errors", "wire"},
-    "framing": {"_framing", "_framing_py", "errors", "wire"},
-    "bech32": {"errors"},
-    "cipher": {"errors"},
-    "disk": {"errors"},
-    "keyfile": {"disk", "errors"},
-    "keys": {"bech32", "cipher", "errors", "keyfile", "wire"},
-    "keylist": {"disk", "errors"},
-    "peer": {"keys"},
-    "authorized": {"disk", "errors", "keylist", "keys", "peer"},
-    "known_servers": {"errors", "keylist", "keys"},
-    "handshake": {"cipher", "errors"},
-    "credentials": {"cipher", "handshake", "wire"},
-    "seal": {
-        *("cipher", "control", "credentials", "diagnosis", "errors", "framing", "handshake"),
-        "wire",
-    },
-    "events": {"control", "errors"},
-    "window": {"wire"},
-    "multiplexer": {"control", "events", "wire"},
-    "protocol": {
-        *("control", "diagnosis", "errors", "events", "framing", "keys", "multiplexer", "peer"),
-        *("seal", "wire"),
-    },
-    "mode": {
-        *("authorized", "cipher", "credentials", "errors", "framing", "identity", "keys"),
-        *("known_servers", "options", "peer", "protocol", "seal", "version", "wire"),
-    },
-    "stats": set(),
     "version": set(),
-    # Files on the disk, for threads that may wait.
-    "files.digest": {"errors"},
-    "files.failures": {"errors", "wire"},
-    "files.paths": {"errors", "wire"},
-    "files.quota": {"errors", "wire"},
-    "files.locking": set(),
-    "files.renaming": set(),
-    "files.folder": {"files.renaming"},
-    "files.partial": {
-        *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
-        "files.quota",
-    },
-    "files.store": {
-        *("errors", "wire", "files.digest", "files.failures", "files.folder", "files.locking"),
-        *("files.partial", "files.paths", "files.quota", "files.source"),
-    },
-    "files.source": {"errors", "files.digest", "files.folder"},
-    "files.tree": {"errors", "files.folder", "files.paths"},
-    # Files over streams.
-    "files.messages": {"errors", "wire", "files.digest", "files.paths"},
-    "files.worker": set(),
-    "files.progress": set(),
-    "files.sending": {
-        *("errors", "stream", "wire", "files.digest", "files.messages", "files.paths"),
-        *("files.progress", "files.source", "files.tree", "files.worker"),
-    },
-    "files.receiving": {
-        *("errors", "peer", "stream", "wire", "files.digest", "files.messages"),
-        *("files.partial", "files.paths", "files.source", "files.store", "files.worker"),
-    },
-    "files.inbox": {"errors", "files.receiving", "files.store"},
-    "files.__init__": {
-        *("files.inbox", "files.paths", "files.progress", "files.receiving", "files.tree"),
-    },
-    # Sockets, asyncio and clocks.
-    "identity": {
-        *("authorized", "cipher", "credentials", "errors", "keylist", "keys"),
-        *("known_servers", "peer", "wire"),
-    },
-    "addresses": set(),
-    "origin": set(),
-    "sockets": {"options"},
-    "writing": set(),
-    "_queues_py": {"wire"},
-    "_queues": {"wire"},
-    "queues": {"_queues", "_queues_py", "framing"},
-    "inbox": {"queues"},
-    "outbox": {"queues"},
-    "pings": {"errors"},
-    "timetable": set(),
-    "slots": {"errors"},
-    "services": {"errors", "log_throttle", "tasks"},
-    "stream": {"errors", "wire"},
-    "streams": {
-        *("control", "errors", "multiplexer", "options", "services", "slots", "stream", "wire"),
-    },
-    "requests": {"errors", "multiplexer", "slots", "stream", "streams", "wire"},
-    "channels": {"errors", "events", "multiplexer", "requests", "streams", "wire"},
-    "link": {
-        *("addresses", "channels", "control", "errors", "events", "inbox", "liveness"),
-        *("options", "outbox", "pings", "protocol", "services", "sockets", "stats"),
-        *("timetable", "window", "wire", "writing"),
-    },
-    "connection": {
-        *("files.progress", "files.sending"),
-        *("addresses", "channels", "control", "errors", "link", "peer", "stats", "stream"),
-        "wire",
-    },
-    "broadcasting": {"connection", "errors", "link", "options", "stats"},
-    "groups": {"broadcasting", "connection"},
-    "disconnect": {"control", "errors", "wire"},
-    "hooks": {"connection", "disconnect", "errors", "tasks"},
-    "overview": {"connection", "stats"},
-    "tasks": set(),
-    "handlers": {"connection", "control", "errors", "incidents", "tasks", "wire"},
-    "incidents": {"addresses", "errors", "log_throttle", "stats", "wire"},
-    "codecs": {"errors"},
-    "coded": {"codecs", "connection", "errors", "link", "wire"},
-    "withdrawal": {"authorized", "connection", "control", "errors", "keylist", "wire"},
-    "endpoint": {"addresses", "errors"},
-    "listening": {"addresses", "endpoint", "errors", "options", "sockets"},
-    "turnaway": {"writing"},
-    "client": {
-        "files.receiving",
-        *("backoff", "coded", "codecs", "connection", "control", "endpoint", "errors"),
-        *("framing", "hooks", "identity", "keys", "link", "mode", "options", "services", "wire"),
-    },
-    "server": {
-        "files.receiving",
-        *("addresses", "admission", "broadcasting", "coded", "codecs", "connection", "control"),
-        "endpoint",
-        *("errors", "framing", "groups", "handlers", "hooks", "identity", "inbox"),
-        *("incidents", "keys", "link", "listening", "mode", "options", "origin", "overview"),
-        *("seal", "services", "shutdown", "stats", "turnaway", "wire", "withdrawal"),
-    },
-    "shutdown": set(),
+    "wire": BASE | {"framing"},
+    "framing": BASE | {"wire"},
+    "options": {"errors", "wire", "framing"},
+    "codecs": BASE,
+    "noise": BASE | {"framing", "wire"},
+    "core": BASE | {"framing", "wire", "noise", "trust"},
+    "trust": BASE | {"wire", "noise"},
+    "aio": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "files"},
+    "files": BASE | {"wire", "trust", "aio"},
+    "server": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "aio", "files"},
+    "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files"},
     "metrics": {"errors", "server"},
-    # Threads, on top of it all.
-    "sync.call": {"errors"},
-    "sync.loop_thread": {"connection", "errors", "server", "sync.call"},
-    "sync.workers": set(),
-    "sync.stream": {"stream", "sync.loop_thread", "wire"},
-    "sync.connection": {
-        *("addresses", "connection", "errors", "peer", "stats", "stream", "wire"),
-        *("files.progress", "sync.loop_thread", "sync.stream", "sync.workers"),
-    },
-    "sync.twins": {"connection", "sync.connection", "sync.loop_thread"},
-    "sync.group": {"connection", "groups", "sync.connection", "sync.twins"},
-    "sync.callbacks": {
-        *("connection", "disconnect", "errors", "files.inbox", "stream"),
-        *("sync.connection", "sync.stream", "sync.twins", "sync.workers"),
-    },
-    "sync.client": {
-        *("client", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
-        *("files.inbox", "sync.callbacks", "sync.connection", "sync.loop_thread", "sync.twins"),
-    },
-    "sync.server": {
-        *("addresses", "codecs", "connection", "errors", "framing", "identity", "keys", "options"),
-        *("server", "shutdown", "stats", "sync.callbacks", "sync.connection", "sync.group"),
-        *("files.inbox", "sync.loop_thread", "sync.twins", "sync.workers"),
-    },
-    "sync.__init__": {
-        *("sync.client", "sync.connection", "sync.group", "sync.server", "sync.stream"),
-    },
+    "sync": BASE | {"codecs", "framing", "wire", "trust", "aio", "files", "server", "client"},
+    "cli": {"sealframe", "metrics"},
 }
 
-WITH_IO = {
-    *("addresses", "disk", "origin", "sockets", "writing", "inbox", "outbox", "pings", "link"),
-    *("connection", "endpoint", "listening", "turnaway", "client", "server", "identity"),
-    *("_queues", "_queues_py", "queues", "timetable", "withdrawal", "coded"),
-    *("files.folder", "files.locking", "files.partial", "files.renaming", "files.source"),
-    *("files.store", "files.tree", "files.worker", "files.sending", "files.receiving"),
-    "files.inbox",
-    *("overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
-    *("channels", "requests", "services", "slots", "stream", "streams"),
-    *("metrics", "overview", "broadcasting", "groups", "handlers", "hooks", "incidents", "tasks"),
-    *(name for name in ROOMS if name.startswith("sync.")),
-}
-SANS_IO = ROOMS.keys() - WITH_IO
-"""The rooms that know no asyncio, no sockets and no clock they were not handed."""
+SANS_IO = {"errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}
+"""They know no asyncio, no socket, no file and no clock they were not handed."""
 
 NOT_SANS_IO = {"asyncio", "selectors", "socket", "ssl", "time", "uvloop"}
 
 THIRD_PARTY = {
     "blake3": {"files"},
-    "cryptography": {"cipher"},
-    "filelock": {"keylist"},
+    "cryptography": {"noise.cipher"},
+    "filelock": {"trust.keylist"},
     "click": {"cli"},
     "rich": {"cli"},
     "xkcdpass": {"cli"},
     "prometheus_client": {"cli", "metrics"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},
-    "typing_extensions": {"_framing_py", "connection", "framing"},  # for type checkers alone
+    # For type checkers alone.
+    "typing_extensions": {"framing", "aio.connection"},
 }
-"""Packages that are not in the standard library, and the rooms that may import them."""
+"""Packages that are not in the standard library, and where they may be imported."""
 
 IMPORT = re.compile(
     r"^[ \t]*(from[ \t]+[\w.]+[ \t]+c?import[ \t]+(?:\([^)]*\)|[^\n#]+)|c?import[ \t]+[^\n#]+)",
@@ -235,7 +80,6 @@ def sources() -> dict[str, Path]:
 
 
 MODULES = sources()
-ROOMS_ON_DISK = {name: path for name, path in MODULES.items() if name.partition(".")[0] != "cli"}
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
@@ -256,21 +100,18 @@ def imports(name: str, path: Path) -> Iterator[str]:
                 yield f"{base}.{alias.name}" if is_module else base
 
 
-def room(module: str) -> str:
-    """Return the room of a module: rooms are modules, but all of ``cli`` is one."""
-    for name in (module, f"{module}.__init__"):
-        if name in ROOMS:
-            return name
+def layer(module: str) -> str:
+    """Return the layer of a module: the first part of its name below ``sealframe``."""
     return module.partition(".")[0]
 
 
 def internal(name: str) -> set[str]:
-    """Return the rooms that a module imports; the package itself is called ``sealframe``."""
+    """Return the layers that a module imports; the package itself is called ``sealframe``."""
     found = set()
     for imported in imports(name, MODULES[name]):
         top, _, rest = imported.partition(".")
         if top == "sealframe":
-            found.add(room(rest) or "sealframe")
+            found.add(layer(rest) or "sealframe")
     return found
 
 
@@ -279,36 +120,34 @@ def external(name: str) -> set[str]:
     return {imported.partition(".")[0] for imported in imports(name, MODULES[name])} - {"sealframe"}
 
 
-def test_the_table_has_no_cycle() -> None:
-    TopologicalSorter(ROOMS).prepare()
+def test_the_table_names_every_layer_and_no_other() -> None:
+    assert {layer(name) for name in MODULES} - {"__init__", "__main__"} == LAYERS.keys()
 
 
-def test_the_table_names_only_rooms_that_exist() -> None:
-    assert ROOMS.keys() - MODULES.keys() == set()
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"__init__", "__main__"}))
+def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
+    assert internal(name) - {layer(name)} <= LAYERS[layer(name)]
 
 
-@pytest.mark.parametrize("name", sorted(ROOMS_ON_DISK.keys() - {"__init__", "__main__"}))
-def test_a_room_imports_only_what_the_table_allows(name: str) -> None:
-    assert name in ROOMS, (
-        f"{name} is a new room: add it to ROOMS in tests/test_architecture.py, "
-        "with the rooms it may import"
-    )
-    assert internal(name) <= ROOMS[name]
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {
+        name: {
+            found
+            for imported in imports(name, path)
+            for found in (imported.removeprefix("sealframe."),)
+            if found in MODULES
+        }
+        for name, path in MODULES.items()
+    }
+    TopologicalSorter(graph).prepare()
 
 
-def test_the_package_and_its_rooms_do_without_the_command_line() -> None:
+def test_the_package_does_without_the_command_line() -> None:
     assert "cli" not in internal("__init__")
 
 
-def test_the_command_line_uses_the_public_api_only() -> None:
-    commands = [name for name in MODULES if name.partition(".")[0] == "cli"]
-    assert commands
-    for name in commands:
-        assert internal(name) <= {"sealframe", "cli", "metrics"}, name
-
-
-@pytest.mark.parametrize("name", sorted(SANS_IO))
-def test_a_sans_io_room_knows_no_loop_no_socket_and_no_clock(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if layer(name) in SANS_IO))
+def test_a_sans_io_module_knows_no_loop_no_socket_and_no_clock(name: str) -> None:
     assert external(name) & NOT_SANS_IO == set()
 
 
@@ -316,6 +155,5 @@ def test_a_sans_io_room_knows_no_loop_no_socket_and_no_clock(name: str) -> None:
 def test_other_packages_are_imported_only_where_they_belong(name: str) -> None:
     ours = {"cpython", "cython", "libc"} if name in EXTENSIONS else set()
     for package in external(name) - sys.stdlib_module_names - ours:
-        assert name.partition(".")[0] in THIRD_PARTY.get(package, set()), (
-            f"{name} imports {package}"
-        )
+        allowed = THIRD_PARTY.get(package, set())
+        assert name in allowed or layer(name) in allowed, f"{name} imports {package}"

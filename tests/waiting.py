@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sealframe.inbox import Inbox
+from sealframe.aio.receive_queue import Inbox
 
 
 async def wait(inbox: Inbox) -> None:

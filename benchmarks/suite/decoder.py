@@ -124,17 +124,16 @@ def _decoder_call(decoder: Any, way: str) -> Split:
 
 def _decoders() -> dict[str, Any]:
     # Not before: report.py shows results where sealframe is not installed.
-    from sealframe import _framing_py
-    from sealframe.framing import NATIVE
+    from sealframe.framing import NATIVE, _codec_py
 
     decoders: dict[str, Any] = {}
     try:
-        from sealframe import _framing
+        from sealframe.framing import _codec
     except ImportError:
         pass
     else:
-        decoders["c"] = _framing.Decoder(NATIVE.layout)
-    decoders["python"] = _framing_py.Decoder(NATIVE.layout)
+        decoders["c"] = _codec.Decoder(NATIVE.layout)
+    decoders["python"] = _codec_py.Decoder(NATIVE.layout)
     return decoders
 
 

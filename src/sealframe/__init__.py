@@ -12,10 +12,11 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; 
 from __future__ import annotations
 
 from . import sync as sync
-from .authorized import AuthorizedClients
-from .client import connect, is_fatal
-from .connection import Connection
-from .disconnect import Disconnect, DisconnectKind
+from .aio.connection import Connection
+from .aio.disconnect import Disconnect, DisconnectKind
+from .aio.stats import ServerStats, Stats
+from .aio.stream import Stream
+from .client.client import Connecting, connect, is_fatal
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -66,16 +67,15 @@ from .errors import (
 )
 from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
-from .groups import Group
-from .identity import ClientIdentity, ServerIdentity
-from .keys import Invitation, PrivateKey, PublicKey, SharedKey
-from .known_servers import KnownServers
 from .options import ClientOptions, ServerOptions
-from .peer import Peer
-from .server import Server, serve
-from .shutdown import ShutdownReport
-from .stats import ServerStats, Stats
-from .stream import Stream
+from .server.groups import Group
+from .server.server import Server, Serving, serve
+from .server.shutdown import ShutdownReport
+from .trust.authorized import AuthorizedClients
+from .trust.identity import ClientIdentity, ServerIdentity
+from .trust.keys import Invitation, PrivateKey, PublicKey, SharedKey
+from .trust.known_servers import KnownServers
+from .trust.peer import Peer
 from .version import __version__
 from .wire import CloseCode, FileRefusal
 
@@ -88,6 +88,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",
+    "Connecting",
     "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -138,6 +139,7 @@ __all__ = [
     "ServerKeyChangedError",
     "ServerOptions",
     "ServerStats",
+    "Serving",
     "SharedKey",
     "ShutdownReport",
     "SlowPeerError",

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .errors import ConfigurationError, MetricsError, MissingExtraError
-from .server import Server
+from .server.server import Server
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric

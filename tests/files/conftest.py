@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aio.ends import Mode, ModeName
 from loops import pytest_asyncio_loop_factories
-from transport.ends import Mode, ModeName
 
 from sealframe.files import Inbox
 from sealframe.files.store import Store

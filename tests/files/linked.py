@@ -10,23 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from transport.ends import Mode
+from aio.ends import Mode
 
 import sealframe
 from sealframe import ClientOptions, Connection, Server, ServerOptions
+from sealframe.aio.stream import Stream
 from sealframe.files import digest
 from sealframe.files.digest import Algorithm
-from sealframe.files.messages import (
-    ACCEPT_SIZE,
-    DONE,
-    Accept,
-    Announcement,
-    accept,
-    go,
-    reset_code,
-)
+from sealframe.files.messages import ACCEPT_SIZE, DONE, Accept, Announcement, accept, go, reset_code
 from sealframe.files.receiving import OnOffer
-from sealframe.stream import Stream
 from sealframe.wire import FileRefusal, StreamKind
 
 PATIENCE = 60.0

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transport.ends import Mode, shared_key
+from aio.ends import Mode, shared_key
 
 import sealframe
 from sealframe import Connection, Inbox

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sealframe.control import Hello
+from sealframe.core.multiplexer import Multiplexer
 from sealframe.files.digest import Algorithm
 from sealframe.files.messages import DONE, Accept, go
-from sealframe.multiplexer import Multiplexer
-from sealframe.wire import (
-    FIRST_OWN_RESET_CODE,
-    Control,
-    FileAbort,
-    FileRefusal,
-    Opcode,
-    StreamKind,
-)
+from sealframe.wire import FIRST_OWN_RESET_CODE, Control, FileAbort, FileRefusal, Opcode, StreamKind
+from sealframe.wire.control import Hello
 
 from .linked import hash_of, offer_of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transport.ends import Mode
+from aio.ends import Mode
 
 import sealframe
 from sealframe import (

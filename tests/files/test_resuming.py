@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from transport.ends import Mode, shared_key
+from aio.ends import Mode, shared_key
 
 import sealframe
 from sealframe import (

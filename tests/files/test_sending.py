@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from transport.ends import Mode
+from aio.ends import Mode
 
 import sealframe
 from sealframe import (
@@ -19,10 +19,10 @@ from sealframe import (
     Inbox,
     NotSupportedError,
 )
+from sealframe.aio.stream import Stream
 from sealframe.files import Progress
 from sealframe.files.messages import ACCEPT_SIZE, Accept
 from sealframe.files.sending import PIECE
-from sealframe.stream import Stream
 from sealframe.wire import MAX_CHUNK, FileRefusal, ResetCode
 
 from .linked import (

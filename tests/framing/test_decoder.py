@@ -18,14 +18,7 @@ from sealframe.errors import (
     FramingError,
     MalformedLengthError,
 )
-from sealframe.framing import (
-    INT32_BE,
-    NATIVE,
-    PACKET,
-    PROTOBUF_DELIMITED,
-    UINT16_BE,
-    Framing,
-)
+from sealframe.framing import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, Framing
 from sealframe.wire import KNOWN_OPCODES, MAX_CONTROL, Control, Layout, Opcode
 
 if TYPE_CHECKING:

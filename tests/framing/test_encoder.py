@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sealframe.errors import MessageTooLargeError, NotSupportedError
-from sealframe.framing import (
-    INT32_BE,
-    NATIVE,
-    PACKET,
-    PROTOBUF_DELIMITED,
-    UINT16_BE,
-    Framing,
-)
+from sealframe.framing import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, Framing
 
 if TYPE_CHECKING:
     from types import ModuleType

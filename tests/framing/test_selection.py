@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 REPORT = """
 import sealframe.framing as framing
 print(framing.IMPLEMENTATION, framing.Decoder.__module__, framing.Encoder.__module__)
-import sealframe.queues as queues
+import sealframe.aio.queues as queues
 print(queues.InQueue.__module__, queues.OutQueue.__module__)
 print(framing.PACKET.decoder().feed(framing.PACKET.encode(b"works")))
 """
 # What an import finds where an extension was not built.
-NO_CODEC = "import sys; sys.modules['sealframe._framing'] = None\n"
-NO_QUEUES = "import sys; sys.modules['sealframe._queues'] = None\n"
+NO_CODEC = "import sys; sys.modules['sealframe.framing._codec'] = None\n"
+NO_QUEUES = "import sys; sys.modules['sealframe.aio._queues'] = None\n"
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,16 +41,16 @@ def report(code: str, **variables: str) -> list[str]:
 
 
 PURE = [
-    "python sealframe._framing_py sealframe._framing_py",
-    "sealframe._queues_py sealframe._queues_py",
+    "python sealframe.framing._codec_py sealframe.framing._codec_py",
+    "sealframe.aio._queues_py sealframe.aio._queues_py",
     "[b'works']",
 ]
 
 
 def test_the_extensions_are_taken_where_they_are_there(c_twin: ModuleType) -> None:
     expected = [
-        "c sealframe._framing sealframe._framing",
-        "sealframe._queues sealframe._queues",
+        "c sealframe.framing._codec sealframe.framing._codec",
+        "sealframe.aio._queues sealframe.aio._queues",
         "[b'works']",
     ]
     assert report(REPORT) == expected
@@ -73,7 +73,7 @@ def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
     done = run(NO_CODEC + REPORT, SEALFRAME_EXTENSION="yes")
     assert done.returncode == 1
     assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
-    assert "sealframe._framing" in done.stderr
+    assert "sealframe.framing._codec" in done.stderr
 
 
 def test_a_codec_without_its_queues_is_an_error(c_twin: ModuleType) -> None:
@@ -82,4 +82,4 @@ def test_a_codec_without_its_queues_is_an_error(c_twin: ModuleType) -> None:
         done = run(NO_QUEUES + "import sealframe", **variables)
         assert done.returncode == 1
         assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
-        assert "sealframe._queues" in done.stderr
+        assert "sealframe.aio._queues" in done.stderr

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protocol import channel_frames
-from protocol.channel_frames import taken
+from core import channel_frames
+from core.channel_frames import taken
 
 from sealframe import wire
-from sealframe.control import Hello
-from sealframe.events import MultiplexerEvent, Requested, StreamData, StreamOpened
-from sealframe.multiplexer import OPCODES, Multiplexer, ViolationError
+from sealframe.core.events import MultiplexerEvent, Requested, StreamData, StreamOpened
+from sealframe.core.multiplexer import OPCODES, Multiplexer, ViolationError
 from sealframe.wire import Control, FailureCode, Opcode, StreamKind
+from sealframe.wire.control import Hello
 
 if TYPE_CHECKING:
     from .choices import Choices

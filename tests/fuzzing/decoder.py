@@ -44,9 +44,9 @@ _BIGGEST_READ: Final = 60_000
 
 def codecs() -> list[ModuleType]:
     """Return the codecs there are, the pure one first."""
-    names = ["sealframe._framing_py"]
-    if find_spec("sealframe._framing") is not None:
-        names.append("sealframe._framing")
+    names = ["sealframe.framing._codec_py"]
+    if find_spec("sealframe.framing._codec") is not None:
+        names.append("sealframe.framing._codec")
     return [import_module(name) for name in names]
 
 

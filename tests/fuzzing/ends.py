@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.peers import MAXIMUM, Announced, Peer
+from core.peers import MAXIMUM, Announced, Peer
 
-from sealframe.cipher import public_key
-from sealframe.credentials import Credentials
+from sealframe.core.protocol import Protocol
 from sealframe.errors import ConnectionClosedError, HandshakeError
-from sealframe.keys import PublicKey
-from sealframe.peer import Peer as Identity
-from sealframe.protocol import Protocol
-from sealframe.seal import Seal
+from sealframe.noise.cipher import public_key
+from sealframe.noise.credentials import Credentials
+from sealframe.noise.records import Seal
+from sealframe.trust.keys import PublicKey
+from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import Pattern
 
 EPHEMERALS: Final = (bytes(range(97, 129)), bytes(range(129, 161)))

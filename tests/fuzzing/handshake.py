@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protocol.peers import ephemerals, frames
+from core.peers import ephemerals, frames
 
 from sealframe import wire
-from sealframe.control import Close
 from sealframe.errors import HandshakeError
 from sealframe.wire import CloseCode, Opcode
+from sealframe.wire.control import Close
 
 from .ends import EPHEMERALS, PATTERNS, finish, pair, read, seal_of
 
 if TYPE_CHECKING:
-    from protocol.peers import Peer
+    from core.peers import Peer
 
     from .choices import Choices
 

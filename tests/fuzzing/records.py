@@ -20,18 +20,18 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from protocol.peers import ephemerals, exchange, extended_pair, frames, records
+from core.peers import ephemerals, exchange, extended_pair, frames, records
 
-from sealframe import control, wire
-from sealframe.control import Close
+from sealframe import wire
+from sealframe.core.events import Event, Failed
 from sealframe.errors import ConnectionClosedError, ProtocolError
-from sealframe.events import Event, Failed
-from sealframe.wire import Opcode, Pattern
+from sealframe.wire import Opcode, Pattern, control
+from sealframe.wire.control import Close
 
 from .ends import ANNOUNCED, EPHEMERALS, PATTERNS, finish, pair, read, seal_of
 
 if TYPE_CHECKING:
-    from protocol.peers import Peer
+    from core.peers import Peer
 
     from .choices import Choices
 

@@ -17,8 +17,8 @@ def main() -> None:
     # is imported before this is not seen.
     with atheris.instrument_imports(include=["sealframe"]):
         targets = import_module("fuzzing.targets")
-        import_module("sealframe.handshake")
-        import_module("sealframe.cipher")
+        import_module("sealframe.noise.handshake")
+        import_module("sealframe.noise.cipher")
 
     def test_one_input(data: bytes) -> None:
         targets.run(name, data)

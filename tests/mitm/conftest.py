@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from transport.conftest import no_leaks, pytest_asyncio_loop_factories
-from transport.ends import TCP, Family
+from aio.conftest import no_leaks, pytest_asyncio_loop_factories
+from aio.ends import TCP, Family
 
 from .credentials import Credentials, make
 from .scene import Scene, scene

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sealframe import ClientIdentity, PrivateKey, ServerIdentity, SharedKey
-from sealframe.handshake import Handshake
+from sealframe.noise.handshake import Handshake
 from sealframe.wire import MAGIC, VERSION, Pattern
 
 from .middle import Way

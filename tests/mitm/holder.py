@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from transport.scripted import Raw
+from aio.scripted import Raw
 
-from sealframe import Framing, control
-from sealframe.cipher import BytesLike, CipherState, KeyPair
-from sealframe.control import Close, Hello
-from sealframe.handshake import Handshake
+from sealframe import Framing
+from sealframe.noise.cipher import BytesLike, CipherState, KeyPair
+from sealframe.noise.handshake import Handshake
 from sealframe.wire import (
     CONTROL_BIT,
     HEAD_SIZE,
@@ -24,7 +23,9 @@ from sealframe.wire import (
     CloseCode,
     Control,
     Opcode,
+    control,
 )
+from sealframe.wire.control import Close, Hello
 
 from .credentials import Credentials
 from .middle import Address

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Self, TypeAlias, TypedDict, cast
 
-from transport.ends import Family
+from aio.ends import Family
 
 from sealframe import Server
 from sealframe.wire import HEAD_SIZE, LENGTH_MASK

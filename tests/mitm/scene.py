@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from transport.ends import PATIENCE, TCP, Family
-from transport.scripted import until
+from aio.ends import PATIENCE, TCP, Family
+from aio.scripted import until
 
 import sealframe
 from sealframe import (
@@ -24,8 +24,8 @@ from sealframe import (
     Server,
     ServerOptions,
     TruncatedError,
-    addresses,
 )
+from sealframe.aio import addresses
 
 from .credentials import CONTEXT, Credentials
 from .middle import Address, Middle, Script, Tapped, Way

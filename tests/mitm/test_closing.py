@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from transport.ends import PATIENCE
+from aio.ends import PATIENCE
 
 import sealframe
 from sealframe import TruncatedError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from transport.scripted import listening
+from aio.scripted import listening
 
 import sealframe
 from sealframe import (
@@ -21,10 +21,9 @@ from sealframe import (
     SharedKey,
     UnauthorizedError,
     UnknownServerError,
-    control,
 )
-from sealframe.control import Close
-from sealframe.wire import CONTROL_BIT, HEAD_SIZE, Control, Opcode, Pattern
+from sealframe.wire import CONTROL_BIT, HEAD_SIZE, Control, Opcode, Pattern, control
+from sealframe.wire.control import Close
 
 from .credentials import CONTEXT, Credentials, make
 from .holder import HELLO, REFUSED, Holder, claiming, dialled

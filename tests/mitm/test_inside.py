@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from transport.ends import PATIENCE
-from transport.scripted import listening
+from aio.ends import PATIENCE
+from aio.scripted import listening
 
 import sealframe
 from sealframe import (
@@ -17,10 +17,9 @@ from sealframe import (
     ConnectionClosedError,
     HandshakeError,
     ProtocolError,
-    control,
 )
-from sealframe.control import Close, Hello
-from sealframe.wire import CONTROL_BIT, HEAD_SIZE, MAX_LENGTH, Control, Opcode
+from sealframe.wire import CONTROL_BIT, HEAD_SIZE, MAX_LENGTH, Control, Opcode, control
+from sealframe.wire.control import Close, Hello
 
 from .credentials import CONTEXT, Credentials
 from .holder import HELLO, WELCOME, Holder, dialled, message

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from transport.ends import PATIENCE
+from aio.ends import PATIENCE
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, control
-from sealframe.control import Close
-from sealframe.wire import HEAD_SIZE, MAGIC, Opcode
+from sealframe import ClientOptions, CloseCode
+from sealframe.wire import HEAD_SIZE, MAGIC, Opcode, control
+from sealframe.wire.control import Close
 
 from .credentials import CONTEXT
 from .holder import HELLO, VERSION, WELCOME, message

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from transport.scripted import listening
+from aio.scripted import listening
 
 import sealframe
 from sealframe import CloseCode, Connection, HandshakeError
-from sealframe.cipher import KeyPair
-from sealframe.control import Close
+from sealframe.noise.cipher import KeyPair
 from sealframe.wire import HEAD_SIZE, Control
+from sealframe.wire.control import Close
 
 from .credentials import CONTEXT, Credentials, make
 from .holder import HELLO, REFUSED, Holder, Impostor, claiming, dialled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from transport.scripted import until
+from aio.scripted import until
 
 from sealframe import HandshakeError, ProtocolError, TruncatedError
 from sealframe.wire import CONTROL_BIT, HEAD_SIZE, MAX_LENGTH

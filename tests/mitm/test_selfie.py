@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from transport.ends import Family
+from aio.ends import Family
 
 import sealframe
 

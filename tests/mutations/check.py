@@ -7,7 +7,7 @@ form, or one on the command line:
     check.py                                    all of mutations.toml
     check.py prologue-left-out split-twice      some of them
     check.py --table more.toml                  those of another file instead
-    check.py --file cipher.py --old '"big"' --new '"little"' --test tests/sealing
+    check.py --file noise/cipher.py --old '"big"' --new '"little"' --test tests/noise_
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Final
 PROJECT: Final = Path(__file__).parents[2]
 PACKAGE: Final = PROJECT / "src" / "sealframe"
 TABLE: Final = Path(__file__).with_name("mutations.toml")
-DEFAULT_TESTS: Final = ("tests/sealing", "tests/protocol")
+DEFAULT_TESTS: Final = ("tests/noise_", "tests/trust", "tests/core")
 """What must catch a mutation that names no tests."""
 
 _TIMEOUT: Final = 300.0

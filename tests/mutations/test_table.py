@@ -25,13 +25,15 @@ pytest.importorskip("cryptography", reason="cryptography is not installed")
 SURVIVOR = """
 [[mutation]]
 name = "survivor"
-file = "stats.py"
+file = "aio/stats.py"
 old = "from __future__"
 new = "from  __future__"
-tests = ["tests/protocol/test_stats.py"]
+tests = ["tests/aio/test_stats.py"]
 """
 
 mutations = load(TABLE)
+
+CIPHER = "noise/cipher.py"
 
 
 @pytest.mark.parametrize("mutation", mutations, ids=[mutation.name for mutation in mutations])
@@ -48,8 +50,8 @@ def test_each_mutation_can_be_applied_and_names_tests_that_exist(
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("no such text", "other", "in cipher.py 0 times, not once"),
-        ("", "other", "in cipher.py 0 times, not once"),
+        ("no such text", "other", "in noise/cipher.py 0 times, not once"),
+        ("", "other", "in noise/cipher.py 0 times, not once"),
         ("self._nonce", "other", "times, not once"),
         ("def _next(self)", "def _next(self)", "the same"),
         ("def _next(self)", "def _next(self", "not Python"),
@@ -58,7 +60,7 @@ def test_each_mutation_can_be_applied_and_names_tests_that_exist(
 def test_a_mutation_that_cannot_be_applied_is_told(
     old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
-    mutation = Mutation("one", "cipher.py", old, new)
+    mutation = Mutation("one", CIPHER, old, new)
     assert complaint in try_to_apply(mutation, tmp_path)
     assert "one: " in try_to_apply(mutation, tmp_path)
     assert "No such file" in try_to_apply(Mutation("one", "no.py", old, new), tmp_path)
@@ -67,7 +69,7 @@ def test_a_mutation_that_cannot_be_applied_is_told(
 def suite(folder: Path, body: str) -> str:
     """Write a test file and return its path."""
     path = folder / "test_suite.py"
-    path.write_text(f"from sealframe import cipher, version\n\n\n{body}")
+    path.write_text(f"from sealframe import version\nfrom sealframe.noise import cipher\n\n\n{body}")
     shutil.copy(PROJECT / "pyproject.toml", folder)
     return str(path)
 
@@ -79,12 +81,12 @@ def test_what_a_test_notices_is_caught_and_else_it_survives(tmp_path: Path) -> N
     tests = (suite(tmp_path, GOOD),)
     bench = Bench(tmp_path / "bench")
     bench.check_green(tests)
-    noticed = bench.run(Mutation("a", "cipher.py", "_SIZE: Final = 16", "_SIZE: Final = 15", tests))
+    noticed = bench.run(Mutation("a", CIPHER, "_SIZE: Final = 16", "_SIZE: Final = 15", tests))
     assert noticed.caught
     assert noticed.detail.endswith("test_suite.py::test_one")
-    unseen = bench.run(Mutation("b", "cipher.py", "_SIZE: Final = 12", "_SIZE: Final = 13", tests))
+    unseen = bench.run(Mutation("b", CIPHER, "_SIZE: Final = 12", "_SIZE: Final = 13", tests))
     assert not unseen.caught
-    assert "TAG_SIZE: Final = 16" in (PACKAGE / "cipher.py").read_text(encoding="utf-8")
+    assert "TAG_SIZE: Final = 16" in (PACKAGE / "noise" / "cipher.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_red_for_another_reason_does_not_count(body: str, new: str, tmp_path: Pa
     bench = Bench(tmp_path / "bench")
     tests = (suite(tmp_path, body),)
     with pytest.raises(MutationError):
-        bench.run(Mutation("one", "cipher.py", "_SIZE: Final = 16", new, tests))
+        bench.run(Mutation("one", CIPHER, "_SIZE: Final = 16", new, tests))
 
 
 def test_red_without_a_mutation_is_told(tmp_path: Path) -> None:
@@ -126,8 +128,8 @@ def test_further_mutations_come_from_the_command_line_or_a_file(tmp_path: Path) 
     assert result.returncode == 1, result.stdout + result.stderr
     assert "SURVIVED" in result.stdout
     assert "0 of 1 mutations caught" in result.stdout
-    given = ["--file", "stats.py", "--old", "from __future__", "--new", "raise", "--test"]
-    result = run(*given, "tests/protocol/test_stats.py")
+    given = ["--file", "aio/stats.py", "--old", "from __future__", "--new", "raise", "--test"]
+    result = run(*given, "tests/aio/test_stats.py")
     assert result.returncode == 2
     assert "not Python" in result.stderr
 
@@ -136,7 +138,7 @@ def test_further_mutations_come_from_the_command_line_or_a_file(tmp_path: Path) 
     ("arguments", "complaint"),
     [
         (["no-such-mutation"], "no mutation named no-such-mutation"),
-        (["--file", "stats.py"], "go together"),
+        (["--file", "aio/stats.py"], "go together"),
         (["--table", "no-such-file"], "no table of mutations"),
     ],
 )

@@ -153,13 +153,13 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "pyproject.toml",
         "setup.py",
         "tox.ini",
-        "ext/_framing.pyx",
+        "ext/_codec.pyx",
         "ext/_queues.pyx",
-        "src/sealframe/_framing.pyi",
-        "src/sealframe/_framing_py.py",
-        "src/sealframe/_queues.pyi",
-        "src/sealframe/_queues_py.py",
-        "tests/queues/test_twins.py",
+        "src/sealframe/framing/_codec.pyi",
+        "src/sealframe/framing/_codec_py.py",
+        "src/sealframe/aio/_queues.pyi",
+        "src/sealframe/aio/_queues_py.py",
+        "tests/aio/queues/test_twins.py",
         "benchmarks/results.json",
         "docs/conf.py",
         "docs/guides/index.md",
@@ -186,8 +186,10 @@ def test_a_wheel_from_the_sdist_runs_in_c_where_there_is_no_compiler(
     assert f"-{version}-{version}-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {"sealframe/py.typed", "sealframe/_framing.pyi", "sealframe/cli/__init__.py"} < {*names}
-    assert compiled_modules(wheel) == ["_framing", "_queues"]
+    assert {"sealframe/py.typed", "sealframe/framing/_codec.pyi", "sealframe/cli/__init__.py"} < {
+        *names
+    }
+    assert compiled_modules(wheel) == ["_codec", "_queues"]
     assert not [name for name in names if name.startswith(("tests/", "ext/"))]
     assert not [name for name in names if name.endswith((".pyx", ".c"))]
     assert install_and_talk(wheel, tmp_path / "venv") == "c"
@@ -205,7 +207,7 @@ def test_without_the_extension_the_wheel_is_for_every_platform(sdist: Path, tmp_
 def test_without_a_compiler_a_build_warns_and_goes_on(sdist: Path, tmp_path: Path) -> None:
     done, wheels = build_wheel(sdist, tmp_path / "dist", CC="/nonexistent/cc")
     assert done.returncode == 0, done.stdout
-    assert "WARNING: sealframe._framing was not compiled" in done.stdout
+    assert "WARNING: sealframe.framing._codec was not compiled" in done.stdout
     (wheel,) = wheels
     assert wheel.name.endswith("-py3-none-any.whl")
     assert install_and_talk(wheel, tmp_path / "venv") == "python"
@@ -224,7 +226,7 @@ def test_an_extension_that_is_demanded_and_not_compiled_fails_the_build(
 
 
 @pytest.mark.parametrize("rest", [False, True], ids=["first", "again"])
-@pytest.mark.parametrize("name", ["_framing", "_queues"])
+@pytest.mark.parametrize("name", ["framing._codec", "aio._queues"])
 def test_where_one_extension_does_not_compile_there_is_neither(
     sdist: Path, tmp_path: Path, name: str, rest: bool
 ) -> None:
@@ -233,8 +235,8 @@ def test_where_one_extension_does_not_compile_there_is_neither(
     if rest:
         done, wheels = build_wheel(source, tmp_path / "before")
         assert done.returncode == 0, done.stdout
-        assert [compiled_modules(wheel) for wheel in wheels] == [["_framing", "_queues"]]
-    break_extension(source, name)
+        assert [compiled_modules(wheel) for wheel in wheels] == [["_codec", "_queues"]]
+    break_extension(source, name.rpartition(".")[2])
     done, wheels = build_wheel(source, tmp_path / "dist")
     assert done.returncode == 0, done.stdout
     assert "broken on purpose" in done.stdout
@@ -247,7 +249,7 @@ def test_where_one_extension_does_not_compile_there_is_neither(
         assert install_and_talk(wheel, tmp_path / "venv") == "python"
 
 
-@pytest.mark.parametrize("name", ["_framing", "_queues"])
+@pytest.mark.parametrize("name", ["_codec", "_queues"])
 def test_each_extension_is_demanded(sdist: Path, tmp_path: Path, name: str) -> None:
     source = unpack(sdist, tmp_path / "source")
     break_extension(source, name)

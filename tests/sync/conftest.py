@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from transport.conftest import control_mode, mode, sealed
-from transport.ends import count_sockets
+from aio.conftest import control_mode, mode, sealed
+from aio.ends import count_sockets
 
 from sealframe.sync.loop_thread import shared
 

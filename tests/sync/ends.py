@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import ClientOptions, ServerOptions, sync
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import NotSupportedError, UnknownClientError, sync
 from sealframe.codecs import Text

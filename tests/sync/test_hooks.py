@@ -5,15 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
-from sealframe import (
-    Disconnect,
-    DisconnectKind,
-    ServerOptions,
-    WaitTimeoutError,
-    sync,
-)
+from sealframe import Disconnect, DisconnectKind, ServerOptions, WaitTimeoutError, sync
 
 from .ends import dial, echo, open_pair, start, until
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import ClientOptions, sync
 from sealframe.sync import call as call_room

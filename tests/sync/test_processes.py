@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 import pytest
-from transport.ends import PATIENCE
+from aio.ends import PATIENCE
 
 from sealframe import sync
 

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import (
     ClientOptions,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import (
     CloseCode,

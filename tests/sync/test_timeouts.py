@@ -8,7 +8,7 @@ import socket
 import threading
 
 import pytest
-from transport.ends import PATIENCE, Mode
+from aio.ends import PATIENCE, Mode
 
 from sealframe import (
     ClientOptions,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from sealframe import Invitation, Server, ServerIdentity, SharedKey
-
+from .. import Invitation, Server, ServerIdentity, SharedKey
 from .address import is_everywhere, is_local, shown
 from .errors import complain
 from .output import Output

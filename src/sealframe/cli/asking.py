@@ -7,8 +7,7 @@ import sys
 
 import click
 
-from sealframe import SharedKey
-
+from .. import SharedKey
 from .text import visible
 
 PASSPHRASE_VARIABLE = "SEALFRAME_PASSPHRASE"

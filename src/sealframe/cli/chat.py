@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import click
 
 import sealframe
-from sealframe import (
+
+from .. import (
     ClientOptions,
     CloseCode,
     Connection,
@@ -18,7 +19,6 @@ from sealframe import (
     UnauthorizedError,
     UnknownServerError,
 )
-
 from .address import DEFAULT, HELP, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, describe

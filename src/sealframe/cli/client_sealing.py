@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 import sealframe
-from sealframe import (
+
+from .. import (
     ClientIdentity,
     CloseCode,
     Connection,
@@ -27,7 +28,6 @@ from sealframe import (
     UnauthorizedError,
     UnknownServerError,
 )
-
 from .address import Address
 from .asking import can_ask, invitation_text, is_right
 from .errors import CommandError, exit_code

@@ -9,7 +9,7 @@ import socket
 import sys
 from enum import IntEnum
 
-from sealframe import (
+from .. import (
     CloseCode,
     ConnectError,
     ConnectionClosed,
@@ -19,7 +19,6 @@ from sealframe import (
     ServerKeyChangedError,
     UnknownServerError,
 )
-
 from .text import visible
 
 

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 import click
 
-from sealframe import Server
-
+from .. import Server
 from .address import Address, listening_address, shown
 from .errors import CommandError
 
@@ -42,7 +41,7 @@ async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
     """
     from prometheus_client import REGISTRY, start_http_server
 
-    from sealframe.metrics import ServerCollector
+    from ..metrics import ServerCollector
 
     try:
         http, thread = start_http_server(address.port or 0, address.host or "")

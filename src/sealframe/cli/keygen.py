@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from sealframe import PrivateKey, SharedKey
-
+from .. import PrivateKey, SharedKey
 from . import words
 from .errors import EXIT_CODES, complain
 from .output import Output

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 import sealframe
-from sealframe import (
+
+from .. import (
     Connection,
     ConnectionClosed,
     Disconnect,
@@ -23,7 +24,6 @@ from sealframe import (
     ServerOptions,
     SharedKey,
 )
-
 from .address import DEFAULT, HELP, Address, listening_address, shown
 from .announcing import announce
 from .errors import EXIT_CODES, Exit, LogLines

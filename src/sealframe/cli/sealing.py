@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from sealframe import PrivateKey, SharedKey
-
+from .. import PrivateKey, SharedKey
 from .asking import PASSPHRASE_VARIABLE, passphrase_key
 
 Command: TypeAlias = Callable[..., None]

@@ -9,8 +9,8 @@ from typing import BinaryIO
 import click
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, Connection
 
+from .. import ClientOptions, CloseCode, Connection
 from .address import HELP, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 import sealframe
-from sealframe import (
+
+from .. import (
     ClientOptions,
     CloseCode,
     Connection,
@@ -25,7 +26,6 @@ from sealframe import (
     UnauthorizedError,
     UnknownServerError,
 )
-
 from .address import HELP, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .collecting import Collected, Item, collect

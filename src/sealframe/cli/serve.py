@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 import sealframe
-from sealframe import (
+
+from .. import (
     CloseCode,
     Connection,
     Invitation,
@@ -22,7 +23,6 @@ from sealframe import (
     SharedKey,
     ShutdownReport,
 )
-
 from .address import DEFAULT, HELP, Address, listening_address, shown
 from .announcing import announce
 from .errors import EXIT_CODES, Exit, LogLines, complain

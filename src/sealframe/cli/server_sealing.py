@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from sealframe import AuthorizedClients, Invitation, ServerIdentity, SharedKey
-
+from .. import AuthorizedClients, Invitation, ServerIdentity, SharedKey
 from .errors import CommandError, Exit
 from .sealing import FILE, Command, check_one_way, private_key, shared_key, shared_key_options
 

@@ -15,8 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sealframe import Connection, ConnectionClosed, NotSupportedError, Server
-
+from .. import Connection, ConnectionClosed, NotSupportedError, Server
 from .address import shown
 from .text import size, visible
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
+from ..aio.stream import Stream
 from ..errors import (
     ConfigurationError,
     ConnectionClosed,
@@ -18,8 +19,7 @@ from ..errors import (
     FileTransferError,
     StreamResetError,
 )
-from ..peer import Peer
-from ..stream import Stream
+from ..trust.peer import Peer
 from ..wire import MAX_CHUNK, FileAbort, FileRefusal
 from . import messages
 from .digest import DIGEST_SIZE, Algorithm, available

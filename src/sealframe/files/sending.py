@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from ..aio.stream import Stream
 from ..errors import (
     DirectoryTransferError,
     FileChangedError,
@@ -18,7 +19,6 @@ from ..errors import (
     FileUnreadableError,
     StreamResetError,
 )
-from ..stream import Stream
 from ..wire import FileAbort, ResetCode
 from . import messages
 from .digest import available

@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-from ..connection import AnyConnection as AsyncConnection
-from ..disconnect import Disconnect
+from ..aio.connection import AnyConnection as AsyncConnection
+from ..aio.disconnect import Disconnect
+from ..aio.stream import Stream as AsyncStream
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
-from ..stream import Stream as AsyncStream
 from .connection import AnyConnection
 from .stream import Stream
 from .twins import Twins

@@ -8,17 +8,17 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Generic, cast
 
-from ..client import Connecting
-from ..client import connect as async_connect
+from ..aio.connection import Connection as AsyncConnection
+from ..aio.connection import Received, Sent
+from ..client.client import Connecting
+from ..client.client import connect as async_connect
 from ..codecs import Codec
-from ..connection import Connection as AsyncConnection
-from ..connection import Received, Sent
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
 from ..framing import Framing
-from ..identity import ClientIdentity
-from ..keys import SharedKey
 from ..options import ClientOptions
+from ..trust.identity import ClientIdentity
+from ..trust.keys import SharedKey
 from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, inbox
 from .connection import Connection
 from .loop_thread import shared

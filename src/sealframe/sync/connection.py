@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
 from types import SimpleNamespace, TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
-from ..addresses import Address
-from ..connection import BytesLike, Received, Sent
-from ..connection import Connection as AsyncConnection
+from ..aio.addresses import Address
+from ..aio.connection import BytesLike, Received, Sent
+from ..aio.connection import Connection as AsyncConnection
+from ..aio.stats import Stats
+from ..aio.stream import Stream as AsyncStream
 from ..errors import ConnectionClosedOK, DecodeError
 from ..files.progress import OnProgress, Receipt
-from ..peer import Peer
-from ..stats import Stats
-from ..stream import Stream as AsyncStream
+from ..trust.peer import Peer
 from ..wire import CloseCode
 from .loop_thread import LoopThread
 from .stream import Stream

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Generic
 
-from ..connection import AnyConnection as AsyncConnection
-from ..connection import Received, Sent
-from ..groups import Group as AsyncGroup
+from ..aio.connection import AnyConnection as AsyncConnection
+from ..aio.connection import Received, Sent
+from ..server.groups import Group as AsyncGroup
 from .connection import AnyConnection, Connection
 from .twins import Twins
 

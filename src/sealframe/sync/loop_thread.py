@@ -10,9 +10,9 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from ..connection import AnyConnection, Connection
+from ..aio.connection import AnyConnection, Connection
 from ..errors import ConnectionClosedError, WrongLoopError
-from ..server import Server
+from ..server.server import Server
 from .call import OVER, Call
 
 T = TypeVar("T")

@@ -7,20 +7,20 @@ from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias
 
-from ..addresses import Address
+from ..aio.addresses import Address
+from ..aio.connection import Connection as AsyncConnection
+from ..aio.connection import Received, Sent
+from ..aio.stats import ServerStats
 from ..codecs import Codec
-from ..connection import Connection as AsyncConnection
-from ..connection import Received, Sent
 from ..errors import ConfigurationError, DecodeError
 from ..files.inbox import Inbox
 from ..framing import Framing
-from ..identity import ServerIdentity
-from ..keys import SharedKey
 from ..options import ServerOptions
-from ..server import Server as AsyncServer
-from ..server import serve as async_serve
-from ..shutdown import ShutdownReport
-from ..stats import ServerStats
+from ..server.server import Server as AsyncServer
+from ..server.server import serve as async_serve
+from ..server.shutdown import ShutdownReport
+from ..trust.identity import ServerIdentity
+from ..trust.keys import SharedKey
 from .callbacks import (
     Callbacks,
     OnConnect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 
-from ..connection import AnyConnection as AsyncConnection
+from ..aio.connection import AnyConnection as AsyncConnection
 from .connection import AnyConnection, Connection
 from .loop_thread import LoopThread
 

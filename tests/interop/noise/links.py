@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from sealframe import Connection
-    from sealframe.client import Connecting
-    from sealframe.server import Serving
+    from sealframe import Connecting, Connection, Serving
 
 PATTERNS = ["NNpsk0", "XK", "XX"]
 CONTEXT = "echo.example"

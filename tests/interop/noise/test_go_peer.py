@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from interop.programs import running
 from sealframe import HandshakeError, PrivateKey
 from sealframe.wire import CloseCode
 
-from ..programs import running
 from .links import (
     CONTEXT,
     PATTERNS,

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sealframe
-from sealframe import Connection, ConnectionClosed, Server, SharedKey
+
+from ... import Connection, ConnectionClosed, Server, SharedKey
 
 
 class Room:

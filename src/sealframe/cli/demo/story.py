@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sealframe
-from sealframe import ServerOptions, SharedKey
 
+from ... import ServerOptions, SharedKey
 from ..errors import CommandError
 from ..text import size
 from .forwarder import Forwarder

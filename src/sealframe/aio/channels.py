@@ -1,0 +1,97 @@
+"""The asyncio side of what goes over a connection beside messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.events import (
+    MultiplexerEvent,
+    Replied,
+    RequestCancelled,
+    Requested,
+    RequestFailed,
+    StreamData,
+    StreamEnded,
+    StreamOpened,
+    StreamWasReset,
+)
+from ..core.multiplexer import Multiplexer
+from ..errors import ConnectionClosed
+from ..wire import StreamKind
+from .requests import Requests
+from .streams import Host, Streams
+
+
+class Channels:
+    """The streams and requests of one connection; made when there is the first.
+
+    :param connection: what programs see of it
+    """
+
+    __slots__ = ("_ended", "_multiplexer", "requests", "streams")
+
+    def __init__(self, host: Host, multiplexer: Multiplexer, connection: Any) -> None:
+        self._multiplexer = multiplexer
+        self._ended = False
+        self.streams = Streams(host, multiplexer, connection)
+        self.requests = Requests(host, multiplexer, connection, self.streams)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything that the peer asked for is still under way."""
+        return self.streams.busy or self.requests.busy
+
+    def handle(self, event: MultiplexerEvent) -> None:
+        """Take in what the peer did."""
+        if self._ended:
+            return
+        streams, requests = self.streams, self.requests
+        match event:
+            case StreamData(number, data):
+                streams.receive(number, data)
+            case StreamOpened(number, StreamKind.REQUEST, metadata):
+                requests.receive_on_stream(metadata, streams.add_incoming(number))
+            case StreamOpened(number, StreamKind.REPLY, metadata):
+                requests.take_reply_on_stream(metadata, streams.add_incoming(number))
+            case StreamOpened(number, kind, metadata):
+                streams.accept(number, kind, metadata)
+            case StreamEnded(number):
+                streams.receive_end(number)
+            case StreamWasReset(number, code, reason):
+                streams.receive_reset(number, code, reason)
+            case Requested(number, payload):
+                requests.receive(number, payload)
+            case RequestCancelled(number):
+                requests.receive_cancel(number)
+            case Replied(number, payload):
+                requests.take_reply(number, payload)
+            case RequestFailed(number, code, kind, text):
+                requests.take_failure(number, code, kind, text)
+        self._tidy()
+
+    def wrote(self) -> None:
+        """Take note that something was handed to the transport."""
+        relieved = self._multiplexer.relieved
+        if relieved:
+            self.streams.relieve(relieved)
+            relieved.clear()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        over = self._multiplexer.over
+        if over:
+            self.streams.forget(over)
+            over.clear()
+        self.streams.slots.wake()
+        self.requests.slots.wake()
+
+    def end(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more will come."""
+        self._ended = True
+        self.end_sending(error)
+        self.streams.end(error)
+
+    def end_sending(self, error: ConnectionClosed) -> None:
+        """Take note that nothing more can be sent."""
+        self.streams.end_sending(error)
+        self.requests.end_sending(error)

@@ -1,0 +1,142 @@
+"""What a program asked of a connection, checked before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from .. import wire
+from ..core.protocol import Protocol
+from ..errors import ConfigurationError, HandshakeError
+from ..framing import Framing
+from ..noise import cipher
+from ..noise.credentials import Credentials
+from ..noise.records import Seal
+from ..options import Options
+from ..trust.authorized import AuthorizedClients
+from ..trust.identity import ClientIdentity, ServerIdentity
+from ..trust.keys import PublicKey, SharedKey
+from ..trust.known_servers import Introduction
+from ..trust.peer import Peer
+from ..version import SOFTWARE
+
+_FIRST_WINDOW: Final = 64 * 1024
+"""Cost of the messages that a client may send before the server received any; what there
+is room for is granted then, so that the many that send nothing have no claim to it."""
+
+Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """How to talk: packets, extended, sealed, or a foreign framing.
+
+    :raises ConfigurationError: the arguments cannot work together
+    :raises MissingExtraError: sealing needs ``cryptography``, which is missing
+    """
+
+    client: bool
+    """Whether this end connects."""
+    security: Security | None = None
+    context: bytes | str = b""
+    framing: Framing | None = None
+    extended: bool = False
+    options: Options = field(default_factory=Options)
+    takes_streams: bool = False
+    """Whether the peer may open streams here."""
+    takes_requests: bool = False
+    """Whether it may ask for something."""
+
+    def __post_init__(self) -> None:
+        if self.security is not None:
+            identity = ClientIdentity if self.client else ServerIdentity
+            if not isinstance(self.security, SharedKey | identity):
+                raise ConfigurationError(
+                    f"security is a {type(self.security).__name__}; use a SharedKey, "
+                    f"for example SharedKey.load(path), a {identity.__name__}, or None"
+                )
+            cipher.require()
+        if not isinstance(self.context, bytes | str):
+            raise ConfigurationError("context is text or bytes")
+        if len(self._context) > wire.MAX_CONTEXT:
+            raise ConfigurationError(f"context is over {wire.MAX_CONTEXT} bytes")
+        if self.context and self.security is None:
+            raise ConfigurationError("context belongs to a sealed connection: give security too")
+        if self.framing is not None:
+            if not isinstance(self.framing, Framing):
+                raise ConfigurationError("framing is a Framing, for example INT32_BE, or None")
+            if self.security is not None or self.extended:
+                raise ConfigurationError(
+                    "a foreign framing carries messages only: no security, not extended"
+                )
+            if self.framing.layout.maximum > self.options.max_message_size:
+                narrowed = replace(self.framing, maximum=self.options.max_message_size)
+                object.__setattr__(self, "framing", narrowed)
+
+    @property
+    def _context(self) -> bytes:
+        return self.context.encode() if isinstance(self.context, str) else self.context
+
+    @property
+    def clients_file(self) -> AuthorizedClients | None:
+        """The clients of a server that has them in a file."""
+        if isinstance(self.security, ServerIdentity) and self.security.clients.path is not None:
+            return self.security.clients
+        return None
+
+    def introduction(self, address: str) -> Introduction | None:
+        """Return how a client judges the server there; None where that was settled before."""
+        if isinstance(self.security, ClientIdentity):
+            return self.security._introduction(address)
+        return None
+
+    def protocol(
+        self,
+        *,
+        client_id: str = "",
+        address: str = "",
+        judge: Callable[[bytes], HandshakeError | None] | None = None,
+    ) -> Protocol:
+        """Return the state machine for one new connection.
+
+        :param client_id: for a server, the id that the client is told
+        :param address: for a client, what it connects to
+        :param judge: for a client that learns the server's key on the way
+        """
+        credentials: Credentials | None = None
+        identify: Callable[[bytes, bytes], Peer | None] | None = None
+        invitation = b""
+        match self.security:
+            case SharedKey():
+                credentials = Credentials(wire.Pattern.NNPSK0, psk=self.security.secret_bytes())
+            case ServerIdentity():
+                credentials = self.security._credentials()
+                identify = self.security._identify
+            case ClientIdentity():
+                credentials = self.security._credentials()
+                invitation = self.security._token
+
+                def identify(key: bytes, _: bytes) -> Peer:
+                    return Peer(address, PublicKey(key))
+
+        seal = None
+        if credentials is not None:
+            seal = Seal(
+                initiator=self.client, credentials=credentials, context=self._context, judge=judge
+            )
+        options = self.options
+        return Protocol(
+            client=self.client,
+            max_message_size=options.max_message_size,
+            framing=self.framing,
+            seal=seal,
+            extended=self.extended,
+            client_id=client_id,
+            software=SOFTWARE,
+            invitation=invitation,
+            window=min(options.inbox_limit, wire.MAX_WINDOW if self.client else _FIRST_WINDOW),
+            max_streams=options.max_streams if self.takes_streams else 0,
+            max_requests=options.max_requests if self.takes_requests else 0,
+            identify=identify,
+        )

@@ -1,0 +1,76 @@
+"""What an end does with the streams and requests that the peer opens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+from ..errors import ConfigurationError
+from .log_throttle import LogThrottle, others
+from .tasks import Tasks
+
+OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
+"""``async def on_stream(stream)``."""
+
+_MAX_FAILURES: Final = 20
+"""Tracebacks a minute: a peer that knows what makes a program fail must not fill the log."""
+
+
+class Services:
+    """The program's own functions for what the peer may ask for, None for what it may not.
+
+    One for all connections of a server, so that the server can wait for what still runs.
+
+    :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
+    :param on_request: called with the connection and the payload of each request
+    :param on_file: called with each stream on which the peer offers a file
+    :raises ConfigurationError: one of them cannot be called
+    """
+
+    __slots__ = ("_failures", "on_file", "on_request", "on_stream", "tasks")
+
+    def __init__(
+        self,
+        *,
+        on_stream: OnStream | None = None,
+        on_request: Callable[[Any, Any], Awaitable[Any]] | None = None,
+        on_file: OnStream | None = None,
+    ) -> None:
+        functions = {"on_stream": on_stream, "on_request": on_request, "files": on_file}
+        for name, function in functions.items():
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name} is {function!r}; use an async function")
+        self.on_stream = on_stream
+        self.on_request = on_request
+        self.on_file = on_file
+        self.tasks: Tasks[str] = Tasks(lambda task, name: None)
+        """What runs now."""
+        self._failures = LogThrottle(_MAX_FAILURES)
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether the peer may open any."""
+        return self.on_stream is not None or self.on_file is not None
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the peer may make any."""
+        return self.on_request is not None
+
+    def start(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run it in a task of its own, which is kept until it is done."""
+        task = asyncio.get_running_loop().create_task(running, name=name)
+        self.tasks.add(task, name)
+        return task
+
+    def note_failure(self) -> str | None:
+        """Note that the program failed.
+
+        :return: what the log is to say beside the traceback, None if it gets neither
+        """
+        count = self._failures.count(asyncio.get_running_loop().time())
+        return others(count) if count else None
+
+
+NO_SERVICES: Final = Services()

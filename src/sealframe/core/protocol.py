@@ -1,0 +1,782 @@
+"""The state machine of one connection: bytes in, messages out, and the reverse.
+
+No sockets, no clock, no event loop. The owner reads into :meth:`get_buffer`,
+tells :meth:`buffer_updated`, takes the messages it returns, then looks at
+:attr:`events` and :attr:`has_output`. Nothing here raises for what a peer did:
+a fault becomes a :class:`Failed` event, after the messages that came before it.
+
+What may arrive when stands in one table, ``_RULES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, cast
+
+from .. import wire
+from ..errors import (
+    ConnectionClosedError,
+    FrameTooLargeError,
+    FramingError,
+    HandshakeError,
+    MessageTooLargeError,
+    MessageTooSmallError,
+    NotSupportedError,
+    ProtocolError,
+    TruncatedError,
+    UnauthorizedError,
+)
+from ..framing import Decoder, Framing
+from ..noise.records import Seal
+from ..trust.keys import PublicKey
+from ..trust.peer import Peer
+from ..wire import CloseCode, Control, Opcode, control
+from ..wire.control import Close, Hello, MalformedBodyError
+from ..wire.sniffing import diagnose
+from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
+from .multiplexer import OPCODES, Multiplexer, ViolationError
+
+SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
+"""The native layout; what is sent is bounded by the peer's limit, not by our own."""
+
+_TURN: Final = 128 * 1024
+"""Bytes of streams, about, that are framed and sealed in one go."""
+
+_DISCARD: Final = bytearray(64 * 1024)
+"""Where the bytes of failed connections go, all of them: nobody reads it."""
+
+# To look these up in their class, at each read, takes longer than to compare them.
+_PACKETS: Final = Phase.PACKETS
+_EXTENDED: Final = Phase.EXTENDED
+_FAILED: Final = Phase.FAILED
+_SEALED_HELLO: Final = Phase.SEALED_HELLO
+
+_UNANNOUNCED: Final = Established(Hello())
+"""Packets may flow, and the peer has said nothing of itself."""
+
+
+class Protocol:
+    """One end of a connection.
+
+    :param client: whether this end connected
+    :param max_message_size: the largest message accepted, in bytes
+    :param framing: a foreign layout, messages only, whose maximum is not over
+        ``max_message_size``; None for sealframe's own
+    :param seal: the sealed layer, None for plain
+    :param extended: for a plain client, ask for control frames
+    :param client_id: on a server, the id that WELCOME tells the client
+    :param invitation: on a client, the token that HELLO shows to the server
+    :param window: cost of the messages that the peer may send before it gets CREDIT;
+        None gives none, and knows of none
+    :param max_streams: how many streams of the peer this end takes at a time
+    :param max_requests: the same of requests
+    :param identify: given the key that the peer has proved and, on a server, the token
+        that it showed, says who that is; None refuses it
+    """
+
+    __slots__ = (
+        "_answered",
+        "_client_id",
+        "_close",
+        "_control",
+        "_credit",
+        "_decoder",
+        "_encoder",
+        "_hello",
+        "_identify",
+        "_multiplexer",
+        "_pong",
+        "_raw",
+        "_seal",
+        "_silent",
+        "_theirs",
+        "chores",
+        "client",
+        "events",
+        "extended",
+        "frames_received",
+        "peer",
+        "phase",
+        "send_limit",
+        "send_minimum",
+    )
+
+    def __init__(
+        self,
+        *,
+        client: bool,
+        max_message_size: int,
+        framing: Framing | None = None,
+        seal: Seal | None = None,
+        extended: bool = False,
+        client_id: str = "",
+        software: str = "",
+        invitation: bytes = b"",
+        window: int | None = None,
+        max_streams: int = 0,
+        max_requests: int = 0,
+        identify: Callable[[bytes, bytes], Peer | None] | None = None,
+    ) -> None:
+        self.client = client
+        self._identify = identify
+        sending = framing or SENDING
+        self._encoder = sending.encoder
+        self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
+        self._seal = seal
+        self._silent = False
+        self._client_id = client_id
+        self._hello = _introduction(max_message_size, software, window, max_streams, max_requests)
+        if invitation:
+            self._hello = replace(self._hello, invitation=invitation)
+        self._theirs: Hello | None = None
+        self._multiplexer: Multiplexer | None = None
+        self._answered: set[int] | None = None
+        self._close: bytes | None = None
+        self._control: list[bytes] = []
+        self._credit = 0
+        self._pong: bytes | None = None
+        self._raw = b""
+        self.events: list[Event] | tuple[()] = ()
+        """What happened beside messages; the owner empties it."""
+        self.peer: Peer | None = None
+        """Who is at the other end, as it proved, where it has an identity."""
+        self.extended = False
+        """Whether control frames may be sent."""
+        self.chores = 0
+        """Records, frames and fields of the last read that were handled one by one, and one
+        more; 0 if there were none, and neither events nor output can have come of it."""
+        self.frames_received = 0
+        """Message frames and counted control frames so far."""
+        self.send_limit = min(max_message_size, sending.layout.maximum)
+        """The largest message that may be sent, in bytes."""
+        self.send_minimum = 0 if framing is None else framing.layout.minimum
+        """The smallest message that may be sent, in bytes."""
+        if seal is not None:
+            self.phase = Phase.SEALING
+        elif framing is not None or (client and not extended):
+            self.phase = Phase.PACKETS
+            self._note(_UNANNOUNCED)
+        elif client:
+            self.phase = Phase.WELCOME
+            self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+        else:
+            self.phase = Phase.FIRST
+            self._note(_UNANNOUNCED)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether this end encrypts."""
+        return self._seal is not None
+
+    @property
+    def channel_binding(self) -> bytes:
+        """The handshake hash of a sealed connection, else empty."""
+        return b"" if self._seal is None else self._seal.channel_binding
+
+    # Receiving
+
+    def get_buffer(self) -> bytearray | memoryview:
+        """Return where the next bytes from the socket go."""
+        if self.phase is _FAILED:
+            return _DISCARD
+        return self._decoder.get_buffer() if self._seal is None else self._seal.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> list[bytes]:
+        """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
+        self.chores = 1
+        if self.phase is _FAILED:
+            return []
+        if self._seal is None:
+            decoder = self._decoder
+            try:
+                frames = decoder.buffer_updated(nbytes)
+            except FramingError as fault:
+                return self._dispatch_faulty(fault)
+            if not decoder.saw_control and (self.phase is _PACKETS or self.phase is _EXTENDED):
+                self.frames_received += len(frames)
+                self.chores = 0
+                return frames  # type: ignore[return-value]  # no Control among them
+            return self._dispatch(frames)
+        return self._receive_sealed(self._seal, nbytes)
+
+    def receive_eof(self) -> None:
+        """Take in the end of the peer's stream."""
+        self._return_buffer()
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        if self.phase is Phase.SEALING:
+            assert self._seal is not None
+            self._fail(self._seal.end())
+        elif self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.WELCOME):
+            self._fail(HandshakeError(self.explain("the peer closed during the handshake")))
+        elif self._pending:
+            self._fail(TruncatedError(self.explain(self._truncation("ended"))))
+        elif self.phase is Phase.EXTENDED:
+            self._fail(
+                TruncatedError(
+                    "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
+                )
+            )
+        else:
+            self.phase = Phase.ENDED
+            self._note(Ended(None))
+
+    def receive_loss(self, cause: Exception | None) -> None:
+        """Take in that the socket is gone, with the error it gave."""
+        self._return_buffer()
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        why = f": {cause}" if cause is not None else ""
+        error: ConnectionClosedError
+        if self.phase in _ESTABLISHED:
+            if self._pending:
+                error = TruncatedError(self.explain(self._truncation("was reset")))
+            else:
+                error = TruncatedError(f"the connection was lost without a close{why}")
+        else:
+            error = HandshakeError(
+                self.explain(f"the connection was lost during the handshake{why}")
+            )
+        error.__cause__ = cause
+        self._fail(error)
+
+    def _return_buffer(self) -> None:
+        # Event loops ask for a buffer and then find the end.
+        if self._seal is not None:
+            self._seal.return_buffer()
+        elif self.phase is not Phase.FAILED:
+            with suppress(ValueError):  # none is lent
+                self._decoder.buffer_updated(0)
+
+    # Sending
+
+    def check_size(self, size: int) -> None:
+        """Refuse a message that cannot be sent.
+
+        :raises MessageTooLargeError: it is over :attr:`send_limit`
+        :raises MessageTooSmallError: it is below :attr:`send_minimum`
+        """
+        if size > self.send_limit:
+            raise MessageTooLargeError(size, self.send_limit)
+        if size < self.send_minimum:
+            raise MessageTooSmallError(size, self.send_minimum)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether :meth:`take_output` has something beside messages."""
+        if self._raw or self._control or self._pong is not None or self._close is not None:
+            return not self._silent
+        if self._credit:
+            return not self._silent
+        if self._multiplexing is not None and self._multiplexing.has_output:
+            return not self._silent
+        seal = self._seal
+        return seal is not None and bool(seal.output) and not self._silent
+
+    def take_output(self, messages: list[bytes]) -> list[bytes]:
+        """Return the buffers to write now, framed and sealed, ``messages`` among them.
+
+        Call it in wire order and write all that it returns. Of what goes over streams
+        it is a part, so that messages and streams take turns.
+
+        :param messages: each at most :attr:`send_limit` bytes; the frames of the
+            whole list go out together
+        """
+        if self._silent:
+            return []
+        seal = self._seal
+        if not self.has_output and (seal is None or seal.established):
+            buffers = self._encoder.pack(messages)
+            return buffers if seal is None else seal.seal(*buffers)
+        buffers = [self._raw] if self._raw else []
+        self._raw = b""
+        if seal is not None:
+            buffers += seal.output
+            seal.output = []
+            if not seal.established:
+                return buffers
+        inner = self._take_control()
+        if messages:
+            inner += self._encoder.pack(messages)
+        if self._multiplexing is not None:
+            # Parts of what the program wrote, which are written and sealed as bytes are.
+            inner += cast("list[bytes]", self._multiplexing.take(_TURN))
+        if self._close is not None:
+            inner.append(self._close)
+            self._close = None
+        if seal is None:
+            return buffers + inner if buffers else inner
+        return buffers + seal.seal(*inner)
+
+    def ping(self, body: bytes) -> None:
+        """Queue a PING.
+
+        :param body: at most 8 bytes, which PONG brings back
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if not self.extended:
+            raise self._packets_only("ping")
+        self._control.append(control.frame(Opcode.PING, body))
+
+    def _packets_only(self, what: str) -> NotSupportedError:
+        verb = "needs" if what == "ping" else "need"
+        if self.phase is Phase.FIRST:
+            return NotSupportedError(
+                f"{what} {verb} an extended client, and this one has not said yet whether it is: "
+                "receive its first message before, or use security=..."
+            )
+        return NotSupportedError(
+            f"this connection carries packets only; {what} {verb} security=... or extended=True"
+        )
+
+    @property
+    def window(self) -> int:
+        """Cost of the messages that the peer may send before it gets CREDIT."""
+        return self._hello.window or 0
+
+    @property
+    def windowed(self) -> bool:
+        """Whether both ends give each other CREDIT for messages."""
+        return self._theirs is not None and None not in (self._theirs.window, self._hello.window)
+
+    def give_credit(self, increment: int) -> None:
+        """Let the peer send messages of that cost more."""
+        # One frame for all, or a peer that reads nothing could fill the memory with them.
+        # The limit is reached only by who uses credit that it was not told of.
+        self._credit = min(self._credit + increment, wire.MAX_WINDOW)
+
+    @property
+    def multiplexer(self) -> Multiplexer:
+        """The streams and requests.
+
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if self._multiplexer is None:
+            if not self.extended or self._theirs is None:
+                raise self._packets_only("streams and requests")
+            self._multiplexer = Multiplexer(
+                client=self.client, ours=self._hello, theirs=self._theirs
+            )
+        return self._multiplexer
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something accepted for a stream or request is not written yet."""
+        return self._multiplexing is not None and self._multiplexing.unsent
+
+    @property
+    def _multiplexing(self) -> Multiplexer | None:
+        # The CLOSE of either end ends all streams and requests.
+        return self._multiplexer if self.extended and self.phase is _EXTENDED else None
+
+    def violate(self, text: str) -> None:
+        """Fail because the peer broke a rule that only the owner can see broken."""
+        self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    def go_away(self, close: Close) -> None:
+        """Queue a GOAWAY, where the peer understands it."""
+        if self.extended:
+            self._control.append(control.frame(Opcode.GOAWAY, close.encode()))
+
+    def close(self, close: Close) -> bool:
+        """Queue our CLOSE, which goes after everything else, and stop answering.
+
+        :return: whether there is one: where only packets flow, FIN says it
+        """
+        if not self.extended:
+            # A CLOSE that waits to be written still goes out.
+            self._silent = self._close is None
+            return False
+        self._queue_close(close)
+        self.extended = False
+        return True
+
+    # Inside: output
+
+    def _take_control(self) -> list[bytes]:
+        frames = self._control
+        self._control = []
+        if self._pong is not None:
+            frames.append(control.frame(Opcode.PONG, self._pong))
+            self._pong = None
+        if self._credit:
+            frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
+            self._credit = 0
+        return [b"".join(frames)] if len(frames) > 1 else frames
+
+    def _queue_close(self, close: Close, *, size: int = 0) -> None:
+        body = Close(close.code, close.reason, self.frames_received).encode(size=size)
+        self._close = control.frame(Opcode.CLOSE, body)
+
+    # Inside: input
+
+    def _note(self, event: Event) -> None:
+        # No list for the many connections on which nothing but messages come.
+        if isinstance(self.events, list):
+            self.events.append(event)
+        else:
+            self.events = [event]
+
+    def _receive_sealed(self, seal: Seal, nbytes: int) -> list[bytes]:
+        records: Iterable[bytes | memoryview]
+        single = seal.take_single(nbytes)
+        if single is None:
+            seal.buffer_updated(nbytes)
+            records = seal.records()
+        else:
+            records = (single,)
+        if self.phase is Phase.SEALING and seal.established:
+            self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
+            if self.client:
+                self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+        decoder = self._decoder
+        messages: list[bytes] = []
+        for record in records:
+            self.chores += 1
+            if self.phase is _FAILED:
+                seal.open(record)
+                continue
+            first = self.phase is _SEALED_HELLO
+            try:
+                frames = seal.open_into(record, decoder)
+            except FramingError as fault:
+                messages += self._dispatch_faulty(fault)
+                continue
+            if self.phase is _EXTENDED and not decoder.saw_control:
+                self.frames_received += len(frames)
+                messages += frames  # type: ignore[arg-type]  # no Control among them
+            elif seal.failure is None:
+                if first and (len(frames) != 1 or decoder.pending):
+                    self._fail_forbidden("a first record that is not HELLO alone")
+                messages += self._dispatch(frames)
+        if seal.failure is not None:
+            # Nothing goes out after a record that does not open.
+            self.extended = False
+            self._close = None
+            self._fail(seal.failure)
+        return messages
+
+    def _dispatch_faulty(self, fault: FramingError) -> list[bytes]:
+        messages = self._dispatch(fault.frames)
+        if self.phase is not Phase.FAILED:
+            code = CloseCode.PROTOCOL
+            if isinstance(fault, FrameTooLargeError):
+                code = CloseCode.TOO_LARGE
+            error = self._fault(self.explain(str(fault)), code)
+            error.__cause__ = fault
+            self._fail(error, code)
+        return messages
+
+    def _dispatch(self, frames: list[bytes | Control]) -> list[bytes]:
+        self.chores += len(frames)
+        messages: list[bytes] = []
+        for frame in frames:
+            row = _RULES[self.phase]
+            if isinstance(frame, bytes):
+                if _MESSAGE not in row:
+                    self._fail_forbidden("a message")
+                    break
+                if self.phase is Phase.FIRST:
+                    self.phase = Phase.PACKETS
+                self.frames_received += 1
+                messages.append(frame)
+                continue
+            known = frame.opcode in wire.KNOWN_OPCODES
+            rule = row.get(frame.opcode if known else _UNKNOWN)
+            if rule is None:
+                self._fail_forbidden(_opcode_name(frame.opcode))
+                break
+            if frame.opcode & wire.OPCODE_COUNTED:
+                self.frames_received += 1
+            rule(self, frame)
+            if self.phase is Phase.FAILED:
+                break
+        return messages
+
+    def _fail(self, error: ConnectionClosedError, code: int | None = None) -> None:
+        if self.phase is Phase.FAILED:
+            return
+        # What was opened came from a holder of the key, who reads CLOSE.
+        told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
+        self.phase = Phase.FAILED
+        self._control.clear()
+        self._credit = 0
+        self._pong = None
+        if code == CloseCode.UNAUTHORIZED:
+            # Of the size of WELCOME, so that nobody on the way sees which it was.
+            self._queue_close(Close(code), size=len(self._welcome()))
+        elif code is not None and told:
+            self._queue_close(Close(code, str(error)))
+        self.extended = False
+        self._note(Failed(error))
+
+    def _fail_forbidden(self, what: str) -> None:
+        text = f"{what} is not allowed here ({_PHASE_TEXTS[self.phase]})"
+        self._fail(self._fault(self.explain(text), CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    def _fault(self, text: str, code: CloseCode) -> ConnectionClosedError:
+        """Return the error for a peer that broke the protocol in this phase."""
+        kind = ProtocolError if self.phase in _ESTABLISHED else HandshakeError
+        return kind(text, code=code)
+
+    @property
+    def _pending(self) -> int:
+        inner = self._decoder.pending
+        return inner if self._seal is None else inner + self._seal.pending
+
+    def _truncation(self, how: str) -> str:
+        size = self._decoder.frame_size
+        if self._seal is not None and self._seal.pending:
+            return f"the peer's stream {how} inside a sealed record"
+        of = f"{self._decoder.pending} of its {size} bytes" if size else "a part of its head"
+        return f"the peer's stream {how} inside a frame: only {of} came"
+
+    def explain(self, text: str) -> str:
+        """Add to an error's text what the first bytes say about the peer, if they do."""
+        if self.frames_received or self._seal is not None:
+            return text
+        diagnosis = diagnose(self._decoder.prefix)
+        return f"{text} ({diagnosis})" if diagnosis else text
+
+    # Rules: one method per kind of control frame
+
+    def _on_hello(self, frame: Control) -> None:
+        """Server: a client introduces itself."""
+        hello = self._decode_hello(frame)
+        if hello is None:
+            return
+        if self._silent:
+            # It crossed our FIN, after which nothing can be answered.
+            self.phase = Phase.PACKETS
+            return
+        if not self._check_identity(hello.invitation):
+            return
+        self._control.append(control.frame(Opcode.WELCOME, self._welcome()))
+        self._establish(hello)
+
+    def _welcome(self) -> bytes:
+        return replace(self._hello, client_id=self._client_id).encode()
+
+    def _on_welcome(self, frame: Control) -> None:
+        """Client: the server introduces itself."""
+        hello = self._decode_hello(frame)
+        if hello is None or not self._check_identity(b""):
+            return
+        self._establish(hello)
+
+    def _establish(self, hello: Hello) -> None:
+        self.extended = True
+        self.phase = Phase.EXTENDED
+        self.send_limit = hello.max_frame
+        self._theirs = _introduction(
+            hello.max_frame, "", hello.window, hello.max_streams, hello.max_requests
+        )
+        self._note(Established(hello))
+
+    def _check_identity(self, invitation: bytes) -> bool:
+        if self._identify is None:
+            return True
+        assert self._seal is not None
+        key = self._seal.peer_key
+        self.peer = self._identify(key, invitation)
+        if self.peer is None:
+            text = f"the client's key is not among the authorised ones: {PublicKey(key)}"
+            code = CloseCode.UNAUTHORIZED
+            self._fail(HandshakeError(text, code=code), code)
+        return self.peer is not None
+
+    def _decode_hello(self, frame: Control) -> Hello | None:
+        try:
+            return Hello.decode(frame.body)
+        except MalformedBodyError as error:
+            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
+            # Whoever sent the magic reads control frames; another would take
+            # our CLOSE for a length.
+            self.extended = frame.body.startswith(wire.MAGIC)
+            version = frame.body[8:9] == bytes((wire.VERSION,))
+            code = CloseCode.PROTOCOL if version else CloseCode.VERSION
+            self._fail(HandshakeError(self.explain(text), code=code), code)
+            return None
+
+    def _on_plain_handshake(self, frame: Control) -> None:
+        """Server without a key: a client asks for a sealed connection."""
+        if frame.body.startswith(wire.MAGIC):
+            self._raw = control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode())
+        self._fail(
+            HandshakeError(
+                "a client asked for a sealed connection and this server is plain: "
+                "give the server the key, or the client none",
+                code=CloseCode.PLAIN,
+            )
+        )
+
+    def _on_refusal(self, frame: Control) -> None:
+        """Client: CLOSE in place of WELCOME."""
+        close = self._decode_close(frame)
+        if close is None:
+            return
+        if close.code == CloseCode.UNAUTHORIZED and self.sealed:
+            text = "the server does not have this client's key among the authorised ones"
+            self._fail(UnauthorizedError(text, code=close.code, reason=close.reason))
+        else:
+            name = control.close_name(close.code)
+            detail = f": {close.reason}" if close.reason else ""
+            self._fail(
+                HandshakeError(
+                    f"the server refused the connection ({name}{detail})",
+                    code=close.code,
+                    reason=close.reason,
+                )
+            )
+
+    def _on_close(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self.phase = Phase.ENDED
+            self._note(Ended(close))
+
+    def _on_go_away(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self._note(GoingAway(close))
+
+    def _decode_close(self, frame: Control) -> Close | None:
+        # Its fields, of 4 bytes or more each, are handled one by one too.
+        self.chores += len(frame.body) // 4
+        try:
+            return Close.decode(frame.body)
+        except MalformedBodyError as error:
+            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
+            self._fail(self._fault(text, CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+            return None
+
+    def _on_ping(self, frame: Control) -> None:
+        if len(frame.body) > wire.MAX_PING:
+            text = f"a PING of {len(frame.body)} bytes is over {wire.MAX_PING}"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif self.extended:
+            self._pong = frame.body
+
+    def _on_pong(self, frame: Control) -> None:
+        self._note(Ponged(frame.body[: wire.MAX_PING]))
+
+    def _on_credit(self, frame: Control) -> None:
+        increment = int.from_bytes(frame.body, "little")
+        if len(frame.body) != 4 or not 1 <= increment <= wire.MAX_WINDOW:
+            self.violate("CREDIT is not a number from 1 to 2^31 - 1")
+        elif self.windowed:
+            self._note(Credited(increment))
+
+    def _on_multiplexed(self, frame: Control) -> None:
+        if not self.extended:
+            # This end has sent CLOSE, and so ended all streams and requests.
+            return
+        try:
+            event = self.multiplexer.receive(frame)
+        except ViolationError as error:
+            self.violate(f"{_opcode_name(frame.opcode)} breaks the rules: {error}")
+        else:
+            if event is not None:
+                self._note(event)
+
+    def _on_ignored(self, frame: Control) -> None:
+        pass
+
+    def _on_unknown(self, frame: Control) -> None:
+        if frame.opcode & wire.OPCODE_CLOSE:
+            text = f"the peer sent {_opcode_name(frame.opcode)}, which must be understood"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif not frame.opcode & wire.OPCODE_SKIP and self.extended:
+            if self._answered is None:
+                self._answered = set()
+            if frame.opcode not in self._answered:
+                self._answered.add(frame.opcode)
+                self._control.append(control.unsupported(frame.opcode, frame.body))
+
+
+@lru_cache(maxsize=16)
+def _introduction(
+    max_message_size: int, software: str, window: int | None, max_streams: int, max_requests: int
+) -> Hello:
+    """Return what is the same for all connections, once for all of them."""
+    return Hello(
+        max_frame=max_message_size,
+        software=software,
+        window=window,
+        max_streams=max_streams,
+        max_requests=max_requests,
+    )
+
+
+@lru_cache(maxsize=16)
+def _receiving(framing: Framing | None, maximum: int) -> Framing:
+    return framing or Framing(control=True, maximum=maximum)
+
+
+def _opcode_name(opcode: int) -> str:
+    try:
+        return f"a {Opcode(opcode).name} frame"
+    except ValueError:
+        return f"a control frame of opcode 0x{opcode:02x}"
+
+
+_MESSAGE: Final = -1
+_UNKNOWN: Final = -2
+
+_Rule = Callable[[Protocol, Control], None]
+
+
+def _deliver(protocol: Protocol, frame: Control) -> None:
+    """Stands in the rows where messages may come; ``_dispatch`` delivers them itself."""
+
+
+_RULES: Final[dict[Phase, dict[int, _Rule]]] = {
+    # What is not in a phase's row is fatal there.
+    Phase.SEALED_HELLO: {Opcode.HELLO: Protocol._on_hello},
+    Phase.SEALED_WELCOME: {
+        Opcode.WELCOME: Protocol._on_welcome,
+        Opcode.CLOSE: Protocol._on_refusal,
+    },
+    Phase.WELCOME: {
+        _MESSAGE: _deliver,
+        Opcode.WELCOME: Protocol._on_welcome,
+        Opcode.CLOSE: Protocol._on_refusal,
+    },
+    Phase.FIRST: {
+        _MESSAGE: _deliver,
+        Opcode.HELLO: Protocol._on_hello,
+        Opcode.HANDSHAKE: Protocol._on_plain_handshake,
+    },
+    Phase.PACKETS: {_MESSAGE: _deliver},
+    Phase.EXTENDED: {
+        _MESSAGE: _deliver,
+        Opcode.CLOSE: Protocol._on_close,
+        Opcode.GOAWAY: Protocol._on_go_away,
+        Opcode.UNSUPPORTED: Protocol._on_ignored,
+        Opcode.PING: Protocol._on_ping,
+        Opcode.PONG: Protocol._on_pong,
+        Opcode.PAD: Protocol._on_ignored,
+        Opcode.CREDIT: Protocol._on_credit,
+        **dict.fromkeys(OPCODES, Protocol._on_multiplexed),
+        _UNKNOWN: Protocol._on_unknown,
+    },
+    Phase.ENDED: {},
+    Phase.SEALING: {},
+    Phase.FAILED: {},
+}
+
+_ESTABLISHED: Final = frozenset({Phase.FIRST, Phase.PACKETS, Phase.EXTENDED, Phase.ENDED})
+_PHASE_TEXTS: Final = {
+    Phase.SEALING: "the handshake is under way",
+    Phase.SEALED_HELLO: "only HELLO may come first inside the seal",
+    Phase.SEALED_WELCOME: "only WELCOME may come first inside the seal",
+    Phase.WELCOME: "WELCOME has not come yet",
+    Phase.FIRST: "only HELLO may come before messages",
+    Phase.PACKETS: "this connection carries packets only",
+    Phase.EXTENDED: "the introductions are over",
+    Phase.ENDED: "the peer has already sent CLOSE",
+    Phase.FAILED: "the connection has failed",
+}

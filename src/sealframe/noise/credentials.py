@@ -1,0 +1,47 @@
+"""What one end of a sealed connection proves itself with, and how."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..wire import Pattern
+from .cipher import KeyPair, Secret
+from .handshake import Handshake
+
+_NAMES: Final = {Pattern.NNPSK0: "NNpsk0", Pattern.XK: "XK", Pattern.XX: "XX"}
+
+
+class Credentials(Secret):
+    """Keys, and the handshake patterns that they are used in.
+
+    :param patterns: a client has exactly one, a server those that it accepts
+    :param psk: the pre-shared key, 32 bytes; for ``NNPSK0``
+    :param static: our own private key, 32 bytes, or the pair, which saves the time
+        to work it out for each connection; for ``XK`` and ``XX``
+    :param remote_static: the server's public key, 32 bytes; for a client with ``XK``
+    """
+
+    __slots__ = ("_psk", "_remote_static", "_static", "patterns")
+
+    def __init__(
+        self,
+        *patterns: Pattern,
+        psk: bytes | None = None,
+        static: bytes | KeyPair | None = None,
+        remote_static: bytes | None = None,
+    ) -> None:
+        self.patterns: Final = patterns
+        self._psk = psk
+        self._static = static
+        self._remote_static = remote_static
+
+    def handshake(self, pattern: Pattern, *, initiator: bool, prologue: bytes) -> Handshake:
+        """Return a new handshake of one of the patterns."""
+        return Handshake(
+            _NAMES[pattern],
+            initiator=initiator,
+            prologue=prologue,
+            psk=self._psk,
+            static=self._static,
+            remote_static=self._remote_static,
+        )

@@ -1,0 +1,362 @@
+"""The Noise handshake, bytes in and bytes out: Noise_*_25519_AESGCM_SHA256.
+
+Section numbers here are those of the Noise Protocol Framework, revision 34.
+"""
+
+from __future__ import annotations
+
+import hmac
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..errors import (
+    ConfigurationError,
+    DecryptionError,
+    HandshakeError,
+    KeyFormatError,
+    MessageTooLargeError,
+)
+from .cipher import KEY_SIZE, TAG_SIZE, BytesLike, CipherState, KeyPair, Secret, raw_key, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Handshake"]
+
+
+class _Pattern(NamedTuple):
+    """A handshake pattern (section 7), with its modifiers (section 9)."""
+
+    messages: tuple[tuple[str, ...], ...]
+    """The tokens of each message. The initiator sends the first, then they take turns."""
+    responder_known: bool = False
+    """The initiator has the responder's static key beforehand: pre-message ``<- s``."""
+
+
+_PATTERNS: Final = {
+    "NNpsk0": _Pattern((("psk", "e"), ("e", "ee"))),
+    "XK": _Pattern((("e", "es"), ("e", "ee"), ("s", "se")), responder_known=True),
+    "XX": _Pattern((("e",), ("e", "ee", "s", "es"), ("s", "se"))),
+}
+
+_HASH_SIZE: Final = 32  # HASHLEN of SHA256, section 12.6
+_MAX_MESSAGE: Final = 65_535  # section 3
+_MAX_OVERHEAD: Final = KEY_SIZE + (KEY_SIZE + TAG_SIZE) + TAG_SIZE
+"""The most that a message adds to its payload: ``e``, encrypted ``s``, tag."""
+
+_NOT_VALID: Final = (
+    "the handshake message is not valid: the two sides have different keys or contexts, "
+    "or it was changed on its way"
+)
+
+
+def _hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
+    """HKDF of section 4.3: `outputs` times 32 bytes."""
+    secret = hmac.digest(chaining_key, material, "sha256")
+    blocks = [hmac.digest(secret, b"\x01", "sha256")]
+    for number in range(2, outputs + 1):
+        blocks.append(hmac.digest(secret, blocks[-1] + bytes([number]), "sha256"))
+    return blocks
+
+
+def _starting_hash(protocol_name: bytes) -> bytes:
+    """What InitializeSymmetric (section 5.2) makes of a name, 32 bytes."""
+    if len(protocol_name) <= _HASH_SIZE:
+        return protocol_name.ljust(_HASH_SIZE, b"\0")
+    return sha256(protocol_name).digest()
+
+
+class _SymmetricState(Secret):
+    """Section 5.2: the chaining key, the transcript hash and the cipher in use."""
+
+    __slots__ = ("_chaining_key", "_cipher", "hash")
+
+    def __init__(self, protocol_name: bytes) -> None:
+        self.hash = _starting_hash(protocol_name)
+        self._chaining_key = self.hash
+        self._cipher: CipherState | None = None
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that `encrypt_and_hash` adds now."""
+        return 0 if self._cipher is None else TAG_SIZE
+
+    def mix_hash(self, data: bytes) -> None:
+        self.hash = sha256(self.hash + data).digest()
+
+    def mix_key(self, material: bytes) -> None:
+        self._chaining_key, key = _hkdf(self._chaining_key, material, 2)
+        self._cipher = CipherState(key)
+
+    def mix_key_and_hash(self, material: bytes) -> None:
+        self._chaining_key, to_hash, key = _hkdf(self._chaining_key, material, 3)
+        self.mix_hash(to_hash)
+        self._cipher = CipherState(key)
+
+    def encrypt_and_hash(self, plaintext: bytes) -> bytes:
+        sealed = plaintext if self._cipher is None else self._cipher.seal(plaintext, self.hash)
+        self.mix_hash(sealed)
+        return sealed
+
+    def decrypt_and_hash(self, sealed: bytes) -> bytes:
+        plaintext = sealed if self._cipher is None else self._cipher.open(sealed, self.hash)
+        self.mix_hash(sealed)
+        return plaintext
+
+    def split(self) -> tuple[CipherState, CipherState]:
+        first, second = _hkdf(self._chaining_key, b"", 2)
+        return CipherState(first), CipherState(second)
+
+
+class Handshake(Secret):
+    """One side of one Noise handshake (the HandshakeState of section 5.3).
+
+    The two sides call `write_message` and `read_message` in turn, the initiator
+    writing first, until both are `finished`; then `split` gives the two ciphers.
+    What one side's `write_message` returned is given whole to the other's
+    `read_message`. Any failure there is final: the object then refuses everything.
+
+    All keys are raw X25519 keys of 32 bytes. Private keys and the chaining key are
+    let go as soon as the handshake is finished or has failed.
+
+    :param pattern: ``"NNpsk0"``, ``"XK"`` or ``"XX"``
+    :param initiator: whether this side writes first
+    :param prologue: what both sides must already agree on, of any length; not sent
+    :param psk: the pre-shared key, 32 bytes; for ``NNpsk0``
+    :param static: our own private key, or the pair; for ``XK`` and ``XX``
+    :param remote_static: the responder's public key; for the initiator of ``XK``
+    :param ephemeral: our ephemeral private key, only ever for test vectors: used
+        twice, it makes both connections readable
+    :raises ConfigurationError: the pattern does not exist here; or a key is missing,
+        has the wrong size, or is not used in this pattern by this side
+    :raises MissingExtraError: ``cryptography`` is not installed
+    """
+
+    __slots__ = (
+        "_ciphers",
+        "_given_ephemeral",
+        "_hash",
+        "_initiator",
+        "_local",
+        "_messages",
+        "_psk",
+        "_remote",
+        "_side",
+        "_step",
+        "_symmetric",
+    )
+
+    def __init__(
+        self,
+        pattern: str,
+        *,
+        initiator: bool,
+        prologue: BytesLike = b"",
+        psk: BytesLike | None = None,
+        static: BytesLike | KeyPair | None = None,
+        remote_static: BytesLike | None = None,
+        ephemeral: BytesLike | None = None,
+    ) -> None:
+        require()
+        if pattern not in _PATTERNS:
+            raise ConfigurationError(
+                f"no handshake pattern {pattern!r}; there are {', '.join(_PATTERNS)}"
+            )
+        messages, responder_known = _PATTERNS[pattern]
+        ours = messages[0 if initiator else 1 :: 2]
+        with_psk = any("psk" in tokens for tokens in messages)
+        with_static = any("s" in tokens for tokens in ours) or (responder_known and not initiator)
+        with_remote = responder_known and initiator
+        side = f"{pattern} as {'initiator' if initiator else 'responder'}"
+        self._psk = _checked("psk", psk, with_psk, side)
+        raw = static.public if isinstance(static, KeyPair) else static
+        own = _checked("static", raw, with_static, side)
+        known = _checked("remote_static", remote_static, with_remote, side)
+        self._given_ephemeral = _checked("ephemeral", ephemeral, ephemeral is not None, side)
+
+        self._side = side
+        self._initiator = initiator
+        self._messages = messages
+        self._step = 0
+        # Keys by their letter in the tokens: our private ones, the peer's public ones.
+        self._local: dict[str, KeyPair] = {}
+        if own:
+            self._local["s"] = static if isinstance(static, KeyPair) else KeyPair(own)
+        self._remote = {"s": known} if known else {}
+        self._hash: bytes | None = None
+        self._ciphers: tuple[CipherState, CipherState] | None = None
+        # None once the handshake is finished or has failed.
+        self._symmetric: _SymmetricState | None = _SymmetricState(
+            f"Noise_{pattern}_25519_AESGCM_SHA256".encode()
+        )
+        self._symmetric.mix_hash(bytes(memoryview(prologue)))
+        if responder_known:
+            self._symmetric.mix_hash(known or self._local["s"].public)
+
+    def __repr__(self) -> str:
+        return f"<Handshake {self._side}>"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last message was written or read; it stays so after `split`."""
+        return self._hash is not None
+
+    @property
+    def hash(self) -> bytes:
+        """The handshake hash, 32 bytes: the same on both sides, unique to this handshake.
+
+        It names the connection (channel binding, section 11.2) and is no secret.
+
+        :raises HandshakeError: the handshake is not finished
+        """
+        if self._hash is None:
+            raise HandshakeError("the handshake is not finished: there is no hash yet")
+        return self._hash
+
+    @property
+    def remote_static(self) -> bytes | None:
+        """The peer's static public key, 32 bytes, given or learned.
+
+        ``None`` where the pattern has none, until the message that carries it was
+        verified, and after a failure.
+        """
+        return self._remote.get("s")
+
+    def write_message(self, payload: BytesLike = b"") -> bytes:
+        """Return our next message.
+
+        :param payload: at most 65,439 bytes. How well it is protected depends on the
+            pattern and message (section 7.7); in the first message of XX, not at all
+        :raises HandshakeError: it is not our turn, or the handshake is over, or the
+            peer's last message held a key with which no secret can be agreed
+        :raises MessageTooLargeError: the payload is too long; nothing has changed
+        """
+        data = bytes(memoryview(payload))
+        if len(data) > _MAX_MESSAGE - _MAX_OVERHEAD:
+            raise MessageTooLargeError(len(data), _MAX_MESSAGE - _MAX_OVERHEAD)
+        with self._turn(writing=True) as (symmetric, tokens):
+            parts = []
+            for token in tokens:
+                if token == "e":
+                    parts.append(self._send_ephemeral(symmetric))
+                elif token == "s":
+                    parts.append(symmetric.encrypt_and_hash(self._local["s"].public))
+                else:
+                    self._mix(symmetric, token)
+            parts.append(symmetric.encrypt_and_hash(data))
+        return b"".join(parts)
+
+    def read_message(self, message: BytesLike) -> bytes:
+        """Take the peer's next message and return its payload.
+
+        Whatever follows the keys is payload, so it is for the caller to check the
+        length where a payload is not expected.
+
+        :param message: exactly what the peer's `write_message` returned
+        :raises HandshakeError: the message is too short, too long, not authentic, or
+            holds a bad key: one text for all of these, and the handshake is over; or
+            it is not the peer's turn, and nothing has changed
+        """
+        rest = bytes(memoryview(message))
+        with self._turn(writing=False) as (symmetric, tokens):
+            if len(rest) > _MAX_MESSAGE:
+                raise DecryptionError("too long")
+            for token in tokens:
+                if token in ("e", "s"):
+                    size = KEY_SIZE + (symmetric.overhead if token == "s" else 0)
+                    part, rest = rest[:size], rest[size:]
+                    if len(part) < size:
+                        raise DecryptionError("too short")
+                    if token == "e":
+                        self._receive_ephemeral(symmetric, part)
+                    else:
+                        self._remote["s"] = symmetric.decrypt_and_hash(part)
+                else:
+                    self._mix(symmetric, token)
+            return symmetric.decrypt_and_hash(rest)
+
+    def split(self) -> tuple[CipherState, CipherState]:
+        """Return the ciphers for what we send and for what we receive, in this order.
+
+        This can be done once: two ciphers with one key would use each nonce twice.
+
+        :raises HandshakeError: the handshake is not finished, or this was done before
+        """
+        if self._hash is None:
+            raise HandshakeError("the handshake is not finished: there are no ciphers yet")
+        if self._ciphers is None:
+            raise HandshakeError("the handshake was split before")
+        first, second = self._ciphers
+        self._ciphers = None
+        return (first, second) if self._initiator else (second, first)
+
+    @contextmanager
+    def _turn(self, *, writing: bool) -> Iterator[tuple[_SymmetricState, tuple[str, ...]]]:
+        """Hold one message's order, and what its failure or the last one's success ends."""
+        if self._hash is not None:
+            raise HandshakeError("the handshake is finished: go on with split()")
+        if self._symmetric is None:
+            raise HandshakeError("the handshake has failed: start another on a new connection")
+        if writing != (self._initiator == (self._step % 2 == 0)):
+            raise HandshakeError(
+                "it is the peer's turn: call read_message()"
+                if writing
+                else "it is our turn: call write_message()"
+            )
+        try:
+            yield self._symmetric, self._messages[self._step]
+        except BaseException as error:
+            self._let_go()
+            self._remote.clear()
+            if isinstance(error, DecryptionError | KeyFormatError):
+                raise HandshakeError(_NOT_VALID) from None
+            raise
+        self._step += 1
+        if self._step == len(self._messages):
+            self._ciphers = self._symmetric.split()
+            self._hash = self._symmetric.hash
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._symmetric = None
+        self._local.clear()
+        self._psk = self._given_ephemeral = b""
+
+    def _send_ephemeral(self, symmetric: _SymmetricState) -> bytes:
+        given = self._given_ephemeral
+        pair = self._local["e"] = KeyPair(given) if given else KeyPair.generate()
+        self._mix_ephemeral(symmetric, pair.public)
+        return pair.public
+
+    def _receive_ephemeral(self, symmetric: _SymmetricState, public: bytes) -> None:
+        self._remote["e"] = public
+        self._mix_ephemeral(symmetric, public)
+
+    def _mix_ephemeral(self, symmetric: _SymmetricState, public: bytes) -> None:
+        symmetric.mix_hash(public)
+        if self._psk:
+            # Section 9.2: otherwise nothing random would be in the key that the psk gives.
+            symmetric.mix_key(public)
+
+    def _mix(self, symmetric: _SymmetricState, token: str) -> None:
+        if token == "psk":
+            symmetric.mix_key_and_hash(self._psk)
+            return
+        # "es" is the initiator's e and the responder's s, whoever sends the message.
+        ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
+        symmetric.mix_key(self._local[ours].agree(self._remote[theirs]))
+
+
+def _checked(name: str, key: BytesLike | None, needed: bool, side: str) -> bytes:
+    """Return `key` as bytes, or nothing where the pattern has no such key."""
+    if key is None:
+        if needed:
+            raise ConfigurationError(f"{side} needs the key {name}=")
+        return b""
+    if not needed:
+        raise ConfigurationError(f"{side} has no use for the key {name}=")
+    try:
+        return raw_key(key, name)
+    except KeyFormatError as error:
+        raise ConfigurationError(str(error)) from None

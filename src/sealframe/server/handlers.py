@@ -1,0 +1,94 @@
+"""Runs the program's handler for each client, and judges how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, cast
+
+from ..aio.connection import AnyConnection, Connection, Received, Sent
+from ..aio.tasks import Tasks
+from ..errors import ConnectionClosed, DecodeError
+from ..wire import CloseCode
+from ..wire.control import Close
+from .connection_log import Incidents
+
+Handler: TypeAlias = Callable[[Connection[Sent, Received]], Awaitable[None]]
+_AsyncHandler: TypeAlias = Callable[[AnyConnection], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("sealframe.server")
+
+
+class Handlers(Tasks[AnyConnection]):
+    """The tasks that run a server's handler, one for each client.
+
+    :param incidents: where faults of clients are counted
+    :param handled: is told when one is over, with how its connection is to be closed
+    """
+
+    def __init__(
+        self,
+        handler: Handler[Any, Any],
+        incidents: Incidents,
+        handled: Callable[[AnyConnection, Close], None],
+    ) -> None:
+        super().__init__(self._judge)
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._incidents = incidents
+        self._handled = handled
+        self._is_async = _is_async(handler)
+
+    def start(self, conn: AnyConnection) -> asyncio.Task[None]:
+        """Run the handler for a connection; return its task."""
+        start = cast("_AsyncHandler", self._handler) if self._is_async else self._call
+        task = self._loop.create_task(start(conn), name=conn.id)
+        self.add(task, conn)
+        return task
+
+    async def _call(self, conn: AnyConnection) -> None:
+        running = self._handler(conn)
+        if not inspect.isawaitable(running):
+            raise TypeError(f"the handler is not async: it returned {running!r}")
+        await running
+
+    def _judge(self, task: asyncio.Task[None], conn: AnyConnection) -> None:
+        close = Close()
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            close = Close(CloseCode.GOING_AWAY)
+        elif isinstance(error, DecodeError) and error.connection is conn:
+            self._incidents.failed(conn.id, conn.remote_address, error)
+            close = Close(CloseCode.MALFORMED, str(error))
+        elif isinstance(error, Exception):
+            # This client's leaving is no fault of the handler, and is logged
+            # already; that of another connection the handler uses is news.
+            link = conn._link
+            gone = link.receive_error is not None or link.send_error is not None
+            if not (isinstance(error, ConnectionClosed) and gone):
+                logger.error("the handler of client %s failed", conn.id, exc_info=error)
+                close = Close(CloseCode.HANDLER, "the handler failed")
+        self._handled(conn, close)
+
+
+async def drop_messages(conn: AnyConnection) -> None:
+    """Serve a client whose messages nobody wants, until it closes."""
+    while True:
+        # As bytes: what nobody wants is not decoded.
+        await Connection.recv_many(conn)
+
+
+def _is_async(handler: Handler[Any, Any]) -> bool:
+    """Return whether to call it runs nothing of it yet, and cannot fail.
+
+    Then its coroutine is the task, and no other around it takes memory.
+    """
+    if not inspect.iscoroutinefunction(handler):
+        return False
+    try:
+        inspect.signature(handler, follow_wrapped=False).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,266 @@
+"""Identities: what a server and a client with a key pair of their own are set up with."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import os
+import time
+from collections.abc import Collection, Mapping
+from threading import Lock
+from typing import Final
+
+from ..errors import ConfigurationError, KeyFormatError
+from ..noise.cipher import Secret, x25519
+from ..noise.credentials import Credentials
+from ..wire import Pattern
+from . import keylist
+from .authorized import AuthorizedClients, check_name
+from .keys import Invitation, PrivateKey, PublicKey
+from .known_servers import Introduction, KnownServers
+from .peer import Peer
+
+logger = logging.getLogger("sealframe.identity")
+
+_PATTERNS: Final = {"XK": Pattern.XK, "XX": Pattern.XX}
+_MAX_INVITATIONS: Final = 1000
+
+
+class ServerIdentity(Secret):
+    """A server with a key pair, and the clients that it lets in.
+
+    Give it as ``security=`` to :func:`sealframe.serve`. A client whose public key is
+    not among ``clients`` is told so inside the seal and let go. A file of clients is
+    looked at twice a second: a key that is added may connect, and a key that is taken
+    out closes the live connections of that client.
+
+    :param key: the server's private key
+    :param clients: the path of an authorised-clients file, one line for each with
+        public key, name, comment; or ``{name: public key}``
+    :param patterns: Noise handshakes that are accepted: ``"XK"`` from clients that
+        have the server's public key already, ``"XX"`` from those that ask for it
+        (whoever connects then learns the server's public key)
+    :raises ConfigurationError: an argument is of the wrong kind, or the server's own
+        key is among the clients
+    :raises KeyFileError: the file of clients cannot be read, or others can write it
+    :raises KeyFormatError: a line of the file is wrong
+    :raises MissingExtraError: ``cryptography`` is not installed
+    """
+
+    __slots__ = ("_invitations", "_key", "_lock", "_patterns", "clients")
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        clients: str | os.PathLike[str] | Mapping[str, PublicKey],
+        *,
+        patterns: Collection[str] = ("XK",),
+    ) -> None:
+        self._key = _private(key)
+        if isinstance(patterns, str) or not patterns or not set(patterns) <= _PATTERNS.keys():
+            raise ConfigurationError(
+                f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
+            )
+        self._patterns = tuple(_PATTERNS[name] for name in dict.fromkeys(patterns))
+        # Servers in several threads may have this identity.
+        self._lock = Lock()
+        self._invitations: list[_Open] = []
+        self.clients: Final[AuthorizedClients] = AuthorizedClients(clients)
+        """The clients that are let in."""
+        if self.clients.lookup(bytes(self.public_key)) is not None:
+            raise ConfigurationError(
+                "the server's own key is among its clients: make a key for each client"
+            )
+
+    @property
+    def public_key(self) -> PublicKey:
+        """What clients are given, to know this server by."""
+        return self._key.public_key
+
+    def invite(self, name: str, *, valid_for: float = 600.0) -> Invitation:
+        """Return an invitation for one new client, which joins the file of clients.
+
+        It holds this server's public key and a token that works once. The client
+        gives it to :class:`ClientIdentity`. A restart of the server forgets it.
+
+        :param name: what to call the client: one word
+        :param valid_for: seconds until it expires
+        :raises ConfigurationError: ``clients`` is not a file, a thousand invitations
+            are open, or ``valid_for`` is not positive
+        :raises ValueError: the name is not one word of printable characters
+        :raises MissingExtraError: ``filelock`` is not installed
+        """
+        check_name(name)
+        if self.clients.path is None:
+            raise ConfigurationError("invitations need a file of clients, not a table")
+        keylist.require()
+        if not _is_time(valid_for):
+            raise ConfigurationError(f"valid_for is {valid_for!r}; use a number of seconds")
+        invitation = Invitation.generate(self.public_key)
+        with self._lock:
+            self._forget_expired()
+            if len(self._invitations) >= _MAX_INVITATIONS:
+                raise ConfigurationError(f"{_MAX_INVITATIONS} invitations are open already")
+            self._invitations.append(_Open(invitation.token, name, valid_for))
+        return invitation
+
+    def revoke(self, invitation: Invitation) -> bool:
+        """Take an invitation back; return whether it was still open.
+
+        Whoever has used it stays until its line is taken out of the file of clients.
+        """
+        return self._take(invitation.token) is not None
+
+    def _credentials(self) -> Credentials:
+        """Return what the handshake needs."""
+        return Credentials(*self._patterns, static=self._key.secret_bytes())
+
+    def _identify(self, key: bytes, token: bytes) -> Peer | None:
+        """Return which client that is, None if it may not connect.
+
+        :param key: the public key that it has proved
+        :param token: of the invitation that it showed, perhaps empty
+        """
+        if key == bytes(self.public_key):
+            # Whoever stole the server's key must not pose as a client by it.
+            return None
+        return self.clients.lookup(key) or self._admit(key, token)
+
+    def _admit(self, key: bytes, token: bytes) -> Peer | None:
+        invitation = self._take(token)
+        if invitation is None:
+            return None
+        peer = self.clients.admit(invitation.name, PublicKey(key))
+        logger.info("let in by invitation: %s", peer)
+        return peer
+
+    def _take(self, token: bytes) -> _Open | None:
+        """Return the open invitation with that token, which then is open no more."""
+        with self._lock:
+            self._forget_expired()
+            for invitation in self._invitations:
+                if hmac.compare_digest(invitation.token, token):
+                    self._invitations.remove(invitation)
+                    return invitation
+        return None
+
+    def _forget_expired(self) -> None:
+        self._invitations = [entry for entry in self._invitations if not entry.expired]
+
+
+class _Open(Secret):
+    """An invitation that nobody has used yet."""
+
+    __slots__ = ("_ends", "name", "token")
+
+    def __init__(self, token: bytes, name: str, valid_for: float) -> None:
+        self.token = token
+        self.name = name
+        # One clock may stand still while the machine sleeps, the other may be set.
+        self._ends = time.monotonic() + valid_for, time.time() + valid_for
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self._ends[0] or time.time() >= self._ends[1]
+
+
+class ClientIdentity(Secret):
+    """A client with a key pair, and how it knows the server.
+
+    Give it as ``security=`` to :func:`sealframe.connect`, with exactly one of
+    ``server``, ``known_servers`` and ``invitation``.
+
+    :param key: the client's private key
+    :param server: the server's public key (Noise XK)
+    :param known_servers: the path of a file of known servers, which need not exist
+        yet (Noise XX). A server whose key differs from the file's is refused with
+        :exc:`~sealframe.ServerKeyChangedError` before the client shows who it is
+    :param trust_first_use: a server that is not in that file is trusted, and recorded
+        once it has welcomed us; otherwise it is refused with
+        :exc:`~sealframe.UnknownServerError`, which has its key
+    :param invitation: what :meth:`ServerIdentity.invite` returned: it names the
+        server's key and lets this client in, once; afterwards use ``server``
+    :raises ConfigurationError: the arguments cannot work together
+    :raises MissingExtraError: ``cryptography`` is not installed, or, where servers are
+        to be recorded, ``filelock``
+    """
+
+    __slots__ = ("_invitation", "_key", "_known", "_server", "_trust")
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        *,
+        server: PublicKey | None = None,
+        known_servers: str | os.PathLike[str] | None = None,
+        trust_first_use: bool = False,
+        invitation: Invitation | None = None,
+    ) -> None:
+        self._key = _private(key)
+        if sum(way is not None for way in (server, known_servers, invitation)) != 1:
+            raise ConfigurationError("give one of server=, known_servers= and invitation=")
+        if server is not None and not isinstance(server, PublicKey):
+            raise ConfigurationError(
+                "server is a PublicKey, for example PublicKey.from_text('sealframe1...')"
+            )
+        if invitation is not None and not isinstance(invitation, Invitation):
+            raise ConfigurationError(
+                "invitation is an Invitation, for example Invitation.from_text(...)"
+            )
+        if known_servers is not None and not isinstance(known_servers, str | os.PathLike):
+            raise ConfigurationError(f"known_servers is {known_servers!r}; use the path of a file")
+        if trust_first_use:
+            if known_servers is None:
+                raise ConfigurationError("trust_first_use belongs to known_servers=")
+            keylist.require()
+        self._server = invitation.server if invitation is not None else server
+        if self._server is not None:
+            _check_server(self._key, self._server)
+        self._invitation = invitation
+        self._known = None if known_servers is None else KnownServers(known_servers)
+        self._trust = bool(trust_first_use)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """What the server's file of clients must hold."""
+        return self._key.public_key
+
+    @property
+    def _token(self) -> bytes:
+        """What is shown to the server to be let in, empty without an invitation."""
+        return b"" if self._invitation is None else self._invitation.token
+
+    def _credentials(self) -> Credentials:
+        """Return what the handshake needs."""
+        static = self._key.secret_bytes()
+        if self._server is None:
+            return Credentials(Pattern.XX, static=static)
+        return Credentials(Pattern.XK, static=static, remote_static=bytes(self._server))
+
+    def _introduction(self, name: str) -> Introduction | None:
+        """Return how to judge the server at that address; None where its key is given."""
+        if self._known is None:
+            return None
+        return Introduction(self._known, name, trust_first_use=self._trust)
+
+
+def _check_server(key: PrivateKey, server: PublicKey) -> None:
+    if server == key.public_key:
+        raise ConfigurationError("the server's key is this client's own: make one for each")
+    try:
+        x25519(key.secret_bytes(), bytes(server))
+    except KeyFormatError as error:
+        raise ConfigurationError(f"the server's key cannot be used: {error}") from None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
+
+
+def _private(key: object) -> PrivateKey:
+    if not isinstance(key, PrivateKey):
+        raise ConfigurationError(
+            f"key is a {type(key).__name__}; use a PrivateKey, for example PrivateKey.load(path)"
+        )
+    return key

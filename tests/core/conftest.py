@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import settings
+
+from .peers import codec
+
+# How long an example takes says nothing here, least of all on a busy machine.
+settings.register_profile("sealframe", deadline=None)
+settings.load_profile("sealframe")
+
+
+@pytest.fixture(params=["c", "python"])
+def twin(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once with each codec."""
+    name: str = request.param
+    demanded = os.environ.get("SEALFRAME_EXTENSION") == "yes"
+    if name == "c" and find_spec("sealframe.framing._codec") is None and not demanded:
+        pytest.skip("the extension sealframe.framing._codec is not built")
+    with codec(name):
+        yield name
