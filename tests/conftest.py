@@ -6,9 +6,14 @@ import gc
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 from nonce_recorder import NonceRecorder
 
 _recorder = NonceRecorder()
+
+# How long an example takes says nothing here, least of all on a busy machine.
+settings.register_profile("sealframe", deadline=None)
+settings.load_profile("sealframe")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from sealframe.aio.receive_queue import Inbox
+from sealframe.aio.receive_queue import ReceiveQueue
 
 
-async def wait(inbox: Inbox) -> None:
+async def wait(inbox: ReceiveQueue) -> None:
     """Wait until woken; the caller looks again at what there is."""
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     inbox.join(waiter)

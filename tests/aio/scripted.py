@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 import sealframe
 from sealframe import ClientOptions, Connection, Framing, Server, ServerOptions, SharedKey
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
@@ -142,12 +142,12 @@ class Peer:
         self.raw = raw
         self.mode = mode
         self._client = client
-        self._seal: Seal | None = None
+        self._seal: RecordLayer | None = None
         if mode.sealed:
             if credentials is None:
                 psk = (key or shared_key()).secret_bytes()
                 credentials = Credentials(Pattern.NNPSK0, psk=psk)
-            self._seal = Seal(initiator=client, credentials=credentials, context=context)
+            self._seal = RecordLayer(initiator=client, credentials=credentials, context=context)
         self._decoder = Framing(control=mode.has_control, maximum=MAX_LENGTH).decoder()
         self._frames: deque[Any] = deque()
         self.welcome: Hello | None = None

@@ -257,12 +257,12 @@ async def test_a_connection_that_is_paused_for_want_of_windows_is_not_taken_for_
     async with facing(
         "server", mode, inbox_limit=MESSAGE_OVERHEAD, keepalive_interval=20.0, idle_timeout=30.0
     ) as (conn, peer):
-        link, liveness = conn._link, conn._link._liveness
-        assert liveness is not None
+        link, keepalive = conn._link, conn._link._keepalive
+        assert keepalive is not None
 
         def let_time_pass() -> None:
-            liveness.last_received -= 1000
-            liveness.last_message -= 1000
+            keepalive.last_received -= 1000
+            keepalive.last_message -= 1000
             link._check_liveness()
 
         await peer.write(message(b"1"))

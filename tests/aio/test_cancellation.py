@@ -26,8 +26,8 @@ from sealframe import (
     HandshakeError,
     ServerOptions,
 )
-from sealframe.aio.receive_queue import Budget, Inbox
-from sealframe.aio.send_queue import Outbox
+from sealframe.aio.receive_queue import Budget, ReceiveQueue
+from sealframe.aio.send_queue import SendQueue
 from sealframe.wire import MAGIC, Control, Opcode, control
 
 from .ends import PATIENCE, Family, Mode, count_sockets, dial, open_pair, start
@@ -230,7 +230,7 @@ async def test_of_many_receivers_only_the_cancelled_get_nothing(mode: Mode, seed
 
 
 async def test_a_receiver_cancelled_in_the_tick_of_the_arrival_leaves_the_message() -> None:
-    inbox = Inbox(Budget(1000, 1000))
+    inbox = ReceiveQueue(Budget(1000, 1000))
     first = asyncio.create_task(wait(inbox))
     second = asyncio.create_task(wait(inbox))
     await asyncio.sleep(0)
@@ -244,7 +244,7 @@ async def test_a_receiver_cancelled_in_the_tick_of_the_arrival_leaves_the_messag
 
 
 async def test_a_receiver_cancelled_at_the_end_of_the_connection_wakes_the_others() -> None:
-    inbox = Inbox(Budget(1000, 1000))
+    inbox = ReceiveQueue(Budget(1000, 1000))
     tasks = [asyncio.create_task(wait(inbox)) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()
@@ -475,7 +475,7 @@ async def test_of_many_senders_all_but_the_cancelled_get_their_turn_in_order(
 
 
 async def test_a_sender_cancelled_in_the_tick_of_its_turn_passes_it_on() -> None:
-    outbox = Outbox(100)
+    outbox = SendQueue(100)
     outbox.append(bytes(100))
     tasks = [asyncio.create_task(outbox.wait()) for _ in range(3)]
     await asyncio.sleep(0)

@@ -192,15 +192,15 @@ async def test_requests_and_streams_are_no_idleness(control_mode: Mode) -> None:
         assert await stream.read() == b"some"
 
     def is_active(conn: Connection) -> bool:
-        liveness = conn._link._liveness
-        assert liveness is not None
-        return liveness.last_message > 0
+        keepalive = conn._link._keepalive
+        assert keepalive is not None
+        return keepalive.last_message > 0
 
     def forget(*conns: Connection) -> None:
         for conn in conns:
-            liveness = conn._link._liveness
-            assert liveness is not None
-            liveness.last_message = 0
+            keepalive = conn._link._keepalive
+            assert keepalive is not None
+            keepalive.last_message = 0
 
     serving = sealframe.serve(
         idle,

@@ -22,7 +22,7 @@ from sealframe import (
     ServerOptions,
 )
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.wire import (
     CONTROL_BIT,
     MAGIC,
@@ -180,7 +180,7 @@ class TestHandshakeDeadline:
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         keys = Credentials(Pattern.NNPSK0, psk=shared_key().secret_bytes())
-        seal = Seal(initiator=True, credentials=keys)
+        seal = RecordLayer(initiator=True, credentials=keys)
         (first,) = seal.output
         loop = asyncio.get_running_loop()
         async with (

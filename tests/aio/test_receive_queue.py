@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait
 
-from sealframe.aio.receive_queue import Budget, Inbox
+from sealframe.aio.receive_queue import Budget, ReceiveQueue
 
 # A wake-up that is lost shows as a test that never ends.
 pytestmark = pytest.mark.timeout(30)
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.timeout(30)
 OVERHEAD = 64
 
 
-def inbox_of(limit: int) -> Inbox:
+def inbox_of(limit: int) -> ReceiveQueue:
     """Return an inbox that shares with no other."""
-    return Inbox(Budget(limit, limit))
+    return ReceiveQueue(Budget(limit, limit))
 
 
 async def settle() -> None:
@@ -28,7 +28,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def take(inbox: Inbox, taken: list[tuple[str, bytes]], name: str) -> None:
+async def take(inbox: ReceiveQueue, taken: list[tuple[str, bytes]], name: str) -> None:
     """Take one message, as a receiver does."""
     while not len(inbox):
         await wait(inbox)
@@ -92,7 +92,7 @@ class TestBudget:
 
     def test_an_inbox_follows_its_share(self) -> None:
         budget = Budget(limit=1000, total=1000)
-        inbox = Inbox(budget)
+        inbox = ReceiveQueue(budget)
         inbox.extend([bytes(600 - OVERHEAD)])
         seen = []
         for change in (budget.join, budget.join, budget.leave):
@@ -105,7 +105,7 @@ class TestBudget:
         budget = Budget(limit=1000, total=2)
         for _ in range(5):
             budget.join()
-        inbox = Inbox(budget)
+        inbox = ReceiveQueue(budget)
         assert (budget.share, inbox.full, inbox.drained) == (1, False, True)
         inbox.extend([b""])
         assert (inbox.full, inbox.drained) == (True, False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealframe.aio.send_queue import Outbox
+from sealframe.aio.send_queue import SendQueue
 
 # A wake-up that is lost shows as a test that never ends.
 pytestmark = pytest.mark.timeout(30)
@@ -24,7 +24,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def send(outbox: Outbox, *messages: bytes) -> None:
+async def send(outbox: SendQueue, *messages: bytes) -> None:
     """Send as a connection does: wait for room, append, wake the next."""
     if outbox.full:
         await outbox.wait()
@@ -34,7 +34,7 @@ async def send(outbox: Outbox, *messages: bytes) -> None:
         outbox.extend(list(messages))
 
 
-def drain(outbox: Outbox, size: int) -> list[bytes]:
+def drain(outbox: SendQueue, size: int) -> list[bytes]:
     """Take as a flush does."""
     taken = outbox.take(size)
     outbox.wake()
@@ -45,7 +45,7 @@ def drain(outbox: Outbox, size: int) -> list[bytes]:
 def test_taking_keeps_order_and_cost(messages: list[bytes], size: int) -> None:
     """Each take gives the oldest messages until their cost reaches the size: at least
     one, and never one more than was needed."""
-    outbox = Outbox(10_000)
+    outbox = SendQueue(10_000)
     for message in messages:
         outbox.append(message)
     seen: list[bytes] = []
@@ -65,7 +65,7 @@ def test_taking_keeps_order_and_cost(messages: list[bytes], size: int) -> None:
 
 def test_one_append_may_overshoot_the_mark() -> None:
     """A message larger than the whole limit is accepted while there is any room."""
-    outbox = Outbox(100)
+    outbox = SendQueue(100)
     fullness = [outbox.full]
     outbox.append(bytes(5000))
     fullness.append(outbox.full)
@@ -75,7 +75,7 @@ def test_one_append_may_overshoot_the_mark() -> None:
 
 
 def test_clearing_says_how_many_were_lost() -> None:
-    outbox = Outbox(100)
+    outbox = SendQueue(100)
     outbox.extend([b"1", b"2", b"3"])
     assert outbox.clear() == 3
     assert (len(outbox), outbox.cost, outbox.clear()) == (0, 0, 0)
@@ -83,7 +83,7 @@ def test_clearing_says_how_many_were_lost() -> None:
 
 async def test_waiters_are_served_in_order() -> None:
     """Each has its turn only when there is room, and appends before the next is woken."""
-    outbox = Outbox(2 * ONE)
+    outbox = SendQueue(2 * ONE)
     outbox.extend([b"0", b"0"])
     tasks = [asyncio.create_task(send(outbox, body)) for body in (b"1", b"2", b"3")]
     await settle()
@@ -98,7 +98,7 @@ async def test_waiters_are_served_in_order() -> None:
 
 async def test_a_late_comer_does_not_overtake() -> None:
     """Room that was made for a waiter is not taken by who comes between."""
-    outbox = Outbox(ONE)
+    outbox = SendQueue(ONE)
     outbox.append(b"0")
     waiter = asyncio.create_task(send(outbox, b"1"))
     await settle()
@@ -114,7 +114,7 @@ async def test_a_late_comer_does_not_overtake() -> None:
 
 
 async def test_a_waiter_cancelled_after_it_was_woken_passes_the_room_on() -> None:
-    outbox = Outbox(ONE)
+    outbox = SendQueue(ONE)
     outbox.append(b"0")
     first = asyncio.create_task(send(outbox, b"1"))
     second = asyncio.create_task(send(outbox, b"2"))
@@ -128,7 +128,7 @@ async def test_a_waiter_cancelled_after_it_was_woken_passes_the_room_on() -> Non
 
 
 async def test_a_waiter_cancelled_before_there_was_room_is_passed_over() -> None:
-    outbox = Outbox(ONE)
+    outbox = SendQueue(ONE)
     outbox.append(b"0")
     first = asyncio.create_task(send(outbox, b"1"))
     second = asyncio.create_task(send(outbox, b"2"))
@@ -142,7 +142,7 @@ async def test_a_waiter_cancelled_before_there_was_room_is_passed_over() -> None
 
 
 async def test_no_one_is_woken_without_room() -> None:
-    outbox = Outbox(ONE)
+    outbox = SendQueue(ONE)
     outbox.extend([b"0", b"0"])
     waiter = asyncio.create_task(send(outbox, b"1"))
     await settle()
@@ -154,7 +154,7 @@ async def test_no_one_is_woken_without_room() -> None:
 
 
 async def test_the_end_wakes_everyone() -> None:
-    outbox = Outbox(1)
+    outbox = SendQueue(1)
     outbox.append(b"0")
     tasks = [asyncio.create_task(outbox.wait()) for _ in range(3)]
     await settle()
@@ -171,7 +171,7 @@ def test_no_order_of_sends_and_cancellations_loses_or_doubles_a_message(
     is not; and while there is room, no one waits."""
 
     async def run() -> None:
-        outbox = Outbox(2 * ONE)
+        outbox = SendQueue(2 * ONE)
         tasks: list[asyncio.Task[None]] = []
         seen: list[bytes] = []
         for kind, number in steps:

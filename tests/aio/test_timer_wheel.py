@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from sealframe import Connection
-from sealframe.aio.timer_wheel import Timetable
+from sealframe.aio.timer_wheel import TimerWheel
 
 from .ends import Mode, dial, start
 from .scripted import until
@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_nobody_is_called_early_nor_later_than_by_a_grain(clock: Clock) -> None:
     called: list[float] = []
-    table: Timetable[float] = Timetable(called.append, 0.5)
+    table: TimerWheel[float] = TimerWheel(called.append, 0.5)
     times = [7 + number / 100 for number in range(200)]
     for when in times:
         table.add(when, when)
@@ -71,7 +71,7 @@ def test_nobody_is_called_early_nor_later_than_by_a_grain(clock: Clock) -> None:
 
 def test_who_leaves_is_not_called(clock: Clock) -> None:
     called: list[str] = []
-    table: Timetable[str] = Timetable(called.append, 1.0)
+    table: TimerWheel[str] = TimerWheel(called.append, 1.0)
     table.add("stays", 3.0)
     table.add("leaves", 3.0).leave("leaves")
     clock.run_until(3.0)
@@ -80,7 +80,7 @@ def test_who_leaves_is_not_called(clock: Clock) -> None:
 
 def test_when_all_have_left_no_timer_is_left(clock: Clock) -> None:
     called: list[str] = []
-    table: Timetable[str] = Timetable(called.append, 1.0)
+    table: TimerWheel[str] = TimerWheel(called.append, 1.0)
     first = table.add("a", 3.0)
     assert table.add("b", 3.0) is first
     first.leave("a")
@@ -100,7 +100,7 @@ def test_one_that_fails_does_not_keep_the_others_from_their_turn(clock: Clock) -
         if len(called) == 1:
             raise RuntimeError("one that fails")
 
-    table: Timetable[str] = Timetable(call, 1.0)
+    table: TimerWheel[str] = TimerWheel(call, 1.0)
     for member in "abc":
         table.add(member, 3.0)
     with pytest.raises(RuntimeError, match="one that fails"):
@@ -118,7 +118,7 @@ def test_who_is_called_may_ask_again_and_make_another_leave(clock: Clock) -> Non
         members.leave("b" if member == "a" else "a")
         table.add(member, 3.0 if len(called) == 1 else 5.0)
 
-    table: Timetable[str] = Timetable(call, 1.0)
+    table: TimerWheel[str] = TimerWheel(call, 1.0)
     members = table.add("a", 3.0)
     assert table.add("b", 3.0) is members
     clock.run_until(3.0)

@@ -5,13 +5,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import settings
 
 from .peers import codec
-
-# How long an example takes says nothing here, least of all on a busy machine.
-settings.register_profile("sealframe", deadline=None)
-settings.load_profile("sealframe")
 
 
 @pytest.fixture(params=["c", "python"])

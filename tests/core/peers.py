@@ -12,12 +12,12 @@ import pytest
 
 from sealframe import framing, wire
 from sealframe.core.events import Ended, Established, Event, Failed, Phase
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError
 from sealframe.framing import Framing
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake import Handshake
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PrivateKey
 from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import Opcode, Pattern, control
@@ -61,7 +61,7 @@ def message(payload: bytes) -> bytes:
 class Peer:
     """A protocol, with what it has to write and what came out of it so far."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: ProtocolMachine) -> None:
         self.protocol = protocol
         self.output = bytearray()
         self.messages: list[bytes] = []
@@ -154,7 +154,9 @@ def plain(
     **announced: Unpack[Announced],
 ) -> Peer:
     """Return one end of a plain connection, fresh."""
-    return Peer(Protocol(client=client, max_message_size=maximum, extended=extended, **announced))
+    return Peer(
+        ProtocolMachine(client=client, max_message_size=maximum, extended=extended, **announced)
+    )
 
 
 def credentials(*, client: bool, pattern: Pattern = Pattern.NNPSK0) -> Credentials:
@@ -183,10 +185,10 @@ def sealed(
     if pattern is Pattern.NNPSK0:
         keys = Credentials(pattern, psk=psk)
     return Peer(
-        Protocol(
+        ProtocolMachine(
             client=client,
             max_message_size=maximum,
-            seal=Seal(initiator=client, credentials=keys, context=context),
+            seal=RecordLayer(initiator=client, credentials=keys, context=context),
             identify=None if pattern is Pattern.NNPSK0 else identify,
             **announced,
         )

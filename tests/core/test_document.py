@@ -10,11 +10,11 @@ import pytest
 
 from sealframe import wire
 from sealframe.core.multiplexer import Multiplexer
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import NotSupportedError
 from sealframe.framing import NATIVE
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import Invitation, PrivateKey, SharedKey
 from sealframe.wire import CloseCode, FailureCode, Opcode, Pattern, ResetCode, StreamKind, control
 from sealframe.wire.control import Close, Hello
@@ -119,7 +119,7 @@ def channels() -> dict[str, bytes]:
         return b"".join(multiplexer.take(MEBIBYTE))
 
     found = {"hello-channels": control.frame(Opcode.HELLO, hello.encode())}
-    protocol = Protocol(client=False, max_message_size=1)
+    protocol = ProtocolMachine(client=False, max_message_size=1)
     protocol.give_credit(65_536)
     found["credit"] = b"".join(protocol.take_output([]))
     client.open(StreamKind.APPLICATION, b"log", window=MEBIBYTE)
@@ -153,8 +153,8 @@ def sealed_session(pattern: Pattern, first: dict[str, bytes]) -> dict[str, bytes
     ours, theirs = credentials(pattern)
     name = pattern.name.lower()
     with ephemerals(b"\x11" * 32, b"\x22" * 32):
-        client = Seal(initiator=True, credentials=ours, context=CONTEXT)
-        server = Seal(initiator=False, credentials=theirs, context=CONTEXT)
+        client = RecordLayer(initiator=True, credentials=ours, context=CONTEXT)
+        server = RecordLayer(initiator=False, credentials=theirs, context=CONTEXT)
         said: list[bytes] = []
         writer, reader = client, server
         while writer.output:

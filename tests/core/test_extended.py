@@ -9,7 +9,7 @@ import pytest
 
 from sealframe import wire
 from sealframe.core.events import Established, GoingAway, Phase, Ponged
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import HandshakeError, ProtocolError
 from sealframe.wire import CloseCode, Control, Opcode, control
 from sealframe.wire.control import Close, Hello
@@ -57,8 +57,8 @@ def answer(peer: Peer, other: Peer) -> Close:
 
 def test_the_introductions_on_the_wire() -> None:
     """The client's first frame is HELLO, the server's answer WELCOME, which has the id."""
-    client = Peer(Protocol(client=True, max_message_size=5, extended=True, software="a/1"))
-    server = Peer(Protocol(client=False, max_message_size=7, client_id="c1", software="b/2"))
+    client = Peer(ProtocolMachine(client=True, max_message_size=5, extended=True, software="a/1"))
+    server = Peer(ProtocolMachine(client=False, max_message_size=7, client_id="c1", software="b/2"))
     hello = client.take()
     start = "7365616c6672616d" + "01"
     assert hello.hex() == "".join(

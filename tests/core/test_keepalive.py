@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealframe.core.keepalive import Liveness, Verdict
+from sealframe.core.keepalive import Keepalive, Verdict
 from sealframe.options import Options
 
 OPTIONS = Options(keepalive_interval=20.0, keepalive_timeout=5.0)
@@ -17,7 +17,7 @@ BOTH = Options(idle_timeout=60.0, keepalive_interval=20.0, keepalive_timeout=5.0
 
 def test_silence_is_probed_once_and_then_fatal() -> None:
     """PROBE after the interval, once; DEAD when the time-out has passed since the probe."""
-    live = Liveness(OPTIONS, now=100.0)
+    live = Keepalive(OPTIONS, now=100.0)
     assert live.check(119.9, probing=True) is Verdict.ALIVE
     assert live.check(120.0, probing=True) is Verdict.PROBE
     assert live.check(120.0, probing=True) is Verdict.ALIVE
@@ -27,7 +27,7 @@ def test_silence_is_probed_once_and_then_fatal() -> None:
 
 def test_any_byte_after_the_probe_counts_as_life() -> None:
     """What came after the probe ends the wait, and the next interval starts with it."""
-    live = Liveness(OPTIONS, now=100.0)
+    live = Keepalive(OPTIONS, now=100.0)
     assert live.check(120.0, probing=True) is Verdict.PROBE
     live.last_received = 124.0
     assert live.check(126.0, probing=True) is Verdict.ALIVE
@@ -37,7 +37,7 @@ def test_any_byte_after_the_probe_counts_as_life() -> None:
 
 
 def test_traffic_makes_probes_needless() -> None:
-    live = Liveness(OPTIONS, now=0.0)
+    live = Keepalive(OPTIONS, now=0.0)
     for now in range(1, 200):
         live.last_received = float(now)
         assert live.check(float(now) + 0.5, probing=True) is Verdict.ALIVE
@@ -45,7 +45,7 @@ def test_traffic_makes_probes_needless() -> None:
 
 def test_a_hold_gives_the_peer_its_time_again() -> None:
     """While reading is paused the peer cannot show life, so nothing may count against it."""
-    live = Liveness(BOTH, now=0.0)
+    live = Keepalive(BOTH, now=0.0)
     assert live.check(20.0, probing=True) is Verdict.PROBE
     live.hold(59.0)
     assert live.check(60.0, probing=True) is Verdict.ALIVE
@@ -55,14 +55,14 @@ def test_a_hold_gives_the_peer_its_time_again() -> None:
 
 def test_a_peer_that_answers_no_ping_is_never_dead() -> None:
     """Where only packets flow, TCP keepalive does that work."""
-    live = Liveness(OPTIONS, now=0.0)
+    live = Keepalive(OPTIONS, now=0.0)
     assert live.check(1e9, probing=False) is Verdict.ALIVE
     assert live.next_check(probing=False) == math.inf
 
 
 def test_probing_may_begin_later() -> None:
     """On a plain server HELLO may come at any time before the first message."""
-    live = Liveness(OPTIONS, now=0.0)
+    live = Keepalive(OPTIONS, now=0.0)
     assert live.check(1000.0, probing=False) is Verdict.ALIVE
     assert live.check(1000.0, probing=True) is Verdict.PROBE
     assert live.check(1005.0, probing=True) is Verdict.DEAD
@@ -70,7 +70,7 @@ def test_probing_may_begin_later() -> None:
 
 def test_idleness_is_counted_in_messages_not_bytes() -> None:
     """PING and PONG keep a connection alive, and do not keep it from being idle."""
-    live = Liveness(BOTH, now=0.0)
+    live = Keepalive(BOTH, now=0.0)
     live.last_received = 59.0
     assert live.check(59.9, probing=True) is Verdict.ALIVE
     assert live.check(60.0, probing=True) is Verdict.IDLE
@@ -80,27 +80,27 @@ def test_idleness_is_counted_in_messages_not_bytes() -> None:
 
 
 def test_without_timers_nothing_is_ever_due() -> None:
-    live = Liveness(Options(keepalive_interval=None), now=0.0)
+    live = Keepalive(Options(keepalive_interval=None), now=0.0)
     assert live.check(1e9, probing=True) is Verdict.ALIVE
     assert live.next_check(probing=True) == math.inf
 
 
 def test_the_next_check_is_the_earliest_that_is_due() -> None:
-    live = Liveness(BOTH, now=0.0)
+    live = Keepalive(BOTH, now=0.0)
     assert live.next_check(probing=True) == 20.0
     assert live.next_check(probing=False) == 60.0
     assert live.check(20.0, probing=True) is Verdict.PROBE
     assert live.next_check(probing=True) == 25.0
     live.last_received = 22.0
     assert live.next_check(probing=True) == 42.0
-    assert Liveness(IDLE, now=7.0).next_check(probing=True) == 67.0
+    assert Keepalive(IDLE, now=7.0).next_check(probing=True) == 67.0
 
 
 @given(st.lists(st.tuples(st.sampled_from("rm."), st.integers(0, 30)), max_size=40))
 def test_a_check_at_the_announced_time_is_never_in_vain(steps: list[tuple[str, int]]) -> None:
     """Whatever came in between, at the time that next_check names something is due:
     so a timer set by it neither spins nor misses the moment. Just before, nothing is."""
-    live = Liveness(BOTH, now=0.0)
+    live = Keepalive(BOTH, now=0.0)
     now = 0.0
     for kind, wait in steps:
         due = live.next_check(probing=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sealframe import framing, wire
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.framing import Framing
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close
@@ -122,14 +122,14 @@ def test_the_sender_is_bound_by_the_peer_and_not_by_itself() -> None:
     ],
 )
 def test_large_messages_of_foreign_framings(layout: Framing, heads: list[bytes]) -> None:
-    protocol = Protocol(client=True, max_message_size=1, framing=layout)
+    protocol = ProtocolMachine(client=True, max_message_size=1, framing=layout)
     payload = BIG
     buffers = protocol.take_output([payload])
     if heads:
         assert buffers == [*heads, BIG]
     else:
         assert len(buffers) == 1
-        receiver = Peer(Protocol(client=False, max_message_size=1, framing=layout))
+        receiver = Peer(ProtocolMachine(client=False, max_message_size=1, framing=layout))
         receiver.read(buffers[0])
         (received,) = receiver.messages
         assert len(received) == LARGE

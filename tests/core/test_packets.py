@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sealframe import framing
 from sealframe.core.events import Ended, Established, Phase
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import FrameTooLargeError, NotSupportedError, ProtocolError, TruncatedError
 from sealframe.wire import CloseCode, Opcode, control
 from sealframe.wire.control import Close
@@ -259,8 +259,8 @@ def test_a_foreign_framing_carries_messages_only(twin: str, name: str) -> None:
     """Its length has no control bit, and its end and limits work alike."""
     layout: framing.Framing = replace(getattr(framing, name))
     size = layout.layout.maximum
-    client = Peer(Protocol(client=True, max_message_size=size, framing=layout))
-    server = Peer(Protocol(client=False, max_message_size=size, framing=layout))
+    client = Peer(ProtocolMachine(client=True, max_message_size=size, framing=layout))
+    server = Peer(ProtocolMachine(client=False, max_message_size=size, framing=layout))
     client.send(b"a" * 300, b"")
     assert not client.protocol.close(Close(CloseCode.KICKED))
     server.read(client.take(), step=3)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from sealframe.core.events import Established
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import HandshakeError, UnauthorizedError
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close
@@ -34,21 +34,23 @@ both_patterns = pytest.mark.parametrize("pattern", [Pattern.XK, Pattern.XX])
 
 def server_that(identify: Callable[[bytes, bytes], Identity | None], pattern: Pattern) -> Peer:
     """Return a server that asks `identify` about whoever comes."""
-    seal = Seal(
+    seal = RecordLayer(
         initiator=False, credentials=credentials(client=False, pattern=pattern), context=CONTEXT
     )
-    return Peer(Protocol(client=False, max_message_size=MAXIMUM, seal=seal, identify=identify))
+    return Peer(
+        ProtocolMachine(client=False, max_message_size=MAXIMUM, seal=seal, identify=identify)
+    )
 
 
 def client_that(judge: Callable[[bytes], HandshakeError | None], pattern: Pattern) -> Peer:
     """Return a client that asks `judge` about the server's key."""
-    seal = Seal(
+    seal = RecordLayer(
         initiator=True,
         credentials=credentials(client=True, pattern=pattern),
         context=CONTEXT,
         judge=judge,
     )
-    return Peer(Protocol(client=True, max_message_size=MAXIMUM, seal=seal))
+    return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal))
 
 
 @both_patterns

@@ -27,7 +27,7 @@ PATIENCE = 60.0
 BOTH = frozenset(Algorithm)
 
 
-class Link(NamedTuple):
+class ConnectionProtocol(NamedTuple):
     """What :func:`linked` opens."""
 
     client: Connection
@@ -44,7 +44,7 @@ async def linked(
     client_files: OnOffer | None = None,
     server_options: ServerOptions | None = None,
     client_options: ClientOptions | None = None,
-) -> AsyncIterator[Link]:
+) -> AsyncIterator[ConnectionProtocol]:
     """Open a connection whose server takes files; check that no thread is left."""
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
 
@@ -67,7 +67,7 @@ async def linked(
                 **mode.client,
             )
             async with connecting as client:
-                yield Link(client, await arrived.get(), server)
+                yield ConnectionProtocol(client, await arrived.get(), server)
         await no_threads()
 
 
@@ -134,7 +134,7 @@ async def reset_with(code: FileRefusal) -> AsyncIterator[None]:
     assert caught.value.code == reset_code(code), caught.value
 
 
-def serve_streams(link: Link, on_file: Callable[[Stream], Awaitable[None]]) -> None:
+def serve_streams(link: ConnectionProtocol, on_file: Callable[[Stream], Awaitable[None]]) -> None:
     """Have the server do something else with the streams of files."""
     link.server._services.on_file = on_file
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from core.peers import MAXIMUM, Announced, Peer
 
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError
 from sealframe.noise.cipher import public_key
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PublicKey
 from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import Pattern
@@ -61,10 +61,10 @@ def pair(
 
 
 def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
-    seal = Seal(initiator=client, credentials=keys, context=context, judge=_judge)
+    seal = RecordLayer(initiator=client, credentials=keys, context=context, judge=_judge)
     with_identity = Pattern.NNPSK0 not in keys.patterns
     return Peer(
-        Protocol(
+        ProtocolMachine(
             client=client,
             max_message_size=MAXIMUM,
             seal=seal,
@@ -83,7 +83,7 @@ def _identify(key: bytes, token: bytes) -> Identity | None:
     return Identity(known[key], PublicKey(key)) if key in known else None
 
 
-def seal_of(peer: Peer) -> Seal:
+def seal_of(peer: Peer) -> RecordLayer:
     """Return the sealed layer of an end; it must have one."""
     seal = peer.protocol._seal
     assert seal is not None

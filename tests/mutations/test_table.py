@@ -69,7 +69,9 @@ def test_a_mutation_that_cannot_be_applied_is_told(
 def suite(folder: Path, body: str) -> str:
     """Write a test file and return its path."""
     path = folder / "test_suite.py"
-    path.write_text(f"from sealframe import version\nfrom sealframe.noise import cipher\n\n\n{body}")
+    path.write_text(
+        f"from sealframe import version\nfrom sealframe.noise import cipher\n\n\n{body}"
+    )
     shutil.copy(PROJECT / "pyproject.toml", folder)
     return str(path)
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from core.conftest import twin
+
+__all__ = ["twin", "vectors"]
 
 _VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
 

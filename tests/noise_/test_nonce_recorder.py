@@ -25,7 +25,7 @@ SUITE = """
 from __future__ import annotations
 
 import pytest
-from sealframe.cipher import CipherState
+from sealframe.noise.cipher import CipherState
 
 
 def test_each_nonce_once():

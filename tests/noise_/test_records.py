@@ -35,7 +35,7 @@ from sealframe.errors import (
 from sealframe.noise import cipher
 from sealframe.noise import records as seal_module
 from sealframe.noise.cipher import CipherState
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.wire import CloseCode, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("twin")
 every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda p: p.name)
 
 
-def sealing(peer: Peer) -> Seal:
+def sealing(peer: Peer) -> RecordLayer:
     assert peer.protocol._seal is not None
     return peer.protocol._seal
 

@@ -26,7 +26,7 @@ from sealframe import wire
 from sealframe.errors import HandshakeError
 from sealframe.noise.cipher import KeyPair
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import BUSY_REPLY, Seal
+from sealframe.noise.records import BUSY_REPLY, RecordLayer
 from sealframe.trust.keys import PrivateKey
 from sealframe.wire import CloseCode, Opcode, Pattern, control
 from sealframe.wire.control import Close
@@ -213,7 +213,7 @@ def test_another_server_key_is_refused() -> None:
     """The client of XK has it in message 1; the server finds out that it is not its own."""
     other = PrivateKey(bytes(range(7, 39))).public_key
     keys = Credentials(Pattern.XK, static=CLIENT_KEY.secret_bytes(), remote_static=bytes(other))
-    client = Seal(initiator=True, credentials=keys, context=CONTEXT)
+    client = RecordLayer(initiator=True, credentials=keys, context=CONTEXT)
     server = sealed(client=False, pattern=Pattern.XK)
     server.read(b"".join(client.output))
     check_failed(server, REFUSED)

@@ -20,9 +20,9 @@ from core.peers import (
 )
 
 from sealframe.core.events import Established
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError, UnauthorizedError
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
@@ -51,10 +51,10 @@ def guarded(door: Door, pattern: Pattern, *, client_id: str = "", software: str 
     """Return a server that asks there."""
     keys = credentials(client=False, pattern=pattern)
     return Peer(
-        Protocol(
+        ProtocolMachine(
             client=False,
             max_message_size=MAXIMUM,
-            seal=Seal(initiator=False, credentials=keys, context=CONTEXT),
+            seal=RecordLayer(initiator=False, credentials=keys, context=CONTEXT),
             client_id=client_id,
             software=software,
             identify=door,
@@ -73,8 +73,8 @@ def judging(
         return answer
 
     keys = credentials(client=True, pattern=pattern)
-    seal = Seal(initiator=True, credentials=keys, context=CONTEXT, judge=judge)
-    protocol = Protocol(client=True, max_message_size=MAXIMUM, seal=seal, identify=identify)
+    seal = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, judge=judge)
+    protocol = ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal, identify=identify)
     return Peer(protocol), judged
 
 
@@ -195,7 +195,7 @@ def test_a_message_2_without_the_servers_private_key_is_not_judged() -> None:
     client, judged = judging(None)
     first = client.take()
     keys = credentials(client=False, pattern=Pattern.XX)
-    seal = Seal(initiator=False, credentials=keys, context=CONTEXT)
+    seal = RecordLayer(initiator=False, credentials=keys, context=CONTEXT)
     with pytest.MonkeyPatch.context() as patches:
         shown = property(lambda _: bytes(CLIENT_KEY.public_key), lambda *_: None)
         patches.setattr("sealframe.noise.handshake.KeyPair.public", shown)

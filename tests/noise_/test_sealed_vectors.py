@@ -24,10 +24,10 @@ from core.peers import (
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from noise.connection import Keypair, NoiseConnection
 
-from sealframe.core.protocol import Protocol
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 from sealframe.wire import Control, Opcode, Pattern
 from sealframe.wire.control import Close
 
@@ -197,9 +197,9 @@ HASHES = {
 }
 
 
-def seal_at(number: int) -> tuple[Seal, CipherState]:
+def seal_at(number: int) -> tuple[RecordLayer, CipherState]:
     """Return a seal that has sent ``number`` records under KEY, and its sender."""
-    seal = Seal(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
+    seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     state = CipherState(KEY)
     seal._sender = state
     for _ in range(number // 4096):
@@ -240,7 +240,7 @@ def test_the_record_after_the_last_of_a_key_is_under_the_next(number: int) -> No
 
 def test_a_receiver_opens_them_in_order() -> None:
     """The other side of the same vectors: keys change on its side by themselves too."""
-    seal = Seal(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
+    seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     opener = CipherState(KEY)
     opener._nonce = 4095
     seal._receiver = opener
@@ -296,10 +296,10 @@ def test_long_plaintexts_are_cut_into_full_records(
 
 def session_end(pattern: Pattern, *, client: bool) -> Peer:
     return Peer(
-        Protocol(
+        ProtocolMachine(
             client=client,
             max_message_size=1 << 20,
-            seal=Seal(
+            seal=RecordLayer(
                 initiator=client,
                 credentials=credentials(client=client, pattern=pattern),
                 context=CONTEXT,

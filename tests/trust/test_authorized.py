@@ -522,7 +522,7 @@ def test_a_key_can_be_taken_out_while_there_are_no_descriptors(path: Path) -> No
     """A client could otherwise put off its withdrawal by connecting until none are left."""
     program = """
         import os, resource, sys
-        from sealframe.authorized import AuthorizedClients
+        from sealframe.trust.authorized import AuthorizedClients
         clients = AuthorizedClients(sys.argv[1])
         with open(sys.argv[1], "w"):
             pass

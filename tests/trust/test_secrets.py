@@ -32,7 +32,7 @@ from sealframe.noise import cipher, handshake
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake import Handshake
-from sealframe.noise.records import Seal
+from sealframe.noise.records import RecordLayer
 
 from .leaks import Said, SaidHandler, Secrets
 
@@ -153,7 +153,15 @@ def invited(secrets: Secrets, folder: Path) -> tuple[Any, Any, Any]:
     )
 
 
-HOLDERS = {"CipherState", "Connecting", "Connection", "Link", "Mode", "Protocol", "Seal"}
+HOLDERS = {
+    "CipherState",
+    "Connecting",
+    "Connection",
+    "ConnectionProtocol",
+    "ConnectionConfig",
+    "ProtocolMachine",
+    "RecordLayer",
+}
 """What must have been looked at, or this test has lost sight of it."""
 
 
@@ -312,7 +320,13 @@ def test_what_is_refused_is_not_quoted(secrets: Secrets, said: Said, tmp_path: P
             count += 1
     # One kind takes each text as it is, and two of these are read from a file too.
     assert count == len(refused) - 5
-    for holder in (shared, private, invitation, Credentials(psk=raw), Seal.__new__(Seal)):
+    for holder in (
+        shared,
+        private,
+        invitation,
+        Credentials(psk=raw),
+        RecordLayer.__new__(RecordLayer),
+    ):
         said.show(holder)
     said.check(secrets)
 

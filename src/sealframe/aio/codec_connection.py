@@ -19,10 +19,10 @@ from .connection import (
     as_bytes,
     check_limit,
 )
-from .connection_protocol import Link
+from .connection_protocol import ConnectionProtocol
 
 
-class CodedConnection(Connection[Sent, Received]):
+class CodecConnection(Connection[Sent, Received]):
     """A connection of objects: what ``serve(codec=...)`` and ``connect(codec=...)`` make.
 
     Apart from :class:`~sealframe.Connection`, so that one of bytes is none the slower.
@@ -32,7 +32,7 @@ class CodedConnection(Connection[Sent, Received]):
 
     def __init__(
         self,
-        link: Link,
+        link: ConnectionProtocol,
         client_id: str,
         *,
         codec: Codec[Sent, Received],
@@ -124,7 +124,7 @@ def connection_maker(
     codec: Codec[Any, Any] | None,
 ) -> Callable[..., AnyConnection]:
     """Return what makes connections with this codec, or those of bytes."""
-    return Connection if codec is None else partial(CodedConnection, codec=codec)
+    return Connection if codec is None else partial(CodecConnection, codec=codec)
 
 
 def encoder(codec: Codec[Any, Any] | None) -> Callable[[object], bytes]:

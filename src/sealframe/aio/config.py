@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from .. import wire
-from ..core.protocol import Protocol
+from ..core.protocol import ProtocolMachine
 from ..errors import ConfigurationError, HandshakeError
 from ..framing import Framing
 from ..noise import cipher
 from ..noise.credentials import Credentials
-from ..noise.records import Seal
+from ..noise.records import RecordLayer
 from ..options import Options
 from ..trust.authorized import AuthorizedClients
 from ..trust.identity import ClientIdentity, ServerIdentity
@@ -29,7 +29,7 @@ Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mode:
+class ConnectionConfig:
     """How to talk: packets, extended, sealed, or a foreign framing.
 
     :raises ConfigurationError: the arguments cannot work together
@@ -97,7 +97,7 @@ class Mode:
         client_id: str = "",
         address: str = "",
         judge: Callable[[bytes], HandshakeError | None] | None = None,
-    ) -> Protocol:
+    ) -> ProtocolMachine:
         """Return the state machine for one new connection.
 
         :param client_id: for a server, the id that the client is told
@@ -122,11 +122,11 @@ class Mode:
 
         seal = None
         if credentials is not None:
-            seal = Seal(
+            seal = RecordLayer(
                 initiator=self.client, credentials=credentials, context=self._context, judge=judge
             )
         options = self.options
-        return Protocol(
+        return ProtocolMachine(
             client=self.client,
             max_message_size=options.max_message_size,
             framing=self.framing,

@@ -19,7 +19,7 @@ from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
 from .addresses import Address, show
 from .channels import Channels
-from .connection_protocol import Link
+from .connection_protocol import ConnectionProtocol
 from .stats import Stats
 from .stream import Stream
 
@@ -83,7 +83,7 @@ class Connection(Generic[Sent, Received]):
 
     def __init__(
         self,
-        link: Link,
+        link: ConnectionProtocol,
         client_id: str,
         *,
         groups: Groups | None = None,
@@ -569,7 +569,7 @@ class Connection(Generic[Sent, Received]):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # What a codec does in CodedConnection; for payloads that are no messages too
+    # What a codec does in CodecConnection; for payloads that are no messages too
 
     def _encode(self, message: object) -> bytes:
         return message if type(message) is bytes else as_bytes(message)

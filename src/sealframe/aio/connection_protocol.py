@@ -1,6 +1,6 @@
 """The asyncio side of a connection: socket, queues, timers and the close.
 
-A :class:`Link` is what the event loop calls. It owns the sans-IO protocol, the
+A :class:`ConnectionProtocol` is what the event loop calls. It owns the sans-IO protocol, the
 inbox and the outbox; programs see it through :class:`sealframe.Connection`.
 """
 
@@ -13,8 +13,8 @@ import typing
 from typing import Any, Final, cast
 
 from ..core.events import Credited, Ended, Established, Failed, GoingAway, Phase, Ponged
-from ..core.keepalive import Liveness, Verdict, grain_of, is_watched
-from ..core.protocol import Protocol
+from ..core.keepalive import Keepalive, Verdict, is_watched, resolution_of
+from ..core.protocol import ProtocolMachine
 from ..core.window import Window
 from ..errors import (
     ConnectionClosed,
@@ -30,13 +30,13 @@ from ..wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode
 from ..wire.control import Close, Hello, close_name
 from .addresses import Address, address_of, show
 from .channels import Channels
-from .peer_handlers import NO_SERVICES, Services
+from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
-from .receive_queue import Budget, Inbox
-from .send_queue import Outbox
+from .receive_queue import Budget, ReceiveQueue
+from .send_queue import SendQueue
 from .socket_options import INHERITED, configure
 from .stats import Stats
-from .timer_wheel import Round, Timetable
+from .timer_wheel import Bucket, TimerWheel
 from .writing import end_writing, write_buffers
 
 logger = logging.getLogger("sealframe.link")
@@ -51,13 +51,13 @@ _CAREFUL_SIZE: Final = 32 * 1024
 """Bytes in those: thousands of tiny frames, and no more, hold up the others at a time."""
 
 
-class Link(asyncio.BufferedProtocol):
+class ConnectionProtocol(asyncio.BufferedProtocol):
     """One open socket, from the first byte to the last.
 
     :param owner: is told how it goes
     :param services: what is done with the streams and requests of the peer
     :param budget: what inboxes share; None for one of its own
-    :param timetable: what calls when it is time to look for signs of life, shared
+    :param timer_wheel: what calls when it is time to look for signs of life, shared
         with others of the same options; None for one of its own
     """
 
@@ -75,12 +75,12 @@ class Link(asyncio.BufferedProtocol):
         "_eof",
         "_established",
         "_giving_way",
-        "_liveness",
+        "_keepalive",
         "_owner",
         "_pings",
         "_receiving_over",
         "_task_waits",
-        "_timetable",
+        "_timer_wheel",
         "_transport",
         "_watch",
         "_window",
@@ -109,19 +109,19 @@ class Link(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: ProtocolMachine,
         options: Options,
         owner: Owner,
         *,
-        services: Services | None = None,
+        services: PeerHandlers | None = None,
         budget: Budget | None = None,
-        timetable: Timetable[Link] | None = None,
+        timer_wheel: TimerWheel[ConnectionProtocol] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.protocol = protocol
         self.options = options
-        self.inbox = Inbox(budget or Budget(options.inbox_limit, options.inbox_limit))
-        self.outbox = Outbox(options.outbox_limit)
+        self.inbox = ReceiveQueue(budget or Budget(options.inbox_limit, options.inbox_limit))
+        self.outbox = SendQueue(options.outbox_limit)
         self.stats = Stats()
         self.task: asyncio.Task[None] | None = None
         """Who serves it; the owner's business."""
@@ -136,7 +136,7 @@ class Link(asyncio.BufferedProtocol):
         """Why nothing more can be sent, None while it can."""
         self.receive_error: ConnectionClosed | None = None
         """Why nothing more will come, None while it may."""
-        self.services = services or NO_SERVICES
+        self.services = services or NO_HANDLERS
         self.channels: Channels | None = None
         """The streams and requests, once there were any."""
         self.credit = 0
@@ -147,10 +147,10 @@ class Link(asyncio.BufferedProtocol):
         self._owner: Owner | None = owner
         self._transport: asyncio.Transport | None = None
         self._addresses: tuple[Address, Address] = (None, None)
-        self._timetable = timetable or timetable_for(options)
-        self._liveness: Liveness | None = None
+        self._timer_wheel = timer_wheel or timer_wheel_for(options)
+        self._keepalive: Keepalive | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._watch: Round[Link] | None = None
+        self._watch: Bucket[ConnectionProtocol] | None = None
         self._close: Close | None = None
         self._close_waiters: list[asyncio.Future[None]] | None = None
         self._pings: Pings | None = None
@@ -247,15 +247,15 @@ class Link(asyncio.BufferedProtocol):
         self.stats.bytes_received += nbytes
         # What comes in may be answered, and nothing of this turn was written yet.
         self._written = False
-        liveness = self._liveness
-        if liveness is not None:
+        keepalive = self._keepalive
+        if keepalive is not None:
             now = self.loop.time()
-            if liveness.probed_at is not None:
-                self._hear(liveness, now)
-            liveness.last_received = now
-            if liveness.frames != protocol.frames_received:
-                liveness.frames = protocol.frames_received
-                liveness.last_message = now
+            if keepalive.probed_at is not None:
+                self._hear(keepalive, now)
+            keepalive.last_received = now
+            if keepalive.frames != protocol.frames_received:
+                keepalive.frames = protocol.frames_received
+                keepalive.last_message = now
         if messages:
             self._deliver(messages)
         if protocol.chores:
@@ -269,11 +269,11 @@ class Link(asyncio.BufferedProtocol):
         if self._careful:
             self._careful -= 1
 
-    def _hear(self, liveness: Liveness, now: float) -> None:
-        asked, liveness.probed_at = liveness.asked, None
+    def _hear(self, keepalive: Keepalive, now: float) -> None:
+        asked, keepalive.probed_at = keepalive.asked, None
         if asked and self._watch is not None:
             # The next silence begins here, maybe long before the probe's time-out.
-            liveness.last_received = now
+            keepalive.last_received = now
             self._schedule_watch(now)
 
     def eof_received(self) -> bool:
@@ -393,8 +393,8 @@ class Link(asyncio.BufferedProtocol):
     def _resume_reading(self) -> None:
         self.reading_paused = False
         self.inbox.release()
-        if self._liveness is not None:
-            self._liveness.hold(self.loop.time())
+        if self._keepalive is not None:
+            self._keepalive.hold(self.loop.time())
         if self._transport is not None and not self._giving_way:
             self._transport.resume_reading()
 
@@ -451,8 +451,8 @@ class Link(asyncio.BufferedProtocol):
             stats.bytes_sent += write_buffers(transport, buffers)
             if messages:
                 stats.messages_sent += len(messages)
-                if self.options.idle_timeout is not None and self._liveness is not None:
-                    self._liveness.last_message = self.loop.time()
+                if self.options.idle_timeout is not None and self._keepalive is not None:
+                    self._keepalive.last_message = self.loop.time()
             if not len(outbox) and not protocol.has_output:
                 break
         outbox.held = self._write_paused or (self._bounded and self.credit <= 0)
@@ -546,8 +546,8 @@ class Link(asyncio.BufferedProtocol):
     def _establish(self, hello: Hello) -> None:
         now = self.loop.time()
         self.outbox.open(self.protocol.send_minimum, self.protocol.send_limit)
-        if self._liveness is None and is_watched(self.options, probing=self.protocol.extended):
-            self._liveness = Liveness(self.options, now=now)
+        if self._keepalive is None and is_watched(self.options, probing=self.protocol.extended):
+            self._keepalive = Keepalive(self.options, now=now)
         self._set_windows(hello)
         if self._established:
             # A client of a plain server has said HELLO: from now on it answers PING.
@@ -786,15 +786,15 @@ class Link(asyncio.BufferedProtocol):
         text = f"no handshake within handshake_timeout, {self.options.handshake_timeout:g} s"
         self.abort(HandshakeTimeoutError(self.protocol.explain(text)))
 
-    # Liveness
+    # Keepalive
 
     def _schedule_watch(self, now: float) -> None:
         self._cancel_watch()
-        if self._liveness is None:
+        if self._keepalive is None:
             return
-        due = self._liveness.next_check(probing=self.protocol.extended)
+        due = self._keepalive.next_check(probing=self.protocol.extended)
         if due < math.inf:
-            self._watch = self._timetable.add(self, max(due, now))
+            self._watch = self._timer_wheel.add(self, max(due, now))
 
     def _cancel_watch(self) -> None:
         if self._watch is not None:
@@ -802,12 +802,12 @@ class Link(asyncio.BufferedProtocol):
             self._watch = None
 
     def _check_liveness(self) -> None:
-        assert self._liveness is not None
+        assert self._keepalive is not None
         now = self.loop.time()
         if self.reading_paused:
-            self._liveness.hold(now)
+            self._keepalive.hold(now)
         self._cancel_watch()
-        match self._liveness.check(now, probing=self.protocol.extended):
+        match self._keepalive.check(now, probing=self.protocol.extended):
             case Verdict.PROBE:
                 self._pings = self._pings or Pings(self.loop)
                 self.protocol.ping(self._pings.next_body())
@@ -828,22 +828,22 @@ class Link(asyncio.BufferedProtocol):
         self._schedule_watch(now)
 
 
-def timetable_for(options: Options) -> Timetable[Link]:
+def timer_wheel_for(options: Options) -> TimerWheel[ConnectionProtocol]:
     """Return what calls links of these options when it is time to look for signs of life."""
-    return Timetable(Link._check_liveness, grain_of(options))
+    return TimerWheel(ConnectionProtocol._check_liveness, resolution_of(options))
 
 
 class Owner(typing.Protocol):
     """What a link tells of itself, to whoever made it."""
 
-    def _on_established(self, link: Link, hello: Hello) -> None:
+    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
         """Messages may flow; it is called once."""
 
-    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""
 
-    def _on_finished(self, link: Link) -> None:
+    def _on_finished(self, link: ConnectionProtocol) -> None:
         """The socket is gone; it is called once, as the last."""
 
-    def _connection(self, link: Link) -> Any:
+    def _connection(self, link: ConnectionProtocol) -> Any:
         """Return what programs see of it."""

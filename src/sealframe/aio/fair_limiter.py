@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..errors import ConnectionClosed
 
 
-class Slots:
+class FairLimiter:
     """A queue before places that somebody else counts.
 
     :param free: says whether there is one now

@@ -17,7 +17,7 @@ _MAX_FAILURES: Final = 20
 """Tracebacks a minute: a peer that knows what makes a program fail must not fill the log."""
 
 
-class Services:
+class PeerHandlers:
     """The program's own functions for what the peer may ask for, None for what it may not.
 
     One for all connections of a server, so that the server can wait for what still runs.
@@ -73,4 +73,4 @@ class Services:
         return others(count) if count else None
 
 
-NO_SERVICES: Final = Services()
+NO_HANDLERS: Final = PeerHandlers()

@@ -46,7 +46,7 @@ class Budget:
         self.share = max(1, min(self._limit, self._total // max(1, self._members)))
 
 
-class Inbox(InQueue):
+class ReceiveQueue(InQueue):
     """A queue of messages with a cost; any number of tasks may wait on it.
 
     :param budget: its share is the cost from which :attr:`full` is true

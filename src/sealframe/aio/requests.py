@@ -19,7 +19,7 @@ from ..errors import (
     StreamError,
 )
 from ..wire import FailureCode, ResetCode
-from .fair_limiter import Slots
+from .fair_limiter import FairLimiter
 from .stream import Stream
 from .streams import Host, Streams
 
@@ -39,7 +39,7 @@ class Requests:
         self._multiplexer = multiplexer
         self._connection = connection
         self._streams = streams
-        self.slots = Slots(lambda: multiplexer.may_request)
+        self.slots = FairLimiter(lambda: multiplexer.may_request)
         self._pending: dict[int, asyncio.Future[bytes | Stream]] = {}
         self._serving: dict[int, asyncio.Task[None] | None] = {}
         # Bodies over a frame are collected one at a time, and only while what the

@@ -8,7 +8,7 @@ from collections import deque
 from .queues import OutQueue
 
 
-class Outbox(OutQueue):
+class SendQueue(OutQueue):
     """A queue of messages with a cost, and of the tasks that wait for room in it.
 
     Tasks are let in first come, first served: the first waiter keeps its place

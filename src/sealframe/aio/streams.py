@@ -14,8 +14,8 @@ from ..errors import ConnectionClosed, DecodeError, NotSupportedError, StreamErr
 from ..options import Options
 from ..wire import ResetCode, StreamKind
 from ..wire.control import Close
-from .fair_limiter import Slots
-from .peer_handlers import OnStream, Services
+from .fair_limiter import FairLimiter
+from .peer_handlers import OnStream, PeerHandlers
 from .stream import Stream
 
 logger = logging.getLogger("sealframe.streams")
@@ -29,7 +29,7 @@ class Host(typing.Protocol):
 
     loop: asyncio.AbstractEventLoop
     options: Options
-    services: Services
+    services: PeerHandlers
     retiring: Close | None
 
     def check_loop(self) -> None: ...
@@ -44,7 +44,7 @@ class Streams:
         self._host = host
         self._multiplexer = multiplexer
         self.connection = connection
-        self.slots = Slots(lambda: multiplexer.may_open)
+        self.slots = FairLimiter(lambda: multiplexer.may_open)
         self._streams: dict[int, Stream] = {}
         self._running: set[asyncio.Task[None]] = set()
         # Those that are to be served once others are not any more.

@@ -10,32 +10,32 @@ from typing import Generic, TypeVar
 Member = TypeVar("Member", bound=Hashable)
 
 
-class Timetable(Generic[Member]):
+class TimerWheel(Generic[Member]):
     """Calls each of its members once, when its time has come or a little later.
 
     A timer of an event loop takes 700 bytes, which is much for an idle connection.
     Those whose times are close share one here.
 
     :param call: is given the member
-    :param grain: seconds by which a call is late at most
+    :param resolution: seconds by which a call is late at most
     """
 
-    __slots__ = ("_grain", "_rounds", "call")
+    __slots__ = ("_resolution", "_rounds", "call")
 
-    def __init__(self, call: Callable[[Member], None], grain: float) -> None:
+    def __init__(self, call: Callable[[Member], None], resolution: float) -> None:
         self.call = call
-        self._grain = grain
-        self._rounds: dict[int, Round[Member]] = {}
+        self._resolution = resolution
+        self._rounds: dict[int, Bucket[Member]] = {}
 
-    def add(self, member: Member, when: float) -> Round[Member]:
+    def add(self, member: Member, when: float) -> Bucket[Member]:
         """Have a member called at a time of the event loop.
 
         :return: its round, in common with others; whoever leaves it is not called
         """
-        number = math.ceil(when / self._grain)
+        number = math.ceil(when / self._resolution)
         found = self._rounds.get(number)
         if found is None:
-            found = self._rounds[number] = Round(self, number, number * self._grain)
+            found = self._rounds[number] = Bucket(self, number, number * self._resolution)
         found.members.add(member)
         return found
 
@@ -44,7 +44,7 @@ class Timetable(Generic[Member]):
         self._rounds.pop(number, None)
 
 
-class Round(Generic[Member]):
+class Bucket(Generic[Member]):
     """Those who are called together.
 
     :ivar members: who they are
@@ -52,7 +52,7 @@ class Round(Generic[Member]):
 
     __slots__ = ("_number", "_table", "_timer", "members")
 
-    def __init__(self, table: Timetable[Member], number: int, when: float) -> None:
+    def __init__(self, table: TimerWheel[Member], number: int, when: float) -> None:
         self.members: set[Member] = set()
         self._table = table
         self._number = number

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Final, Generic
 
 from ..aio.codec_connection import connection_maker
-from ..aio.config import Mode
+from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, OnRequest, Received, Sent
-from ..aio.connection_protocol import Link
+from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint, reason
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
-from ..aio.peer_handlers import OnStream, Services
+from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..codecs import Codec, check_codec
 from ..errors import (
     ConfigurationError,
@@ -125,8 +125,8 @@ def connect(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
-    services = Services(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
-    mode = Mode(
+    services = PeerHandlers(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
+    mode = ConnectionConfig(
         client=True,
         security=security,
         context=context,
@@ -161,11 +161,11 @@ class Connecting(Generic[Sent, Received]):
     def __init__(
         self,
         endpoint: Endpoint,
-        mode: Mode,
+        mode: ConnectionConfig,
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
-        services: Services,
+        services: PeerHandlers,
         codec: Codec[Sent, Received] | None,
     ) -> None:
         self._endpoint = endpoint
@@ -229,7 +229,7 @@ class Connecting(Generic[Sent, Received]):
         established: asyncio.Future[Hello] = loop.create_future()
         protocol = self._mode.protocol(address=address, judge=judge)
         attempt = _Attempt(established, self._hooks)
-        link = Link(protocol, self._options, attempt, services=self._services)
+        link = ConnectionProtocol(protocol, self._options, attempt, services=self._services)
         client_id = f"{_PREFIX}-{next(_NUMBERS)}"
         conn = self._make_connection(link, client_id, hooks=self._hooks)
         attempt.conn = conn
@@ -259,7 +259,7 @@ class Connecting(Generic[Sent, Received]):
         attempt.succeed(conn)
         return conn
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+    async def _dial(self, loop: asyncio.AbstractEventLoop, link: ConnectionProtocol) -> None:
         endpoint, timeout = self._endpoint, self._options.connect_timeout
         try:
             async with asyncio.timeout(timeout):
@@ -297,19 +297,19 @@ class _Attempt:
         if conn.closed:
             self._hooks.disconnected(conn)
 
-    def _on_established(self, link: Link, hello: Hello) -> None:
+    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
         if not self._established.done():
             self._established.set_result(hello)
 
-    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
         if not self._established.done():
             self._established.set_exception(error.fresh())
 
-    def _on_finished(self, link: Link) -> None:
+    def _on_finished(self, link: ConnectionProtocol) -> None:
         if self._succeeded and self.conn is not None:
             self._hooks.disconnected(self.conn)
 
-    def _connection(self, link: Link) -> AnyConnection:
+    def _connection(self, link: ConnectionProtocol) -> AnyConnection:
         assert self.conn is not None
         return self.conn
 

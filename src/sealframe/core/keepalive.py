@@ -12,7 +12,7 @@ _GRAINS: Final = 32
 
 
 class Verdict(Enum):
-    """What :meth:`Liveness.check` found."""
+    """What :meth:`Keepalive.check` found."""
 
     ALIVE = "alive"
     PROBE = "probe"
@@ -20,7 +20,7 @@ class Verdict(Enum):
     IDLE = "idle"
 
 
-class Liveness:
+class Keepalive:
     """The timers of one connection. Times are seconds of one monotonic clock.
 
     ``probing`` says whether the peer answers PING; on a plain server that is
@@ -90,7 +90,7 @@ def is_watched(options: Options, *, probing: bool) -> bool:
     return options.idle_timeout is not None or (probing and options.keepalive_interval is not None)
 
 
-def grain_of(options: Options) -> float:
+def resolution_of(options: Options) -> float:
     """Return by how many seconds a check may be late: little, beside any of the times."""
     times = (options.keepalive_interval, options.keepalive_timeout, options.idle_timeout)
     return min(time for time in times if time is not None) / _GRAINS

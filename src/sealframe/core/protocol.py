@@ -30,7 +30,7 @@ from ..errors import (
     UnauthorizedError,
 )
 from ..framing import Decoder, Framing
-from ..noise.records import Seal
+from ..noise.records import RecordLayer
 from ..trust.keys import PublicKey
 from ..trust.peer import Peer
 from ..wire import CloseCode, Control, Opcode, control
@@ -58,7 +58,7 @@ _UNANNOUNCED: Final = Established(Hello())
 """Packets may flow, and the peer has said nothing of itself."""
 
 
-class Protocol:
+class ProtocolMachine:
     """One end of a connection.
 
     :param client: whether this end connected
@@ -110,7 +110,7 @@ class Protocol:
         client: bool,
         max_message_size: int,
         framing: Framing | None = None,
-        seal: Seal | None = None,
+        seal: RecordLayer | None = None,
         extended: bool = False,
         client_id: str = "",
         software: str = "",
@@ -420,7 +420,7 @@ class Protocol:
         else:
             self.events = [event]
 
-    def _receive_sealed(self, seal: Seal, nbytes: int) -> list[bytes]:
+    def _receive_sealed(self, seal: RecordLayer, nbytes: int) -> list[bytes]:
         records: Iterable[bytes | memoryview]
         single = seal.take_single(nbytes)
         if single is None:
@@ -726,42 +726,42 @@ def _opcode_name(opcode: int) -> str:
 _MESSAGE: Final = -1
 _UNKNOWN: Final = -2
 
-_Rule = Callable[[Protocol, Control], None]
+_Rule = Callable[[ProtocolMachine, Control], None]
 
 
-def _deliver(protocol: Protocol, frame: Control) -> None:
+def _deliver(protocol: ProtocolMachine, frame: Control) -> None:
     """Stands in the rows where messages may come; ``_dispatch`` delivers them itself."""
 
 
 _RULES: Final[dict[Phase, dict[int, _Rule]]] = {
     # What is not in a phase's row is fatal there.
-    Phase.SEALED_HELLO: {Opcode.HELLO: Protocol._on_hello},
+    Phase.SEALED_HELLO: {Opcode.HELLO: ProtocolMachine._on_hello},
     Phase.SEALED_WELCOME: {
-        Opcode.WELCOME: Protocol._on_welcome,
-        Opcode.CLOSE: Protocol._on_refusal,
+        Opcode.WELCOME: ProtocolMachine._on_welcome,
+        Opcode.CLOSE: ProtocolMachine._on_refusal,
     },
     Phase.WELCOME: {
         _MESSAGE: _deliver,
-        Opcode.WELCOME: Protocol._on_welcome,
-        Opcode.CLOSE: Protocol._on_refusal,
+        Opcode.WELCOME: ProtocolMachine._on_welcome,
+        Opcode.CLOSE: ProtocolMachine._on_refusal,
     },
     Phase.FIRST: {
         _MESSAGE: _deliver,
-        Opcode.HELLO: Protocol._on_hello,
-        Opcode.HANDSHAKE: Protocol._on_plain_handshake,
+        Opcode.HELLO: ProtocolMachine._on_hello,
+        Opcode.HANDSHAKE: ProtocolMachine._on_plain_handshake,
     },
     Phase.PACKETS: {_MESSAGE: _deliver},
     Phase.EXTENDED: {
         _MESSAGE: _deliver,
-        Opcode.CLOSE: Protocol._on_close,
-        Opcode.GOAWAY: Protocol._on_go_away,
-        Opcode.UNSUPPORTED: Protocol._on_ignored,
-        Opcode.PING: Protocol._on_ping,
-        Opcode.PONG: Protocol._on_pong,
-        Opcode.PAD: Protocol._on_ignored,
-        Opcode.CREDIT: Protocol._on_credit,
-        **dict.fromkeys(OPCODES, Protocol._on_multiplexed),
-        _UNKNOWN: Protocol._on_unknown,
+        Opcode.CLOSE: ProtocolMachine._on_close,
+        Opcode.GOAWAY: ProtocolMachine._on_go_away,
+        Opcode.UNSUPPORTED: ProtocolMachine._on_ignored,
+        Opcode.PING: ProtocolMachine._on_ping,
+        Opcode.PONG: ProtocolMachine._on_pong,
+        Opcode.PAD: ProtocolMachine._on_ignored,
+        Opcode.CREDIT: ProtocolMachine._on_credit,
+        **dict.fromkeys(OPCODES, ProtocolMachine._on_multiplexed),
+        _UNKNOWN: ProtocolMachine._on_unknown,
     },
     Phase.ENDED: {},
     Phase.SEALING: {},

@@ -1,9 +1,9 @@
 """The sealed layer: a Noise handshake, then records. Bytes in, bytes out.
 
 docs/PROTOCOL.md, "Sealed connections", is the specification. What the peer
-sends goes through :meth:`Seal.buffer_updated`; the records in it come out of
-:meth:`Seal.records` and are opened, one after the other, into the decoder of the
-extended protocol. What we send goes through :meth:`Seal.seal`.
+sends goes through :meth:`RecordLayer.buffer_updated`; the records in it come out of
+:meth:`RecordLayer.records` and are opened, one after the other, into the decoder of the
+extended protocol. What we send goes through :meth:`RecordLayer.seal`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _FIRST_RECORD: Final = _Phase.FIRST_RECORD
 _RECORDS: Final = _Phase.RECORDS
 
 
-class Seal:
+class RecordLayer:
     """One sealed connection, seen from one end, from its first byte to its last.
 
     :param initiator: whether this is the client's end

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from ..aio.connection import AnyConnection, Connection
-from ..aio.connection_protocol import Link
+from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.stats import ServerStats
 from ..errors import MessageTooLargeError, SlowPeerError
 from ..options import ServerOptions
@@ -34,7 +34,7 @@ class Broadcasts:
         self._options = options
         self._encode = encode
         self._counters = counters
-        self._unwritten: deque[Link] = deque()
+        self._unwritten: deque[ConnectionProtocol] = deque()
         self._writing = False
 
     def send(
@@ -77,7 +77,7 @@ class Broadcasts:
             self._loop.call_soon(self._write)
         return queued
 
-    def _offer(self, link: Link, message: bytes) -> bool:
+    def _offer(self, link: ConnectionProtocol, message: bytes) -> bool:
         # What fills its outbox may be no more than earlier broadcasts of this turn.
         link._flush()
         if link.send_error is not None:

@@ -18,7 +18,7 @@ _MAX_FAILURE_LINES: Final = 20
 """Connections of one kind a minute that failed and get a line each in the log."""
 
 
-class Incidents:
+class ConnectionLog:
     """Counts and logs who was refused, dropped and lost, whatever a crowd does.
 
     :param counters: the server's

@@ -13,7 +13,7 @@ from ..aio.tasks import Tasks
 from ..errors import ConnectionClosed, DecodeError
 from ..wire import CloseCode
 from ..wire.control import Close
-from .connection_log import Incidents
+from .connection_log import ConnectionLog
 
 Handler: TypeAlias = Callable[[Connection[Sent, Received]], Awaitable[None]]
 _AsyncHandler: TypeAlias = Callable[[AnyConnection], Coroutine[Any, Any, None]]
@@ -31,7 +31,7 @@ class Handlers(Tasks[AnyConnection]):
     def __init__(
         self,
         handler: Handler[Any, Any],
-        incidents: Incidents,
+        incidents: ConnectionLog,
         handled: Callable[[AnyConnection, Close], None],
     ) -> None:
         super().__init__(self._judge)

@@ -8,7 +8,7 @@ from typing import cast
 from ..aio.writing import end_writing
 
 
-class TurnedAway(asyncio.Protocol):
+class RejectedClient(asyncio.Protocol):
     """Say so, then discard input until the client leaves or time is up.
 
     Closing at once would make the kernel answer the client's first bytes with
@@ -19,7 +19,7 @@ class TurnedAway(asyncio.Protocol):
     :param registry: the set that holds this object while its socket is open
     """
 
-    def __init__(self, reply: bytes, timeout: float, registry: set[TurnedAway]) -> None:
+    def __init__(self, reply: bytes, timeout: float, registry: set[RejectedClient]) -> None:
         self._reply = reply
         self._timeout = timeout
         self._registry = registry

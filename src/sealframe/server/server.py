@@ -13,13 +13,13 @@ from typing import Any, Final, Generic, Self
 
 from ..aio.addresses import Address, address_of, show
 from ..aio.codec_connection import connection_maker, encoder
-from ..aio.config import Mode
+from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, OnRequest, Received, Sent
-from ..aio.connection_protocol import Link, timetable_for
+from ..aio.connection_protocol import ConnectionProtocol, timer_wheel_for
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.listening import Listener, listen
-from ..aio.peer_handlers import OnStream, Services
+from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..codecs import Codec, check_codec
@@ -34,11 +34,11 @@ from ..wire import CloseCode
 from ..wire.control import Close, Hello
 from .admission import Admission, Verdict
 from .broadcasting import Broadcasts
-from .connection_log import Incidents
+from .connection_log import ConnectionLog
 from .groups import Group, Groups
 from .handlers import Handler, Handlers, drop_messages
 from .rate_limit_key import origin
-from .reject import TurnedAway
+from .reject import RejectedClient
 from .revocation import Withdrawal
 from .shutdown import ShutdownReport
 from .snapshot import described, totals
@@ -125,7 +125,7 @@ def serve(
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
-    services = Services(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
+    services = PeerHandlers(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
     if handler is None:
         if not (services.takes_requests or services.takes_streams):
             raise ConfigurationError(
@@ -139,7 +139,7 @@ def serve(
     if not isinstance(options, ServerOptions):
         raise ConfigurationError("options for a server are ServerOptions(...)")
     check_codec(codec)
-    mode = Mode(
+    mode = ConnectionConfig(
         client=False,
         security=security,
         context=context,
@@ -159,10 +159,10 @@ class Serving(Generic[Sent, Received]):
         self,
         handler: Handler[Sent, Received],
         endpoint: Endpoint,
-        mode: Mode,
+        mode: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
-        services: Services,
+        services: PeerHandlers,
         codec: Codec[Sent, Received] | None,
     ) -> None:
         self._handler = handler
@@ -207,10 +207,10 @@ class Server(Generic[Sent, Received]):
     def __init__(
         self,
         handler: Handler[Sent, Received],
-        mode: Mode,
+        mode: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
-        services: Services,
+        services: PeerHandlers,
         codec: Codec[Sent, Received] | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -221,12 +221,14 @@ class Server(Generic[Sent, Received]):
         # Also those that are gone or closing, as long as somebody can read from them:
         # the key of any of them may be withdrawn.
         self._known: weakref.WeakSet[AnyConnection] | None = None
-        self._links: dict[Link, AnyConnection] = {}
+        self._links: dict[ConnectionProtocol, AnyConnection] = {}
         self._make_connection = connection_maker(codec)
-        self._timetable = timetable_for(options)
-        self._admission: Admission[Link] = Admission(options, handshakes=mode.security is not None)
+        self._timer_wheel = timer_wheel_for(options)
+        self._admission: Admission[ConnectionProtocol] = Admission(
+            options, handshakes=mode.security is not None
+        )
         self._budget = Budget(options.inbox_limit, options.inbox_budget)
-        self._turned_away: set[TurnedAway] = set()
+        self._turned_away: set[RejectedClient] = set()
         self._hooks = hooks
         self._services = services
         self._closed: asyncio.Task[ShutdownReport] | None = None
@@ -238,7 +240,7 @@ class Server(Generic[Sent, Received]):
         self.counters = ServerStats()
         """Counters of this server; they go on counting."""
         self._gone = Stats()
-        self._incidents = Incidents(self.counters)
+        self._incidents = ConnectionLog(self.counters)
         self._handlers = Handlers(handler, self._incidents, self._handled)
         self._broadcasts = Broadcasts(options, encoder(codec), self.counters)
         self._groups = Groups(self._broadcasts, self._check_loop)
@@ -451,13 +453,13 @@ class Server(Generic[Sent, Received]):
                 return self._turn_away(transport)
         self.counters.accepted += 1
         client_id = next(self._ids)
-        link = Link(
+        link = ConnectionProtocol(
             self._mode.protocol(client_id=client_id),
             self._options,
             self,
             services=self._services,
             budget=self._budget,
-            timetable=self._timetable,
+            timer_wheel=self._timer_wheel,
         )
         self._links[link] = self._make_connection(
             link, client_id, groups=self._groups, hooks=self._hooks
@@ -467,7 +469,7 @@ class Server(Generic[Sent, Received]):
             self._drop(dropped, transport)
         return link
 
-    def _on_established(self, link: Link, hello: Hello) -> None:
+    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
         if self._closed is not None or not self._admission.establish(link):
             link.abort(_CLOSED)
             return
@@ -481,12 +483,12 @@ class Server(Generic[Sent, Received]):
         self._hooks.connected(conn)
         link.task = self._handlers.start(conn)
 
-    def _on_failed(self, link: Link, error: ConnectionClosedError) -> None:
+    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
         # Those whom a closing server drops in their handshake are no news.
         if error is not _DROPPED and (link.task is not None or self._closed is None):
             self._incidents.failed(self._links[link].id, link.remote_address, error)
 
-    def _on_finished(self, link: Link) -> None:
+    def _on_finished(self, link: ConnectionProtocol) -> None:
         conn = self._links.pop(link)
         self._gone.add(conn.stats)
         self._unlist(conn)
@@ -497,7 +499,7 @@ class Server(Generic[Sent, Received]):
             self._budget.leave()
             link.task = None
 
-    def _connection(self, link: Link) -> AnyConnection:
+    def _connection(self, link: ConnectionProtocol) -> AnyConnection:
         return self._links[link]
 
     def _handled(self, conn: AnyConnection, close: Close) -> None:
@@ -515,15 +517,15 @@ class Server(Generic[Sent, Received]):
         self._clients.pop(conn.id, None)
         self._groups._end(conn)
 
-    def _turn_away(self, transport: asyncio.Transport) -> TurnedAway | None:
+    def _turn_away(self, transport: asyncio.Transport) -> RejectedClient | None:
         who = address_of(transport, "peername")
         self._incidents.turned_away(who, self._options.max_connections)
         if len(self._turned_away) >= _MAX_TURNED_AWAY:
             return None
         reply = BUSY_REPLY if self._mode.security is not None else b""
-        return TurnedAway(reply, self._options.handshake_timeout, self._turned_away)
+        return RejectedClient(reply, self._options.handshake_timeout, self._turned_away)
 
-    def _drop(self, link: Link, newcomer: asyncio.Transport) -> None:
+    def _drop(self, link: ConnectionProtocol, newcomer: asyncio.Transport) -> None:
         if link.receive_error is None:
             who = address_of(newcomer, "peername")
             self._incidents.dropped_handshake(who, self._admission.pending)
