@@ -20,6 +20,7 @@ from sealframe.noise.handshake import Handshake
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PrivateKey
 from sealframe.trust.peer import Peer as Identity
+from sealframe.trust.peer import unknown_client
 from sealframe.wire import Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
@@ -195,12 +196,12 @@ def sealed(
     )
 
 
-def identify(key: bytes, token: bytes) -> Identity | None:
+def identify(key: bytes, token: bytes) -> Identity | HandshakeError:
     """Let in who the two ends of a test are, and nobody else."""
     for name, private in (("server", SERVER_KEY), ("client", CLIENT_KEY)):
         if key == bytes(private.public_key):
             return Identity(name, private.public_key)
-    return None
+    return unknown_client(key)
 
 
 def packets_pair() -> tuple[Peer, Peer]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from sealframe.core.events import Established
-from sealframe.core.protocol import ProtocolMachine
+from sealframe.core.protocol import Identify, ProtocolMachine
 from sealframe.errors import HandshakeError, UnauthorizedError
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.peer import Peer as Identity
+from sealframe.trust.peer import unknown_client
 from sealframe.wire import CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close
 
@@ -32,7 +33,7 @@ REFUSED = control.frame(Opcode.CLOSE, Close(CloseCode.REFUSED).encode())
 both_patterns = pytest.mark.parametrize("pattern", [Pattern.XK, Pattern.XX])
 
 
-def server_that(identify: Callable[[bytes, bytes], Identity | None], pattern: Pattern) -> Peer:
+def server_that(identify: Identify, pattern: Pattern) -> Peer:
     """Return a server that asks `identify` about whoever comes."""
     seal = RecordLayer(
         initiator=False, credentials=credentials(client=False, pattern=pattern), context=CONTEXT
@@ -40,6 +41,11 @@ def server_that(identify: Callable[[bytes, bytes], Identity | None], pattern: Pa
     return Peer(
         ProtocolMachine(client=False, max_message_size=MAXIMUM, seal=seal, identify=identify)
     )
+
+
+def refuse(key: bytes, token: bytes) -> HandshakeError:
+    """Let nobody in."""
+    return unknown_client(key)
 
 
 def client_that(judge: Callable[[bytes], HandshakeError | None], pattern: Pattern) -> Peer:
@@ -68,7 +74,7 @@ def test_each_end_knows_the_other_once_it_is_established(pattern: Pattern) -> No
 def test_a_client_is_asked_about_once_and_with_the_key_that_it_proved(pattern: Pattern) -> None:
     asked: list[tuple[bytes, bytes]] = []
 
-    def identify(key: bytes, token: bytes) -> Identity | None:
+    def identify(key: bytes, token: bytes) -> Identity:
         asked.append((key, token))
         return Identity("somebody", CLIENT_KEY.public_key)
 
@@ -82,7 +88,10 @@ def test_a_client_is_asked_about_once_and_with_the_key_that_it_proved(pattern: P
 def test_a_client_that_nobody_knows_is_told_inside_the_seal_and_not_listed(
     pattern: Pattern,
 ) -> None:
-    client, server = sealed(client=True, pattern=pattern), server_that(lambda *_: None, pattern)
+    client, server = (
+        sealed(client=True, pattern=pattern),
+        server_that(refuse, pattern),
+    )
     for _ in range(2):
         server.read(client.take())
         client.read(server.take() if server.error is None else b"")
@@ -101,7 +110,7 @@ def test_a_client_that_nobody_knows_is_told_inside_the_seal_and_not_listed(
 
 @both_patterns
 def test_a_client_that_is_not_let_in_learns_it(pattern: Pattern) -> None:
-    client, server = sealed(client=True, pattern=pattern), server_that(lambda *_: None, pattern)
+    client, server = sealed(client=True, pattern=pattern), server_that(refuse, pattern)
     exchange(client, server)
     assert isinstance(client.fault, UnauthorizedError)
     assert client.events_of(Established) == []

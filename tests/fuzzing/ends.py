@@ -13,6 +13,7 @@ from sealframe.noise.credentials import Credentials
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PublicKey
 from sealframe.trust.peer import Peer as Identity
+from sealframe.trust.peer import unknown_client
 from sealframe.wire import Pattern
 
 EPHEMERALS: Final = (bytes(range(97, 129)), bytes(range(129, 161)))
@@ -78,9 +79,9 @@ def _judge(key: bytes) -> ConnectionClosedError | None:
     return None if key == _SERVER_PUBLIC else HandshakeError("another server")
 
 
-def _identify(key: bytes, token: bytes) -> Identity | None:
+def _identify(key: bytes, token: bytes) -> Identity | HandshakeError:
     known = {_CLIENT_PUBLIC: "client", _SERVER_PUBLIC: "server"}
-    return Identity(known[key], PublicKey(key)) if key in known else None
+    return Identity(known[key], PublicKey(key)) if key in known else unknown_client(key)
 
 
 def seal_of(peer: Peer) -> RecordLayer:

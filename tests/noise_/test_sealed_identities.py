@@ -24,6 +24,7 @@ from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError, UnauthorizedError
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.peer import Peer as Identity
+from sealframe.trust.peer import unknown_client
 from sealframe.wire import CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
@@ -42,9 +43,9 @@ class Door:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bytes]] = []
 
-    def __call__(self, key: bytes, token: bytes) -> Identity | None:
+    def __call__(self, key: bytes, token: bytes) -> HandshakeError:
         self.asked.append((key, token))
-        return None
+        return unknown_client(key)
 
 
 def guarded(door: Door, pattern: Pattern, *, client_id: str = "", software: str = "") -> Peer:

@@ -13,10 +13,16 @@ import pytest
 
 import sealframe
 from sealframe import ClientIdentity, ServerIdentity
-from sealframe.errors import ConfigurationError, KeyFileError, KeyFormatError, MissingExtraError
+from sealframe.errors import (
+    ConfigurationError,
+    HandshakeError,
+    KeyFileError,
+    KeyFormatError,
+    MissingExtraError,
+)
 from sealframe.trust.keys import Invitation, PrivateKey, PublicKey, SharedKey
 from sealframe.trust.peer import Peer
-from sealframe.wire import Pattern
+from sealframe.wire import CloseCode, Pattern
 
 from .secrecy import assert_not_copied, assert_not_shown
 
@@ -192,18 +198,22 @@ def raw(key: PrivateKey) -> bytes:
     return bytes(key.public_key)
 
 
+def refused(found: Peer | HandshakeError) -> bool:
+    return isinstance(found, HandshakeError) and found.code == CloseCode.UNAUTHORIZED
+
+
 def test_only_the_clients_are_let_in() -> None:
     server = ServerIdentity(SERVER, TABLE)
     assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
-    assert server._identify(raw(OTHER), b"") is None
-    assert server._identify(raw(OTHER), bytes(8)) is None
+    assert refused(server._identify(raw(OTHER), b""))
+    assert refused(server._identify(raw(OTHER), bytes(8)))
 
 
 def test_another_writing_of_an_authorised_key_is_not_let_in() -> None:
     """X25519 ignores the top bit: the same secret belongs to it."""
     server = ServerIdentity(SERVER, TABLE)
     twin = raw(CLIENT)[:31] + bytes((raw(CLIENT)[31] ^ 0x80,))
-    assert server._identify(twin, b"") is None
+    assert refused(server._identify(twin, b""))
 
 
 def test_the_servers_own_key_is_no_client(path: Path) -> None:
@@ -213,8 +223,8 @@ def test_the_servers_own_key_is_no_client(path: Path) -> None:
     seen = server.clients.refresh()
     server.clients.refresh(seen)
     assert server.clients.lookup(raw(SERVER)) is not None
-    assert server._identify(raw(SERVER), b"") is None
-    assert server._identify(raw(SERVER), server.invite("bert").token) is None
+    assert refused(server._identify(raw(SERVER), b""))
+    assert refused(server._identify(raw(SERVER), server.invite("bert").token))
 
 
 # Invitations
@@ -228,22 +238,22 @@ def test_an_invitation_lets_one_client_in_once(path: Path) -> None:
     server.clients.refresh()
     assert path.read_text().splitlines()[-1] == f"{OTHER.public_key} bert"
     third = PrivateKey.generate()
-    assert server._identify(raw(third), invitation.token) is None
+    assert refused(server._identify(raw(third), invitation.token))
     assert server._identify(raw(OTHER), b"") == Peer("bert", OTHER.public_key)
     # After a restart too.
-    assert ServerIdentity(SERVER, path)._identify(raw(OTHER), b"") is not None
+    assert not refused(ServerIdentity(SERVER, path)._identify(raw(OTHER), b""))
 
 
 @pytest.mark.parametrize("change", [lambda t: b"", lambda t: t[:7], lambda t: t + b"\0"])
 def test_a_part_of_a_token_is_none(path: Path, change: Callable[[bytes], bytes]) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
-    assert server._identify(raw(OTHER), change(token)) is None
+    assert refused(server._identify(raw(OTHER), change(token)))
     for place in range(8):
         wrong = bytearray(token)
         wrong[place] ^= 1
-        assert server._identify(raw(OTHER), bytes(wrong)) is None
-    assert server._identify(raw(OTHER), token) is not None
+        assert refused(server._identify(raw(OTHER), bytes(wrong)))
+    assert not refused(server._identify(raw(OTHER), token))
 
 
 def test_who_is_authorised_already_does_not_use_the_invitation_up(path: Path) -> None:
@@ -257,7 +267,7 @@ def test_an_invitation_expires(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     first, second = server.invite("bert", valid_for=10), server.invite("carl", valid_for=20)
     clock.now += 10
-    assert server._identify(raw(OTHER), first.token) is None
+    assert refused(server._identify(raw(OTHER), first.token))
     clock.now += 9.9
     assert server._identify(raw(OTHER), second.token) == Peer("carl", OTHER.public_key)
 
@@ -266,14 +276,14 @@ def test_invitations_last_ten_minutes(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
     clock.now += 599.9
-    assert server._identify(raw(OTHER), token) is not None
+    assert not refused(server._identify(raw(OTHER), token))
     token = server.invite("carl").token
     clock.now += 600
-    assert server._identify(raw(PrivateKey.generate()), token) is None
+    assert refused(server._identify(raw(PrivateKey.generate()), token))
     # One clock stands still while the machine sleeps.
     token = server.invite("dora").token
     clock.date += 600
-    assert server._identify(raw(PrivateKey.generate()), token) is None
+    assert refused(server._identify(raw(PrivateKey.generate()), token))
 
 
 def test_an_invitation_can_be_taken_back(path: Path) -> None:
@@ -281,14 +291,14 @@ def test_an_invitation_can_be_taken_back(path: Path) -> None:
     invitation, other = server.invite("bert"), server.invite("carl")
     assert server.revoke(invitation)
     assert not server.revoke(invitation)
-    assert server._identify(raw(OTHER), invitation.token) is None
-    assert server._identify(raw(OTHER), other.token) is not None
+    assert refused(server._identify(raw(OTHER), invitation.token))
+    assert not refused(server._identify(raw(OTHER), other.token))
     assert not server.revoke(other)
 
 
 def test_a_restart_forgets_invitations(path: Path) -> None:
     token = ServerIdentity(SERVER, path).invite("bert").token
-    assert ServerIdentity(SERVER, path)._identify(raw(OTHER), token) is None
+    assert refused(ServerIdentity(SERVER, path)._identify(raw(OTHER), token))
 
 
 def test_a_thousand_invitations_are_open_at_most(path: Path, clock: Clock) -> None:
@@ -327,12 +337,12 @@ def test_who_cannot_be_written_down_is_not_let_in(
     assert server._identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
     server.clients.refresh()
     assert server.clients.generation > generation
-    assert server._identify(raw(OTHER), b"") is None
+    assert refused(server._identify(raw(OTHER), b""))
     assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
     texts = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert sum("bert is not let in: invite it again" in text for text in texts) == 1
     away.rename(path)
-    assert server._identify(raw(OTHER), token) is None
+    assert refused(server._identify(raw(OTHER), token))
 
 
 def test_a_missing_package_is_told_before_it_is_needed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from .. import wire
-from ..core.protocol import ProtocolMachine
+from ..core.protocol import Identify, ProtocolMachine
 from ..errors import ConfigurationError, HandshakeError
 from ..framing import Framing
 from ..noise import cipher
@@ -105,7 +105,7 @@ class ConnectionConfig:
         :param judge: for a client that learns the server's key on the way
         """
         credentials: Credentials | None = None
-        identify: Callable[[bytes, bytes], Peer | None] | None = None
+        identify: Identify | None = None
         invitation = b""
         match self.security:
             case SharedKey():

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from functools import partial
 from operator import index
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
 from ..errors import ConnectionClosedOK, MessageTooLargeError, NotSupportedError
 from ..files.progress import OnProgress, Receipt
@@ -139,7 +139,8 @@ class Connection(Generic[Sent, Received]):
     def peer(self) -> Peer | None:
         """Who is at the other end, as it has proved: a name and a public key. None
         on a plain connection and where a shared key is used."""
-        return self._protocol.peer
+        # What ConnectionConfig gave the machine as `identify` returns nothing else.
+        return cast("Peer | None", self._protocol.peer)
 
     @property
     def stats(self) -> Stats:

@@ -247,10 +247,10 @@ class Connecting(Generic[Sent, Received]):
             established.cancel()
             link.abort(_GIVEN_UP)
             raise
-        if introduction is not None and link.protocol.peer is not None:
+        if introduction is not None and conn.peer is not None:
             try:
-                await asyncio.to_thread(introduction.record, link.protocol.peer.key)
-                self._server_key = link.protocol.peer.key
+                await asyncio.to_thread(introduction.record, conn.peer.key)
+                self._server_key = conn.peer.key
             except BaseException:
                 link.abort(_GIVEN_UP)
                 raise

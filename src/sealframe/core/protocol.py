@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from .. import wire
 from ..errors import (
@@ -31,8 +31,6 @@ from ..errors import (
 )
 from ..framing import Decoder, Framing
 from ..noise.records import RecordLayer
-from ..trust.keys import PublicKey
-from ..trust.peer import Peer
 from ..wire import CloseCode, Control, Opcode, control
 from ..wire.control import Close, Hello, MalformedBodyError
 from ..wire.sniffing import diagnose
@@ -58,6 +56,17 @@ _UNANNOUNCED: Final = Established(Hello())
 """Packets may flow, and the peer has said nothing of itself."""
 
 
+class PeerIdentity(Protocol):
+    """Who a peer has proved to be; only ``identify`` and the owner know more of it."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+
+Identify: TypeAlias = Callable[[bytes, bytes], PeerIdentity | HandshakeError]
+
+
 class ProtocolMachine:
     """One end of a connection.
 
@@ -74,7 +83,8 @@ class ProtocolMachine:
     :param max_streams: how many streams of the peer this end takes at a time
     :param max_requests: the same of requests
     :param identify: given the key that the peer has proved and, on a server, the token
-        that it showed, says who that is; None refuses it
+        that it showed, returns who that is, or the error that refuses it with
+        ``CloseCode.UNAUTHORIZED``
     """
 
     __slots__ = (
@@ -118,7 +128,7 @@ class ProtocolMachine:
         window: int | None = None,
         max_streams: int = 0,
         max_requests: int = 0,
-        identify: Callable[[bytes, bytes], Peer | None] | None = None,
+        identify: Identify | None = None,
     ) -> None:
         self.client = client
         self._identify = identify
@@ -141,7 +151,7 @@ class ProtocolMachine:
         self._raw = b""
         self.events: list[Event] | tuple[()] = ()
         """What happened beside messages; the owner empties it."""
-        self.peer: Peer | None = None
+        self.peer: PeerIdentity | None = None
         """Who is at the other end, as it proved, where it has an identity."""
         self.extended = False
         """Whether control frames may be sent."""
@@ -580,13 +590,12 @@ class ProtocolMachine:
         if self._identify is None:
             return True
         assert self._seal is not None
-        key = self._seal.peer_key
-        self.peer = self._identify(key, invitation)
-        if self.peer is None:
-            text = f"the client's key is not among the authorised ones: {PublicKey(key)}"
-            code = CloseCode.UNAUTHORIZED
-            self._fail(HandshakeError(text, code=code), code)
-        return self.peer is not None
+        found = self._identify(self._seal.peer_key, invitation)
+        if isinstance(found, HandshakeError):
+            self._fail(found, CloseCode.UNAUTHORIZED)
+            return False
+        self.peer = found
+        return True
 
     def _decode_hello(self, frame: Control) -> Hello | None:
         try:

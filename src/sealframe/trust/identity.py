@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Final
 
-from ..errors import ConfigurationError, KeyFormatError
+from ..errors import ConfigurationError, HandshakeError, KeyFormatError
 from ..noise.cipher import Secret, x25519
 from ..noise.credentials import Credentials
 from ..wire import Pattern
@@ -19,7 +19,7 @@ from . import keylist
 from .authorized import AuthorizedClients, check_name
 from .keys import Invitation, PrivateKey, PublicKey
 from .known_servers import Introduction, KnownServers
-from .peer import Peer
+from .peer import Peer, unknown_client
 
 logger = logging.getLogger("sealframe.identity")
 
@@ -116,16 +116,16 @@ class ServerIdentity(Secret):
         """Return what the handshake needs."""
         return Credentials(*self._patterns, static=self._key.secret_bytes())
 
-    def _identify(self, key: bytes, token: bytes) -> Peer | None:
-        """Return which client that is, None if it may not connect.
+    def _identify(self, key: bytes, token: bytes) -> Peer | HandshakeError:
+        """Return which client that is, or why it may not connect.
 
         :param key: the public key that it has proved
         :param token: of the invitation that it showed, perhaps empty
         """
+        # Whoever stole the server's key must not pose as a client by it.
         if key == bytes(self.public_key):
-            # Whoever stole the server's key must not pose as a client by it.
-            return None
-        return self.clients.lookup(key) or self._admit(key, token)
+            return unknown_client(key)
+        return self.clients.lookup(key) or self._admit(key, token) or unknown_client(key)
 
     def _admit(self, key: bytes, token: bytes) -> Peer | None:
         invitation = self._take(token)
