@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "noise": BASE | {"framing", "wire"},
     "core": BASE | {"framing", "wire", "noise"},
     "trust": BASE | {"wire", "noise"},
-    "aio": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "files"},
+    "aio": BASE | {"codecs", "framing", "wire", "noise", "core", "trust"},
     "files": BASE | {"wire", "trust", "aio"},
     "server": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "aio", "files"},
     "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files"},

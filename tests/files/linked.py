@@ -7,7 +7,8 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+from unittest import mock
 
 import pytest
 from aio.ends import Mode
@@ -19,6 +20,7 @@ from sealframe.files import digest
 from sealframe.files.digest import Algorithm
 from sealframe.files.messages import ACCEPT_SIZE, DONE, Accept, Announcement, accept, go, reset_code
 from sealframe.files.receiving import OnOffer
+from sealframe.files.transfers import Transfers
 from sealframe.wire import FileRefusal, StreamKind
 
 PATIENCE = 60.0
@@ -26,8 +28,10 @@ PATIENCE = 60.0
 
 BOTH = frozenset(Algorithm)
 
+OnFile: TypeAlias = Callable[[Stream], Awaitable[None]]
 
-class ConnectionProtocol(NamedTuple):
+
+class Linked(NamedTuple):
     """What :func:`linked` opens."""
 
     client: Connection
@@ -42,10 +46,14 @@ async def linked(
     files: OnOffer | None = None,
     *,
     client_files: OnOffer | None = None,
+    on_file: OnFile | None = None,
     server_options: ServerOptions | None = None,
     client_options: ClientOptions | None = None,
-) -> AsyncIterator[ConnectionProtocol]:
-    """Open a connection whose server takes files; check that no thread is left."""
+) -> AsyncIterator[Linked]:
+    """Open a connection whose server takes files; check that no thread is left.
+
+    :param on_file: serves the streams of files in place of the server's own receiver
+    """
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
 
     async def handler(conn: Connection) -> None:
@@ -55,9 +63,10 @@ async def linked(
                 pass
 
     async with asyncio.timeout(PATIENCE):
-        serving = sealframe.serve(
-            handler, "127.0.0.1", 0, files=files, options=server_options, **mode.server
-        )
+        with _receiving_by(on_file):
+            serving = sealframe.serve(
+                handler, "127.0.0.1", 0, files=files, options=server_options, **mode.server
+            )
         async with serving as server:
             connecting = sealframe.connect(
                 "127.0.0.1",
@@ -67,8 +76,22 @@ async def linked(
                 **mode.client,
             )
             async with connecting as client:
-                yield ConnectionProtocol(client, await arrived.get(), server)
+                yield Linked(client, await arrived.get(), server)
         await no_threads()
+
+
+class _Transfers(Transfers):
+    """Those of an end that receives files in a way of its own."""
+
+    def __init__(self, on_file: OnFile) -> None:
+        super().__init__(None)
+        self.on_file = on_file
+
+
+def _receiving_by(on_file: OnFile | None) -> contextlib.AbstractContextManager[object]:
+    if on_file is None:
+        return contextlib.nullcontext()
+    return mock.patch("sealframe.server.server.Transfers", return_value=_Transfers(on_file))
 
 
 def disk_threads() -> list[str]:
@@ -132,11 +155,6 @@ async def reset_with(code: FileRefusal) -> AsyncIterator[None]:
     with pytest.raises(sealframe.StreamResetError) as caught:
         yield
     assert caught.value.code == reset_code(code), caught.value
-
-
-def serve_streams(link: ConnectionProtocol, on_file: Callable[[Stream], Awaitable[None]]) -> None:
-    """Have the server do something else with the streams of files."""
-    link.server._services.on_file = on_file
 
 
 def bytes_in(root: Path) -> int:

@@ -42,7 +42,6 @@ from .linked import (
     offered,
     received,
     reset_with,
-    serve_streams,
     until,
 )
 from .receiving import posix_only
@@ -392,15 +391,14 @@ async def test_only_a_regular_file_of_that_size_is_compared(
 
 @pytest.mark.parametrize("answer", [compare(9), compare(1) + compare(1), compare(1) + b"\x05"])
 async def test_an_answer_after_the_comparison_that_is_none_is_an_error(
-    answer: bytes, extended: Mode, source: Path, inbox: Inbox
+    answer: bytes, extended: Mode, source: Path
 ) -> None:
     async def on_file(stream: Stream) -> None:
         await stream.write(answer)
         await stream.end()
         await stream.read()
 
-    async with linked(extended, inbox) as link:
-        serve_streams(link, on_file)
+    async with linked(extended, on_file=on_file) as link:
         with pytest.raises(FileTransferError):
             await link.client.send_file(source / "a")
 

@@ -36,7 +36,6 @@ from .linked import (
     offered,
     push,
     received,
-    serve_streams,
     until,
 )
 from .receiving import posix_only
@@ -366,15 +365,14 @@ async def _never(_: sealframe.files.Offer) -> None:
     ],
 )
 async def test_an_answer_that_is_none_is_an_error(
-    answer: bytes, extended: Mode, source: Path, inbox: Inbox
+    answer: bytes, extended: Mode, source: Path
 ) -> None:
     (source / "a").write_bytes(b"data")
 
     async def on_file(stream: Stream) -> None:
         await stream.write(answer)
 
-    async with linked(extended, inbox) as link:
-        serve_streams(link, on_file)
+    async with linked(extended, on_file=on_file) as link:
         with pytest.raises(FileTransferError):
             await link.client.send_file(source / "a")
         await link.client.ping()
@@ -382,7 +380,7 @@ async def test_an_answer_that_is_none_is_an_error(
 
 @pytest.mark.parametrize("last", [b"\x04", b"", b"\x03\x03"])
 async def test_a_last_word_that_is_not_done_is_an_error(
-    last: bytes, extended: Mode, source: Path, inbox: Inbox
+    last: bytes, extended: Mode, source: Path
 ) -> None:
     (source / "a").write_bytes(b"data")
 
@@ -391,8 +389,7 @@ async def test_a_last_word_that_is_not_done_is_an_error(
         await stream.read()
         await stream.write(last)
 
-    async with linked(extended, inbox) as link:
-        serve_streams(link, on_file)
+    async with linked(extended, on_file=on_file) as link:
         with pytest.raises(FileTransferError):
             await link.client.send_file(source / "a")
 
@@ -410,15 +407,14 @@ async def test_a_last_word_that_is_not_done_is_an_error(
     ],
 )
 async def test_each_reset_is_an_error_of_its_own(
-    code: int, kind: type[Exception], extended: Mode, source: Path, inbox: Inbox
+    code: int, kind: type[Exception], extended: Mode, source: Path
 ) -> None:
     (source / "a").write_bytes(b"data")
 
     async def on_file(stream: Stream) -> None:
         stream._reset(code, "why")
 
-    async with linked(extended, inbox) as link:
-        serve_streams(link, on_file)
+    async with linked(extended, on_file=on_file) as link:
         with pytest.raises(kind) as caught:
             await link.client.send_file(source / "a")
     assert type(caught.value) is kind

@@ -12,8 +12,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
 from ..errors import ConnectionClosedOK, MessageTooLargeError, NotSupportedError
-from ..files.progress import OnProgress, Receipt
-from ..files.sending import send
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
@@ -22,6 +20,7 @@ from .channels import Channels
 from .connection_protocol import ConnectionProtocol
 from .stats import Stats
 from .stream import Stream
+from .transfers import OnProgress, Receipt
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -442,7 +441,10 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         streams = self._channels().streams
-        return await send(partial(streams.open, StreamKind.FILE), path, name, below, progress)
+        files = self._link.services.files
+        assert files is not None, "connect() and serve() always give it"
+        open_stream = partial(streams.open, StreamKind.FILE)
+        return await files.send(open_stream, path, name, below, progress)
 
     def _channels(self) -> Channels:
         self._link.check_loop()

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from ..errors import ConfigurationError
 from .log_throttle import LogThrottle, others
 from .tasks import Tasks
+from .transfers import FileTransfers
 
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
 """``async def on_stream(stream)``."""
@@ -24,29 +25,34 @@ class PeerHandlers:
 
     :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
     :param on_request: called with the connection and the payload of each request
-    :param on_file: called with each stream on which the peer offers a file
+    :param files: sends files, and receives those that the peer offers, if it does
     :raises ConfigurationError: one of them cannot be called
     """
 
-    __slots__ = ("_failures", "on_file", "on_request", "on_stream", "tasks")
+    __slots__ = ("_failures", "files", "on_request", "on_stream", "tasks")
 
     def __init__(
         self,
         *,
         on_stream: OnStream | None = None,
         on_request: Callable[[Any, Any], Awaitable[Any]] | None = None,
-        on_file: OnStream | None = None,
+        files: FileTransfers | None = None,
     ) -> None:
-        functions = {"on_stream": on_stream, "on_request": on_request, "files": on_file}
+        functions = {"on_stream": on_stream, "on_request": on_request}
         for name, function in functions.items():
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name} is {function!r}; use an async function")
         self.on_stream = on_stream
         self.on_request = on_request
-        self.on_file = on_file
+        self.files = files
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """What runs now."""
         self._failures = LogThrottle(_MAX_FAILURES)
+
+    @property
+    def on_file(self) -> OnStream | None:
+        """Serves a stream on which the peer offers a file."""
+        return None if self.files is None else self.files.on_file
 
     @property
     def takes_streams(self) -> bool:

@@ -31,7 +31,8 @@ from ..errors import (
     UnauthorizedError,
     UnknownServerError,
 )
-from ..files.receiving import OnOffer, receiver
+from ..files.receiving import OnOffer
+from ..files.transfers import Transfers
 from ..framing import Framing
 from ..options import ClientOptions
 from ..trust.identity import ClientIdentity
@@ -125,7 +126,7 @@ def connect(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
-    services = PeerHandlers(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
+    services = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
     mode = ConnectionConfig(
         client=True,
         security=security,

@@ -6,9 +6,9 @@ need.
 
 from __future__ import annotations
 
+from ..aio.transfers import Progress, Receipt, Skipped
 from .inbox import Inbox
 from .paths import checked_name
-from .progress import Progress, Receipt, Skipped
 from .receiving import Offer
 from .tree import Entry, Kind, walk
 

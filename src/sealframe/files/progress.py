@@ -1,55 +1,14 @@
-"""How far a transfer is, and what it came to."""
+"""Counts what a transfer sends, for its reports and its receipt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
+
+from ..aio.transfers import OnProgress, Progress, Receipt, Skipped
 
 _INTERVAL: Final = 0.1
-"""Seconds between two calls."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far :meth:`sealframe.Connection.send_file` is."""
-
-    name: str
-    """What the file is called at the other end."""
-    sent: int
-    """Bytes of that file that were sent, those included that were there before."""
-    size: int
-    """Bytes in that file."""
-    files: int
-    """Files and empty directories that have arrived so far."""
-    total: int
-    """Bytes of all files that were sent so far, likewise."""
-
-
-OnProgress: TypeAlias = Callable[[Progress], object]
-
-
-class Skipped(NamedTuple):
-    """Something in a directory that was not sent."""
-
-    name: str
-    """What the file would have been called at the other end."""
-    reason: str
-    """Why it was not sent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What has arrived: it is whole, correct, and on the disk of the other end."""
-
-    names: tuple[str, ...]
-    """Files and empty directories, as they are called there, sorted."""
-    size: int
-    """Bytes of all these files."""
-    resumed: int
-    """How many of these were there from earlier attempts."""
-    skipped: tuple[Skipped, ...] = ()
-    """Symbolic links, special files and the like."""
+"""Seconds between two reports."""
 
 
 class Tally:

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 from ..aio.stream import Stream
 from ..errors import (
-    ConfigurationError,
     ConnectionClosed,
     FileRefusedError,
     FileTransferError,
@@ -185,22 +184,6 @@ class Receiver:
         if slots is None:
             slots = self._slots[connection] = asyncio.Semaphore(self._concurrency)
         return slots
-
-
-def receiver(files: OnOffer | None) -> Callable[[Stream], Awaitable[None]] | None:
-    """Return what serves streams of files, for the argument ``files`` of a program.
-
-    :raises ConfigurationError: it cannot be called
-    """
-    if files is None:
-        return None
-    if not callable(files):
-        raise ConfigurationError(
-            f"files is {files!r}; use sealframe.Inbox(directory), or an async function that "
-            "takes an offer"
-        )
-    concurrency: int = getattr(files, "concurrency", CONCURRENCY)
-    return Receiver(files, concurrency=concurrency).serve
 
 
 class _Reception:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ..aio.stream import Stream
+from ..aio.transfers import OnProgress, OpenStream, Receipt
 from ..errors import (
     DirectoryTransferError,
     FileChangedError,
@@ -33,13 +34,10 @@ from .messages import (
     MalformedError,
 )
 from .paths import checked_name
-from .progress import OnProgress, Receipt, Tally
+from .progress import Tally
 from .source import Source
 from .tree import Entry, Kind, walk
 from .worker import Worker
-
-Open = Callable[[bytes], Awaitable[Stream]]
-"""Opens a stream for a file: its metadata is the argument."""
 
 PIECE: Final = 1 << 20
 """Bytes that are read and hashed in one go."""
@@ -50,7 +48,7 @@ _BATCH: Final = 64
 
 
 async def send(
-    open_stream: Open,
+    open_stream: OpenStream,
     path: str | os.PathLike[str],
     name: str | None,
     below: str | os.PathLike[str] | None,
@@ -79,7 +77,7 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
 
 
 async def _send_directory(
-    open_stream: Open, root: Path, name: str, tally: Tally, worker: Worker
+    open_stream: OpenStream, root: Path, name: str, tally: Tally, worker: Worker
 ) -> None:
     entries = walk(root)
     failures: dict[str, FileTransferError] = {}
@@ -169,7 +167,7 @@ async def _settle(tasks: Collection[asyncio.Future[None]]) -> None:
         raise cancelled
 
 
-async def _send_empty(open_stream: Open, name: str, tally: Tally) -> None:
+async def _send_empty(open_stream: OpenStream, name: str, tally: Tally) -> None:
     algorithms = frozenset(available())
     offer = Announcement(name, 0, bytes(KEY_SIZE), algorithms, directory=True)
     stream = await open_stream(offer.pack())
@@ -188,7 +186,7 @@ class _File:
 
     def __init__(
         self,
-        open_stream: Open,
+        open_stream: OpenStream,
         worker: Worker,
         tally: Tally,
         name: str,

@@ -24,7 +24,8 @@ from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..codecs import Codec, check_codec
 from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
-from ..files.receiving import OnOffer, receiver
+from ..files.receiving import OnOffer
+from ..files.transfers import Transfers
 from ..framing import Framing
 from ..noise.records import BUSY_REPLY
 from ..options import ServerOptions
@@ -125,7 +126,7 @@ def serve(
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
-    services = PeerHandlers(on_request=on_request, on_stream=on_stream, on_file=receiver(files))
+    services = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
     if handler is None:
         if not (services.takes_requests or services.takes_streams):
             raise ConfigurationError(

@@ -13,8 +13,8 @@ from ..aio.connection import BytesLike, Received, Sent
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.stats import Stats
 from ..aio.stream import Stream as AsyncStream
+from ..aio.transfers import OnProgress, Receipt
 from ..errors import ConnectionClosedOK, DecodeError
-from ..files.progress import OnProgress, Receipt
 from ..trust.peer import Peer
 from ..wire import CloseCode
 from .loop_thread import LoopThread

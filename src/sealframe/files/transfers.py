@@ -1,0 +1,32 @@
+"""What :mod:`sealframe.aio` needs of files: :class:`~sealframe.aio.transfers.FileTransfers`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ..aio.stream import Stream
+from ..errors import ConfigurationError
+from .receiving import CONCURRENCY, OnOffer, Receiver
+from .sending import send
+
+
+class Transfers:
+    """Sends files, and hands those that peers offer to the program.
+
+    :param on_offer: the argument ``files`` of a program; None takes no files
+    :raises ConfigurationError: it cannot be called
+    """
+
+    def __init__(self, on_offer: OnOffer | None) -> None:
+        self.on_file: Callable[[Stream], Awaitable[None]] | None = None
+        if on_offer is None:
+            return
+        if not callable(on_offer):
+            raise ConfigurationError(
+                f"files is {on_offer!r}; use sealframe.Inbox(directory), or an async function "
+                "that takes an offer"
+            )
+        concurrency: int = getattr(on_offer, "concurrency", CONCURRENCY)
+        self.on_file = Receiver(on_offer, concurrency=concurrency).serve
+
+    send = staticmethod(send)
