@@ -109,9 +109,9 @@ def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: li
 # Public packages gather names from the modules that define them, and the text of a constant
 # stands where it is defined.
 _DEFINED_IN = {
-    "sealframe.framing": "sealframe.framing.layout",
-    "sealframe.noise": "sealframe.noise.cipher",
-    "sealframe.wire": "sealframe.wire.numbers",
+    "sealframe.framing": ("sealframe.framing.layout",),
+    "sealframe.noise": ("sealframe.noise.cipher",),
+    "sealframe.wire": ("sealframe.wire.numbers", "sealframe.framing.native"),
 }
 
 
@@ -120,9 +120,10 @@ def _find_text_of_constant(
 ) -> None:
     """Document a constant that a public package took over from one of its modules."""
     package, _, constant = name.rpartition(".")
-    if what == "data" and package in _DEFINED_IN:
-        texts = ModuleAnalyzer.for_module(_DEFINED_IN[package]).find_attr_docs()
-        lines[:] = texts.get(("", constant), lines)
+    if what == "data":
+        for module in _DEFINED_IN.get(package, ()):
+            texts = ModuleAnalyzer.for_module(module).find_attr_docs()
+            lines[:] = texts.get(("", constant), lines)
 
 
 def setup(app: Sphinx) -> None:

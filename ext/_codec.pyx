@@ -38,9 +38,10 @@ from libc.string cimport memcpy, memset
 
 from operator import index
 
-from sealframe.framing import refusals as refuse
 from sealframe.errors import FramingError
-from sealframe.wire import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT, Control
+from sealframe.framing import refusals as refuse
+from sealframe.framing.codec_types import Control
+from sealframe.framing.native import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT
 
 __all__ = ["Decoder", "Encoder"]
 

@@ -28,8 +28,8 @@ BASE = {"errors", "options", "version"}
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
-    "wire": BASE | {"framing"},
-    "framing": BASE | {"wire"},
+    "framing": {"errors"},
+    "wire": {"errors", "framing"},
     "options": {"errors", "wire", "framing"},
     "codecs": BASE,
     "noise": BASE | {"framing", "wire"},

@@ -3,7 +3,7 @@ from typing import Self, SupportsIndex, final
 
 from typing_extensions import Buffer
 
-from ..wire import Control, Layout
+from .codec_types import Control, Layout
 
 __all__ = ["Decoder", "Encoder"]
 

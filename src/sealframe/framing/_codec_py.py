@@ -18,8 +18,9 @@ from operator import index
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, final
 
 from ..errors import FramingError
-from ..wire import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT, Control, Layout
 from . import refusals as refuse
+from .codec_types import Control, Layout
+from .native import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

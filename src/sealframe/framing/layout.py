@@ -25,8 +25,9 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
 
-from .. import wire
 from ..errors import ConfigurationError
+from .codec_types import Layout
+from .native import KNOWN_OPCODES, MAX_CONTROL, MAX_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,7 +158,7 @@ class Framing:
                 )
 
     @cached_property
-    def layout(self) -> wire.Layout:
+    def layout(self) -> Layout:
         """The layout worked out to numbers, with every default filled in."""
         width = 0 if self.varint else self.width
         header = self.offset + width
@@ -166,7 +167,7 @@ class Framing:
         if self.varint:
             highest = 2**64 - 1
         elif self.control:
-            highest = wire.MAX_LENGTH
+            highest = MAX_LENGTH
         else:
             highest = 2 ** (8 * width) - 1
 
@@ -196,7 +197,7 @@ class Framing:
                 f"minimum is {self.minimum}, over the maximum of {maximum}; change either"
             )
         smallest = max(smallest, self.minimum)
-        return wire.Layout(
+        return Layout(
             width=width,
             big_endian=self.byteorder == "big",
             offset=self.offset,
@@ -207,8 +208,8 @@ class Framing:
             minimum=smallest,
             maximum=maximum,
             control=self.control,
-            max_control=wire.MAX_CONTROL if self.control else 0,
-            known=wire.KNOWN_OPCODES if self.control else frozenset(),
+            max_control=MAX_CONTROL if self.control else 0,
+            known=KNOWN_OPCODES if self.control else frozenset(),
         )
 
     @cached_property

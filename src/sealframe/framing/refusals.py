@@ -17,7 +17,8 @@ from ..errors import (
     MessageTooSmallError,
     NotSupportedError,
 )
-from ..wire import LENGTH_MASK, Layout
+from .codec_types import Layout
+from .native import LENGTH_MASK
 
 # A varint adds at most this many bytes in front of the message.
 _MAX_VARINT = 10

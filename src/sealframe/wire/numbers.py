@@ -1,24 +1,12 @@
-"""The wire protocol, version 1, as constants. docs/PROTOCOL.md is the text to it.
+"""What control frames say, as numbers. docs/PROTOCOL.md is the text to it.
 
-A frame is a head and that many bytes. The head is a 32-bit little-endian
-number: the top bit tells control frames from messages, the rest is the length.
+The numbers of the head itself and the opcodes are in :mod:`sealframe.framing.native`.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
-
-HEAD_SIZE: Final = 4
-"""Bytes in a head."""
-CONTROL_BIT: Final = 0x8000_0000
-"""Set in the head of a control frame."""
-LENGTH_MASK: Final = 0x7FFF_FFFF
-"""The rest of the head: the length."""
-MAX_LENGTH: Final = 0x7FFF_FFFF
-"""The largest message that a head can declare, in bytes."""
-MAX_CONTROL: Final = 65_536
-"""Opcode and body of a control frame are 1 to this many bytes, for ever."""
+from typing import Final
 
 MAGIC: Final = b"sealfram"
 """What HELLO, WELCOME and the first HANDSHAKE begin with."""
@@ -28,65 +16,6 @@ VERSION: Final = 1
 MESSAGE_OVERHEAD: Final = 64
 """Added to a message's length wherever a queue's cost is counted, in bytes."""
 
-
-class Opcode(IntEnum):
-    """Control frame opcodes. The three top bits say what one who does not know it does."""
-
-    HANDSHAKE = 0x41
-    HELLO = 0x42
-    WELCOME = 0x43
-    CLOSE = 0x44
-    GOAWAY = 0x85
-    UNSUPPORTED = 0x86
-    PING = 0x07
-    PONG = 0x88
-    ACK = 0x89
-    CREDIT = 0x4A
-    PAD = 0x8B
-    REQUEST = 0x21
-    REPLY = 0xA2
-    FAILURE = 0xA3
-    CANCEL = 0xA4
-    STREAM_OPEN = 0x25
-    STREAM_DATA = 0xA6
-    STREAM_CREDIT = 0xA7
-    STREAM_END = 0xA8
-    STREAM_RESET = 0xA9
-
-
-OPCODE_SKIP: Final = 0x80
-"""Unknown opcode with this bit: skip it silently."""
-OPCODE_CLOSE: Final = 0x40
-"""Unknown opcode with this bit: close the connection."""
-OPCODE_COUNTED: Final = 0x20
-"""Counts among the frames received, understood or not."""
-
-KNOWN_OPCODES: Final = frozenset(
-    {
-        Opcode.HANDSHAKE,
-        Opcode.HELLO,
-        Opcode.WELCOME,
-        Opcode.CLOSE,
-        Opcode.GOAWAY,
-        Opcode.UNSUPPORTED,
-        Opcode.PING,
-        Opcode.PONG,
-        Opcode.PAD,
-        Opcode.CREDIT,
-        Opcode.REQUEST,
-        Opcode.REPLY,
-        Opcode.FAILURE,
-        Opcode.CANCEL,
-        Opcode.STREAM_OPEN,
-        Opcode.STREAM_DATA,
-        Opcode.STREAM_CREDIT,
-        Opcode.STREAM_END,
-        Opcode.STREAM_RESET,
-    }
-)
-"""What this version implements; any other opcode is treated as unknown."""
-UNKNOWN_BODY_KEPT: Final = 8
-"""Bytes of an unknown control frame's body that are kept, for UNSUPPORTED."""
 
 MAX_HELLO: Final = 512
 """The largest HELLO or WELCOME body, in bytes."""
@@ -272,41 +201,3 @@ MAX_CONTEXT: Final = 65_535
 """The longest context, in bytes of UTF-8."""
 MAX_UNAUTHENTICATED: Final = 1024
 """Bytes of a sealed peer that are held before it has proved itself."""
-
-
-class Control(NamedTuple):
-    """A control frame, as the decoder hands it out."""
-
-    opcode: int
-    """One of :class:`Opcode`, or a number that this version does not know."""
-    body: bytes
-    """What follows the opcode."""
-
-
-class Layout(NamedTuple):
-    """A frame layout worked out to numbers: all that a codec twin needs to know."""
-
-    width: int
-    """Bytes in the length field; 0 means a LEB128 varint."""
-    big_endian: bool
-    """The byte order of the length field."""
-    offset: int
-    """Bytes before the length field."""
-    extra: int
-    """Added to the length field's value, gives the frame's size with its header."""
-    strip: int
-    """Bytes dropped from the front of a frame before it is handed out."""
-    smallest: int
-    """The smallest value that the length field may hold."""
-    largest: int
-    """The largest value that the length field may hold."""
-    minimum: int
-    """The smallest message, in bytes, for the error text."""
-    maximum: int
-    """The largest message, in bytes, for the error text."""
-    control: bool
-    """The top bit of the (32-bit little-endian) length marks control frames."""
-    max_control: int
-    """The largest control frame, opcode included, in bytes."""
-    known: frozenset[int]
-    """Opcodes whose bodies are handed out whole; of others 8 bytes are kept."""
