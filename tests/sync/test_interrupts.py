@@ -21,7 +21,7 @@ from sealframe import ClientOptions, sync
 from sealframe.sync import call as call_room
 from sealframe.sync.call import Call
 from sealframe.sync.loop_thread import LoopThread, shared
-from sealframe.sync.twins import Twins
+from sealframe.sync.wrappers import Twins
 
 from .ends import dial, echo, in_thread, is_waiting, open_pair, send_numbers, start, until
 

@@ -14,8 +14,8 @@ from ..errors import ConfigurationError
 from ..files.inbox import Inbox
 from .connection import AnyConnection
 from .stream import Stream
-from .twins import Twins
 from .workers import Workers
+from .wrappers import Twins
 
 OnRequest: TypeAlias = Callable[[Any, Any], Any]
 """``def on_request(conn, payload)``: returns what answers the request."""

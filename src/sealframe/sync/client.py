@@ -22,7 +22,7 @@ from ..trust.keys import SharedKey
 from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, inbox
 from .connection import Connection
 from .loop_thread import shared
-from .twins import Twins
+from .wrappers import Twins
 
 
 def connect(

@@ -9,7 +9,7 @@ from ..aio.connection import AnyConnection as AsyncConnection
 from ..aio.connection import Received, Sent
 from ..server.groups import Group as AsyncGroup
 from .connection import AnyConnection, Connection
-from .twins import Twins
+from .wrappers import Twins
 
 
 class Group(Generic[Sent, Received]):

@@ -33,8 +33,8 @@ from .callbacks import (
 from .connection import AnyConnection, Connection
 from .group import Group, asynchronous
 from .loop_thread import shared
-from .twins import Twins
 from .workers import Workers, task_of_thread
+from .wrappers import Twins
 
 Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
