@@ -1,6 +1,6 @@
 """The documentation site; `tox -e docs` builds it.
 
-It is built without the network, on the pure twins: their docstrings and signatures can be read
+It is built without the network, on the pure backends: their docstrings and signatures can be read
 wherever sealframe can be imported, and the compiled ones behave the same.
 """
 

@@ -1,4 +1,4 @@
-"""The compiled twins, where they are built."""
+"""The compiled backends, where they are built."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from sealframe import ClientOptions, sync
 from sealframe.sync import call as call_room
 from sealframe.sync.call import Call
 from sealframe.sync.loop_thread import LoopThread, shared
-from sealframe.sync.wrappers import Twins
+from sealframe.sync.wrappers import Wrappers
 
 from .ends import dial, echo, in_thread, is_waiting, open_pair, send_numbers, start, until
 
@@ -219,7 +219,7 @@ def test_leaving_a_loop_waits_for_what_was_cancelled() -> None:
 
     press(cancelled.is_set)
     with pytest.raises(KeyboardInterrupt):
-        next(iter(sync.Reconnecting(slowly(), Twins(shared()), None)))  # type: ignore[arg-type]
+        next(iter(sync.Reconnecting(slowly(), Wrappers(shared()), None)))  # type: ignore[arg-type]
     assert ended == ["ended"]
 
 

@@ -1,4 +1,4 @@
-"""Each public name has its blocking twin, or stands here with the reason why not."""
+"""Each public name has its blocking wrapper, or stands here with the reason why not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import sealframe
 from sealframe import sync
 
-WITHOUT_A_TWIN: dict[str, dict[str, str]] = {
+WITHOUT_A_WRAPPER: dict[str, dict[str, str]] = {
     "Connection": {},
     "Server": {},
     "Group": {},
@@ -95,9 +95,9 @@ def methods() -> list[tuple[str, Callable[..., Any], Callable[..., Any]]]:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_each_public_name_has_a_twin(kind: str) -> None:
+def test_each_public_name_has_a_wrapper(kind: str) -> None:
     theirs, ours = map(public, CLASSES[kind])
-    without = WITHOUT_A_TWIN[kind].keys()
+    without = WITHOUT_A_WRAPPER[kind].keys()
     assert without <= theirs
     assert theirs - without == ours
 
@@ -109,7 +109,7 @@ def test_no_public_attribute_is_forgotten(cls: type) -> None:
 
 
 @pytest.mark.parametrize(("name", "theirs", "ours"), methods())
-def test_a_twin_takes_the_same(
+def test_a_wrapper_takes_the_same(
     name: str, theirs: Callable[..., Any], ours: Callable[..., Any]
 ) -> None:
     expected = inspect.signature(theirs).parameters
@@ -139,7 +139,7 @@ def test_what_may_wait_takes_a_timeout(
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_twin_says_what_it_does(kind: str) -> None:
+def test_a_wrapper_says_what_it_does(kind: str) -> None:
     for name in public(CLASSES[kind][1]):
         if not name.startswith("_"):
             assert inspect.getdoc(vars(CLASSES[kind][1])[name])

@@ -15,7 +15,7 @@ from ..files.inbox import Inbox
 from .connection import AnyConnection
 from .stream import Stream
 from .workers import Workers
-from .wrappers import Twins
+from .wrappers import Wrappers
 
 OnRequest: TypeAlias = Callable[[Any, Any], Any]
 """``def on_request(conn, payload)``: returns what answers the request."""
@@ -26,7 +26,7 @@ OnDisconnect: TypeAlias = Callable[[Any, Disconnect], object]
 
 
 class Callbacks:
-    """Makes coroutine functions of blocking ones, which get the blocking twins.
+    """Makes coroutine functions of blocking ones, which get the blocking wrappers.
 
     Requests, streams and hooks have threads of their own each, so that none of them waits
     for a thread that a handler, or one of the others, has while that waits for it.
@@ -39,7 +39,7 @@ class Callbacks:
 
     def __init__(
         self,
-        twins: Twins,
+        wrappers: Wrappers,
         *,
         on_request: OnRequest | None,
         on_stream: OnStream | None,
@@ -58,7 +58,7 @@ class Callbacks:
         for name, function in functions.items():
             if function is not None:
                 check_blocking(name, function)
-        self._twins = twins
+        self._wrappers = wrappers
         self._on_request = on_request
         self._on_stream = on_stream
         self._on_connect = on_connect
@@ -86,7 +86,7 @@ class Callbacks:
 
     async def _answer(self, conn: AsyncConnection, payload: object) -> object:
         name = f"sealframe request of {conn.id}"
-        return await self._requests.run(name, self._ask, self._twins.twin(conn), payload)
+        return await self._requests.run(name, self._ask, self._wrappers.wrap(conn), payload)
 
     def _ask(self, conn: AnyConnection, payload: object) -> object:
         assert self._on_request is not None
@@ -97,9 +97,9 @@ class Callbacks:
 
     async def _serve(self, stream: AsyncStream) -> None:
         assert self._on_stream is not None
-        twin = self._twins.twin(stream.connection)
-        blocking = Stream(self._twins.thread, stream, twin)
-        await self._streams.run(f"sealframe stream of {twin.id}", self._on_stream, blocking)
+        conn = self._wrappers.wrap(stream.connection)
+        blocking = Stream(self._wrappers.thread, stream, conn)
+        await self._streams.run(f"sealframe stream of {conn.id}", self._on_stream, blocking)
 
     def _connected(self, conn: AsyncConnection) -> Coroutine[Any, Any, None]:
         self._greeting[conn] = asyncio.Event()
@@ -109,14 +109,14 @@ class Callbacks:
         assert self._on_connect is not None
         name = f"sealframe on_connect of {conn.id}"
         try:
-            await self._hooks.run(name, self._on_connect, self._twins.twin(conn))
+            await self._hooks.run(name, self._on_connect, self._wrappers.wrap(conn))
         finally:
             self._greeting.pop(conn).set()
 
     async def _disconnected(self, conn: AsyncConnection, reason: Disconnect) -> None:
         assert self._on_disconnect is not None
         name = f"sealframe on_disconnect of {conn.id}"
-        await self._hooks.run(name, self._on_disconnect, self._twins.twin(conn), reason)
+        await self._hooks.run(name, self._on_disconnect, self._wrappers.wrap(conn), reason)
 
 
 def check_blocking(name: str, function: object) -> None:
@@ -132,7 +132,7 @@ def check_blocking(name: str, function: object) -> None:
 
 
 def inbox(files: Inbox | None) -> Inbox | None:
-    """Return what receives files; a function would need a blocking twin of what it gets.
+    """Return what receives files; a function would need a blocking wrapper of what it gets.
 
     :raises ConfigurationError: it is something else
     """

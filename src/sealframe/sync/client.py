@@ -22,7 +22,7 @@ from ..trust.keys import SharedKey
 from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, inbox
 from .connection import Connection
 from .loop_thread import shared
-from .wrappers import Twins
+from .wrappers import Wrappers
 
 
 def connect(
@@ -51,7 +51,7 @@ def connect(
     :func:`sealframe.connect`.
 
     Functions that are given are no async ones: each call runs in a daemon thread of its own,
-    and gets the blocking twins. ``on_connect`` has returned before the program gets the
+    and gets the blocking wrappers. ``on_connect`` has returned before the program gets the
     connection. At most ``max_requests`` of the options run at a time to answer requests, as
     many for hooks, and ``max_streams`` to serve streams. No thread can be stopped: one whose
     request was given up, or whose connection is gone, runs on, and what it returns then is
@@ -66,9 +66,9 @@ def connect(
     :raises WrongLoopError: an event loop runs in this thread
     """
     thread = shared()
-    twins = Twins(thread)
+    wrappers = Wrappers(thread)
     options = ClientOptions() if options is None else options
-    callbacks = _callbacks(twins, options, on_request, on_stream, on_connect, on_disconnect)
+    callbacks = _callbacks(wrappers, options, on_request, on_stream, on_connect, on_disconnect)
     connecting = async_connect(
         host,
         port,
@@ -97,10 +97,10 @@ def connect(
 
     conn = thread.run(open_one, timeout=timeout, undo=drop)
     thread.close_at_exit(conn)
-    twin = twins.twin(conn)
+    wrapper = wrappers.wrap(conn)
     # As with a socket: what nobody can use any more is not left open.
-    weakref.finalize(twin, thread.start, conn.close).atexit = False
-    return twin
+    weakref.finalize(wrapper, thread.start, conn.close).atexit = False
+    return wrapper
 
 
 def reconnect(
@@ -142,9 +142,9 @@ def reconnect(
         :func:`sealframe.connect`; it is called in another thread and must not block
     :raises WrongLoopError: in the loop: an event loop runs in this thread
     """
-    twins = Twins(shared())
+    wrappers = Wrappers(shared())
     options = ClientOptions() if options is None else options
-    callbacks = _callbacks(twins, options, on_request, on_stream, on_connect, on_disconnect)
+    callbacks = _callbacks(wrappers, options, on_request, on_stream, on_connect, on_disconnect)
     return Reconnecting(
         async_connect(
             host,
@@ -160,7 +160,7 @@ def reconnect(
             files=inbox(files),
             **callbacks.asynchronous,
         ),
-        twins,
+        wrappers,
         callbacks,
     )
 
@@ -169,14 +169,14 @@ class Reconnecting(Generic[Sent, Received]):
     """What :func:`reconnect` returns: use it in ``for``."""
 
     def __init__(
-        self, connecting: Connecting[Sent, Received], twins: Twins, callbacks: Callbacks
+        self, connecting: Connecting[Sent, Received], wrappers: Wrappers, callbacks: Callbacks
     ) -> None:
         self._connecting = connecting
-        self._twins = twins
+        self._wrappers = wrappers
         self._callbacks = callbacks
 
     def __iter__(self) -> Iterator[Connection[Sent, Received]]:
-        thread = self._twins.thread
+        thread = self._wrappers.thread
         rounds = cast(
             "AsyncGenerator[AsyncConnection[Sent, Received], None]", aiter(self._connecting)
         )
@@ -197,13 +197,13 @@ class Reconnecting(Generic[Sent, Received]):
             while True:
                 conn = thread.run(advance)
                 thread.close_at_exit(conn)
-                yield self._twins.twin(conn)
+                yield self._wrappers.wrap(conn)
         finally:
             thread.finish(leave)
 
 
 def _callbacks(
-    twins: Twins,
+    wrappers: Wrappers,
     options: ClientOptions,
     on_request: OnRequest | None,
     on_stream: OnStream | None,
@@ -213,7 +213,7 @@ def _callbacks(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     return Callbacks(
-        twins,
+        wrappers,
         on_request=on_request,
         on_stream=on_stream,
         on_connect=on_connect,

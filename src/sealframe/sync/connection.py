@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 class Connection(Generic[Sent, Received]):
     """One link to a peer, made by :func:`sealframe.sync.connect` and
-    :func:`sealframe.sync.serve`: the blocking twin of :class:`sealframe.Connection`.
+    :func:`sealframe.sync.serve`: the blocking wrapper of :class:`sealframe.Connection`.
 
     Any number of threads may send and receive on it at once. ``with conn:`` closes it at
     the end of the block. ``for message in conn`` yields ``bytes`` until the peer closes. It

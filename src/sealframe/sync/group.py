@@ -9,11 +9,11 @@ from ..aio.connection import AnyConnection as AsyncConnection
 from ..aio.connection import Received, Sent
 from ..server.groups import Group as AsyncGroup
 from .connection import AnyConnection, Connection
-from .wrappers import Twins
+from .wrappers import Wrappers
 
 
 class Group(Generic[Sent, Received]):
-    """A named group of a server's connections, also while it has none: the blocking twin of
+    """A named group of a server's connections, also while it has none: the blocking wrapper of
     :class:`sealframe.Group`.
 
     A connection is in it from :meth:`Connection.join` until it leaves, its handler has
@@ -21,9 +21,9 @@ class Group(Generic[Sent, Received]):
     say who is in it now.
     """
 
-    def __init__(self, group: AsyncGroup[Any, Any], twins: Twins) -> None:
+    def __init__(self, group: AsyncGroup[Any, Any], wrappers: Wrappers) -> None:
         self._group = group
-        self._twins = twins
+        self._wrappers = wrappers
 
     def __repr__(self) -> str:
         return repr(self._group).replace("<", "<sync.", 1)
@@ -34,17 +34,17 @@ class Group(Generic[Sent, Received]):
         return self._group.name
 
     def __len__(self) -> int:
-        return self._twins.thread.call(lambda: len(self._group))
+        return self._wrappers.thread.call(lambda: len(self._group))
 
     def __contains__(self, conn: object) -> bool:
         if not isinstance(conn, Connection):
             return False
-        return self._twins.thread.call(lambda: conn._conn in self._group)
+        return self._wrappers.thread.call(lambda: conn._conn in self._group)
 
     def __iter__(self) -> Iterator[Connection[Sent, Received]]:
         """Go through those who are members now, in the order in which they joined."""
-        members = self._twins.thread.call(lambda: list(self._group))
-        return iter([self._twins.twin(conn) for conn in members])
+        members = self._wrappers.thread.call(lambda: list(self._group))
+        return iter([self._wrappers.wrap(conn) for conn in members])
 
     def broadcast(
         self,
@@ -66,13 +66,13 @@ class Group(Generic[Sent, Received]):
         :raises WrongLoopError: an event loop runs in this thread
         """
         left_out = asynchronous(exclude)
-        return self._twins.thread.call(lambda: self._group.broadcast(message, exclude=left_out))
+        return self._wrappers.thread.call(lambda: self._group.broadcast(message, exclude=left_out))
 
 
 def asynchronous(
     exclude: AnyConnection | Collection[AnyConnection] | None,
 ) -> list[AsyncConnection]:
-    """Return the connections whose twins these are.
+    """Return the connections that these wrap.
 
     :raises TypeError: it holds something else
     """

@@ -34,7 +34,7 @@ from .connection import AnyConnection, Connection
 from .group import Group, asynchronous
 from .loop_thread import shared
 from .workers import Workers, task_of_thread
-from .wrappers import Twins
+from .wrappers import Wrappers
 
 Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
@@ -63,7 +63,7 @@ def serve(
     returns or raises.
 
     All functions that are given are no async ones: each call runs in a thread of its own and
-    gets the blocking twins. Handlers, requests, streams and hooks have at most
+    gets the blocking wrappers. Handlers, requests, streams and hooks have at most
     ``options.max_connections`` threads each, so that none of them waits for a thread that
     another kind has. Requests that make requests of a server that waits for them can use up
     all threads of one kind; give them a ``timeout``. The threads are daemons: one that does
@@ -86,10 +86,10 @@ def serve(
         raise ConfigurationError("options for a server are ServerOptions(...)")
     limit = options.max_connections
     thread = shared()
-    twins = Twins(thread)
+    wrappers = Wrappers(thread)
     workers = Workers(limit)
     callbacks = Callbacks(
-        twins,
+        wrappers,
         on_request=on_request,
         on_stream=on_stream,
         on_connect=on_connect,
@@ -101,12 +101,12 @@ def serve(
 
     async def handle(conn: AsyncConnection[Sent, Received]) -> None:
         await callbacks.greeted(conn)
-        twin = twins.twin(conn)
+        wrapper = wrappers.wrap(conn)
         try:
             assert handler is not None
-            await workers.run(f"sealframe {conn.id}", handler, twin)
+            await workers.run(f"sealframe {conn.id}", handler, wrapper)
         except DecodeError as error:
-            if error.connection is twin:
+            if error.connection is wrapper:
                 error.connection = conn
             raise
 
@@ -129,17 +129,17 @@ def serve(
 
     server = thread.run(lambda: serving, undo=drop)
     thread.close_at_exit(server)
-    return Server(server, twins)
+    return Server(server, wrappers)
 
 
 class Server(Generic[Sent, Received]):
-    """A listening server, made by :func:`serve`: the blocking twin of
+    """A listening server, made by :func:`serve`: the blocking wrapper of
     :class:`sealframe.Server`. Any thread of the process that made it may use it."""
 
-    def __init__(self, server: AsyncServer[Sent, Received], twins: Twins) -> None:
-        self._thread = twins.thread
+    def __init__(self, server: AsyncServer[Sent, Received], wrappers: Wrappers) -> None:
+        self._thread = wrappers.thread
         self._server = server
-        self._twins = twins
+        self._wrappers = wrappers
 
     def __repr__(self) -> str:
         return repr(self._server).replace("<", "<sync.", 1)
@@ -152,7 +152,7 @@ class Server(Generic[Sent, Received]):
         :raises WrongLoopError: an event loop runs in this thread
         """
         listed = self._thread.call(lambda: dict(self._server.clients))
-        return {name: self._twins.twin(conn) for name, conn in listed.items()}
+        return {name: self._wrappers.wrap(conn) for name, conn in listed.items()}
 
     @property
     def addresses(self) -> list[Address]:
@@ -186,14 +186,14 @@ class Server(Generic[Sent, Received]):
         :raises WrongLoopError: an event loop runs in this thread
         """
         listed = self._thread.call(lambda: dict(self._server.groups))
-        return {name: Group(group, self._twins) for name, group in listed.items()}
+        return {name: Group(group, self._wrappers) for name, group in listed.items()}
 
     def group(self, name: str) -> Group[Sent, Received]:
         """Return the group of that name, which may have no members.
 
         :param name: as in :meth:`Connection.join`
         """
-        return Group(self._server.group(name), self._twins)
+        return Group(self._server.group(name), self._wrappers)
 
     def kick(self, id: str, reason: str = "") -> None:
         """Put a client out, as :meth:`sealframe.Server.kick` does, without waiting.

@@ -14,7 +14,7 @@ from .loop_thread import LoopThread
 
 
 class Stream:
-    """Bytes each way beside the messages of a connection: the blocking twin of
+    """Bytes each way beside the messages of a connection: the blocking wrapper of
     :class:`sealframe.Stream`.
 
     It comes from :meth:`sealframe.sync.Connection.open_stream`, or as the argument of

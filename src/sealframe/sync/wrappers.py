@@ -1,4 +1,4 @@
-"""The blocking twins of connections: one for each, as long as it is used."""
+"""The blocking wrappers of connections: one for each, as long as it is used."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .connection import AnyConnection, Connection
 from .loop_thread import LoopThread
 
 
-class Twins:
-    """Finds the blocking twin of a connection, so that all who get one get the same.
+class Wrappers:
+    """Maps connections to their blocking wrappers, so that all who get one get the same.
 
     :param thread: whose event loop the connections belong to
     """
@@ -19,15 +19,15 @@ class Twins:
     def __init__(self, thread: LoopThread) -> None:
         self.thread = thread
         self._lock = threading.Lock()
-        self._twins: weakref.WeakKeyDictionary[AsyncConnection, weakref.ref[AnyConnection]]
-        self._twins = weakref.WeakKeyDictionary()
+        self._wrappers: weakref.WeakKeyDictionary[AsyncConnection, weakref.ref[AnyConnection]]
+        self._wrappers = weakref.WeakKeyDictionary()
 
-    def twin(self, conn: AsyncConnection) -> AnyConnection:
-        """Return the twin; it is made anew where nobody has one any more."""
+    def wrap(self, conn: AsyncConnection) -> AnyConnection:
+        """Return the wrapper of a connection; a new one if nothing refers to it any more."""
         with self._lock:
-            known = self._twins.get(conn)
-            twin = None if known is None else known()
-            if twin is None:
-                twin = Connection(self.thread, conn)
-                self._twins[conn] = weakref.ref(twin)
-            return twin
+            known = self._wrappers.get(conn)
+            wrapper = None if known is None else known()
+            if wrapper is None:
+                wrapper = Connection(self.thread, conn)
+                self._wrappers[conn] = weakref.ref(wrapper)
+            return wrapper
