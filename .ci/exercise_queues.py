@@ -21,77 +21,83 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Inbox(_queues.InQueue):
+class ReceiveQueue(_queues.InQueue):
     """One that wakes nobody: whoever waits here looks again by itself."""
 
     __slots__ = ()
 
     def wake(self) -> None:
-        self.low_mark = -1
+        self.low_water = -1
+
+    async def recv_slow_path(self, owner: object, iterating: bool) -> bytes:
+        self.low_water = _queues.ALWAYS_WAKE
+        await asyncio.sleep(0)
+        if not len(self):
+            raise StopAsyncIteration if iterating else EOFError
+        return self.pop()
 
 
-class Connection:
-    """Carries on where a queue cannot, and may fail at it."""
+class SendQueue(_queues.OutQueue):
+    """One whose slow path takes what can be made bytes."""
 
-    def __init__(self) -> None:
-        self.inbox = Inbox()
-        self.outbox = _queues.OutQueue()
-        self.outbox.largest = 1000
-        self.call: Any = None
+    __slots__ = ()
 
-    def _sent(self) -> None:
-        if len(self.outbox) == 50:
-            raise OSError
-
-    async def _send_slowly(self, message: object) -> None:
+    async def send_slow_path(self, owner: object, message: object) -> None:
         if isinstance(message, int):
             raise TypeError
         await asyncio.sleep(0)
-        self.outbox.append(bytes(message))  # type: ignore[call-overload]  # as the caller has it
+        self.append(bytes(message))  # type: ignore[call-overload]  # as the caller has it
 
-    async def _recv_slowly(self, iterating: bool) -> bytes:
-        self.inbox.low_mark = _queues.ANYHOW
-        await asyncio.sleep(0)
-        if not len(self.inbox):
-            raise StopAsyncIteration if iterating else EOFError
-        return self.inbox.pop()
+
+class Connection:
+    """Owns the queues, and may fail at a flush."""
+
+    def __init__(self) -> None:
+        self.receive_queue = ReceiveQueue()
+        self.send_queue = SendQueue()
+        self.send_queue.largest = 1000
+        self.call: Any = None
+
+    def flush_soon(self) -> None:
+        if len(self.send_queue) == 50:
+            raise OSError
 
 
 def change(conn: Connection, choice: random.Random) -> None:
     """Do something to the queues themselves."""
     some = [choice.randbytes(choice.randrange(200)) for _ in range(choice.randrange(8))]
     changes: tuple[Callable[[], object], ...] = (
-        lambda: conn.inbox.extend(some),
-        lambda: conn.inbox.extend(some * 200),
-        conn.inbox.pop,
-        lambda: conn.inbox.pop_many(choice.randrange(1500)),
-        lambda: conn.inbox.pop_many(None),
-        lambda: setattr(conn.inbox, "low_mark", choice.choice([-1, 0, 500])),
-        lambda: conn.outbox.offer([*some]),
-        lambda: conn.outbox.offer([*some, "text"]),
-        lambda: conn.outbox.extend(some),
-        lambda: conn.outbox.append("text"),  # type: ignore[arg-type]
-        lambda: conn.outbox.take(choice.randrange(2000)),
-        conn.outbox.clear,
-        lambda: setattr(conn.outbox, "mark", choice.choice([0, 500, 100_000])),
-        lambda: setattr(conn.outbox, "scheduled", choice.random() < 0.5),
+        lambda: conn.receive_queue.extend(some),
+        lambda: conn.receive_queue.extend(some * 200),
+        conn.receive_queue.pop,
+        lambda: conn.receive_queue.pop_many(choice.randrange(1500)),
+        lambda: conn.receive_queue.pop_many(None),
+        lambda: setattr(conn.receive_queue, "low_water", choice.choice([-1, 0, 500])),
+        lambda: conn.send_queue.offer([*some]),
+        lambda: conn.send_queue.offer([*some, "text"]),
+        lambda: conn.send_queue.extend(some),
+        lambda: conn.send_queue.append("text"),  # type: ignore[arg-type]
+        lambda: conn.send_queue.take(choice.randrange(2000)),
+        conn.send_queue.clear,
+        lambda: setattr(conn.send_queue, "high_water", choice.choice([0, 500, 100_000])),
+        lambda: setattr(conn.send_queue, "scheduled", choice.random() < 0.5),
     )
     with suppress(IndexError, TypeError):
         choice.choice(changes)()
 
 
-def make(conn: Connection, choice: random.Random) -> Any:
+def make(conn: Any, choice: random.Random) -> Any:
     """Return one of the calls."""
     message = choice.choice([b"", bytes(100), bytes(2000), bytearray(5), 5])
     calls: tuple[Callable[[], object], ...] = (
-        lambda: conn.outbox.send(conn, message),
-        lambda: conn.inbox.recv(conn),
-        lambda: anext(conn.inbox.iterate(conn)),
+        lambda: conn.send_queue.send(conn, message),
+        lambda: conn.receive_queue.recv(conn),
+        lambda: anext(conn.receive_queue.iterate(conn)),
     )
     return choice.choice(calls)()
 
 
-async def use(conn: Connection, choice: random.Random) -> None:
+async def use(conn: Any, choice: random.Random) -> None:
     """Make one call, and come to its end in one of the ways there are."""
     call = make(conn, choice)
     with suppress(TypeError, EOFError, OSError, StopAsyncIteration, KeyError, StopIteration):
@@ -120,7 +126,7 @@ async def use(conn: Connection, choice: random.Random) -> None:
     with suppress(RuntimeError):
         call.close() if choice.random() < 0.9 else call.throw(KeyError)
     if choice.random() < 0.1:
-        conn.inbox.recv(conn)  # type: ignore[unused-coroutine]  # dropped on purpose
+        conn.receive_queue.recv(conn)  # dropped on purpose
 
 
 async def main() -> None:

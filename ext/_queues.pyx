@@ -1,7 +1,8 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: auto_pickle=False
-"""The queues of a connection in C, twin of ``sealframe.aio._queues_py``: same steps, same names.
+"""The queues of a connection: the compiled backend, equal to ``sealframe.aio._queues_py``, which
+has the contract. Same steps, same names.
 
 What makes them fast is that a call which need not wait costs no coroutine: it returns
 an object that does what a coroutine would, when it is awaited and not before.
@@ -19,9 +20,9 @@ from sys import maxsize
 
 from sealframe.wire import MESSAGE_OVERHEAD
 
-__all__ = ["ANYHOW", "InQueue", "OutQueue"]
+__all__ = ["ALWAYS_WAKE", "InQueue", "OutQueue"]
 
-ANYHOW = maxsize
+ALWAYS_WAKE = maxsize
 
 cdef extern from *:
     """
@@ -73,9 +74,9 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
     void _drop "Py_DECREF" (PyObject *)
 
-# Kept equal to the constants of the same names in the twin.
+# Kept equal to the constants of the same names in the pure backend.
 cdef enum:
-    _FLUSH_COST = 128 * 1024
+    FLUSH_BYTES = 128 * 1024
     _COMPACT = 1024
 
 cdef Py_ssize_t _OVERHEAD = MESSAGE_OVERHEAD
@@ -101,12 +102,12 @@ cdef enum _Kind:
 @cython.final
 @cython.freelist(16)
 cdef class _Call:
-    """A call that is over at its first step, or is carried on by a coroutine from there.
+    """A call that is over at its first step, or goes on as the coroutine of its slow path.
 
     One class for all of them: only a class without a base has a free list.
     """
 
-    cdef object connection
+    cdef object owner
     cdef object queue
     cdef object message
     cdef object coroutine
@@ -122,8 +123,8 @@ cdef class _Call:
     def __qualname__(self):
         return f"Connection.{self.__name__}"
 
-    cdef int attempt(self, PyObject **result) except -1:
-        """Do it at once; return 0 if that is not possible, with nothing done."""
+    cdef int try_fast_path(self, PyObject **result) except -1:
+        """Try the fast path; return 0 if it cannot be taken, with nothing done."""
         cdef OutQueue outgoing
         cdef InQueue incoming
         if self.kind == SEND:
@@ -131,7 +132,7 @@ cdef class _Call:
             if not outgoing.accept(self.message):
                 return 0
             if outgoing.is_due():
-                self.connection._sent()
+                self.owner.flush_soon()
             Py_INCREF(None)
             result[0] = <PyObject *>None
             return 1
@@ -144,11 +145,11 @@ cdef class _Call:
         result[0] = incoming.pop_raw()
         return 1
 
-    cdef object carry_on(self):
-        """Return the coroutine that does it otherwise."""
+    cdef object begin_slow_path(self):
+        """Return the coroutine of the slow path."""
         if self.kind == SEND:
-            return self.connection._send_slowly(self.message)
-        return self.connection._recv_slowly(self.kind == NEXT)
+            return self.queue.send_slow_path(self.owner, self.message)
+        return self.queue.recv_slow_path(self.owner, self.kind == NEXT)
 
     cdef int step(self, object value, PyObject **result) except -1:
         if self.coroutine is None:
@@ -157,9 +158,9 @@ cdef class _Call:
             if value is not None:
                 raise TypeError("can't send non-None value to a just-started coroutine")
             self.fresh = False
-            if self.attempt(result):
+            if self.try_fast_path(result):
                 return PYGEN_RETURN
-            self.coroutine = self.carry_on()
+            self.coroutine = self.begin_slow_path()
         return PyIter_Send(self.coroutine, value, result)
 
     def __await__(self):
@@ -183,7 +184,7 @@ cdef class _Call:
             if not self.fresh:
                 raise RuntimeError("cannot reuse already awaited coroutine")
             self.fresh = False
-            self.coroutine = self.carry_on()
+            self.coroutine = self.begin_slow_path()
         if value is None and traceback is None:
             return self.coroutine.throw(kind)
         return self.coroutine.throw(kind, value, traceback)
@@ -199,9 +200,9 @@ cdef class _Call:
             _warn_never_awaited(self.kind)
 
 
-cdef inline _Call _make_call(_Kind kind, object connection, object queue, object message):
+cdef inline _Call _make_call(_Kind kind, object owner, object queue, object message):
     cdef _Call call = _Call.__new__(_Call)
-    call.connection = connection
+    call.owner = owner
     call.queue = queue
     call.message = message
     call.kind = kind
@@ -223,13 +224,13 @@ cdef void _warn_never_awaited(_Kind kind) noexcept:
 
 
 cdef class OutQueue:
-    """Messages that wait to be written. For the contract see the twin."""
+    """Messages that wait to be written. For the contract see the pure backend."""
 
-    cdef readonly Py_ssize_t cost
-    cdef public Py_ssize_t mark
+    cdef readonly Py_ssize_t queued_bytes
+    cdef public Py_ssize_t high_water
     cdef public Py_ssize_t smallest
     cdef public Py_ssize_t largest
-    cdef public bint held
+    cdef public bint paused
     cdef public bint scheduled
     cdef list messages
     """None while there are none."""
@@ -247,15 +248,19 @@ cdef class OutQueue:
     def due(self):
         return self.is_due()
 
-    def send(self, connection, message):
+    def send(self, owner, message):
         """Return an awaitable that sends one message."""
-        return _make_call(SEND, connection, self, message)
+        return _make_call(SEND, owner, self, message)
+
+    def send_slow_path(self, owner, message):
+        """Check the message and the connection, and wait for room; for the subclass."""
+        raise NotImplementedError
 
     def offer(self, list messages not None):
         """Accept all messages, or none; return whether they were accepted."""
-        cdef Py_ssize_t cost = 0
+        cdef Py_ssize_t total = 0
         cdef Py_ssize_t size
-        if self.cost >= self.mark:
+        if self.queued_bytes >= self.high_water:
             return False
         for message in messages:
             if not PyBytes_CheckExact(message):
@@ -263,53 +268,53 @@ cdef class OutQueue:
             size = PyBytes_GET_SIZE(message)
             if not self.smallest <= size <= self.largest:
                 return False
-            cost += size + _OVERHEAD
+            total += size + _OVERHEAD
         self.list_of_messages().extend(messages)
-        self.cost += cost
+        self.queued_bytes += total
         return True
 
     def append(self, bytes message not None):
-        """Accept a message, whatever the cost."""
+        """Accept a message, even above the high-water mark."""
         self.list_of_messages().append(message)
-        self.cost += PyBytes_GET_SIZE(message) + _OVERHEAD
+        self.queued_bytes += PyBytes_GET_SIZE(message) + _OVERHEAD
 
     def extend(self, list messages not None):
-        """Accept messages, whatever the cost."""
+        """Accept messages, even above the high-water mark."""
         for message in messages:
             self.append(message)
 
     def take(self, Py_ssize_t size):
-        """Take the oldest messages, until their cost reaches ``size``."""
+        """Take the oldest messages, until they count ``size`` bytes or more."""
         cdef list messages = self.messages
-        cdef Py_ssize_t cost = 0
+        cdef Py_ssize_t total = 0
         cdef Py_ssize_t count = 0
         if messages is None:
             return []
-        if self.cost <= size:
+        if self.queued_bytes <= size:
             self.messages = None
-            self.cost = 0
+            self.queued_bytes = 0
             return messages
-        while cost < size and count < PyList_GET_SIZE(messages):
-            cost += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, count)) + _OVERHEAD
+        while total < size and count < PyList_GET_SIZE(messages):
+            total += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, count)) + _OVERHEAD
             count += 1
         taken = messages[:count]
         del messages[:count]
-        self.cost -= cost
+        self.queued_bytes -= total
         return taken
 
     def clear(self):
-        """Drop everything; return how many messages that were."""
+        """Drop all messages; return how many there were."""
         cdef Py_ssize_t count = len(self)
         self.messages = None
-        self.cost = 0
+        self.queued_bytes = 0
         return count
 
     cdef bint is_due(self) noexcept:
-        return not self.scheduled or (self.cost >= _FLUSH_COST and not self.held)
+        return not self.scheduled or (self.queued_bytes >= FLUSH_BYTES and not self.paused)
 
     cdef bint accept(self, object message) except -1:
         cdef Py_ssize_t size
-        if self.cost >= self.mark or not PyBytes_CheckExact(message):
+        if self.queued_bytes >= self.high_water or not PyBytes_CheckExact(message):
             return False
         size = PyBytes_GET_SIZE(message)
         if not self.smallest <= size <= self.largest:
@@ -321,7 +326,7 @@ cdef class OutQueue:
         if not self.scheduled and _get_running_loop() is not self.loop:
             return False
         self.list_of_messages().append(message)
-        self.cost += size + _OVERHEAD
+        self.queued_bytes += size + _OVERHEAD
         return True
 
     cdef inline list list_of_messages(self):
@@ -338,7 +343,7 @@ cdef class _Messages:
     """``async for`` over what arrives."""
 
     cdef InQueue queue
-    cdef object connection
+    cdef object owner
 
     def __aiter__(self):
         return self
@@ -346,15 +351,15 @@ cdef class _Messages:
     def __anext__(self):
         # One that was made by hand has no queue.
         if self.queue is None or not self.queue.ready():
-            return self.connection._recv_slowly(True)
-        return _make_call(NEXT, self.connection, self.queue, None)
+            return self.queue.recv_slow_path(self.owner, True)
+        return _make_call(NEXT, self.owner, self.queue, None)
 
 
 cdef class InQueue:
-    """Messages that wait to be taken. For the contract see the twin."""
+    """Messages that wait to be received. For the contract see the pure backend."""
 
-    cdef readonly Py_ssize_t cost
-    cdef public Py_ssize_t low_mark
+    cdef readonly Py_ssize_t queued_bytes
+    cdef public Py_ssize_t low_water
     cdef list messages
     cdef Py_ssize_t place
     """Of the oldest message; before it stands nothing any more."""
@@ -362,7 +367,7 @@ cdef class InQueue:
     cdef unsigned long thread
 
     def __cinit__(self, *_):
-        self.low_mark = -1
+        self.low_water = -1
         self.loop = _get_running_loop()
         self.thread = PyThread_get_thread_ident()
 
@@ -371,20 +376,20 @@ cdef class InQueue:
 
     def extend(self, list messages not None):
         """Add messages; the list is the queue's from now on."""
-        cdef Py_ssize_t cost = 0
+        cdef Py_ssize_t total = 0
         for message in messages:
-            cost += PyBytes_GET_SIZE(message) + _OVERHEAD
-        self.cost += cost
+            total += PyBytes_GET_SIZE(message) + _OVERHEAD
+        self.queued_bytes += total
         if self.messages is None:
             if messages:
                 self.messages = messages
         else:
             self.messages.extend(messages)
-        if self.low_mark == PY_SSIZE_T_MAX:
+        if self.low_water == PY_SSIZE_T_MAX:
             self.wake()
 
     def wake(self):
-        """Do what is to be done when messages came and tasks wait; for the subclass."""
+        """Wake a task that waits for a message; for the subclass."""
         raise NotImplementedError
 
     def pop(self):
@@ -408,30 +413,35 @@ cdef class InQueue:
             if self.place:
                 taken = taken[self.place :]
             self.forget()
-            self.cost = 0
+            self.queued_bytes = 0
             return taken
         return [self.pop() for _ in range(limit)]
 
-    def recv(self, connection):
+    def recv(self, owner):
         """Return an awaitable that takes the oldest message."""
-        return _make_call(RECV, connection, self, None)
+        return _make_call(RECV, owner, self, None)
 
-    def iterate(self, connection):
+    def iterate(self, owner):
         """Return an asynchronous iterator that takes message by message."""
         cdef _Messages messages = _Messages.__new__(_Messages)
         messages.queue = self
-        messages.connection = connection
+        messages.owner = owner
         return messages
 
+    def recv_slow_path(self, owner, iterating):
+        """Wait for a message, take it, and do what is due at the low-water mark; for the
+        subclass."""
+        raise NotImplementedError
+
     cdef bint ready(self) noexcept:
-        """Return whether the oldest message can be taken and nobody is to be told."""
+        """Return whether there is a message whose pop stays above the low-water mark."""
         cdef list messages = self.messages
         if messages is None or PyThread_get_thread_ident() != self.thread:
             return False
-        if self.low_mark < 0:
+        if self.low_water < 0:
             return True
         message = <object>PyList_GET_ITEM(messages, self.place)
-        return self.cost - PyBytes_GET_SIZE(message) - _OVERHEAD > self.low_mark
+        return self.queued_bytes - PyBytes_GET_SIZE(message) - _OVERHEAD > self.low_water
 
     cdef PyObject *pop_raw(self) noexcept:
         """Return the oldest message as a new reference; there must be one."""
@@ -441,7 +451,7 @@ cdef class InQueue:
         Py_INCREF(None)
         PyList_SET_ITEM(messages, self.place, None)
         self.place += 1
-        self.cost -= PyBytes_GET_SIZE(<object>message) + _OVERHEAD
+        self.queued_bytes -= PyBytes_GET_SIZE(<object>message) + _OVERHEAD
         if self.place == PyList_GET_SIZE(messages):
             self.forget()
         elif self.place >= _COMPACT and 2 * self.place >= PyList_GET_SIZE(messages):

@@ -10,9 +10,9 @@ from sealframe.aio.receive_queue import ReceiveQueue
 async def wait(inbox: ReceiveQueue) -> None:
     """Wait until woken; the caller looks again at what there is."""
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    inbox.join(waiter)
+    inbox.add_waiter(waiter)
     try:
         await waiter
     except asyncio.CancelledError:
-        inbox.leave(waiter)
+        inbox.discard_waiter(waiter)
         raise

@@ -137,7 +137,7 @@ async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role
         await until(lambda: link.outbox.full and transport.get_write_buffer_size() > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-            assert link.outbox.cost < limit + 2 * size
+            assert link.outbox.queued_bytes < limit + 2 * size
             assert transport.get_write_buffer_size() < TRANSPORT + ONE_BATCH + 2 * size
         # What the kernel takes depends on the machine; its buffers are a few MiB.
         assert len(sent) * size < 16 * MIB
@@ -244,7 +244,7 @@ async def test_a_flood_of_empty_messages_is_bounded(role: Role) -> None:
                 )
                 waiting = len(conn._inbox)
                 assert waiting <= limit // MESSAGE_OVERHEAD + ONE_READ // 4
-                assert conn._inbox.cost == waiting * MESSAGE_OVERHEAD
+                assert conn._inbox.queued_bytes == waiting * MESSAGE_OVERHEAD
                 got = await conn.recv_many()
                 assert not any(got)
                 left -= len(got)
@@ -344,7 +344,9 @@ async def test_memory_stays_bounded_whatever_passes_through(mode: Mode, family: 
                     data = await accepted.recv()
                     assert data[0] == data[-1] == number % 256
                     assert len(data) == size
-                    highest = max(highest, accepted._inbox.cost, client._outbox.cost)
+                    highest = max(
+                        highest, accepted._inbox.queued_bytes, client._outbox.queued_bytes
+                    )
                     await asyncio.sleep(0)
             _, peak = tracemalloc.get_traced_memory()
         finally:

@@ -63,7 +63,7 @@ class TestPastAFullInbox:
                     await conn.ping()
                     await peer.ping()
             assert conn._inbox.full
-            assert conn._inbox.cost < 50_000 + 10 * KIB + MESSAGE_OVERHEAD
+            assert conn._inbox.queued_bytes < 50_000 + 10 * KIB + MESSAGE_OVERHEAD
             assert not conn._link.reading_paused
             flooding.cancel()
             await asyncio.wait([flooding])
@@ -120,7 +120,7 @@ class TestCredit:
                 got: list[bytes] = []
                 while len(got) < len(sent):
                     got.append(await conn.recv())
-                    assert conn._inbox.cost < limit + size + 3 + MESSAGE_OVERHEAD
+                    assert conn._inbox.queued_bytes < limit + size + 3 + MESSAGE_OVERHEAD
                 return got
 
             async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
@@ -208,7 +208,7 @@ class TestCredit:
             async with asyncio.timeout(PATIENCE):
                 await until(lambda: conn._link.receive_error is not None)
             assert isinstance(conn._link.receive_error, ProtocolError)
-            assert conn._inbox.cost <= 2000 * MESSAGE_OVERHEAD
+            assert conn._inbox.queued_bytes <= 2000 * MESSAGE_OVERHEAD
 
     @pytest.mark.parametrize(
         "frames",
@@ -283,7 +283,7 @@ class TestBroadcasts:
                 for number in range(200):
                     server.broadcast(b"%03d" % number + bytes(1000))
                     assert (await quick.recv())[:3] == b"%03d" % number
-            assert slow._inbox.cost < 1000 + 1003 + MESSAGE_OVERHEAD
+            assert slow._inbox.queued_bytes < 1000 + 1003 + MESSAGE_OVERHEAD
             dropped = server.counters.dropped
             assert dropped > 100
             got: list[bytes] = []

@@ -60,9 +60,9 @@ def test_the_cost_is_always_that_of_what_is_inside(
             assert inbox.pop_many(step) == expected[:count]
             del expected[:count]
         assert len(inbox) == len(expected)
-        assert inbox.cost == sum(map(len, expected)) + OVERHEAD * len(expected)
-        assert inbox.full == (inbox.cost >= 500)
-        assert inbox.drained == (inbox.cost <= 250)
+        assert inbox.queued_bytes == sum(map(len, expected)) + OVERHEAD * len(expected)
+        assert inbox.full == (inbox.queued_bytes >= 500)
+        assert inbox.drained == (inbox.queued_bytes <= 250)
 
 
 def test_empty_messages_fill_an_inbox() -> None:
@@ -82,15 +82,15 @@ def test_empty_messages_fill_an_inbox() -> None:
 class TestBudget:
     def test_it_is_shared_out_evenly_up_to_the_limit(self) -> None:
         budget = Budget(limit=400, total=1000)
-        shares = [budget.share]
+        quotas = [budget.quota]
         for _ in range(4):
             budget.join()
-            shares.append(budget.share)
-        assert shares == [400, 400, 400, 333, 250]
+            quotas.append(budget.quota)
+        assert quotas == [400, 400, 400, 333, 250]
         budget.leave()
-        assert budget.share == 333
+        assert budget.quota == 333
 
-    def test_an_inbox_follows_its_share(self) -> None:
+    def test_a_queue_follows_its_quota(self) -> None:
         budget = Budget(limit=1000, total=1000)
         inbox = ReceiveQueue(budget)
         inbox.extend([bytes(600 - OVERHEAD)])
@@ -100,13 +100,13 @@ class TestBudget:
             seen.append((inbox.full, inbox.drained))
         assert seen == [(False, False), (True, False), (False, False)]
 
-    def test_a_share_is_never_nothing(self) -> None:
+    def test_a_quota_is_never_nothing(self) -> None:
         """With more clients than budget one message still fits, and is all that fits."""
         budget = Budget(limit=1000, total=2)
         for _ in range(5):
             budget.join()
         inbox = ReceiveQueue(budget)
-        assert (budget.share, inbox.full, inbox.drained) == (1, False, True)
+        assert (budget.quota, inbox.full, inbox.drained) == (1, False, True)
         inbox.extend([b""])
         assert (inbox.full, inbox.drained) == (True, False)
         inbox.pop()
@@ -117,7 +117,7 @@ class TestBudget:
         st.integers(1, 5000),
         st.lists(st.booleans(), max_size=100),
     )
-    def test_shares_never_sum_to_more_than_the_total(
+    def test_quotas_never_sum_to_more_than_the_total(
         self, limit: int, total: int, steps: list[bool]
     ) -> None:
         budget, members = Budget(limit, total), 0
@@ -128,8 +128,8 @@ class TestBudget:
             elif members:
                 budget.leave()
                 members -= 1
-            assert 1 <= budget.share <= limit
-            assert budget.share * members <= max(total, members)
+            assert 1 <= budget.quota <= limit
+            assert budget.quota * members <= max(total, members)
 
 
 async def test_one_message_wakes_the_task_that_waits_longest() -> None:

@@ -50,16 +50,16 @@ def test_taking_keeps_order_and_cost(messages: list[bytes], size: int) -> None:
         outbox.append(message)
     seen: list[bytes] = []
     while len(outbox):
-        before = outbox.cost
+        before = outbox.queued_bytes
         taken = outbox.take(size)
         cost = sum(map(len, taken)) + OVERHEAD * len(taken)
-        assert outbox.cost == before - cost
+        assert outbox.queued_bytes == before - cost
         assert taken
         assert cost - len(taken[-1]) - OVERHEAD < size
         assert cost >= size or not len(outbox)
         seen += taken
     assert seen == messages
-    assert outbox.cost == 0
+    assert outbox.queued_bytes == 0
     assert outbox.take(size) == []
 
 
@@ -78,7 +78,7 @@ def test_clearing_says_how_many_were_lost() -> None:
     outbox = SendQueue(100)
     outbox.extend([b"1", b"2", b"3"])
     assert outbox.clear() == 3
-    assert (len(outbox), outbox.cost, outbox.clear()) == (0, 0, 0)
+    assert (len(outbox), outbox.queued_bytes, outbox.clear()) == (0, 0, 0)
 
 
 async def test_waiters_are_served_in_order() -> None:
@@ -160,7 +160,7 @@ async def test_the_end_wakes_everyone() -> None:
     await settle()
     outbox.close()
     await asyncio.gather(*tasks)
-    assert outbox.full == (outbox.cost >= 1)
+    assert outbox.full == (outbox.queued_bytes >= 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("sdct"), st.integers(0, 9)), max_size=60))

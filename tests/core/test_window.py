@@ -63,28 +63,30 @@ def test_credit_never_passes_what_a_frame_can_say() -> None:
     assert window.due(2**62, 0) == MAX_WINDOW
 
 
-shares = st.integers(1, 5000)
+quotas = st.integers(1, 5000)
 lefts = st.integers(-20_000, 6000)
 
 
-@given(shares, lefts, st.integers(0, 20_000))
+@given(quotas, lefts, st.integers(0, 20_000))
 @example(1, 0, 0)
-def test_credit_is_due_exactly_from_the_mark_downwards(share: int, left: int, held: int) -> None:
+def test_credit_is_due_exactly_from_the_low_water_mark_downwards(
+    quota: int, left: int, held: int
+) -> None:
     """So that whoever takes a message from there on looks, and nobody looks in vain."""
     window = Window(left)
-    mark = window.mark(share)
-    assert mark >= -1
-    assert (window.due(share, held) > 0) == (held <= mark)
+    low_water = window.low_water(quota)
+    assert low_water >= -1
+    assert (window.due(quota, held) > 0) == (held <= low_water)
 
 
-@given(shares, lefts)
-def test_an_empty_inbox_gives_credit_before_the_peer_has_none(share: int, left: int) -> None:
+@given(quotas, lefts)
+def test_an_empty_inbox_gives_credit_before_the_peer_has_none(quota: int, left: int) -> None:
     """No stall: whoever waits for credit gets some once all is taken."""
-    window = Window(min(left, share))
-    due = window.due(share, 0)
+    window = Window(min(left, quota))
+    due = window.due(quota, 0)
     if window.left <= 0:
         assert due > 0
-    assert window.left + due <= max(share, window.left)
+    assert window.left + due <= max(quota, window.left)
 
 
 sizes = st.one_of(st.integers(0, 30), st.integers(0, 5000))
@@ -93,15 +95,15 @@ steps = st.lists(
         st.tuples(st.just("send"), sizes),
         st.tuples(st.just("take"), st.integers(1, 5)),
         st.tuples(st.just("arrive"), st.integers(1, 5)),
-        st.tuples(st.just("share"), shares),
+        st.tuples(st.just("quota"), quotas),
     ),
     max_size=80,
 )
 
 
-@given(shares, st.integers(1, 5000), steps)
+@given(quotas, st.integers(1, 5000), steps)
 def test_both_ends_agree_and_nothing_stalls(
-    first: int, share: int, done: list[tuple[str, int]]
+    first: int, quota: int, done: list[tuple[str, int]]
 ) -> None:
     """What the sender has left is what the receiver reckons with, but for what is under way;
     an honest sender is never refused; however it went, all arrives in the end."""
@@ -113,7 +115,7 @@ def test_both_ends_agree_and_nothing_stalls(
     inbox: deque[int] = deque()
 
     def look() -> None:
-        due = window.due(share, sum(inbox))
+        due = window.due(quota, sum(inbox))
         if due:
             window.left += due
             granted.append(due)
@@ -140,7 +142,7 @@ def test_both_ends_agree_and_nothing_stalls(
     def take(count: int) -> None:
         for _ in range(min(count, len(inbox))):
             inbox.popleft()
-            if sum(inbox) <= window.mark(share):
+            if sum(inbox) <= window.low_water(quota):
                 look()
 
     for kind, number in done:
@@ -153,15 +155,15 @@ def test_both_ends_agree_and_nothing_stalls(
                 send()
             case "take":
                 take(number)
-            case "share":
+            case "quota":
                 # It may shrink and grow with the number of clients.
-                share = number
+                quota = number
     rounds = len(waiting) + len(network) + len(inbox) + len(granted) + 2
     for _ in range(2 * rounds):
         arrive(5)
         take(5)
         if not inbox:
-            # What the share grew by since may be due now.
+            # What the quota grew by since may be due now.
             look()
         send()
     assert not waiting

@@ -159,7 +159,7 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "src/sealframe/framing/_codec_py.py",
         "src/sealframe/aio/_queues.pyi",
         "src/sealframe/aio/_queues_py.py",
-        "tests/aio/queues/test_twins.py",
+        "tests/aio/queues/test_backends.py",
         "benchmarks/results.json",
         "docs/conf.py",
         "docs/guides/index.md",

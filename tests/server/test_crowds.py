@@ -427,9 +427,9 @@ class TestInboxBudget:
             most = self.OPTIONS.inbox_budget + self.COUNT * _READ_SIZE
             async with asyncio.timeout(PATIENCE):
                 while not all(map(is_held_back, conns)):
-                    assert sum(conn._inbox.cost for conn in conns) <= most
+                    assert sum(conn._inbox.queued_bytes for conn in conns) <= most
                     await asyncio.sleep(0)
-            held = sum(conn._inbox.cost for conn in conns)
+            held = sum(conn._inbox.queued_bytes for conn in conns)
             assert self.OPTIONS.inbox_budget <= held <= most
             go.set()
             await asyncio.gather(*senders)
@@ -450,8 +450,8 @@ class TestInboxBudget:
         async with start(echo, mode, options=self.OPTIONS) as server:
             async with dial(server, mode):
                 async with dial(server, mode):
-                    await until(lambda: server._budget.share == 4 * MIB)
-                await until(lambda: server._budget.share == 8 * MIB)
+                    await until(lambda: server._budget.quota == 4 * MIB)
+                await until(lambda: server._budget.quota == 8 * MIB)
             await until(lambda: not server._handlers)
             assert server._budget._members == 0
 
@@ -468,12 +468,12 @@ class TestInboxBudget:
                     await until(lambda: bool(server.clients))
                     raw.reset()
                 await until(lambda: not server.clients)
-                assert server._budget.share == 8 * MIB // visits
+                assert server._budget.quota == 8 * MIB // visits
             go.set()
-            await until(lambda: server._budget.share == 8 * MIB)
+            await until(lambda: server._budget.quota == 8 * MIB)
 
     async def test_pending_handshakes_take_no_share(self, sealed: Mode) -> None:
         with closing_all() as crowd:
             async with start(echo, sealed, options=self.OPTIONS) as server:
                 await silent_crowd(server, crowd, 20)
-                assert server._budget.share == 8 * MIB
+                assert server._budget.quota == 8 * MIB

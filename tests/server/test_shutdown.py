@@ -618,7 +618,7 @@ async def test_a_client_that_writes_before_it_reads(mode: Mode) -> None:
     async def write(conn: Connection) -> None:
         for _ in range(2000):
             await conn.send(bytes(10_000))
-        await until(lambda: not conn._outbox.cost)
+        await until(lambda: not conn._outbox.queued_bytes)
         written.set()
 
     options = ServerOptions(inbox_limit=50_000)

@@ -1,35 +1,65 @@
-"""The queues of a connection in pure Python, twin of ``sealframe.aio._queues``.
+"""The queues of a connection: the pure-Python backend, equal to ``sealframe.aio._queues``.
 
-They hold messages and count what these cost. Who waits for a message or for room, and
-what is to happen then, is their subclasses' part: :mod:`sealframe.aio.receive_queue` and
-:mod:`sealframe.aio.send_queue`.
+They hold messages and count their bytes. A message counts as its length and 64 bytes more
+(:data:`~sealframe.wire.MESSAGE_OVERHEAD`), so that empty messages are not free.
+
+A call has a fast path and a slow path. The fast path is here: it needs neither a wait nor a
+check that can fail. All else is the slow path, a method of the subclass:
+:mod:`sealframe.aio.receive_queue` and :mod:`sealframe.aio.send_queue`. Each call names the
+queue's owner, for the queue holds no reference to it: that would take 8 bytes of each
+connection and make a reference cycle.
 """
 
 from __future__ import annotations
 
 import sys
-from asyncio import _get_running_loop
+from asyncio import AbstractEventLoop, _get_running_loop
 from collections import deque
 from collections.abc import AsyncIterator
 from threading import get_ident
 from typing import Final, Protocol, Self
 
+from ..errors import ConnectionClosed
 from ..wire import MESSAGE_OVERHEAD
 
-__all__ = ["ANYHOW", "InQueue", "OutQueue"]
+__all__ = ["ALWAYS_WAKE", "InQueue", "OutQueue"]
 
-ANYHOW: Final = sys.maxsize
-"""A low mark that is over any cost."""
-_FLUSH_COST: Final = 128 * 1024
-"""Cost at which what one tick sent is written without waiting for its end."""
+ALWAYS_WAKE: Final = sys.maxsize
+"""A low-water mark above any size: tasks wait, so each arrival calls :meth:`InQueue.wake`
+and each pop takes the slow path."""
+FLUSH_BYTES: Final = 128 * 1024
+"""Queued bytes from which a flush does not wait for the end of the tick."""
 
 
-class Connection(Protocol):
-    """What carries on where a queue cannot do it at once."""
+class SizeRule(Protocol):
+    """What refuses messages that cannot be sent."""
 
-    def _sent(self) -> None: ...
-    async def _send_slowly(self, message: object) -> None: ...
-    async def _recv_slowly(self, iterating: bool) -> bytes: ...
+    def check_size(self, size: int) -> None:
+        """Raise if no message of this size can be sent."""
+
+
+class QueueOwner(Protocol):
+    """What a queue asks of the connection's transport protocol.
+
+    The fast path calls :meth:`flush_soon` alone.
+    """
+
+    loop: AbstractEventLoop
+    send_error: ConnectionClosed | None
+    receive_error: ConnectionClosed | None
+
+    @property
+    def protocol(self) -> SizeRule:
+        """The sans-IO protocol."""
+
+    def check_loop(self) -> None:
+        """Raise if the call comes from another thread or event loop."""
+
+    def flush_soon(self) -> None:
+        """Write what is in the send queue: now, or at the end of this tick."""
+
+    def after_pop(self) -> None:
+        """Resume reading, send credit, and wake the next task, as far as each is due."""
 
 
 class OutQueue:
@@ -37,24 +67,24 @@ class OutQueue:
 
     It belongs to the event loop that runs when it is made.
 
-    :ivar cost: what the messages cost together
-    :ivar mark: cost from which a message is not accepted at once; 0 while others wait
-        and when nothing more is accepted
+    :ivar queued_bytes: what the messages in it count, together
+    :ivar high_water: queued bytes from which :meth:`send` takes the slow path; 0 while
+        senders wait and once the queue is closed
     :ivar smallest: the smallest message that may be sent, in bytes
     :ivar largest: the largest one
-    :ivar scheduled: whether there is a flush at the end of this tick
-    :ivar held: whether nothing can be written before somebody else makes it possible, so
-        that no flush is due however much waits
+    :ivar scheduled: whether a flush is scheduled for the end of this tick
+    :ivar paused: whether nothing can be written (the transport's buffer is full, or the
+        peer's credit used up), so that no flush is due however much waits
     """
 
     __slots__ = (
         "_loop",
         "_messages",
         "_thread",
-        "cost",
-        "held",
+        "high_water",
         "largest",
-        "mark",
+        "paused",
+        "queued_bytes",
         "scheduled",
         "smallest",
     )
@@ -63,31 +93,30 @@ class OutQueue:
         self._loop = _get_running_loop()
         self._thread = get_ident()
         self._messages: list[bytes] = []
-        self.cost = 0
-        self.mark = 0
+        self.queued_bytes = 0
+        self.high_water = 0
         self.smallest = 0
         self.largest = 0
         self.scheduled = False
-        self.held = False
+        self.paused = False
 
     def __len__(self) -> int:
         return len(self._messages)
 
     @property
     def due(self) -> bool:
-        """Whether a flush is due: none is scheduled, or messages worth 128 KiB wait that
-        can be written."""
-        return not self.scheduled or (self.cost >= _FLUSH_COST and not self.held)
+        """Whether a flush is due: none is scheduled, or 128 KiB wait that can be written."""
+        return not self.scheduled or (self.queued_bytes >= FLUSH_BYTES and not self.paused)
 
-    async def send(self, connection: Connection, message: object) -> None:
-        """Send one message: at once, if it is ``bytes`` and nothing is in its way, and by
-        ``connection._send_slowly(message)`` otherwise.
+    async def send(self, owner: QueueOwner, message: object) -> None:
+        """Send one message: by the fast path if it is ``bytes`` and nothing is in its way,
+        else by :meth:`send_slow_path`.
 
-        ``connection._sent()`` is called where a flush is :attr:`due`.
+        :param owner: its ``flush_soon()`` is called if a flush is :attr:`due`
         """
         if (
             type(message) is bytes
-            and self.cost < self.mark
+            and self.queued_bytes < self.high_water
             and self.smallest <= len(message) <= self.largest
             and get_ident() == self._thread
             # Within a tick of the loop, in its own thread, no other runs (unless it was
@@ -95,74 +124,78 @@ class OutQueue:
             and (self.scheduled or _get_running_loop() is self._loop)
         ):
             self._messages.append(message)
-            self.cost += len(message) + MESSAGE_OVERHEAD
+            self.queued_bytes += len(message) + MESSAGE_OVERHEAD
             if self.due:
-                connection._sent()
+                owner.flush_soon()
         else:
-            await connection._send_slowly(message)
+            await self.send_slow_path(owner, message)
+
+    async def send_slow_path(self, owner: QueueOwner, message: object) -> None:
+        """Check the message and the connection, and wait for room; for the subclass."""
+        raise NotImplementedError
 
     def offer(self, messages: list[object]) -> bool:
         """Accept all messages, or none; return whether they were accepted."""
-        if self.cost >= self.mark:
+        if self.queued_bytes >= self.high_water:
             return False
-        cost = 0
+        total = 0
         for message in messages:
             if type(message) is not bytes or not self.smallest <= len(message) <= self.largest:
                 return False
-            cost += len(message) + MESSAGE_OVERHEAD
+            total += len(message) + MESSAGE_OVERHEAD
         self._messages += messages  # type: ignore[arg-type]  # bytes, as was just seen
-        self.cost += cost
+        self.queued_bytes += total
         return True
 
     def append(self, message: bytes) -> None:
-        """Accept a message, whatever the cost."""
+        """Accept a message, even above the high-water mark."""
         self._messages.append(message)
-        self.cost += len(message) + MESSAGE_OVERHEAD
+        self.queued_bytes += len(message) + MESSAGE_OVERHEAD
 
     def extend(self, messages: list[bytes]) -> None:
-        """Accept messages, whatever the cost."""
+        """Accept messages, even above the high-water mark."""
         self._messages += messages
-        self.cost += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        self.queued_bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
 
     def take(self, size: int) -> list[bytes]:
-        """Take the oldest messages, until their cost reaches ``size``."""
-        if self.cost <= size:
-            taken, self._messages, self.cost = self._messages, [], 0
+        """Take the oldest messages, until they count ``size`` bytes or more."""
+        if self.queued_bytes <= size:
+            taken, self._messages, self.queued_bytes = self._messages, [], 0
             return taken
-        count = cost = 0
-        while cost < size and count < len(self._messages):
-            cost += len(self._messages[count]) + MESSAGE_OVERHEAD
+        count = total = 0
+        while total < size and count < len(self._messages):
+            total += len(self._messages[count]) + MESSAGE_OVERHEAD
             count += 1
         taken = self._messages[:count]
         del self._messages[:count]
-        self.cost -= cost
+        self.queued_bytes -= total
         return taken
 
     def clear(self) -> int:
-        """Drop everything; return how many messages that were."""
+        """Drop all messages; return how many there were."""
         count = len(self._messages)
         self._messages = []
-        self.cost = 0
+        self.queued_bytes = 0
         return count
 
 
 class InQueue:
-    """Messages that wait to be taken.
+    """Messages that wait to be received.
 
-    :ivar cost: what the messages cost together
-    :ivar low_mark: cost from which downwards somebody is to be told when a message was
-        taken, which is the connection's part; -1 while there is no such cost, and
-        ``ANYHOW`` while tasks wait
+    :ivar queued_bytes: what the messages in it count, together
+    :ivar low_water: queued bytes at or below which a pop takes the slow path, since the
+        connection is to resume reading or to send credit; -1 for never, and
+        :data:`ALWAYS_WAKE` while tasks wait
     """
 
-    __slots__ = ("_loop", "_messages", "_thread", "cost", "low_mark")
+    __slots__ = ("_loop", "_messages", "_thread", "low_water", "queued_bytes")
 
     def __init__(self, *_: object) -> None:
         self._messages: deque[bytes] | None = None
         self._loop = _get_running_loop()
         self._thread = get_ident()
-        self.cost = 0
-        self.low_mark = -1
+        self.queued_bytes = 0
+        self.low_water = -1
 
     def __len__(self) -> int:
         return 0 if self._messages is None else len(self._messages)
@@ -173,12 +206,12 @@ class InQueue:
             self._messages += messages
         elif messages:
             self._messages = deque(messages)
-        self.cost += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
-        if self.low_mark == ANYHOW:
+        self.queued_bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        if self.low_water == ALWAYS_WAKE:
             self.wake()
 
     def wake(self) -> None:
-        """Do what is to be done when messages came and tasks wait; for the subclass."""
+        """Wake a task that waits for a message; for the subclass."""
         raise NotImplementedError
 
     def pop(self) -> bytes:
@@ -189,7 +222,7 @@ class InQueue:
         if self._messages is None:
             raise IndexError("pop from an empty queue")
         message = self._messages.popleft()
-        self.cost -= len(message) + MESSAGE_OVERHEAD
+        self.queued_bytes -= len(message) + MESSAGE_OVERHEAD
         if not self._messages:
             # Even an empty one has 600 bytes, and most connections are idle.
             self._messages = None
@@ -209,41 +242,52 @@ class InQueue:
         if limit is None or limit >= len(self):
             taken = list(self._messages or ())
             self._messages = None
-            self.cost = 0
+            self.queued_bytes = 0
             return taken
         return [self.pop() for _ in range(limit)]
 
-    async def recv(self, connection: Connection) -> bytes:
-        """Take the oldest message: at once, if one is there and nobody is to be told, and
-        by ``connection._recv_slowly(False)`` otherwise."""
+    async def recv(self, owner: QueueOwner) -> bytes:
+        """Take the oldest message: by the fast path if there is one and the pop stays above
+        the low-water mark, else by :meth:`recv_slow_path`.
+
+        :param owner: handed to the slow path
+        """
         # An iteration began in the right loop; to look for each message costs too much.
         if self._ready and _get_running_loop() is self._loop:
             return self.pop()
-        return await connection._recv_slowly(False)
+        return await self.recv_slow_path(owner, False)
 
-    def iterate(self, connection: Connection) -> AsyncIterator[bytes]:
-        """Take message by message, those that are not there at once by
-        ``connection._recv_slowly(True)``, until that raises :exc:`StopAsyncIteration`."""
-        return _Messages(self, connection)
+    def iterate(self, owner: QueueOwner) -> AsyncIterator[bytes]:
+        """Return an iterator that takes message by message, as :meth:`recv` does, until the
+        slow path raises :exc:`StopAsyncIteration`."""
+        return _Messages(self, owner)
+
+    async def recv_slow_path(self, owner: QueueOwner, iterating: bool) -> bytes:
+        """Wait for a message, take it, and do what is due at the low-water mark; for the
+        subclass.
+
+        :param iterating: whether to raise :exc:`StopAsyncIteration` at a proper end
+        """
+        raise NotImplementedError
 
     @property
     def _ready(self) -> bool:
-        """Whether the oldest message can be taken and nobody is to be told."""
+        """Whether there is a message whose pop stays above the low-water mark."""
         if self._messages is None or get_ident() != self._thread:
             return False
-        after = self.cost - len(self._messages[0]) - MESSAGE_OVERHEAD
-        return self.low_mark < 0 or after > self.low_mark
+        after = self.queued_bytes - len(self._messages[0]) - MESSAGE_OVERHEAD
+        return self.low_water < 0 or after > self.low_water
 
 
 class _Messages:
     """``async for`` over what arrives. No generator: that would be over for good once a task
     was cancelled in it, and look like a connection that was closed properly."""
 
-    __slots__ = ("_connection", "_queue")
+    __slots__ = ("_owner", "_queue")
 
-    def __init__(self, queue: InQueue, connection: Connection) -> None:
+    def __init__(self, queue: InQueue, owner: QueueOwner) -> None:
         self._queue = queue
-        self._connection = connection
+        self._owner = owner
 
     def __aiter__(self) -> Self:
         return self
@@ -251,7 +295,7 @@ class _Messages:
     async def __anext__(self) -> bytes:
         if self._queue._ready:
             return self._queue.pop()
-        return await self._connection._recv_slowly(True)
+        return await self._queue.recv_slow_path(self._owner, True)
 
 
 # Warnings and the names of tasks show what the user called.

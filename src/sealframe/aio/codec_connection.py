@@ -16,10 +16,10 @@ from .connection import (
     Hooks,
     Received,
     Sent,
-    as_bytes,
     check_limit,
 )
 from .connection_protocol import ConnectionProtocol
+from .send_queue import as_bytes
 
 
 class CodecConnection(Connection[Sent, Received]):
@@ -46,7 +46,7 @@ class CodecConnection(Connection[Sent, Received]):
 
     async def send(self, message: Sent) -> None:
         self._link.check_loop()
-        await self._outbox.send(self, self._encode(message))
+        await self._outbox.send(self._link, self._encode(message))
 
     async def send_many(self, messages: Iterable[Sent]) -> None:
         if isinstance(messages, bytes | bytearray | memoryview | str):
@@ -54,14 +54,14 @@ class CodecConnection(Connection[Sent, Received]):
         self._link.check_loop()
         batch: list[Any] = [self._encode(message) for message in messages]
         if self._outbox.offer(batch):
-            self._link.sent()
+            self._link.flush_soon()
         else:
-            await self._send_many_slowly(batch)
+            await self._outbox.send_many_slow_path(self._link, batch)
 
     # Decoding comes last, with no await behind it, so that a cancelled task took nothing.
 
     async def recv(self) -> Received:
-        return self._decode(await self._inbox.recv(self))
+        return self._decode(await self._inbox.recv(self._link))
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         check_limit(limit)
@@ -73,12 +73,12 @@ class CodecConnection(Connection[Sent, Received]):
                 inbox.pop()
         except DecodeError:
             pass  # the next call raises it
-        self._link.taken()
+        self._link.after_pop()
         return messages
 
     def __aiter__(self) -> AsyncIterator[Received]:
         self._link.check_loop()
-        return _Objects(self._inbox.iterate(self), self._decode)
+        return _Objects(self._inbox.iterate(self._link), self._decode)
 
     async def __aexit__(self, *exception: object) -> None:
         _, error, _ = exception

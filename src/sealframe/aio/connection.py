@@ -11,13 +11,14 @@ from operator import index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
-from ..errors import ConnectionClosedOK, MessageTooLargeError, NotSupportedError
+from ..errors import NotSupportedError
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
 from .addresses import Address, show
 from .channels import Channels
 from .connection_protocol import ConnectionProtocol
+from .send_queue import as_bytes
 from .stats import Stats
 from .stream import Stream
 from .transfers import OnProgress, Receipt
@@ -253,25 +254,7 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """
-        return self._outbox.send(self, message)
-
-    async def _send_slowly(self, message: object) -> None:
-        data = message if type(message) is bytes else as_bytes(message)
-        link, outbox = self._link, self._outbox
-        link.check_loop()
-        if link.send_error is not None:
-            raise link.send_error.fresh()
-        self._protocol.check_size(len(data))
-        if outbox.full:
-            await self._wait_for_room(len(data))
-            outbox.append(data)
-            outbox.wake()
-        else:
-            outbox.append(data)
-        link.sent()
-
-    def _sent(self) -> None:
-        self._link.sent()
+        return self._outbox.send(self._link, message)
 
     async def send_many(self, messages: Iterable[Sent]) -> None:
         """Send messages in order, all or none.
@@ -287,39 +270,10 @@ class Connection(Generic[Sent, Received]):
         batch: list[Any] = list(messages)
         self._link.check_loop()
         if self._outbox.offer(batch):
-            self._link.sent()
+            self._link.flush_soon()
         else:
-            await self._send_many_slowly([m if type(m) is bytes else as_bytes(m) for m in batch])
-
-    async def _send_many_slowly(self, batch: list[bytes]) -> None:
-        link = self._link
-        if link.send_error is not None:
-            raise link.send_error.fresh()
-        if not batch:
-            return
-        largest = max(map(len, batch))
-        self._protocol.check_size(largest)
-        self._protocol.check_size(min(map(len, batch)))
-        outbox = self._outbox
-        if outbox.full:
-            await self._wait_for_room(largest)
-            outbox.extend(batch)
-            outbox.wake()
-        else:
-            outbox.extend(batch)
-        link.sent()
-
-    async def _wait_for_room(self, largest: int) -> None:
-        await self._outbox.wait()
-        error = self._link.send_error
-        if error is not None:
-            raise error.fresh()
-        try:
-            # A client of a plain server may have announced its limit meanwhile.
-            self._protocol.check_size(largest)
-        except MessageTooLargeError:
-            self._outbox.wake()
-            raise
+            data = [m if type(m) is bytes else as_bytes(m) for m in batch]
+            await self._outbox.send_many_slow_path(self._link, data)
 
     async def ping(self) -> float:
         """Send PING, wait for PONG and return the round trip in seconds.
@@ -465,28 +419,7 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosedError: it ended in another way; the class says how
         :raises WrongLoopError: called from another thread or event loop
         """
-        return self._inbox.recv(self)  # type: ignore[return-value]  # without a codec: bytes
-
-    async def _recv_slowly(self, iterating: bool) -> bytes:
-        link, inbox = self._link, self._inbox
-        link.check_loop()
-        # One coroutine and no more: this is where the task of an idle connection waits.
-        while not len(inbox):
-            error = link.receive_error
-            if error is not None:
-                if iterating and isinstance(error, ConnectionClosedOK):
-                    raise StopAsyncIteration
-                raise error.fresh()
-            waiter: asyncio.Future[None] = link.loop.create_future()
-            inbox.join(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                inbox.leave(waiter)
-                raise
-        message = inbox.pop()
-        link.taken()
-        return message
+        return self._inbox.recv(self._link)  # type: ignore[return-value]  # without a codec: bytes
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         """Return all messages that are there, waiting for one if there is none.
@@ -505,15 +438,15 @@ class Connection(Generic[Sent, Received]):
         if len(self._inbox):
             messages = self._inbox.pop_many(limit)
         else:
-            first = await self._recv_slowly(False)
+            first = await self._inbox.recv_slow_path(self._link, False)
             messages = self._inbox.pop_many(None if limit is None else limit - 1)
             messages.insert(0, first)
-        self._link.taken()
+        self._link.after_pop()
         return messages  # type: ignore[return-value]  # without a codec: bytes
 
     def __aiter__(self) -> AsyncIterator[Received]:
         self._link.check_loop()
-        return self._inbox.iterate(self)  # type: ignore[return-value]  # without a codec: bytes
+        return self._inbox.iterate(self._link)  # type: ignore[return-value]  # without a codec: bytes
 
     # Closing
 
@@ -594,12 +527,3 @@ def check_limit(limit: int | None) -> None:
     """Refuse a ``limit`` of ``recv_many`` that is none."""
     if limit is not None and index(limit) < 1:
         raise ValueError(f"limit is {limit}; use None or a whole number from 1 up")
-
-
-def as_bytes(message: object) -> bytes:
-    if isinstance(message, str):
-        raise TypeError("a message is bytes, not str: encode it first, for example text.encode()")
-    try:
-        return bytes(memoryview(message))  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"a message is a bytes-like object, not {type(message).__name__}") from None

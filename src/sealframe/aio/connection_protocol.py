@@ -316,7 +316,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
         self._write_paused = True
-        self.outbox.held = True
+        self.outbox.paused = True
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -339,14 +339,14 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
                 self._charge(self._window, cost, last)
             return
         self.stats.messages_received += len(messages)
-        before, last = inbox.cost, len(messages[-1]) + MESSAGE_OVERHEAD
+        before, last = inbox.queued_bytes, len(messages[-1]) + MESSAGE_OVERHEAD
         inbox.extend(messages)
         if self._window is not None:
-            self._charge(self._window, inbox.cost - before, last)
+            self._charge(self._window, inbox.queued_bytes - before, last)
         elif self._established and inbox.full:
             self._pause_if_full()
         limit = self.options.inbox_limit + self.options.max_message_size
-        if not self._established and inbox.cost > limit:
+        if not self._established and inbox.queued_bytes > limit:
             self._fail(
                 HandshakeError(
                     "the server sent inbox_limit and more, and no WELCOME: "
@@ -365,12 +365,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         inbox = self.inbox
         # What comes after a local close is discarded if need be, but it must come.
         closing = self.closing or self.retiring is not None
-        due = window.due(inbox.share, 0 if closing else inbox.cost)
+        due = window.due(inbox.quota, 0 if closing else inbox.queued_bytes)
         if due:
             window.left += due
             self.protocol.give_credit(due)
             self._flush()
-        inbox.watch(window.mark(inbox.share))
+        inbox.set_low_water(window.low_water(inbox.quota))
 
     def _pause_if_full(self) -> None:
         # After a local close reading never pauses: unread input would make the
@@ -378,11 +378,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         if self.inbox.full and not self.closing and not self.reading_paused:
             assert self._transport is not None
             self.reading_paused = True
-            self.inbox.hold()
+            self.inbox.on_reading_paused()
             self._transport.pause_reading()
 
-    def taken(self) -> None:
-        """Take note that messages were taken from the inbox."""
+    def after_pop(self) -> None:
+        """Resume reading, send credit and wake the next task, as far as each is due."""
         if self.reading_paused and self.inbox.drained:
             self._resume_reading()
         if self._window is not None:
@@ -392,7 +392,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
 
     def _resume_reading(self) -> None:
         self.reading_paused = False
-        self.inbox.release()
+        self.inbox.on_reading_resumed()
         if self._keepalive is not None:
             self._keepalive.hold(self.loop.time())
         if self._transport is not None and not self._giving_way:
@@ -413,16 +413,16 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
 
     # Sending
 
-    def sent(self) -> None:
-        """Take note that messages were put into the outbox.
+    def flush_soon(self) -> None:
+        """Write what is in the send queue: now, or at the end of this tick.
 
-        One that answers what came in is written at once, which keeps a request quick;
-        those that follow it go together, at the end of the tick or when they are many.
+        The first message after a read is written at once, which keeps an answer quick. Those
+        that follow are written together, at the end of the tick or when they are many.
         """
         outbox = self.outbox
         if not outbox.due:
             return
-        if not outbox.held and (not self._written or outbox.scheduled):
+        if not outbox.paused and (not self._written or outbox.scheduled):
             self._written = True
             self._flush()
         else:
@@ -455,7 +455,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
                     self._keepalive.last_message = self.loop.time()
             if not len(outbox) and not protocol.has_output:
                 break
-        outbox.held = self._write_paused or (self._bounded and self.credit <= 0)
+        outbox.paused = self._write_paused or (self._bounded and self.credit <= 0)
         outbox.wake()
         if self.channels is not None:
             self.channels.wrote()
@@ -472,9 +472,9 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
             size = self.credit
             if size <= 0:
                 return []
-        before = outbox.cost
+        before = outbox.queued_bytes
         messages = outbox.take(size)
-        self.credit -= before - outbox.cost
+        self.credit -= before - outbox.queued_bytes
         return messages
 
     def _drop_outbox(self) -> None:
@@ -573,7 +573,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self.credit += hello.window
         self._bounded = True
         # What came before, or in one read with the hello, waits in the inbox, and counts.
-        self._window = Window(self.protocol.window - self.inbox.cost)
+        self._window = Window(self.protocol.window - self.inbox.queued_bytes)
         if len(self.inbox):
             self._give_credit(self._window)
 

@@ -1,14 +1,20 @@
-"""Picks the queues that go with the codec: both compiled, or both in pure Python."""
+"""Picks the backend of the queues that goes with the codec: compiled, or pure Python.
+
+The queues call nothing of the public ``Connection``. Programs call ``Connection.send`` and
+``recv``, which hand the call on to a queue together with its :class:`QueueOwner`, the
+transport protocol of the connection.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..framing import IMPLEMENTATION
+from ._queues_py import QueueOwner
 
 if TYPE_CHECKING or IMPLEMENTATION == "python":
-    from ._queues_py import ANYHOW, InQueue, OutQueue
+    from ._queues_py import ALWAYS_WAKE, InQueue, OutQueue
 else:
-    from ._queues import ANYHOW, InQueue, OutQueue
+    from ._queues import ALWAYS_WAKE, InQueue, OutQueue
 
-__all__ = ["ANYHOW", "InQueue", "OutQueue"]
+__all__ = ["ALWAYS_WAKE", "InQueue", "OutQueue", "QueueOwner"]

@@ -90,7 +90,7 @@ class Requests:
         self.slots.wake()
         try:
             if body is None:
-                self._host.sent()
+                self._host.flush_soon()
             else:
                 await self._send_body(body, payload, answer)
             reply = await answer
@@ -101,7 +101,7 @@ class Requests:
                 body._reset(ResetCode.CANCELLED, "")
             if self._pending.pop(number, None) is not None and self.slots.error is None:
                 self._multiplexer.cancel(number)
-                self._host.sent()
+                self._host.flush_soon()
             # It may have come together with the cancellation.
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 reply = answer.result()
@@ -182,7 +182,7 @@ class Requests:
             self._multiplexer.fail(number, FailureCode.GOING_AWAY)
             if isinstance(body, Stream):
                 body._reset(ResetCode.BUSY, "")
-            self._host.sent()
+            self._host.flush_soon()
             return
         if self.slots.error is not None:
             return  # it cannot be answered any more: CLOSE is under way
@@ -267,7 +267,7 @@ class Requests:
         del self._serving[number]
         if len(data) <= wire.MAX_CHUNK:
             self._multiplexer.reply(number, data)
-            self._host.sent()
+            self._host.flush_soon()
             return
         stream = self._streams.add_outgoing(self._multiplexer.reply_on_stream(number))
         try:
@@ -280,7 +280,7 @@ class Requests:
         self._serving.pop(number, None)
         if self.slots.error is None:
             self._multiplexer.fail(number, code, kind, text)
-            self._host.sent()
+            self._host.flush_soon()
 
     async def _collect(self, stream: Stream) -> bytes:
         """Return all that comes on a stream.

@@ -1,20 +1,21 @@
-"""Accepted messages, waiting to be framed, sealed and written."""
+"""Accepted messages that wait to be framed, sealed and written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 
-from .queues import OutQueue
+from ..errors import MessageTooLargeError
+from .queues import OutQueue, QueueOwner
 
 
 class SendQueue(OutQueue):
-    """A queue of messages with a cost, and of the tasks that wait for room in it.
+    """The send queue of a connection, and the tasks that wait for room in it.
 
-    Tasks are let in first come, first served: the first waiter keeps its place
-    until it has run, and whoever comes later queues behind it.
+    Tasks are let in first come, first served: the first waiter keeps its place until it has
+    run, and whoever comes later queues behind it.
 
-    :param limit: cost from which senders wait
+    :param limit: queued bytes from which senders wait
     """
 
     __slots__ = ("_closed", "_limit", "_waiters")
@@ -27,8 +28,8 @@ class SendQueue(OutQueue):
 
     @property
     def over_limit(self) -> bool:
-        """Whether it holds what it may, or more."""
-        return self.cost >= self._limit
+        """Whether it holds ``limit`` bytes or more."""
+        return self.queued_bytes >= self._limit
 
     @property
     def full(self) -> bool:
@@ -39,45 +40,111 @@ class SendQueue(OutQueue):
         """Let senders in whose messages have these sizes, in bytes."""
         self.smallest = smallest
         self.largest = largest
-        self._set_mark()
+        self._set_high_water()
 
     def close(self) -> None:
-        """Wake every waiter: nothing more will be accepted."""
+        """Accept nothing more, and wake every waiter."""
         self._closed = True
-        self._set_mark()
+        self._set_high_water()
         for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
+    async def send_slow_path(self, owner: QueueOwner, message: object) -> None:
+        """Send one message: check it, and wait for room.
+
+        :raises TypeError: the message is not bytes-like
+        :raises MessageTooLargeError: it is over the limit
+        :raises MessageTooSmallError: it is below the minimum of the framing
+        :raises ConnectionClosed: nothing more can be sent
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        data = message if type(message) is bytes else as_bytes(message)
+        owner.check_loop()
+        if owner.send_error is not None:
+            raise owner.send_error.fresh()
+        owner.protocol.check_size(len(data))
+        if self.full:
+            await self._wait_for_room(owner, len(data))
+            self.append(data)
+            self.wake()
+        else:
+            self.append(data)
+        owner.flush_soon()
+
+    async def send_many_slow_path(self, owner: QueueOwner, messages: list[bytes]) -> None:
+        """Send messages, all or none: check them, and wait once for room.
+
+        :raises ConnectionClosed: nothing more can be sent
+        """
+        if owner.send_error is not None:
+            raise owner.send_error.fresh()
+        if not messages:
+            return
+        largest = max(map(len, messages))
+        owner.protocol.check_size(largest)
+        owner.protocol.check_size(min(map(len, messages)))
+        if self.full:
+            await self._wait_for_room(owner, largest)
+            self.extend(messages)
+            self.wake()
+        else:
+            self.extend(messages)
+        owner.flush_soon()
+
+    async def _wait_for_room(self, owner: QueueOwner, largest: int) -> None:
+        await self.wait()
+        if owner.send_error is not None:
+            raise owner.send_error.fresh()
+        try:
+            # A client of a plain server may have announced its limit meanwhile.
+            owner.protocol.check_size(largest)
+        except MessageTooLargeError:
+            self.wake()
+            raise
+
     async def wait(self) -> None:
         """Wait for room, or for :meth:`close`.
 
-        After the return the caller appends without awaiting anything in
-        between, then calls :meth:`wake`, so that the next in line gets its turn.
+        After the return the caller appends without an await in between, then calls
+        :meth:`wake`, so that the next in line gets its turn.
         """
         if self._waiters is None:
             self._waiters = deque()
         waiters = self._waiters
         waiter = asyncio.get_running_loop().create_future()
         waiters.append(waiter)
-        self._set_mark()
+        self._set_high_water()
         try:
             await waiter
         except asyncio.CancelledError:
-            self._leave(waiter)
+            self._remove(waiter)
             self.wake()
             raise
-        self._leave(waiter)
+        self._remove(waiter)
 
     def wake(self) -> None:
         """Wake the first waiter, if there is room for it."""
-        if self._waiters and self.cost < self._limit and not self._waiters[0].done():
+        if self._waiters and not self.over_limit and not self._waiters[0].done():
             self._waiters[0].set_result(None)
 
-    def _leave(self, waiter: asyncio.Future[None]) -> None:
+    def _remove(self, waiter: asyncio.Future[None]) -> None:
         assert self._waiters is not None
         self._waiters.remove(waiter)
-        self._set_mark()
+        self._set_high_water()
 
-    def _set_mark(self) -> None:
-        self.mark = 0 if self._closed or self._waiters else self._limit
+    def _set_high_water(self) -> None:
+        self.high_water = 0 if self._closed or self._waiters else self._limit
+
+
+def as_bytes(message: object) -> bytes:
+    """Return a copy of a bytes-like object.
+
+    :raises TypeError: it is none
+    """
+    if isinstance(message, str):
+        raise TypeError("a message is bytes, not str: encode it first, for example text.encode()")
+    try:
+        return bytes(memoryview(message))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"a message is a bytes-like object, not {type(message).__name__}") from None

@@ -33,7 +33,7 @@ class Host(typing.Protocol):
     retiring: Close | None
 
     def check_loop(self) -> None: ...
-    def sent(self) -> None: ...
+    def flush_soon(self) -> None: ...
     def close_if_idle(self) -> None: ...
 
 
@@ -77,7 +77,7 @@ class Streams:
         number = self._multiplexer.open(kind, metadata, window=window)
         stream = self.add(number, metadata, window)
         self.slots.wake()
-        self._host.sent()
+        self._host.flush_soon()
         return stream
 
     def _check_open(self) -> None:
@@ -115,24 +115,24 @@ class Streams:
         number = stream._number
         self._multiplexer.write(number, data)
         stream._set_writable(self._multiplexer.queued(number) < _WRITE_LIMIT)
-        self._host.sent()
+        self._host.flush_soon()
 
     def send_end(self, stream: Stream) -> None:
         """Send no more."""
         self._multiplexer.end(stream._number)
-        self._host.sent()
+        self._host.flush_soon()
 
     def send_reset(self, stream: Stream, code: int, reason: str) -> None:
         """End both directions."""
         self._streams.pop(stream._number, None)
         if not self._multiplexer.is_over(stream._number):
             self._multiplexer.reset(stream._number, code, reason)
-            self._host.sent()
+            self._host.flush_soon()
 
     def give_credit(self, stream: Stream, increment: int) -> None:
         """Let the peer send more."""
         self._multiplexer.grant(stream._number, increment)
-        self._host.sent()
+        self._host.flush_soon()
 
     def widen(self, stream: Stream) -> None:
         """Let the peer send as much as the options allow, now that somebody reads."""
@@ -160,7 +160,7 @@ class Streams:
         else:
             self._queue[number] = (on_stream, self.add(number, metadata))
             self._serve_next()
-        self._host.sent()
+        self._host.flush_soon()
 
     def _serve_next(self) -> None:
         # What serves a stream may still run when the peer has ended it and opened another.
@@ -203,7 +203,7 @@ class Streams:
         self._multiplexer.finish(stream._number)
         self._streams.pop(stream._number, None)
         stream._fail(StreamError("what served the stream has returned"))
-        self._host.sent()
+        self._host.flush_soon()
 
     def receive(self, number: int, data: memoryview) -> None:
         """Take in bytes."""

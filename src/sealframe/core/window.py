@@ -1,4 +1,7 @@
-"""How much the peer may send before it gets more credit, for messages."""
+"""The receive window for messages: credit that the peer has left, and when it gets more.
+
+docs/PROTOCOL.md section 7 has the rules. The cost of a message is its length and 64 bytes more.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from ..wire import MAX_WINDOW
 
 
 class Window:
-    """What is left of the credit that the peer was given.
+    """The credit of the peer, as its receiver counts it.
 
-    A message may begin while there is any left, so that the last one may go below zero.
-    Messages count from the start of the connection, those that a server sent before the
-    client's HELLO came included: then both ends count the same.
+    A message may begin while any credit is left, so the last one may take it below zero.
+    Messages count from the start of the connection, also those that a server sent before
+    the client's HELLO came: then both ends count the same.
 
-    :param left: the window, less the cost of the messages that came already
+    :param left: the announced window, less the cost of the messages that came already
     """
 
     __slots__ = ("left",)
@@ -21,26 +24,26 @@ class Window:
         self.left = left
 
     def charge(self, cost: int, last: int) -> bool:
-        """Count messages that came; return whether they were allowed.
+        """Count messages that came; return whether the credit allowed them.
 
-        :param cost: of all of them
-        :param last: of the last one, which alone may pass what is left
+        :param cost: the cost of all of them
+        :param last: the cost of the last one, which alone may exceed the credit
         """
         allowed = self.left > cost - last
         self.left -= cost
         return allowed
 
-    def due(self, share: int, held: int) -> int:
-        """Return how much credit to give now; 0 while it is too little to tell of.
+    def due(self, quota: int, queued: int) -> int:
+        """Return how much credit to send now; 0 if below half the window: not worth a frame.
 
-        :param share: cost of the messages that may be held
-        :param held: cost of those that are held
+        :param quota: the cost of the messages that may be queued
+        :param queued: the cost of those that are
         """
-        share = min(share, MAX_WINDOW)
-        due = min(share - held - self.left, MAX_WINDOW)
-        return due if due >= max(1, share // 2) else 0
+        window = min(quota, MAX_WINDOW)
+        due = min(window - queued - self.left, MAX_WINDOW)
+        return due if due >= max(1, window // 2) else 0
 
-    def mark(self, share: int) -> int:
-        """Return the cost held from which downwards credit is due; -1 if there is none."""
-        share = min(share, MAX_WINDOW)
-        return max(-1, share - max(1, share // 2) - self.left)
+    def low_water(self, quota: int) -> int:
+        """Return the queued cost at or below which credit is due; -1 if there is none."""
+        window = min(quota, MAX_WINDOW)
+        return max(-1, window - max(1, window // 2) - self.left)

@@ -65,7 +65,7 @@ class Broadcasts:
             if left_out and conn in left_out:
                 continue
             outbox, link = conn._outbox, conn._link
-            if outbox.cost < _AT_ONCE and outbox.offer(batch):
+            if outbox.queued_bytes < _AT_ONCE and outbox.offer(batch):
                 queued += 1
                 if not link.unwritten:
                     link.unwritten = True
@@ -92,7 +92,7 @@ class Broadcasts:
                 link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
             return False
         outbox.append(message)
-        link.sent()
+        link.flush_soon()
         return True
 
     def _write(self) -> None:
@@ -105,7 +105,7 @@ class Broadcasts:
             for _ in range(min(len(self._unwritten), _WRITES)):
                 link = self._unwritten.popleft()
                 link.unwritten = False
-                if link.outbox.cost:
+                if link.outbox.queued_bytes:
                     link._flush()
         finally:
             self._writing = bool(self._unwritten)

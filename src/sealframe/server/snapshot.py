@@ -44,8 +44,8 @@ def _describe(conn: Connection, now: float) -> dict[str, Any]:
         "sealed": conn.sealed,
         "connected_for": now - conn._since,
         **asdict(conn.stats),
-        "inbox_cost": conn._inbox.cost,
-        "outbox_cost": conn._outbox.cost,
+        "inbox_cost": conn._inbox.queued_bytes,
+        "outbox_cost": conn._outbox.queued_bytes,
         "latency": conn.latency,
         "groups": sorted(conn.groups),
     }

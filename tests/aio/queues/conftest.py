@@ -8,7 +8,7 @@ from loops import pytest_asyncio_loop_factories
 
 from sealframe.aio import _queues_py
 
-from .post import Post
+from .fake_connection import FakeConnection
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,18 +17,18 @@ __all__ = ["pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture(scope="session", params=["c", "python"])
-def twin(request: pytest.FixtureRequest) -> ModuleType:
+def backend(request: pytest.FixtureRequest) -> ModuleType:
     """The queues of each kind in turn."""
     return compiled("aio._queues") if request.param == "c" else _queues_py
 
 
 @pytest.fixture(scope="session")
-def twins() -> tuple[ModuleType, ModuleType]:
+def backends() -> tuple[ModuleType, ModuleType]:
     """Both kinds, to be compared."""
     return compiled("aio._queues"), _queues_py
 
 
 @pytest.fixture
-def post(twin: ModuleType) -> Post:
+def conn(backend: ModuleType) -> FakeConnection:
     """A connection over the queues of each kind in turn."""
-    return Post(twin)
+    return FakeConnection(backend)

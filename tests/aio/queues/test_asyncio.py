@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .post import Post, settle
+from .fake_connection import FakeConnection, settle
 from .test_calls import USED, calls, let_go, make_ready, make_wait, recv_one, send_one
 
 if TYPE_CHECKING:
@@ -21,148 +21,156 @@ pytestmark = pytest.mark.timeout(30)
 
 
 @calls
-async def test_awaited(post: Post, make: Callable[[Post], Any]) -> None:
-    make_ready(post)
-    result = await make(post)
+async def test_awaited(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
+    make_ready(conn)
+    result = await make(conn)
     assert result == (None if make is send_one else b"arrived")
-    assert post.asked == (["sent"] if make is send_one else [])
+    assert conn.asked == (["flush"] if make is send_one else [])
 
 
 @calls
 @pytest.mark.parametrize("start", [asyncio.create_task, asyncio.ensure_future])
 async def test_in_a_task(
-    post: Post, make: Callable[[Post], Any], start: Callable[[Any], asyncio.Task[object]]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    start: Callable[[Any], asyncio.Task[object]],
 ) -> None:
-    make_ready(post)
-    task = start(make(post))
-    assert (len(post.outbox), len(post.inbox)) == (0, 2)
+    make_ready(conn)
+    task = start(make(conn))
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2)
     assert await task == (None if make is send_one else b"arrived")
 
 
 @calls
-async def test_in_a_task_that_waits(post: Post, make: Callable[[Post], Any]) -> None:
-    make_wait(post)
-    task = asyncio.create_task(make(post))
+async def test_in_a_task_that_waits(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    make_wait(conn)
+    task = asyncio.create_task(make(conn))
     await settle()
     assert not task.done()
-    let_go(post)
+    let_go(conn)
     assert await task == (None if make is send_one else b"arrived")
 
 
-async def test_gathered(post: Post) -> None:
+async def test_gathered(conn: FakeConnection) -> None:
     messages = [bytes([n]) for n in range(50)]
-    await asyncio.gather(*map(post.send, messages))
-    assert post.written() == messages
-    post.arrive(*messages)
-    assert await asyncio.gather(*(post.recv() for _ in messages)) == messages
-    post.arrive(b"now")
-    waiting = asyncio.gather(*(post.recv() for _ in range(3)))
+    await asyncio.gather(*map(conn.send, messages))
+    assert conn.written() == messages
+    conn.arrive(*messages)
+    assert await asyncio.gather(*(conn.recv() for _ in messages)) == messages
+    conn.arrive(b"now")
+    waiting = asyncio.gather(*(conn.recv() for _ in range(3)))
     await settle()
-    post.arrive(b"one", b"two")
+    conn.arrive(b"one", b"two")
     assert await waiting == [b"now", b"one", b"two"]
 
 
-async def test_in_a_group(post: Post) -> None:
+async def test_in_a_group(conn: FakeConnection) -> None:
     async with asyncio.TaskGroup() as group:
         for n in range(5):
-            group.create_task(post.send(bytes([n])))
-    assert post.written() == [bytes([n]) for n in range(5)]
+            group.create_task(conn.send(bytes([n])))
+    assert conn.written() == [bytes([n]) for n in range(5)]
 
 
 @calls
-async def test_wait_for(post: Post, make: Callable[[Post], Any]) -> None:
-    make_ready(post)
-    assert await asyncio.wait_for(make(post), 10) == (None if make is send_one else b"arrived")
-    post.inbox.pop_many(None)
-    post.written()
-    make_wait(post)
+async def test_wait_for(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
+    make_ready(conn)
+    assert await asyncio.wait_for(make(conn), 10) == (None if make is send_one else b"arrived")
+    conn.receive_queue.pop_many(None)
+    conn.written()
+    make_wait(conn)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(make(post), 0.001)
-    let_go(post)
-    assert (len(post.outbox), len(post.inbox)) == (0, 2)
+        await asyncio.wait_for(make(conn), 0.001)
+    let_go(conn)
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2)
 
 
 @calls
-async def test_timeout(post: Post, make: Callable[[Post], Any]) -> None:
+async def test_timeout(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
     async with asyncio.timeout(10):
-        make_ready(post)
-        await make(post)
-    post.inbox.pop_many(None)
-    post.written()
-    make_wait(post)
+        make_ready(conn)
+        await make(conn)
+    conn.receive_queue.pop_many(None)
+    conn.written()
+    make_wait(conn)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
-            await make(post)
-    let_go(post)
-    assert (len(post.outbox), len(post.inbox)) == (0, 2)
+            await make(conn)
+    let_go(conn)
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2)
 
 
 @calls
 @pytest.mark.parametrize("ready", [True, False])
 async def test_cancelled_before_its_first_step(
-    post: Post, make: Callable[[Post], Any], ready: bool
+    conn: FakeConnection, make: Callable[[FakeConnection], Any], ready: bool
 ) -> None:
     if ready:
-        make_ready(post)
+        make_ready(conn)
     else:
-        make_wait(post)
-    task = asyncio.create_task(make(post))
+        make_wait(conn)
+    task = asyncio.create_task(make(conn))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (len(post.outbox), len(post.inbox)) == (0, 2 * ready)
-    assert post.asked == []
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2 * ready)
+    assert conn.asked == []
 
 
 @calls
-async def test_cancelled_while_it_waits(post: Post, make: Callable[[Post], Any]) -> None:
-    make_wait(post)
-    task = asyncio.create_task(make(post))
+async def test_cancelled_while_it_waits(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    make_wait(conn)
+    task = asyncio.create_task(make(conn))
     await settle()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    let_go(post)
-    assert (len(post.outbox), len(post.inbox)) == (0, 2)
+    let_go(conn)
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2)
 
 
 @calls
-async def test_cancelled_after_it_was_woken(post: Post, make: Callable[[Post], Any]) -> None:
-    make_wait(post)
-    task = asyncio.create_task(make(post))
+async def test_cancelled_after_it_was_woken(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    make_wait(conn)
+    task = asyncio.create_task(make(conn))
     await settle()
-    let_go(post)
+    let_go(conn)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (len(post.outbox), len(post.inbox)) == (0, 2)
+    assert (len(conn.send_queue), len(conn.receive_queue)) == (0, 2)
 
 
-async def test_awaited_twice(post: Post) -> None:
-    call = post.send(b"x")
+async def test_awaited_twice(conn: FakeConnection) -> None:
+    call = conn.send(b"x")
     await call
     with pytest.raises(RuntimeError, match=USED):
         await call
-    call = post.send(b"y")
+    call = conn.send(b"y")
     results = await asyncio.gather(asyncio.create_task(call), _await(call), return_exceptions=True)
     assert sorted(map(type, results), key=str) == [type(None), RuntimeError]
-    assert post.written() == [b"x", b"y"]
+    assert conn.written() == [b"x", b"y"]
 
 
 async def _await(call: Any) -> object:
     return await call
 
 
-async def test_errors_come_at_the_await(post: Post) -> None:
-    call = post.send(5)
+async def test_errors_come_at_the_await(conn: FakeConnection) -> None:
+    call = conn.send(5)
     with pytest.raises(TypeError, match="not int"):
         await call
-    task = asyncio.create_task(post.send(5))
+    task = asyncio.create_task(conn.send(5))
     with pytest.raises(TypeError, match="not int"):
         await task
-    receiver = asyncio.create_task(post.recv())
+    receiver = asyncio.create_task(conn.recv())
     await settle()
-    post.end()
+    conn.end()
     with pytest.raises(EOFError):
         await receiver
 
@@ -170,104 +178,104 @@ async def test_errors_come_at_the_await(post: Post) -> None:
 # async for
 
 
-async def test_async_for_takes_what_is_there_then_waits_then_ends(post: Post) -> None:
+async def test_async_for_takes_what_is_there_then_waits_then_ends(conn: FakeConnection) -> None:
     taken = []
 
     async def take() -> None:
-        async for message in post:
+        async for message in conn:
             taken.append(message)  # noqa: PERF401 - each is looked at as it comes
 
-    post.arrive(b"one", b"two")
+    conn.arrive(b"one", b"two")
     task = asyncio.create_task(take())
     await settle()
     assert taken == [b"one", b"two"]
-    assert post.asked == ["next"]
-    post.arrive(b"three", b"four", b"five")
+    assert conn.asked == ["next"]
+    conn.arrive(b"three", b"four", b"five")
     await settle()
     assert taken == [b"one", b"two", b"three", b"four", b"five"]
     assert not task.done()
-    post.arrive(b"six")
-    post.end()
+    conn.arrive(b"six")
+    conn.end()
     await task
     assert taken == [b"one", b"two", b"three", b"four", b"five", b"six"]
 
 
-async def test_what_was_there_before_the_end_is_taken_first(post: Post) -> None:
-    post.arrive(*[bytes([n]) for n in range(100)])
-    post.end()
-    assert [message async for message in post] == [bytes([n]) for n in range(100)]
-    assert [message async for message in post] == []
+async def test_what_was_there_before_the_end_is_taken_first(conn: FakeConnection) -> None:
+    conn.arrive(*[bytes([n]) for n in range(100)])
+    conn.end()
+    assert [message async for message in conn] == [bytes([n]) for n in range(100)]
+    assert [message async for message in conn] == []
 
 
-async def test_a_break_leaves_the_rest(post: Post) -> None:
-    make_ready(post)
-    async for message in post:
+async def test_a_break_leaves_the_rest(conn: FakeConnection) -> None:
+    make_ready(conn)
+    async for message in conn:
         assert message == b"arrived"
         break
-    assert await post.recv() == b"later"
+    assert await conn.recv() == b"later"
 
 
-async def test_an_error_ends_it(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_ends_it(conn: FakeConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(iterating: bool) -> bytes:
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(post, "_recv_slowly", broken)
+    monkeypatch.setattr(conn, "recv_slow_path", broken)
     taken = []
-    post.arrive(b"one")
+    conn.arrive(b"one")
     with pytest.raises(ConnectionError, match="gone"):
-        async for message in post:
+        async for message in conn:
             taken.append(message)  # noqa: PERF401 - what came before the error counts
     assert taken == [b"one"]
 
 
-async def test_an_ended_iterator_goes_on_where_more_comes(post: Post) -> None:
-    iterator = aiter(post)
-    post.end()
+async def test_an_ended_iterator_goes_on_where_more_comes(conn: FakeConnection) -> None:
+    iterator = aiter(conn)
+    conn.end()
     with pytest.raises(StopAsyncIteration):
         await anext(iterator)
     assert await anext(iterator, b"default") == b"default"
-    post.arrive(b"more")
+    conn.arrive(b"more")
     assert await anext(iterator, b"default") == b"more"
 
 
-async def test_two_iterators_share_the_queue(post: Post) -> None:
+async def test_two_iterators_share_the_queue(conn: FakeConnection) -> None:
     taken: list[tuple[str, bytes]] = []
 
     async def take(name: str) -> None:
-        async for message in post:
+        async for message in conn:
             taken.append((name, message))
             await asyncio.sleep(0)
 
     tasks = [asyncio.create_task(take(name)) for name in "ab"]
     messages = [bytes([n]) for n in range(20)]
     for message in messages:
-        post.arrive(message)
+        conn.arrive(message)
         await settle()
-    post.arrive(*messages)
+    conn.arrive(*messages)
     await settle()
-    post.end()
+    conn.end()
     await asyncio.gather(*tasks)
     assert [message for _, message in taken] == messages * 2
     assert {name for name, _ in taken} == {"a", "b"}
 
 
-async def test_anext_in_another_task(post: Post) -> None:
-    make_ready(post)
-    iterator = aiter(post)
+async def test_anext_in_another_task(conn: FakeConnection) -> None:
+    make_ready(conn)
+    iterator = aiter(conn)
     assert await asyncio.create_task(anext(iterator)) == b"arrived"
     assert await asyncio.wait_for(anext(iterator), 10) == b"later"
     task = asyncio.create_task(anext(iterator))
     await settle()
-    post.arrive(b"at last")
+    conn.arrive(b"at last")
     assert await task == b"at last"
 
 
 @pytest.mark.parametrize("ready", [True, False])
-async def test_an_iterator_outlives_a_cancelled_task(post: Post, ready: bool) -> None:
+async def test_an_iterator_outlives_a_cancelled_task(conn: FakeConnection, ready: bool) -> None:
     """Otherwise a time-out would look like the end of the connection."""
-    iterator = aiter(post)
+    iterator = aiter(conn)
     if ready:
-        make_ready(post)
+        make_ready(conn)
     for steps in (0, 1):
         task = asyncio.create_task(anext(iterator))
         for _ in range(0 if ready else steps):
@@ -276,21 +284,21 @@ async def test_an_iterator_outlives_a_cancelled_task(post: Post, ready: bool) ->
         with pytest.raises(asyncio.CancelledError):
             await task
     if not ready:
-        make_ready(post)
+        make_ready(conn)
     assert await anext(iterator) == b"arrived"
-    assert [message async for message in _until_empty(post, iterator)] == [b"later"]
+    assert [message async for message in _until_empty(conn, iterator)] == [b"later"]
 
 
-async def _until_empty(post: Post, iterator: Any) -> Any:
-    while len(post.inbox):
+async def _until_empty(conn: FakeConnection, iterator: Any) -> Any:
+    while len(conn.receive_queue):
         yield await anext(iterator)
 
 
-async def test_two_tasks_on_one_iterator(post: Post) -> None:
-    iterator = aiter(post)
+async def test_two_tasks_on_one_iterator(conn: FakeConnection) -> None:
+    iterator = aiter(conn)
     tasks = [asyncio.create_task(anext(iterator)) for _ in range(2)]
     await settle()
-    make_ready(post)
+    make_ready(conn)
     assert await asyncio.gather(*tasks) == [b"arrived", b"later"]
 
 
@@ -298,9 +306,11 @@ async def test_two_tasks_on_one_iterator(post: Post) -> None:
 
 
 @pytest.mark.parametrize(("make", "name"), [(send_one, "send"), (recv_one, "recv")])
-async def test_what_is_shown_of_a_task(post: Post, make: Callable[[Post], Any], name: str) -> None:
-    make_wait(post)
-    task = asyncio.create_task(make(post))
+async def test_what_is_shown_of_a_task(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any], name: str
+) -> None:
+    make_wait(conn)
+    task = asyncio.create_task(make(conn))
     assert f"Connection.{name}" in repr(task)
     assert isinstance(task.get_stack(), list)
     await settle()
@@ -317,19 +327,19 @@ async def test_what_is_shown_of_a_task(post: Post, make: Callable[[Post], Any], 
 
 
 @calls
-def test_in_debug_mode(twin: ModuleType, make: Callable[[Post], Any]) -> None:
+def test_in_debug_mode(backend: ModuleType, make: Callable[[FakeConnection], Any]) -> None:
     async def use() -> None:
         asyncio.get_running_loop().slow_callback_duration = 0  # every step is logged
-        post = Post(twin)
-        make_ready(post)
-        await make(post)
-        await asyncio.create_task(make(post))
-        post.inbox.pop_many(None)
-        make_wait(post)
-        task = asyncio.create_task(make(post))
+        conn = FakeConnection(backend)
+        make_ready(conn)
+        await make(conn)
+        await asyncio.create_task(make(conn))
+        conn.receive_queue.pop_many(None)
+        make_wait(conn)
+        task = asyncio.create_task(make(conn))
         await settle()
         assert repr(task)
-        let_go(post)
+        let_go(conn)
         await task
 
     asyncio.run(use(), debug=True)
@@ -337,28 +347,28 @@ def test_in_debug_mode(twin: ModuleType, make: Callable[[Post], Any]) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
 @calls
-async def test_eager_tasks(post: Post, make: Callable[[Post], Any]) -> None:
+async def test_eager_tasks(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
     kind: Any = asyncio.Task
     loop = asyncio.get_running_loop()
-    make_ready(post)
-    task = kind(make(post), loop=loop, eager_start=True)
+    make_ready(conn)
+    task = kind(make(conn), loop=loop, eager_start=True)
     assert task.done()
     assert await task == (None if make is send_one else b"arrived")
-    post.inbox.pop_many(None)
-    make_wait(post)
-    task = kind(make(post), loop=loop, eager_start=True)
+    conn.receive_queue.pop_many(None)
+    make_wait(conn)
+    task = kind(make(conn), loop=loop, eager_start=True)
     assert not task.done()
-    let_go(post)
+    let_go(conn)
     assert await task == (None if make is send_one else b"arrived")
 
 
 @calls
-def test_run_by_hand(twin: ModuleType, make: Callable[[Post], Any]) -> None:
-    post = Post(twin)
-    make_ready(post)
+def test_run_by_hand(backend: ModuleType, make: Callable[[FakeConnection], Any]) -> None:
+    conn = FakeConnection(backend)
+    make_ready(conn)
     loop = asyncio.new_event_loop()
     try:
-        result = loop.run_until_complete(make(post))
+        result = loop.run_until_complete(make(conn))
     finally:
         loop.close()
     assert result == (None if make is send_one else b"arrived")

@@ -1,4 +1,4 @@
-"""Random operations, on both twins at once.
+"""Random operations, on both backends at once.
 
 The invariants. For each sequence of operations:
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .post import OVERHEAD, Post
+from .fake_connection import OVERHEAD, FakeConnection
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,30 +46,36 @@ def outcome(function: Any) -> Any:
 
 
 class Bench:
-    """A connection of one of the twins, and calls that are under way on it."""
+    """A connection of one of the backends, and calls that are under way on it."""
 
-    def __init__(self, twin: ModuleType) -> None:
-        self.post = Post(twin)
-        self.post.ended = True  # so that nothing waits
-        self.post.limit = 1 << 60
+    def __init__(self, backend: ModuleType) -> None:
+        self.conn = FakeConnection(backend)
+        self.conn.ended = True  # so that nothing waits
+        self.conn.limit = 1 << 60
         self.calls: list[Any] = []
-        self.iterator = aiter(self.post)
+        self.iterator = aiter(self.conn)
 
     def run(self, step: Step) -> Any:
         """Do one operation; return all that can be seen of it."""
-        self.post.asked.clear()
+        self.conn.asked.clear()
         name, *arguments = step
         result = outcome(lambda: getattr(self, name)(*arguments))
-        return result, list(self.post.asked), self.state()
+        return result, list(self.conn.asked), self.state()
 
     def state(self) -> tuple[int, ...]:
-        post = self.post
-        return len(post.inbox), post.inbox.cost, len(post.outbox), post.outbox.cost, post.outbox.due
+        conn = self.conn
+        return (
+            len(conn.receive_queue),
+            conn.receive_queue.queued_bytes,
+            len(conn.send_queue),
+            conn.send_queue.queued_bytes,
+            conn.send_queue.due,
+        )
 
     def finish(self) -> tuple[list[bytes], list[bytes]]:
         for call in self.calls:
             call.close()
-        return self.post.inbox.pop_many(None), self.post.written()
+        return self.conn.receive_queue.pop_many(None), self.conn.written()
 
     # Calls
 
@@ -91,55 +97,55 @@ class Bench:
     # In
 
     def arrive(self, batch: list[bytes]) -> None:
-        self.post.arrive(*batch)
+        self.conn.arrive(*batch)
 
     def pop(self) -> Any:
-        return self.post.inbox.pop()
+        return self.conn.receive_queue.pop()
 
     def peek(self) -> Any:
-        return self.post.inbox.peek()
+        return self.conn.receive_queue.peek()
 
     def pop_many(self, limit: int | None) -> Any:
-        return self.post.inbox.pop_many(limit)
+        return self.conn.receive_queue.pop_many(limit)
 
     def recv(self, count: int) -> Any:
-        return [outcome(lambda: self.post.recv().send(None)) for _ in range(count)]
+        return [outcome(lambda: self.conn.recv().send(None)) for _ in range(count)]
 
     def next(self, count: int) -> Any:
         return [outcome(lambda: anext(self.iterator).send(None)) for _ in range(count)]
 
     def make_recv(self) -> None:
-        self.make(self.post.recv())
+        self.make(self.conn.recv())
 
-    def low_mark(self, mark: int) -> None:
-        self.post.inbox.low_mark = mark
+    def low_water(self, mark: int) -> None:
+        self.conn.receive_queue.low_water = mark
 
     # Out
 
     def send(self, message: object) -> Any:
-        return self.post.send(message).send(None)
+        return self.conn.send(message).send(None)
 
     def make_send(self, message: object) -> None:
-        self.make(self.post.send(message))
+        self.make(self.conn.send(message))
 
     def offer(self, batch: list[Any]) -> Any:
-        return self.post.outbox.offer(batch)
+        return self.conn.send_queue.offer(batch)
 
     def append(self, message: bytes) -> None:
-        self.post.outbox.append(message)
+        self.conn.send_queue.append(message)
 
     def extend(self, batch: list[bytes]) -> None:
-        self.post.outbox.extend(batch)
+        self.conn.send_queue.extend(batch)
 
     def take(self, size: int) -> Any:
-        return self.post.outbox.take(size)
+        return self.conn.send_queue.take(size)
 
     def clear(self) -> Any:
-        return self.post.outbox.clear()
+        return self.conn.send_queue.clear()
 
     def limits(self, mark: int, smallest: int, largest: int, scheduled: bool) -> None:
-        queue = self.post.outbox
-        queue.mark, queue.smallest, queue.largest = mark, smallest, largest
+        queue = self.conn.send_queue
+        queue.high_water, queue.smallest, queue.largest = mark, smallest, largest
         queue.scheduled = scheduled
 
 
@@ -153,7 +159,7 @@ incoming = st.lists(
         st.tuples(st.just("recv"), st.sampled_from([1, 1, 2, 1023, 1025])),
         st.tuples(st.just("next"), st.sampled_from([1, 1, 2, 1023, 1025])),
         st.tuples(st.just("make_recv")),
-        st.tuples(st.just("low_mark"), marks),
+        st.tuples(st.just("low_water"), marks),
         steps_of_calls,
     ),
     max_size=30,
@@ -184,8 +190,8 @@ outgoing = st.lists(
 
 @given(steps=incoming)
 @relaxed
-def test_both_take_the_same(twins: tuple[ModuleType, ModuleType], steps: list[Step]) -> None:
-    first, second = map(Bench, twins)
+def test_both_take_the_same(backends: tuple[ModuleType, ModuleType], steps: list[Step]) -> None:
+    first, second = map(Bench, backends)
     for step in steps:
         assert first.run(step) == second.run(step)
     assert first.finish() == second.finish()
@@ -193,8 +199,8 @@ def test_both_take_the_same(twins: tuple[ModuleType, ModuleType], steps: list[St
 
 @given(steps=outgoing)
 @relaxed
-def test_both_accept_the_same(twins: tuple[ModuleType, ModuleType], steps: list[Step]) -> None:
-    first, second = map(Bench, twins)
+def test_both_accept_the_same(backends: tuple[ModuleType, ModuleType], steps: list[Step]) -> None:
+    first, second = map(Bench, backends)
     for step in steps:
         assert first.run(step) == second.run(step)
     assert first.finish() == second.finish()
@@ -202,8 +208,8 @@ def test_both_accept_the_same(twins: tuple[ModuleType, ModuleType], steps: list[
 
 @given(steps=incoming)
 @relaxed
-def test_what_arrived_comes_out_once_and_in_order(twin: ModuleType, steps: list[Step]) -> None:
-    bench = Bench(twin)
+def test_what_arrived_comes_out_once_and_in_order(backend: ModuleType, steps: list[Step]) -> None:
+    bench = Bench(backend)
     arrived: list[bytes] = []
     taken: list[bytes] = []
     for step in steps:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .post import Post, finish
+from .fake_connection import FakeConnection, finish
 
 if TYPE_CHECKING:
     from types import FrameType, ModuleType
@@ -22,48 +22,50 @@ USED = "^cannot reuse already awaited coroutine$"
 NEVER = "^coroutine '{}' was never awaited$"
 
 
-def send_one(post: Post) -> Any:
-    return post.send(b"sent")
+def send_one(conn: FakeConnection) -> Any:
+    return conn.send(b"sent")
 
 
-def recv_one(post: Post) -> Any:
-    return post.recv()
+def recv_one(conn: FakeConnection) -> Any:
+    return conn.recv()
 
 
-def next_one(post: Post) -> Any:
-    return anext(aiter(post))
+def next_one(conn: FakeConnection) -> Any:
+    return anext(aiter(conn))
 
 
-def make_ready(post: Post) -> None:
-    post.arrive(b"arrived", b"later")
+def make_ready(conn: FakeConnection) -> None:
+    conn.arrive(b"arrived", b"later")
 
 
-def make_wait(post: Post) -> None:
-    post.outbox.mark = post.limit = 0
+def make_wait(conn: FakeConnection) -> None:
+    conn.send_queue.high_water = conn.limit = 0
 
 
-def let_go(post: Post) -> None:
-    post.limit = 1000
-    post.written()
-    make_ready(post)
-    post.wake()
+def let_go(conn: FakeConnection) -> None:
+    conn.limit = 1000
+    conn.written()
+    make_ready(conn)
+    conn.wake()
 
 
 calls = pytest.mark.parametrize("make", [send_one, recv_one, next_one])
 waits = pytest.mark.parametrize("prepare", [make_ready, make_wait], ids=["at_once", "waits"])
 
 
-def untouched(post: Post, ready: bool) -> bool:
-    return len(post.outbox) == 0 and len(post.inbox) == 2 * ready
+def untouched(conn: FakeConnection, ready: bool) -> bool:
+    return len(conn.send_queue) == 0 and len(conn.receive_queue) == 2 * ready
 
 
 @calls
 @waits
 def test_it_is_a_coroutine_to_all_who_ask(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
 ) -> None:
-    prepare(post)
-    call = make(post)
+    prepare(conn)
+    call = make(conn)
     assert call.__name__
     assert call.__qualname__.endswith(call.__name__)
     for kind in (Coroutine, Awaitable):
@@ -76,81 +78,89 @@ def test_it_is_a_coroutine_to_all_who_ask(
 @calls
 @waits
 def test_nothing_happens_before_the_first_step(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
 ) -> None:
-    prepare(post)
-    call = make(post)
-    assert untouched(post, prepare is make_ready)
-    assert post.asked == []
+    prepare(conn)
+    call = make(conn)
+    assert untouched(conn, prepare is make_ready)
+    assert conn.asked == []
     call.close()
-    assert untouched(post, prepare is make_ready)
-    assert post.asked == []
+    assert untouched(conn, prepare is make_ready)
+    assert conn.asked == []
 
 
 @pytest.mark.parametrize(("make", "result"), [(recv_one, b"arrived"), (next_one, b"arrived")])
 def test_a_message_is_taken_at_the_first_step(
-    post: Post, make: Callable[[Post], Any], result: bytes
+    conn: FakeConnection, make: Callable[[FakeConnection], Any], result: bytes
 ) -> None:
-    make_ready(post)
-    call = make(post)
+    make_ready(conn)
+    call = make(conn)
     assert finish(call) == result
-    assert len(post.inbox) == 1
-    assert post.asked == []
+    assert len(conn.receive_queue) == 1
+    assert conn.asked == []
 
 
-def test_a_message_is_accepted_at_the_first_step(post: Post) -> None:
-    assert finish(post.send(b"sent")) is None
-    assert post.written() == [b"sent"]
-    assert post.asked == ["sent"]
+def test_a_message_is_accepted_at_the_first_step(conn: FakeConnection) -> None:
+    assert finish(conn.send(b"sent")) is None
+    assert conn.written() == [b"sent"]
+    assert conn.asked == ["flush"]
 
 
 @pytest.mark.parametrize("make", [recv_one, next_one])
 def test_what_is_there_at_the_first_step_counts_and_not_what_was_there_at_the_call(
-    post: Post, make: Callable[[Post], Any]
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
 ) -> None:
-    post.arrive(b"one")
-    early, late = make(post), make(post)
-    post.inbox.pop()
+    conn.arrive(b"one")
+    early, late = make(conn), make(conn)
+    conn.receive_queue.pop()
     with pytest.raises(StopIteration) as caught:
-        post.arrive(b"two", b"three")
+        conn.arrive(b"two", b"three")
         early.send(None)
     assert caught.value.value == b"two"
-    post.inbox.pop()
-    post.ended = True
+    conn.receive_queue.pop()
+    conn.ended = True
     with pytest.raises(StopAsyncIteration if make is next_one else EOFError):
         late.send(None)
 
 
-def test_the_room_that_is_there_at_the_first_step_counts(post: Post) -> None:
-    early, late = post.send(b"one"), post.send(b"two")
-    post.outbox.mark = 0
+def test_the_room_that_is_there_at_the_first_step_counts(conn: FakeConnection) -> None:
+    early, late = conn.send(b"one"), conn.send(b"two")
+    conn.send_queue.high_water = 0
     finish(early)
-    post.outbox.mark = 1000
+    conn.send_queue.high_water = 1000
     finish(late)
-    assert post.asked == ["send", "sent"]
+    assert conn.asked == ["send", "flush"]
 
 
 @pytest.mark.parametrize("make", [recv_one, next_one])
-def test_calls_take_in_the_order_of_their_awaits(post: Post, make: Callable[[Post], Any]) -> None:
-    make_ready(post)
-    first, second = make(post), make(post)
+def test_calls_take_in_the_order_of_their_awaits(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    make_ready(conn)
+    first, second = make(conn), make(conn)
     assert finish(second) == b"arrived"
     assert finish(first) == b"later"
 
 
-async def waiting(post: Post, make: Callable[[Post], Any]) -> tuple[Any, asyncio.Future[None]]:
+async def waiting(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> tuple[Any, asyncio.Future[None]]:
     """Return a call that waits, and for what."""
-    make_wait(post)
-    call = make(post)
+    make_wait(conn)
+    call = make(conn)
     return call, call.send(None)
 
 
 @calls
-async def test_a_call_waits_and_ends(post: Post, make: Callable[[Post], Any]) -> None:
-    call, future = await waiting(post, make)
+async def test_a_call_waits_and_ends(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    call, future = await waiting(conn, make)
     assert isinstance(future, asyncio.Future)
     assert not future.done()
-    let_go(post)
+    let_go(conn)
     assert future.done()
     with pytest.raises(StopIteration) as caught:
         call.send(None)
@@ -158,9 +168,11 @@ async def test_a_call_waits_and_ends(post: Post, make: Callable[[Post], Any]) ->
 
 
 @calls
-async def test_used_up_after_it_has_waited(post: Post, make: Callable[[Post], Any]) -> None:
-    call, _ = await waiting(post, make)
-    let_go(post)
+async def test_used_up_after_it_has_waited(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    call, _ = await waiting(conn, make)
+    let_go(conn)
     finish(call)
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
@@ -172,9 +184,9 @@ async def test_used_up_after_it_has_waited(post: Post, make: Callable[[Post], An
 
 
 @calls
-async def test_used_up_at_once(post: Post, make: Callable[[Post], Any]) -> None:
-    make_ready(post)
-    call = make(post)
+async def test_used_up_at_once(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
+    make_ready(conn)
+    call = make(conn)
     await call
     attempts: list[Callable[[], object]] = [
         lambda: call.send(None),
@@ -188,73 +200,84 @@ async def test_used_up_at_once(post: Post, make: Callable[[Post], Any]) -> None:
     with pytest.raises(RuntimeError, match=USED):
         await call
     call.close()
-    assert len(post.outbox) + 2 - len(post.inbox) == 1
+    assert len(conn.send_queue) + 2 - len(conn.receive_queue) == 1
 
 
 @calls
 @waits
 def test_closed_before_it_began(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
 ) -> None:
-    prepare(post)
-    call = make(post)
+    prepare(conn)
+    call = make(conn)
     call.close()
     call.close()
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
     with pytest.raises(RuntimeError, match=USED):
         call.throw(KeyError())
-    assert untouched(post, prepare is make_ready)
+    assert untouched(conn, prepare is make_ready)
 
 
 @calls
 @waits
 @pytest.mark.parametrize("how", [KeyError, KeyError("here")], ids=["class", "instance"])
 def test_thrown_into_before_it_began(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None], how: Any
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
+    how: Any,
 ) -> None:
-    prepare(post)
-    call = make(post)
+    prepare(conn)
+    call = make(conn)
     with pytest.raises(KeyError):
         call.throw(how)
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
-    assert untouched(post, prepare is make_ready)
-    assert post.asked == []
+    assert untouched(conn, prepare is make_ready)
+    assert conn.asked == []
 
 
 @calls
-async def test_thrown_into_while_it_waits(post: Post, make: Callable[[Post], Any]) -> None:
-    call, _ = await waiting(post, make)
+async def test_thrown_into_while_it_waits(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    call, _ = await waiting(conn, make)
     with pytest.raises(KeyError, match="here"):
         call.throw(KeyError("here"))
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
-    let_go(post)
-    assert untouched(post, True)
+    let_go(conn)
+    assert untouched(conn, True)
 
 
 @calls
-async def test_closed_while_it_waits(post: Post, make: Callable[[Post], Any]) -> None:
-    call, _ = await waiting(post, make)
+async def test_closed_while_it_waits(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
+    call, _ = await waiting(conn, make)
     call.close()
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
-    let_go(post)
-    assert untouched(post, True)
+    let_go(conn)
+    assert untouched(conn, True)
 
 
 @pytest.mark.parametrize("make", [send_one, recv_one])
 @waits
 def test_a_value_cannot_be_sent_before_it_began(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
 ) -> None:
     """And does no harm: it can begin afterwards."""
-    prepare(post)
-    call = make(post)
+    prepare(conn)
+    call = make(conn)
     with pytest.raises(TypeError, match=r"^can't send non-None value to a just-started coroutine$"):
         call.send(5)
-    assert untouched(post, prepare is make_ready)
+    assert untouched(conn, prepare is make_ready)
     if prepare is make_ready:
         finish(call)
     else:
@@ -262,10 +285,12 @@ def test_a_value_cannot_be_sent_before_it_began(
 
 
 @pytest.mark.parametrize("make", [send_one, recv_one])
-async def test_the_old_way_to_throw(post: Post, make: Callable[[Post], Any]) -> None:
+async def test_the_old_way_to_throw(
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
+) -> None:
     """Class, value and traceback, one by one: deprecated since Python 3.12."""
-    call, _ = await waiting(post, make)
-    fresh = make(post)
+    call, _ = await waiting(conn, make)
+    fresh = make(conn)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         with pytest.raises(KeyError, match="here"):
@@ -274,14 +299,14 @@ async def test_the_old_way_to_throw(post: Post, make: Callable[[Post], Any]) -> 
             fresh.throw(KeyError, KeyError("here"), None)
 
 
-def test_what_is_wrong_is_told_at_the_await(post: Post) -> None:
-    call: Any = post.send(5)
+def test_what_is_wrong_is_told_at_the_await(conn: FakeConnection) -> None:
+    call: Any = conn.send(5)
     with pytest.raises(TypeError, match="not int"):
         call.send(None)
     with pytest.raises(RuntimeError, match=USED):
         call.send(None)
-    post.ended = True
-    call = post.recv()
+    conn.ended = True
+    call = conn.recv()
     with pytest.raises(EOFError):
         call.send(None)
 
@@ -297,37 +322,37 @@ def never_awaited(make: Callable[[], object]) -> list[str]:
 
 @waits
 def test_a_call_that_was_never_awaited_is_warned_of(
-    post: Post, prepare: Callable[[Post], None]
+    conn: FakeConnection, prepare: Callable[[FakeConnection], None]
 ) -> None:
-    prepare(post)
-    assert never_awaited(lambda: post.send(b"x")) == [
+    prepare(conn)
+    assert never_awaited(lambda: conn.send(b"x")) == [
         "coroutine 'Connection.send' was never awaited"
     ]
-    assert never_awaited(post.recv) == ["coroutine 'Connection.recv' was never awaited"]
-    (text,) = never_awaited(lambda: next_one(post))
+    assert never_awaited(conn.recv) == ["coroutine 'Connection.recv' was never awaited"]
+    (text,) = never_awaited(lambda: next_one(conn))
     assert text.endswith("was never awaited")
-    assert untouched(post, prepare is make_ready)
-    assert post.asked == []
+    assert untouched(conn, prepare is make_ready)
+    assert conn.asked == []
 
 
 @calls
 def test_a_call_that_was_begun_or_ended_by_hand_is_not_warned_of(
-    post: Post, make: Callable[[Post], Any]
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
 ) -> None:
-    make_ready(post)
+    make_ready(conn)
 
     def throw() -> None:
         with pytest.raises(KeyError):
-            make(post).throw(KeyError())
+            make(conn).throw(KeyError())
 
-    assert never_awaited(lambda: make(post).close()) == []
-    assert never_awaited(lambda: finish(make(post))) == []
+    assert never_awaited(lambda: make(conn).close()) == []
+    assert never_awaited(lambda: finish(make(conn))) == []
     assert never_awaited(throw) == []
 
 
-def test_the_warning_leaves_an_error_under_way_alone(post: Post) -> None:
+def test_the_warning_leaves_an_error_under_way_alone(conn: FakeConnection) -> None:
     def fail() -> None:
-        call = post.send(b"x")
+        call = conn.send(b"x")
         assert call is not None
         raise KeyError("the real one")
 
@@ -338,12 +363,14 @@ def test_the_warning_leaves_an_error_under_way_alone(post: Post) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_warning_as_an_error_is_nobodys(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_warning_as_an_error_is_nobodys(
+    conn: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caught = []
     monkeypatch.setattr(sys, "unraisablehook", lambda error: caught.append(error.exc_type))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        post.send(b"x")  # type: ignore[unused-coroutine]  # which is the point
+        conn.send(b"x")  # type: ignore[unused-coroutine]  # which is the point
     assert caught == [RuntimeWarning]
 
 
@@ -369,69 +396,71 @@ def in_a_thread(function: Callable[[], object]) -> None:
     ("make", "asked"), [(send_one, "send"), (recv_one, "recv"), (next_one, "next")]
 )
 def test_another_thread_goes_the_slow_way(
-    post: Post, make: Callable[[Post], Any], asked: str, scheduled: bool
+    conn: FakeConnection, make: Callable[[FakeConnection], Any], asked: str, scheduled: bool
 ) -> None:
     """There the connection can refuse it."""
-    make_ready(post)
-    post.outbox.scheduled = scheduled
-    in_a_thread(lambda: finish(make(post)))
-    assert post.asked == [asked]
+    make_ready(conn)
+    conn.send_queue.scheduled = scheduled
+    in_a_thread(lambda: finish(make(conn)))
+    assert conn.asked == [asked]
 
 
 @pytest.mark.parametrize(("make", "asked"), [(send_one, "send"), (recv_one, "recv")])
 def test_the_thread_of_the_await_counts_and_not_that_of_the_call(
-    post: Post, make: Callable[[Post], Any], asked: str
+    conn: FakeConnection, make: Callable[[FakeConnection], Any], asked: str
 ) -> None:
-    make_ready(post)
-    call = make(post)
+    make_ready(conn)
+    call = make(conn)
     in_a_thread(lambda: finish(call))
-    assert post.asked == [asked]
-    post.asked.clear()
-    post.outbox.scheduled = True
+    assert conn.asked == [asked]
+    conn.asked.clear()
+    conn.send_queue.scheduled = True
     made: list[Any] = []
-    in_a_thread(lambda: made.append(make(post)))
+    in_a_thread(lambda: made.append(make(conn)))
     finish(made.pop())
-    assert post.asked == []
+    assert conn.asked == []
 
 
-def test_another_loop_goes_the_slow_way(twin: ModuleType) -> None:
-    async def make() -> Post:
-        post = Post(twin)
-        await post.send(b"in its own")
-        assert post.asked == ["sent"]
-        return post
+def test_another_loop_goes_the_slow_way(backend: ModuleType) -> None:
+    async def make() -> FakeConnection:
+        conn = FakeConnection(backend)
+        await conn.send(b"in its own")
+        assert conn.asked == ["flush"]
+        return conn
 
-    async def send(post: Post) -> None:
-        await post.send(b"in another")
+    async def send(conn: FakeConnection) -> None:
+        await conn.send(b"in another")
 
-    post = asyncio.run(make())
-    asyncio.run(send(post))
-    assert post.asked == ["sent", "send"]
-    finish(post.send(b"in none"))
-    assert post.asked == ["sent", "send", "send"]
+    conn = asyncio.run(make())
+    asyncio.run(send(conn))
+    assert conn.asked == ["flush", "send"]
+    finish(conn.send(b"in none"))
+    assert conn.asked == ["flush", "send", "send"]
 
 
-def test_a_recv_in_another_loop_goes_the_slow_way(twin: ModuleType) -> None:
-    async def make() -> Post:
-        post = Post(twin)
-        make_ready(post)
-        assert await recv_one(post) == b"arrived"
-        assert post.asked == []
-        return post
+def test_a_recv_in_another_loop_goes_the_slow_way(backend: ModuleType) -> None:
+    async def make() -> FakeConnection:
+        conn = FakeConnection(backend)
+        make_ready(conn)
+        assert await recv_one(conn) == b"arrived"
+        assert conn.asked == []
+        return conn
 
-    async def recv(post: Post) -> None:
-        make_ready(post)
-        await recv_one(post)
+    async def recv(conn: FakeConnection) -> None:
+        make_ready(conn)
+        await recv_one(conn)
 
-    post = asyncio.run(make())
-    asyncio.run(recv(post))
-    assert post.asked == ["recv"]
+    conn = asyncio.run(make())
+    asyncio.run(recv(conn))
+    assert conn.asked == ["recv"]
 
 
 @calls
 @waits
 def test_the_same_under_a_tracer(
-    post: Post, make: Callable[[Post], Any], prepare: Callable[[Post], None]
+    conn: FakeConnection,
+    make: Callable[[FakeConnection], Any],
+    prepare: Callable[[FakeConnection], None],
 ) -> None:
     """Under a debugger the interpreter steps by ``__next__`` and not by the faster way."""
     seen = []
@@ -441,10 +470,10 @@ def test_the_same_under_a_tracer(
         return trace
 
     async def use() -> object:
-        prepare(post)
+        prepare(conn)
         if prepare is make_wait:
-            asyncio.get_running_loop().call_soon(let_go, post)
-        return await make(post)
+            asyncio.get_running_loop().call_soon(let_go, conn)
+        return await make(conn)
 
     before = sys.gettrace()
     sys.settrace(trace)
@@ -456,8 +485,8 @@ def test_the_same_under_a_tracer(
     assert result == (None if make is send_one else b"arrived")
 
 
-def test_one_made_by_hand_is_used_up(post: Post) -> None:
-    call = post.send(b"x")
+def test_one_made_by_hand_is_used_up(conn: FakeConnection) -> None:
+    call = conn.send(b"x")
     finish(call)
     if isinstance(call, CoroutineType):
         with pytest.raises(TypeError, match="cannot create 'coroutine' instances"):
@@ -471,13 +500,13 @@ def test_one_made_by_hand_is_used_up(post: Post) -> None:
     made.close()
 
 
-def test_an_iterator_made_by_hand_gives_nothing(post: Post) -> None:
-    kind: Any = type(aiter(post))
+def test_an_iterator_made_by_hand_gives_nothing(conn: FakeConnection) -> None:
+    kind: Any = type(aiter(conn))
     with pytest.raises((TypeError, AttributeError)):
         anext(kind())
 
 
-def test_an_iterator_is_one(post: Post) -> None:
-    iterator = aiter(post)
+def test_an_iterator_is_one(conn: FakeConnection) -> None:
+    iterator = aiter(conn)
     assert isinstance(iterator, AsyncIterator)
     assert aiter(iterator) is iterator

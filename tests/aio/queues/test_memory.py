@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .post import Post, finish
+from .fake_connection import FakeConnection, finish
 from .test_calls import calls, let_go, make_wait, next_one, recv_one, send_one
 
 if TYPE_CHECKING:
@@ -30,88 +30,88 @@ def references() -> list[int]:
     return [sys.getrefcount(message) for message in MESSAGES]
 
 
-def sent_and_taken(post: Post) -> None:
+def sent_and_taken(conn: FakeConnection) -> None:
     for message in MESSAGES:
-        finish(post.send(message))
-    assert post.outbox.take(1000) == MESSAGES[:3]
-    assert post.written() == MESSAGES[3:]
+        finish(conn.send(message))
+    assert conn.send_queue.take(1000) == MESSAGES[:3]
+    assert conn.written() == MESSAGES[3:]
 
 
-def sent_and_cleared(post: Post) -> None:
+def sent_and_cleared(conn: FakeConnection) -> None:
     for message in MESSAGES:
-        finish(post.send(message))
-    post.outbox.clear()
+        finish(conn.send(message))
+    conn.send_queue.clear()
 
 
-def appended(post: Post) -> None:
+def appended(conn: FakeConnection) -> None:
     for message in MESSAGES:
-        post.outbox.append(message)
-    post.outbox.extend(MESSAGES)
-    assert post.outbox.offer(MESSAGES)
-    post.written()
+        conn.send_queue.append(message)
+    conn.send_queue.extend(MESSAGES)
+    assert conn.send_queue.offer(MESSAGES)
+    conn.written()
 
 
-def refused(post: Post) -> None:
-    post.outbox.offer([*MESSAGES, 5])
-    post.outbox.mark = 0
-    post.outbox.offer(MESSAGES)
+def refused(conn: FakeConnection) -> None:
+    conn.send_queue.offer([*MESSAGES, 5])
+    conn.send_queue.high_water = 0
+    conn.send_queue.offer(MESSAGES)
 
 
-def sent_slowly(post: Post) -> None:
-    post.outbox.mark = 0
+def sent_slowly(conn: FakeConnection) -> None:
+    conn.send_queue.high_water = 0
     for message in MESSAGES:
-        finish(post.send(message))
-    post.written()
+        finish(conn.send(message))
+    conn.written()
 
 
-def never_begun(post: Post) -> None:
+def never_begun(conn: FakeConnection) -> None:
     for message in MESSAGES:
-        post.send(message).close()
+        conn.send(message).close()
         with pytest.raises(KeyError):
-            post.send(message).throw(KeyError())
+            conn.send(message).throw(KeyError())
 
 
-def popped(post: Post) -> None:
-    post.arrive(*MESSAGES)
+def popped(conn: FakeConnection) -> None:
+    conn.arrive(*MESSAGES)
     for message in MESSAGES:
-        assert post.inbox.pop() is message
+        assert conn.receive_queue.pop() is message
 
 
-def popped_and_forgotten(post: Post) -> None:
-    post.arrive(*MESSAGES)
+def popped_and_forgotten(conn: FakeConnection) -> None:
+    conn.arrive(*MESSAGES)
     for _ in MESSAGES:
-        post.inbox.pop()
+        conn.receive_queue.pop()
 
 
-def received(post: Post) -> None:
-    post.arrive(*MESSAGES)
+def received(conn: FakeConnection) -> None:
+    conn.arrive(*MESSAGES)
     for message in MESSAGES:
-        assert finish(post.recv()) is message
+        assert finish(conn.recv()) is message
 
 
-def iterated(post: Post) -> None:
-    post.arrive(*MESSAGES)
-    iterator = aiter(post)
+def iterated(conn: FakeConnection) -> None:
+    conn.arrive(*MESSAGES)
+    iterator = aiter(conn)
     for message in MESSAGES:
         assert finish(anext(iterator)) is message
 
 
-def taken_together(post: Post) -> None:
+def taken_together(conn: FakeConnection) -> None:
     for _ in range(2):
-        post.arrive(*MESSAGES)
-        post.inbox.pop()
-        assert post.inbox.pop_many(3) == MESSAGES[1:4]
-        assert post.inbox.pop_many(None) == MESSAGES[4:]
+        conn.arrive(*MESSAGES)
+        conn.receive_queue.pop()
+        assert conn.receive_queue.pop_many(3) == MESSAGES[1:4]
+        assert conn.receive_queue.pop_many(None) == MESSAGES[4:]
 
 
-def moved_up(post: Post) -> None:
+def moved_up(conn: FakeConnection) -> None:
     for _ in range(300):
-        post.arrive(*MESSAGES)
+        conn.arrive(*MESSAGES)
     for _ in range(2000):
-        post.inbox.pop()
-    post.arrive(*MESSAGES)
-    assert post.inbox.pop_many(1001) == MESSAGES * 100 + MESSAGES[:1]
-    post.inbox.pop_many(None)
+        conn.receive_queue.pop()
+    conn.arrive(*MESSAGES)
+    assert conn.receive_queue.pop_many(1001) == MESSAGES * 100 + MESSAGES[:1]
+    conn.receive_queue.pop_many(None)
 
 
 @pytest.mark.parametrize(
@@ -121,55 +121,59 @@ def moved_up(post: Post) -> None:
         *(popped, popped_and_forgotten, received, iterated, taken_together, moved_up),
     ],
 )
-def test_every_reference_is_given_back(post: Post, use: Callable[[Post], None]) -> None:
+def test_every_reference_is_given_back(
+    conn: FakeConnection, use: Callable[[FakeConnection], None]
+) -> None:
     before = references()
     for _ in range(3):
-        use(post)
+        use(conn)
         assert references() == before
 
 
-def test_a_queue_that_is_dropped_drops_what_is_in_it(twin: ModuleType) -> None:
+def test_a_queue_that_is_dropped_drops_what_is_in_it(backend: ModuleType) -> None:
     before = references()
-    post = Post(twin)
-    sent_half_and_received_half(post)
+    conn = FakeConnection(backend)
+    sent_half_and_received_half(conn)
     assert references() != before
-    del post
+    del conn
     assert references() == before
 
 
-def sent_half_and_received_half(post: Post) -> None:
+def sent_half_and_received_half(conn: FakeConnection) -> None:
     for message in MESSAGES:
-        finish(post.send(message))
-    post.arrive(*MESSAGES)
+        finish(conn.send(message))
+    conn.arrive(*MESSAGES)
     for _ in MESSAGES[:5]:
-        finish(post.recv())
+        finish(conn.recv())
 
 
-def test_each_waiting_message_is_referred_to_once(post: Post) -> None:
+def test_each_waiting_message_is_referred_to_once(conn: FakeConnection) -> None:
     before = references()
-    sent = [finish(post.send(message)) for message in MESSAGES]
-    post.arrive(*MESSAGES)
+    sent = [finish(conn.send(message)) for message in MESSAGES]
+    conn.arrive(*MESSAGES)
     assert sent == [None] * len(MESSAGES)
     assert references() == [count + 2 for count in before]
 
 
-def test_what_came_out_is_the_callers(post: Post) -> None:
+def test_what_came_out_is_the_callers(conn: FakeConnection) -> None:
     """Whatever became of the queue and of the call."""
-    for make in (post.recv, lambda: anext(aiter(post))):
-        post.arrive(bytes(range(100)), b"next")
+    for make in (conn.recv, lambda: anext(aiter(conn))):
+        conn.arrive(bytes(range(100)), b"next")
         call = make()
         message = finish(call)
         before = sys.getrefcount(message)
         del call
-        post.inbox.pop_many(None)
+        conn.receive_queue.pop_many(None)
         assert sys.getrefcount(message) == before
         assert message == bytes(range(100))
 
 
-async def test_a_waiting_call_that_is_cancelled_gives_its_message_back(post: Post) -> None:
+async def test_a_waiting_call_that_is_cancelled_gives_its_message_back(
+    conn: FakeConnection,
+) -> None:
     before = references()
-    make_wait(post)
-    tasks = [asyncio.create_task(post.send(message)) for message in MESSAGES]
+    make_wait(conn)
+    tasks = [asyncio.create_task(conn.send(message)) for message in MESSAGES]
     await asyncio.sleep(0)
     assert references() != before
     for task in tasks:
@@ -196,51 +200,51 @@ def grown(use: Callable[[int], None], count: int) -> int:
         tracemalloc.stop()
 
 
-def test_ten_thousand_sends_leave_nothing_behind(post: Post) -> None:
+def test_ten_thousand_sends_leave_nothing_behind(conn: FakeConnection) -> None:
     def use(count: int) -> None:
         for number in range(count):
-            finish(post.send(number.to_bytes(4, "big")))
+            finish(conn.send(number.to_bytes(4, "big")))
             if number % 10 == 9:
-                post.written()
-                post.asked.clear()
-        post.written()
+                conn.written()
+                conn.asked.clear()
+        conn.written()
 
     assert grown(use, 10_000) < 5000
 
 
 @pytest.mark.parametrize("make", [recv_one, next_one])
 def test_ten_thousand_messages_leave_nothing_behind(
-    post: Post, make: Callable[[Post], Any]
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
 ) -> None:
     """Nor does a queue that never runs empty keep room for all that went through it."""
-    post.arrive(b"never empty")
+    conn.arrive(b"never empty")
 
     def use(count: int) -> None:
         for number in range(0, count, 10):
-            post.arrive(*[(number + n).to_bytes(4, "big") for n in range(10)])
+            conn.arrive(*[(number + n).to_bytes(4, "big") for n in range(10)])
             for _ in range(10):
-                finish(make(post))
-        assert len(post.inbox) == 1
+                finish(make(conn))
+        assert len(conn.receive_queue) == 1
 
     assert grown(use, 10_000) < 40_000
 
 
 @calls
 async def test_tasks_that_wait_leave_nothing_behind(
-    post: Post, make: Callable[[Post], Any]
+    conn: FakeConnection, make: Callable[[FakeConnection], Any]
 ) -> None:
     async def use(count: int) -> None:
         for number in range(count):
-            make_wait(post)
-            task = asyncio.ensure_future(make(post))
+            make_wait(conn)
+            task = asyncio.ensure_future(make(conn))
             await asyncio.sleep(0)
             if number % 2:
                 task.cancel()
-            let_go(post)
+            let_go(conn)
             await asyncio.wait([task])
-            post.written()
-            post.inbox.pop_many(None)
-            post.asked.clear()
+            conn.written()
+            conn.receive_queue.pop_many(None)
+            conn.asked.clear()
 
     await use(200)
     gc.collect()
@@ -258,49 +262,49 @@ async def test_tasks_that_wait_leave_nothing_behind(
 
 @calls
 async def test_a_cycle_through_a_waiting_call_is_collected(
-    twin: ModuleType, make: Callable[[Post], Any]
+    backend: ModuleType, make: Callable[[FakeConnection], Any]
 ) -> None:
-    post: Any = Post(twin)
-    make_wait(post)
-    post.call = make(post)
-    post.waits_for = post.call.send(None)
-    gone = weakref.ref(post)
-    del post
+    conn: Any = FakeConnection(backend)
+    make_wait(conn)
+    conn.call = make(conn)
+    conn.waits_for = conn.call.send(None)
+    gone = weakref.ref(conn)
+    del conn
     gc.collect()
     assert gone() is None
 
 
 @calls
 def test_a_cycle_through_a_call_that_is_over_is_collected(
-    twin: ModuleType, make: Callable[[Post], Any]
+    backend: ModuleType, make: Callable[[FakeConnection], Any]
 ) -> None:
-    post: Any = Post(twin)
-    post.arrive(b"one", b"two")
-    post.call = make(post)
-    post.iterator = aiter(post)
-    finish(post.call)
-    gone = weakref.ref(post)
-    del post
+    conn: Any = FakeConnection(backend)
+    conn.arrive(b"one", b"two")
+    conn.call = make(conn)
+    conn.iterator = aiter(conn)
+    finish(conn.call)
+    gone = weakref.ref(conn)
+    del conn
     gc.collect()
     assert gone() is None
 
 
 @pytest.mark.parametrize(("make", "name"), [(send_one, "send"), (recv_one, "recv")])
 def test_a_cycle_through_a_call_that_never_began_is_collected(
-    twin: ModuleType, make: Callable[[Post], Any], name: str
+    backend: ModuleType, make: Callable[[FakeConnection], Any], name: str
 ) -> None:
-    post: Any = Post(twin)
-    post.call = make(post)
-    gone = weakref.ref(post)
-    del post
+    conn: Any = FakeConnection(backend)
+    conn.call = make(conn)
+    gone = weakref.ref(conn)
+    del conn
     with pytest.warns(RuntimeWarning, match=f"^coroutine 'Connection.{name}' was never awaited$"):
         gc.collect()
     assert gone() is None
 
 
-def test_an_idle_queue_is_small(twin: ModuleType) -> None:
+def test_an_idle_queue_is_small(backend: ModuleType) -> None:
     """Most connections are idle: what held a thousand messages keeps nothing of it."""
-    queue = twin.InQueue()
+    queue = backend.InQueue()
     tracemalloc.start()
     try:
         for _ in range(20):

@@ -14,8 +14,8 @@ OVERHEAD = 64
 """What a message costs besides its length."""
 
 
-class Post:
-    """It does the slow part of each call, and notes that it was asked to.
+class FakeConnection:
+    """It owns the queues: it has the slow path of each call, and notes who took it.
 
     A waiter carries a wake-up only. Whoever sends a number is told that it is none of the
     bytes-like objects; whoever receives after :meth:`end` is told so.
@@ -23,9 +23,9 @@ class Post:
     :ivar asked: what came to it, oldest first
     """
 
-    def __init__(self, twin: ModuleType, limit: int = 10_000) -> None:
-        self._twin = twin
-        self.anyhow: int = twin.ANYHOW
+    def __init__(self, backend: ModuleType, limit: int = 10_000) -> None:
+        self._backend = backend
+        self.always_wake: int = backend.ALWAYS_WAKE
         self.limit = limit
         self.asked: list[str] = []
         self.ended = False
@@ -35,41 +35,51 @@ class Post:
     # Either belongs to the loop that runs when it is made, so to the first that uses it.
 
     @cached_property
-    def inbox(self) -> Any:
+    def receive_queue(self) -> Any:
         """What has arrived."""
-        post = self
+        conn = self
 
-        class Inbox(self._twin.InQueue):  # type: ignore[misc, name-defined]  # either twin's
+        class Queue(self._backend.InQueue):  # type: ignore[misc, name-defined]  # either backend's
             __slots__ = ()
 
             def wake(self) -> None:
-                post.wake()
+                conn.wake()
 
-        return Inbox()
+            def recv_slow_path(self, owner: Any, iterating: bool) -> Any:
+                return owner.recv_slow_path(iterating)
+
+        return Queue()
 
     @cached_property
-    def outbox(self) -> Any:
+    def send_queue(self) -> Any:
         """What waits to be written."""
-        queue = self._twin.OutQueue()
-        queue.mark = self.limit
+
+        class Queue(self._backend.OutQueue):  # type: ignore[misc, name-defined]  # either backend's
+            __slots__ = ()
+
+            def send_slow_path(self, owner: Any, message: object) -> Any:
+                return owner.send_slow_path(message)
+
+        queue = Queue()
+        queue.high_water = self.limit
         queue.largest = 5000
         return queue
 
     # What programs call
 
     def send(self, message: object) -> Coroutine[Any, Any, None]:
-        return self.outbox.send(self, message)  # type: ignore[no-any-return]
+        return self.send_queue.send(self, message)  # type: ignore[no-any-return]
 
     def recv(self) -> Coroutine[Any, Any, bytes]:
-        return self.inbox.recv(self)  # type: ignore[no-any-return]
+        return self.receive_queue.recv(self)  # type: ignore[no-any-return]
 
     def __aiter__(self) -> Any:
-        return self.inbox.iterate(self)
+        return self.receive_queue.iterate(self)
 
     # What the network does
 
     def arrive(self, *messages: bytes) -> None:
-        self.inbox.extend(list(messages))
+        self.receive_queue.extend(list(messages))
 
     def end(self) -> None:
         self.ended = True
@@ -81,7 +91,7 @@ class Post:
                 reader.set_result(None)
 
     def written(self) -> list[bytes]:
-        messages: list[bytes] = self.outbox.take(1 << 40)
+        messages: list[bytes] = self.send_queue.take(1 << 40)
         for writer in self._writers:
             if not writer.done():
                 writer.set_result(None)
@@ -89,26 +99,26 @@ class Post:
 
     # What the queues call
 
-    def _sent(self) -> None:
-        self.asked.append("sent")
+    def flush_soon(self) -> None:
+        self.asked.append("flush")
 
-    async def _send_slowly(self, message: object) -> None:
+    async def send_slow_path(self, message: object) -> None:
         self.asked.append("send")
         if isinstance(message, int):
             raise TypeError("a message is a bytes-like object, not int")
-        await self._until(self._writers, lambda: self.outbox.cost < self.limit)
-        self.outbox.append(bytes(message))  # type: ignore[call-overload]  # as the caller has it
+        await self._until(self._writers, lambda: self.send_queue.queued_bytes < self.limit)
+        self.send_queue.append(bytes(message))  # type: ignore[call-overload]  # as the caller has it
 
-    async def _recv_slowly(self, iterating: bool) -> bytes:
+    async def recv_slow_path(self, iterating: bool) -> bytes:
         self.asked.append("next" if iterating else "recv")
-        self.inbox.low_mark = self.anyhow
+        self.receive_queue.low_water = self.always_wake
         try:
-            await self._until(self._readers, lambda: self.ended or len(self.inbox) > 0)
+            await self._until(self._readers, lambda: self.ended or len(self.receive_queue) > 0)
         finally:
-            self.inbox.low_mark = self.anyhow if self._readers else -1
-        if not len(self.inbox):
+            self.receive_queue.low_water = self.always_wake if self._readers else -1
+        if not len(self.receive_queue):
             raise StopAsyncIteration if iterating else EOFError
-        return self.inbox.pop()  # type: ignore[no-any-return]
+        return self.receive_queue.pop()  # type: ignore[no-any-return]
 
     async def _until(
         self, waiters: list[asyncio.Future[None]], condition: Callable[[], bool]
