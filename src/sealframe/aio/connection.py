@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
@@ -11,7 +10,7 @@ from operator import index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
-from ..errors import NotSupportedError
+from ..errors import ConnectionClosedError, NotSupportedError
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
@@ -47,9 +46,7 @@ class Groups(typing.Protocol):
 class Hooks(typing.Protocol):
     """What the program does when its connections come and go."""
 
-    async def _settle(
-        self, conn: AnyConnection, deadline: float, caller: asyncio.Task[Any] | None
-    ) -> None: ...
+    async def settle(self, conn: AnyConnection, deadline: float) -> None: ...
 
 
 class Connection(Generic[Sent, Received]):
@@ -467,11 +464,6 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
         """
-        return await self._close_for(None, code, reason)
-
-    async def _close_for(self, caller: asyncio.Task[Any] | None, code: int, reason: str) -> bool:
-        # What the caller runs in is not waited for, since that waits itself; a task is known
-        # without being told.
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         if code not in CloseCode.__members__.values():
@@ -479,9 +471,9 @@ class Connection(Generic[Sent, Received]):
         self._link.check_loop()
         deadline = self._link.loop.time() + self._link.options.close_timeout
         self._link.start_close(Close(code, reason))
-        await self._link.wait_closed(caller)
+        await self._link.wait_closed()
         if self._hooks is not None:
-            await self._hooks._settle(self, deadline, caller)
+            await self._hooks.settle(self, deadline)
         return self._link.clean
 
     async def wait_closed(self) -> None:
@@ -521,6 +513,14 @@ OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitabl
 """``async def on_request(conn, payload)``: returns what answers the request."""
 AnyConnection: TypeAlias = Connection[Any, Any]
 """One of bytes or of objects, whatever the codec."""
+
+
+def abort(conn: AnyConnection, error: ConnectionClosedError) -> None:
+    """Drop the socket at once, for what has no time to :meth:`Connection.close`.
+
+    :param error: what those raise who send or receive
+    """
+    conn._link.abort(error)
 
 
 def check_limit(limit: int | None) -> None:

@@ -29,6 +29,7 @@ from ..options import Options
 from ..wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode
 from ..wire.control import Close, Hello, close_name
 from .addresses import Address, address_of, show
+from .caller import current_caller
 from .channels import Channels
 from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
@@ -729,19 +730,15 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         elif self._task_waits and self._receiving_over:
             self.start_close(Close())
 
-    async def wait_closed(self, caller: asyncio.Task[Any] | None = None) -> None:
-        """Wait until the socket is gone.
-
-        :param caller: the task for which this is called, None for the current one
-        """
+    async def wait_closed(self) -> None:
+        """Wait until the socket is gone."""
         if self.finished:
             return
         waiter = self.loop.create_future()
         if self._close_waiters is None:
             self._close_waiters = []
         self._close_waiters.append(waiter)
-        caller = caller or asyncio.current_task()
-        is_handler = self.task is not None and caller is self.task
+        is_handler = self.task is not None and current_caller() is self.task
         if is_handler:
             self._task_waits = True
             self.close_if_idle()

@@ -7,9 +7,10 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..errors import ConfigurationError, ConnectionClosed
+from .caller import current_caller
 from .connection import AnyConnection, Connection
 from .disconnect import Disconnect, explain
 from .tasks import Tasks
@@ -78,11 +79,9 @@ class Hooks:
         """
         return 0 if self._tasks is None else await self._tasks.finish(deadline)
 
-    async def _settle(
-        self, conn: Connection, deadline: float, caller: asyncio.Task[Any] | None
-    ) -> None:
-        """Wait for those of one connection, but the caller's own, then cancel them."""
-        loop, own = asyncio.get_running_loop(), caller or asyncio.current_task()
+    async def settle(self, conn: Connection, deadline: float) -> None:
+        """Wait for those of one connection, but not for the caller's own; then cancel them."""
+        loop, own = asyncio.get_running_loop(), current_caller()
         while (task := self._of.get(conn)) is not None and task is not own:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
             if not task.done():

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, Self
 
 from ..aio.addresses import Address, address_of, show
+from ..aio.caller import current_caller
 from ..aio.codec_connection import connection_maker, encoder
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, OnRequest, Received, Sent
@@ -396,12 +397,12 @@ class Server(Generic[Sent, Received]):
             timeout = self._options.close_timeout
         elif timeout < 0:
             raise ValueError(f"timeout is {timeout}; use seconds from 0 up, or None")
-        self._excuse(asyncio.current_task())
+        self._exclude(current_caller())
         if self._closed is None:
             self._closed = self._loop.create_task(self._close(reason, timeout))
         return await asyncio.shield(self._closed)
 
-    def _excuse(self, closer: asyncio.Task[Any] | None) -> None:
+    def _exclude(self, closer: asyncio.Task[Any] | None) -> None:
         # What closes the server is not waited for: it waits itself.
         for tasks in (self._handlers, self._hooks, self._services.tasks):
             tasks.excuse(closer)
@@ -561,3 +562,12 @@ class Server(Generic[Sent, Received]):
             unsent=after["unsent"] - before["unsent"],
             discarded=after["discarded"] - before["discarded"],
         )
+
+
+def abort(server: Server[Any, Any], error: ConnectionClosedError) -> None:
+    """Drop all sockets at once, for what has no time to :meth:`Server.close`.
+
+    :param error: what those raise who send or receive
+    """
+    for link in list(server._links):
+        link.abort(error)

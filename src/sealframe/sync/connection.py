@@ -9,6 +9,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from ..aio.addresses import Address
+from ..aio.caller import acting_for
 from ..aio.connection import BytesLike, Received, Sent
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.stats import Stats
@@ -317,8 +318,7 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the reason is not text
         :raises WaitTimeoutError: it is not closed yet
         """
-        caller = task_of_thread()
-        return self._wait(lambda: self._conn._close_for(caller, code, reason), timeout)
+        return self._end(lambda: self._conn.close(code, reason), timeout)
 
     def wait_closed(self, *, timeout: float | None = None) -> None:
         """Wait until the connection is closed, whoever closes it.
@@ -326,8 +326,7 @@ class Connection(Generic[Sent, Received]):
         :param timeout: seconds to wait
         :raises WaitTimeoutError: it is still open
         """
-        caller = task_of_thread()
-        self._wait(lambda: self._conn._link.wait_closed(caller), timeout)
+        self._end(self._conn.wait_closed, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -347,6 +346,15 @@ class Connection(Generic[Sent, Received]):
 
     def _wait(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
         return self._thread.run(lambda: self._own(work()), timeout=timeout)
+
+    def _end(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
+        caller = task_of_thread()
+
+        async def end() -> T:
+            with acting_for(caller):
+                return await work()
+
+        return self._wait(end, timeout)
 
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -372,6 +380,11 @@ class Connection(Generic[Sent, Received]):
 
 AnyConnection: TypeAlias = Connection[Any, Any]
 """One of bytes or of objects, whatever the codec."""
+
+
+def unwrap(conn: AnyConnection) -> AsyncConnection[Any, Any]:
+    """Return the connection that a blocking one wraps."""
+    return conn._conn
 
 
 class _Messages(Generic[Received]):

@@ -8,7 +8,7 @@ from typing import Any, Generic
 from ..aio.connection import AnyConnection as AsyncConnection
 from ..aio.connection import Received, Sent
 from ..server.groups import Group as AsyncGroup
-from .connection import AnyConnection, Connection
+from .connection import AnyConnection, Connection, unwrap
 from .wrappers import Wrappers
 
 
@@ -39,7 +39,7 @@ class Group(Generic[Sent, Received]):
     def __contains__(self, conn: object) -> bool:
         if not isinstance(conn, Connection):
             return False
-        return self._wrappers.thread.call(lambda: conn._conn in self._group)
+        return self._wrappers.thread.call(lambda: unwrap(conn) in self._group)
 
     def __iter__(self) -> Iterator[Connection[Sent, Received]]:
         """Go through those who are members now, in the order in which they joined."""
@@ -79,4 +79,4 @@ def asynchronous(
     left_out = [exclude] if isinstance(exclude, Connection) else list(exclude or ())
     if not all(isinstance(conn, Connection) for conn in left_out):
         raise TypeError("exclude takes connections, for example server.clients[id]")
-    return [conn._conn for conn in left_out]
+    return [unwrap(conn) for conn in left_out]

@@ -10,9 +10,10 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from ..aio.connection import AnyConnection, Connection
+from ..aio.connection import AnyConnection, Connection, abort
 from ..errors import ConnectionClosedError, WrongLoopError
 from ..server.server import Server
+from ..server.server import abort as abort_server
 from .call import OVER, Call
 
 T = TypeVar("T")
@@ -146,8 +147,10 @@ class LoopThread:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         for each in opened:
-            for link in [each._link] if isinstance(each, Connection) else list(each._links):
-                link.abort(_EXITED)
+            if isinstance(each, Connection):
+                abort(each, _EXITED)
+            else:
+                abort_server(each, _EXITED)
         # The sockets are closed in the turn after.
         self._loop.call_soon(self._loop.stop)
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias
 
 from ..aio.addresses import Address
+from ..aio.caller import acting_for
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.connection import Received, Sent
 from ..aio.stats import ServerStats
@@ -260,8 +261,8 @@ class Server(Generic[Sent, Received]):
         caller = task_of_thread()
 
         async def close() -> ShutdownReport:
-            self._server._excuse(caller)
-            return await self._server.close(reason, timeout=timeout)
+            with acting_for(caller):
+                return await self._server.close(reason, timeout=timeout)
 
         return self._thread.run(close)
 
