@@ -1,4 +1,4 @@
-"""Builds the C twins of the codec and of the queues; everything else stands in pyproject.toml.
+"""Builds the C backends of the codec and of the queues; everything else stands in pyproject.toml.
 
 Two environment variables are read:
 

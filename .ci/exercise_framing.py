@@ -13,16 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sealframe.errors import FramingError, MessageTooLargeError, NotSupportedError
-from sealframe.framing import (
-    INT32_BE,
-    NATIVE,
-    PACKET,
-    PROTOBUF_DELIMITED,
-    UINT16_BE,
-    UINT16_LE,
-    Framing,
-    _codec,
-)
+from sealframe.framing import PACKET, Framing, _codec
+from sealframe.framing.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +22,7 @@ if TYPE_CHECKING:
     from sealframe.framing._codec import Decoder
 
 LAYOUTS: Final = (
-    PACKET,
-    NATIVE,
-    INT32_BE,
-    UINT16_BE,
-    UINT16_LE,
-    PROTOBUF_DELIMITED,
+    *CATALOGUE,
     Framing(strip=0),
     Framing(width=3, offset=2, strip=9),
     Framing(width=1, adjustment=3),
@@ -50,9 +37,9 @@ CONTROL: Final = (
 )
 
 
-def receive(decoder: Decoder, piece: bytes, *, lent: bool) -> None:
+def receive(decoder: Decoder, piece: bytes, *, exported: bool) -> None:
     """Hand it a piece, in one of the two ways."""
-    if lent:
+    if exported:
         buffer = decoder.get_buffer()
         buffer[: len(piece)] = piece
         decoder.buffer_updated(len(piece))
@@ -82,12 +69,12 @@ def small_frames(choice: random.Random) -> None:
     try:
         while place < len(stream):
             size = choice.choice([1, 2, 3, 7, 50, 1000])
-            receive(decoder, stream[place : place + size], lent=choice.random() < 0.5)
+            receive(decoder, stream[place : place + size], exported=choice.random() < 0.5)
             place += size
     except FramingError:
         with suppress(FramingError):
             decoder.feed(b"after the fault")
-    # Some are dropped while a frame is under way, or a buffer is lent.
+    # Some are dropped while a frame is under way, or a buffer is exported.
     if choice.random() < 0.2:
         with suppress(FramingError):
             decoder.get_buffer()

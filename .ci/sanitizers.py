@@ -1,4 +1,4 @@
-"""Runs the compiled twins under AddressSanitizer, UBSan and valgrind; fails on any report.
+"""Runs the compiled backends under AddressSanitizer, UBSan and valgrind; fails on any report.
 
 Usage: python .ci/sanitizers.py FOLDER
 
@@ -25,7 +25,7 @@ FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g 
 MODULES = ("_codec.", "_queues.")
 EXERCISES = ("exercise_framing.py", "exercise_queues.py")
 TESTS = ("tests/framing", "tests/aio/queues", "-k", "not python and not selection and not no_leak")
-"""Of both twins' tests those of the compiled one; which of the two is taken needs no tool, and
+"""Of both backends' tests those of the compiled one; which of the two is taken needs no tool, and
 what AddressSanitizer keeps back after it was freed looks like a leak."""
 SKIPPED = None
 """In place of a verdict where something is missing."""

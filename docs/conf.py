@@ -109,7 +109,7 @@ def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: li
 # Public packages gather names from the modules that define them, and the text of a constant
 # stands where it is defined.
 _DEFINED_IN = {
-    "sealframe.framing": ("sealframe.framing.layout",),
+    "sealframe.framing": ("sealframe.framing.layout", "sealframe.framing.catalogue"),
     "sealframe.noise": ("sealframe.noise.cipher",),
     "sealframe.wire": ("sealframe.wire.numbers", "sealframe.framing.native"),
 }

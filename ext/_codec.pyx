@@ -1,7 +1,9 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: auto_pickle=False
-"""The framing codec in C, twin of ``sealframe.framing._codec_py``: same steps, same names.
+"""The framing codec in C.
+
+The pure backend, ``sealframe.framing._codec_py``, has the same steps under the same names.
 
 Three rules keep it safe.
 
@@ -9,8 +11,8 @@ Three rules keep it safe.
   below depends on a number that came from elsewhere, except through a bound
   that stands beside it.
 - A ``bytes`` object that is still being written belongs to its decoder alone.
-  A loan of its memory adds a reference, which stays until the last view of the
-  loan has gone; meanwhile the object is neither moved nor freed.
+  Exporting its memory adds a reference, which stays until the last view of the
+  export has gone; meanwhile the object is neither moved nor freed.
 - Making objects can run finalisers, and those could call this decoder again:
   ``busy`` keeps them out.
 """
@@ -57,7 +59,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) except? -1
     Py_ssize_t PY_SSIZE_T_MAX
 
-# Kept equal to the constants of the same names in the twin.
+# Kept equal to the constants of the same names in the pure backend.
 cdef enum:
     _SCRATCH = 256 * 1024
     _LARGE = 64 * 1024
@@ -74,16 +76,16 @@ cdef Py_ssize_t _UNKNOWN_BODY_KEPT = UNKNOWN_BODY_KEPT
 
 # One spare scratch buffer for all decoders. No Python code can run between
 # reading and clearing it, so decoders of two threads never hold the same one.
-cdef _Loan _spare = None
+cdef BorrowedBuffer _spare = None
 
 
-cdef _Loan _take_scratch():
+cdef BorrowedBuffer _take_scratch():
     global _spare
-    cdef _Loan scratch = _spare
+    cdef BorrowedBuffer scratch = _spare
     _spare = None
     # While anyone has a view of it, it is left to them.
     if scratch is None or scratch.views:
-        scratch = _Loan.__new__(_Loan)
+        scratch = BorrowedBuffer.__new__(BorrowedBuffer)
         scratch.owner = PyByteArray_FromStringAndSize(NULL, _SCRATCH)
         scratch.start = PyByteArray_AsString(scratch.owner)
         scratch.size = _SCRATCH
@@ -167,8 +169,8 @@ cdef bytes _copied(object data):
 
 @cython.final
 @cython.internal
-cdef class _Loan:
-    """Memory that others may write to for a while; it stays alive while they can."""
+cdef class BorrowedBuffer:
+    """Memory exported through the buffer protocol; it stays alive while there are views of it."""
 
     cdef char *start
     cdef Py_ssize_t size
@@ -200,7 +202,7 @@ cdef class _Loan:
 
 @cython.final
 cdef class Decoder:
-    """Cuts one byte stream into frames. For the contract see the twin."""
+    """Cuts one byte stream into frames. For the contract see the pure backend."""
 
     cdef readonly Py_ssize_t pending
     cdef readonly Py_ssize_t frame_size
@@ -231,9 +233,9 @@ cdef class Decoder:
     cdef Py_ssize_t first_size
     cdef tuple fault
     cdef bint busy
-    cdef _Loan loan
+    cdef BorrowedBuffer exported
     cdef object view
-    cdef bint lent_body
+    cdef bint exports_body
 
     def __cinit__(self, layout):
         refuse.check_layout(layout)
@@ -280,18 +282,18 @@ cdef class Decoder:
             PyBuffer_Release(&view)
 
     def get_buffer(self):
-        """Lend the memory that the next bytes of the stream are to be written to."""
+        """Export the memory that the next bytes of the stream are to be written to."""
         self.check()
-        if self.loan is not None:
+        if self.exported is not None:
             try:
                 len(self.view)
             except ValueError:
                 # The borrower released it and comes back for another.
-                self.view = memoryview(self.loan)
+                self.view = memoryview(self.exported)
             return self.view
         self.busy = True
         try:
-            self.lend()
+            self.export()
         except BaseException as error:
             self.kill(error)
             raise
@@ -300,30 +302,30 @@ cdef class Decoder:
         return self.view
 
     def buffer_updated(self, nbytes):
-        """Take the first ``nbytes`` bytes of the lent buffer, like :meth:`feed`."""
+        """Take the first ``nbytes`` bytes of the exported buffer, like :meth:`feed`."""
         global _spare
         cdef Py_ssize_t count = PyNumber_AsSsize_t(nbytes, NULL)
         cdef list frames = []
-        cdef _Loan loan = self.loan
+        cdef BorrowedBuffer exported = self.exported
         self.check()
-        if loan is None:
-            raise refuse.nothing_lent()
-        if not 0 <= count <= loan.size:
-            raise refuse.bad_count(nbytes, loan.size)
-        self.loan = None
+        if exported is None:
+            raise refuse.nothing_exported()
+        if not 0 <= count <= exported.size:
+            raise refuse.bad_count(nbytes, exported.size)
+        self.exported = None
         try:
             self.view.release()
         except BufferError:
             pass  # uvloop lets go of it only after this call
         self.view = None
-        if not self.lent_body:
+        if not self.exports_body:
             try:
-                return self.parse(<const uint8_t *>loan.start, count)
+                return self.parse(<const uint8_t *>exported.start, count)
             finally:
-                _spare = loan
-        self.note_prefix(<const uint8_t *>loan.start, count)
-        if loan.views == 0:
-            loan.clear()
+                _spare = exported
+        self.note_prefix(<const uint8_t *>exported.start, count)
+        if exported.views == 0:
+            exported.clear()
         self.pending += count
         self.saw_control = False
         if self.pending == self.frame_size:
@@ -341,8 +343,8 @@ cdef class Decoder:
 
     cdef int check_feed(self) except -1:
         self.check()
-        if self.loan is not None:
-            raise refuse.buffer_lent()
+        if self.exported is not None:
+            raise refuse.buffer_exported()
         return 0
 
     cdef int kill(self, error) except -1:
@@ -355,21 +357,21 @@ cdef class Decoder:
         self.fault = (type(error), str(error))
         return 0
 
-    cdef int lend(self) except -1:
-        cdef _Loan loan
+    cdef int export(self) except -1:
+        cdef BorrowedBuffer exported
         cdef Py_ssize_t filled = self.pending - self.lead
-        self.lent_body = self.under_way and filled >= 0 and self.size - filled > _DIRECT
-        if self.lent_body:
+        self.exports_body = self.under_way and filled >= 0 and self.size - filled > _DIRECT
+        if self.exports_body:
             if self.room - filled < _LARGE:
                 self.reserve(filled + _LARGE)
-            loan = _Loan.__new__(_Loan)
-            loan.owner = <object>self.body
-            loan.start = bytes_memory(self.body) + filled
-            loan.size = self.room - filled
+            exported = BorrowedBuffer.__new__(BorrowedBuffer)
+            exported.owner = <object>self.body
+            exported.start = bytes_memory(self.body) + filled
+            exported.size = self.room - filled
         else:
-            loan = _take_scratch()
-        self.view = memoryview(loan)
-        self.loan = loan
+            exported = _take_scratch()
+        self.view = memoryview(exported)
+        self.exported = exported
         return 0
 
     cdef list parse(self, const uint8_t *data, Py_ssize_t size):
@@ -585,7 +587,7 @@ cdef class Decoder:
 
 @cython.final
 cdef class Encoder:
-    """Puts heads in front of messages. For the contract see the twin."""
+    """Puts heads in front of messages. For the contract see the pure backend."""
 
     cdef object layout
     cdef int width
@@ -657,7 +659,7 @@ cdef class Encoder:
                 try:
                     messages[i] = _copied(messages[i])
                 except (TypeError, BufferError):
-                    # Of several faults the first one is told, here as in the twin.
+                    # Of several faults the first one is told, here as in the pure backend.
                     self.join(messages, 0, i, -1)
                     raise
         return messages

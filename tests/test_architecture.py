@@ -56,7 +56,7 @@ IO = {
 }
 """Loops and processes, sockets, files, clocks."""
 
-IO_ALLOWED = {"framing.layout": {"os"}}
+IO_ALLOWED = {"framing.backend": {"os"}}
 """``os.environ``, read once when it is imported, chooses the backend."""
 
 THIRD_PARTY = {

@@ -47,7 +47,7 @@ def test_the_results_name_no_machine() -> None:
 
 @pytest.mark.parametrize("row", ["one_way-128", "round_trip-1", "connect"])
 def test_the_suite_measures_and_checks(row: str, tmp_path: Path) -> None:
-    """The smallest run there is, both twins and both ends sealed where the row is."""
+    """The smallest run there is, both backends and both ends sealed where the row is."""
     found = tmp_path / "results.json"
     options = ["--peers", "sealframe,streams", "--rounds", "1", "--seconds", "0.002"]
     text = run("benchmarks/run.py", "--rows", row, "--loops", "asyncio", "--json", found, *options)

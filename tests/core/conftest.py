@@ -10,7 +10,7 @@ from .peers import codec
 
 
 @pytest.fixture(params=["c", "python"])
-def twin(request: pytest.FixtureRequest) -> Iterator[str]:
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test once with each codec."""
     name: str = request.param
     demanded = os.environ.get("SEALFRAME_EXTENSION") == "yes"

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from sealframe import framing, wire
+from sealframe import wire
 from sealframe.core.events import Ended, Established, Event, Failed, Phase
 from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError
@@ -40,17 +40,19 @@ CLOSE = control.frame(Opcode.CLOSE, Close().encode())
 
 @contextmanager
 def codec(name: str) -> Iterator[None]:
-    """Let every decoder and encoder made meanwhile be the one of that twin."""
+    """Let every decoder and encoder made meanwhile be the one of that backend."""
     module = import_module(
         "sealframe.framing._codec_py" if name == "python" else "sealframe.framing._codec"
     )
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(framing, "Decoder", module.Decoder)
-        patches.setattr(framing, "Encoder", module.Encoder)
+        patches.setattr("sealframe.framing.layout.Decoder", module.Decoder)
+        patches.setattr("sealframe.framing.layout.Encoder", module.Encoder)
         # Its encoder is made once and kept.
         patches.setattr(
             "sealframe.core.protocol.SENDING", Framing(control=True, maximum=wire.MAX_LENGTH)
         )
+        probe = Framing()
+        assert (type(probe.decoder()), type(probe.encoder)) == (module.Decoder, module.Encoder)
         yield
 
 

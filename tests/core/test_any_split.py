@@ -39,7 +39,7 @@ KINDS = ["packets", "extended", *PATTERNS]
 # Of each of so many kinds; every single place to cut has a test of its own.
 some = settings(max_examples=40)
 cuts = st.lists(st.integers(0, 1200), max_size=30)
-twins = st.sampled_from(["python"] + ["c"] * (find_spec("sealframe.framing._codec") is not None))
+backends = st.sampled_from(["python"] + ["c"] * (find_spec("sealframe.framing._codec") is not None))
 
 
 def fresh(kind: str) -> tuple[Peer, Peer]:
@@ -118,10 +118,10 @@ def outcome(kind: str, parts: tuple[bytes, ...], cuts: list[int], *, client: boo
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("client", [True, False])
-@given(cuts, twins)
+@given(cuts, backends)
 @some
 def test_any_split_of_a_session_gives_the_same(
-    kind: str, client: bool, cuts: list[int], twin: str
+    kind: str, client: bool, cuts: list[int], backend: str
 ) -> None:
     """Messages, events and counters do not depend on how the stream was grouped, nor on
     the codec."""
@@ -131,15 +131,15 @@ def test_any_split_of_a_session_gives_the_same(
     texts = [item for item in expected if isinstance(item, str)]
     assert len([item for item in expected if isinstance(item, bytes)]) == (2 if client else 4)
     assert any("Ended" in text for text in texts)
-    with codec(twin):
+    with codec(backend):
         assert outcome(kind, parts, cuts, client=client) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(cuts, twins, st.data())
+@given(cuts, backends, st.data())
 @some
 def test_any_split_of_a_broken_session_gives_the_same(
-    kind: str, cuts: list[int], twin: str, data: st.DataObject
+    kind: str, cuts: list[int], backend: str, data: st.DataObject
 ) -> None:
     """The same for a session that is cut short, or has one byte changed: the fault, its
     text and the messages before it do not depend on the grouping either."""
@@ -152,7 +152,7 @@ def test_any_split_of_a_broken_session_gives_the_same(
         last = last[:place] + bytes([changed]) + last[place + 1 :]
     with codec("python"):
         expected = outcome(kind, (*parts, last), [], client=False)
-    with codec(twin):
+    with codec(backend):
         assert outcome(kind, (*parts, last), cuts, client=False) == expected
 
 
@@ -258,25 +258,25 @@ def check_survival(peer: Peer, reads: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("start", STARTS)
-@given(garbage, twins)
+@given(garbage, backends)
 @example([HELLO, HELLO], "python")
 @example([b"\x00\x00\x00\x80", message(b"after")], "python")
 def test_garbage_never_raises_and_nothing_is_delivered_after_the_fault(
-    start: str, reads: list[bytes], twin: str
+    start: str, reads: list[bytes], backend: str
 ) -> None:
     """Random bytes, random frames and true frames in a wrong order: whatever a peer did
     becomes one Failed event at most, the last of all, and no message comes after it."""
-    with codec(twin):
+    with codec(backend):
         peer, _ = STARTS[start]()
         check_survival(peer, reads)
 
 
-@given(garbage, twins, st.booleans())
+@given(garbage, backends, st.booleans())
 def test_garbage_inside_the_seal_does_no_more_harm(
-    reads: list[bytes], twin: str, hello: bool
+    reads: list[bytes], backend: str, hello: bool
 ) -> None:
     """From a holder of the key: each piece in a record of its own, before or after HELLO."""
-    with codec(twin):
+    with codec(backend):
         if hello:
             other, peer = sealed_pair()
         else:

@@ -11,7 +11,7 @@ from sealframe.wire.control import Close
 
 from .peers import PAIRS, Peer, exchange, inject, message, reveal, sealed
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 Pair = tuple[Peer, Peer]
 

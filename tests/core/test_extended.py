@@ -29,7 +29,7 @@ from .peers import (
     reveal,
 )
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 Pair = tuple[Peer, Peer]
 

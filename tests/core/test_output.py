@@ -14,7 +14,7 @@ from sealframe.wire.control import Close
 
 from .peers import HELLO, MAXIMUM, Peer, extended_pair, message, plain, records, sealed_pair
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 LARGE = 64 * 1024
 """Messages from this size on are written beside their head, not joined to it."""

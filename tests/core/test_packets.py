@@ -73,7 +73,7 @@ def test_no_control_frame_is_ever_sent(
     assert peer.take() == expected
 
 
-def test_the_classic_packet_both_ways(twin: str) -> None:
+def test_the_classic_packet_both_ways(backend: str) -> None:
     """{int32 length, little-endian}{data}: what programs with BitConverter write."""
     client, server = packets_pair()
     client.send(b"hello", b"", b"\x00\x01")
@@ -97,7 +97,7 @@ def test_messages_may_flow_at_once() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3, None])
-def test_any_split_of_the_stream_gives_the_same_messages(twin: str, step: int | None) -> None:
+def test_any_split_of_the_stream_gives_the_same_messages(backend: str, step: int | None) -> None:
     server = plain(client=False)
     payloads = [b"", b"x" * 300, b"y", b"z" * 70_000]
     server.read(b"".join(map(message, payloads)), step=step if step != 1 else 7)
@@ -105,7 +105,7 @@ def test_any_split_of_the_stream_gives_the_same_messages(twin: str, step: int | 
     assert server.protocol.frames_received == 4
 
 
-def test_the_end_at_a_boundary_is_a_proper_close(twin: str) -> None:
+def test_the_end_at_a_boundary_is_a_proper_close(backend: str) -> None:
     for client in (True, False):
         for data in (b"", message(b"last")):
             peer = plain(client=client)
@@ -126,7 +126,7 @@ def test_half_a_close_leaves_the_other_direction_usable() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, 8])
-def test_the_end_inside_a_frame_is_a_truncation(twin: str, cut: int) -> None:
+def test_the_end_inside_a_frame_is_a_truncation(backend: str, cut: int) -> None:
     """After all whole messages that came before it."""
     server = plain(client=False)
     server.read(message(b"whole") + message(b"broken")[:cut])
@@ -139,7 +139,7 @@ def test_the_end_inside_a_frame_is_a_truncation(twin: str, cut: int) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 8])
-def test_a_reset_is_never_a_proper_close(twin: str, cut: int) -> None:
+def test_a_reset_is_never_a_proper_close(backend: str, cut: int) -> None:
     server = plain(client=False)
     server.read(message(b"whole") + message(b"broken")[:cut])
     cause = ConnectionResetError("reset by peer")
@@ -161,7 +161,7 @@ def test_a_loss_after_the_end_is_not_news() -> None:
 @pytest.mark.parametrize(
     "head", [(201).to_bytes(4, "little"), (2**31 - 1).to_bytes(4, "little")], ids=bytes.hex
 )
-def test_a_length_over_the_limit_fails_after_the_good_messages(twin: str, head: bytes) -> None:
+def test_a_length_over_the_limit_fails_after_the_good_messages(backend: str, head: bytes) -> None:
     """The messages of the same read come out first; the head alone is enough to refuse."""
     peer = plain(client=True, maximum=200)
     peer.read(message(b"good") + message(bytes(200)) + head)
@@ -175,7 +175,7 @@ def test_a_length_over_the_limit_fails_after_the_good_messages(twin: str, head: 
 
 
 @pytest.mark.parametrize("length", [-1, -2, -(2**31)])
-def test_a_negative_length_is_refused(twin: str, length: int) -> None:
+def test_a_negative_length_is_refused(backend: str, length: int) -> None:
     """An int32 length below zero has the control bit, and no control frame is that large
     or empty."""
     server = plain(client=False)
@@ -195,7 +195,7 @@ def test_a_negative_length_is_refused(twin: str, length: int) -> None:
         (b"hello world\n", "a peer that sends lines of text"),
     ],
 )
-def test_a_wrong_peer_is_named(twin: str, first: bytes, named: str) -> None:
+def test_a_wrong_peer_is_named(backend: str, first: bytes, named: str) -> None:
     """Where its first length is over the limit."""
     server = plain(client=False, maximum=100_000)
     server.read(first)
@@ -204,7 +204,7 @@ def test_a_wrong_peer_is_named(twin: str, first: bytes, named: str) -> None:
 
 
 @pytest.mark.parametrize("length", [256, 512, 1024])
-def test_a_legal_swapped_length_is_named_at_the_end(twin: str, length: int) -> None:
+def test_a_legal_swapped_length_is_named_at_the_end(backend: str, length: int) -> None:
     """Read as little-endian it is below the limit: the wait for the rest must end first."""
     server = plain(client=False, maximum=1 << 20)
     server.read(length.to_bytes(4, "big") + bytes(length)[:30])
@@ -213,14 +213,14 @@ def test_a_legal_swapped_length_is_named_at_the_end(twin: str, length: int) -> N
     assert f"read as big-endian the length is {length}" in str(server.fault)
 
 
-def test_the_first_frame_alone_is_diagnosed(twin: str) -> None:
+def test_the_first_frame_alone_is_diagnosed(backend: str) -> None:
     """Once a message came, the peer speaks the packet, and a fault is something else."""
     server = plain(client=False, maximum=1000)
     server.read(message(b"good") + b"GET / HTTP/1.1\r\n")
     assert "HTTP" not in str(server.fault)
 
 
-def test_an_extended_peer_is_welcomed_by_any_plain_server(twin: str) -> None:
+def test_an_extended_peer_is_welcomed_by_any_plain_server(backend: str) -> None:
     client, server = plain(client=True, extended=True), plain(client=False)
     exchange(client, server)
     assert client.protocol.extended
@@ -230,7 +230,7 @@ def test_an_extended_peer_is_welcomed_by_any_plain_server(twin: str) -> None:
     assert server.take() == b""
 
 
-def test_a_sealed_client_is_told_that_this_server_is_plain(twin: str) -> None:
+def test_a_sealed_client_is_told_that_this_server_is_plain(backend: str) -> None:
     """The one exception: who sends the magic of the sealed protocol reads control frames."""
     server = plain(client=False)
     server.read(control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01" + bytes(48)))
@@ -244,7 +244,7 @@ def test_a_sealed_client_is_told_that_this_server_is_plain(twin: str) -> None:
 
 
 @pytest.mark.parametrize("first", [HELLO, control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01")])
-def test_an_introduction_that_crosses_our_fin_is_not_answered(twin: str, first: bytes) -> None:
+def test_an_introduction_that_crosses_our_fin_is_not_answered(backend: str, first: bytes) -> None:
     """After FIN nothing can be written any more, neither WELCOME nor CLOSE(PLAIN)."""
     server = plain(client=False)
     assert not server.protocol.close(Close())
@@ -255,7 +255,7 @@ def test_an_introduction_that_crosses_our_fin_is_not_answered(twin: str, first: 
 
 
 @pytest.mark.parametrize("name", ["INT32_BE", "UINT16_BE", "PROTOBUF_DELIMITED"])
-def test_a_foreign_framing_carries_messages_only(twin: str, name: str) -> None:
+def test_a_foreign_framing_carries_messages_only(backend: str, name: str) -> None:
     """Its length has no control bit, and its end and limits work alike."""
     layout: framing.Framing = replace(getattr(framing, name))
     size = layout.layout.maximum

@@ -31,7 +31,7 @@ from .peers import (
     sealed_pair,
 )
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 MESSAGE = -1
 FIRST, SECOND = ((number).to_bytes(8, "little") for number in range(2))

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", params=["c", "python"])
-def twin(request: pytest.FixtureRequest) -> ModuleType:
+def backend(request: pytest.FixtureRequest) -> ModuleType:
     """Each codec in turn."""
     return compiled("framing._codec") if request.param == "c" else _codec_py
 
 
 @pytest.fixture(scope="session")
-def c_twin() -> ModuleType:
+def c_backend() -> ModuleType:
     """The compiled codec, for what only it promises."""
     return compiled("framing._codec")
 
 
 @pytest.fixture(scope="session")
-def twins() -> tuple[ModuleType, ModuleType]:
+def backends() -> tuple[ModuleType, ModuleType]:
     """Both codecs, to be compared."""
     return compiled("framing._codec"), _codec_py

@@ -34,7 +34,7 @@ def feed(decoder: Any, data: bytes) -> list[bytes | Control]:
 
 
 def pour(decoder: Any, data: bytes) -> list[bytes | Control]:
-    """Write it to the buffers that are lent; the rest of a large message has one of its own."""
+    """Write it to the buffers that are exported; the rest of a large message has one of its own."""
     frames: list[bytes | Control] = []
     while True:
         buffer = decoder.get_buffer()
@@ -61,12 +61,12 @@ def has_control(frames: list[bytes | Control]) -> bool:
 
 
 def observe(
-    twin: ModuleType,
+    backend: ModuleType,
     layout: Layout,
     pieces: list[bytes],
     take: Callable[[Any, bytes], list[bytes | Control]] = feed,
 ) -> list[Step]:
-    decoder = twin.Decoder(layout)
+    decoder = backend.Decoder(layout)
     steps = []
     for piece in pieces:
         fault = None

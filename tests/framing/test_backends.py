@@ -5,7 +5,7 @@ The invariants. For each layout and each stream of bytes, well formed or not:
 1. Both codecs give the same after each call: frames, error, what is pending.
 2. How the stream is split makes no difference to the frames, to the error, and to
    what is pending at the end.
-3. Lent buffers give the same as ``feed``.
+3. Exported buffers give the same as ``feed``.
 4. What was encoded is decoded to what it was.
 5. A plain reading of the layout, frame after frame from the whole stream, finds
    the same frames, and a fault in the same place.
@@ -106,11 +106,11 @@ def splits(draw: st.DrawFn, stream: bytes) -> list[bytes]:
 @given(data=st.data())
 @relaxed
 def test_both_codecs_give_the_same(
-    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+    backends: tuple[ModuleType, ModuleType], data: st.DataObject
 ) -> None:
     framing = data.draw(framings())
     pieces = data.draw(splits(data.draw(streams(framing))))
-    first, second = twins
+    first, second = backends
     for take in (feed, pour):
         assert observe(first, framing.layout, pieces, take) == observe(
             second, framing.layout, pieces, take
@@ -119,25 +119,27 @@ def test_both_codecs_give_the_same(
 
 @given(data=st.data())
 @relaxed
-def test_splits_and_lent_buffers_make_no_difference(twin: ModuleType, data: st.DataObject) -> None:
+def test_splits_and_exported_buffers_make_no_difference(
+    backend: ModuleType, data: st.DataObject
+) -> None:
     framing = data.draw(framings())
     stream = data.draw(streams(framing))
-    whole = Outcome.of(observe(twin, framing.layout, [stream]))
+    whole = Outcome.of(observe(backend, framing.layout, [stream]))
     pieces = data.draw(splits(stream))
-    steps = observe(twin, framing.layout, pieces)
+    steps = observe(backend, framing.layout, pieces)
     assert Outcome.of(steps) == whole
-    assert observe(twin, framing.layout, pieces, pour) == steps
+    assert observe(backend, framing.layout, pieces, pour) == steps
     single = [stream[place : place + 1] for place in range(len(stream))] or [b""]
-    assert Outcome.of(observe(twin, framing.layout, single)) == whole
+    assert Outcome.of(observe(backend, framing.layout, single)) == whole
 
 
 @given(data=st.data())
 @relaxed
-def test_a_plain_reading_finds_the_same(twin: ModuleType, data: st.DataObject) -> None:
+def test_a_plain_reading_finds_the_same(backend: ModuleType, data: st.DataObject) -> None:
     framing = data.draw(framings())
     stream = data.draw(streams(framing))
     frames, left, fault = read_plainly(framing.layout, stream)
-    outcome = Outcome.of(observe(twin, framing.layout, [stream]))
+    outcome = Outcome.of(observe(backend, framing.layout, [stream]))
     assert outcome.frames == frames
     assert (outcome.fault is not None) == fault
     assert outcome.pending == (0 if fault else len(left))
@@ -145,14 +147,14 @@ def test_a_plain_reading_finds_the_same(twin: ModuleType, data: st.DataObject) -
 
 @given(data=st.data())
 @relaxed
-def test_what_was_encoded_is_decoded(twin: ModuleType, data: st.DataObject) -> None:
+def test_what_was_encoded_is_decoded(backend: ModuleType, data: st.DataObject) -> None:
     framing = data.draw(framings())
     messages = data.draw(st.lists(payloads(framing.layout), max_size=8))
-    encoder = twin.Encoder(framing.layout)
+    encoder = backend.Encoder(framing.layout)
     stream = encoder.encode_many(messages)
     assert stream == b"".join(map(encoder.encode, messages))
     pieces = data.draw(splits(stream))
-    decoder = twin.Decoder(framing.layout)
+    decoder = backend.Decoder(framing.layout)
     assert [frame for piece in pieces for frame in decoder.feed(piece)] == messages
     assert (decoder.pending, decoder.frame_size) == (0, 0)
 
@@ -160,13 +162,13 @@ def test_what_was_encoded_is_decoded(twin: ModuleType, data: st.DataObject) -> N
 @given(data=st.data())
 @relaxed
 def test_both_codecs_encode_the_same(
-    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+    backends: tuple[ModuleType, ModuleType], data: st.DataObject
 ) -> None:
     framing = data.draw(framings())
     payload = data.draw(st.binary(max_size=40) | st.binary(min_size=290, max_size=310))
     results = []
-    for twin in twins:
-        encoder = twin.Encoder(framing.layout)
+    for backend in backends:
+        encoder = backend.Encoder(framing.layout)
         for call in (
             partial(encoder.encode, payload),
             partial(encoder.encode_many, [payload, bytearray(payload)]),
@@ -194,7 +196,7 @@ def large_and_small(draw: st.DrawFn, layout: Layout) -> list[Any]:
 @given(data=st.data())
 @relaxed
 def test_both_codecs_pack_the_same_and_what_encode_many_gives(
-    twins: tuple[ModuleType, ModuleType], data: st.DataObject
+    backends: tuple[ModuleType, ModuleType], data: st.DataObject
 ) -> None:
     """In any layout of small messages or of large ones."""
     framing = data.draw(framings())
@@ -202,8 +204,8 @@ def test_both_codecs_pack_the_same_and_what_encode_many_gives(
         framing = replace(framing, minimum=0, maximum=None)
     messages = data.draw(large_and_small(framing.layout))
     results: list[Any] = []
-    for twin in twins:
-        encoder = twin.Encoder(framing.layout)
+    for backend in backends:
+        encoder = backend.Encoder(framing.layout)
         for call in (encoder.encode_many, encoder.pack):
             try:
                 results.append(call(messages))

@@ -43,8 +43,8 @@ def control(opcode: int, body: bytes = b"") -> bytes:
     ],
     ids=["bytearray", "memoryview", "slice", "array", "array-view", "two-dimensions"],
 )
-def test_feed_takes_any_contiguous_bytes_like(twin: ModuleType, data: Any) -> None:
-    decoder = twin.Decoder(Framing(width=2).layout)
+def test_feed_takes_any_contiguous_bytes_like(backend: ModuleType, data: Any) -> None:
+    decoder = backend.Decoder(Framing(width=2).layout)
     frames = decoder.feed(data)
     assert frames == [b"hi"]
     assert type(frames[0]) is bytes
@@ -54,8 +54,8 @@ def test_feed_takes_any_contiguous_bytes_like(twin: ModuleType, data: Any) -> No
 @pytest.mark.parametrize(
     ("data", "name"), [("text", "str"), (5, "int"), (None, "NoneType"), ([1, 2], "list")]
 )
-def test_feed_refuses_other_types_and_goes_on(twin: ModuleType, data: Any, name: str) -> None:
-    decoder = twin.Decoder(UINT16_BE.layout)
+def test_feed_refuses_other_types_and_goes_on(backend: ModuleType, data: Any, name: str) -> None:
+    decoder = backend.Decoder(UINT16_BE.layout)
     decoder.feed(b"\x00\x02h")
     with pytest.raises(TypeError) as caught:
         decoder.feed(data)
@@ -67,16 +67,16 @@ def test_feed_refuses_other_types_and_goes_on(twin: ModuleType, data: Any, name:
     assert decoder.feed(b"i") == [b"hi"]
 
 
-def test_frames_are_whole_before_anything_more_arrives(twin: ModuleType) -> None:
-    decoder = twin.Decoder(UINT16_BE.layout)
+def test_frames_are_whole_before_anything_more_arrives(backend: ModuleType) -> None:
+    decoder = backend.Decoder(UINT16_BE.layout)
     assert decoder.feed(b"\x00\x01a\x00\x00\x00\x03bcd\x00\x02e") == [b"a", b"", b"bcd"]
     assert decoder.feed(b"f") == [b"ef"]
     assert decoder.feed(b"\x00") == []
     assert decoder.feed(b"\x00") == [b""]
 
 
-def test_what_is_known_of_an_unfinished_frame(twin: ModuleType) -> None:
-    decoder = twin.Decoder(Framing(width=2, offset=1, strip=5).layout)
+def test_what_is_known_of_an_unfinished_frame(backend: ModuleType) -> None:
+    decoder = backend.Decoder(Framing(width=2, offset=1, strip=5).layout)
     seen = []
     for byte in b"\xaa\x04\x00\xbb\xbbhi\xaa":
         frames = decoder.feed(bytes([byte]))
@@ -96,16 +96,16 @@ def test_what_is_known_of_an_unfinished_frame(twin: ModuleType) -> None:
     assert decoder.prefix == b"\xaa\x04\x00\xbb\xbbhi\xaa"
 
 
-def test_what_is_known_of_an_unfinished_varint_frame(twin: ModuleType) -> None:
-    decoder = twin.Decoder(PROTOBUF_DELIMITED.layout)
+def test_what_is_known_of_an_unfinished_varint_frame(backend: ModuleType) -> None:
+    decoder = backend.Decoder(PROTOBUF_DELIMITED.layout)
     decoder.feed(b"\xac")
     assert (decoder.pending, decoder.frame_size, decoder.prefix) == (1, 0, b"\xac")
     decoder.feed(b"\x02")
     assert (decoder.pending, decoder.frame_size, decoder.prefix) == (2, 302, b"\xac\x02")
 
 
-def test_control_frames_keep_their_place(twin: ModuleType) -> None:
-    decoder = twin.Decoder(NATIVE.layout)
+def test_control_frames_keep_their_place(backend: ModuleType) -> None:
+    decoder = backend.Decoder(NATIVE.layout)
     stream = (
         NATIVE.encode(b"one")
         + control(Opcode.PING, b"12345678")
@@ -125,8 +125,8 @@ def test_control_frames_keep_their_place(twin: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("framing", [PACKET, INT32_BE, Framing(maximum=2**32 - 1)])
-def test_only_the_native_head_has_control_frames(twin: ModuleType, framing: Framing) -> None:
-    decoder = twin.Decoder(framing.layout)
+def test_only_the_native_head_has_control_frames(backend: ModuleType, framing: Framing) -> None:
+    decoder = backend.Decoder(framing.layout)
     if framing.layout.maximum < 2**31:
         with pytest.raises(FrameTooLargeError):
             decoder.feed(b"\x80\0\0\x80")
@@ -138,9 +138,11 @@ def test_only_the_native_head_has_control_frames(twin: ModuleType, framing: Fram
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000, MAX_CONTROL - 1])
 @pytest.mark.parametrize("step", [1, 5, 6, 13, 100_000])
-def test_of_an_unknown_opcode_eight_bytes_are_kept(twin: ModuleType, size: int, step: int) -> None:
+def test_of_an_unknown_opcode_eight_bytes_are_kept(
+    backend: ModuleType, size: int, step: int
+) -> None:
     assert UNKNOWN not in KNOWN_OPCODES
-    decoder = twin.Decoder(NATIVE.layout)
+    decoder = backend.Decoder(NATIVE.layout)
     body = (b"abcdefghij" * 10_000)[:size]
     stream = control(UNKNOWN, body) + NATIVE.encode(b"next")
     frames = []
@@ -150,15 +152,15 @@ def test_of_an_unknown_opcode_eight_bytes_are_kept(twin: ModuleType, size: int, 
     assert frames == [Control(UNKNOWN, body[:8]), b"next"]
 
 
-def test_the_layout_says_which_opcodes_are_known(twin: ModuleType) -> None:
+def test_the_layout_says_which_opcodes_are_known(backend: ModuleType) -> None:
     layout = NATIVE.layout._replace(known=frozenset({UNKNOWN}))
     body = b"abcdefghij"
-    frames = twin.Decoder(layout).feed(control(UNKNOWN, body) + control(Opcode.CLOSE, body))
+    frames = backend.Decoder(layout).feed(control(UNKNOWN, body) + control(Opcode.CLOSE, body))
     assert frames == [Control(UNKNOWN, body), Control(Opcode.CLOSE, body[:8])]
 
 
-def test_discarded_bytes_count_as_pending(twin: ModuleType) -> None:
-    decoder = twin.Decoder(NATIVE.layout)
+def test_discarded_bytes_count_as_pending(backend: ModuleType) -> None:
+    decoder = backend.Decoder(NATIVE.layout)
     decoder.feed(control(UNKNOWN, bytes(100))[:4])
     assert (decoder.pending, decoder.frame_size) == (4, 105)
     decoder.feed(bytes([UNKNOWN]) + bytes(50))
@@ -307,12 +309,12 @@ FAULTS = [
 @pytest.mark.parametrize(("framing", "head", "kind", "text"), FAULTS)
 @pytest.mark.parametrize("way", ["whole", "bytes", "buffer"])
 def test_faults(
-    twin: ModuleType, framing: Framing, head: str, kind: type[FramingError], text: str, way: str
+    backend: ModuleType, framing: Framing, head: str, kind: type[FramingError], text: str, way: str
 ) -> None:
     """The last byte of the head brings the fault; whole frames before it are not lost."""
     good = framing.encode(bytes(20))
     bad = bytes.fromhex(head)
-    decoder = twin.Decoder(framing.layout)
+    decoder = backend.Decoder(framing.layout)
     if way == "bytes":
         frames = [frame for byte in good + bad[:-1] for frame in decoder.feed(bytes([byte]))]
         assert frames == [bytes(20)]
@@ -344,8 +346,8 @@ def test_faults(
         assert again.value is not caught.value
 
 
-def test_saw_control_after_a_fault(twin: ModuleType) -> None:
-    decoder = twin.Decoder(NATIVE.layout)
+def test_saw_control_after_a_fault(backend: ModuleType) -> None:
+    decoder = backend.Decoder(NATIVE.layout)
     with pytest.raises(FrameTooLargeError) as caught:
         decoder.feed(control(Opcode.PING) + b"\xff\xff\xff\x7f")
     assert caught.value.frames == [Control(Opcode.PING, b"")]
@@ -355,8 +357,8 @@ def test_saw_control_after_a_fault(twin: ModuleType) -> None:
     assert not decoder.saw_control
 
 
-def test_the_largest_frames_are_no_fault(twin: ModuleType) -> None:
-    decoder = twin.Decoder(NATIVE.layout)
+def test_the_largest_frames_are_no_fault(backend: ModuleType) -> None:
+    decoder = backend.Decoder(NATIVE.layout)
     assert decoder.feed(b"\x00\x00\x01\x80") == []
     assert decoder.feed(bytes([Opcode.CLOSE]) + bytes(MAX_CONTROL - 1)) == [
         Control(Opcode.CLOSE, bytes(MAX_CONTROL - 1))
@@ -365,14 +367,14 @@ def test_the_largest_frames_are_no_fault(twin: ModuleType) -> None:
     assert decoder.frame_size == 4 + 16 * 1024 * 1024
 
 
-def test_decoders_are_not_copied_or_pickled(twin: ModuleType) -> None:
-    decoder = twin.Decoder(PACKET.layout)
+def test_decoders_are_not_copied_or_pickled(backend: ModuleType) -> None:
+    decoder = backend.Decoder(PACKET.layout)
     for refused in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="Decoder objects cannot be copied or pickled"):
             refused(decoder)
 
 
-def test_a_decoder_in_a_cycle_is_collected(twin: ModuleType) -> None:
+def test_a_decoder_in_a_cycle_is_collected(backend: ModuleType) -> None:
     class Cyclic(Layout):
         pass
 
@@ -380,7 +382,7 @@ def test_a_decoder_in_a_cycle_is_collected(twin: ModuleType) -> None:
         pass
 
     layout = Cyclic(*PACKET.layout)
-    layout.decoder = twin.Decoder(layout)  # type: ignore[attr-defined]
+    layout.decoder = backend.Decoder(layout)  # type: ignore[attr-defined]
     layout.decoder.feed(b"\x09\x00\x00\x00half")  # type: ignore[attr-defined]
     layout.decoder.get_buffer()  # type: ignore[attr-defined]
     layout.witness = Witness()  # type: ignore[attr-defined]
@@ -390,24 +392,24 @@ def test_a_decoder_in_a_cycle_is_collected(twin: ModuleType) -> None:
     assert witness() is None
 
 
-def test_no_reference_is_lost_or_kept(twin: ModuleType) -> None:
+def test_no_reference_is_lost_or_kept(backend: ModuleType) -> None:
     layout = NATIVE.layout._replace(maximum=10, largest=10)
     data = bytearray(b"\x03\x00\x00\x00abc" + control(Opcode.PING, b"now") + control(UNKNOWN))
 
     def use() -> None:
-        decoder = twin.Decoder(layout)
+        decoder = backend.Decoder(layout)
         decoder.feed(data)
         decoder.get_buffer()[: len(data)] = data
         decoder.buffer_updated(len(data))
         with pytest.raises(FramingError):
             decoder.feed(b"\x03\x00\x00\x00abc\x0b\x00\x00\x00")
         with pytest.raises(TypeError):
-            twin.Encoder(layout).encode(None)
-        twin.Encoder(layout).encode_many([data[:5], b"abc"])
+            backend.Encoder(layout).encode(None)
+        backend.Encoder(layout).encode_many([data[:5], b"abc"])
 
     use()
     gc.collect()  # what earlier tests left, too
-    shared = (layout, data, Control, twin.Decoder, layout.known, FrameTooLargeError)
+    shared = (layout, data, Control, backend.Decoder, layout.known, FrameTooLargeError)
     before = [sys.getrefcount(thing) for thing in shared]
     for _ in range(20):
         use()
@@ -416,9 +418,9 @@ def test_no_reference_is_lost_or_kept(twin: ModuleType) -> None:
     data.append(0)  # no export is left behind
 
 
-def test_a_call_from_within_a_call_is_refused(c_twin: ModuleType) -> None:
+def test_a_call_from_within_a_call_is_refused(c_backend: ModuleType) -> None:
     """Memory the outer call writes to must not move: in C this has to be an error."""
-    decoder = c_twin.Decoder(PACKET.layout)
+    decoder = c_backend.Decoder(PACKET.layout)
     refusals = []
 
     def enter_again(frame: FrameType, event: str, arg: object) -> None:

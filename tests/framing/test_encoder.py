@@ -45,8 +45,8 @@ class Bytes(bytes):
     ],
     ids=["subclass", "bytearray", "memoryview", "slice", "array", "array-view", "two-dimensions"],
 )
-def test_any_contiguous_bytes_like(twin: ModuleType, framing: Framing, payload: Any) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_any_contiguous_bytes_like(backend: ModuleType, framing: Framing, payload: Any) -> None:
+    encoder = backend.Encoder(framing.layout)
     expected = encoder.encode(b"abcdefgh")
     assert encoder.encode(payload) == expected
     assert encoder.encode_many([payload, b"abcdefgh"]) == expected * 2
@@ -56,8 +56,8 @@ def test_any_contiguous_bytes_like(twin: ModuleType, framing: Framing, payload: 
 @pytest.mark.parametrize(
     ("payload", "name"), [("text", "str"), (5, "int"), (None, "NoneType"), ([1, 2], "list")]
 )
-def test_other_types(twin: ModuleType, framing: Framing, payload: Any, name: str) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_other_types(backend: ModuleType, framing: Framing, payload: Any, name: str) -> None:
+    encoder = backend.Encoder(framing.layout)
     text = f"a bytes-like object is required, not {name}; encode text first, e.g. text.encode()"
     with pytest.raises(TypeError) as caught:
         encoder.encode(payload)
@@ -68,16 +68,16 @@ def test_other_types(twin: ModuleType, framing: Framing, payload: Any, name: str
 
 
 @pytest.mark.parametrize("framing", PATHS)
-def test_views_with_gaps(twin: ModuleType, framing: Framing) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_views_with_gaps(backend: ModuleType, framing: Framing) -> None:
+    encoder = backend.Encoder(framing.layout)
     with pytest.raises(BufferError, match="a contiguous buffer is required; copy this one first"):
         encoder.encode(memoryview(b"a.b.c.d.")[::2])
     with pytest.raises(BufferError, match="a contiguous buffer is required; copy this one first"):
         encoder.encode_many([memoryview(b"a.b.c.d.")[::2]])
 
 
-def test_encode_many_takes_any_iterable(twin: ModuleType) -> None:
-    encoder = twin.Encoder(UINT16_BE.layout)
+def test_encode_many_takes_any_iterable(backend: ModuleType) -> None:
+    encoder = backend.Encoder(UINT16_BE.layout)
     expected = b"\x00\x01a\x00\x00\x00\x02bb"
     assert encoder.encode_many([b"a", b"", b"bb"]) == expected
     assert encoder.encode_many((b"a", b"", b"bb")) == expected
@@ -89,17 +89,17 @@ def test_encode_many_takes_any_iterable(twin: ModuleType) -> None:
         encoder.encode_many(b"abc")
 
 
-def test_encode_many_leaves_the_callers_list_alone(twin: ModuleType) -> None:
+def test_encode_many_leaves_the_callers_list_alone(backend: ModuleType) -> None:
     payload = bytearray(b"a")
     payloads = [payload]
-    twin.Encoder(UINT16_BE.layout).encode_many(payloads)
+    backend.Encoder(UINT16_BE.layout).encode_many(payloads)
     assert payloads[0] is payload
     payload.append(0)  # no export is left behind
 
 
 @pytest.mark.parametrize("framing", [Framing(maximum=9), Framing(varint=True, maximum=9)])
-def test_too_large(twin: ModuleType, framing: Framing) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_too_large(backend: ModuleType, framing: Framing) -> None:
+    encoder = backend.Encoder(framing.layout)
     assert encoder.encode(b"a" * 9).endswith(b"a" * 9)
     for refused in (
         partial(encoder.encode, b"a" * 10),
@@ -123,9 +123,9 @@ def test_too_large(twin: ModuleType, framing: Framing) -> None:
         (Framing(adjustment=3), 3),
     ],
 )
-def test_too_small(twin: ModuleType, framing: Framing, minimum: int) -> None:
-    encoder = twin.Encoder(framing.layout)
-    assert twin.Decoder(framing.layout).feed(encoder.encode(bytes(minimum))) == [bytes(minimum)]
+def test_too_small(backend: ModuleType, framing: Framing, minimum: int) -> None:
+    encoder = backend.Encoder(framing.layout)
+    assert backend.Decoder(framing.layout).feed(encoder.encode(bytes(minimum))) == [bytes(minimum)]
     for refused in (
         partial(encoder.encode, bytes(minimum - 1)),
         partial(encoder.encode_many, [bytes(minimum), bytearray(minimum - 1)]),
@@ -140,13 +140,13 @@ def test_too_small(twin: ModuleType, framing: Framing, minimum: int) -> None:
     [PACKET, NATIVE, INT32_BE, PROTOBUF_DELIMITED, Framing(width=3, offset=2, strip=9)],
 )
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
-def test_head(twin: ModuleType, framing: Framing, size: int) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_head(backend: ModuleType, framing: Framing, size: int) -> None:
+    encoder = backend.Encoder(framing.layout)
     assert encoder.head(size) + bytes(size) == encoder.encode(bytes(size))
 
 
-def test_head_arguments(twin: ModuleType) -> None:
-    encoder = twin.Encoder(PACKET.layout)
+def test_head_arguments(backend: ModuleType) -> None:
+    encoder = backend.Encoder(PACKET.layout)
     assert encoder.head(Number()) == b"\x05\x00\x00\x00"
     with pytest.raises(MessageTooLargeError) as caught:
         encoder.head(10**30)
@@ -157,8 +157,8 @@ def test_head_arguments(twin: ModuleType) -> None:
         encoder.head("5")
 
 
-def test_head_without_its_payload_is_impossible_where_they_overlap(twin: ModuleType) -> None:
-    encoder = twin.Encoder(Framing(width=2, offset=4, strip=1).layout)
+def test_head_without_its_payload_is_impossible_where_they_overlap(backend: ModuleType) -> None:
+    encoder = backend.Encoder(Framing(width=2, offset=4, strip=1).layout)
     with pytest.raises(NotSupportedError) as caught:
         encoder.head(10)
     assert str(caught.value) == (
@@ -166,8 +166,8 @@ def test_head_without_its_payload_is_impossible_where_they_overlap(twin: ModuleT
     )
 
 
-def test_encoders_are_not_copied_or_pickled(twin: ModuleType) -> None:
-    encoder = twin.Encoder(PACKET.layout)
+def test_encoders_are_not_copied_or_pickled(backend: ModuleType) -> None:
+    encoder = backend.Encoder(PACKET.layout)
     for refused in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="Encoder objects cannot be copied or pickled"):
             refused(encoder)
@@ -179,8 +179,8 @@ LARGE = 64 * 1024
 
 
 @pytest.mark.parametrize("framing", [PACKET, INT32_BE, PROTOBUF_DELIMITED, Framing(strip=7)])
-def test_small_payloads_are_packed_in_one_buffer(twin: ModuleType, framing: Framing) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_small_payloads_are_packed_in_one_buffer(backend: ModuleType, framing: Framing) -> None:
+    encoder = backend.Encoder(framing.layout)
     payloads = [b"a", b"", bytes(LARGE - 1), bytearray(b"bc"), memoryview(b"d")]
     assert encoder.pack(payloads) == [encoder.encode_many(payloads)]
     assert encoder.pack(iter(payloads)) == [encoder.encode_many(payloads)]
@@ -189,9 +189,9 @@ def test_small_payloads_are_packed_in_one_buffer(twin: ModuleType, framing: Fram
 
 
 @pytest.mark.parametrize("framing", [PACKET, NATIVE, INT32_BE, PROTOBUF_DELIMITED])
-def test_a_large_payload_is_a_buffer_of_its_own(twin: ModuleType, framing: Framing) -> None:
+def test_a_large_payload_is_a_buffer_of_its_own(backend: ModuleType, framing: Framing) -> None:
     """Its head ends the buffer before it, and it is the very object that was given."""
-    encoder = twin.Encoder(framing.layout)
+    encoder = backend.Encoder(framing.layout)
     large, larger = bytes(LARGE), b"x" * (LARGE + 1)
     head, headr = encoder.head(LARGE), encoder.head(LARGE + 1)
     few = encoder.encode_many([b"a", b"bc"])
@@ -209,9 +209,9 @@ def test_a_large_payload_is_a_buffer_of_its_own(twin: ModuleType, framing: Frami
         }
 
 
-def test_a_large_payload_that_is_not_bytes_is_copied(twin: ModuleType) -> None:
+def test_a_large_payload_that_is_not_bytes_is_copied(backend: ModuleType) -> None:
     """Its owner may change it before it is written."""
-    encoder = twin.Encoder(PACKET.layout)
+    encoder = backend.Encoder(PACKET.layout)
     payload = bytearray(LARGE)
     for other in (payload, memoryview(payload), Bytes(payload)):
         head, body = encoder.pack([other])
@@ -221,21 +221,21 @@ def test_a_large_payload_that_is_not_bytes_is_copied(twin: ModuleType) -> None:
     payload.append(0)  # no export is left behind
 
 
-def test_where_the_head_stands_in_the_payload_it_is_not_on_its_own(twin: ModuleType) -> None:
-    encoder = twin.Encoder(Framing(strip=0, adjustment=-4).layout)
+def test_where_the_head_stands_in_the_payload_it_is_not_on_its_own(backend: ModuleType) -> None:
+    encoder = backend.Encoder(Framing(strip=0, adjustment=-4).layout)
     payloads = [b"....a", bytes(LARGE), b"....bc"]
     assert encoder.pack(payloads) == [encoder.encode_many(payloads)]
 
 
 @pytest.mark.parametrize("framing", [Framing(maximum=9), Framing(varint=True, maximum=LARGE)])
-def test_nothing_is_packed_where_one_does_not_fit(twin: ModuleType, framing: Framing) -> None:
-    encoder = twin.Encoder(framing.layout)
+def test_nothing_is_packed_where_one_does_not_fit(backend: ModuleType, framing: Framing) -> None:
+    encoder = backend.Encoder(framing.layout)
     limit = framing.layout.maximum
     for payloads in ([b"a", bytes(limit + 1)], [bytes(limit + 1), b"a"]):
         with pytest.raises(MessageTooLargeError) as caught:
             encoder.pack(payloads)
         assert (caught.value.size, caught.value.limit) == (limit + 1, limit)
-    encoder = twin.Encoder(Framing(minimum=3).layout)
+    encoder = backend.Encoder(Framing(minimum=3).layout)
     with pytest.raises(ValueError, match="a message of 2 bytes is below the minimum of 3 bytes"):
         encoder.pack([bytes(LARGE), b"ab"])
     with pytest.raises(TypeError, match="a bytes-like object is required, not str"):
@@ -246,8 +246,8 @@ def test_nothing_is_packed_where_one_does_not_fit(twin: ModuleType, framing: Fra
         encoder.pack(5)
 
 
-def test_of_several_faults_the_first_is_told(twin: ModuleType) -> None:
-    encoder = twin.Encoder(Framing(maximum=9).layout)
+def test_of_several_faults_the_first_is_told(backend: ModuleType) -> None:
+    encoder = backend.Encoder(Framing(maximum=9).layout)
     for call in (encoder.encode_many, encoder.pack):
         with pytest.raises(MessageTooLargeError):
             call([b"a", bytes(10), "text"])
@@ -255,9 +255,9 @@ def test_of_several_faults_the_first_is_told(twin: ModuleType) -> None:
             call([b"a", "text", bytes(10)])
 
 
-def test_pack_leaves_the_callers_list_alone(twin: ModuleType) -> None:
+def test_pack_leaves_the_callers_list_alone(backend: ModuleType) -> None:
     payload = bytearray(b"a")
     payloads: list[object] = [payload, bytes(LARGE)]
-    twin.Encoder(PACKET.layout).pack(payloads)
+    backend.Encoder(PACKET.layout).pack(payloads)
     assert payloads[0] is payload
     assert len(payloads) == 2

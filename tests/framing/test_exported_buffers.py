@@ -24,7 +24,7 @@ DIRECT = 16 * 1024
 
 
 def pour(decoder: Any, stream: bytes, step: int = sys.maxsize) -> list[bytes | Control]:
-    """Pass ``stream`` through lent buffers, at most ``step`` bytes at a time."""
+    """Pass ``stream`` through exported buffers, at most ``step`` bytes at a time."""
     frames: list[bytes | Control] = []
     place = 0
     while place < len(stream):
@@ -36,20 +36,20 @@ def pour(decoder: Any, stream: bytes, step: int = sys.maxsize) -> list[bytes | C
     return frames
 
 
-def lend_scratch(twin: ModuleType) -> Any:
-    return twin.Decoder(PACKET.layout)
+def export_scratch(backend: ModuleType) -> Any:
+    return backend.Decoder(PACKET.layout)
 
 
-def lend_storage(twin: ModuleType) -> Any:
-    decoder = twin.Decoder(PACKET.layout)
+def export_storage(backend: ModuleType) -> Any:
+    decoder = backend.Decoder(PACKET.layout)
     decoder.feed((10 * LARGE).to_bytes(4, "little"))
     return decoder
 
 
-@pytest.fixture(params=[lend_scratch, lend_storage])
-def decoder(request: pytest.FixtureRequest, twin: ModuleType) -> Any:
-    """A decoder that lends a scratch buffer, and one that lends a message's own storage."""
-    return request.param(twin)
+@pytest.fixture(params=[export_scratch, export_storage])
+def decoder(request: pytest.FixtureRequest, backend: ModuleType) -> Any:
+    """A decoder that exports a scratch buffer, and one that exports a message's own storage."""
+    return request.param(backend)
 
 
 def test_the_buffer_can_be_written_and_stays_the_same(decoder: Any) -> None:
@@ -62,9 +62,9 @@ def test_the_buffer_can_be_written_and_stays_the_same(decoder: Any) -> None:
     assert decoder.get_buffer() is buffer
 
 
-def test_sizes(twin: ModuleType) -> None:
+def test_sizes(backend: ModuleType) -> None:
     """A scratch buffer, or what is missing of a large message as far as it may be allocated."""
-    decoder = twin.Decoder(PACKET.layout)
+    decoder = backend.Decoder(PACKET.layout)
     sizes = []
     stream = PACKET.encode(bytes(20 * LARGE)) + PACKET.encode(bytes(LARGE)) + b"\x05"
     while stream:
@@ -78,17 +78,17 @@ def test_sizes(twin: ModuleType) -> None:
     assert sizes == [SCRATCH, received, 2 * received, 20 * LARGE - 4 * received, SCRATCH]
 
 
-def test_exactly_16_kib_missing_are_not_many(twin: ModuleType) -> None:
-    decoder = twin.Decoder(PACKET.layout)
+def test_exactly_16_kib_missing_are_not_many(backend: ModuleType) -> None:
+    decoder = backend.Decoder(PACKET.layout)
     decoder.feed(DIRECT.to_bytes(4, "little"))
     assert len(decoder.get_buffer()) == SCRATCH
-    decoder = twin.Decoder(PACKET.layout)
+    decoder = backend.Decoder(PACKET.layout)
     decoder.feed((DIRECT + 1).to_bytes(4, "little"))
     assert len(decoder.get_buffer()) == DIRECT + 1
 
 
-def test_the_rest_of_a_message_is_lent_and_no_more(twin: ModuleType) -> None:
-    decoder = twin.Decoder(PACKET.layout)
+def test_the_rest_of_a_message_is_exported_and_no_more(backend: ModuleType) -> None:
+    decoder = backend.Decoder(PACKET.layout)
     decoder.feed((10 * LARGE).to_bytes(4, "little") + bytes(10 * LARGE - DIRECT - 1))
     assert len(decoder.get_buffer()) == DIRECT + 1
     decoder.buffer_updated(1)
@@ -100,22 +100,22 @@ def test_the_rest_of_a_message_is_lent_and_no_more(twin: ModuleType) -> None:
     "framing",
     [PACKET, NATIVE, PROTOBUF_DELIMITED, Framing(strip=1), Framing(width=3, offset=1, strip=11)],
 )
-def test_large_messages(twin: ModuleType, framing: Framing, step: int) -> None:
+def test_large_messages(backend: ModuleType, framing: Framing, step: int) -> None:
     messages = [
         bytes([number]) * 11 + framing.layout.width.to_bytes(1, "big") + bytes(range(256)) * size
         for number, size in enumerate([0, 1024, 2000, 1, 257, 1])
     ]
     stream = framing.encode_many(messages)
     expected = framing.decoder().feed(stream)
-    decoder = twin.Decoder(framing.layout)
+    decoder = backend.Decoder(framing.layout)
     assert pour(decoder, stream, step) == expected
     assert (decoder.pending, decoder.frame_size) == (0, 0)
 
 
-def test_feeds_and_loans_take_turns(twin: ModuleType) -> None:
+def test_feeds_and_exports_take_turns(backend: ModuleType) -> None:
     message = bytes(range(256)) * 1500
     stream = PACKET.encode(message) * 2
-    decoder = twin.Decoder(PACKET.layout)
+    decoder = backend.Decoder(PACKET.layout)
     frames = []
     while stream:
         frames += decoder.feed(stream[:7000])
@@ -125,9 +125,9 @@ def test_feeds_and_loans_take_turns(twin: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["like-asyncio", "like-uvloop"])
-def test_a_large_message_is_read_into_its_final_bytes(c_twin: ModuleType, late: bool) -> None:
+def test_a_large_message_is_read_into_its_final_bytes(c_backend: ModuleType, late: bool) -> None:
     """Even where the borrower lets go of the buffer only after buffer_updated."""
-    decoder = c_twin.Decoder(PACKET.layout)
+    decoder = c_backend.Decoder(PACKET.layout)
     size = 10 * LARGE
     decoder.feed(size.to_bytes(4, "little"))
     message = b""
@@ -145,9 +145,9 @@ def test_a_large_message_is_read_into_its_final_bytes(c_twin: ModuleType, late: 
         exports.clear()
 
 
-def test_the_prefix_is_kept_even_of_lent_storage(twin: ModuleType) -> None:
+def test_the_prefix_is_kept_even_of_exported_storage(backend: ModuleType) -> None:
     framing = Framing(width=1, adjustment=10 * LARGE)
-    decoder = twin.Decoder(framing.layout)
+    decoder = backend.Decoder(framing.layout)
     decoder.feed(b"\x01")
     decoder.get_buffer()[:5] = b"abcde"
     decoder.buffer_updated(5)
@@ -170,7 +170,7 @@ def test_impossible_counts(decoder: Any, count: int) -> None:
     assert decoder.buffer_updated(0) == []
 
 
-def test_a_count_that_ends_the_loan_itself(decoder: Any) -> None:
+def test_a_count_that_ends_the_export_itself(decoder: Any) -> None:
     class Count:
         def __index__(self) -> int:
             decoder.buffer_updated(0)
@@ -184,8 +184,8 @@ def test_a_count_that_ends_the_loan_itself(decoder: Any) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ is new in Python 3.12")
-def test_data_that_borrows_the_buffer_itself(c_twin: ModuleType) -> None:
-    decoder = lend_storage(c_twin)
+def test_data_that_borrows_the_buffer_itself(c_backend: ModuleType) -> None:
+    decoder = export_storage(c_backend)
 
     class Data:
         def __buffer__(self, flags: int) -> memoryview:
@@ -199,7 +199,7 @@ def test_data_that_borrows_the_buffer_itself(c_twin: ModuleType) -> None:
     assert decoder.pending == 9
 
 
-def test_nothing_is_lent(decoder: Any) -> None:
+def test_nothing_is_exported(decoder: Any) -> None:
     with pytest.raises(ValueError, match=r"^buffer_updated\(\) without get_buffer\(\) before it$"):
         decoder.buffer_updated(0)
     decoder.get_buffer()
@@ -208,7 +208,7 @@ def test_nothing_is_lent(decoder: Any) -> None:
         decoder.buffer_updated(0)
 
 
-def test_feed_while_a_buffer_is_lent(decoder: Any) -> None:
+def test_feed_while_a_buffer_is_exported(decoder: Any) -> None:
     pending = decoder.pending
     buffer = decoder.get_buffer()
     with pytest.raises(RuntimeError, match=r"^feed\(\) while a buffer is lent; call buffer_upd"):
@@ -221,7 +221,7 @@ def test_feed_while_a_buffer_is_lent(decoder: Any) -> None:
     assert decoder.pending == pending + 3
 
 
-def test_the_loan_ends_with_buffer_updated(decoder: Any) -> None:
+def test_the_export_ends_with_buffer_updated(decoder: Any) -> None:
     buffer = decoder.get_buffer()
     decoder.buffer_updated(0)
     with pytest.raises(ValueError, match="released memoryview"):
@@ -237,9 +237,11 @@ KEEPERS = [
 
 
 @pytest.mark.parametrize("keep", KEEPERS)
-def test_who_keeps_views_of_scratch_buffers_keeps_the_buffers(twin: ModuleType, keep: Any) -> None:
+def test_who_keeps_views_of_scratch_buffers_keeps_the_buffers(
+    backend: ModuleType, keep: Any
+) -> None:
     """No decoder gets a buffer that someone else could still write to."""
-    decoder = twin.Decoder(PACKET.layout)
+    decoder = backend.Decoder(PACKET.layout)
     kept = []
     for number in range(20):
         buffer = decoder.get_buffer()
@@ -259,11 +261,11 @@ def test_who_keeps_views_of_scratch_buffers_keeps_the_buffers(twin: ModuleType, 
 
 
 @pytest.mark.parametrize("keep", KEEPERS)
-def test_who_keeps_views_of_storage_keeps_the_memory(twin: ModuleType, keep: Any) -> None:
+def test_who_keeps_views_of_storage_keeps_the_memory(backend: ModuleType, keep: Any) -> None:
     """What is received later goes elsewhere, and the message is right."""
     message = bytes(range(256)) * 8192
     stream = PACKET.encode(message)
-    decoder = twin.Decoder(PACKET.layout)
+    decoder = backend.Decoder(PACKET.layout)
     decoder.feed(stream[:4])
     kept = []
     frames: list[bytes | Control] = []
@@ -286,8 +288,8 @@ def test_who_keeps_views_of_storage_keeps_the_memory(twin: ModuleType, keep: Any
 
 
 @pytest.mark.parametrize("end", ["feed", "drop"])
-def test_storage_whose_view_is_kept_can_be_left(twin: ModuleType, end: str) -> None:
-    decoder = lend_storage(twin)
+def test_storage_whose_view_is_kept_can_be_left(backend: ModuleType, end: str) -> None:
+    decoder = export_storage(backend)
     kept = decoder.get_buffer()[:]
     kept[:] = b"\xaa" * len(kept)
     assert decoder.buffer_updated(1000) == []
@@ -310,41 +312,41 @@ def test_the_borrower_may_release_the_view(decoder: Any) -> None:
     assert decoder.pending == pending + 3
 
 
-def test_a_view_outlives_its_decoder(twin: ModuleType) -> None:
-    for lend in (lend_scratch, lend_storage):
-        view = lend(twin).get_buffer()
+def test_a_view_outlives_its_decoder(backend: ModuleType) -> None:
+    for export in (export_scratch, export_storage):
+        view = export(backend).get_buffer()
         gc.collect()
-        others = [lend(twin).get_buffer() for lend in (lend_scratch, lend_storage)]
+        others = [export(backend).get_buffer() for export in (export_scratch, export_storage)]
         view[:] = b"\xaa" * len(view)
         for other in others:
             other[:] = b"\xbb" * len(other)
         assert bytes(view) == b"\xaa" * len(view)
 
 
-def test_what_is_left_of_a_loan_of_storage_is_empty(c_twin: ModuleType) -> None:
-    decoder = lend_storage(c_twin)
+def test_what_is_left_of_an_export_of_storage_is_empty(c_backend: ModuleType) -> None:
+    decoder = export_storage(c_backend)
     owner = decoder.get_buffer().obj
     decoder.buffer_updated(0)
     assert memoryview(owner).nbytes == 0
 
 
-def test_decoders_never_share_a_buffer_that_is_lent(twin: ModuleType) -> None:
-    first, second = twin.Decoder(PACKET.layout), twin.Decoder(PACKET.layout)
+def test_decoders_never_share_a_buffer_that_is_exported(backend: ModuleType) -> None:
+    first, second = backend.Decoder(PACKET.layout), backend.Decoder(PACKET.layout)
     first.get_buffer()
     first.buffer_updated(0)  # leaves a spare buffer for one of them
     buffers = [first.get_buffer(), second.get_buffer()]
     for buffer, frame in zip(buffers, (b"\x01\0\0\0a", b"\x01\0\0\0b"), strict=True):
         buffer[:5] = frame
         buffer.release()
-    third = twin.Decoder(PACKET.layout)
+    third = backend.Decoder(PACKET.layout)
     third.get_buffer()[:5] = b"\x01\0\0\0c"
     assert first.buffer_updated(5) == [b"a"]
     assert second.buffer_updated(5) == [b"b"]
     assert third.buffer_updated(5) == [b"c"]
 
 
-def test_idle_decoders_hold_no_buffer(twin: ModuleType) -> None:
-    decoders = [twin.Decoder(PACKET.layout) for _ in range(100)]
+def test_idle_decoders_hold_no_buffer(backend: ModuleType) -> None:
+    decoders = [backend.Decoder(PACKET.layout) for _ in range(100)]
     tracemalloc.start()
     try:
         for decoder in decoders:
@@ -377,7 +379,7 @@ class Receiver(asyncio.BufferedProtocol):
 
 
 @pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
-def test_under_an_event_loop(twin: ModuleType, loop_name: str) -> None:
+def test_under_an_event_loop(backend: ModuleType, loop_name: str) -> None:
     messages = [bytes([size % 256]) * size for size in (5, 0, 300_000, 70_000, 1, 2_000_000, 66)]
     ping = (0x8000_0001).to_bytes(4, "little") + bytes([Opcode.PING])
 
@@ -387,7 +389,7 @@ def test_under_an_event_loop(twin: ModuleType, loop_name: str) -> None:
         with theirs:
             theirs.setblocking(False)
             _, receiver = await loop.create_connection(
-                lambda: Receiver(twin.Decoder(NATIVE.layout)), sock=ours
+                lambda: Receiver(backend.Decoder(NATIVE.layout)), sock=ours
             )
             await loop.sock_sendall(theirs, NATIVE.encode_many(messages) + ping)
         assert await receiver.ended is None

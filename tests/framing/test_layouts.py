@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sealframe import wire
+from sealframe import framing, wire
 from sealframe.errors import ConfigurationError
 from sealframe.framing import (
     DEFAULT_MAXIMUM,
@@ -21,9 +22,12 @@ from sealframe.framing import (
     UINT16_LE,
     Framing,
 )
+from sealframe.framing.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
 
 EXAMPLES = [
     pytest.param(PACKET, b"hello", "05000000 68656c6c6f", id="packet"),
@@ -74,13 +78,13 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("framing", "message", "frame"), EXAMPLES)
-def test_worked_bytes(twin: ModuleType, framing: Framing, message: bytes, frame: str) -> None:
+def test_worked_bytes(backend: ModuleType, framing: Framing, message: bytes, frame: str) -> None:
     expected = bytes.fromhex(frame)
-    encoder = twin.Encoder(framing.layout)
+    encoder = backend.Encoder(framing.layout)
     assert encoder.encode(message) == expected
     assert encoder.encode_many([message, message]) == expected * 2
     assert b"".join(encoder.pack([message, message])) == expected * 2
-    decoder = twin.Decoder(framing.layout)
+    decoder = backend.Decoder(framing.layout)
     assert decoder.feed(expected) == [message]
     assert [frame for byte in expected for frame in decoder.feed(bytes([byte]))] == [message]
 
@@ -97,13 +101,13 @@ def test_worked_bytes(twin: ModuleType, framing: Framing, message: bytes, frame:
     ids=["before-the-length", "kept", "stripped", "long-varint", "longest-varint"],
 )
 def test_bytes_that_only_a_peer_would_send(
-    twin: ModuleType, framing: Framing, frame: str, message: bytes
+    backend: ModuleType, framing: Framing, frame: str, message: bytes
 ) -> None:
-    assert twin.Decoder(framing.layout).feed(bytes.fromhex(frame)) == [message]
+    assert backend.Decoder(framing.layout).feed(bytes.fromhex(frame)) == [message]
 
 
-def test_the_length_goes_over_what_the_payload_has_in_its_place(twin: ModuleType) -> None:
-    encoder = twin.Encoder(Framing(width=2, offset=1, strip=0).layout)
+def test_the_length_goes_over_what_the_payload_has_in_its_place(backend: ModuleType) -> None:
+    encoder = backend.Encoder(Framing(width=2, offset=1, strip=0).layout)
     assert encoder.encode(b"\x07\xff\xffhi") == b"\x07\x02\x00hi"
 
 
@@ -267,13 +271,13 @@ def test_fields_go_by_name_only() -> None:
     ],
 )
 def test_the_codecs_refuse_numbers_that_contradict_each_other(
-    twin: ModuleType, change: dict[str, int]
+    backend: ModuleType, change: dict[str, int]
 ) -> None:
     layout = PACKET.layout._replace(**change)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="contradictory"):
-        twin.Decoder(layout)
+        backend.Decoder(layout)
     with pytest.raises(ConfigurationError, match="contradictory"):
-        twin.Encoder(layout)
+        backend.Encoder(layout)
 
 
 def test_framings_are_values() -> None:
@@ -300,3 +304,11 @@ def test_framing_makes_the_codecs() -> None:
     assert framing.head(2) == b"\x02\x00"
     assert framing.decoder().feed(b"\x02\x00hi\x03\x00you") == [b"hi", b"you"]
     assert framing.decoder() is not framing.decoder()
+
+
+def test_the_catalogue_has_every_layout_with_a_name_and_the_reference_has_them_too() -> None:
+    named = {name: value for name, value in vars(framing).items() if isinstance(value, Framing)}
+    assert named.keys() <= set(framing.__all__)
+    assert sorted(map(id, named.values())) == sorted(map(id, CATALOGUE))
+    reference = (ROOT / "docs" / "reference" / "framing.rst").read_text(encoding="utf-8")
+    assert all(f".. autodata:: {name}\n" in reference for name in named)

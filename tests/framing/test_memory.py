@@ -38,11 +38,11 @@ def by_buffer(decoder: Any) -> None:
 @pytest.mark.parametrize("take", [by_feed, by_buffer])
 @pytest.mark.parametrize(("framing", "head"), DECLARED)
 def test_a_declared_gibibyte_costs_what_arrived(
-    twin: ModuleType, framing: Framing, head: bytes, take: Callable[[Any], None]
+    backend: ModuleType, framing: Framing, head: bytes, take: Callable[[Any], None]
 ) -> None:
     tracemalloc.start()
     try:
-        decoder = twin.Decoder(framing.layout)
+        decoder = backend.Decoder(framing.layout)
         decoder.feed(head)
         assert decoder.frame_size == GIB + len(head)
         assert tracemalloc.get_traced_memory()[1] < 10_000
@@ -57,12 +57,12 @@ def test_a_declared_gibibyte_costs_what_arrived(
         tracemalloc.stop()
 
 
-def test_a_fault_frees_what_was_held(twin: ModuleType) -> None:
-    decoder = twin.Decoder(Framing(maximum=1000).layout)
+def test_a_fault_frees_what_was_held(backend: ModuleType) -> None:
+    decoder = backend.Decoder(Framing(maximum=1000).layout)
     decoder.feed(b"\xe8\x03\0\0" + bytes(900))
     tracemalloc.start()
     try:
-        decoder = twin.Decoder(Framing(maximum=1_000_000).layout)
+        decoder = backend.Decoder(Framing(maximum=1_000_000).layout)
         decoder.feed((1_000_000).to_bytes(4, "little") + bytes(999_999))
         with pytest.raises(Exception, match="over the limit"):
             decoder.feed(b"\0\xff\xff\xff\xff")
@@ -78,7 +78,7 @@ import gc, importlib, sys
 from sealframe.errors import FramingError
 from sealframe.framing import NATIVE, PACKET, PROTOBUF_DELIMITED, Framing
 
-twin = importlib.import_module(sys.argv[1])
+backend = importlib.import_module(sys.argv[1])
 framings = [PACKET, NATIVE, PROTOBUF_DELIMITED, Framing(strip=0), Framing(width=3, offset=3)]
 messages = [bytes(size) for size in (4, 40, 400, 4000, 40000)]
 control = bytes.fromhex("05000080 44 00000000 15000080 9f") + bytes(20)
@@ -92,13 +92,13 @@ def rss():
 
 def use(framing):
     "Feed about 600 KB, and return how many bytes it was."
-    encoder = twin.Encoder(framing.layout)
+    encoder = backend.Encoder(framing.layout)
     stream = encoder.encode_many(messages * 2) + b"".join(map(encoder.encode, messages))
     if framing.control:
         stream += control
     fed = 0
     for step in (len(stream), 5000, 777):
-        decoder = twin.Decoder(framing.layout)
+        decoder = backend.Decoder(framing.layout)
         for place in range(0, len(stream), step):
             decoder.feed(stream[place : place + step])
         fed += len(stream)
@@ -123,7 +123,7 @@ def use(framing):
             place += len(piece)
         fed += place
         decoder.get_buffer()[:0]
-        decoder = twin.Decoder(framing.layout)
+        decoder = backend.Decoder(framing.layout)
     for broken in (b"\\xff" * 20, b"\\0\\0\\0\\x80" + b"\\xff" * 20):
         for refused in (encoder.encode, encoder.encode_many, decoder.feed):
             try:
@@ -131,7 +131,7 @@ def use(framing):
             except (TypeError, FramingError):
                 pass
         for half in (b"", stream[:50], stream[:20_000]):
-            decoder = twin.Decoder(framing.layout)
+            decoder = backend.Decoder(framing.layout)
             for data in (half, stream[len(half) :] + broken, b""):
                 try:
                     decoder.feed(data)
@@ -139,7 +139,7 @@ def use(framing):
                     pass
                 fed += len(data)
     for _ in range(200):  # so that what costs a few bytes each time is seen too
-        decoder = twin.Decoder(framing.layout)
+        decoder = backend.Decoder(framing.layout)
         for data in (stream[:3], stream[3:12], b"", stream[12:30]):
             decoder.feed(data)
             decoder.get_buffer()
@@ -172,9 +172,9 @@ print(fed, rss() - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
-def test_no_leak(twin: ModuleType) -> None:
+def test_no_leak(backend: ModuleType) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LEAK, twin.__name__],
+        [sys.executable, "-c", LEAK, backend.__name__],
         capture_output=True,
         text=True,
         timeout=100,

@@ -47,7 +47,7 @@ PURE = [
 ]
 
 
-def test_the_extensions_are_taken_where_they_are_there(c_twin: ModuleType) -> None:
+def test_the_extensions_are_taken_where_they_are_there(c_backend: ModuleType) -> None:
     expected = [
         "c sealframe.framing._codec sealframe.framing._codec",
         "sealframe.aio._queues sealframe.aio._queues",
@@ -76,7 +76,7 @@ def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
     assert "sealframe.framing._codec" in done.stderr
 
 
-def test_a_codec_without_its_queues_is_an_error(c_twin: ModuleType) -> None:
+def test_a_codec_without_its_queues_is_an_error(c_backend: ModuleType) -> None:
     """No build leaves one of them: what is there is a remnant, and would hide as slowness."""
     for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
         done = run(NO_QUEUES + "import sealframe", **variables)

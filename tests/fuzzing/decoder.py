@@ -4,7 +4,7 @@ The fuzzer chooses a layout, the bytes of a stream and where it is cut. Invarian
 
 1. No call raises anything but a :exc:`FramingError`, and after one nothing is decoded.
 2. Both codecs give the same after each call: frames, error, what is pending.
-3. Neither the split nor lent buffers change the frames, the error, or what is pending.
+3. Neither the split nor exported buffers change the frames, the error, or what is pending.
 4. A plain reading of the whole stream finds the same frames and the same fault.
 5. Where the message is the frame without its head, encoding what came out gives the bytes
    that went in.
@@ -22,24 +22,16 @@ from typing import TYPE_CHECKING, Any, Final
 from framing.readings import Outcome, feed, observe, pour, read_plainly
 
 from sealframe.errors import ConfigurationError
-from sealframe.framing import (
-    INT32_BE,
-    NATIVE,
-    PACKET,
-    PROTOBUF_DELIMITED,
-    UINT16_BE,
-    UINT16_LE,
-    Framing,
-)
+from sealframe.framing import Framing
+from sealframe.framing.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from .choices import Choices
 
-_NAMED: Final = (PACKET, NATIVE, INT32_BE, UINT16_BE, UINT16_LE, PROTOBUF_DELIMITED)
 _BIGGEST_READ: Final = 60_000
-"""Bytes; a lent buffer always has room for so many."""
+"""Bytes; an exported buffer always has room for so many."""
 
 
 def codecs() -> list[ModuleType]:
@@ -53,8 +45,8 @@ def codecs() -> list[ModuleType]:
 def layout(choices: Choices) -> Framing | None:
     """Return one of the named layouts or any other; None where the values do not go together."""
     kind = choices.number(16)
-    if kind < len(_NAMED):
-        return _NAMED[kind]
+    if kind < len(CATALOGUE):
+        return CATALOGUE[kind]
     fields: dict[str, Any] = {"minimum": choices.number(6)}
     if choices.number(2):
         fields["maximum"] = choices.number(100_000)
@@ -95,7 +87,7 @@ def check(choices: Choices) -> None:
     readings = []
     for codec in codecs():
         fed = observe(codec, framing.layout, pieces, feed)
-        assert fed == observe(codec, framing.layout, pieces, pour), "a lent buffer differs"
+        assert fed == observe(codec, framing.layout, pieces, pour), "an exported buffer differs"
         readings.append(fed)
         outcomes.append(Outcome.of(observe(codec, framing.layout, whole, feed)))
         assert Outcome.of(fed) == outcomes[-1], "the split made a difference"

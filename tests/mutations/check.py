@@ -122,7 +122,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._pristine = folder / "pristine"
-        # Without the extension: what is changed is Python, and the twins have their own tests.
+        # Without the extension: what is changed is Python, and the backends have their own tests.
         shutil.copytree(
             PACKAGE,
             self._pristine / "sealframe",

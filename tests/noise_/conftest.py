@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from core.conftest import twin
+from core.conftest import backend
 
-__all__ = ["twin", "vectors"]
+__all__ = ["backend", "vectors"]
 
 _VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
 

@@ -39,7 +39,7 @@ from sealframe.noise.records import RecordLayer
 from sealframe.wire import CloseCode, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda p: p.name)

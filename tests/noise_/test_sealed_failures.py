@@ -31,7 +31,7 @@ from sealframe.trust.keys import PrivateKey
 from sealframe.wire import CloseCode, Opcode, Pattern, control
 from sealframe.wire.control import Close
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 REFUSED = bytes.fromhex("0400008044050000")
 VERSION = bytes.fromhex("0400008044040000")

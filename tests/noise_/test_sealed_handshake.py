@@ -25,7 +25,7 @@ from sealframe.noise.cipher import public_key
 from sealframe.trust.peer import Peer as Identity
 from sealframe.wire import Control, Opcode, Pattern, control
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 REFUSED = bytes.fromhex("0400008044050000")
 

@@ -28,7 +28,7 @@ from sealframe.trust.peer import unknown_client
 from sealframe.wire import CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
-pytestmark = pytest.mark.usefixtures("twin")
+pytestmark = pytest.mark.usefixtures("backend")
 
 REFUSED = bytes.fromhex("0400008044050000")
 

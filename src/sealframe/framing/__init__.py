@@ -19,19 +19,9 @@ without it.
 
 from __future__ import annotations
 
-from .layout import (
-    DEFAULT_MAXIMUM,
-    IMPLEMENTATION,
-    INT32_BE,
-    NATIVE,
-    PACKET,
-    PROTOBUF_DELIMITED,
-    UINT16_BE,
-    UINT16_LE,
-    Decoder,
-    Encoder,
-    Framing,
-)
+from .backend import IMPLEMENTATION, Decoder, Encoder
+from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
+from .layout import DEFAULT_MAXIMUM, Framing
 
 __all__ = [
     "DEFAULT_MAXIMUM",

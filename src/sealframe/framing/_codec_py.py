@@ -1,4 +1,4 @@
-"""The framing codec in pure Python, twin of ``sealframe.framing._codec``.
+"""The framing codec in pure Python. The compiled backend is ``sealframe.framing._codec``.
 
 It is used where the C extension is not built, and it is the readable one: the
 extension follows the same steps under the same names.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoder", "Encoder"]
 
 _SCRATCH: Final = 256 * 1024
-"""Bytes in the buffer that is lent while no large message is under way."""
+"""Bytes in the buffer that is exported while no large message is under way."""
 _DIRECT: Final = 16 * 1024
 """A message that lacks more bytes than this is received in its own storage."""
 _LARGE: Final = 64 * 1024
@@ -69,13 +69,13 @@ class Decoder:
     __slots__ = (
         "_body",
         "_byteorder",
+        "_exported",
+        "_exported_size",
         "_fault",
         "_head",
         "_header",
         "_layout",
         "_lead",
-        "_lent",
-        "_lent_size",
         "_opcode",
         "_size",
         "_under_way",
@@ -98,8 +98,8 @@ class Decoder:
         self._lead = 0
         self._size = 0
         self._body = bytearray()
-        self._lent: bytearray | None = None
-        self._lent_size = 0
+        self._exported: bytearray | None = None
+        self._exported_size = 0
         self._view = _NO_VIEW
         self.pending = 0
         self.frame_size = 0
@@ -114,21 +114,21 @@ class Decoder:
 
         The stream may be split anywhere. Raises :exc:`TypeError` for what is not
         bytes-like, :exc:`BufferError` for a view with gaps, and
-        :exc:`RuntimeError` while a buffer is lent.
+        :exc:`RuntimeError` while a buffer is exported.
         """
         self._check_fault()
-        if self._lent is not None:
-            raise refuse.buffer_lent()
+        if self._exported is not None:
+            raise refuse.buffer_exported()
         return self._parse(data if type(data) is bytes else _readable(data).tobytes())
 
     def get_buffer(self) -> memoryview:
-        """Lend the memory that the next bytes of the stream are to be written to.
+        """Export the memory that the next bytes of the stream are to be written to.
 
         It is 256 KiB, or the rest of a large message's own storage, as far as that
-        has been allocated. Until :meth:`buffer_updated` the same memory is lent.
+        has been allocated. Until :meth:`buffer_updated` the same memory is exported.
         """
         self._check_fault()
-        if self._lent is not None:
+        if self._exported is not None:
             try:
                 len(self._view)
             except ValueError:
@@ -140,29 +140,29 @@ class Decoder:
             if self._under_way and filled >= 0 and self._size - filled > _DIRECT:
                 if len(self._body) - filled < _LARGE:
                     self._reserve(filled + _LARGE)
-                self._lent = self._body
-                self._lent_size = len(self._body) - filled
+                self._exported = self._body
+                self._exported_size = len(self._body) - filled
             else:
-                self._lent = _take_scratch()
-                self._lent_size = _SCRATCH
-        self._view = memoryview(self._lent)[-self._lent_size :]
+                self._exported = _take_scratch()
+                self._exported_size = _SCRATCH
+        self._view = memoryview(self._exported)[-self._exported_size :]
         return self._view
 
     def buffer_updated(self, nbytes: SupportsIndex) -> list[bytes | Control]:
-        """Take the first ``nbytes`` bytes of the lent buffer, like :meth:`feed`.
+        """Take the first ``nbytes`` bytes of the exported buffer, like :meth:`feed`.
 
-        This ends the loan: the lent view is released, and memory that is viewed
+        This ends the export: the view is released, and memory that is viewed
         otherwise must not be written to any more. Raises :exc:`ValueError` without
-        a loan or for a number the buffer does not have; the loan goes on then.
+        an export or for a number the buffer does not have; the export goes on then.
         """
         count = index(nbytes)
         self._check_fault()
-        if self._lent is None:
-            raise refuse.nothing_lent()
-        if not 0 <= count <= self._lent_size:
-            raise refuse.bad_count(nbytes, self._lent_size)
-        buffer = self._lent
-        self._lent = None
+        if self._exported is None:
+            raise refuse.nothing_exported()
+        if not 0 <= count <= self._exported_size:
+            raise refuse.bad_count(nbytes, self._exported_size)
+        buffer = self._exported
+        self._exported = None
         with suppress(BufferError):  # uvloop lets go of it only after this call
             self._view.release()
         self._view = _NO_VIEW

@@ -1,31 +1,33 @@
-"""Frame layouts: how a length in front of each message is written.
+"""How a frame is laid out: the parameters that a program gives, and the numbers they come to.
 
-A :class:`Framing` describes a layout and makes decoders and encoders for it.
-They know nothing of sockets: bytes go in, messages come out, and the reverse::
+With every parameter in use a frame looks like this::
 
-    decoder = PACKET.decoder()
-    for data in chunks:
-        for message in decoder.feed(data):
-            ...
-    socket.sendall(PACKET.encode(b"hello"))
+    0        offset             header = offset + width
+    +--------+------------------+-----------------------------+
+    | offset |  length field    |  rest                       |
+    | bytes  |  width bytes     |                             |
+    +--------+------------------+-----------------------------+
+    |<------------- length + extra bytes -------------------->|
+    |<--- strip bytes --->|<---------- message -------------->|
 
-The work is done by one of two codecs that behave alike, one compiled and one in
-pure Python; :data:`sealframe.IMPLEMENTATION` names the one in use. Two environment
-variables choose between them when this module is imported:
-``SEALFRAME_NO_EXTENSIONS=1`` takes the pure one, and ``SEALFRAME_EXTENSION=yes``
-raises :exc:`ImportError` where the compiled one is missing, rather than go on
-without it.
+``extra`` is ``adjustment``, plus ``header`` unless the length counts the header itself. ``strip``
+may end anywhere, before the end of the header or behind it; by default it is ``header``, and the
+message is what follows the length field. A LEB128 varint stands alone: its width is counted as 0,
+and the codec adds the bytes it read.
+
+:class:`Framing` checks the parameters once and works them out to a
+:class:`~sealframe.framing.codec_types.Layout`. The codec depends on those numbers alone.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
 
 from ..errors import ConfigurationError
+from .backend import Decoder, Encoder
 from .codec_types import Layout
 from .native import KNOWN_OPCODES, MAX_CONTROL, MAX_LENGTH
 
@@ -34,38 +36,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ._codec_py import Decoder, Encoder
-
-    IMPLEMENTATION: str
-elif os.environ.get("SEALFRAME_NO_EXTENSIONS") == "1":
-    from ._codec_py import Decoder, Encoder
-
-    IMPLEMENTATION = "python"
-else:
-    try:
-        from ._codec import Decoder, Encoder
-    except ImportError:
-        if os.environ.get("SEALFRAME_EXTENSION") == "yes":
-            raise
-        from ._codec_py import Decoder, Encoder
-
-        IMPLEMENTATION = "python"
-    else:
-        IMPLEMENTATION = "c"
-
-__all__ = [
-    "DEFAULT_MAXIMUM",
-    "IMPLEMENTATION",
-    "INT32_BE",
-    "NATIVE",
-    "PACKET",
-    "PROTOBUF_DELIMITED",
-    "UINT16_BE",
-    "UINT16_LE",
-    "Decoder",
-    "Encoder",
-    "Framing",
-]
+__all__ = ["DEFAULT_MAXIMUM", "Framing"]
 
 DEFAULT_MAXIMUM: Final = 16 * 1024 * 1024
 """The largest message, in bytes, where no maximum is given: 16 MiB."""
@@ -249,34 +220,3 @@ class Framing:
         :raises NotSupportedError: ``strip`` leaves bytes of the header in the payload
         """
         return self.encoder.head(length)
-
-
-PACKET: Final = Framing()
-"""``{int32 length, little-endian}{data}``, sealframe's default.
-
-Spoken by programs that write ``BitConverter.GetBytes(length)`` or
-``struct.pack("<i", length)`` before their data.
-"""
-
-NATIVE: Final = Framing(control=True)
-"""The packet, with control frames marked by the top bit (docs/PROTOCOL.md)."""
-
-INT32_BE: Final = Framing(byteorder="big")
-"""``{int32 length, big-endian}{data}``, network byte order.
-
-Spoken by Erlang ``{packet, 4}``, Twisted ``Int32StringReceiver``, Java
-``DataOutputStream.writeInt`` and ``struct.pack("!i", length)``.
-"""
-
-UINT16_BE: Final = Framing(width=2, byteorder="big")
-"""``{uint16 length, big-endian}{data}``, at most 65,535 bytes.
-
-Spoken by Erlang ``{packet, 2}``, Twisted ``Int16StringReceiver``, Java
-``DataOutputStream.writeShort`` and DNS over TCP (RFC 1035, section 4.2.2).
-"""
-
-UINT16_LE: Final = Framing(width=2)
-"""``{uint16 length, little-endian}{data}``, at most 65,535 bytes."""
-
-PROTOBUF_DELIMITED: Final = Framing(varint=True)
-"""``{varint length}{data}``, as Protocol Buffers' ``writeDelimitedTo`` writes it."""

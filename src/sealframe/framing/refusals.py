@@ -1,7 +1,7 @@
-"""What both codec twins refuse, and in which words.
+"""What both codec backends refuse, and the texts of their errors.
 
-The functions return the exception; the twin raises it. That the wording lives
-here alone is what makes the twins fail alike.
+The functions return the exception; the backend raises it. The texts are here alone, so that
+both backends fail alike.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def no_head(layout: Layout) -> NotSupportedError:
     )
 
 
-def buffer_lent() -> RuntimeError:
+def buffer_exported() -> RuntimeError:
     """``feed`` between ``get_buffer`` and ``buffer_updated`` would leave the order open."""
     return RuntimeError("feed() while a buffer is lent; call buffer_updated() first")
 
@@ -144,7 +144,7 @@ def busy() -> RuntimeError:
     return RuntimeError("the decoder is busy: one thread at a time, and no call from within a call")
 
 
-def nothing_lent() -> ValueError:
+def nothing_exported() -> ValueError:
     """``buffer_updated`` came without ``get_buffer``."""
     return ValueError("buffer_updated() without get_buffer() before it")
 
