@@ -69,7 +69,8 @@ from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
 from .options import ClientOptions, ServerOptions
 from .server.groups import Group
-from .server.server import Server, Serving, serve
+from .server.server import Server
+from .server.serving import Serving, serve
 from .server.shutdown import ShutdownReport
 from .trust.authorized import AuthorizedClients
 from .trust.identity import ClientIdentity, ServerIdentity

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .errors import ConfigurationError, MetricsError, MissingExtraError
-from .server.server import Server
+from .server.server import Server, registry_of
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -99,7 +99,7 @@ class ServerCollector(Collector):
             yield CounterMetricFamily(f"{self._namespace}_{name}", text, stats[key])
 
     def _ask(self) -> dict[str, Any]:
-        loop = self._server._loop
+        loop = registry_of(self._server).loop
         if _get_running_loop() is loop:
             return self._server.stats()
         answer: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()

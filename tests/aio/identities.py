@@ -22,6 +22,7 @@ from sealframe import (
 )
 from sealframe.noise.credentials import Credentials
 from sealframe.server.handlers import Handler
+from sealframe.server.server import registry_of
 from sealframe.wire import Pattern
 
 from .ends import PATIENCE, TCP, Family, Mode
@@ -112,7 +113,9 @@ class Host:
 
     async def emptied(self) -> None:
         """Wait until no connection is left."""
-        await until(lambda: self.server.counters.accepted > 0 and not self.server._links)
+        await until(
+            lambda: self.server.counters.accepted > 0 and not registry_of(self.server).connections
+        )
 
 
 @contextlib.asynccontextmanager

@@ -30,6 +30,7 @@ from sealframe import (
     SlowPeerError,
     TruncatedError,
 )
+from sealframe.server.server import registry_of
 
 from .ends import PATIENCE, TCP, Mode
 from .identities import ANNA, BERT, SERVER, let_in
@@ -149,7 +150,7 @@ class TestCalls:
                 await dial(server, sealed, security=SharedKey.generate(), **ours.hooks)
             async with await Raw.dial(server.port):
                 await until(lambda: server.counters.accepted == 2)
-            await until(lambda: not server._links)
+            await until(lambda: not registry_of(server).connections)
         assert not ours.came + theirs.came
         assert not ours.gone + theirs.gone
 
@@ -404,7 +405,7 @@ class TestReasons:
     async def test_unauthorized(
         self, sealed: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 0.01)
+        monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
         ours, theirs = Notes(), Notes()
         path = let_in(tmp_path / "clients", anna=ANNA)
         identity = ServerIdentity(SERVER, path)

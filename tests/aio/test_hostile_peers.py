@@ -12,7 +12,8 @@ import pytest
 
 import sealframe
 from sealframe import Connection, ConnectionClosed, ServerOptions
-from sealframe.server.server import _MAX_TURNED_AWAY
+from sealframe.server.reject import MAX_REJECTED
+from sealframe.server.server import registry_of
 from sealframe.wire import Control, Opcode, control
 from sealframe.wire.control import Hello
 
@@ -104,10 +105,10 @@ class TestACrowd:
             await stack.enter_async_context(dialled(server, mode))
             crowd = [
                 await stack.enter_async_context(await Raw.dial(server.port))
-                for _ in range(_MAX_TURNED_AWAY + 10)
+                for _ in range(MAX_REJECTED + 10)
             ]
             await until(lambda: server.counters.turned_away == len(crowd))
-            await until(lambda: len(server._turned_away) == _MAX_TURNED_AWAY)
+            await until(lambda: len(registry_of(server).rejected) == MAX_REJECTED)
             lines = [text for text in caplog.messages if "turned away" in text]
             assert len(lines) == 1
 
@@ -126,7 +127,7 @@ class TestACrowd:
                     await raw.send(b"\xff")
                     raw.finish()
                     await raw.receive_to_end()
-            await until(lambda: not server._links)
+            await until(lambda: not registry_of(server).connections)
         lines = [text for text in caplog.messages if "client " in text]
         assert 0 < len(lines) <= 20
 
@@ -136,11 +137,11 @@ class TestACrowd:
 
         server = await start(handler, mode, options=ServerOptions(close_timeout=0.2))
         async with await Raw.dial(server.port):
-            await until(lambda: bool(server._links))
+            await until(lambda: bool(registry_of(server).connections))
             async with asyncio.timeout(PATIENCE):
                 await server.close()
-            assert not server._links
-            assert not server._handlers
+            assert not registry_of(server).connections
+            assert not registry_of(server).handlers
 
 
 async def test_tiny_frames_do_not_hold_up_the_others() -> None:

@@ -23,6 +23,7 @@ from sealframe import (
 )
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.records import RecordLayer
+from sealframe.server.server import registry_of
 from sealframe.wire import (
     CONTROL_BIT,
     MAGIC,
@@ -190,7 +191,7 @@ class TestHandshakeDeadline:
             started = loop.time()
             await until(lambda: server.counters.accepted == 1)
             sent = 0
-            while server._links:
+            while registry_of(server).connections:
                 assert sent < len(first) - 1, "it waited for the whole frame"
                 if loop.time() - started >= sent * 0.01:
                     try:
@@ -222,7 +223,7 @@ class TestHandshakeDeadline:
         ):
             await raw.send(b"GET / HTTP/1.1\r\n\r\n")
             assert await raw.receive_to_end() == b""
-            await until(lambda: not server._links)
+            await until(lambda: not registry_of(server).connections)
 
     async def test_it_does_not_concern_packets(self) -> None:
         options = ServerOptions(handshake_timeout=0.01)
@@ -238,7 +239,7 @@ class TestHandshakeDeadline:
                 await conn.send(data)
 
         async with start(echo, mode) as server, dial(server, mode) as conn:
-            (accepted,) = server._links
+            (accepted,) = registry_of(server).connections
             await conn.send(b"welcome?")
             assert await conn.recv() == b"welcome?"
             assert accepted._deadline is None
@@ -345,8 +346,8 @@ class TestUnauthenticated:
 
     async def test_a_flood_is_read_and_thrown_away(self, sealed: Mode) -> None:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:
-            await until(lambda: bool(server._links))
-            (link,) = server._links
+            await until(lambda: bool(registry_of(server).connections))
+            (link,) = registry_of(server).connections
             buffer = link.get_buffer(-1)
             assert len(buffer) <= MAX_UNAUTHENTICATED
             tracemalloc.start()

@@ -10,6 +10,7 @@ import pytest
 
 from sealframe import Connection
 from sealframe.aio.timer_wheel import TimerWheel
+from sealframe.server.server import registry_of
 
 from .ends import Mode, dial, start
 from .scripted import until
@@ -139,11 +140,11 @@ async def test_the_clients_of_a_server_share_their_timers(control_mode: Mode) ->
     async with start(handler, control_mode) as server:
         conns = await asyncio.gather(*(dial(server, control_mode) for _ in range(20)))
         await until(lambda: len(server.clients) == 20)
-        watches = [link._watch for link in server._links]
+        watches = [link._watch for link in registry_of(server).connections]
         assert all(watch is not None and watch.members for watch in watches)
         # They came within moments of each other, and the interval is 20 seconds.
         assert len({id(watch) for watch in watches}) <= 2
         for conn in conns:
             await conn.close()
-        await until(lambda: not server._links)
+        await until(lambda: not registry_of(server).connections)
         assert not any(watch is not None and watch.members for watch in watches)

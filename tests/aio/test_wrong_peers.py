@@ -19,6 +19,7 @@ from sealframe import (
     Server,
     SharedKey,
 )
+from sealframe.server.server import registry_of
 
 from .ends import PATIENCE, Mode, shared_key, start
 from .scripted import Raw, dialled, listening, message, until
@@ -82,7 +83,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 async def gone(server: Server) -> None:
     """Wait until the server has no connection left."""
-    await until(lambda: server.counters.accepted > 0 and not server._links)
+    await until(lambda: server.counters.accepted > 0 and not registry_of(server).connections)
 
 
 class TestOnOurPort:
@@ -139,8 +140,8 @@ class TestOnOurPort:
     ) -> None:
         """The name does not depend on how the bytes arrive, only on the first of them."""
         async with start(Watched(), port_mode) as server, await Raw.dial(server.port) as raw:
-            await until(lambda: bool(server._links))
-            (link,) = server._links
+            await until(lambda: bool(registry_of(server).connections))
+            (link,) = registry_of(server).connections
             for number in range(8):
                 await raw.send(data[number : number + 1])
                 await until(lambda done=number: link.stats.bytes_received > done)  # type: ignore[misc]

@@ -91,7 +91,7 @@ class _Transfers(Transfers):
 def _receiving_by(on_file: OnFile | None) -> contextlib.AbstractContextManager[object]:
     if on_file is None:
         return contextlib.nullcontext()
-    return mock.patch("sealframe.server.server.Transfers", return_value=_Transfers(on_file))
+    return mock.patch("sealframe.server.serving.Transfers", return_value=_Transfers(on_file))
 
 
 def disk_threads() -> list[str]:

@@ -31,6 +31,7 @@ from sealframe.files import Offer, Progress
 from sealframe.files.messages import DONE, compare, go
 from sealframe.files.receiving import PIECE
 from sealframe.files.store import Store
+from sealframe.server.server import registry_of
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
 
 from .linked import (
@@ -87,7 +88,7 @@ async def test_an_offer_tells_how_much_has_come(extended: Mode, source: Path, ro
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
         assert PIECE < offers[0].received <= size
         resumed = (await link.client.send_file(source / "a")).resumed
         assert 0 < resumed <= offers[0].received
@@ -381,7 +382,7 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
         await accepted(streams[2], offers[2])
         for stream in streams:
             stream.reset()
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
     assert received(root) == {"a": b"data", "d": b"data"}
 
 
@@ -394,13 +395,13 @@ async def test_nothing_is_made_for_those_who_left_while_they_waited(
         streams = [await offered(link.client, first)]
         await accepted(streams[0], first)
         streams += [await offered(link.client, offer_of(f"{n}/a", 4)) for n in range(20)]
-        await until(lambda: len(link.server._services.tasks) == 21)
+        await until(lambda: len(registry_of(link.server).peer_handlers.tasks) == 21)
         if lost:
             link.client._link.abort(ConnectionClosedError("gone"))
         else:
             for stream in reversed(streams):
                 stream.reset()
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
     assert received(root) == {}
 
 
@@ -543,7 +544,7 @@ async def test_what_a_sender_that_stops_leaves_behind(
         await stream.write(go(0) + bytes(PIECE + 5))
         await until(lambda: bytes_in(root) > 0)
         stream.reset(code)
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
     assert bool(received(root)) == kept
     assert inbox.store.quota.files == kept
 
@@ -624,7 +625,7 @@ async def test_who_is_cancelled_waits_for_the_disk_and_no_longer(
     async with linked(extended, inbox) as link:
         sending = asyncio.create_task(link.client.send_file(source / "slow"))
         await until(store.entered.is_set)
-        (task,) = link.server._services.tasks._members
+        (task,) = registry_of(link.server).peer_handlers.tasks._members
         task.cancel()
         await link.client.ping()
         task.cancel()

@@ -32,6 +32,7 @@ from sealframe.files import digest
 from sealframe.files.digest import Algorithm
 from sealframe.files.messages import compare
 from sealframe.files.receiving import PIECE
+from sealframe.server.server import registry_of
 
 from .cutter import Cutter
 from .linked import (
@@ -81,7 +82,7 @@ async def test_a_link_that_is_cut_again_and_again(
                         receipt = await conn.send_file(source / "a")
                         break
                 except ConnectionClosed:
-                    await until(lambda: not server._services.tasks)
+                    await until(lambda: not registry_of(server).peer_handlers.tasks)
                     assert received(root).keys() <= {next(iter(received(root)), "")}
                     assert bytes_in(root) > there or reset
                     there = bytes_in(root)
@@ -166,7 +167,7 @@ async def test_nobody_resumes_what_another_identity_began(
             for k in clients
         ]
         await _break_off(conns[0], source / "a", root, PIECE)
-        await until(lambda: not server._services.tasks)
+        await until(lambda: not registry_of(server).peer_handlers.tasks)
         receipt = await conns[1].send_file(source / "a", name="a")
         assert receipt.resumed == 0
         assert received(root)["a"] == data
@@ -249,7 +250,7 @@ async def test_a_killed_sender_goes_on_where_it_stopped(
         with Program("send", source / "a", key_file, server.port) as sender:
             await until(lambda: bytes_in(root) > 0)
             await sender.kill()
-        await until(lambda: not server._services.tasks)
+        await until(lambda: not registry_of(server).peer_handlers.tasks)
         assert "a" not in received(root)
         with Program("send", source / "a", key_file, server.port) as sender:
             assert int(await sender.say()) > 0
@@ -265,7 +266,7 @@ async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
         link.client._link.abort(sealframe.ConnectionClosedError("cut"))
         with pytest.raises(ConnectionClosed):
             await sending
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
         (partial,) = received(root)
         assert partial.startswith(".a.")
 
@@ -291,7 +292,7 @@ async def test_a_server_that_has_no_time_ends_its_transfers(
         await link.server.close(timeout=0)
         with pytest.raises((ConnectionClosed, FileTransferError)):
             await sending
-        assert not link.server._services.tasks
+        assert not registry_of(link.server).peer_handlers.tasks
     (partial,) = received(root)
     assert partial.startswith(".a.")
 

@@ -23,6 +23,7 @@ from sealframe.aio.stream import Stream
 from sealframe.files import Progress
 from sealframe.files.messages import ACCEPT_SIZE, Accept
 from sealframe.files.sending import PIECE
+from sealframe.server.server import registry_of
 from sealframe.wire import MAX_CHUNK, FileRefusal, ResetCode
 
 from .linked import (
@@ -292,7 +293,7 @@ async def test_a_cancelled_sender_tells_the_other_end(
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
         await no_threads()
         (partial,) = received(root)
         assert partial.startswith(".a.")
@@ -313,7 +314,7 @@ async def test_a_cancelled_sender_of_a_directory_ends_all_its_files(
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not link.server._services.tasks)
+        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
         await no_threads()
         assert link.client._link.channels is not None
         assert not link.client._link.channels.streams._streams
@@ -339,7 +340,7 @@ async def test_a_connection_that_ends_ends_the_transfer(
             if link.client.closed:
                 break
             sending = asyncio.create_task(link.client.send_file(path))
-            await until(lambda: bool(link.server._services.tasks))
+            await until(lambda: bool(registry_of(link.server).peer_handlers.tasks))
             link.server.kick(link.accepted.id)
             with pytest.raises(sealframe.ConnectionClosed):
                 await sending

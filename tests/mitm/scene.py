@@ -26,6 +26,7 @@ from sealframe import (
     TruncatedError,
 )
 from sealframe.aio import addresses
+from sealframe.server.server import registry_of
 
 from .credentials import CONTEXT, Credentials
 from .middle import Address, Middle, Script, Tapped, Way
@@ -267,7 +268,7 @@ class Scene:
     async def _check_alone(self) -> None:
         """Check that the other client is the only one, and is well."""
         assert self._bystander is not None
-        await until(lambda: len(self.server._links) == 1)
+        await until(lambda: len(registry_of(self.server).connections) == 1)
         assert list(self.server.clients) == [self._bystander.id]
         async with asyncio.timeout(PATIENCE):
             await self.exchange()
@@ -337,12 +338,12 @@ async def scene(
 @contextlib.contextmanager
 def _noting(server: Server, errors: list[ConnectionClosedError]) -> Iterator[None]:
     """Note all that fails: the log does not tell of each failure in a crowd of them."""
-    failed = server._incidents.failed
+    failed = registry_of(server).log.failed
 
     def note(client_id: str, who: addresses.Address, error: ConnectionClosedError) -> None:
         errors.append(error)
         failed(client_id, who, error)
 
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(server._incidents, "failed", note)
+        patches.setattr(registry_of(server).log, "failed", note)
         yield

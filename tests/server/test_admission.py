@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealframe.options import ServerOptions
-from sealframe.server.admission import Admission, Rates, Verdict
+from sealframe.server.admission import Admission, Decision, TokenBuckets
 
 
 def first(_: int) -> int:
@@ -41,87 +41,87 @@ class TestCaps:
     @pytest.mark.parametrize(("choose", "expected"), [(first, "a0"), (last, "a1")])
     def test_per_address(self, choose: Callable[[int], int], expected: str) -> None:
         """One of the crowded address goes, not one of another."""
-        guests = admission(per_address=2, choose=choose)
+        connections = admission(per_address=2, choose=choose)
         for name in ("b0", "a0", "a1", "b1"):
-            assert guests.enter(name, name[0]) is None
-        assert guests.enter("a2", "a") == expected
-        assert guests.pending == len(guests) == 4
+            assert connections.add(name, name[0]) is None
+        assert connections.add("a2", "a") == expected
+        assert connections.pending == len(connections) == 4
 
     @pytest.mark.parametrize(("choose", "expected"), [(first, "b0"), (last, "a1")])
     def test_in_total(self, choose: Callable[[int], int], expected: str) -> None:
-        guests = admission(pending=3, choose=choose)
+        connections = admission(pending=3, choose=choose)
         for name in ("b0", "a0", "a1"):
-            assert guests.enter(name, name[0]) is None
-        assert guests.knock("c", 0) is Verdict.WELCOME
-        assert guests.enter("c0", "c") == expected
-        assert guests.pending == len(guests) == 3
+            assert connections.add(name, name[0]) is None
+        assert connections.check("c", 0) is Decision.ACCEPT
+        assert connections.add("c0", "c") == expected
+        assert connections.pending == len(connections) == 3
 
     def test_without_a_cap_of_its_own_max_connections_is_the_cap(self) -> None:
-        guests = admission(total=2)
-        assert [guests.enter(name, name) for name in "abc"] == [None, None, "a"]
+        connections = admission(total=2)
+        assert [connections.add(name, name) for name in "abc"] == [None, None, "a"]
 
     def test_a_full_server_drops_a_pending_one(self) -> None:
-        guests = admission(total=3)
+        connections = admission(total=3)
         for name in "abc":
-            guests.enter(name, name)
-        assert guests.establish("a")
-        assert guests.establish("c")
-        assert guests.knock("d", 0) is Verdict.WELCOME
-        assert guests.enter("d", "d") == "b"
-        assert len(guests) == 3
+            connections.add(name, name)
+        assert connections.establish("a")
+        assert connections.establish("c")
+        assert connections.check("d", 0) is Decision.ACCEPT
+        assert connections.add("d", "d") == "b"
+        assert len(connections) == 3
 
     def test_a_server_full_of_established_ones_turns_away(self) -> None:
-        guests = admission(total=2)
+        connections = admission(total=2)
         for name in "ab":
-            guests.enter(name, name)
-            guests.establish(name)
-        assert guests.knock("c", 0) is Verdict.FULL
-        guests.leave("a")
-        assert guests.knock("c", 0) is Verdict.WELCOME
-        assert guests.enter("c", "c") is None
+            connections.add(name, name)
+            connections.establish(name)
+        assert connections.check("c", 0) is Decision.FULL
+        connections.discard("a")
+        assert connections.check("c", 0) is Decision.ACCEPT
+        assert connections.add("c", "c") is None
 
     def test_the_established_are_no_longer_dropped(self) -> None:
-        guests = admission(pending=1, per_address=1)
-        guests.enter("a0", "a")
-        guests.establish("a0")
-        assert guests.enter("a1", "a") is None
-        assert guests.enter("a2", "a") == "a1"
-        assert (guests.pending, len(guests)) == (1, 2)
+        connections = admission(pending=1, per_address=1)
+        connections.add("a0", "a")
+        connections.establish("a0")
+        assert connections.add("a1", "a") is None
+        assert connections.add("a2", "a") == "a1"
+        assert (connections.pending, len(connections)) == (1, 2)
 
     def test_where_nobody_shakes_hands_nobody_is_dropped(self) -> None:
-        guests = admission(total=2, pending=1, per_address=1, handshakes=False)
-        assert [guests.enter(name, "a") for name in ("a0", "a1")] == [None, None]
-        assert guests.pending == 0
-        assert guests.establish("a0")
-        assert guests.knock("a", 0) is Verdict.FULL
+        connections = admission(total=2, pending=1, per_address=1, handshakes=False)
+        assert [connections.add(name, "a") for name in ("a0", "a1")] == [None, None]
+        assert connections.pending == 0
+        assert connections.establish("a0")
+        assert connections.check("a", 0) is Decision.FULL
 
 
 class TestEnds:
     def test_who_was_dropped_is_not_established_after_all(self) -> None:
-        guests = admission(pending=1)
-        guests.enter("a", "a")
-        assert guests.enter("b", "b") == "a"
-        assert not guests.establish("a")
-        assert guests.establish("b")
+        connections = admission(pending=1)
+        connections.add("a", "a")
+        assert connections.add("b", "b") == "a"
+        assert not connections.establish("a")
+        assert connections.establish("b")
 
     def test_leaving_twice_and_leaving_unknown_are_harmless(self) -> None:
-        guests = admission()
-        guests.enter("a", "x")
-        guests.enter("b", "x")
-        guests.leave("a")
-        guests.leave("a")
-        guests.leave("nobody")
-        assert (guests.pending, len(guests)) == (1, 1)
+        connections = admission()
+        connections.add("a", "x")
+        connections.add("b", "x")
+        connections.discard("a")
+        connections.discard("a")
+        connections.discard("nobody")
+        assert (connections.pending, len(connections)) == (1, 1)
 
     def test_nothing_is_kept_of_those_who_left(self) -> None:
-        guests = admission()
+        connections = admission()
         for number in range(100):
-            guests.enter(str(number), number)
+            connections.add(str(number), number)
             if number % 2:
-                guests.establish(str(number))
+                connections.establish(str(number))
         for number in range(100):
-            guests.leave(str(number))
-        assert len(guests) == len(guests._pending) == len(guests._pending_at) == 0
+            connections.discard(str(number))
+        assert len(connections) == len(connections._pending) == len(connections._pending_at) == 0
 
 
 ADDRESSES = 3
@@ -136,7 +136,7 @@ def test_the_caps_hold_and_the_counts_are_right(
 ) -> None:
     """n: a newcomer knocks; e: one that is there, or is not, is established; l: it leaves."""
     rolls = iter(range(10**6))
-    guests = admission(
+    connections = admission(
         total=total,
         pending=most_pending,
         per_address=per_address,
@@ -148,12 +148,12 @@ def test_the_caps_hold_and_the_counts_are_right(
         name = str(which)
         if kind == "n":
             name, address = f"new {count}", where % ADDRESSES
-            verdict = guests.knock(address, 0)
-            assert (verdict is Verdict.FULL) == (len(settled) == total)
-            if verdict is Verdict.FULL:
+            verdict = connections.check(address, 0)
+            assert (verdict is Decision.FULL) == (len(settled) == total)
+            if verdict is Decision.FULL:
                 continue
             crowded = Counter(pending.values())[address] == per_address
-            dropped = guests.enter(name, address)
+            dropped = connections.add(name, address)
             full = len(pending) == most_pending or len(pending) + len(settled) == total
             assert (dropped is not None) == (crowded or full)
             if dropped is not None:
@@ -164,17 +164,20 @@ def test_the_caps_hold_and_the_counts_are_right(
             if present:
                 name = present[which % len(present)]
             if kind == "e":
-                assert guests.establish(name) == bool(present)
+                assert connections.establish(name) == bool(present)
                 if name in pending:
                     settled.add(name)
                     del pending[name]
             else:
-                guests.leave(name)
+                connections.discard(name)
                 pending.pop(name, None)
                 settled.discard(name)
-        assert (guests.pending, len(guests)) == (len(pending), len(pending) + len(settled))
+        assert (connections.pending, len(connections)) == (
+            len(pending),
+            len(pending) + len(settled),
+        )
         assert len(pending) <= most_pending
-        assert len(guests) <= total
+        assert len(connections) <= total
         assert all(n <= per_address for n in Counter(pending.values()).values())
 
 
@@ -183,12 +186,12 @@ class TestAnHonestPeerInAFlood:
         """Return in how many of 1,000 floods of 50 a peer is there at the end."""
         dice, survived = random.Random(1), 0
         for _ in range(1000):
-            guests = admission(pending=100, per_address=per_address, choose=dice.randrange)
+            connections = admission(pending=100, per_address=per_address, choose=dice.randrange)
             for number in range(150):
                 if number == 100:
-                    guests.enter("honest", "home")
-                guests.enter(f"flood {number}", f"attacker {number % addresses}")
-            survived += guests.establish("honest")
+                    connections.add("honest", "home")
+                connections.add(f"flood {number}", f"attacker {number % addresses}")
+            survived += connections.establish("honest")
         return survived
 
     def test_whoever_has_an_address_for_each_leaves_it_good_chances(self) -> None:
@@ -200,30 +203,30 @@ class TestAnHonestPeerInAFlood:
         assert self.survivals(per_address=per_address) == 1000
 
 
-class TestRates:
+class TestTokenBuckets:
     def test_a_burst_then_the_rate(self) -> None:
-        rates = Rates(rate=2, burst=3)
-        assert [rates.take("a", 100.0) for _ in range(5)] == [True] * 3 + [False] * 2
-        assert [rates.take("a", 100.5) for _ in range(2)] == [True, False]
-        assert [rates.take("a", 101.5) for _ in range(3)] == [True, True, False]
+        buckets = TokenBuckets(rate=2, burst=3)
+        assert [buckets.take("a", 100.0) for _ in range(5)] == [True] * 3 + [False] * 2
+        assert [buckets.take("a", 100.5) for _ in range(2)] == [True, False]
+        assert [buckets.take("a", 101.5) for _ in range(3)] == [True, True, False]
 
     def test_each_address_has_its_own(self) -> None:
-        rates = Rates(rate=1, burst=1)
-        assert [rates.take(name, 0) for name in "abab"] == [True, True, False, False]
+        buckets = TokenBuckets(rate=1, burst=1)
+        assert [buckets.take(name, 0) for name in "abab"] == [True, True, False, False]
 
     @pytest.mark.parametrize("start", [0.0, 1e9], ids=["young", "old"])
     @pytest.mark.parametrize("rate", [0.001, 0.3, 7, 1e6])
     def test_who_keeps_to_the_rate_is_never_held_back(self, rate: float, start: float) -> None:
         """Not even by rounding, on a machine that was started long ago."""
-        rates = Rates(rate, burst=1)
-        allowed = [rates.take("a", start + count * 1.001 / rate) for count in range(1000)]
+        buckets = TokenBuckets(rate, burst=1)
+        allowed = [buckets.take("a", start + count * 1.001 / rate) for count in range(1000)]
         # At 1 MHz a clock of 30 years cannot tell two ticks apart.
         assert all(allowed) or (rate == 1e6 and start == 1e9)
 
     def test_refusals_cost_nothing(self) -> None:
         """Whoever knocks all the time gets in at the rate as well."""
-        rates = Rates(rate=1, burst=1)
-        taken = [rates.take("a", tick / 10) for tick in range(100)]
+        buckets = TokenBuckets(rate=1, burst=1)
+        taken = [buckets.take("a", tick / 10) for tick in range(100)]
         assert sum(taken) == 10
 
     @given(
@@ -234,52 +237,52 @@ class TestRates:
     def test_never_more_than_burst_and_rate_allow(
         self, rate: float, burst: int, gaps: list[float]
     ) -> None:
-        rates, now, granted = Rates(rate, burst), 1000.0, 0
+        buckets, now, granted = TokenBuckets(rate, burst), 1000.0, 0
         for gap in gaps:
             now += gap
-            granted += rates.take("a", now)
+            granted += buckets.take("a", now)
             assert granted <= burst + rate * (now - 1000.0) + 0.01
 
     def test_full_buckets_are_forgotten(self) -> None:
-        rates = Rates(rate=1, burst=5)
+        buckets = TokenBuckets(rate=1, burst=5)
         for number in range(1000):
-            assert rates.take(number, 0.0)
-        assert len(rates) == 1000
+            assert buckets.take(number, 0.0)
+        assert len(buckets) == 1000
         for number in range(600):
-            rates.take("late", 100.0 + 2 * number)
-        assert len(rates) == 1
+            buckets.take("late", 100.0 + 2 * number)
+        assert len(buckets) == 1
 
     def test_many_addresses_fill_the_table_to_its_limit_and_no_further(self) -> None:
-        rates = Rates(rate=0.001, burst=5, max_addresses=100)
+        buckets = TokenBuckets(rate=0.001, burst=5, max_addresses=100)
         for number in range(10_000):
-            assert rates.take(number, number / 1000)
-            assert len(rates) <= 100
+            assert buckets.take(number, number / 1000)
+            assert len(buckets) <= 100
 
     def test_and_who_comes_again_and_again_stays_known(self) -> None:
-        rates = Rates(rate=0.001, burst=20, max_addresses=100)
+        buckets = TokenBuckets(rate=0.001, burst=20, max_addresses=100)
         allowed = 0
         for number in range(5000):
-            rates.take(number, 0.0)
+            buckets.take(number, 0.0)
             if number % 50 == 0:
-                allowed += rates.take("greedy", 0.0)
+                allowed += buckets.take("greedy", 0.0)
             if allowed == 20:
                 break
-        assert not rates.take("greedy", 0.0)
+        assert not buckets.take("greedy", 0.0)
 
     def test_the_verdict(self) -> None:
         options = ServerOptions(connection_rate=1, connection_burst=2, max_connections=1)
-        guests: Admission[str] = Admission(options, handshakes=False)
-        assert guests.knock("a", 0.0) is Verdict.WELCOME
-        guests.enter("a0", "a")
-        assert guests.knock("a", 0.0) is Verdict.FULL
-        assert guests.knock("a", 0.0) is Verdict.TOO_FAST
-        assert guests.knock("b", 0.0) is Verdict.FULL
+        connections: Admission[str] = Admission(options, handshakes=False)
+        assert connections.check("a", 0.0) is Decision.ACCEPT
+        connections.add("a0", "a")
+        assert connections.check("a", 0.0) is Decision.FULL
+        assert connections.check("a", 0.0) is Decision.TOO_FAST
+        assert connections.check("b", 0.0) is Decision.FULL
 
 
 def test_peers_whose_address_nobody_knows_have_none_in_common() -> None:
     options = ServerOptions(connection_rate=1, connection_burst=1, max_pending_per_address=1)
-    guests: Admission[str] = Admission(options, handshakes=True)
+    connections: Admission[str] = Admission(options, handshakes=True)
     for name in ("a", "b", "c"):
-        assert guests.knock(None, 0.0) is Verdict.WELCOME
-        assert guests.enter(name, None) is None
-    assert guests.pending == 3
+        assert connections.check(None, 0.0) is Decision.ACCEPT
+        assert connections.add(name, None) is None
+    assert connections.pending == 3

@@ -16,7 +16,8 @@ from aio.ends import PATIENCE, TCP, Family, Mode, dial, is_held_back, start
 from aio.scripted import Peer, Raw, until
 
 from sealframe import Connection, ConnectionClosed, HandshakeError, Server, ServerOptions
-from sealframe.server.rate_limit_key import origin
+from sealframe.server.rate_limit_key import rate_limit_key
+from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Hello
 
@@ -115,6 +116,11 @@ def outcome(sock: socket.socket) -> bytes | None:
         return b""
 
 
+def all_aborts_done(server: Server) -> bool:
+    """Return whether the sockets of all dropped connections are gone."""
+    return len(registry_of(server).connections) == len(registry_of(server).admission)
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name == "sealframe.server"]
 
@@ -127,12 +133,13 @@ class TestPending:
         options = ServerOptions(max_pending_per_address=5, handshake_timeout=60)
         with closing_all() as crowd:
             async with start(echo, sealed, family, options) as server:
+                registry = registry_of(server)
                 crowd += [knock(server, family) for _ in range(30)]
                 await until(lambda: server.counters.accepted == 30)
-                await until(lambda: len(server._links) == 5)
+                await until(lambda: len(registry.connections) == 5)
                 async with dial(server, sealed, family) as conn:
                     await check_alive(conn)
-                    assert server._admission.pending == 4
+                    assert registry.admission.pending == 4
                 assert server.counters.dropped_handshakes == 26
                 assert server.counters.failed_handshakes == 0
                 assert server.counters.turned_away == 0
@@ -146,9 +153,10 @@ class TestPending:
         options = ServerOptions(max_connections=6, max_pending=2)
         with closing_all() as crowd:
             async with start(echo, sealed, options=options) as server:
+                registry = registry_of(server)
                 async with dial(server, sealed) as one, dial(server, sealed) as other:
                     await silent_crowd(server, crowd, 100)
-                    assert server._admission.pending == 2
+                    assert registry.admission.pending == 2
                     await check_alive(one)
                     await check_alive(other)
 
@@ -172,11 +180,12 @@ class TestPending:
         elsewhere = another_loopback()
         with closing_all() as crowd:
             async with start(echo, sealed, options=options) as server:
+                registry = registry_of(server)
                 async with await Raw.dial(server.port) as raw:
                     peer = Peer(raw, sealed, client=True)
                     await peer.shake_hands()
                     await silent_crowd(server, crowd, 100, elsewhere)
-                    assert server._admission.pending == 4
+                    assert registry.admission.pending == 4
                     assert server.counters.dropped_handshakes == 97
                     # Half-way before, it gets in now.
                     await peer.write(control.frame(Opcode.HELLO, Hello().encode()))
@@ -189,6 +198,7 @@ class TestPending:
         fates = set()
         for _ in range(10):
             async with start(echo, sealed, options=options) as server:
+                registry = registry_of(server)
                 async with await Raw.dial(server.port) as raw:
                     peer = Peer(raw, sealed, client=True)
                     await peer.shake_hands()
@@ -197,11 +207,11 @@ class TestPending:
                     raw.sock.send(b"".join(peer._seal.seal(hello)))
                     with knock(server):
                         await until(lambda: server.counters.accepted == 2)
-                        await until(lambda: server._admission.pending == 1)
+                        await until(lambda: registry_of(server).admission.pending == 1)
                         dropped = server.counters.dropped_handshakes
-                        assert len(server._admission) == 2 - dropped
-                        await until(lambda: len(server._links) == len(server._admission))
-                        assert len(server.clients) == len(server._handlers) == 1 - dropped
+                        assert len(registry.admission) == 2 - dropped
+                        await until(lambda: all_aborts_done(server))
+                        assert len(server.clients) == len(registry.handlers) == 1 - dropped
                         if dropped:
                             # Nothing of a WELCOME.
                             assert await raw.receive_to_end() == b""
@@ -242,11 +252,12 @@ class TestRate:
         self, mode: Mode, family: Family, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with start(echo, mode, family, self.OPTIONS) as server:
+            registry = registry_of(server)
             with closing_all() as crowd:
                 async with dial(server, mode, family) as conn:
                     crowd += [knock(server, family) for _ in range(20)]
                     await until(lambda: server.counters.too_fast == 18)
-                    assert server.counters.accepted == len(server._admission) == 3
+                    assert server.counters.accepted == len(registry.admission) == 3
                     await check_alive(conn)
                     fates = [outcome(sock) for sock in crowd[2:]]
                     assert fates == [b""] * 18
@@ -279,15 +290,16 @@ class TestRate:
 class TestBookkeeping:
     async def test_connections_reset_before_anyone_looked(self, sealed: Mode) -> None:
         async with start(echo, sealed) as server:
+            registry = registry_of(server)
             for _ in range(5):
                 for _ in range(20):
                     Raw(knock(server)).reset()
                 await asyncio.sleep(0)
             async with dial(server, sealed) as conn:
                 await check_alive(conn)
-                await until(lambda: len(server._links) == len(server._admission) == 1)
-                assert server._admission.pending == 0
-            await until(lambda: len(server._admission) == 0)
+                await until(lambda: len(registry.connections) == len(registry.admission) == 1)
+                assert registry.admission.pending == 0
+            await until(lambda: len(registry.admission) == 0)
 
     @LET_GO
     async def test_a_server_that_closes_in_a_flood(
@@ -296,6 +308,7 @@ class TestBookkeeping:
         options = ServerOptions(max_pending=20, max_connections=40, close_timeout=0.5)
         with closing_all() as crowd:
             server = await start(echo, mode, options=options)
+            registry = registry_of(server)
             port = server.port
             await silent_crowd(server, crowd, 30)
             closing = asyncio.ensure_future(server.close())
@@ -308,9 +321,9 @@ class TestBookkeeping:
                 sock.close()
             async with asyncio.timeout(PATIENCE):
                 await closing
-            await until(lambda: not server._links)
-            assert len(server._admission) == server._admission.pending == 0
-            assert not server._handlers
+            await until(lambda: not registry.connections)
+            assert len(registry.admission) == registry.admission.pending == 0
+            assert not registry.handlers
             assert not server.clients
             if mode.sealed:
                 (line,) = lines(caplog)
@@ -323,6 +336,7 @@ class TestBookkeeping:
         """It was accepted a few ticks before, and may not have been handed over yet."""
         options = ServerOptions(handshake_timeout=60, close_timeout=0.2)
         server = await start(echo, mode, options=options)
+        registry = registry_of(server)
         with knock(server):
             for _ in range(ticks):
                 await asyncio.sleep(0)
@@ -330,7 +344,7 @@ class TestBookkeeping:
                 await server.close()
             for _ in range(5):
                 await asyncio.sleep(0)
-            assert len(server._links) == len(server._admission) == len(server.clients) == 0
+            assert len(registry.connections) == len(registry.admission) == len(server.clients) == 0
             gc.collect()
 
     async def test_what_counts_as_one_address(self, family: Family) -> None:
@@ -340,7 +354,7 @@ class TestBookkeeping:
         async def handler(conn: Connection) -> None:
             transport = conn._link._transport
             assert transport is not None
-            seen.append(origin(transport))
+            seen.append(rate_limit_key(transport))
 
         async with start(handler, Mode("packets"), family) as server:
             with knock(server, family), knock(server, family):
@@ -363,6 +377,7 @@ class TestThousands:
         pending = count // 4
         options = ServerOptions(max_pending_per_address=pending, handshake_timeout=60)
         async with start(echo, sealed, options=options) as server:
+            registry = registry_of(server)
             async with dial(server, sealed) as one, dial(server, sealed) as other:
                 rounds = 0
 
@@ -376,8 +391,8 @@ class TestThousands:
                 async def flood(count: int) -> None:
                     with closing_all() as crowd:
                         await silent_crowd(server, crowd, count)
-                        assert server._admission.pending == pending
-                    await until(lambda: len(server._links) == 2)
+                        assert registry.admission.pending == pending
+                    await until(lambda: len(registry.connections) == 2)
 
                 tracemalloc.start()
                 try:
@@ -448,12 +463,13 @@ class TestInboxBudget:
 
     async def test_who_leaves_gives_the_share_back(self, mode: Mode) -> None:
         async with start(echo, mode, options=self.OPTIONS) as server:
+            registry = registry_of(server)
             async with dial(server, mode):
                 async with dial(server, mode):
-                    await until(lambda: server._budget.quota == 4 * MIB)
-                await until(lambda: server._budget.quota == 8 * MIB)
-            await until(lambda: not server._handlers)
-            assert server._budget._members == 0
+                    await until(lambda: registry.budget.quota == 4 * MIB)
+                await until(lambda: registry.budget.quota == 8 * MIB)
+            await until(lambda: not registry.handlers)
+            assert registry.budget._members == 0
 
     async def test_unread_messages_of_a_client_that_left_still_count(self) -> None:
         """Or whoever fills an inbox, leaves and comes again would fill the memory."""
@@ -463,17 +479,19 @@ class TestInboxBudget:
             await go.wait()
 
         async with start(handler, plain, options=self.OPTIONS) as server:
+            registry = registry_of(server)
             for visits in range(1, 4):
                 async with await Raw.dial(server.port) as raw:
                     await until(lambda: bool(server.clients))
                     raw.reset()
                 await until(lambda: not server.clients)
-                assert server._budget.quota == 8 * MIB // visits
+                assert registry.budget.quota == 8 * MIB // visits
             go.set()
-            await until(lambda: server._budget.quota == 8 * MIB)
+            await until(lambda: registry.budget.quota == 8 * MIB)
 
     async def test_pending_handshakes_take_no_share(self, sealed: Mode) -> None:
         with closing_all() as crowd:
             async with start(echo, sealed, options=self.OPTIONS) as server:
+                registry = registry_of(server)
                 await silent_crowd(server, crowd, 20)
-                assert server._budget.quota == 8 * MIB
+                assert registry.budget.quota == 8 * MIB

@@ -160,7 +160,7 @@ async def test_who_cannot_be_written_down_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is not kept waiting for the disk, and so it is in for a moment."""
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 0.01)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
     invitation = server.invite("carl")
     # A folder where the lock should be: also whoever may write everything cannot.
     obstacle = path.with_name("clients.lock")
@@ -183,7 +183,7 @@ async def test_who_cannot_be_written_down_is_not_let_in(
 async def test_who_came_by_invitation_can_be_withdrawn(
     server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 0.01)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
     invitation = server.invite("carl")
     quick = ClientOptions(backoff_initial=0.001, backoff_maximum=0.002)
     async with hosting(server) as host, asyncio.timeout(PATIENCE):

@@ -19,6 +19,7 @@ prometheus = pytest.importorskip("prometheus_client", reason="prometheus_client 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server  # noqa: E402
 
 from sealframe.metrics import ServerCollector  # noqa: E402
+from sealframe.server.server import registry_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -62,7 +63,7 @@ async def test_a_scrape_over_http() -> None:
 
         try:
             await exchange(server, 3)
-            await until(lambda: not server._links)
+            await until(lambda: not registry_of(server).connections)
             async with dial(server, PLAIN) as conn:
                 await conn.send(b"hello")
                 await conn.recv()
@@ -146,6 +147,7 @@ def test_without_the_package() -> None:
 import sys
 sys.modules["prometheus_client"] = None
 import sealframe
+from sealframe.server.server import registry_of
 try:
     import sealframe.metrics
 except sealframe.MissingExtraError as error:

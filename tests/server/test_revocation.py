@@ -38,7 +38,7 @@ QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.002)
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let servers look at the file a hundred times a second."""
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 0.01)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ async def test_who_is_invited_is_in_the_file_at_once(
     server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch, closing: bool
 ) -> None:
     """However seldom the server looks at it, and if it is closed in the same moment too."""
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 1000.0)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 1000.0)
     invited = ClientIdentity(STRANGER, invitation=server.invite("carl"))
     async with hosting(server) as host, host.dial(invited):
         if not closing:
@@ -338,7 +338,7 @@ async def test_who_is_invited_while_the_file_is_being_changed_waits_for_its_line
     server: ServerIdentity, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Added to half a file, it would make that count."""
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 1000.0)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 1000.0)
     invited = ClientIdentity(STRANGER, invitation=server.invite("carl"))
     async with hosting(server) as host:
         whole = path.read_text()

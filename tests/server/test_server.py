@@ -26,6 +26,7 @@ from sealframe import (
     TruncatedError,
 )
 from sealframe.noise.records import BUSY_REPLY
+from sealframe.server.server import registry_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -232,7 +233,7 @@ class TestHandler:
                 async with dial(server, Mode("packets")) as conn:
                     with pytest.raises(ConnectionClosedOK):
                         await conn.recv()
-                assert not server._handlers
+                assert not registry_of(server).handlers
             (record,) = warnings(caplog)
             assert record.exc_info is not None
             assert text in str(record.exc_info[1])
@@ -366,7 +367,7 @@ class TestFull:
             async with dialled(server, mode), await Raw.dial(server.port) as second:
                 await second.receive_to_end()
                 await until(lambda: server.counters.turned_away == 1)
-                await until(lambda: not server._turned_away)
+                await until(lambda: not registry_of(server).rejected)
 
 
 class TestClose:
@@ -467,7 +468,7 @@ class TestClose:
                 await conn.close()
                 # It still holds its end open.
                 await closing
-                assert not server._turned_away
+                assert not registry_of(server).rejected
                 await raw.receive_to_end()
 
     async def test_closing_again_only_waits(self, mode: Mode) -> None:

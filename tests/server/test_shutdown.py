@@ -33,6 +33,7 @@ from sealframe import (
     Stream,
     StreamResetError,
 )
+from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close, Hello
 
@@ -117,7 +118,7 @@ async def told(conn: Connection) -> None:
 
 async def retiring(server: Server) -> None:
     """Wait until the close has begun."""
-    await until(lambda: all(link.retiring is not None for link in server._links))
+    await until(lambda: all(link.retiring is not None for link in registry_of(server).connections))
 
 
 # What is under way
@@ -523,7 +524,7 @@ async def test_the_client_closes_first(mode: Mode) -> None:
         close = closing(server)
         await retiring(server)
         leaving = asyncio.create_task(conn.close())
-        (link,) = server._links
+        (link,) = registry_of(server).connections
         await until(lambda: link._receiving_over)
         service.go_on.set()
         assert await leaving
@@ -545,7 +546,7 @@ async def test_both_go_away_at_once(control_mode: Mode) -> None:
         close = closing(server)
         await retiring(server)
         await peer.say_end(CloseCode.GOING_AWAY, "so do I")
-        (link,) = server._links
+        (link,) = registry_of(server).connections
         await until(lambda: link._receiving_over)
         gone.set()
         await peer.await_end()
@@ -559,7 +560,7 @@ async def test_the_link_is_lost(mode: Mode) -> None:
         close = closing(server)
         await retiring(server)
         peer.raw.reset()
-        await until(lambda: not server._links)
+        await until(lambda: not registry_of(server).connections)
         assert not close.done()
         service.go_on.set()
         assert (await close).cancelled == 0
@@ -588,7 +589,7 @@ async def test_a_client_is_kicked(control_mode: Mode) -> None:
 async def test_a_key_is_withdrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That takes effect at once, however long the others have."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
-    monkeypatch.setattr("sealframe.server.revocation._INTERVAL", 0.01)
+    monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
     path = let_in(tmp_path / "clients", anna=ANNA, bert=BERT)
     service = Service()
     async with hosting(ServerIdentity(SERVER, path, patterns=BOTH), handler=service.wait) as host:
@@ -627,7 +628,9 @@ async def test_a_client_that_writes_before_it_reads(mode: Mode) -> None:
         if mode.has_control:
             await until(lambda: conn._link.credit < 0)
         else:
-            await until(lambda: any(link.reading_paused for link in server._links))
+            await until(
+                lambda: any(link.reading_paused for link in registry_of(server).connections)
+            )
         close = closing(server, timeout=PATIENCE)
         async with asyncio.timeout(PATIENCE / 2):
             await writing
@@ -714,7 +717,7 @@ class TestNoHandler:
             await until(lambda: len(server.clients) == 1)
             await peer.write(message(b"dropped"))
             peer.raw.reset()
-            await until(lambda: not server._links)
+            await until(lambda: not registry_of(server).connections)
         assert [record.exc_info for record in caplog.records if record.exc_info] == []
 
     async def test_what_nobody_wants_is_not_decoded(self, control_mode: Mode) -> None:

@@ -12,6 +12,7 @@ from aio.identities import ANNA, SERVER, hosting, let_in
 from aio.scripted import Raw, until
 
 from sealframe import ClientIdentity, Connection, ServerIdentity, WrongLoopError
+from sealframe.server.server import registry_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -71,7 +72,7 @@ async def test_totals_keep_those_that_left(mode: Mode) -> None:
                 assert len(stats["clients"]) == stats["connections"] == 1
                 received.append(stats["bytes_received"])
             await until(lambda: not server.clients)
-        await until(lambda: not server._links)
+        await until(lambda: not registry_of(server).connections)
         stats = server.stats()
         assert stats["messages_received"] == stats["accepted"] == 3
         assert stats["bytes_received"] >= received[-1] > received[0]

@@ -12,8 +12,8 @@ from ..wire import CloseCode
 from .connection import (
     AnyConnection,
     Connection,
-    Groups,
     Hooks,
+    Memberships,
     Received,
     Sent,
     check_limit,
@@ -36,7 +36,7 @@ class CodecConnection(Connection[Sent, Received]):
         client_id: str,
         *,
         codec: Codec[Sent, Received],
-        groups: Groups | None = None,
+        groups: Memberships | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         super().__init__(link, client_id, groups=groups, hooks=hooks)

@@ -6,7 +6,7 @@ import os
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
-from operator import index
+from operator import attrgetter, index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
@@ -36,11 +36,11 @@ else:
     Received = TypeVar("Received")
 
 
-class Groups(typing.Protocol):
+class Memberships(typing.Protocol):
     """The groups that a server's connections may join."""
 
-    def _join(self, conn: AnyConnection, name: str) -> None: ...
-    def _leave(self, conn: AnyConnection, name: str) -> None: ...
+    def join(self, conn: AnyConnection, name: str) -> None: ...
+    def leave(self, conn: AnyConnection, name: str) -> None: ...
 
 
 class Hooks(typing.Protocol):
@@ -83,7 +83,7 @@ class Connection(Generic[Sent, Received]):
         link: ConnectionProtocol,
         client_id: str,
         *,
-        groups: Groups | None = None,
+        groups: Memberships | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self._link = link
@@ -206,7 +206,7 @@ class Connection(Generic[Sent, Received]):
             self._joined = set()
         if isinstance(self._joined, set) and name not in self._joined:
             self._joined.add(name)
-            groups._join(self, name)
+            groups.join(self, name)
 
     def leave(self, name: str) -> None:
         """Be a member of a group no longer; harmless if it was none, and once it has ended.
@@ -220,9 +220,9 @@ class Connection(Generic[Sent, Received]):
         groups = self._checked_groups(name)
         if isinstance(self._joined, set) and name in self._joined:
             self._joined.remove(name)
-            groups._leave(self, name)
+            groups.leave(self, name)
 
-    def _checked_groups(self, name: object) -> Groups:
+    def _checked_groups(self, name: object) -> Memberships:
         self._link.check_loop()
         if not isinstance(name, str):
             raise TypeError(f"the name of a group is text, not {type(name).__name__}")
@@ -513,6 +513,21 @@ OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitabl
 """``async def on_request(conn, payload)``: returns what answers the request."""
 AnyConnection: TypeAlias = Connection[Any, Any]
 """One of bytes or of objects, whatever the codec."""
+
+# What the server and the client need of a connection beside its public interface.
+
+protocol_of: Callable[[AnyConnection], ConnectionProtocol] = attrgetter("_link")
+"""Return the transport protocol of a connection."""
+opened_at: Callable[[AnyConnection], float] = attrgetter("_since")
+"""Return when a connection was made, by the event loop's clock."""
+
+
+def end_memberships(conn: AnyConnection) -> frozenset[str]:
+    """Let a connection join no group any more; return the groups that it is now to leave."""
+    if not isinstance(conn._joined, set):
+        return frozenset()
+    conn._joined = frozenset(conn._joined)
+    return conn._joined
 
 
 def abort(conn: AnyConnection, error: ConnectionClosedError) -> None:

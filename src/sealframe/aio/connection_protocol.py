@@ -112,7 +112,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self,
         protocol: ProtocolMachine,
         options: Options,
-        owner: Owner,
+        owner: ConnectionOwner,
         *,
         services: PeerHandlers | None = None,
         budget: Budget | None = None,
@@ -145,7 +145,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         # What is sent counts from the start, and is bounded once the peer says so.
         self._bounded = False
         self._window: Window | None = None
-        self._owner: Owner | None = owner
+        self._owner: ConnectionOwner | None = owner
         self._transport: asyncio.Transport | None = None
         self._addresses: tuple[Address, Address] = (None, None)
         self._timer_wheel = timer_wheel or timer_wheel_for(options)
@@ -312,7 +312,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         if self._owner is not None:
             # It holds what holds this link.
             owner, self._owner = self._owner, None
-            owner._on_finished(self)
+            owner.on_finished(self)
 
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
@@ -541,7 +541,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
                 raise self.receive_error.fresh()
             multiplexer = self.protocol.multiplexer
             assert self._owner is not None
-            self.channels = Channels(self, multiplexer, self._owner._connection(self))
+            self.channels = Channels(self, multiplexer, self._owner.connection(self))
         return self.channels
 
     def _establish(self, hello: Hello) -> None:
@@ -564,7 +564,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._pause_if_full()
         self._schedule_watch(now)
         if self._owner is not None:
-            self._owner._on_established(self, hello)
+            self._owner.on_established(self, hello)
 
     def _set_windows(self, hello: Hello) -> None:
         if not self.protocol.windowed:
@@ -637,7 +637,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
             if self.channels is not None:
                 self.channels.end(error)
             if isinstance(error, ConnectionClosedError) and self._owner is not None:
-                self._owner._on_failed(self, error)
+                self._owner.on_failed(self, error)
 
     def _end_messages(self, error: ConnectionClosed) -> None:
         if self.receive_error is None:
@@ -830,17 +830,17 @@ def timer_wheel_for(options: Options) -> TimerWheel[ConnectionProtocol]:
     return TimerWheel(ConnectionProtocol._check_liveness, resolution_of(options))
 
 
-class Owner(typing.Protocol):
+class ConnectionOwner(typing.Protocol):
     """What a link tells of itself, to whoever made it."""
 
-    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
+    def on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
         """Messages may flow; it is called once."""
 
-    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
+    def on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""
 
-    def _on_finished(self, link: ConnectionProtocol) -> None:
+    def on_finished(self, link: ConnectionProtocol) -> None:
         """The socket is gone; it is called once, as the last."""
 
-    def _connection(self, link: ConnectionProtocol) -> Any:
+    def connection(self, link: ConnectionProtocol) -> Any:
         """Return what programs see of it."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError, ConnectionClosed
 from .caller import current_caller
-from .connection import AnyConnection, Connection
+from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
 from .tasks import Tasks
 
@@ -51,7 +51,7 @@ class Hooks:
         """Note that the socket of an established connection is gone."""
         if self._on_disconnect is None and not self._of:
             return
-        link = conn._link
+        link = protocol_of(conn)
         assert link.receive_error is not None
         reason = explain(link.receive_error, link._close, clean=link.clean)
         earlier = self._of.get(conn)
@@ -66,10 +66,10 @@ class Hooks:
 
         earlier.add_done_callback(go_on)
 
-    def excuse(self, task: asyncio.Task[None] | None) -> None:
+    def exclude(self, task: asyncio.Task[None] | None) -> None:
         """Do not wait for this task, which waits for the end itself."""
         if self._tasks is not None:
-            self._tasks.excuse(task)
+            self._tasks.exclude(task)
 
     async def finish(self, deadline: float) -> int:
         """Wait for all that run, then cancel them.
@@ -130,7 +130,8 @@ def _failures_logged(name: str, conn: Connection) -> Iterator[None]:
         raise
     except ConnectionClosed:
         # That the peer left is no fault of the hook.
-        if conn._link.receive_error is None and conn._link.send_error is None:
+        protocol = protocol_of(conn)
+        if protocol.receive_error is None and protocol.send_error is None:
             logger.exception("%s of connection %s failed", name, conn.id)
     except Exception:
         logger.exception("%s of connection %s failed", name, conn.id)

@@ -14,7 +14,7 @@ Subject = TypeVar("Subject")
 class Tasks(Generic[Subject]):
     """Tasks, each about something; :meth:`finish` waits for all of them.
 
-    A task that waits for that end itself is excused: nobody waits for it.
+    A task that waits for that end itself is excluded.
 
     :param done: is told of each one that is done, once it is no longer among them
     """
@@ -22,7 +22,7 @@ class Tasks(Generic[Subject]):
     def __init__(self, done: Callable[[asyncio.Task[None], Subject], None]) -> None:
         self._done = done
         self._members: dict[asyncio.Task[None], Subject] = {}
-        self._excused: set[asyncio.Task[None]] = set()
+        self._excluded: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         # One for all: each would take 64 bytes, and so would the context that asyncio
         # copies for it.
@@ -41,18 +41,18 @@ class Tasks(Generic[Subject]):
         self._idle.clear()
         task.add_done_callback(self._callback, context=self._context)
 
-    def excuse(self, task: asyncio.Task[None] | None) -> None:
+    def exclude(self, task: asyncio.Task[None] | None) -> None:
         """Do not wait for this task; harmless if it is none of them."""
         if task is not None and task in self._members:
-            self._excused.add(task)
+            self._excluded.add(task)
             self._look_whether_idle()
 
     def awaits_any(self, tasks: Iterable[asyncio.Task[None]]) -> bool:
-        """Return whether any of these, which are members, is not excused."""
-        return any(task not in self._excused for task in tasks)
+        """Return whether any of these, which are members, is not excluded."""
+        return any(task not in self._excluded for task in tasks)
 
     async def finish(self, deadline: float) -> int:
-        """Wait for all that are not excused, then cancel those that are left.
+        """Wait for all that are not excluded, then cancel those that are left.
 
         :param deadline: until when, by the event loop's clock
         :return: how many were cancelled
@@ -74,14 +74,14 @@ class Tasks(Generic[Subject]):
         return len(cancelled)
 
     def _awaited(self) -> set[asyncio.Task[None]]:
-        return self._members.keys() - self._excused
+        return self._members.keys() - self._excluded
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         subject = self._members.pop(task)
-        self._excused.discard(task)
+        self._excluded.discard(task)
         self._look_whether_idle()
         self._done(task, subject)
 
     def _look_whether_idle(self) -> None:
-        if len(self._members) == len(self._excused):
+        if len(self._members) == len(self._excluded):
             self._idle.set()

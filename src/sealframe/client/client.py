@@ -298,19 +298,19 @@ class _Attempt:
         if conn.closed:
             self._hooks.disconnected(conn)
 
-    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
+    def on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
         if not self._established.done():
             self._established.set_result(hello)
 
-    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
+    def on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
         if not self._established.done():
             self._established.set_exception(error.fresh())
 
-    def _on_finished(self, link: ConnectionProtocol) -> None:
+    def on_finished(self, link: ConnectionProtocol) -> None:
         if self._succeeded and self.conn is not None:
             self._hooks.disconnected(self.conn)
 
-    def _connection(self, link: ConnectionProtocol) -> AnyConnection:
+    def connection(self, link: ConnectionProtocol) -> AnyConnection:
         assert self.conn is not None
         return self.conn
 

@@ -1,9 +1,9 @@
-"""Who comes in: caps on unfinished handshakes, and on how fast connections come.
+"""Caps on unfinished handshakes, and on how fast connections come.
 
-An address here is what :func:`sealframe.server.rate_limit_key.origin` returns; any hashable value
-does, and None is one that nobody knows: no limit per address holds it. Times are
-seconds of one clock, which the caller reads. Every call takes the same short time,
-however many connections and addresses there are.
+An address here is a :func:`~sealframe.server.rate_limit_key.rate_limit_key`. Any hashable value
+does; None is unknown, and no limit per address applies to it. Times are seconds of one clock,
+which the caller reads. Every call takes constant time, however many connections and addresses
+there are.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Final, Generic, TypeVar
 
 from ..options import ServerOptions
 
-Guest = TypeVar("Guest", bound=Hashable)
+ConnT = TypeVar("ConnT", bound=Hashable)
 
 _MAX_ADDRESSES: Final = 16_384
-"""Addresses whose rate is remembered. Whoever has more than these is not held by a
-limit per address anyway."""
+"""Addresses whose buckets are stored. A limit per address does not stop an attacker who has
+more addresses."""
 
 
-class Verdict(Enum):
-    """What to do with a newcomer."""
+class Decision(Enum):
+    """What to do with a new connection."""
 
-    WELCOME = auto()
+    ACCEPT = auto()
     TOO_FAST = auto()
     FULL = auto()
 
 
-class Admission(Generic[Guest]):
-    """The connections of one server, and which of them still shake hands.
+class Admission(Generic[ConnT]):
+    """The connections of one server, and which of them have not finished their handshake.
 
     :param handshakes: whether a connection has to shake hands first, as sealed ones do
     :param choose: returns a random whole number below its argument
@@ -50,38 +50,42 @@ class Admission(Generic[Guest]):
         self._choose = choose
         self._max_pending = options.max_pending or options.max_connections
         rate = options.connection_rate
-        self._rates = None if rate is None else Rates(rate, options.connection_burst)
-        self._guests: set[Guest] = set()
-        self._pending: Bag[Guest] = Bag()
-        self._address_of: dict[Guest, Hashable] = {}
-        self._pending_at: dict[Hashable, Bag[Guest]] = {}
+        self._buckets = None if rate is None else TokenBuckets(rate, options.connection_burst)
+        self._connections: set[ConnT] = set()
+        self._pending: RandomSet[ConnT] = RandomSet()
+        self._address_of: dict[ConnT, Hashable] = {}
+        self._pending_at: dict[Hashable, RandomSet[ConnT]] = {}
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._connections)
 
     @property
     def pending(self) -> int:
         """How many have not finished their handshake."""
         return len(self._pending)
 
-    def knock(self, address: Hashable, now: float) -> Verdict:
-        """Decide about a newcomer; one that is welcome is then let :meth:`enter`."""
-        if self._rates is not None and address is not None and not self._rates.take(address, now):
-            return Verdict.TOO_FAST
+    def check(self, address: Hashable, now: float) -> Decision:
+        """Decide about a new connection; an accepted one is then passed to :meth:`add`."""
+        if (
+            self._buckets is not None
+            and address is not None
+            and not self._buckets.take(address, now)
+        ):
+            return Decision.TOO_FAST
         if len(self) >= self._options.max_connections and not len(self._pending):
-            return Verdict.FULL
-        return Verdict.WELCOME
+            return Decision.FULL
+        return Decision.ACCEPT
 
-    def enter(self, guest: Guest, address: Hashable) -> Guest | None:
-        """Take one in that is welcome; return who is dropped for it, None if no one is.
+    def add(self, conn: ConnT, address: Hashable) -> ConnT | None:
+        """Add an accepted connection; return the one to drop for it, None if there is room.
 
-        Who is dropped is random, and of the newcomer's own address if it has others
-        there: whatever an attacker does, an honest peer that needs little time is rarely
-        the one.
+        A random unfinished handshake is dropped, of the newcomer's own address if there are
+        some: an honest peer, which needs little time for its handshake, is rarely the one,
+        whatever an attacker does.
         """
         dropped = None
         if self._handshakes:
-            # Those whose address nobody knows have not got it in common.
+            # Connections of unknown address do not share one.
             neighbours = None if address is None else self._pending_at.get(address)
             if neighbours and len(neighbours) >= self._options.max_pending_per_address:
                 dropped = neighbours.pick(self._choose)
@@ -90,79 +94,79 @@ class Admission(Generic[Guest]):
             ):
                 dropped = (neighbours or self._pending).pick(self._choose)
             if dropped is not None:
-                self.leave(dropped)
-            self._pending.add(guest)
-            self._pending_at.setdefault(address, Bag()).add(guest)
-            self._address_of[guest] = address
-        self._guests.add(guest)
+                self.discard(dropped)
+            self._pending.add(conn)
+            self._pending_at.setdefault(address, RandomSet()).add(conn)
+            self._address_of[conn] = address
+        self._connections.add(conn)
         return dropped
 
-    def establish(self, guest: Guest) -> bool:
-        """Note that a handshake is finished; return False for one that was dropped."""
-        if guest not in self._guests:
+    def establish(self, conn: ConnT) -> bool:
+        """Note that a handshake is finished; return False if it was dropped before."""
+        if conn not in self._connections:
             return False
-        self._settle(guest)
+        self._end_handshake(conn)
         return True
 
-    def leave(self, guest: Guest) -> None:
-        """Forget one that is gone; doing it again is harmless."""
-        if guest in self._guests:
-            self._settle(guest)
-            self._guests.remove(guest)
+    def discard(self, conn: ConnT) -> None:
+        """Forget a connection; harmless if it was forgotten before."""
+        if conn in self._connections:
+            self._end_handshake(conn)
+            self._connections.remove(conn)
 
-    def _settle(self, guest: Guest) -> None:
-        if guest in self._pending:
-            self._pending.discard(guest)
-            address = self._address_of.pop(guest)
+    def _end_handshake(self, conn: ConnT) -> None:
+        if conn in self._pending:
+            self._pending.discard(conn)
+            address = self._address_of.pop(conn)
             neighbours = self._pending_at[address]
-            neighbours.discard(guest)
+            neighbours.discard(conn)
             if not neighbours:
                 del self._pending_at[address]
 
 
-class Bag(Generic[Guest]):
-    """A set that can name one of its members at random."""
+class RandomSet(Generic[ConnT]):
+    """A set that picks a random member in constant time."""
 
     def __init__(self) -> None:
-        self._members: list[Guest] = []
-        self._index: dict[Guest, int] = {}
+        self._members: list[ConnT] = []
+        self._index: dict[ConnT, int] = {}
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __contains__(self, member: Guest) -> bool:
+    def __contains__(self, member: ConnT) -> bool:
         return member in self._index
 
-    def add(self, member: Guest) -> None:
-        """Add one that is not in it."""
+    def add(self, member: ConnT) -> None:
+        """Add a member; it must be new."""
         self._index[member] = len(self._members)
         self._members.append(member)
 
-    def discard(self, member: Guest) -> None:
-        """Remove one that is in it: the last one takes its place."""
+    def discard(self, member: ConnT) -> None:
+        """Remove a member, which must be there: the last one takes its place."""
         index = self._index.pop(member)
         last = self._members.pop()
         if index < len(self._members):
             self._members[index] = last
             self._index[last] = index
 
-    def pick(self, choose: Callable[[int], int]) -> Guest:
+    def pick(self, choose: Callable[[int], int]) -> ConnT:
         """Return a random member; there must be one."""
         return self._members[choose(len(self._members))]
 
 
-class Rates:
-    """A token bucket for each address; a full one is as good as none, and forgotten.
+class TokenBuckets:
+    """A token bucket for each address; a full bucket is not stored.
 
     :param rate: tokens that flow in per second
     :param burst: tokens that a bucket holds
-    :param max_addresses: buckets at most; beyond them the one unused for longest goes
+    :param max_addresses: buckets stored at most; the least recently used one is forgotten
     """
 
     def __init__(self, rate: float, burst: int, max_addresses: int = _MAX_ADDRESSES) -> None:
         self._per_token = 1 / rate
-        # The time until it is full says all about a bucket. A thousandth of a token is
-        # given away, so that rounding never withholds one.
+        # The state of a bucket is the time at which it is full. 0.001 of a token is given
+        # away, so that rounding never withholds one.
         self._longest = (burst - 1 + 0.001) / rate
         self._max_addresses = max_addresses
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
@@ -177,7 +181,7 @@ class Rates:
             return False
         self._full_at[address] = full_at + self._per_token
         self._full_at.move_to_end(address)
-        # One comes, two go: so the table also shrinks.
+        # At most two are forgotten for each one added, so that the table also shrinks.
         for _ in range(2):
             oldest, full_at = next(iter(self._full_at.items()))
             if full_at > now and len(self._full_at) <= self._max_addresses:

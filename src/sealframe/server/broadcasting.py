@@ -1,4 +1,4 @@
-"""Broadcasts: one message offered to many connections, and written to some of them a turn."""
+"""Broadcasts: one message for many connections, a few of which are flushed in each turn."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from ..aio.connection import AnyConnection, Connection
+from ..aio.connection import AnyConnection, Connection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.stats import ServerStats
 from ..errors import MessageTooLargeError, SlowPeerError
 from ..options import ServerOptions
 
-_WRITES: Final = 32
-"""Connections to which is written in a turn of the event loop."""
+_FLUSHES_PER_TURN: Final = 32
+"""Connections that are flushed in one turn of the event loop."""
 
-_AT_ONCE: Final = 64 * 1024
-"""Cost of what waits for a connection from which it is written to at once."""
+_MAX_UNFLUSHED: Final = 64 * 1024
+"""Cost of a send queue from which it is flushed at once, and not in a later turn."""
 
 
 class Broadcasts:
-    """What is broadcast on one server, until it is written.
+    """Puts messages into many send queues, and flushes these a few at a time.
 
     :param encode: makes bytes of a message
     :param counters: where messages are counted that a client does not get
@@ -34,8 +34,8 @@ class Broadcasts:
         self._options = options
         self._encode = encode
         self._counters = counters
-        self._unwritten: deque[ConnectionProtocol] = deque()
-        self._writing = False
+        self._unflushed: deque[ConnectionProtocol] = deque()
+        self._scheduled = False
 
     def send(
         self,
@@ -45,7 +45,6 @@ class Broadcasts:
     ) -> int:
         """Queue one message for every connection, without waiting for any.
 
-        :param connections: must not change meanwhile
         :return: for how many it was queued
         :raises TypeError: the message is not bytes-like, or ``exclude`` holds
             something other than connections
@@ -58,56 +57,59 @@ class Broadcasts:
         left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
         if not all(isinstance(conn, Connection) for conn in left_out):
             raise TypeError("exclude takes connections, for example server.clients[id]")
+        excluded = set(map(protocol_of, left_out))
         queued = 0
         batch: list[object] = [data]
-        unwritten = self._unwritten
-        for conn in connections:
-            if left_out and conn in left_out:
+        unflushed = self._unflushed
+        # A list: a slow client that is disconnected here leaves the clients and its groups.
+        for protocol in list(map(protocol_of, connections)):
+            if excluded and protocol in excluded:
                 continue
-            outbox, link = conn._outbox, conn._link
-            if outbox.queued_bytes < _AT_ONCE and outbox.offer(batch):
+            outbox = protocol.outbox
+            if outbox.queued_bytes < _MAX_UNFLUSHED and outbox.offer(batch):
                 queued += 1
-                if not link.unwritten:
-                    link.unwritten = True
-                    unwritten.append(link)
+                if not protocol.unwritten:
+                    protocol.unwritten = True
+                    unflushed.append(protocol)
             else:
-                queued += self._offer(link, data)
-        if unwritten and not self._writing:
-            self._writing = True
-            self._loop.call_soon(self._write)
+                queued += self._offer(protocol, data)
+        if unflushed and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush_some)
         return queued
 
-    def _offer(self, link: ConnectionProtocol, message: bytes) -> bool:
-        # What fills its outbox may be no more than earlier broadcasts of this turn.
-        link._flush()
-        if link.send_error is not None:
+    def _offer(self, protocol: ConnectionProtocol, message: bytes) -> bool:
+        """Queue the message for a connection that cannot simply take it; return whether it was."""
+        # Earlier broadcasts of this turn alone may have filled the queue.
+        protocol._flush()
+        if protocol.send_error is not None:
             return False
-        outbox, protocol = link.outbox, link.protocol
-        fits = protocol.send_minimum <= len(message) <= protocol.send_limit
-        # Those who wait for room are no sign of a slow peer: they may just not have run yet.
+        outbox, machine = protocol.outbox, protocol.protocol
+        fits = machine.send_minimum <= len(message) <= machine.send_limit
+        # Tasks that wait for room do not count: they may only not have run yet.
         if outbox.over_limit or not fits:
-            link.stats.dropped += 1
+            protocol.stats.dropped += 1
             self._counters.dropped += 1
             if outbox.over_limit and self._options.slow_client == "disconnect":
-                link.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
+                protocol.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
             return False
         outbox.append(message)
-        link.flush_soon()
+        protocol.flush_soon()
         return True
 
-    def _write(self) -> None:
-        """Write what was broadcast, to some of the connections.
+    def _flush_some(self) -> None:
+        """Flush some of the connections; the others follow in later turns of the event loop.
 
-        To write to all of them takes long, and others would have to wait; what is
-        broadcast meanwhile goes out in the same writes.
+        All in one turn would hold up everything else. A message that is broadcast meanwhile
+        goes out in the same writes.
         """
         try:
-            for _ in range(min(len(self._unwritten), _WRITES)):
-                link = self._unwritten.popleft()
-                link.unwritten = False
-                if link.outbox.queued_bytes:
-                    link._flush()
+            for _ in range(min(len(self._unflushed), _FLUSHES_PER_TURN)):
+                protocol = self._unflushed.popleft()
+                protocol.unwritten = False
+                if protocol.outbox.queued_bytes:
+                    protocol._flush()
         finally:
-            self._writing = bool(self._unwritten)
-            if self._writing:
-                self._loop.call_soon(self._write)
+            self._scheduled = bool(self._unflushed)
+            if self._scheduled:
+                self._loop.call_soon(self._flush_some)

@@ -15,11 +15,14 @@ from ..wire import CloseCode
 logger = logging.getLogger("sealframe.server")
 
 _MAX_FAILURE_LINES: Final = 20
-"""Connections of one kind a minute that failed and get a line each in the log."""
+"""Connections of one kind a minute that failed and get a warning each."""
 
 
 class ConnectionLog:
-    """Counts and logs who was refused, dropped and lost, whatever a crowd does.
+    """Counts and logs who was rejected, dropped and lost.
+
+    Each kind of event has a limit of warnings a minute, so that a crowd cannot fill the log;
+    at DEBUG there is a line for each.
 
     :param counters: the server's
     """
@@ -27,24 +30,23 @@ class ConnectionLog:
     def __init__(self, counters: ServerStats) -> None:
         self._loop = asyncio.get_running_loop()
         self._counters = counters
-        # Who knocks must not fill the log.
         self._throttles = {kind: LogThrottle() for kind in ("full", "too fast", "dropped")}
-        # Apart, so that those who knock with anything do not hide those with a key.
+        # Separate, so that peers without a key do not hide the failures of those with one.
         for kind in ("failed", "unauthorized", "broken"):
             self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
 
-    def came_too_fast(self, who: Address) -> None:
-        """Note one that `connection_rate` keeps out."""
+    def rejected_too_fast(self, who: Address) -> None:
+        """Count and log a client that ``connection_rate`` rejects."""
         self._counters.too_fast += 1
         self._log_arrival("too fast", who, "came faster than connection_rate allows")
 
-    def turned_away(self, who: Address, limit: int) -> None:
-        """Note one that `max_connections`, the limit, keeps out."""
+    def rejected_full(self, who: Address, limit: int) -> None:
+        """Count and log a client that ``max_connections``, the limit, rejects."""
         self._counters.turned_away += 1
         self._log_arrival("full", who, f"was turned away: max_connections, {limit}, is reached")
 
     def dropped_handshake(self, newcomer: Address, pending: int) -> None:
-        """Note that an unfinished handshake, one of those pending, makes room for a newcomer."""
+        """Count and log that a newcomer replaces one of the pending handshakes."""
         self._counters.dropped_handshakes += 1
         text = "made a random unfinished handshake end: too many are pending"
         self._log_arrival("dropped", newcomer, f"{text} ({pending})")
@@ -52,7 +54,8 @@ class ConnectionLog:
     def failed(
         self, client_id: str, who: Address, error: ConnectionClosedError | DecodeError
     ) -> None:
-        """Note a connection that ends in an error, or in a message that is none."""
+        """Count and log a connection that ends in an error, or in a message that cannot be
+        decoded."""
         kind = "broken"
         if isinstance(error, HandshakeError):
             kind = "failed"
@@ -70,3 +73,5 @@ class ConnectionLog:
         if count:
             more = others(count)
             logger.warning("%s %s%s%s", what, show(who), text, more)
+        elif logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s%s", what, show(who), text)

@@ -5,24 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic
 
-from ..aio.connection import AnyConnection, Connection, Received, Sent
+from ..aio.connection import AnyConnection, Connection, Received, Sent, end_memberships
 from .broadcasting import Broadcasts
+
+
+class Memberships:
+    """Which connections are in which group; a group exists as long as it has members.
+
+    It implements :class:`~sealframe.aio.connection.Memberships`.
+    """
+
+    __slots__ = ("members",)
+
+    def __init__(self) -> None:
+        # Dicts, so that members come in the order in which they joined.
+        self.members: dict[str, dict[AnyConnection, None]] = {}
+        """By the name of the group."""
+
+    def join(self, conn: AnyConnection, name: str) -> None:
+        """Add a connection to a group, in which it is not yet."""
+        self.members.setdefault(name, {})[conn] = None
+
+    def leave(self, conn: AnyConnection, name: str) -> None:
+        """Remove a connection from a group, in which it is."""
+        members = self.members[name]
+        del members[conn]
+        if not members:
+            del self.members[name]
+
+    def end(self, conn: AnyConnection) -> None:
+        """Remove a connection from all groups; it can join none any more."""
+        for name in end_memberships(conn):
+            self.leave(conn, name)
 
 
 class Groups(Mapping[str, "Group[Any, Any]"]):
     """The groups of one server that have members, by name; a live, read-only view.
 
-    :param broadcasts: of the server
     :param check_loop: refuses calls from other threads and event loops
     """
 
-    __slots__ = ("_broadcasts", "_check_loop", "_members")
+    __slots__ = ("_members", "broadcasts", "check_loop")
 
-    def __init__(self, broadcasts: Broadcasts, check_loop: Callable[[], None]) -> None:
-        self._broadcasts = broadcasts
-        self._check_loop = check_loop
-        # Dicts, so that members come in the order in which they joined.
-        self._members: dict[str, dict[AnyConnection, None]] = {}
+    def __init__(
+        self, memberships: Memberships, broadcasts: Broadcasts, check_loop: Callable[[], None]
+    ) -> None:
+        self._members = memberships.members
+        self.broadcasts = broadcasts
+        self.check_loop = check_loop
 
     def __repr__(self) -> str:
         return f"<Groups {', '.join(map(repr, self._members)) or 'none'}>"
@@ -41,23 +71,9 @@ class Groups(Mapping[str, "Group[Any, Any]"]):
     def __len__(self) -> int:
         return len(self._members)
 
-    # For connections and their server
-
-    def _join(self, conn: AnyConnection, name: str) -> None:
-        self._members.setdefault(name, {})[conn] = None
-
-    def _leave(self, conn: AnyConnection, name: str) -> None:
-        members = self._members[name]
-        del members[conn]
-        if not members:
-            del self._members[name]
-
-    def _end(self, conn: AnyConnection) -> None:
-        """Take a connection out of all its groups."""
-        if isinstance(conn._joined, set):
-            conn._joined = frozenset(conn._joined)
-            for name in conn._joined:
-                self._leave(conn, name)
+    def members(self, name: str) -> Collection[AnyConnection]:
+        """Return who is in that group now, a live view."""
+        return self._members.get(name, {}).keys()
 
 
 class Group(Generic[Sent, Received]):
@@ -80,14 +96,14 @@ class Group(Generic[Sent, Received]):
         return f"<Group {self.name!r}, {len(self)} members>"
 
     def __len__(self) -> int:
-        return len(self._groups._members.get(self.name, ()))
+        return len(self._groups.members(self.name))
 
     def __contains__(self, conn: object) -> bool:
-        return conn in self._groups._members.get(self.name, ())
+        return conn in self._groups.members(self.name)
 
     def __iter__(self) -> Iterator[Connection[Sent, Received]]:
         """Go through those who are members now, in the order in which they joined."""
-        return iter(list(self._groups._members.get(self.name, ())))
+        return iter(list(self._groups.members(self.name)))
 
     def broadcast(
         self,
@@ -108,5 +124,5 @@ class Group(Generic[Sent, Received]):
         :raises MessageTooLargeError: it is over the server's ``max_message_size``
         :raises WrongLoopError: called from another thread or event loop
         """
-        self._groups._check_loop()
-        return self._groups._broadcasts.send(message, list(self), exclude)
+        self._groups.check_loop()
+        return self._groups.broadcasts.send(message, self._groups.members(self.name), exclude)

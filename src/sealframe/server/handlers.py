@@ -1,4 +1,4 @@
-"""Runs the program's handler for each client, and judges how it ended."""
+"""Runs the program's handler for each client; how it ends decides how the connection is closed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, cast
 
-from ..aio.connection import AnyConnection, Connection, Received, Sent
+from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
 from ..aio.tasks import Tasks
 from ..errors import ConnectionClosed, DecodeError
 from ..wire import CloseCode
@@ -24,21 +24,21 @@ logger = logging.getLogger("sealframe.server")
 class Handlers(Tasks[AnyConnection]):
     """The tasks that run a server's handler, one for each client.
 
-    :param incidents: where faults of clients are counted
-    :param handled: is told when one is over, with how its connection is to be closed
+    :param log: counts and logs the faults of clients
+    :param done: called when a handler is done, with how its connection is to be closed
     """
 
     def __init__(
         self,
         handler: Handler[Any, Any],
-        incidents: ConnectionLog,
-        handled: Callable[[AnyConnection, Close], None],
+        log: ConnectionLog,
+        done: Callable[[AnyConnection, Close], None],
     ) -> None:
-        super().__init__(self._judge)
+        super().__init__(self._finish)
         self._loop = asyncio.get_running_loop()
         self._handler = handler
-        self._incidents = incidents
-        self._handled = handled
+        self._log = log
+        self._done_with = done
         self._is_async = _is_async(handler)
 
     def start(self, conn: AnyConnection) -> asyncio.Task[None]:
@@ -54,23 +54,23 @@ class Handlers(Tasks[AnyConnection]):
             raise TypeError(f"the handler is not async: it returned {running!r}")
         await running
 
-    def _judge(self, task: asyncio.Task[None], conn: AnyConnection) -> None:
+    def _finish(self, task: asyncio.Task[None], conn: AnyConnection) -> None:
         close = Close()
         error = None if task.cancelled() else task.exception()
         if task.cancelled():
             close = Close(CloseCode.GOING_AWAY)
         elif isinstance(error, DecodeError) and error.connection is conn:
-            self._incidents.failed(conn.id, conn.remote_address, error)
+            self._log.failed(conn.id, conn.remote_address, error)
             close = Close(CloseCode.MALFORMED, str(error))
         elif isinstance(error, Exception):
-            # This client's leaving is no fault of the handler, and is logged
-            # already; that of another connection the handler uses is news.
-            link = conn._link
-            gone = link.receive_error is not None or link.send_error is not None
+            # The end of its own connection is no fault of the handler, and is logged already;
+            # that of another connection which the handler uses is a fault.
+            protocol = protocol_of(conn)
+            gone = protocol.receive_error is not None or protocol.send_error is not None
             if not (isinstance(error, ConnectionClosed) and gone):
                 logger.error("the handler of client %s failed", conn.id, exc_info=error)
                 close = Close(CloseCode.HANDLER, "the handler failed")
-        self._handled(conn, close)
+        self._done_with(conn, close)
 
 
 async def drop_messages(conn: AnyConnection) -> None:
@@ -81,9 +81,9 @@ async def drop_messages(conn: AnyConnection) -> None:
 
 
 def _is_async(handler: Handler[Any, Any]) -> bool:
-    """Return whether to call it runs nothing of it yet, and cannot fail.
+    """Return whether a call runs nothing of the handler yet, and cannot fail.
 
-    Then its coroutine is the task, and no other around it takes memory.
+    Its coroutine can then be the task's: no other around it takes memory.
     """
     if not inspect.iscoroutinefunction(handler):
         return False

@@ -1,98 +1,58 @@
-"""Keeps a server in step with its file of clients: withdraws keys, writes down who was invited."""
+"""Ends the connections of clients whose keys were taken out of the file of clients."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+import weakref
 
-from ..aio.connection import Connection
+from ..aio.connection import AnyConnection, protocol_of
 from ..errors import ConnectionClosedError
 from ..trust.authorized import AuthorizedClients
-from ..trust.keylist import Version
+from ..trust.clients_file_watcher import ClientsFileWatcher
 from ..wire import CloseCode
 from ..wire.control import Close
 
-logger = logging.getLogger("sealframe.withdrawal")
 
-_INTERVAL: Final = 0.5
-"""Seconds between two looks at the file."""
+class Revocation:
+    """Checks the clients of a server whenever its file of them changes.
 
-_LAST_WRITE: Final = 5.0
-"""Seconds that the end of a server waits for the disk."""
-
-_T = TypeVar("_T")
-
-
-class Withdrawal:
-    """Looks at the file of clients again and again, from the first look to `stop`.
-
-    :param clients: whose file it is
-    :param connections: those that are live at the time
+    :param clients: what is read from that file
     """
 
-    def __init__(self, clients: AuthorizedClients, connections: Iterable[Connection]) -> None:
+    def __init__(self, clients: AuthorizedClients) -> None:
         self._clients = clients
-        self._connections = connections
-        # Its own thread: handlers may keep those of the event loop busy.
-        self._executor = ThreadPoolExecutor(1, "sealframe authorised clients")
-        self._invited = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(
-            self._run(), name="sealframe authorised clients"
-        )
+        # Those that are closed too, as long as somebody can read what they received.
+        self._connections: weakref.WeakSet[AnyConnection] = weakref.WeakSet()
+        self._watcher: ClientsFileWatcher | None = None
 
-    def came(self) -> None:
-        """Note that a client came: one that was invited is written down at once."""
-        if self._clients.unwritten:
-            self._invited.set()
+    async def refresh(self) -> None:
+        """Read the file: it may have changed since the program made its identity."""
+        # A version counts once two looks have seen it.
+        seen = await asyncio.to_thread(self._clients.refresh)
+        await asyncio.to_thread(self._clients.refresh, seen)
+
+    def start(self) -> None:
+        """Begin to watch the file."""
+        self._watcher = ClientsFileWatcher(self._clients, self._check)
+
+    def add(self, conn: AnyConnection) -> None:
+        """Add the connection of a client, which may be one that was just invited."""
+        self._connections.add(conn)
+        if self._watcher is not None:
+            self._watcher.write_admitted_soon()
 
     async def stop(self) -> None:
-        """End the looks, once who was invited is in the file."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        try:
-            async with asyncio.timeout(_LAST_WRITE):
-                await self._call(self._clients.write_admitted)
-        except Exception:
-            logger.exception("cannot write down who was invited last")
-        if self._clients.unwritten:
-            logger.error("who was invited last is not in the file: it was being changed")
-        self._executor.shutdown(wait=False)
-
-    async def _run(self) -> None:
-        checked = -1
-        seen: Version | None = None
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_INTERVAL):
-                    await self._invited.wait()
-            try:
-                if self._invited.is_set():
-                    self._invited.clear()
-                    # And no look: it counts only if it comes long after the last one.
-                    await self._call(self._clients.write_admitted)
-                else:
-                    seen = await self._call(functools.partial(self._clients.refresh, seen))
-                if self._clients.generation != checked:
-                    checked = self._clients.generation
-                    self._check()
-            except Exception:
-                logger.exception("cannot look at the clients; trying again")
-
-    async def _call(self, function: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+        """Watch the file no longer, once those who were invited are in it."""
+        if self._watcher is not None:
+            await self._watcher.stop()
 
     def _check(self) -> None:
         for conn in list(self._connections):
             if conn.peer is not None and self._clients.lookup(bytes(conn.peer.key)) is None:
-                _withdraw(conn, conn.peer.name)
+                _revoke(conn, conn.peer.name)
 
 
-def _withdraw(conn: Connection, name: str) -> None:
+def _revoke(conn: AnyConnection, name: str) -> None:
     code = CloseCode.UNAUTHORIZED
     error = ConnectionClosedError(f"the key of {name} was withdrawn", code=code)
-    conn._link.expel(error, Close(code, "the key was withdrawn"), drop=True)
+    protocol_of(conn).expel(error, Close(code, "the key was withdrawn"), drop=True)

@@ -1,203 +1,33 @@
-"""The server: listens, keeps the registry of clients, runs a handler for each."""
+"""The server as programs see it; its connections are in :mod:`sealframe.server.registry`."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import secrets
-import weakref
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Generic, Self
+from typing import Any, Generic, Self
 
-from ..aio.addresses import Address, address_of, show
+from ..aio.addresses import Address, show
 from ..aio.caller import current_caller
-from ..aio.codec_connection import connection_maker, encoder
+from ..aio.codec_connection import encoder
 from ..aio.config import ConnectionConfig
-from ..aio.connection import AnyConnection, Connection, OnRequest, Received, Sent
-from ..aio.connection_protocol import ConnectionProtocol, timer_wheel_for
+from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
 from ..aio.endpoint import Endpoint
-from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.hooks import Hooks
 from ..aio.listening import Listener, listen
-from ..aio.peer_handlers import OnStream, PeerHandlers
-from ..aio.receive_queue import Budget
-from ..aio.stats import ServerStats, Stats
-from ..codecs import Codec, check_codec
+from ..aio.peer_handlers import PeerHandlers
+from ..aio.stats import ServerStats
+from ..codecs import Codec
 from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
-from ..files.receiving import OnOffer
-from ..files.transfers import Transfers
-from ..framing import Framing
-from ..noise.records import BUSY_REPLY
 from ..options import ServerOptions
-from ..trust.identity import ServerIdentity
-from ..trust.keys import SharedKey
 from ..wire import CloseCode
-from ..wire.control import Close, Hello
-from .admission import Admission, Verdict
+from ..wire.control import Close
 from .broadcasting import Broadcasts
-from .connection_log import ConnectionLog
 from .groups import Group, Groups
-from .handlers import Handler, Handlers, drop_messages
-from .rate_limit_key import origin
-from .reject import RejectedClient
-from .revocation import Withdrawal
+from .handlers import Handler
+from .registry import ConnectionRegistry
 from .shutdown import ShutdownReport
-from .snapshot import described, totals
-
-_MAX_TURNED_AWAY: Final = 64
-"""Clients turned away in good order at a time; a further one is dropped at once,
-or ``max_connections`` would not bound how many sockets are open."""
-
-_DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
-_CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
-
-
-def serve(
-    handler: Handler[Sent, Received] | None,
-    host: str | None = None,
-    port: int | None = None,
-    *,
-    path: str | os.PathLike[str] | None = None,
-    security: SharedKey | ServerIdentity | None = None,
-    context: bytes | str = b"",
-    framing: Framing | None = None,
-    codec: Codec[Sent, Received] | None = None,
-    on_request: OnRequest[Sent, Received] | None = None,
-    on_stream: OnStream | None = None,
-    files: OnOffer | None = None,
-    options: ServerOptions | None = None,
-    on_connect: OnConnect | None = None,
-    on_disconnect: OnDisconnect | None = None,
-) -> Serving[Sent, Received]:
-    """Listen, and run ``handler`` in a task of its own for each client.
-
-    Use ``async with serve(...) as server``, which closes it at the end, or
-    ``server = await serve(...)``.
-
-    What a client may do beside sending messages is what the arguments provide for: requests
-    need ``on_request``, streams ``on_stream``, files ``files``.
-
-    A client is listed, and its handler started, when it can receive: at once
-    where packets flow, after the handshake on a sealed server. When the handler
-    returns, the connection is closed; when it raises, that is logged with the
-    client's id, and that client alone is closed with a reason. A handler may
-    let :exc:`~sealframe.ConnectionClosed` pass: it only ends the handler. It may let
-    :exc:`~sealframe.DecodeError` pass too: the client is closed with
-    ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
-
-    :param handler: ``async def handler(conn)``, which serves one client from beginning to
-        end; most of them are one ``async for message in conn:``. None where
-        ``on_request``, ``on_stream`` or ``files`` does all there is to do: messages are
-        then read and dropped, and each connection lives until its client closes it
-    :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
-        machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
-        from every IPv6 one
-    :param port: TCP port; 0 takes a free one, see :attr:`Server.port`
-    :param path: a Unix socket to listen on, instead of host and port
-    :param security: a shared key, or an identity with the clients that it lets in,
-        seals every connection; unsealed clients are refused
-    :param context: name of this service, the same at both ends (sealed only). Give
-        each service that shares a key its own.
-    :param framing: a foreign frame layout, messages only
-    :param codec: what makes messages of objects and objects of messages, see
-        :mod:`sealframe.codecs`; None leaves them ``bytes``
-    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
-        of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
-        runs in a task of its own, beside the handler. What it raises reaches the client as
-        :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
-        a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
-        cancelled when the client gives the request up or is gone. With a codec, payload
-        and answer are objects, None too; one whose payload cannot be decoded gets a
-        ``RemoteError`` of type ``"DecodeError"``, and the program does not see it.
-    :param on_stream: ``async def on_stream(stream)`` serves a stream that a client opens
-        (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
-        is over; when it raises, the client's end is reset, and the error logged.
-    :param files: an :class:`Inbox`, the directory that receives the files of clients
-        (:meth:`Connection.send_file`), or ``async def on_offer(offer)``, which decides about
-        each :class:`sealframe.files.Offer`, in a task of its own. Without it none are taken.
-    :param options: limits and time-outs
-    :param on_connect: called with each client's connection before its handler starts.
-        A function, or a coroutine function, which runs in a task beside the handler.
-        What a hook raises is logged, and ends nothing.
-    :param on_disconnect: called with the connection and a :class:`Disconnect` once the
-        socket of such a client is gone, after ``on_connect``. The server no longer
-        lists the client then; its handler may still run. One that waits for what is
-        not to come is cancelled at the end, see :meth:`Server.close`.
-    :raises ConfigurationError: the arguments cannot work together
-    :raises ListenError: when awaited: the address is in use, forbidden or unknown
-    """
-    services = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
-    if handler is None:
-        if not (services.takes_requests or services.takes_streams):
-            raise ConfigurationError(
-                "handler is None, and so nothing would be served: "
-                "give a handler, on_request, on_stream or files"
-            )
-        handler = drop_messages
-    elif not callable(handler):
-        raise ConfigurationError("handler is an async function that takes the connection")
-    options = ServerOptions() if options is None else options
-    if not isinstance(options, ServerOptions):
-        raise ConfigurationError("options for a server are ServerOptions(...)")
-    check_codec(codec)
-    mode = ConnectionConfig(
-        client=False,
-        security=security,
-        context=context,
-        framing=framing,
-        options=options,
-        takes_streams=services.takes_streams,
-        takes_requests=services.takes_requests,
-    )
-    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Serving(handler, Endpoint.of(host, port, path), mode, options, hooks, services, codec)
-
-
-class Serving(Generic[Sent, Received]):
-    """What :func:`sealframe.serve` returns: await it, or use it in ``async with``."""
-
-    def __init__(
-        self,
-        handler: Handler[Sent, Received],
-        endpoint: Endpoint,
-        mode: ConnectionConfig,
-        options: ServerOptions,
-        hooks: Hooks,
-        services: PeerHandlers,
-        codec: Codec[Sent, Received] | None,
-    ) -> None:
-        self._handler = handler
-        self._endpoint = endpoint
-        self._mode = mode
-        self._options = options
-        self._hooks = hooks
-        self._services = services
-        self._codec = codec
-        self._server: Server[Sent, Received] | None = None
-
-    async def _start(self) -> Server[Sent, Received]:
-        server = Server(
-            self._handler,
-            self._mode,
-            self._options,
-            self._hooks,
-            self._services,
-            self._codec,
-        )
-        await server._listen(self._endpoint)
-        return server
-
-    def __await__(self) -> Generator[Any, None, Server[Sent, Received]]:
-        return self._start().__await__()
-
-    async def __aenter__(self) -> Server[Sent, Received]:
-        self._server = await self._start()
-        return self._server
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        await self._server.close()
+from .snapshot import snapshot
 
 
 class Server(Generic[Sent, Received]):
@@ -209,52 +39,33 @@ class Server(Generic[Sent, Received]):
     def __init__(
         self,
         handler: Handler[Sent, Received],
-        mode: ConnectionConfig,
+        config: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
-        services: PeerHandlers,
+        peer_handlers: PeerHandlers,
         codec: Codec[Sent, Received] | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._mode = mode
-        self._options = options
-        self._listener: Listener | None = None
-        self._clients: dict[str, AnyConnection] = {}
-        # Also those that are gone or closing, as long as somebody can read from them:
-        # the key of any of them may be withdrawn.
-        self._known: weakref.WeakSet[AnyConnection] | None = None
-        self._links: dict[ConnectionProtocol, AnyConnection] = {}
-        self._make_connection = connection_maker(codec)
-        self._timer_wheel = timer_wheel_for(options)
-        self._admission: Admission[ConnectionProtocol] = Admission(
-            options, handshakes=mode.security is not None
-        )
-        self._budget = Budget(options.inbox_limit, options.inbox_budget)
-        self._turned_away: set[RejectedClient] = set()
-        self._hooks = hooks
-        self._services = services
-        self._closed: asyncio.Task[ShutdownReport] | None = None
-        self._withdrawal: Withdrawal | None = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        # Ids are a counter behind a random prefix, so that they stay unique
-        # over restarts and over several servers.
-        self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
         self.counters = ServerStats()
         """Counters of this server; they go on counting."""
-        self._gone = Stats()
-        self._incidents = ConnectionLog(self.counters)
-        self._handlers = Handlers(handler, self._incidents, self._handled)
+        self._loop = asyncio.get_running_loop()
+        self._options = options
+        self._listener: Listener | None = None
+        self._registry = ConnectionRegistry(
+            handler, config, options, hooks, peer_handlers, codec, self.counters
+        )
         self._broadcasts = Broadcasts(options, encoder(codec), self.counters)
-        self._groups = Groups(self._broadcasts, self._check_loop)
+        self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
+        self._closing: asyncio.Task[ShutdownReport] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
 
     def __repr__(self) -> str:
         shown = ", ".join(map(show, self.addresses)) or "not listening"
-        return f"<Server {shown}, {len(self._clients)} clients>"
+        return f"<Server {shown}, {len(self._registry.clients)} clients>"
 
     @property
     def clients(self) -> Mapping[str, Connection[Sent, Received]]:
         """The clients that are there now, by id; a live, read-only view."""
-        return MappingProxyType(self._clients)
+        return MappingProxyType(self._registry.clients)
 
     @property
     def addresses(self) -> list[Address]:
@@ -297,7 +108,7 @@ class Server(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
-        return self._broadcasts.send(message, list(self._clients.values()), exclude)
+        return self._broadcasts.send(message, self._registry.clients.values(), exclude)
 
     @property
     def groups(self) -> Mapping[str, Group[Sent, Received]]:
@@ -325,11 +136,7 @@ class Server(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
-        return {
-            **described(self._clients, self._groups, self._loop.time()),
-            "connections": len(self._links),
-            **totals(self.counters, self._gone, self._links.values()),
-        }
+        return snapshot(self._registry, self._groups)
 
     def kick(self, id: str, reason: str = "") -> None:
         """Put a client out: its connection ends here at once, and it is told why.
@@ -347,12 +154,12 @@ class Server(Generic[Sent, Received]):
         self._check_loop()
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
-        conn = self._clients.get(id)
+        conn = self._registry.clients.get(id)
         if conn is None:
             raise UnknownClientError(id)
         text = "the client was kicked" + (f": {reason}" if reason else "")
         error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
-        conn._link.expel(error, Close(CloseCode.KICKED, reason))
+        protocol_of(conn).expel(error, Close(CloseCode.KICKED, reason))
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -397,17 +204,12 @@ class Server(Generic[Sent, Received]):
             timeout = self._options.close_timeout
         elif timeout < 0:
             raise ValueError(f"timeout is {timeout}; use seconds from 0 up, or None")
-        self._exclude(current_caller())
-        if self._closed is None:
-            self._closed = self._loop.create_task(self._close(reason, timeout))
-        return await asyncio.shield(self._closed)
-
-    def _exclude(self, closer: asyncio.Task[Any] | None) -> None:
-        # What closes the server is not waited for: it waits itself.
-        for tasks in (self._handlers, self._hooks, self._services.tasks):
-            tasks.excuse(closer)
-        for link in list(self._links):
-            link.close_if_idle()
+        self._registry.exclude(current_caller())
+        if self._closing is None:
+            self._registry.stop_accepting()
+            close = Close(CloseCode.GOING_AWAY, reason)
+            self._closing = self._loop.create_task(self._close(close, timeout))
+        return await asyncio.shield(self._closing)
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed, whoever closes it.
@@ -433,134 +235,28 @@ class Server(Generic[Sent, Received]):
             )
 
     async def _listen(self, endpoint: Endpoint) -> None:
-        clients = self._mode.clients_file
-        if clients is not None:
-            # It may have changed since the identity was made.
-            seen = await asyncio.to_thread(clients.refresh)
-            await asyncio.to_thread(clients.refresh, seen)
-            self._known = weakref.WeakSet()
-        self._listener = await listen(self._arrive, endpoint, self._options)
-        if clients is not None and self._known is not None:
-            self._withdrawal = Withdrawal(clients, self._known)
+        revocation = self._registry.revocation
+        if revocation is not None:
+            await revocation.refresh()
+        self._listener = await listen(self._registry.accept, endpoint, self._options)
+        if revocation is not None:
+            revocation.start()
 
-    def _arrive(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
-        if self._closed is not None:
-            return None
-        address = origin(transport)
-        match self._admission.knock(address, self._loop.time()):
-            case Verdict.TOO_FAST:
-                self._incidents.came_too_fast(address_of(transport, "peername"))
-                return None
-            case Verdict.FULL:
-                return self._turn_away(transport)
-        self.counters.accepted += 1
-        client_id = next(self._ids)
-        link = ConnectionProtocol(
-            self._mode.protocol(client_id=client_id),
-            self._options,
-            self,
-            services=self._services,
-            budget=self._budget,
-            timer_wheel=self._timer_wheel,
-        )
-        self._links[link] = self._make_connection(
-            link, client_id, groups=self._groups, hooks=self._hooks
-        )
-        dropped = self._admission.enter(link, address)
-        if dropped is not None:
-            self._drop(dropped, transport)
-        return link
-
-    def _on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
-        if self._closed is not None or not self._admission.establish(link):
-            link.abort(_CLOSED)
-            return
-        conn = self._links[link]
-        self._clients[conn.id] = conn
-        if self._known is not None:
-            self._known.add(conn)
-        if self._withdrawal is not None:
-            self._withdrawal.came()
-        self._budget.join()
-        self._hooks.connected(conn)
-        link.task = self._handlers.start(conn)
-
-    def _on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        # Those whom a closing server drops in their handshake are no news.
-        if error is not _DROPPED and (link.task is not None or self._closed is None):
-            self._incidents.failed(self._links[link].id, link.remote_address, error)
-
-    def _on_finished(self, link: ConnectionProtocol) -> None:
-        conn = self._links.pop(link)
-        self._gone.add(conn.stats)
-        self._unlist(conn)
-        self._admission.leave(link)
-        if link.task is not None:
-            self._hooks.disconnected(conn)
-        if link.task is not None and link.task not in self._handlers:
-            self._budget.leave()
-            link.task = None
-
-    def _connection(self, link: ConnectionProtocol) -> AnyConnection:
-        return self._links[link]
-
-    def _handled(self, conn: AnyConnection, close: Close) -> None:
-        link = conn._link
-        if link.finished:
-            # What the handler has not read yet took its share until now.
-            self._budget.leave()
-            link.task = None
-        else:
-            self._unlist(conn)
-            if link.retiring is None or not link.busy:
-                link.start_close(close)
-
-    def _unlist(self, conn: AnyConnection) -> None:
-        self._clients.pop(conn.id, None)
-        self._groups._end(conn)
-
-    def _turn_away(self, transport: asyncio.Transport) -> RejectedClient | None:
-        who = address_of(transport, "peername")
-        self._incidents.turned_away(who, self._options.max_connections)
-        if len(self._turned_away) >= _MAX_TURNED_AWAY:
-            return None
-        reply = BUSY_REPLY if self._mode.security is not None else b""
-        return RejectedClient(reply, self._options.handshake_timeout, self._turned_away)
-
-    def _drop(self, link: ConnectionProtocol, newcomer: asyncio.Transport) -> None:
-        if link.receive_error is None:
-            who = address_of(newcomer, "peername")
-            self._incidents.dropped_handshake(who, self._admission.pending)
-        link.abort(_DROPPED)
-
-    async def _close(self, reason: str, timeout: float) -> ShutdownReport:
+    async def _close(self, close: Close, timeout: float) -> ShutdownReport:
         assert self._listener is not None
-        deadline = self._loop.time() + timeout
+        registry = self._registry
         self._listener.close()
-        close = Close(CloseCode.GOING_AWAY, reason)
-        before = self.stats()
-        for link in list(self._links):
-            link.retire(close)
-        for turned_away in list(self._turned_away):
-            turned_away.abort()
-        cancelled = await self._services.tasks.finish(deadline)
-        cancelled += await self._handlers.finish(deadline)
-        for link in list(self._links):
-            link.start_close(close)
-        for link in list(self._links):
-            await link.wait_closed()
-        cancelled += await self._hooks.finish(deadline)
-        if self._withdrawal is not None:
-            await self._withdrawal.stop()
+        clients, (unsent, discarded) = len(registry.clients), registry.lost()
+        cancelled = await registry.close(close, self._loop.time() + timeout)
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
-        after = self.stats()
+        unsent_now, discarded_now = registry.lost()
         return ShutdownReport(
-            clients=len(before["clients"]),
+            clients=clients,
             cancelled=cancelled,
-            unsent=after["unsent"] - before["unsent"],
-            discarded=after["discarded"] - before["discarded"],
+            unsent=unsent_now - unsent,
+            discarded=discarded_now - discarded,
         )
 
 
@@ -569,5 +265,18 @@ def abort(server: Server[Any, Any], error: ConnectionClosedError) -> None:
 
     :param error: what those raise who send or receive
     """
-    for link in list(server._links):
-        link.abort(error)
+    for protocol in list(server._registry.connections):
+        protocol.abort(error)
+
+
+def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
+    """Return the connections of a server. Internal: programs have :attr:`Server.clients`."""
+    return server._registry
+
+
+async def listen_at(server: Server[Any, Any], endpoint: Endpoint) -> None:
+    """Begin to serve there. Internal.
+
+    :raises ListenError: the address is in use, forbidden or unknown
+    """
+    await server._listen(endpoint)

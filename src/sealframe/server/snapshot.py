@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import asdict
 from typing import Any
 
-from ..aio.connection import Connection
-from ..aio.stats import ServerStats, Stats
+from ..aio.connection import AnyConnection, opened_at, protocol_of
+from ..aio.stats import Stats
+from .registry import ConnectionRegistry
 
 
-def described(
-    clients: Mapping[str, Connection], groups: Mapping[str, Sized], now: float
-) -> dict[str, Any]:
-    """Return what there is to say of the clients, and how many are in which group.
-
-    :param now: by the event loop's clock
-    """
+def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[str, Any]:
+    """Return what :meth:`Server.stats` does."""
+    now = registry.loop.time()
+    total = Stats()
+    total.add(registry.gone)
+    for protocol in registry.connections:
+        total.add(protocol.stats)
     return {
-        "clients": {id: _describe(conn, now) for id, conn in clients.items()},
+        "clients": {id: _describe(conn, now) for id, conn in registry.clients.items()},
         "groups": {name: len(group) for name, group in groups.items()},
+        "connections": len(registry.connections),
+        # `dropped` is in both: the server counts it itself, over all connections.
+        **asdict(total),
+        **asdict(registry.counters),
     }
 
 
-def totals(counters: ServerStats, gone: Stats, connections: Iterable[Connection]) -> dict[str, int]:
-    """Return the counters of a server, and those of all its connections together.
-
-    :param gone: those of the connections that are gone
-    :param connections: the others
-    """
-    total = Stats()
-    total.add(gone)
-    for conn in connections:
-        total.add(conn.stats)
-    # What was dropped is in both: the server counts it itself, over all connections.
-    return {**asdict(total), **asdict(counters)}
-
-
-def _describe(conn: Connection, now: float) -> dict[str, Any]:
+def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
+    protocol = protocol_of(conn)
     return {
         "name": None if conn.peer is None else conn.peer.name,
         "address": conn.remote_address,
         "sealed": conn.sealed,
-        "connected_for": now - conn._since,
+        "connected_for": now - opened_at(conn),
         **asdict(conn.stats),
-        "inbox_cost": conn._inbox.queued_bytes,
-        "outbox_cost": conn._outbox.queued_bytes,
+        "inbox_cost": protocol.inbox.queued_bytes,
+        "outbox_cost": protocol.outbox.queued_bytes,
         "latency": conn.latency,
         "groups": sorted(conn.groups),
     }

@@ -18,7 +18,7 @@ from ..files.inbox import Inbox
 from ..framing import Framing
 from ..options import ServerOptions
 from ..server.server import Server as AsyncServer
-from ..server.server import serve as async_serve
+from ..server.serving import serve as async_serve
 from ..server.shutdown import ShutdownReport
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
