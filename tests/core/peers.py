@@ -273,8 +273,8 @@ def reveal(writer: Peer, reader: Peer) -> list[bytes | wire.Control]:
     data = writer.take()
     if seal is None:
         return frames(data)
-    assert seal._receiver is not None
-    plain_text = b"".join(seal._receiver.open(record) for record in records(data))
+    assert seal.receiver is not None
+    plain_text = b"".join(seal.receiver.open(record) for record in records(data))
     return frames(plain_text)
 
 

@@ -31,7 +31,7 @@ def pair(name: str) -> Pair:
 
 @pytest.mark.parametrize("end", ["receive_eof", "receive_loss"])
 @pytest.mark.parametrize("kind", [*PAIRS, "handshake"])
-def test_at_the_end_no_buffer_stays_lent(kind: str, end: str) -> None:
+def test_at_the_end_no_buffer_stays_exported(kind: str, end: str) -> None:
     """Event loops ask for one, then find that nothing comes any more; 256 KiB would stay
     with each connection that is closed and still referred to."""
     peer = sealed(client=False) if kind == "handshake" else PAIRS[kind]()[1]
@@ -39,7 +39,7 @@ def test_at_the_end_no_buffer_stays_lent(kind: str, end: str) -> None:
     protocol.get_buffer()
     protocol.receive_eof() if end == "receive_eof" else protocol.receive_loss(None)
     if protocol._seal is not None:
-        assert protocol._seal._lent is None
+        assert protocol._seal.exported is None
     else:
         with pytest.raises(ValueError, match="without get_buffer"):
             protocol._decoder.buffer_updated(0)

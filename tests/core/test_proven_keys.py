@@ -48,13 +48,13 @@ def refuse(key: bytes, token: bytes) -> HandshakeError:
     return unknown_client(key)
 
 
-def client_that(judge: Callable[[bytes], HandshakeError | None], pattern: Pattern) -> Peer:
-    """Return a client that asks `judge` about the server's key."""
+def client_that(verify: Callable[[bytes], HandshakeError | None], pattern: Pattern) -> Peer:
+    """Return a client that asks `verify` about the server's key."""
     seal = RecordLayer(
         initiator=True,
         credentials=credentials(client=True, pattern=pattern),
         context=CONTEXT,
-        judge=judge,
+        verify_server_key=verify,
     )
     return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal))
 

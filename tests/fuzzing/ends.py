@@ -62,7 +62,9 @@ def pair(
 
 
 def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
-    seal = RecordLayer(initiator=client, credentials=keys, context=context, judge=_judge)
+    seal = RecordLayer(
+        initiator=client, credentials=keys, context=context, verify_server_key=_verify
+    )
     with_identity = Pattern.NNPSK0 not in keys.patterns
     return Peer(
         ProtocolMachine(
@@ -75,7 +77,7 @@ def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
     )
 
 
-def _judge(key: bytes) -> ConnectionClosedError | None:
+def _verify(key: bytes) -> ConnectionClosedError | None:
     return None if key == _SERVER_PUBLIC else HandshakeError("another server")
 
 

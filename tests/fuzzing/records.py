@@ -209,7 +209,7 @@ def _fault(error: ConnectionClosedError) -> object:
 
 
 def _opened(data: bytes, reader: Peer) -> list[bytes | wire.Control]:
-    receiver = seal_of(reader)._receiver
+    receiver = seal_of(reader).receiver
     assert receiver is not None
     return frames(b"".join(map(receiver.open, records(data))))
 
@@ -226,7 +226,7 @@ def _answers(found: list[bytes | wire.Control]) -> list[object]:
 
 def _skip_to_rekey(writer: Peer, victim: Peer) -> None:
     """Let both count as if many records had gone by."""
-    sender, receiver = seal_of(writer)._sender, seal_of(victim)._receiver
+    sender, receiver = seal_of(writer).sender, seal_of(victim).receiver
     assert sender is not None
     assert receiver is not None
     sender._nonce = receiver._nonce = wire.REKEY_INTERVAL - 2

@@ -51,13 +51,13 @@ def sealing(peer: Peer) -> RecordLayer:
 
 
 def sender(peer: Peer) -> CipherState:
-    state = sealing(peer)._sender
+    state = sealing(peer).sender
     assert state is not None
     return state
 
 
 def receiver(peer: Peer) -> CipherState:
-    state = sealing(peer)._receiver
+    state = sealing(peer).receiver
     assert state is not None
     return state
 
@@ -266,17 +266,17 @@ def test_of_a_record_under_way_no_more_is_held_than_came(size: int) -> None:
     for end in (1, 4, 5, 100, size):
         server.read(data[sealing(server).pending : end])
         assert sealing(server).pending == end
-        assert sys.getsizeof(sealing(server)._held) <= 64 + end * 9 // 8
-        assert sealing(server)._lent is None
+        assert sys.getsizeof(sealing(server).held) <= 64 + end * 9 // 8
+        assert sealing(server).exported is None
     server.read(data[size:])
     assert server.messages == [bytes(size - 20)]
-    assert sealing(server)._held == b""
-    assert sealing(server)._lent is None
+    assert sealing(server).pending == 0
+    assert sealing(server).exported is None
 
 
 def test_reads_share_one_buffer_which_errors_do_not_hold_on_to() -> None:
     kept = []
-    seal_module._spare.clear()  # what other tests' errors may still hold on to
+    seal_module.spare_buffers.clear()  # what other tests' errors may still hold on to
     for size in (17, 40_000, 65_535):
         client, server = sealed_pair()
         good = b"".join(sealing(client).seal(message(bytes(99_000))))
@@ -286,7 +286,7 @@ def test_reads_share_one_buffer_which_errors_do_not_hold_on_to() -> None:
         server.messages += server.protocol.buffer_updated(len(data))
         server.note()
         kept.append(server.fault)
-        (buffer,) = seal_module._spare
+        (buffer,) = seal_module.spare_buffers
         buffer.append(buffer.pop())  # with a view of it somewhere, this is a BufferError
         assert server.messages == [bytes(99_000)]
     assert all(isinstance(error.__cause__, DecryptionError) for error in kept)
@@ -297,10 +297,10 @@ def test_between_reads_no_buffer_is_kept_in_the_handshake_either() -> None:
     data = client.take()
     for byte in data:
         server.read(bytes((byte,)))
-        assert sealing(server)._lent is None
-    assert sealing(server)._held == b""
+        assert sealing(server).exported is None
+    assert sealing(server).pending == 0
     client.read(server.take())
-    assert sealing(client)._lent is None
+    assert sealing(client).exported is None
 
 
 # Order and authenticity

@@ -26,7 +26,8 @@ from sealframe import wire
 from sealframe.errors import HandshakeError
 from sealframe.noise.cipher import KeyPair
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.records import BUSY_REPLY, RecordLayer
+from sealframe.noise.handshake_driver import BUSY_REPLY
+from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PrivateKey
 from sealframe.wire import CloseCode, Opcode, Pattern, control
 from sealframe.wire.control import Close

@@ -69,12 +69,12 @@ def judging(
     """Return a client that judges the server's key in that way, and the keys it judged."""
     judged: list[bytes] = []
 
-    def judge(key: bytes) -> ConnectionClosedError | None:
+    def verify(key: bytes) -> ConnectionClosedError | None:
         judged.append(key)
         return answer
 
     keys = credentials(client=True, pattern=pattern)
-    seal = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, judge=judge)
+    seal = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, verify_server_key=verify)
     protocol = ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal, identify=identify)
     return Peer(protocol), judged
 
@@ -216,5 +216,4 @@ def test_keys_are_let_go_when_the_handshake_is_over(pattern: Pattern) -> None:
         assert peer.established()
         seal = peer.protocol._seal
         assert seal is not None
-        assert seal._credentials is None
-        assert seal._handshake is None
+        assert not seal.handshaking

@@ -201,7 +201,7 @@ def seal_at(number: int) -> tuple[RecordLayer, CipherState]:
     """Return a seal that has sent ``number`` records under KEY, and its sender."""
     seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     state = CipherState(KEY)
-    seal._sender = state
+    seal.sender = state
     for _ in range(number // 4096):
         state.rekey()
     # Counted in place of sealing thousands of records; test_seal_records seals them all.
@@ -243,7 +243,7 @@ def test_a_receiver_opens_them_in_order() -> None:
     seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     opener = CipherState(KEY)
     opener._nonce = 4095
-    seal._receiver = opener
+    seal.receiver = opener
     for number in (4095, 4096):
         assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
     opener._nonce = 8191

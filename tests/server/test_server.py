@@ -25,7 +25,7 @@ from sealframe import (
     ServerOptions,
     TruncatedError,
 )
-from sealframe.noise.records import BUSY_REPLY
+from sealframe.noise.handshake_driver import BUSY_REPLY
 from sealframe.server.server import registry_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

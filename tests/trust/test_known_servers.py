@@ -170,7 +170,7 @@ def test_a_socket_is_the_same_from_every_folder(
     made = Introduction(known, "./relay.sock", trust_first_use=True)
     made.look_up()
     monkeypatch.chdir(tmp_path)
-    assert made.judge(bytes(ONE)) is None
+    assert made.verify_server_key(bytes(ONE)) is None
     made.record(ONE)
     here = f"{tmp_path.absolute()}/a/relay.sock"
     for name in (here, "a/relay.sock", "./b/../a/relay.sock"):
@@ -281,7 +281,7 @@ def test_a_known_key_is_taken_and_not_recorded_again(tmp_path: Path) -> None:
     path = put(tmp_path / "known", f"{HERE} {ONE}\n")
     for trust in (False, True):
         made = introduction(path, trust=trust)
-        assert made.judge(bytes(ONE)) is None
+        assert made.verify_server_key(bytes(ONE)) is None
         # Not even if it was taken out meanwhile.
         put(path, "")
         made.record(ONE)
@@ -291,19 +291,19 @@ def test_a_known_key_is_taken_and_not_recorded_again(tmp_path: Path) -> None:
 
 def test_an_unknown_key_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "known"
-    error = introduction(path).judge(bytes(ONE))
+    error = introduction(path).verify_server_key(bytes(ONE))
     assert isinstance(error, UnknownServerError)
     assert (error.name, error.key) == (HERE, ONE)
     line = str(error).rpartition(f"add to {path}: ")[2]
     assert not path.exists()
     put(path, f"{line}\n")
-    assert introduction(path).judge(bytes(ONE)) is None
+    assert introduction(path).verify_server_key(bytes(ONE)) is None
 
 
 def test_an_unknown_key_is_trusted_on_demand_and_recorded_when_told(tmp_path: Path) -> None:
     path = tmp_path / "known"
     made = introduction(path, trust=True)
-    assert made.judge(bytes(ONE)) is None
+    assert made.verify_server_key(bytes(ONE)) is None
     assert not path.exists()
     made.record(ONE)
     assert KnownServers(path).lookup(HERE) == ONE
@@ -312,7 +312,7 @@ def test_an_unknown_key_is_trusted_on_demand_and_recorded_when_told(tmp_path: Pa
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_changed_key_is_refused(tmp_path: Path, trust: bool) -> None:
     path = put(tmp_path / "known", f"{HERE} {ONE}\n")
-    error = introduction(path, trust=trust).judge(bytes(TWO))
+    error = introduction(path, trust=trust).verify_server_key(bytes(TWO))
     assert isinstance(error, ServerKeyChangedError)
     assert (error.name, error.known, error.offered) == (HERE, ONE, TWO)
     for text in (HERE, str(ONE), str(TWO), str(path), "HAS CHANGED"):

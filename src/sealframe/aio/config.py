@@ -86,7 +86,7 @@ class ConnectionConfig:
         return None
 
     def introduction(self, address: str) -> Introduction | None:
-        """Return how a client judges the server there; None where that was settled before."""
+        """Return how a client verifies the server there; None where that was settled before."""
         if isinstance(self.security, ClientIdentity):
             return self.security._introduction(address)
         return None
@@ -96,13 +96,13 @@ class ConnectionConfig:
         *,
         client_id: str = "",
         address: str = "",
-        judge: Callable[[bytes], HandshakeError | None] | None = None,
+        verify_server_key: Callable[[bytes], HandshakeError | None] | None = None,
     ) -> ProtocolMachine:
         """Return the state machine for one new connection.
 
         :param client_id: for a server, the id that the client is told
         :param address: for a client, what it connects to
-        :param judge: for a client that learns the server's key on the way
+        :param verify_server_key: for a client that learns the server's key on the way
         """
         credentials: Credentials | None = None
         identify: Identify | None = None
@@ -123,7 +123,10 @@ class ConnectionConfig:
         seal = None
         if credentials is not None:
             seal = RecordLayer(
-                initiator=self.client, credentials=credentials, context=self._context, judge=judge
+                initiator=self.client,
+                credentials=credentials,
+                context=self._context,
+                verify_server_key=verify_server_key,
             )
         options = self.options
         return ProtocolMachine(

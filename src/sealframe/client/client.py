@@ -226,9 +226,9 @@ class Connecting(Generic[Sent, Received]):
         introduction = self._mode.introduction(address)
         if introduction is not None:
             await asyncio.to_thread(introduction.look_up, self._server_key)
-        judge = introduction.judge if introduction is not None else None
+        verify = introduction.verify_server_key if introduction is not None else None
         established: asyncio.Future[Hello] = loop.create_future()
-        protocol = self._mode.protocol(address=address, judge=judge)
+        protocol = self._mode.protocol(address=address, verify_server_key=verify)
         attempt = _Attempt(established, self._hooks)
         link = ConnectionProtocol(protocol, self._options, attempt, services=self._services)
         client_id = f"{_PREFIX}-{next(_NUMBERS)}"

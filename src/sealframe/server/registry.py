@@ -23,7 +23,7 @@ from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..codecs import Codec
 from ..errors import ConnectionClosedError
-from ..noise.records import BUSY_REPLY
+from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
 from ..wire.control import Close, Hello
 from .admission import Admission, Decision

@@ -239,7 +239,7 @@ class ClientIdentity(Secret):
         return Credentials(Pattern.XK, static=static, remote_static=bytes(self._server))
 
     def _introduction(self, name: str) -> Introduction | None:
-        """Return how to judge the server at that address; None where its key is given."""
+        """Return how to verify the server at that address; None where its key is given."""
         if self._known is None:
             return None
         return Introduction(self._known, name, trust_first_use=self._trust)

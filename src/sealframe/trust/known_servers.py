@@ -120,7 +120,7 @@ class Introduction:
         """
         self._known = self._servers.lookup(self._name) or before
 
-    def judge(self, offered: bytes) -> HandshakeError | None:
+    def verify_server_key(self, offered: bytes) -> HandshakeError | None:
         """Return why the client must not show itself to a server with that key."""
         key = PublicKey(offered)
         if self._known is None and not self._trust:
