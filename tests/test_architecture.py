@@ -10,7 +10,6 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -156,19 +155,6 @@ def test_the_table_names_every_layer_and_no_other() -> None:
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"__init__", "__main__"}))
 def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
     assert internal(name) - {layer(name)} <= LAYERS[layer(name)]
-
-
-def test_modules_import_each_other_in_no_circle() -> None:
-    graph = {
-        name: {
-            found
-            for imported in imports(name, path)
-            for found in (imported.removeprefix("sealframe."),)
-            if found in MODULES
-        }
-        for name, path in MODULES.items()
-    }
-    TopologicalSorter(graph).prepare()
 
 
 def test_the_package_does_without_the_command_line() -> None:

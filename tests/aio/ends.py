@@ -22,6 +22,7 @@ from sealframe import (
     SharedKey,
     Stream,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.server.handlers import Handler
 
 ModeName = Literal["packets", "extended", "sealed"]
@@ -149,9 +150,9 @@ def count_sockets() -> int:
 def is_held_back(conn: Connection) -> bool:
     """Return whether the peer sends nothing before messages are taken: it has no credit for
     more, or, where there are no windows, its bytes are not read."""
-    link = conn._link
-    window = link._window
-    return link.reading_paused or (window is not None and window.left <= 0)
+    link = protocol_of(conn)
+    window = link.receiver.window
+    return link.receiver.paused or (window is not None and window.left <= 0)
 
 
 def start(

@@ -14,6 +14,7 @@ import pytest
 
 import sealframe
 from sealframe import ClientOptions, Connection, HandshakeError, PeerTimeoutError, ServerOptions
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
 from .ends import PATIENCE, Family, Mode, dial, is_held_back, open_pair, start
@@ -59,14 +60,14 @@ async def test_the_outbox_takes_messages_until_their_cost_reaches_the_limit(
 ) -> None:
     options = ClientOptions(outbox_limit=1000)
     async with open_pair(mode, client_options=options) as (client, accepted, _):
-        client._link.pause_writing()
+        protocol_of(client).pause_writing()
         tasks = [asyncio.create_task(client.send(bytes(size))) for _ in range(20)]
         for _ in range(3):
             await asyncio.sleep(0)
         assert [task.done() for task in tasks] == [
             number < accepted_at_once for number in range(20)
         ]
-        client._link.resume_writing()
+        protocol_of(client).resume_writing()
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*tasks)
         assert await take(accepted, 20) == [bytes(size)] * 20
@@ -76,7 +77,7 @@ async def test_send_many_passes_the_limit_once(mode: Mode) -> None:
     sent = [b"%d" % number for number in range(100)]
     options = ClientOptions(outbox_limit=1000)
     async with open_pair(mode, client_options=options) as (client, accepted, _):
-        client._link.pause_writing()
+        protocol_of(client).pause_writing()
         await client.send(b"not full yet")
         async with asyncio.timeout(PATIENCE):
             await client.send_many(sent)
@@ -87,7 +88,7 @@ async def test_send_many_passes_the_limit_once(mode: Mode) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
-        client._link.resume_writing()
+        protocol_of(client).resume_writing()
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*waiting)
         assert await take(accepted, 202) == [b"not full yet", *sent, *sent, b"last"]
@@ -96,7 +97,7 @@ async def test_send_many_passes_the_limit_once(mode: Mode) -> None:
 async def test_who_waits_longest_is_let_in_first(mode: Mode) -> None:
     options = ClientOptions(outbox_limit=100)
     async with open_pair(mode, client_options=options) as (client, accepted, _):
-        client._link.pause_writing()
+        protocol_of(client).pause_writing()
         await client.send(bytes(100))
         entered: list[int] = []
 
@@ -109,7 +110,7 @@ async def test_who_waits_longest_is_let_in_first(mode: Mode) -> None:
 
         tasks = [asyncio.create_task(send(number)) for number in range(30)]
         await asyncio.sleep(0)
-        client._link.resume_writing()
+        protocol_of(client).resume_writing()
         # They come when there is room already, and still behind those who wait.
         tasks += [asyncio.create_task(send(number)) for number in range(30, 40)]
         async with asyncio.timeout(PATIENCE):
@@ -132,12 +133,12 @@ async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role
                 sent.append(data)
 
         sending = asyncio.create_task(send())
-        link, transport = conn._link, conn._link._transport
+        link, transport = protocol_of(conn), protocol_of(conn).transport
         assert transport is not None
-        await until(lambda: link.outbox.full and transport.get_write_buffer_size() > 0)
+        await until(lambda: link.sender.queue.full and transport.get_write_buffer_size() > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-            assert link.outbox.queued_bytes < limit + 2 * size
+            assert link.sender.queue.queued_bytes < limit + 2 * size
             assert transport.get_write_buffer_size() < TRANSPORT + ONE_BATCH + 2 * size
         # What the kernel takes depends on the machine; its buffers are a few MiB.
         assert len(sent) * size < 16 * MIB
@@ -240,11 +241,13 @@ async def test_a_flood_of_empty_messages_is_bounded(role: Role) -> None:
             left = count
             while left:
                 await until(
-                    lambda: conn._link.reading_paused or conn.stats.messages_received == count
+                    lambda: (
+                        protocol_of(conn).receiver.paused or conn.stats.messages_received == count
+                    )
                 )
-                waiting = len(conn._inbox)
+                waiting = len(protocol_of(conn).receiver.queue)
                 assert waiting <= limit // MESSAGE_OVERHEAD + ONE_READ // 4
-                assert conn._inbox.queued_bytes == waiting * MESSAGE_OVERHEAD
+                assert protocol_of(conn).receiver.queue.queued_bytes == waiting * MESSAGE_OVERHEAD
                 got = await conn.recv_many()
                 assert not any(got)
                 left -= len(got)
@@ -257,25 +260,25 @@ async def test_a_connection_that_is_paused_for_want_of_windows_is_not_taken_for_
     async with facing(
         "server", mode, inbox_limit=MESSAGE_OVERHEAD, keepalive_interval=20.0, idle_timeout=30.0
     ) as (conn, peer):
-        link, keepalive = conn._link, conn._link._keepalive
+        link, keepalive = protocol_of(conn), protocol_of(conn).keepalive
         assert keepalive is not None
 
         def let_time_pass() -> None:
-            keepalive.last_received -= 1000
-            keepalive.last_message -= 1000
-            link._check_liveness()
+            keepalive.clocks.last_received -= 1000
+            keepalive.clocks.last_message -= 1000
+            keepalive.check()
 
         await peer.write(message(b"1"))
-        await until(lambda: link.reading_paused)
+        await until(lambda: link.receiver.paused)
         for _ in range(5):
             let_time_pass()
         await visit_the_selector()
-        assert not link.closing
+        assert not link.closer.closing
         await conn.send(b"alive")
         assert await peer.read() == b"alive"
         assert await take(conn, 1) == [b"1"]
         # Once it reads again, time counts.
-        assert not link.reading_paused
+        assert not link.receiver.paused
         let_time_pass()
         with pytest.raises(PeerTimeoutError):
             await take(conn, 1)
@@ -345,7 +348,9 @@ async def test_memory_stays_bounded_whatever_passes_through(mode: Mode, family: 
                     assert data[0] == data[-1] == number % 256
                     assert len(data) == size
                     highest = max(
-                        highest, accepted._inbox.queued_bytes, client._outbox.queued_bytes
+                        highest,
+                        protocol_of(accepted).receiver.queue.queued_bytes,
+                        protocol_of(client).sender.queue.queued_bytes,
                     )
                     await asyncio.sleep(0)
             _, peak = tracemalloc.get_traced_memory()
@@ -403,7 +408,10 @@ async def test_an_echo_stops_reading_from_one_who_does_not_read_the_answers(mode
         sending = asyncio.create_task(send())
         await until(
             lambda: (
-                all(is_held_back(conn) and conn._outbox.full for conn in (client, accepted))
+                all(
+                    is_held_back(conn) and protocol_of(conn).sender.queue.full
+                    for conn in (client, accepted)
+                )
                 and not sending.done()
             )
         )
@@ -431,7 +439,7 @@ async def test_one_who_does_not_read_holds_up_nobody_else(mode: Mode) -> None:
     ):
         await slow.send(b"1000")
         await until(lambda: is_held_back(slow))
-        await until(lambda: any(c._outbox.full for c in server.clients.values()))
+        await until(lambda: any(protocol_of(c).sender.queue.full for c in server.clients.values()))
         for _ in range(50):
             await quick.send(b"1")
             assert await take(quick, 1) == [bytes(64 * KIB)]

@@ -26,6 +26,7 @@ from sealframe import (
     HandshakeError,
     ServerOptions,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.aio.receive_queue import Budget, ReceiveQueue
 from sealframe.aio.send_queue import SendQueue
 from sealframe.wire import MAGIC, Control, Opcode, control
@@ -56,11 +57,11 @@ def moment(request: pytest.FixtureRequest) -> Moment:
 @contextlib.contextmanager
 def writing_held(conn: Connection) -> Iterator[None]:
     """Tell a connection what an event loop does while the socket takes no more."""
-    conn._link.pause_writing()
+    protocol_of(conn).pause_writing()
     try:
         yield
     finally:
-        conn._link.resume_writing()
+        protocol_of(conn).resume_writing()
 
 
 async def take(conn: Connection, count: int) -> list[bytes]:
@@ -118,7 +119,7 @@ async def test_a_receive_whose_message_another_task_took_can_still_be_cancelled(
     receive: Receive, moment: Moment
 ) -> None:
     async with open_pair(PACKETS) as (_, accepted, _):
-        inbox = accepted._inbox
+        inbox = protocol_of(accepted).receiver.queue
         for step in range(3):
             attempt = Attempt(receive(accepted), step, moment)
             await attempt.started()
@@ -844,7 +845,7 @@ async def visited(mode: Mode) -> AsyncIterator[Visited]:
     clients = [await dial(server, mode) for _ in range(3)]
 
     async def close_when_told(client: Connection) -> None:
-        await until(lambda: client._link.receive_error is not None)
+        await until(lambda: protocol_of(client).receiver.error is not None)
         await client.close()
 
     tasks = [asyncio.create_task(close_when_told(client)) for client in clients]
@@ -968,7 +969,7 @@ async def test_waiting_for_the_close_can_be_cancelled_and_changes_nothing(
             await client.send(b"%d" % number)
             assert await take(accepted, 1) == [b"%d" % number]
         # Those who gave up are forgotten.
-        assert not client._link._close_waiters
+        assert not protocol_of(client).closer._waiters
         attempt = Attempt(client.wait_closed(), 0, moment)
         await attempt.started()
         closing = asyncio.create_task(accepted.close())

@@ -19,6 +19,7 @@ from sealframe import (
     ServerOptions,
     TruncatedError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import MESSAGE_OVERHEAD, Opcode, control
 
 from .ends import PATIENCE, Family, Mode, is_held_back, open_pair
@@ -50,7 +51,7 @@ def numbered(count: int, size: int) -> list[bytes]:
 async def begin_close(conn: Connection) -> asyncio.Task[bool]:
     """Start to close and let that go as far as it can without the peer."""
     closing = asyncio.ensure_future(close(conn))
-    await until(lambda: conn._link.closing)
+    await until(lambda: protocol_of(conn).closer.closing)
     return closing
 
 
@@ -183,7 +184,7 @@ class TestInOrder:
 
             sending = [asyncio.ensure_future(send(part)) for part in data]
             # Nothing was read: so many do not fit into the kernel's buffers.
-            await until(lambda: conn._outbox.full)
+            await until(lambda: protocol_of(conn).sender.queue.full)
             closing = await begin_close(conn)
             await asyncio.gather(*sending)
             assert accepted
@@ -529,7 +530,7 @@ class TestCut:
                     await conn.send(bytes(64 * KIB))
 
             sending = asyncio.ensure_future(send_for_ever())
-            await until(lambda: conn._outbox.full)
+            await until(lambda: protocol_of(conn).sender.queue.full)
             peer.raw.reset()
             with pytest.raises(TruncatedError):
                 await sending

@@ -27,6 +27,7 @@ from sealframe import (
     ServerOptions,
     WrongLoopError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.codecs import Codec, Json, Msgspec, Text
 from sealframe.framing import INT32_BE
 
@@ -205,7 +206,7 @@ async def test_connections_without_a_codec_are_what_they_were() -> None:
 async def test_recv_many_keeps_to_its_limit() -> None:
     async with open_pair(Numbers()) as (client, accepted, _):
         await client.send_many([b"%d" % number for number in range(10)])
-        await until(lambda: len(accepted._inbox) == 10)
+        await until(lambda: len(protocol_of(accepted).receiver.queue) == 10)
         assert await accepted.recv_many(3) == [0, 1, 2]
         assert await accepted.recv_many(1) == [3]
         assert await accepted.recv_many() == [4, 5, 6, 7, 8, 9]
@@ -231,7 +232,7 @@ async def test_reading_goes_on_after_recv_many() -> None:
     texts = [f"{number:1000}" for number in range(2000)]
     async with open_pair(Text(), client_codec=Text(), client_options=options) as pair:
         await pair.accepted.send_many(texts)
-        await until(lambda: pair.client._link.reading_paused)
+        await until(lambda: protocol_of(pair.client).receiver.paused)
         received: list[str] = []
         while len(received) < len(texts):
             received += await pair.client.recv_many()
@@ -314,7 +315,7 @@ async def test_the_size_of_what_was_encoded_counts() -> None:
 async def test_a_cancelled_send_sent_nothing_and_one_that_waits_sends_what_was_there() -> None:
     options = ClientOptions(outbox_limit=1)
     async with open_pair(None, client_codec=Json(), client_options=options) as pair:
-        pair.client._link.pause_writing()
+        protocol_of(pair.client).pause_writing()
         message = ["before"]
         await pair.client.send(message)
         cancelled = asyncio.create_task(pair.client.send("never"))
@@ -330,7 +331,7 @@ async def test_a_cancelled_send_sent_nothing_and_one_that_waits_sends_what_was_t
         await asyncio.wait([cancelled, many])
         assert cancelled.cancelled()
         assert many.cancelled()
-        pair.client._link.resume_writing()
+        protocol_of(pair.client).resume_writing()
         await waiting
         assert [await pair.accepted.recv() for _ in range(2)] == [b'["before"]'] * 2
         assert pair.client.stats.messages_sent == 2
@@ -380,7 +381,7 @@ async def test_the_same_in_an_iteration(mode: Mode) -> None:
 async def test_recv_many_stops_before_it(mode: Mode) -> None:
     async with open_pair(Numbers(), mode) as (client, accepted, _):
         await client.send_many([b"1", b"2", MALFORMED, MALFORMED, b"3"])
-        await until(lambda: len(accepted._inbox) == 5)
+        await until(lambda: len(protocol_of(accepted).receiver.queue) == 5)
         assert await accepted.recv_many() == [1, 2]
         for _ in range(2):
             with pytest.raises(DecodeError):
@@ -406,7 +407,7 @@ async def test_a_cancelled_recv_loses_nothing() -> None:
             task = asyncio.ensure_future(receive())
             await asyncio.sleep(0)
             await client.send(b"1")
-            await until(lambda: len(accepted._inbox) == 1)
+            await until(lambda: len(protocol_of(accepted).receiver.queue) == 1)
             assert not task.done()
             task.cancel()
             await asyncio.wait([task])
@@ -486,11 +487,11 @@ async def test_one_that_left_meanwhile_is_logged_too(caplog: pytest.LogCaptureFi
             await conn.send(MALFORMED)
             await until(lambda: len(server.clients) == 1)
             (accepted,) = server.clients.values()
-            await until(lambda: len(accepted._inbox) == 1)
-            accepted._link.abort(ConnectionClosedError("gone"))
+            await until(lambda: len(protocol_of(accepted).receiver.queue) == 1)
+            protocol_of(accepted).closer.abort(ConnectionClosedError("gone"))
             await accepted.wait_closed()
         gone.set()
-        await until(lambda: accepted._link.task is None)
+        await until(lambda: protocol_of(accepted).closer.handler is None)
     assert "not UTF-8" in warnings(caplog)[-1].getMessage()
 
 
@@ -611,7 +612,7 @@ async def test_another_thread_does_not_get_as_far_as_the_codec() -> None:
 
     async with open_pair(Untouched()) as (client, accepted, _):
         await client.send(b"x")
-        await until(lambda: len(accepted._inbox) == 1)
+        await until(lambda: len(protocol_of(accepted).receiver.queue) == 1)
 
         async def use() -> None:
             for wrong in (
@@ -626,7 +627,7 @@ async def test_another_thread_does_not_get_as_far_as_the_codec() -> None:
                 aiter(accepted)
 
         await asyncio.to_thread(asyncio.run, use())
-        assert len(accepted._inbox) == 1
+        assert len(protocol_of(accepted).receiver.queue) == 1
 
 
 async def test_raw_bytes_from_a_peer_that_knows_no_sealframe() -> None:

@@ -27,6 +27,7 @@ from sealframe import (
     Stream,
     WrongLoopError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.codecs import Codec, Json, Msgspec, Text
 from sealframe.wire import MAX_CHUNK
 
@@ -250,7 +251,7 @@ async def test_what_cannot_be_encoded_is_not_asked(codec: Codec[Any, Any], wrong
     ):
         with pytest.raises(EncodeError):
             await client.request(wrong)
-        assert client._link.open_channels().requests._pending == {}
+        assert protocol_of(client).open_channels().requests._pending == {}
         right: Any = {Text: "a", Json: [], Msgspec: Question("?"), Raising: b"x"}[type(codec)]
         # The one place is free, and the peer has heard of one request alone.
         with contextlib.suppress(DecodeError):
@@ -297,7 +298,7 @@ async def test_a_peer_that_keeps_to_no_limit(monkeypatch: pytest.MonkeyPatch) ->
     ) as (client, accepted):
         for end in (client, accepted):
             assert end.max_send_size == 3
-            monkeypatch.setattr(end._protocol, "send_limit", 100)
+            monkeypatch.setattr(protocol_of(end).machine, "send_limit", 100)
         with pytest.raises(RemoteError) as caught:
             await client.request("four")
         assert caught.value.type == "RequestTooLarge"
@@ -375,7 +376,7 @@ async def test_a_question_that_cannot_be_decoded(
         # The connection goes on, both ways.
         await client.ping()
         await client.send(b"x")
-        await until(lambda: len(accepted._inbox) == 1)
+        await until(lambda: len(protocol_of(accepted).receiver.queue) == 1)
         assert not accepted.closed
     assert asked == []
     assert complaints(caplog) == []
@@ -574,7 +575,7 @@ async def test_a_codec_that_raises_what_is_no_exception(way: str, error: BaseExc
         for _ in range(2):
             with pytest.raises(RequestCancelledError):
                 await client.request(b"x")
-        requests = accepted._link.open_channels().requests
+        requests = protocol_of(accepted).open_channels().requests
         assert (requests._serving, requests._held) == ({}, 0)
         await until(lambda: len(complained) == (2 if isinstance(error, LostError) else 0))
         with pytest.raises(type(error)):

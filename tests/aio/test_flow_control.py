@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sealframe import ClientOptions, Connection, ConnectionClosed, ProtocolError, ServerOptions
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode, Opcode, control
 from sealframe.wire.control import Hello
 
@@ -62,9 +63,11 @@ class TestPastAFullInbox:
                     assert await peer.request(bytes(size)) == bytes(size)
                     await conn.ping()
                     await peer.ping()
-            assert conn._inbox.full
-            assert conn._inbox.queued_bytes < 50_000 + 10 * KIB + MESSAGE_OVERHEAD
-            assert not conn._link.reading_paused
+            assert protocol_of(conn).receiver.queue.full
+            assert (
+                protocol_of(conn).receiver.queue.queued_bytes < 50_000 + 10 * KIB + MESSAGE_OVERHEAD
+            )
+            assert not protocol_of(conn).receiver.paused
             flooding.cancel()
             await asyncio.wait([flooding])
 
@@ -78,7 +81,7 @@ class TestPastAFullInbox:
         ) as (client, accepted, _):
             flooding = asyncio.create_task(flood(client))
             await until(lambda: is_held_back(accepted))
-            client._link._pings = None
+            protocol_of(client).pings = None
             await until(lambda: client.latency is not None)
             assert is_held_back(accepted)
             flooding.cancel()
@@ -120,7 +123,10 @@ class TestCredit:
                 got: list[bytes] = []
                 while len(got) < len(sent):
                     got.append(await conn.recv())
-                    assert conn._inbox.queued_bytes < limit + size + 3 + MESSAGE_OVERHEAD
+                    assert (
+                        protocol_of(conn).receiver.queue.queued_bytes
+                        < limit + size + 3 + MESSAGE_OVERHEAD
+                    )
                 return got
 
             async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
@@ -147,7 +153,7 @@ class TestCredit:
             assert await peer.read() == b"3"
             closing = asyncio.create_task(conn.close())
             await asyncio.sleep(0)
-            assert len(conn._outbox) == 1
+            assert len(protocol_of(conn).sender.queue) == 1
             # A peer that has closed gives no more credit, and reads on all the same.
             await peer.say_end()
             assert [f for f in await peer.await_end() if isinstance(f, bytes)] == [b"4"]
@@ -191,7 +197,7 @@ class TestCredit:
             # One may pass what is left, a further one may not.
             await peer.write(message(bytes(1000)))
             await until(lambda: is_held_back(conn))
-            assert conn._link.receive_error is None
+            assert protocol_of(conn).receiver.error is None
             await peer.write(message(b"one more"))
             close = await peer.read_opcode(Opcode.CLOSE)
             assert control.Close.decode(close).code == CloseCode.PROTOCOL
@@ -206,9 +212,9 @@ class TestCredit:
         async with facing(role, control_mode, hello=WINDOW, inbox_limit=1000) as (conn, peer):
             await peer.write(message(b"") * 2000)
             async with asyncio.timeout(PATIENCE):
-                await until(lambda: conn._link.receive_error is not None)
-            assert isinstance(conn._link.receive_error, ProtocolError)
-            assert conn._inbox.queued_bytes <= 2000 * MESSAGE_OVERHEAD
+                await until(lambda: protocol_of(conn).receiver.error is not None)
+            assert isinstance(protocol_of(conn).receiver.error, ProtocolError)
+            assert protocol_of(conn).receiver.queue.queued_bytes <= 2000 * MESSAGE_OVERHEAD
 
     @pytest.mark.parametrize(
         "frames",
@@ -230,12 +236,12 @@ class TestCredit:
         self, control_mode: Mode, role: Role
     ) -> None:
         async with facing(role, control_mode, hello=WINDOW, inbox_limit=1) as (conn, peer):
-            conn._link.pause_writing()
+            protocol_of(conn).pause_writing()
             for number in range(50):
                 await peer.write(message(b"%d" % number))
                 assert await conn.recv() == b"%d" % number
-            assert len(conn._protocol._control) <= 1
-            conn._link.resume_writing()
+            assert len(protocol_of(conn).machine._control) <= 1
+            protocol_of(conn).resume_writing()
             increment = int.from_bytes(await peer.read_opcode(Opcode.CREDIT), "little")
             assert increment >= 50 * MESSAGE_OVERHEAD
 
@@ -247,7 +253,7 @@ class TestAnOlderPeer:
         sent = [b"%d" % number + bytes(1000) for number in range(300)]
         async with facing(role, control_mode, inbox_limit=1000) as (conn, peer):
             writing = asyncio.create_task(peer.write(b"".join(map(message, sent))))
-            await until(lambda: conn._link.reading_paused)
+            await until(lambda: protocol_of(conn).receiver.paused)
             async with asyncio.timeout(PATIENCE):
                 assert [await conn.recv() for _ in sent] == sent
                 await writing
@@ -283,7 +289,7 @@ class TestBroadcasts:
                 for number in range(200):
                     server.broadcast(b"%03d" % number + bytes(1000))
                     assert (await quick.recv())[:3] == b"%03d" % number
-            assert slow._inbox.queued_bytes < 1000 + 1003 + MESSAGE_OVERHEAD
+            assert protocol_of(slow).receiver.queue.queued_bytes < 1000 + 1003 + MESSAGE_OVERHEAD
             dropped = server.counters.dropped
             assert dropped > 100
             got: list[bytes] = []

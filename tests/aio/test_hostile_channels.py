@@ -22,6 +22,7 @@ from sealframe import (
     StreamResetError,
     serve,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import MAX_CHUNK, MAX_WINDOW, CloseCode, Control, Opcode, control
 from sealframe.wire.control import Close, Hello
 
@@ -169,7 +170,7 @@ class TestFloods:
         """Whatever serves them runs on, so only so many run; no answer is ever read."""
         go = asyncio.Event()
         async with site(control_mode, go=go, max_streams=10) as at:
-            at.victim._link.pause_writing()
+            protocol_of(at.victim).pause_writing()
             await at.write(b"".join(open_(2 * n) + reset(2 * n) for n in range(100)))
             streams = at.victim._channels().streams
             with grows_less_than(100 * KIB):
@@ -179,19 +180,19 @@ class TestFloods:
             assert len(streams._running) <= 10
             assert len(streams._streams) <= 10
             assert len(streams._queue) <= 10
-            at.victim._link.resume_writing()
+            protocol_of(at.victim).resume_writing()
             go.set()
             await until(lambda: not streams._running)
 
     async def test_of_streams_of_unknown_kinds(self, control_mode: Mode) -> None:
         async with site(control_mode, max_streams=10) as at:
-            at.victim._link.pause_writing()
+            protocol_of(at.victim).pause_writing()
             with grows_less_than(100 * KIB):
                 for first in range(0, 5000, 100):
                     numbers = range(2 * first, 2 * first + 200, 2)
                     await at.write(b"".join(open_(n, kind=99) + reset(n) for n in numbers))
             assert not at.victim._channels().streams._streams
-            at.victim._link.resume_writing()
+            protocol_of(at.victim).resume_writing()
 
     async def test_of_requests_that_are_withdrawn_at_once(self, control_mode: Mode) -> None:
         """Each with a part of its body, which nobody collects any more."""
@@ -209,11 +210,11 @@ class TestFloods:
                     number = struct.pack("<Q", n)
                     frames = open_(2 * n, kind=1, metadata=number) + data(2 * n, body) + cancel(n)
                     await at.write(frames)
-                    await until(lambda: not conn._protocol.multiplexer._asked)
+                    await until(lambda: not protocol_of(conn).machine.multiplexer._asked)
             channels = conn._channels()
             assert not channels.streams._streams
             assert not channels.requests._serving
-            assert not conn._protocol.multiplexer._streams
+            assert not protocol_of(conn).machine.multiplexer._streams
             reading.cancel()
             await asyncio.wait([reading])
 
@@ -223,11 +224,13 @@ class TestFloods:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 for n in range(1000):
                     await at.hostile.write(request(n, bytes(MAX_CHUNK)))
-                    if conn._link._write_paused:
+                    if protocol_of(conn).sender.write_paused:
                         break
             # What is answered and not written yet counts, so at most ten more.
             await at.check_the_other()
-            assert sum(map(len, conn._protocol.multiplexer._urgent)) <= 11 * (MAX_CHUNK + 20)
+            assert sum(map(len, protocol_of(conn).machine.multiplexer._urgent)) <= 11 * (
+                MAX_CHUNK + 20
+            )
 
 
 async def test_failures_on_demand_do_not_fill_the_log(
@@ -327,7 +330,7 @@ class TestNonsense:
             # What follows it in the same read starts nothing.
             await at.hostile.write(frames + open_(0) + request(0))
             await at.is_put_out()
-            assert isinstance(victim._link.receive_error, ProtocolError)
+            assert isinstance(protocol_of(victim).receiver.error, ProtocolError)
             await at.check_the_other()
 
     async def test_after_an_overflow_of_credit_nothing_is_served(self, control_mode: Mode) -> None:
@@ -337,7 +340,7 @@ class TestNonsense:
             victim = at.victim
             await at.hostile.write(too_much + open_(0) + request(0))
             await at.is_put_out()
-            channels = victim._link.channels
+            channels = protocol_of(victim).channels
             assert channels is None or not channels.streams._streams
 
 

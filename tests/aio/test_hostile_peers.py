@@ -12,6 +12,7 @@ import pytest
 
 import sealframe
 from sealframe import Connection, ConnectionClosed, ServerOptions
+from sealframe.aio.connection import protocol_of
 from sealframe.server.reject import MAX_REJECTED
 from sealframe.server.server import registry_of
 from sealframe.wire import Control, Opcode, control
@@ -37,7 +38,9 @@ async def _clog(conn: Connection) -> asyncio.Task[None]:
                 await conn.send(bytes(60_000))
 
     sender = asyncio.create_task(send())
-    await until(lambda: conn._link._write_paused and conn._outbox.full)
+    await until(
+        lambda: protocol_of(conn).sender.write_paused and protocol_of(conn).sender.queue.full
+    )
     return sender
 
 
@@ -71,7 +74,7 @@ class TestAPeerThatNeverReads:
     async def test_and_pings(self, control_mode: Mode, role: Role) -> None:
         async with facing(role, control_mode, small_buffer=True, close_timeout=0.2) as (conn, peer):
             sender = await _clog(conn)
-            transport = conn._link._transport
+            transport = protocol_of(conn).transport
             assert transport is not None
             held = transport.get_write_buffer_size()
             bodies = [number.to_bytes(8, "big") for number in range(50)]
@@ -176,9 +179,9 @@ async def test_who_sends_tiny_frames_is_read_in_small_parts(control_mode: Mode) 
                 await asyncio.sleep(0)
                 assert conn.stats.bytes_received - last <= most
                 last = conn.stats.bytes_received
-        while conn._link._careful:
+        while protocol_of(conn).receiver.small_reads:
             await _deliver(conn, peer, credit)
-        assert len(conn._link.get_buffer(-1)) == _READ_SIZE
+        assert len(protocol_of(conn).get_buffer(-1)) == _READ_SIZE
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this platform has no Unix sockets")

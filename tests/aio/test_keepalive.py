@@ -13,6 +13,7 @@ import pytest
 
 import sealframe
 from sealframe import ClientOptions, Connection, PeerTimeoutError, ServerOptions, Stream
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import Control, Opcode, control
 
 from .ends import PATIENCE, Family, FamilyName, Mode, has_ipv6, open_pair
@@ -80,7 +81,7 @@ class TestPing:
                 assert isinstance(frame, Control)
                 assert frame.opcode == Opcode.PING
                 await peer.write(sign)
-            assert conn._link.receive_error is None
+            assert protocol_of(conn).receiver.error is None
 
     async def test_no_ping_while_there_is_traffic(self, control_mode: Mode, role: Role) -> None:
         async with facing(role, control_mode, keepalive_interval=5.0) as (conn, peer):
@@ -98,7 +99,7 @@ class TestPing:
             assert not peer.raw.has_input()
             await conn.send(b"no timer runs")
             assert await peer.read() == b"no timer runs"
-            assert conn._link._watch is None
+            assert protocol_of(conn).keepalive is None
 
     async def test_none_is_sent_where_only_packets_flow(self, role: Role) -> None:
         options: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": 0.01}
@@ -126,8 +127,8 @@ class TestPausedReading:
         }
         async with facing(role, control_mode, **options) as (conn, peer):
             await peer.write(message(bytes(2000)))
-            await until(lambda: conn._link.reading_paused)
-            await self._stay_paused(lambda: conn._link.receive_error is None)
+            await until(lambda: protocol_of(conn).receiver.paused)
+            await self._stay_paused(lambda: protocol_of(conn).receiver.error is None)
             assert await conn.recv() == bytes(2000)
             # From here on it has to answer again.
             async with asyncio.timeout(PATIENCE):
@@ -138,8 +139,8 @@ class TestPausedReading:
         options: dict[str, Any] = {"idle_timeout": 0.05, "inbox_limit": 1000}
         async with facing(role, Mode("packets"), **options) as (conn, peer):
             await peer.write(message(bytes(2000)))
-            await until(lambda: conn._link.reading_paused)
-            await self._stay_paused(lambda: conn._link.receive_error is None)
+            await until(lambda: protocol_of(conn).receiver.paused)
+            await self._stay_paused(lambda: protocol_of(conn).receiver.error is None)
             assert await conn.recv() == bytes(2000)
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(PeerTimeoutError, match="idle_timeout"):
@@ -164,8 +165,9 @@ class TestTcp:
             idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
             assert idle is not None
             for conn in (client, accepted):
-                assert conn._link._transport is not None
-                sock = conn._link._transport.get_extra_info("socket")
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                sock = transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
                 assert sock.getsockopt(socket.IPPROTO_TCP, idle) == 8
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 4
@@ -179,8 +181,9 @@ class TestTcp:
             client_options=ClientOptions(keepalive_interval=None),
         ) as (client, accepted, _):
             for conn in (client, accepted):
-                assert conn._link._transport is not None
-                sock = conn._link._transport.get_extra_info("socket")
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                sock = transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
@@ -192,15 +195,15 @@ async def test_requests_and_streams_are_no_idleness(control_mode: Mode) -> None:
         assert await stream.read() == b"some"
 
     def is_active(conn: Connection) -> bool:
-        keepalive = conn._link._keepalive
+        keepalive = protocol_of(conn).keepalive
         assert keepalive is not None
-        return keepalive.last_message > 0
+        return keepalive.clocks.last_message > 0
 
     def forget(*conns: Connection) -> None:
         for conn in conns:
-            keepalive = conn._link._keepalive
+            keepalive = protocol_of(conn).keepalive
             assert keepalive is not None
-            keepalive.last_message = 0
+            keepalive.clocks.last_message = 0
 
     serving = sealframe.serve(
         idle,

@@ -23,6 +23,7 @@ from sealframe import (
     NotSupportedError,
     ServerOptions,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.framing import INT32_BE, PROTOBUF_DELIMITED, UINT16_BE
 from sealframe.wire import MAX_RECORD_PLAINTEXT, Opcode
 from sealframe.wire.control import Hello, frame
@@ -130,13 +131,13 @@ async def test_a_message_is_what_it_was_when_it_was_sent(mode: Mode) -> None:
     options = ClientOptions(outbox_limit=1)
     async with open_pair(mode, client_options=options) as (client, accepted, _):
         message = bytearray(b"before")
-        client._link.pause_writing()
+        protocol_of(client).pause_writing()
         await client.send(message)
         waiting = asyncio.create_task(client.send(message))
         together = asyncio.create_task(client.send_many([message, memoryview(message)]))
         await asyncio.sleep(0)
         message[:] = b"after!"
-        client._link.resume_writing()
+        protocol_of(client).resume_writing()
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(waiting, together)
         assert await take(accepted, 4) == [b"before"] * 4

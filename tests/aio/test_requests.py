@@ -20,6 +20,7 @@ from sealframe import (
     RequestTimeoutError,
     ServerOptions,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.aio.requests import Requests
 
 from .ends import PATIENCE, Mode, Services, open_pair
@@ -64,7 +65,7 @@ class Busy:
 
 def is_clean(conn: Connection) -> bool:
     """Return whether nothing is left of any request at this end."""
-    channels, multiplexer = conn._link.channels, conn._protocol._multiplexer
+    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine._multiplexer
     if channels is not None:
         requests: Requests = channels.requests
         if requests._pending or requests._serving or requests._held or requests.slots._waiters:
@@ -298,7 +299,7 @@ class TestFailures:
             accepted,
             _,
         ):
-            client._protocol.send_limit = 16 * MIB
+            protocol_of(client).machine.send_limit = 16 * MIB
             for size in (100_001, 5 * MIB):
                 async with asyncio.timeout(PATIENCE):
                     with pytest.raises(RemoteError, match="max_message_size") as caught:
@@ -306,8 +307,8 @@ class TestFailures:
                 assert caught.value.type == "RequestTooLarge"
             await become_clean(client, accepted)
             # The same of a reply.
-            accepted._protocol.send_limit = 16 * MIB
-            client._link.options = ClientOptions(max_message_size=70_000)
+            protocol_of(accepted).machine.send_limit = 16 * MIB
+            protocol_of(client).options = ClientOptions(max_message_size=70_000)
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(RemoteError, match="max_message_size") as caught:
                     await client.request(bytes(90_000))
@@ -386,12 +387,12 @@ class TestGivingUp:
         async with open_pair(control_mode, at_server=ECHO) as (client, accepted, _):
             await client.request(b"first")
             for _ in range(5):
-                client._link.pause_writing()
+                protocol_of(client).pause_writing()
                 asking = asyncio.create_task(client.request(bytes(90_000)))
                 await asyncio.sleep(0)
                 asking.cancel()
                 await asyncio.wait([asking])
-                client._link.resume_writing()
+                protocol_of(client).resume_writing()
                 await become_clean(client, accepted)
 
     async def test_disconnection_fails_all_at_once(self, control_mode: Mode) -> None:
@@ -400,8 +401,9 @@ class TestGivingUp:
             sizes = (10, 10, 100_000, 10)
             tasks = [asyncio.create_task(client.request(bytes(size))) for size in sizes]
             await until(lambda: len(other._channels().requests._serving) == 4)
-            assert other._link._transport is not None
-            other._link._transport.abort()
+            transport = protocol_of(other).transport
+            assert transport is not None
+            transport.abort()
             async with asyncio.timeout(PATIENCE):
                 for task in tasks:
                     with pytest.raises(ConnectionClosed):

@@ -19,6 +19,7 @@ from sealframe import (
     StreamError,
     StreamResetError,
 )
+from sealframe.aio.connection import protocol_of
 
 from .ends import PATIENCE, Mode, open_pair
 from .scripted import until
@@ -60,7 +61,7 @@ async def echo(stream: Stream) -> None:
 
 def is_clean(conn: Connection) -> bool:
     """Return whether nothing is left of any stream at this end."""
-    channels, multiplexer = conn._link.channels, conn._protocol._multiplexer
+    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine._multiplexer
     return (channels is None or not (channels.streams._streams or channels.streams._running)) and (
         multiplexer is None
         or not (
@@ -270,7 +271,9 @@ class TestMany:
             writers = [asyncio.create_task(ours.write(bytes(300_000))) for _ in range(10)]
             await until(lambda: theirs._size == 256 * KIB)
             assert sum(task.done() for task in writers) < 10
-            assert client._protocol.multiplexer.queued(ours._number) < 256 * KIB + 300_000
+            assert (
+                protocol_of(client).machine.multiplexer.queued(ours._number) < 256 * KIB + 300_000
+            )
             size = 0
             async with asyncio.timeout(PATIENCE):
                 while size < 3_000_000:
@@ -623,12 +626,12 @@ async def test_nothing_is_left_of_streams_that_are_over(control_mode: Mode) -> N
 async def test_what_comes_in_one_read_leaves_nothing_behind(control_mode: Mode) -> None:
     """Streams that are opened and ended before their first byte is looked at."""
     async with open_pair(control_mode, at_server={"on_stream": echo}) as (client, accepted, _):
-        client._link.pause_writing()
+        protocol_of(client).pause_writing()
         streams = [await client.open_stream() for _ in range(20)]
         for stream in streams:
             await stream.write(b"all at once")
             await stream.end()
-        client._link.resume_writing()
+        protocol_of(client).resume_writing()
         async with asyncio.timeout(PATIENCE):
             for stream in streams:
                 assert await stream.read() == b"all at once"

@@ -140,7 +140,9 @@ async def test_the_clients_of_a_server_share_their_timers(control_mode: Mode) ->
     async with start(handler, control_mode) as server:
         conns = await asyncio.gather(*(dial(server, control_mode) for _ in range(20)))
         await until(lambda: len(server.clients) == 20)
-        watches = [link._watch for link in registry_of(server).connections]
+        keepalives = [part.keepalive for part in registry_of(server).connections]
+        watches = [keepalive.bucket for keepalive in keepalives if keepalive is not None]
+        assert len(watches) == 20
         assert all(watch is not None and watch.members for watch in watches)
         # They came within moments of each other, and the interval is 20 seconds.
         assert len({id(watch) for watch in watches}) <= 2

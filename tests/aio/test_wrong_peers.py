@@ -205,7 +205,7 @@ class TestOneSideSealed:
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The client can only infer it: a plain stream has no room for an answer."""
-        caplog.set_level(logging.INFO, "sealframe.link")
+        caplog.set_level(logging.INFO, "sealframe.connection")
         handler = Watched()
         async with start(handler, sealed) as server:
             async with sealframe.connect("127.0.0.1", server.port) as conn:
@@ -219,7 +219,7 @@ class TestOneSideSealed:
         (record,) = logged(caplog)
         assert "not sealed" in record.getMessage()
         # A loop over messages ends quietly there, so the hint is logged as well.
-        (hint,) = [r for r in caplog.records if r.name == "sealframe.link"]
+        (hint,) = [r for r in caplog.records if r.name == "sealframe.connection"]
         assert "security=" in hint.getMessage()
         assert "give it the key" in record.getMessage()
 

@@ -27,6 +27,7 @@ from sealframe import (
     StreamResetError,
     serve,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.files import Offer, Progress
 from sealframe.files.messages import DONE, compare, go
 from sealframe.files.receiving import PIECE
@@ -397,7 +398,7 @@ async def test_nothing_is_made_for_those_who_left_while_they_waited(
         streams += [await offered(link.client, offer_of(f"{n}/a", 4)) for n in range(20)]
         await until(lambda: len(registry_of(link.server).peer_handlers.tasks) == 21)
         if lost:
-            link.client._link.abort(ConnectionClosedError("gone"))
+            protocol_of(link.client).closer.abort(ConnectionClosedError("gone"))
         else:
             for stream in reversed(streams):
                 stream.reset()

@@ -28,6 +28,7 @@ from sealframe import (
     Stream,
     StreamResetError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.files import digest
 from sealframe.files.digest import Algorithm
 from sealframe.files.messages import compare
@@ -263,7 +264,7 @@ async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
     async with linked(mode, inbox) as link:
         sending = asyncio.create_task(link.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
-        link.client._link.abort(sealframe.ConnectionClosedError("cut"))
+        protocol_of(link.client).closer.abort(sealframe.ConnectionClosedError("cut"))
         with pytest.raises(ConnectionClosed):
             await sending
         await until(lambda: not registry_of(link.server).peer_handlers.tasks)

@@ -19,6 +19,7 @@ from sealframe import (
     Inbox,
     NotSupportedError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.aio.stream import Stream
 from sealframe.files import Progress
 from sealframe.files.messages import ACCEPT_SIZE, Accept
@@ -316,8 +317,9 @@ async def test_a_cancelled_sender_of_a_directory_ends_all_its_files(
             await sending
         await until(lambda: not registry_of(link.server).peer_handlers.tasks)
         await no_threads()
-        assert link.client._link.channels is not None
-        assert not link.client._link.channels.streams._streams
+        channels = protocol_of(link.client).channels
+        assert channels is not None
+        assert not channels.streams._streams
 
 
 async def test_many_senders_at_once(mode: Mode, source: Path, root: Path, inbox: Inbox) -> None:

@@ -26,6 +26,7 @@ from sealframe import (
     TruncatedError,
 )
 from sealframe.aio import addresses
+from sealframe.aio.connection import protocol_of
 from sealframe.server.server import registry_of
 
 from .credentials import CONTEXT, Credentials
@@ -331,7 +332,7 @@ async def scene(
         finally:
             logger.removeHandler(log)
             if it._bystander is not None:
-                it._bystander._link.abort(ConnectionClosedError("the test is over"))
+                protocol_of(it._bystander).closer.abort(ConnectionClosedError("the test is over"))
     assert [line.getMessage() for line in log.lines if line.exc_info] == []
 
 

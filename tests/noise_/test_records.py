@@ -248,13 +248,13 @@ def test_messages_alone_are_no_chores_but_for_their_records() -> None:
     client, server = sealed_pair()
     client.send(*[b"x"] * 1000)
     server.read(client.take())
-    assert server.protocol.chores < 5
+    assert server.protocol.work_items < 5
     client.protocol.ping(b"")
     client.send(*[b"x"] * 1000)
     server.read(client.take())
-    assert server.protocol.chores > 1000
+    assert server.protocol.work_items > 1000
     server.read(b"".join(itertools.chain(*(sealing(client).seal(message(b"x")) for _ in range(9)))))
-    assert 9 <= server.protocol.chores < 15
+    assert 9 <= server.protocol.work_items < 15
     assert len(server.messages) == 2009
 
 

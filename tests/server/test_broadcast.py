@@ -10,7 +10,8 @@ from aio.ends import Family, Mode, dial, open_pair, start
 from aio.scripted import dialled, until
 
 from sealframe import ClientOptions, Connection, ConnectionClosedError, ServerOptions, SlowPeerError
-from sealframe.aio.connection_protocol import ConnectionProtocol
+from sealframe.aio.connection import protocol_of
+from sealframe.aio.sender import Sender
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -239,20 +240,20 @@ async def test_one_that_cannot_be_written_to_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mode = Mode("packets")
-    flush = ConnectionProtocol._flush
+    flush = Sender.flush
 
     async with start(idle, mode) as server:
         conns = await asyncio.gather(*(dial(server, mode) for _ in range(40)))
         await until(lambda: len(server.clients) == 40)
-        broken = next(iter(server.clients.values()))._link
+        broken = protocol_of(next(iter(server.clients.values()))).sender
 
-        def fail_once(link: ConnectionProtocol) -> None:
-            if link is broken:
+        def fail_once(sender: Sender) -> None:
+            if sender is broken:
                 monkeypatch.undo()
                 raise RuntimeError("of no matter to others")
-            flush(link)
+            flush(sender)
 
-        monkeypatch.setattr(ConnectionProtocol, "_flush", fail_once)
+        monkeypatch.setattr(Sender, "flush", fail_once)
         complaints: list[object] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))

@@ -16,6 +16,7 @@ from aio.ends import PATIENCE, TCP, Family, Mode, dial, is_held_back, start
 from aio.scripted import Peer, Raw, until
 
 from sealframe import Connection, ConnectionClosed, HandshakeError, Server, ServerOptions
+from sealframe.aio.connection import protocol_of
 from sealframe.server.rate_limit_key import rate_limit_key
 from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
@@ -352,7 +353,7 @@ class TestBookkeeping:
         seen = []
 
         async def handler(conn: Connection) -> None:
-            transport = conn._link._transport
+            transport = protocol_of(conn).transport
             assert transport is not None
             seen.append(rate_limit_key(transport))
 
@@ -442,9 +443,11 @@ class TestInboxBudget:
             most = self.OPTIONS.inbox_budget + self.COUNT * _READ_SIZE
             async with asyncio.timeout(PATIENCE):
                 while not all(map(is_held_back, conns)):
-                    assert sum(conn._inbox.queued_bytes for conn in conns) <= most
+                    assert (
+                        sum(protocol_of(conn).receiver.queue.queued_bytes for conn in conns) <= most
+                    )
                     await asyncio.sleep(0)
-            held = sum(conn._inbox.queued_bytes for conn in conns)
+            held = sum(protocol_of(conn).receiver.queue.queued_bytes for conn in conns)
             assert self.OPTIONS.inbox_budget <= held <= most
             go.set()
             await asyncio.gather(*senders)

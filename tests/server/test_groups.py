@@ -20,6 +20,7 @@ from sealframe import (
     ServerOptions,
     WrongLoopError,
 )
+from sealframe.aio.connection import protocol_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -129,7 +130,7 @@ async def test_membership_ends_with_the_connection(mode: Mode, how: str) -> None
         elif how == "we close":
             await asyncio.gather(accepted.close(), client.close())
         else:
-            transport = client._link._transport
+            transport = protocol_of(client).transport
             assert transport is not None
             transport.abort()
         await until(lambda: accepted.closed)

@@ -17,6 +17,7 @@ from sealframe import (
     UnknownClientError,
     WrongLoopError,
 )
+from sealframe.aio.connection import protocol_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -58,7 +59,7 @@ async def test_the_others_do_not_notice(mode: Mode) -> None:
         server.kick(unlucky, "really")
         await until(lambda: len(server.clients) == 2)
         for conn in conns:
-            if not conn.closed and conn._link.receive_error is None:
+            if not conn.closed and protocol_of(conn).receiver.error is None:
                 await conn.send(b"still here")
         async with asyncio.timeout(PATIENCE):
             answers = await asyncio.gather(*(conn.recv() for conn in conns), return_exceptions=True)

@@ -33,6 +33,7 @@ from sealframe import (
     Stream,
     StreamResetError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close, Hello
@@ -118,7 +119,7 @@ async def told(conn: Connection) -> None:
 
 async def retiring(server: Server) -> None:
     """Wait until the close has begun."""
-    await until(lambda: all(link.retiring is not None for link in registry_of(server).connections))
+    await until(lambda: all(link.closer.going_away for link in registry_of(server).connections))
 
 
 # What is under way
@@ -347,7 +348,9 @@ async def test_what_a_client_does_not_read_is_unsent(mode: Mode) -> None:
     async with start(handler, mode, options=QUICK) as server:
         async with dialled(server, mode, small_buffer=True):
             introduced.set()
-            await until(lambda: any(conn._outbox.full for conn in server.clients.values()))
+            await until(
+                lambda: any(part.sender.queue.full for part in registry_of(server).connections)
+            )
             report = await server.close()
             assert (report.clients, report.cancelled) == (1, 1)
             assert report.unsent >= 10
@@ -525,7 +528,7 @@ async def test_the_client_closes_first(mode: Mode) -> None:
         await retiring(server)
         leaving = asyncio.create_task(conn.close())
         (link,) = registry_of(server).connections
-        await until(lambda: link._receiving_over)
+        await until(lambda: link.receiver.over)
         service.go_on.set()
         assert await leaving
         assert await close == ShutdownReport(1, 0, 0, 0)
@@ -547,7 +550,7 @@ async def test_both_go_away_at_once(control_mode: Mode) -> None:
         await retiring(server)
         await peer.say_end(CloseCode.GOING_AWAY, "so do I")
         (link,) = registry_of(server).connections
-        await until(lambda: link._receiving_over)
+        await until(lambda: link.receiver.over)
         gone.set()
         await peer.await_end()
         assert await close == ShutdownReport(1, 0, 0, 0)
@@ -619,17 +622,17 @@ async def test_a_client_that_writes_before_it_reads(mode: Mode) -> None:
     async def write(conn: Connection) -> None:
         for _ in range(2000):
             await conn.send(bytes(10_000))
-        await until(lambda: not conn._outbox.queued_bytes)
+        await until(lambda: not protocol_of(conn).sender.queue.queued_bytes)
         written.set()
 
     options = ServerOptions(inbox_limit=50_000)
     async with start(handler, mode, options=options) as server, dial(server, mode) as conn:
         writing = asyncio.create_task(write(conn))
         if mode.has_control:
-            await until(lambda: conn._link.credit < 0)
+            await until(lambda: (protocol_of(conn).sender.credit or 0) < 0)
         else:
             await until(
-                lambda: any(link.reading_paused for link in registry_of(server).connections)
+                lambda: any(link.receiver.paused for link in registry_of(server).connections)
             )
         close = closing(server, timeout=PATIENCE)
         async with asyncio.timeout(PATIENCE / 2):
@@ -652,7 +655,9 @@ async def test_input_that_nobody_reads_does_not_reset_the_connection(mode: Mode)
     options = ServerOptions(inbox_limit=1000)
     async with service.serve(handler, mode, options) as server, dial(server, mode) as conn:
         writing = asyncio.create_task(conn.send_many([bytes(100_000)] * 20))
-        await until(lambda: any(conn._inbox.full for conn in server.clients.values()))
+        await until(
+            lambda: any(part.receiver.queue.full for part in registry_of(server).connections)
+        )
         close = closing(server)
         await retiring(server)
         service.go_on.set()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from aio.ends import PATIENCE, Mode
 
 from sealframe import ClientOptions, ServerOptions, sync
+from sealframe.aio.connection import protocol_of
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -104,4 +105,4 @@ def in_thread(function: Callable[..., object], *args: object) -> threading.Threa
 
 def is_waiting(conn: sync.Connection) -> bool:
     """Return whether somebody waits for a message."""
-    return bool(conn._conn._inbox.waiters)
+    return bool(protocol_of(conn._conn).receiver.queue.waiters)

@@ -31,32 +31,32 @@ FLUSH_BYTES: Final = 128 * 1024
 """Queued bytes from which a flush does not wait for the end of the tick."""
 
 
-class SizeRule(Protocol):
-    """What refuses messages that cannot be sent."""
+class SendQueueOwner(Protocol):
+    """What a send queue asks of the sending half; the fast path calls :meth:`flush_soon` alone."""
 
-    def check_size(self, size: int) -> None:
-        """Raise if no message of this size can be sent."""
-
-
-class QueueOwner(Protocol):
-    """What a queue asks of the connection's transport protocol.
-
-    The fast path calls :meth:`flush_soon` alone.
-    """
-
-    loop: AbstractEventLoop
-    send_error: ConnectionClosed | None
-    receive_error: ConnectionClosed | None
-
-    @property
-    def protocol(self) -> SizeRule:
-        """The sans-IO protocol."""
+    error: ConnectionClosed | None
 
     def check_loop(self) -> None:
         """Raise if the call comes from another thread or event loop."""
 
+    def check_size(self, size: int) -> None:
+        """Raise if a message of that size cannot be sent."""
+
     def flush_soon(self) -> None:
         """Write what is in the send queue: now, or at the end of this tick."""
+
+
+class ReceiveQueueOwner(Protocol):
+    """What a receive queue asks of the receiving half, in the slow path."""
+
+    error: ConnectionClosed | None
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The event loop that the connection belongs to."""
+
+    def check_loop(self) -> None:
+        """Raise if the call comes from another thread or event loop."""
 
     def after_pop(self) -> None:
         """Resume reading, send credit, and wake the next task, as far as each is due."""
@@ -108,7 +108,7 @@ class OutQueue:
         """Whether a flush is due: none is scheduled, or 128 KiB wait that can be written."""
         return not self.scheduled or (self.queued_bytes >= FLUSH_BYTES and not self.paused)
 
-    async def send(self, owner: QueueOwner, message: object) -> None:
+    async def send(self, owner: SendQueueOwner, message: object) -> None:
         """Send one message: by the fast path if it is ``bytes`` and nothing is in its way,
         else by :meth:`send_slow_path`.
 
@@ -130,7 +130,7 @@ class OutQueue:
         else:
             await self.send_slow_path(owner, message)
 
-    async def send_slow_path(self, owner: QueueOwner, message: object) -> None:
+    async def send_slow_path(self, owner: SendQueueOwner, message: object) -> None:
         """Check the message and the connection, and wait for room; for the subclass."""
         raise NotImplementedError
 
@@ -246,7 +246,7 @@ class InQueue:
             return taken
         return [self.pop() for _ in range(limit)]
 
-    async def recv(self, owner: QueueOwner) -> bytes:
+    async def recv(self, owner: ReceiveQueueOwner) -> bytes:
         """Take the oldest message: by the fast path if there is one and the pop stays above
         the low-water mark, else by :meth:`recv_slow_path`.
 
@@ -257,12 +257,12 @@ class InQueue:
             return self.pop()
         return await self.recv_slow_path(owner, False)
 
-    def iterate(self, owner: QueueOwner) -> AsyncIterator[bytes]:
+    def iterate(self, owner: ReceiveQueueOwner) -> AsyncIterator[bytes]:
         """Return an iterator that takes message by message, as :meth:`recv` does, until the
         slow path raises :exc:`StopAsyncIteration`."""
         return _Messages(self, owner)
 
-    async def recv_slow_path(self, owner: QueueOwner, iterating: bool) -> bytes:
+    async def recv_slow_path(self, owner: ReceiveQueueOwner, iterating: bool) -> bytes:
         """Wait for a message, take it, and do what is due at the low-water mark; for the
         subclass.
 
@@ -285,7 +285,7 @@ class _Messages:
 
     __slots__ = ("_owner", "_queue")
 
-    def __init__(self, queue: InQueue, owner: QueueOwner) -> None:
+    def __init__(self, queue: InQueue, owner: ReceiveQueueOwner) -> None:
         self._queue = queue
         self._owner = owner
 

@@ -32,53 +32,52 @@ class CodecConnection(Connection[Sent, Received]):
 
     def __init__(
         self,
-        link: ConnectionProtocol,
-        client_id: str,
+        protocol: ConnectionProtocol,
         *,
         codec: Codec[Sent, Received],
         groups: Memberships | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        super().__init__(link, client_id, groups=groups, hooks=hooks)
+        super().__init__(protocol, groups=groups, hooks=hooks)
         self._codec = codec
 
     # Encoding comes first, so that what cannot be encoded has sent nothing.
 
     async def send(self, message: Sent) -> None:
-        self._link.check_loop()
-        await self._outbox.send(self._link, self._encode(message))
+        self._protocol.check_loop()
+        await self._send_queue.send(self._sender, self._encode(message))
 
     async def send_many(self, messages: Iterable[Sent]) -> None:
         if isinstance(messages, bytes | bytearray | memoryview | str):
             raise TypeError("send_many takes an iterable of messages; send takes one message")
-        self._link.check_loop()
+        self._protocol.check_loop()
         batch: list[Any] = [self._encode(message) for message in messages]
-        if self._outbox.offer(batch):
-            self._link.flush_soon()
+        if self._send_queue.offer(batch):
+            self._sender.flush_soon()
         else:
-            await self._outbox.send_many_slow_path(self._link, batch)
+            await self._send_queue.send_many_slow_path(self._sender, batch)
 
     # Decoding comes last, with no await behind it, so that a cancelled task took nothing.
 
     async def recv(self) -> Received:
-        return self._decode(await self._inbox.recv(self._link))
+        return self._decode(await self._receive_queue.recv(self._receiver))
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         check_limit(limit)
-        inbox = self._inbox
+        queue = self._receive_queue
         messages = [await self.recv()]
         try:
-            while len(inbox) and (limit is None or len(messages) < limit):
-                messages.append(self._decode(inbox.peek()))
-                inbox.pop()
+            while len(queue) and (limit is None or len(messages) < limit):
+                messages.append(self._decode(queue.peek()))
+                queue.pop()
         except DecodeError:
             pass  # the next call raises it
-        self._link.after_pop()
+        self._receiver.after_pop()
         return messages
 
     def __aiter__(self) -> AsyncIterator[Received]:
-        self._link.check_loop()
-        return _Objects(self._inbox.iterate(self._link), self._decode)
+        self._protocol.check_loop()
+        return _Objects(self._receive_queue.iterate(self._receiver), self._decode)
 
     async def __aexit__(self, *exception: object) -> None:
         _, error, _ = exception

@@ -10,7 +10,7 @@ from operator import attrgetter, index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
-from ..errors import ConnectionClosedError, NotSupportedError
+from ..errors import NotSupportedError
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
@@ -68,30 +68,30 @@ class Connection(Generic[Sent, Received]):
         "__weakref__",
         "_groups",
         "_hooks",
-        "_id",
-        "_inbox",
         "_joined",
-        "_link",
-        "_outbox",
         "_protocol",
+        "_receive_queue",
+        "_receiver",
+        "_send_queue",
+        "_sender",
         "_since",
         "_state",
     )
 
     def __init__(
         self,
-        link: ConnectionProtocol,
-        client_id: str,
+        protocol: ConnectionProtocol,
         *,
         groups: Memberships | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        self._link = link
-        self._inbox = link.inbox
-        self._outbox = link.outbox
-        self._protocol = link.protocol
-        self._id = client_id
-        self._since = link.loop.time()
+        self._protocol = protocol
+        # Four look-ups less for each message.
+        self._receiver = protocol.receiver
+        self._receive_queue = protocol.receiver.queue
+        self._sender = protocol.sender
+        self._send_queue = protocol.sender.queue
+        self._since = protocol.loop.time()
         # Idle connections are many: what few of them use is made at its first use.
         self._groups = groups
         self._hooks = hooks
@@ -99,76 +99,78 @@ class Connection(Generic[Sent, Received]):
         self._state: SimpleNamespace | None = None
 
     def __repr__(self) -> str:
-        link = self._link
-        state = "closed" if link.finished else "closing" if link.closing else "open"
-        return f"<Connection {self._id} {state} {show(link.remote_address)}>"
+        closer = self._protocol.closer
+        state = "closed" if closer.closed else "closing" if closer.closing else "open"
+        return f"<Connection {self.id} {state} {show(self._protocol.remote_address)}>"
 
     @property
     def id(self) -> str:
         """A short string. On a server it is the key in ``Server.clients``, unique and
         never reused; an extended or sealed client has the id that the server gave it,
         any other one of its own."""
-        return self._id
+        return self._protocol.id
 
     @property
     def remote_address(self) -> Address:
         """``(host, port)`` of the peer, a Unix socket's path, None if it has none."""
-        return self._link.remote_address
+        return self._protocol.remote_address
 
     @property
     def local_address(self) -> Address:
         """The same for this end."""
-        return self._link.local_address
+        return self._protocol.local_address
 
     @property
     def sealed(self) -> bool:
         """Whether what goes over this connection is encrypted and authenticated."""
-        return self._protocol.sealed
+        return self._protocol.machine.sealed
 
     @property
     def channel_binding(self) -> bytes:
         """The handshake hash of a sealed connection: 32 bytes, the same at both
         ends and different for each connection (Noise revision 34, section 11.2).
         Empty on a plain connection."""
-        return self._protocol.channel_binding
+        return self._protocol.machine.channel_binding
 
     @property
     def peer(self) -> Peer | None:
         """Who is at the other end, as it has proved: a name and a public key. None
         on a plain connection and where a shared key is used."""
         # What ConnectionConfig gave the machine as `identify` returns nothing else.
-        return cast("Peer | None", self._protocol.peer)
+        return cast("Peer | None", self._protocol.machine.peer)
 
     @property
     def stats(self) -> Stats:
         """The connection's counters; they go on counting."""
-        return self._link.stats
+        return self._protocol.stats
 
     @property
     def max_send_size(self) -> int:
         """The largest message that can be sent here, in bytes."""
-        return self._protocol.send_limit
+        return self._protocol.machine.send_limit
 
     @property
     def going_away(self) -> bool:
         """Whether the peer announced that it will close soon (GOAWAY)."""
-        return self._link.going_away
+        return self._protocol.closer.peer_going_away
 
     @property
     def closed(self) -> bool:
         """Whether the socket is gone. Messages may still be there to be received."""
-        return self._link.finished
+        return self._protocol.closer.closed
 
     @property
     def close_code(self) -> int | None:
         """The code of the peer's CLOSE (:class:`sealframe.wire.CloseCode`), None
         while there is none. Where only packets flow there never is."""
-        return self._link.close_code
+        close = self._protocol.closer.peer_close
+        return None if close is None else close.code
 
     @property
     def close_reason(self) -> str:
         """The text of the peer's CLOSE."""
-        return self._link.close_reason
+        close = self._protocol.closer.peer_close
+        return "" if close is None else close.reason
 
     # What the program knows about it
 
@@ -200,8 +202,8 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         groups = self._checked_groups(name)
-        if self._link.send_error is not None:
-            raise self._link.send_error.fresh()
+        if self._sender.error is not None:
+            raise self._sender.error.fresh()
         if self._joined is None:
             self._joined = set()
         if isinstance(self._joined, set) and name not in self._joined:
@@ -223,7 +225,7 @@ class Connection(Generic[Sent, Received]):
             groups.leave(self, name)
 
     def _checked_groups(self, name: object) -> Memberships:
-        self._link.check_loop()
+        self._protocol.check_loop()
         if not isinstance(name, str):
             raise TypeError(f"the name of a group is text, not {type(name).__name__}")
         if not name:
@@ -251,7 +253,7 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """
-        return self._outbox.send(self._link, message)
+        return self._send_queue.send(self._sender, message)
 
     async def send_many(self, messages: Iterable[Sent]) -> None:
         """Send messages in order, all or none.
@@ -265,12 +267,12 @@ class Connection(Generic[Sent, Received]):
         if isinstance(messages, bytes | bytearray | memoryview | str):
             raise TypeError("send_many takes an iterable of messages; send takes one message")
         batch: list[Any] = list(messages)
-        self._link.check_loop()
-        if self._outbox.offer(batch):
-            self._link.flush_soon()
+        self._protocol.check_loop()
+        if self._send_queue.offer(batch):
+            self._sender.flush_soon()
         else:
             data = [m if type(m) is bytes else as_bytes(m) for m in batch]
-            await self._outbox.send_many_slow_path(self._link, data)
+            await self._send_queue.send_many_slow_path(self._sender, data)
 
     async def ping(self) -> float:
         """Send PING, wait for PONG and return the round trip in seconds.
@@ -282,14 +284,14 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosed: it closed before PONG came
         :raises WrongLoopError: called from another thread or event loop
         """
-        self._link.check_loop()
-        return await self._link.ping()
+        self._protocol.check_loop()
+        return await self._protocol.ping()
 
     @property
     def latency(self) -> float | None:
         """Seconds of the last round trip of PING and PONG, of the keepalive's probes
         too; None before there was one, and always where only packets flow."""
-        pings = self._link._pings
+        pings = self._protocol.pings
         return None if pings is None else pings.latency
 
     # Requests and streams
@@ -325,7 +327,7 @@ class Connection(Generic[Sent, Received]):
         """
         requests = self._channels().requests
         data = self._encode(payload)
-        self._protocol.check_size(len(data))
+        self._protocol.machine.check_size(len(data))
         reply: Received = self._decode(await requests.request(data, timeout))
         return reply
 
@@ -392,16 +394,16 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         streams = self._channels().streams
-        files = self._link.services.files
+        files = self._protocol.handlers.files
         assert files is not None, "connect() and serve() always give it"
         open_stream = partial(streams.open, StreamKind.FILE)
         return await files.send(open_stream, path, name, below, progress)
 
     def _channels(self) -> Channels:
-        self._link.check_loop()
-        if self._link.send_error is not None:
-            raise self._link.send_error.fresh()
-        return self._link.open_channels()
+        self._protocol.check_loop()
+        if self._sender.error is not None:
+            raise self._sender.error.fresh()
+        return self._protocol.open_channels()
 
     # Receiving
 
@@ -416,7 +418,7 @@ class Connection(Generic[Sent, Received]):
         :raises ConnectionClosedError: it ended in another way; the class says how
         :raises WrongLoopError: called from another thread or event loop
         """
-        return self._inbox.recv(self._link)  # type: ignore[return-value]  # without a codec: bytes
+        return self._receive_queue.recv(self._receiver)  # type: ignore[return-value]  # without a codec: bytes
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         """Return all messages that are there, waiting for one if there is none.
@@ -431,19 +433,19 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         check_limit(limit)
-        self._link.check_loop()
-        if len(self._inbox):
-            messages = self._inbox.pop_many(limit)
+        self._protocol.check_loop()
+        if len(self._receive_queue):
+            messages = self._receive_queue.pop_many(limit)
         else:
-            first = await self._inbox.recv_slow_path(self._link, False)
-            messages = self._inbox.pop_many(None if limit is None else limit - 1)
+            first = await self._receive_queue.recv_slow_path(self._receiver, False)
+            messages = self._receive_queue.pop_many(None if limit is None else limit - 1)
             messages.insert(0, first)
-        self._link.after_pop()
+        self._receiver.after_pop()
         return messages  # type: ignore[return-value]  # without a codec: bytes
 
     def __aiter__(self) -> AsyncIterator[Received]:
-        self._link.check_loop()
-        return self._inbox.iterate(self._link)  # type: ignore[return-value]  # without a codec: bytes
+        self._protocol.check_loop()
+        return self._receive_queue.iterate(self._receiver)  # type: ignore[return-value]  # without a codec: bytes
 
     # Closing
 
@@ -468,13 +470,13 @@ class Connection(Generic[Sent, Received]):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
         if code not in CloseCode.__members__.values():
             raise ValueError(f"code is {code!r}; use a CloseCode, such as CloseCode.NORMAL, 0")
-        self._link.check_loop()
-        deadline = self._link.loop.time() + self._link.options.close_timeout
-        self._link.start_close(Close(code, reason))
-        await self._link.wait_closed()
+        self._protocol.check_loop()
+        deadline = self._protocol.loop.time() + self._protocol.options.close_timeout
+        self._protocol.closer.close(Close(code, reason))
+        await self._protocol.closer.wait_closed()
         if self._hooks is not None:
             await self._hooks.settle(self, deadline)
-        return self._link.clean
+        return self._protocol.closer.clean
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed and its socket gone.
@@ -488,8 +490,8 @@ class Connection(Generic[Sent, Received]):
 
         :raises WrongLoopError: called from another thread or event loop
         """
-        self._link.check_loop()
-        await self._link.wait_closed()
+        self._protocol.check_loop()
+        await self._protocol.closer.wait_closed()
 
     async def __aenter__(self) -> Self:
         return self
@@ -516,7 +518,7 @@ AnyConnection: TypeAlias = Connection[Any, Any]
 
 # What the server and the client need of a connection beside its public interface.
 
-protocol_of: Callable[[AnyConnection], ConnectionProtocol] = attrgetter("_link")
+protocol_of: Callable[[AnyConnection], ConnectionProtocol] = attrgetter("_protocol")
 """Return the transport protocol of a connection."""
 opened_at: Callable[[AnyConnection], float] = attrgetter("_since")
 """Return when a connection was made, by the event loop's clock."""
@@ -528,14 +530,6 @@ def end_memberships(conn: AnyConnection) -> frozenset[str]:
         return frozenset()
     conn._joined = frozenset(conn._joined)
     return conn._joined
-
-
-def abort(conn: AnyConnection, error: ConnectionClosedError) -> None:
-    """Drop the socket at once, for what has no time to :meth:`Connection.close`.
-
-    :param error: what those raise who send or receive
-    """
-    conn._link.abort(error)
 
 
 def check_limit(limit: int | None) -> None:

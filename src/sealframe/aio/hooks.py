@@ -51,9 +51,10 @@ class Hooks:
         """Note that the socket of an established connection is gone."""
         if self._on_disconnect is None and not self._of:
             return
-        link = protocol_of(conn)
-        assert link.receive_error is not None
-        reason = explain(link.receive_error, link._close, clean=link.clean)
+        protocol = protocol_of(conn)
+        closer, received = protocol.closer, protocol.receiver.error
+        assert received is not None
+        reason = explain(received, closer.close_sent, clean=closer.clean)
         earlier = self._of.get(conn)
         if earlier is None:
             self._call_last(conn, reason)
@@ -131,7 +132,7 @@ def _failures_logged(name: str, conn: Connection) -> Iterator[None]:
     except ConnectionClosed:
         # That the peer left is no fault of the hook.
         protocol = protocol_of(conn)
-        if protocol.receive_error is None and protocol.send_error is None:
+        if protocol.receiver.error is None and protocol.sender.error is None:
             logger.exception("%s of connection %s failed", name, conn.id)
     except Exception:
         logger.exception("%s of connection %s failed", name, conn.id)

@@ -7,9 +7,13 @@ woken task pops it, so that a task cancelled in between loses nothing.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from ..errors import ConnectionClosedOK
-from .queues import ALWAYS_WAKE, InQueue, QueueOwner
+from .queues import ALWAYS_WAKE, InQueue
+
+if TYPE_CHECKING:
+    from ._queues_py import ReceiveQueueOwner
 
 
 class Budget:
@@ -98,7 +102,7 @@ class ReceiveQueue(InQueue):
         """Drop all messages; return how many there were."""
         return len(self.pop_many(None))
 
-    async def recv_slow_path(self, owner: QueueOwner, iterating: bool) -> bytes:
+    async def recv_slow_path(self, owner: ReceiveQueueOwner, iterating: bool) -> bytes:
         """Take the oldest message, and wait for it if there is none.
 
         :param iterating: whether to raise :exc:`StopAsyncIteration` once the peer has
@@ -109,7 +113,7 @@ class ReceiveQueue(InQueue):
         owner.check_loop()
         # One coroutine and no more: this is where the task of an idle connection waits.
         while not len(self):
-            error = owner.receive_error
+            error = owner.error
             if error is not None:
                 if iterating and isinstance(error, ConnectionClosedOK):
                     raise StopAsyncIteration

@@ -52,7 +52,7 @@ class Requests:
     @property
     def busy(self) -> bool:
         """Whether any of the peer's is being answered, and not by what waits for the end."""
-        return self._host.services.tasks.awaits_any(filter(None, self._serving.values()))
+        return self._host.handlers.tasks.awaits_any(filter(None, self._serving.values()))
 
     # Ours
 
@@ -178,7 +178,7 @@ class Requests:
             task.cancel()
 
     def _start(self, number: int, body: bytes | Stream) -> None:
-        if self._host.retiring is not None:
+        if self._host.going_away:
             self._multiplexer.fail(number, FailureCode.GOING_AWAY)
             if isinstance(body, Stream):
                 body._reset(ResetCode.BUSY, "")
@@ -186,7 +186,7 @@ class Requests:
             return
         if self.slots.error is not None:
             return  # it cannot be answered any more: CLOSE is under way
-        services = self._host.services
+        services = self._host.handlers
         # A task that is eager may be done with it before it is known here.
         self._serving[number] = None
         task = services.start(self._serve(number, body), f"request {number}")
@@ -218,7 +218,7 @@ class Requests:
         except Exception as error:
             # What this peer sent malformed is its own fault, and must not fill the log.
             malformed = isinstance(error, DecodeError) and error.connection is self._connection
-            if not malformed and (more := self._host.services.note_failure()) is not None:
+            if not malformed and (more := self._host.handlers.note_failure()) is not None:
                 what = "what answers a request of %r failed%s"
                 logger.exception(what, self._connection, more)
             self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
@@ -228,7 +228,7 @@ class Requests:
             self._hold(-held)
 
     async def _call(self, payload: bytes) -> bytes:
-        connection, on_request = self._connection, self._host.services.on_request
+        connection, on_request = self._connection, self._host.handlers.on_request
         assert on_request is not None  # or none were announced
         try:
             request = connection._decode(payload)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
 from ..errors import MessageTooLargeError
-from .queues import OutQueue, QueueOwner
+from .queues import OutQueue
+
+if TYPE_CHECKING:
+    from ._queues_py import SendQueueOwner
 
 
 class SendQueue(OutQueue):
@@ -50,7 +54,7 @@ class SendQueue(OutQueue):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def send_slow_path(self, owner: QueueOwner, message: object) -> None:
+    async def send_slow_path(self, owner: SendQueueOwner, message: object) -> None:
         """Send one message: check it, and wait for room.
 
         :raises TypeError: the message is not bytes-like
@@ -61,9 +65,9 @@ class SendQueue(OutQueue):
         """
         data = message if type(message) is bytes else as_bytes(message)
         owner.check_loop()
-        if owner.send_error is not None:
-            raise owner.send_error.fresh()
-        owner.protocol.check_size(len(data))
+        if owner.error is not None:
+            raise owner.error.fresh()
+        owner.check_size(len(data))
         if self.full:
             await self._wait_for_room(owner, len(data))
             self.append(data)
@@ -72,18 +76,18 @@ class SendQueue(OutQueue):
             self.append(data)
         owner.flush_soon()
 
-    async def send_many_slow_path(self, owner: QueueOwner, messages: list[bytes]) -> None:
+    async def send_many_slow_path(self, owner: SendQueueOwner, messages: list[bytes]) -> None:
         """Send messages, all or none: check them, and wait once for room.
 
         :raises ConnectionClosed: nothing more can be sent
         """
-        if owner.send_error is not None:
-            raise owner.send_error.fresh()
+        if owner.error is not None:
+            raise owner.error.fresh()
         if not messages:
             return
         largest = max(map(len, messages))
-        owner.protocol.check_size(largest)
-        owner.protocol.check_size(min(map(len, messages)))
+        owner.check_size(largest)
+        owner.check_size(min(map(len, messages)))
         if self.full:
             await self._wait_for_room(owner, largest)
             self.extend(messages)
@@ -92,13 +96,13 @@ class SendQueue(OutQueue):
             self.extend(messages)
         owner.flush_soon()
 
-    async def _wait_for_room(self, owner: QueueOwner, largest: int) -> None:
+    async def _wait_for_room(self, owner: SendQueueOwner, largest: int) -> None:
         await self.wait()
-        if owner.send_error is not None:
-            raise owner.send_error.fresh()
+        if owner.error is not None:
+            raise owner.error.fresh()
         try:
             # A client of a plain server may have announced its limit meanwhile.
-            owner.protocol.check_size(largest)
+            owner.check_size(largest)
         except MessageTooLargeError:
             self.wake()
             raise

@@ -13,7 +13,6 @@ from ..core.multiplexer import Multiplexer
 from ..errors import ConnectionClosed, DecodeError, NotSupportedError, StreamError, StreamResetError
 from ..options import Options
 from ..wire import ResetCode, StreamKind
-from ..wire.control import Close
 from .fair_limiter import FairLimiter
 from .peer_handlers import OnStream, PeerHandlers
 from .stream import Stream
@@ -25,13 +24,14 @@ _WRITE_LIMIT: Final = 256 * 1024
 
 
 class Host(typing.Protocol):
-    """What streams and requests need of their link."""
+    """What streams and requests need of their connection."""
 
     loop: asyncio.AbstractEventLoop
     options: Options
-    services: PeerHandlers
-    retiring: Close | None
+    handlers: PeerHandlers
 
+    @property
+    def going_away(self) -> bool: ...
     def check_loop(self) -> None: ...
     def flush_soon(self) -> None: ...
     def close_if_idle(self) -> None: ...
@@ -53,7 +53,7 @@ class Streams:
     @property
     def busy(self) -> bool:
         """Whether any of the peer's is being served, and not by what waits for the end."""
-        return self._host.services.tasks.awaits_any(self._running)
+        return self._host.handlers.tasks.awaits_any(self._running)
 
     def check_loop(self) -> None:
         """Refuse a call from another thread or event loop.
@@ -145,7 +145,7 @@ class Streams:
 
     def accept(self, number: int, kind: int, metadata: bytes) -> None:
         """Serve a stream that the peer has opened, in a task of its own."""
-        services = self._host.services
+        services = self._host.handlers
         on_stream = {
             StreamKind.APPLICATION: services.on_stream,
             StreamKind.FILE: services.on_file,
@@ -155,7 +155,7 @@ class Streams:
         elif on_stream is None:
             text = "nobody is there for streams of this kind"
             self._multiplexer.reset(number, ResetCode.UNSUPPORTED, text)
-        elif self._host.retiring is not None:
+        elif self._host.going_away:
             self._multiplexer.reset(number, ResetCode.BUSY, "this end is shutting down")
         else:
             self._queue[number] = (on_stream, self.add(number, metadata))
@@ -169,7 +169,7 @@ class Streams:
             on_stream, stream = self._queue.pop(number)
             self.widen(stream)
             serving = self._serve(on_stream, stream)
-            task = self._host.services.start(serving, f"stream {number}")
+            task = self._host.handlers.start(serving, f"stream {number}")
             self._running.add(task)
             task.add_done_callback(partial(self._served, stream))
 
@@ -184,7 +184,7 @@ class Streams:
             # its own fault.
             malformed = isinstance(error, DecodeError) and error.connection is self.connection
             expected = malformed or isinstance(error, ConnectionClosed | StreamResetError)
-            if not expected and (more := self._host.services.note_failure()) is not None:
+            if not expected and (more := self._host.handlers.note_failure()) is not None:
                 logger.exception("what serves %r failed%s", stream, more)
             stream._reset(ResetCode.FAILED, "the program failed")
         else:

@@ -228,46 +228,51 @@ class Connecting(Generic[Sent, Received]):
             await asyncio.to_thread(introduction.look_up, self._server_key)
         verify = introduction.verify_server_key if introduction is not None else None
         established: asyncio.Future[Hello] = loop.create_future()
-        protocol = self._mode.protocol(address=address, verify_server_key=verify)
+        machine = self._mode.protocol(address=address, verify_server_key=verify)
         attempt = _Attempt(established, self._hooks)
-        link = ConnectionProtocol(protocol, self._options, attempt, services=self._services)
-        client_id = f"{_PREFIX}-{next(_NUMBERS)}"
-        conn = self._make_connection(link, client_id, hooks=self._hooks)
+        protocol = ConnectionProtocol(
+            machine,
+            self._options,
+            attempt,
+            id=f"{_PREFIX}-{next(_NUMBERS)}",
+            handlers=self._services,
+        )
+        conn = self._make_connection(protocol, hooks=self._hooks)
         attempt.conn = conn
         try:
-            await self._dial(loop, link)
+            await self._dial(loop, protocol)
             hello = await established
         except ConnectionClosed:
             # A refusal may still be on its way to the peer.
             try:
-                await link.wait_closed()
+                await protocol.closer.wait_closed()
             finally:
-                link.abort(_GIVEN_UP)
+                protocol.closer.abort(_GIVEN_UP)
             raise
         except BaseException:
             established.cancel()
-            link.abort(_GIVEN_UP)
+            protocol.closer.abort(_GIVEN_UP)
             raise
         if introduction is not None and conn.peer is not None:
             try:
                 await asyncio.to_thread(introduction.record, conn.peer.key)
                 self._server_key = conn.peer.key
             except BaseException:
-                link.abort(_GIVEN_UP)
+                protocol.closer.abort(_GIVEN_UP)
                 raise
         if hello.client_id:
-            conn._id = hello.client_id
+            protocol.id = hello.client_id
         attempt.succeed(conn)
         return conn
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, link: ConnectionProtocol) -> None:
+    async def _dial(self, loop: asyncio.AbstractEventLoop, protocol: ConnectionProtocol) -> None:
         endpoint, timeout = self._endpoint, self._options.connect_timeout
         try:
             async with asyncio.timeout(timeout):
                 if endpoint.path:
-                    await loop.create_unix_connection(lambda: link, endpoint.path)
+                    await loop.create_unix_connection(lambda: protocol, endpoint.path)
                 else:
-                    await loop.create_connection(lambda: link, endpoint.host, endpoint.port)
+                    await loop.create_connection(lambda: protocol, endpoint.host, endpoint.port)
         except TimeoutError as error:
             raise ConnectTimeoutError(
                 f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
@@ -298,19 +303,19 @@ class _Attempt:
         if conn.closed:
             self._hooks.disconnected(conn)
 
-    def on_established(self, link: ConnectionProtocol, hello: Hello) -> None:
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         if not self._established.done():
             self._established.set_result(hello)
 
-    def on_failed(self, link: ConnectionProtocol, error: ConnectionClosedError) -> None:
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         if not self._established.done():
             self._established.set_exception(error.fresh())
 
-    def on_finished(self, link: ConnectionProtocol) -> None:
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
         if self._succeeded and self.conn is not None:
             self._hooks.disconnected(self.conn)
 
-    def connection(self, link: ConnectionProtocol) -> AnyConnection:
+    def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
         assert self.conn is not None
         return self.conn
 

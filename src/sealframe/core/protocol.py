@@ -36,6 +36,7 @@ from ..wire.control import Close, Hello, MalformedBodyError
 from ..wire.sniffing import diagnose
 from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
 from .multiplexer import OPCODES, Multiplexer, ViolationError
+from .trace import Trace, trace_messages, trace_received, trace_sent
 
 SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
 """The native layout; what is sent is bounded by the peer's limit, not by our own."""
@@ -103,7 +104,6 @@ class ProtocolMachine:
         "_seal",
         "_silent",
         "_theirs",
-        "chores",
         "client",
         "events",
         "extended",
@@ -112,6 +112,8 @@ class ProtocolMachine:
         "phase",
         "send_limit",
         "send_minimum",
+        "trace",
+        "work_items",
     )
 
     def __init__(
@@ -155,9 +157,11 @@ class ProtocolMachine:
         """Who is at the other end, as it proved, where it has an identity."""
         self.extended = False
         """Whether control frames may be sent."""
-        self.chores = 0
+        self.work_items = 0
         """Records, frames and fields of the last read that were handled one by one, and one
         more; 0 if there were none, and neither events nor output can have come of it."""
+        self.trace: Trace | None = None
+        """Logs frames, where somebody reads them."""
         self.frames_received = 0
         """Message frames and counted control frames so far."""
         self.send_limit = min(max_message_size, sending.layout.maximum)
@@ -196,7 +200,7 @@ class ProtocolMachine:
 
     def buffer_updated(self, nbytes: int) -> list[bytes]:
         """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
-        self.chores = 1
+        self.work_items = 1
         if self.phase is _FAILED:
             return []
         if self._seal is None:
@@ -205,9 +209,11 @@ class ProtocolMachine:
                 frames = decoder.buffer_updated(nbytes)
             except FramingError as fault:
                 return self._dispatch_faulty(fault)
+            if self.trace is not None:
+                trace_received(self.trace, frames)
             if not decoder.saw_control and (self.phase is _PACKETS or self.phase is _EXTENDED):
                 self.frames_received += len(frames)
-                self.chores = 0
+                self.work_items = 0
                 return frames  # type: ignore[return-value]  # no Control among them
             return self._dispatch(frames)
         return self._receive_sealed(self._seal, nbytes)
@@ -298,6 +304,8 @@ class ProtocolMachine:
         if self._silent:
             return []
         seal = self._seal
+        if self.trace is not None:
+            trace_messages(self.trace, messages)
         if not self.has_output and (seal is None or seal.established):
             buffers = self._encoder.pack(messages)
             return buffers if seal is None else seal.seal(*buffers)
@@ -308,15 +316,20 @@ class ProtocolMachine:
             seal.output = []
             if not seal.established:
                 return buffers
-        inner = self._take_control()
+        control = self._take_control()
+        inner = [*control]
         if messages:
             inner += self._encoder.pack(messages)
+        frames: list[bytes] = []
         if self._multiplexing is not None:
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            inner += cast("list[bytes]", self._multiplexing.take(_TURN))
+            frames += cast("list[bytes]", self._multiplexing.take(_TURN))
         if self._close is not None:
-            inner.append(self._close)
+            frames.append(self._close)
             self._close = None
+        if self.trace is not None:
+            trace_sent(self.trace, [*control, *frames])
+        inner += frames
         if seal is None:
             return buffers + inner if buffers else inner
         return buffers + seal.seal(*inner)
@@ -445,7 +458,7 @@ class ProtocolMachine:
         decoder = self._decoder
         messages: list[bytes] = []
         for record in records:
-            self.chores += 1
+            self.work_items += 1
             if self.phase is _FAILED:
                 seal.open(record)
                 continue
@@ -455,6 +468,8 @@ class ProtocolMachine:
             except FramingError as fault:
                 messages += self._dispatch_faulty(fault)
                 continue
+            if self.trace is not None:
+                trace_received(self.trace, frames)
             if self.phase is _EXTENDED and not decoder.saw_control:
                 self.frames_received += len(frames)
                 messages += frames  # type: ignore[arg-type]  # no Control among them
@@ -470,6 +485,8 @@ class ProtocolMachine:
         return messages
 
     def _dispatch_faulty(self, fault: FramingError) -> list[bytes]:
+        if self.trace is not None:
+            trace_received(self.trace, fault.frames)
         messages = self._dispatch(fault.frames)
         if self.phase is not Phase.FAILED:
             code = CloseCode.PROTOCOL
@@ -481,7 +498,7 @@ class ProtocolMachine:
         return messages
 
     def _dispatch(self, frames: list[bytes | Control]) -> list[bytes]:
-        self.chores += len(frames)
+        self.work_items += len(frames)
         messages: list[bytes] = []
         for frame in frames:
             row = _RULES[self.phase]
@@ -654,7 +671,7 @@ class ProtocolMachine:
 
     def _decode_close(self, frame: Control) -> Close | None:
         # Its fields, of 4 bytes or more each, are handled one by one too.
-        self.chores += len(frame.body) // 4
+        self.work_items += len(frame.body) // 4
         try:
             return Close.decode(frame.body)
         except MalformedBodyError as error:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..aio.connection import AnyConnection, Connection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
+from ..aio.sender import Sender
 from ..aio.stats import ServerStats
 from ..errors import MessageTooLargeError, SlowPeerError
 from ..options import ServerOptions
@@ -34,7 +35,7 @@ class Broadcasts:
         self._options = options
         self._encode = encode
         self._counters = counters
-        self._unflushed: deque[ConnectionProtocol] = deque()
+        self._unflushed: deque[Sender] = deque()
         self._scheduled = False
 
     def send(
@@ -65,12 +66,12 @@ class Broadcasts:
         for protocol in list(map(protocol_of, connections)):
             if excluded and protocol in excluded:
                 continue
-            outbox = protocol.outbox
-            if outbox.queued_bytes < _MAX_UNFLUSHED and outbox.offer(batch):
+            sender = protocol.sender
+            if sender.queue.queued_bytes < _MAX_UNFLUSHED and sender.queue.offer(batch):
                 queued += 1
-                if not protocol.unwritten:
-                    protocol.unwritten = True
-                    unflushed.append(protocol)
+                if not sender.broadcast_pending:
+                    sender.broadcast_pending = True
+                    unflushed.append(sender)
             else:
                 queued += self._offer(protocol, data)
         if unflushed and not self._scheduled:
@@ -81,20 +82,22 @@ class Broadcasts:
     def _offer(self, protocol: ConnectionProtocol, message: bytes) -> bool:
         """Queue the message for a connection that cannot simply take it; return whether it was."""
         # Earlier broadcasts of this turn alone may have filled the queue.
-        protocol._flush()
-        if protocol.send_error is not None:
+        sender, machine = protocol.sender, protocol.machine
+        sender.flush()
+        if sender.error is not None:
             return False
-        outbox, machine = protocol.outbox, protocol.protocol
+        queue = sender.queue
         fits = machine.send_minimum <= len(message) <= machine.send_limit
         # Tasks that wait for room do not count: they may only not have run yet.
-        if outbox.over_limit or not fits:
+        if queue.over_limit or not fits:
             protocol.stats.dropped += 1
             self._counters.dropped += 1
-            if outbox.over_limit and self._options.slow_client == "disconnect":
-                protocol.abort(SlowPeerError("the peer reads too slowly: its outbox is full"))
+            if queue.over_limit and self._options.slow_client == "disconnect":
+                error = SlowPeerError("the peer reads too slowly: its outbox is full")
+                protocol.closer.abort(error)
             return False
-        outbox.append(message)
-        protocol.flush_soon()
+        queue.append(message)
+        sender.flush_soon()
         return True
 
     def _flush_some(self) -> None:
@@ -105,10 +108,10 @@ class Broadcasts:
         """
         try:
             for _ in range(min(len(self._unflushed), _FLUSHES_PER_TURN)):
-                protocol = self._unflushed.popleft()
-                protocol.unwritten = False
-                if protocol.outbox.queued_bytes:
-                    protocol._flush()
+                sender = self._unflushed.popleft()
+                sender.broadcast_pending = False
+                if sender.queue.queued_bytes:
+                    sender.flush()
         finally:
             self._scheduled = bool(self._unflushed)
             if self._scheduled:

@@ -66,7 +66,7 @@ class Handlers(Tasks[AnyConnection]):
             # The end of its own connection is no fault of the handler, and is logged already;
             # that of another connection which the handler uses is a fault.
             protocol = protocol_of(conn)
-            gone = protocol.receive_error is not None or protocol.send_error is not None
+            gone = protocol.receiver.error is not None or protocol.sender.error is not None
             if not (isinstance(error, ConnectionClosed) and gone):
                 logger.error("the handler of client %s failed", conn.id, exc_info=error)
                 close = Close(CloseCode.HANDLER, "the handler failed")

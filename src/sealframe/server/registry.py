@@ -16,8 +16,9 @@ from ..aio.addresses import address_of, show
 from ..aio.codec_connection import connection_maker
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, protocol_of
-from ..aio.connection_protocol import ConnectionProtocol, timer_wheel_for
+from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
+from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
@@ -84,7 +85,7 @@ class ConnectionRegistry:
         self._hooks = hooks
         self._accepting = True
         self._make_connection = connection_maker(codec)
-        self._timer_wheel = timer_wheel_for(options)
+        self._keepalive_wheel = keepalive_wheel(options)
         # A counter behind a random prefix: unique over restarts and over several servers.
         self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
 
@@ -109,22 +110,23 @@ class ConnectionRegistry:
             self._config.protocol(client_id=client_id),
             self._options,
             self,
-            services=self.peer_handlers,
+            id=client_id,
+            handlers=self.peer_handlers,
             budget=self.budget,
-            timer_wheel=self._timer_wheel,
+            keepalive_wheel=self._keepalive_wheel,
         )
         self.connections[protocol] = self._make_connection(
-            protocol, client_id, groups=self.memberships, hooks=self._hooks
+            protocol, groups=self.memberships, hooks=self._hooks
         )
         if logger.isEnabledFor(logging.DEBUG):
             who = address_of(transport, "peername")
             logger.debug("accepted connection %s from %s", client_id, show(who))
         dropped = self.admission.add(protocol, key)
         if dropped is not None:
-            if dropped.receive_error is None:
+            if dropped.receiver.error is None:
                 who = address_of(transport, "peername")
                 self.log.dropped_handshake(who, self.admission.pending)
-            dropped.abort(_DROPPED)
+            dropped.closer.abort(_DROPPED)
         return protocol
 
     # What the connections call
@@ -132,7 +134,7 @@ class ConnectionRegistry:
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Register the client, and start its handler."""
         if not self._accepting or not self.admission.establish(protocol):
-            protocol.abort(_CLOSED)
+            protocol.closer.abort(_CLOSED)
             return
         conn = self.connections[protocol]
         self.clients[conn.id] = conn
@@ -141,12 +143,12 @@ class ConnectionRegistry:
             self.revocation.add(conn)
         self.budget.join()
         self._hooks.connected(conn)
-        protocol.task = self.handlers.start(conn)
+        protocol.closer.handler = self.handlers.start(conn)
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """Log and count the error."""
         # A handshake that the server dropped, or that its close ended, is no fault.
-        if error is not _DROPPED and (protocol.task is not None or self._accepting):
+        if error is not _DROPPED and (protocol.closer.handler is not None or self._accepting):
             self.log.failed(self.connections[protocol].id, protocol.remote_address, error)
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
@@ -155,11 +157,11 @@ class ConnectionRegistry:
         self.gone.add(conn.stats)
         self._unregister(conn)
         self.admission.discard(protocol)
-        if protocol.task is not None:
+        if protocol.closer.handler is not None:
             self._hooks.disconnected(conn)
-        if protocol.task is not None and protocol.task not in self.handlers:
+        if protocol.closer.handler is not None and protocol.closer.handler not in self.handlers:
             self.budget.leave()
-            protocol.task = None
+            protocol.closer.handler = None
 
     def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
         """Return what programs see of it."""
@@ -167,14 +169,14 @@ class ConnectionRegistry:
 
     def _handler_done(self, conn: AnyConnection, close: Close) -> None:
         protocol = protocol_of(conn)
-        if protocol.finished:
+        if protocol.closer.closed:
             # Until now its handler could read messages, which count in the budget.
             self.budget.leave()
-            protocol.task = None
+            protocol.closer.handler = None
         else:
             self._unregister(conn)
-            if protocol.retiring is None or not protocol.busy:
-                protocol.start_close(close)
+            if not protocol.going_away or not protocol.busy:
+                protocol.closer.close(close)
 
     def _unregister(self, conn: AnyConnection) -> None:
         # Called when the handler is done, and when the socket is gone.
@@ -203,14 +205,14 @@ class ConnectionRegistry:
         :return: how many tasks did not finish in time and were cancelled
         """
         for protocol in list(self.connections):
-            protocol.retire(close)
+            protocol.closer.go_away(close)
         self.rejected.abort()
         cancelled = await self.peer_handlers.tasks.finish(deadline)
         cancelled += await self.handlers.finish(deadline)
         for protocol in list(self.connections):
-            protocol.start_close(close)
+            protocol.closer.close(close)
         for protocol in list(self.connections):
-            await protocol.wait_closed()
+            await protocol.closer.wait_closed()
         cancelled += await self._hooks.finish(deadline)
         if self.revocation is not None:
             await self.revocation.stop()

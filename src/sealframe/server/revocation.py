@@ -55,4 +55,4 @@ class Revocation:
 def _revoke(conn: AnyConnection, name: str) -> None:
     code = CloseCode.UNAUTHORIZED
     error = ConnectionClosedError(f"the key of {name} was withdrawn", code=code)
-    protocol_of(conn).expel(error, Close(code, "the key was withdrawn"), drop=True)
+    protocol_of(conn).closer.disconnect(error, Close(code, "the key was withdrawn"), drop=True)

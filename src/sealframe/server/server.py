@@ -159,7 +159,7 @@ class Server(Generic[Sent, Received]):
             raise UnknownClientError(id)
         text = "the client was kicked" + (f": {reason}" if reason else "")
         error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
-        protocol_of(conn).expel(error, Close(CloseCode.KICKED, reason))
+        protocol_of(conn).closer.disconnect(error, Close(CloseCode.KICKED, reason))
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -266,7 +266,7 @@ def abort(server: Server[Any, Any], error: ConnectionClosedError) -> None:
     :param error: what those raise who send or receive
     """
     for protocol in list(server._registry.connections):
-        protocol.abort(error)
+        protocol.closer.abort(error)
 
 
 def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:

@@ -36,8 +36,8 @@ def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
         "sealed": conn.sealed,
         "connected_for": now - opened_at(conn),
         **asdict(conn.stats),
-        "inbox_cost": protocol.inbox.queued_bytes,
-        "outbox_cost": protocol.outbox.queued_bytes,
+        "inbox_cost": protocol.receiver.queue.queued_bytes,
+        "outbox_cost": protocol.sender.queue.queued_bytes,
         "latency": conn.latency,
         "groups": sorted(conn.groups),
     }

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from ..aio.connection import AnyConnection, Connection, abort
+from ..aio.connection import AnyConnection, Connection, protocol_of
 from ..errors import ConnectionClosedError, WrongLoopError
 from ..server.server import Server
 from ..server.server import abort as abort_server
@@ -148,7 +148,7 @@ class LoopThread:
         await asyncio.gather(*left, return_exceptions=True)
         for each in opened:
             if isinstance(each, Connection):
-                abort(each, _EXITED)
+                protocol_of(each).closer.abort(_EXITED)
             else:
                 abort_server(each, _EXITED)
         # The sockets are closed in the turn after.

@@ -1,0 +1,251 @@
+"""The receiving half of a connection: the queue, flow control towards the peer, pausing.
+
+Messages go ``deliver() -> receive queue -> recv``. What bounds the queue depends on the peer: one
+that knows CREDIT gets a window (docs/PROTOCOL.md, section 7) and reading never pauses; for any
+other, reading pauses while the queue is full and TCP holds the peer back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, Flag, auto
+from typing import TYPE_CHECKING, Final
+
+from ..core.window import Window
+from ..errors import ConnectionClosed, HandshakeError
+from ..wire import MESSAGE_OVERHEAD
+from .receive_queue import Budget, ReceiveQueue
+
+if TYPE_CHECKING:
+    from .connection_protocol import ConnectionProtocol
+
+_SMALL_READS: Final = 64
+"""How many reads are small at first, and after one with more than :data:`_FAIR_SHARE`."""
+_FAIR_SHARE: Final = 1024
+"""Records and frames handled one by one in a read, after which other connections have a turn."""
+
+
+class Intake(Enum):
+    """What becomes of what the peer sends. Later values include what earlier ones say."""
+
+    DELIVER = auto()
+    """Messages are queued."""
+    DISCARD = auto()
+    """Messages are dropped and counted; ``recv`` still waits for the end."""
+    ENDED = auto()
+    """``recv`` has ended; streams and requests go on."""
+    OVER = auto()
+    """Nothing reaches the program any more."""
+
+
+class Pause(Flag):
+    """Why the transport does not read, none of which excludes the other."""
+
+    NONE = 0
+    FULL = auto()
+    """The receive queue is full."""
+    YIELD = auto()
+    """Other connections have a turn of the event loop."""
+
+
+# To look these up in their class, for each read, takes longer than to compare them.
+_DELIVER: Final = Intake.DELIVER
+_NO_PAUSE: Final = Pause.NONE
+
+
+class Receiver:
+    """What is taken in on one connection.
+
+    :param protocol: the connection
+    :param budget: what the receive queues of a server share
+    """
+
+    __slots__ = ("_pause", "_protocol", "error", "intake", "queue", "small_reads", "window")
+
+    def __init__(self, protocol: ConnectionProtocol, budget: Budget) -> None:
+        self._protocol = protocol
+        self._pause = _NO_PAUSE
+        self.queue = ReceiveQueue(budget)
+        self.error: ConnectionClosed | None = None
+        """Why nothing more will come, None while it may."""
+        self.intake = _DELIVER
+        self.window: Window | None = None
+        """What the peer may still send, None where it knows no CREDIT."""
+        self.small_reads = _SMALL_READS
+        """How many of the next reads are small: thousands of tiny frames, and no more, then
+        hold up the other connections at a time."""
+
+    # From the event loop
+
+    def deliver(self, messages: list[bytes]) -> None:
+        """Queue messages that came, or drop them where nobody wants them any more."""
+        protocol, queue = self._protocol, self.queue
+        if self.intake is not _DELIVER or (queue.full and protocol.closer.closing):
+            self._discard(messages)
+            return
+        protocol.stats.messages_received += len(messages)
+        before, last = queue.queued_bytes, len(messages[-1]) + MESSAGE_OVERHEAD
+        queue.extend(messages)
+        if self.window is not None:
+            self._charge(self.window, queue.queued_bytes - before, last)
+        elif queue.full:
+            if protocol.closer.handshaking:
+                self._check_handshake()
+            else:
+                self.pause_if_full()
+
+    def _discard(self, messages: list[bytes]) -> None:
+        # All that follow go too, even if there is room again: no gap stays hidden.
+        self.discard()
+        self._protocol.stats.discarded += len(messages)
+        if self.window is not None:
+            last = len(messages[-1]) + MESSAGE_OVERHEAD
+            cost = sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD
+            self._charge(self.window, cost, last)
+
+    def _check_handshake(self) -> None:
+        # An extended client reads on until WELCOME, which may stand behind many messages.
+        options = self._protocol.options
+        if self.queue.queued_bytes > options.inbox_limit + options.max_message_size:
+            self._protocol.fail(
+                HandshakeError(
+                    "the server sent inbox_limit and more, and no WELCOME: "
+                    "connect without extended=True, or raise inbox_limit"
+                )
+            )
+
+    def count_work(self, items: int) -> None:
+        """Count what one read made us handle one by one, and yield to others if it was much."""
+        if items > _FAIR_SHARE:
+            # One more: this read itself is counted below.
+            self.small_reads = _SMALL_READS + 1
+            self._yield_to_loop()
+
+    # Flow control
+
+    def open_window(self, window: Window) -> None:
+        """Count what the peer sends against a window from now on."""
+        # What came before, or in one read with the hello, waits in the queue, and counts.
+        self.window = window
+        if len(self.queue):
+            self.update_window()
+
+    def _charge(self, window: Window, cost: int, last: int) -> None:
+        if window.charge(cost, last):
+            self.update_window()
+        else:
+            self._protocol.machine.violate("the peer sent messages for which it had no credit")
+            self._protocol.handle_events()
+
+    def update_window(self) -> None:
+        """Send CREDIT for what was taken, once it is worth a frame."""
+        window, queue, protocol = self.window, self.queue, self._protocol
+        if window is None:
+            return
+        # What comes after a local close is discarded if need be, but it must come.
+        due = window.due(queue.quota, 0 if protocol.closer.ending else queue.queued_bytes)
+        if due:
+            window.left += due
+            protocol.machine.give_credit(due)
+            if protocol.trace is not None:
+                protocol.trace("window update: the peer may send %d more", due)
+            protocol.sender.flush()
+        queue.set_low_water(window.low_water(queue.quota))
+
+    # Pausing
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading is paused because the queue is full."""
+        return Pause.FULL in self._pause
+
+    def pause_if_full(self) -> None:
+        """Pause reading while the queue is full."""
+        # After a local close reading never pauses: unread input would make the
+        # kernel answer with RST and destroy what was sent before.
+        if self.queue.full and not self._protocol.closer.closing and not self.paused:
+            self.queue.on_reading_paused()
+            self._add_pause(Pause.FULL)
+            if self._protocol.trace is not None:
+                self._protocol.trace("reading paused: the receive queue is full")
+
+    def resume(self) -> None:
+        """Read on, where a full queue had paused it."""
+        if self.paused:
+            self.queue.on_reading_resumed()
+            if self._protocol.keepalive is not None:
+                self._protocol.keepalive.restart()
+            self._remove_pause(Pause.FULL)
+            if self._protocol.trace is not None:
+                self._protocol.trace("reading resumed")
+
+    def _yield_to_loop(self) -> None:
+        # uvloop reads on while there is more, up to 32 times: one peer's tiny frames
+        # would hold up all the others for seconds.
+        if self._protocol.transport is not None and Pause.YIELD not in self._pause:
+            self._add_pause(Pause.YIELD)
+            self._protocol.loop.call_soon(self._remove_pause, Pause.YIELD)
+
+    def _add_pause(self, reason: Pause) -> None:
+        assert self._protocol.transport is not None
+        self._pause |= reason
+        self._protocol.transport.pause_reading()
+
+    def _remove_pause(self, reason: Pause) -> None:
+        self._pause &= ~reason
+        if not self._pause and self._protocol.transport is not None:
+            self._protocol.transport.resume_reading()
+
+    # From the program
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the connection belongs to."""
+        return self._protocol.loop
+
+    def check_loop(self) -> None:
+        """Refuse a call from another thread or event loop.
+
+        :raises WrongLoopError: it is one
+        """
+        self._protocol.check_loop()
+
+    def after_pop(self) -> None:
+        """Resume reading, send credit and wake the next task, as far as each is due."""
+        if self.paused and self.queue.drained:
+            self.resume()
+        if self.window is not None:
+            self.update_window()
+        if len(self.queue):
+            self.queue.wake()
+
+    # The end
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing reaches the program any more."""
+        return self.intake is Intake.OVER
+
+    def discard(self) -> None:
+        """Drop the messages that come from now on."""
+        if self.intake is _DELIVER:
+            self.intake = Intake.DISCARD
+
+    def drop_queue(self) -> None:
+        """Forget the messages that the program has not taken."""
+        self._protocol.stats.discarded += self.queue.clear()
+
+    def end_messages(self, error: ConnectionClosed) -> None:
+        """End ``recv`` once the queue is empty; streams and requests go on."""
+        if self.error is None:
+            self.error = error
+            self.queue.wake_all()
+        if self.intake is not Intake.OVER:
+            self.intake = Intake.ENDED
+
+    def end(self, error: ConnectionClosed) -> bool:
+        """End everything that is received; return whether it was not over before."""
+        self.end_messages(error)
+        news = self.intake is not Intake.OVER
+        self.intake = Intake.OVER
+        return news
