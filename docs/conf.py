@@ -77,8 +77,8 @@ _NEVER_CALLED = {
 }
 
 _INSTEAD = {
-    # The room of offers knows inboxes by what it needs of them alone.
-    "~sealframe.files.receiving.Holder": "~sealframe.Inbox",
+    # Offers know of inboxes only what they need.
+    "~sealframe.files.incoming.Destination": "~sealframe.Inbox",
 }
 
 

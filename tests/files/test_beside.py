@@ -13,7 +13,7 @@ from aio.ends import Mode, shared_key
 
 import sealframe
 from sealframe import Connection, Inbox
-from sealframe.files.receiving import PIECE
+from sealframe.files.incoming import PIECE
 from sealframe.options import MIB
 
 from .linked import PATIENCE, bytes_in, linked, until

@@ -29,8 +29,8 @@ from sealframe import (
 )
 from sealframe.aio.connection import protocol_of
 from sealframe.files import Offer, Progress
+from sealframe.files.incoming import PIECE
 from sealframe.files.messages import DONE, compare, go
-from sealframe.files.receiving import PIECE
 from sealframe.files.store import Store
 from sealframe.server.server import registry_of
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
@@ -323,7 +323,7 @@ async def test_two_clients_send_the_same_name(
 async def test_the_same_transfer_twice_at_once_is_busy(
     extended: Mode, source: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sealframe.files.receiving.PATIENCE", 0.0)
+    monkeypatch.setattr("sealframe.files.incoming.BUSY_TIMEOUT", 0.0)
     offer = offer_of("a", 4)
     async with linked(extended, inbox) as link:
         first = await offered(link.client, offer)

@@ -31,8 +31,8 @@ from sealframe import (
 from sealframe.aio.connection import protocol_of
 from sealframe.files import digest
 from sealframe.files.digest import Algorithm
+from sealframe.files.incoming import PIECE
 from sealframe.files.messages import compare
-from sealframe.files.receiving import PIECE
 from sealframe.server.server import registry_of
 
 from .cutter import Cutter

@@ -7,16 +7,14 @@ import math
 import typing
 from collections import deque
 from operator import index
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from .. import wire
 from ..errors import ConnectionClosed, StreamError
 from ..wire import ResetCode
+from .chunks import Chunk, append_chunk
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
-
-_SMALL: Final = 1024
-"""Pieces that are shorter are kept together, so that many tiny ones take no more memory."""
 
 
 class Owner(typing.Protocol):
@@ -71,7 +69,7 @@ class Stream:
         self.metadata = metadata
         """What the opener said that it is for, at most 4,096 bytes."""
         self._window = window
-        self._chunks: deque[bytes | bytearray | memoryview] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._size = 0
         # Read and not given back as credit yet, and the reverse.
         self._owed = 0
@@ -280,24 +278,11 @@ class Stream:
     # Called by Streams
 
     def _receive(self, data: memoryview) -> None:
-        chunks = self._chunks
-        if len(data) >= _SMALL:
-            chunks.append(data)
-        else:
-            last = chunks[-1] if chunks else None
-            if isinstance(last, bytearray) and len(last) < wire.MAX_CHUNK:
-                last += data
-            else:
-                chunks.append(bytearray(data))
+        append_chunk(self._chunks, data)
         self._size += len(data)
         if self._greedy:
             self._pay_ahead()
         self._readable.set()
-
-    def _check(self) -> None:
-        """Raise what has ended the stream, if anything has; any thread may ask."""
-        if self._receive_error is not None:
-            raise _again(self._receive_error)
 
     def _receive_end(self) -> None:
         self._ended = True
@@ -325,6 +310,12 @@ class Stream:
         if self._send_error is None or type(self._send_error) is StreamError:
             self._send_error = error
         self._writable.set()
+
+
+def check_stream(stream: Stream) -> None:
+    """Raise what has ended a stream, if anything has; any thread may ask."""
+    if stream._receive_error is not None:
+        raise _again(stream._receive_error)
 
 
 def _as_bytes(data: object) -> bytes:

@@ -13,7 +13,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK})
+_LOCKED: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK})
 _FAR: Final = 1 << 62
 """Where Windows locks a byte: what is locked there nobody else can read."""
 
@@ -32,7 +32,7 @@ def try_lock(descriptor: int) -> bool:
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in _HELD:
+        if error.errno in _LOCKED:
             return False
         raise
     return True

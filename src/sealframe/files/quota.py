@@ -24,8 +24,8 @@ class Quota:
         self._files = 0
         self._bytes = 0
         self._coming = 0
-        self._live: set[str] = set()
-        self._held: dict[str, int] = {}
+        self._active: set[str] = set()
+        self._kept: dict[str, int] = {}
 
     @property
     def files(self) -> int:
@@ -48,11 +48,11 @@ class Quota:
         """
         missing = max(0, size - there)
         with self._lock:
-            if path in self._live:
+            if path in self._active:
                 raise FileRefusedError(FileRefusal.BUSY, "this file is being received already")
-            held = self._held.get(path)
-            files = self._files + (held is None)
-            total = self._bytes + size - (held or 0)
+            kept = self._kept.get(path)
+            files = self._files + (kept is None)
+            total = self._bytes + size - (kept or 0)
             if self._max_files is not None and files > self._max_files:
                 raise FileRefusedError(
                     FileRefusal.QUOTA, f"no more than {self._max_files} files are taken"
@@ -63,11 +63,11 @@ class Quota:
                 )
             if missing + self._coming > room:
                 raise FileRefusedError(FileRefusal.DISK_FULL, "the disk has no room for it")
-            self._held.pop(path, None)
-            self._live.add(path)
+            self._kept.pop(path, None)
+            self._active.add(path)
             self._files, self._bytes = files, total
             self._coming += missing
-        return Reservation(self, path, size, missing, held)
+        return Reservation(self, path, size, missing, kept)
 
     def count_directory(self) -> None:
         """Count a directory that is about to be made.
@@ -89,60 +89,75 @@ class Quota:
     def forget(self, path: str) -> None:
         """Note that a partial file is gone that waited to be resumed."""
         with self._lock:
-            held = self._held.pop(path, None)
-            if held is not None:
+            kept = self._kept.pop(path, None)
+            if kept is not None:
                 self._files -= 1
-                self._bytes -= held
+                self._bytes -= kept
 
-    def _missing(self, change: int) -> None:
+    # Called by reservations
+
+    def expect(self, change: int) -> None:
+        """Expect so many bytes more, or fewer, to come onto the disk."""
         with self._lock:
             self._coming += change
 
-    def _taken(self, path: str, missing: int) -> None:
+    def commit(self, path: str, missing: int) -> None:
+        """Count a file for good.
+
+        :param path: of its partial file
+        :param missing: bytes of it that were still expected
+        """
         with self._lock:
-            self._live.discard(path)
+            self._active.discard(path)
             self._coming -= missing
 
-    def _settle(self, path: str, size: int, missing: int, kept: int | None) -> None:
+    def release(self, path: str, size: int, missing: int, kept: int | None) -> None:
+        """Count what is left of a file that did not arrive.
+
+        :param path: of its partial file
+        :param size: of the whole file, which was counted until now
+        :param missing: bytes of it that were still expected
+        :param kept: bytes that wait to be resumed; None: there is no partial file
+        """
         with self._lock:
-            self._live.discard(path)
+            self._active.discard(path)
             self._coming -= missing
             self._bytes += (kept or 0) - size
             if kept is None:
                 self._files -= 1
             else:
-                self._held[path] = kept
+                self._kept[path] = kept
 
 
 class Reservation:
     """What one transfer has set aside. One thread uses it, to one of its three ends."""
 
-    __slots__ = ("_held", "_missing", "_path", "_quota", "_size")
+    __slots__ = ("_kept", "_missing", "_path", "_quota", "_size")
 
-    def __init__(self, quota: Quota, path: str, size: int, missing: int, held: int | None) -> None:
+    def __init__(self, quota: Quota, path: str, size: int, missing: int, kept: int | None) -> None:
         self._quota = quota
         self._path = path
         self._size = size
         self._missing = missing
-        self._held = held
+        self._kept = kept
 
     def missing(self, amount: int) -> None:
         """Tell how many bytes are yet to come onto the disk."""
-        self._quota._missing(amount - self._missing)
+        self._quota.expect(amount - self._missing)
         self._missing = amount
 
     def taken(self) -> None:
         """The file is whole: it counts for good."""
-        self._quota._taken(self._path, self._missing)
+        self._quota.commit(self._path, self._missing)
 
     def keep(self, size: int) -> None:
         """The transfer stops: what is there counts until it is resumed or removed."""
-        self._quota._settle(self._path, self._size, self._missing, size)
+        self._quota.release(self._path, self._size, self._missing, size)
 
     def give_back(self) -> None:
         """Nothing of it is left on the disk."""
-        self._quota._settle(self._path, self._size, self._missing, None)
+        self._quota.release(self._path, self._size, self._missing, None)
 
     def undo(self) -> None:
         """Nothing was done: all is as before."""
-        self._quota._settle(self._path, self._size, self._missing, self._held)
+        self._quota.release(self._path, self._size, self._missing, self._kept)

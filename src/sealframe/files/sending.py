@@ -23,6 +23,7 @@ from ..errors import (
 from ..wire import FileAbort, ResetCode
 from . import messages
 from .digest import available
+from .exchange import read_exactly, watching
 from .messages import (
     ACCEPT_SIZE,
     COMPARE_SIZE,
@@ -213,12 +214,12 @@ class _File:
 
     async def _talk(self, stream: Stream, offer: Announcement) -> None:
         worker, size = self._worker, offer.size
-        answer = await _read(stream, 1)
+        answer = await read_exactly(stream, 1)
         if answer == COMPARE_START:
-            answer += await _read(stream, COMPARE_SIZE - 1)
+            answer += await read_exactly(stream, COMPARE_SIZE - 1)
             algorithm = messages.compared(answer, offer.algorithms)
             await stream.write(await worker.run(self._whole_digest, algorithm, stream))
-            answer = await _read(stream, 1)
+            answer = await read_exactly(stream, 1)
             if answer == DONE:
                 await stream.end()
                 if await stream.read(1):
@@ -226,7 +227,7 @@ class _File:
                 self._tally.count(self._name, size, size, size)
                 self._tally.arrived(self._name, size, size)
                 return
-        answer += await _read(stream, ACCEPT_SIZE - 1)
+        answer += await read_exactly(stream, ACCEPT_SIZE - 1)
         accepted = messages.accept(answer, size, offer.algorithms)
         # What is read next is read while this is written.
         offset, data, digest = await worker.run(self._begin, accepted, stream)
@@ -260,22 +261,16 @@ class _File:
         algorithms = frozenset(available())
         return Announcement(self._name, source.size, source.key(self._name), algorithms)
 
-    def _watch(self, stream: Stream) -> Callable[[int], None]:
-        def watch(_: int) -> None:
-            self._worker.check()
-            stream._check()
-
-        return watch
-
     def _whole_digest(self, algorithm: int, stream: Stream) -> bytes:
         assert self._source is not None
-        return self._source.start(algorithm, self._source.size, self._watch(stream))
+        return self._source.start(algorithm, self._source.size, watching(self._worker, stream))
 
     def _begin(self, accepted: Accept, stream: Stream) -> tuple[int, bytes, bytes | None]:
         """Agree on where to begin; return that, and what is read first."""
         assert self._source is not None
         algorithm, offset = accepted.algorithm, accepted.offset
-        if self._source.start(algorithm, offset, self._watch(stream)) != accepted.digest:
+        digest = self._source.start(algorithm, offset, watching(self._worker, stream))
+        if digest != accepted.digest:
             offset = 0
             self._source.start(algorithm)
         return offset, *self._read()
@@ -313,17 +308,6 @@ def _told(stream: Stream) -> Iterator[None]:
         raise
 
 
-async def _read(stream: Stream, size: int) -> bytes:
-    """Return exactly so many bytes."""
-    data = b""
-    while len(data) < size:
-        piece = await stream.read(size - len(data))
-        if not piece:
-            raise MalformedError("it ended the stream too early")
-        data += piece
-    return data
-
-
 async def _read_done(stream: Stream) -> None:
-    if await _read(stream, len(DONE)) != DONE or await stream.read(1):
+    if await read_exactly(stream, len(DONE)) != DONE or await stream.read(1):
         raise MalformedError("its last word is not DONE")
