@@ -33,7 +33,7 @@ from sealframe import (
     UnknownServerError,
 )
 from sealframe.noise.credentials import Credentials
-from sealframe.trust.known_servers import Introduction
+from sealframe.trust.known_servers import ServerVerifier
 from sealframe.wire import Pattern
 from sealframe.wire.control import Hello, frame
 
@@ -281,13 +281,13 @@ async def test_a_server_that_cannot_be_recorded_is_left_again(path: Path) -> Non
 async def test_another_program_may_have_recorded_another_key_meanwhile(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Introduction.record
+    real = ServerVerifier.record
 
-    def record(self: Introduction, key: PublicKey) -> None:
+    def record(self: ServerVerifier, key: PublicKey) -> None:
         KnownServers(path).add(host.name, STRANGER.public_key)
         real(self, key)
 
-    monkeypatch.setattr(Introduction, "record", record)
+    monkeypatch.setattr(ServerVerifier, "record", record)
     async with hosting(server()) as host:
         with pytest.raises(ServerKeyChangedError) as why:
             await host.connect(client(path, trust=True))
@@ -300,14 +300,14 @@ async def test_a_cancelled_connect_leaves_nothing_behind(
     path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, released = threading.Event(), threading.Event()
-    real = getattr(Introduction, step)
+    real = getattr(ServerVerifier, step)
 
-    def slow(self: Introduction, *arguments: Any) -> None:
+    def slow(self: ServerVerifier, *arguments: Any) -> None:
         reached.set()
         assert released.wait(PATIENCE)
         real(self, *arguments)
 
-    monkeypatch.setattr(Introduction, step, slow)
+    monkeypatch.setattr(ServerVerifier, step, slow)
     async with hosting(server()) as host:
         dialling = asyncio.ensure_future(host.connect(client(path, trust=True)))
         await until(reached.is_set)

@@ -20,6 +20,7 @@ from sealframe.errors import (
     KeyFormatError,
     MissingExtraError,
 )
+from sealframe.trust.identity import credentials_of, identifier_of, token_of, verifier_of
 from sealframe.trust.keys import Invitation, PrivateKey, PublicKey, SharedKey
 from sealframe.trust.peer import Peer
 from sealframe.wire import CloseCode, Pattern
@@ -173,22 +174,22 @@ def test_what_each_shows_of_itself(path: Path) -> None:
     assert server.public_key == SERVER.public_key
     assert client.public_key == CLIENT.public_key
     secrets = SERVER.secret_bytes() + CLIENT.secret_bytes() + invitation.token
-    for holder in (server, client, server._credentials(), client._credentials()):
+    for holder in (server, client, credentials_of(server), credentials_of(client)):
         assert_not_copied(holder)
         assert_not_shown(secrets, holder)
 
 
 def test_patterns() -> None:
-    assert ServerIdentity(SERVER, TABLE)._credentials().patterns == (Pattern.XK,)
-    both = ServerIdentity(SERVER, TABLE, patterns=["XX", "XK", "XX"])._credentials()
+    assert credentials_of(ServerIdentity(SERVER, TABLE)).patterns == (Pattern.XK,)
+    both = credentials_of(ServerIdentity(SERVER, TABLE, patterns=["XX", "XK", "XX"]))
     assert both.patterns == (Pattern.XX, Pattern.XK)
     pinned = ClientIdentity(CLIENT, server=SERVER.public_key)
     invited = ClientIdentity(CLIENT, invitation=Invitation.generate(SERVER.public_key))
     knowing = ClientIdentity(CLIENT, known_servers="known")
-    assert pinned._credentials().patterns == invited._credentials().patterns == (Pattern.XK,)
-    assert knowing._credentials().patterns == (Pattern.XX,)
-    assert (pinned._token, knowing._token, len(invited._token)) == (b"", b"", 8)
-    assert pinned._introduction("a:1") is invited._introduction("a:1") is None
+    assert credentials_of(pinned).patterns == credentials_of(invited).patterns == (Pattern.XK,)
+    assert credentials_of(knowing).patterns == (Pattern.XX,)
+    assert (token_of(pinned), token_of(knowing), len(token_of(invited))) == (b"", b"", 8)
+    assert verifier_of(pinned, "a:1") is verifier_of(invited, "a:1") is None
 
 
 # Who is who
@@ -198,22 +199,26 @@ def raw(key: PrivateKey) -> bytes:
     return bytes(key.public_key)
 
 
+def identify(server: ServerIdentity, key: bytes, token: bytes) -> Peer | HandshakeError:
+    return identifier_of(server)(key, token)
+
+
 def refused(found: Peer | HandshakeError) -> bool:
     return isinstance(found, HandshakeError) and found.code == CloseCode.UNAUTHORIZED
 
 
 def test_only_the_clients_are_let_in() -> None:
     server = ServerIdentity(SERVER, TABLE)
-    assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
-    assert refused(server._identify(raw(OTHER), b""))
-    assert refused(server._identify(raw(OTHER), bytes(8)))
+    assert identify(server, raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
+    assert refused(identify(server, raw(OTHER), b""))
+    assert refused(identify(server, raw(OTHER), bytes(8)))
 
 
 def test_another_writing_of_an_authorised_key_is_not_let_in() -> None:
     """X25519 ignores the top bit: the same secret belongs to it."""
     server = ServerIdentity(SERVER, TABLE)
     twin = raw(CLIENT)[:31] + bytes((raw(CLIENT)[31] ^ 0x80,))
-    assert refused(server._identify(twin, b""))
+    assert refused(identify(server, twin, b""))
 
 
 def test_the_servers_own_key_is_no_client(path: Path) -> None:
@@ -223,8 +228,8 @@ def test_the_servers_own_key_is_no_client(path: Path) -> None:
     seen = server.clients.refresh()
     server.clients.refresh(seen)
     assert server.clients.lookup(raw(SERVER)) is not None
-    assert refused(server._identify(raw(SERVER), b""))
-    assert refused(server._identify(raw(SERVER), server.invite("bert").token))
+    assert refused(identify(server, raw(SERVER), b""))
+    assert refused(identify(server, raw(SERVER), server.invite("bert").token))
 
 
 # Invitations
@@ -234,56 +239,56 @@ def test_an_invitation_lets_one_client_in_once(path: Path) -> None:
     server = ServerIdentity(SERVER, path)
     invitation = server.invite("bert")
     assert invitation.server == SERVER.public_key
-    assert server._identify(raw(OTHER), invitation.token) == Peer("bert", OTHER.public_key)
+    assert identify(server, raw(OTHER), invitation.token) == Peer("bert", OTHER.public_key)
     server.clients.refresh()
     assert path.read_text().splitlines()[-1] == f"{OTHER.public_key} bert"
     third = PrivateKey.generate()
-    assert refused(server._identify(raw(third), invitation.token))
-    assert server._identify(raw(OTHER), b"") == Peer("bert", OTHER.public_key)
+    assert refused(identify(server, raw(third), invitation.token))
+    assert identify(server, raw(OTHER), b"") == Peer("bert", OTHER.public_key)
     # After a restart too.
-    assert not refused(ServerIdentity(SERVER, path)._identify(raw(OTHER), b""))
+    assert not refused(identify(ServerIdentity(SERVER, path), raw(OTHER), b""))
 
 
 @pytest.mark.parametrize("change", [lambda t: b"", lambda t: t[:7], lambda t: t + b"\0"])
 def test_a_part_of_a_token_is_none(path: Path, change: Callable[[bytes], bytes]) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
-    assert refused(server._identify(raw(OTHER), change(token)))
+    assert refused(identify(server, raw(OTHER), change(token)))
     for place in range(8):
         wrong = bytearray(token)
         wrong[place] ^= 1
-        assert refused(server._identify(raw(OTHER), bytes(wrong)))
-    assert not refused(server._identify(raw(OTHER), token))
+        assert refused(identify(server, raw(OTHER), bytes(wrong)))
+    assert not refused(identify(server, raw(OTHER), token))
 
 
 def test_who_is_authorised_already_does_not_use_the_invitation_up(path: Path) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
-    assert server._identify(raw(CLIENT), token) == Peer("anna", CLIENT.public_key)
-    assert server._identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
+    assert identify(server, raw(CLIENT), token) == Peer("anna", CLIENT.public_key)
+    assert identify(server, raw(OTHER), token) == Peer("bert", OTHER.public_key)
 
 
 def test_an_invitation_expires(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     first, second = server.invite("bert", valid_for=10), server.invite("carl", valid_for=20)
     clock.now += 10
-    assert refused(server._identify(raw(OTHER), first.token))
+    assert refused(identify(server, raw(OTHER), first.token))
     clock.now += 9.9
-    assert server._identify(raw(OTHER), second.token) == Peer("carl", OTHER.public_key)
+    assert identify(server, raw(OTHER), second.token) == Peer("carl", OTHER.public_key)
 
 
 def test_invitations_last_ten_minutes(path: Path, clock: Clock) -> None:
     server = ServerIdentity(SERVER, path)
     token = server.invite("bert").token
     clock.now += 599.9
-    assert not refused(server._identify(raw(OTHER), token))
+    assert not refused(identify(server, raw(OTHER), token))
     token = server.invite("carl").token
     clock.now += 600
-    assert refused(server._identify(raw(PrivateKey.generate()), token))
+    assert refused(identify(server, raw(PrivateKey.generate()), token))
     # One clock stands still while the machine sleeps.
     token = server.invite("dora").token
     clock.date += 600
-    assert refused(server._identify(raw(PrivateKey.generate()), token))
+    assert refused(identify(server, raw(PrivateKey.generate()), token))
 
 
 def test_an_invitation_can_be_taken_back(path: Path) -> None:
@@ -291,14 +296,14 @@ def test_an_invitation_can_be_taken_back(path: Path) -> None:
     invitation, other = server.invite("bert"), server.invite("carl")
     assert server.revoke(invitation)
     assert not server.revoke(invitation)
-    assert refused(server._identify(raw(OTHER), invitation.token))
-    assert not refused(server._identify(raw(OTHER), other.token))
+    assert refused(identify(server, raw(OTHER), invitation.token))
+    assert not refused(identify(server, raw(OTHER), other.token))
     assert not server.revoke(other)
 
 
 def test_a_restart_forgets_invitations(path: Path) -> None:
     token = ServerIdentity(SERVER, path).invite("bert").token
-    assert refused(ServerIdentity(SERVER, path)._identify(raw(OTHER), token))
+    assert refused(identify(ServerIdentity(SERVER, path), raw(OTHER), token))
 
 
 def test_a_thousand_invitations_are_open_at_most(path: Path, clock: Clock) -> None:
@@ -334,15 +339,15 @@ def test_who_cannot_be_written_down_is_not_let_in(
     away = path.with_name("away")
     path.rename(away)
     generation = server.clients.generation
-    assert server._identify(raw(OTHER), token) == Peer("bert", OTHER.public_key)
+    assert identify(server, raw(OTHER), token) == Peer("bert", OTHER.public_key)
     server.clients.refresh()
     assert server.clients.generation > generation
-    assert refused(server._identify(raw(OTHER), b""))
-    assert server._identify(raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
+    assert refused(identify(server, raw(OTHER), b""))
+    assert identify(server, raw(CLIENT), b"") == Peer("anna", CLIENT.public_key)
     texts = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert sum("bert is not let in: invite it again" in text for text in texts) == 1
     away.rename(path)
-    assert refused(server._identify(raw(OTHER), token))
+    assert refused(identify(server, raw(OTHER), token))
 
 
 def test_a_missing_package_is_told_before_it_is_needed(

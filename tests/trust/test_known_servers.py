@@ -1,4 +1,4 @@
-"""The file of known servers, and how a server's key is judged by it."""
+"""The file of known servers, and how a server's key is verified by it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sealframe.errors import (
 )
 from sealframe.trust import keylist
 from sealframe.trust.keys import PublicKey
-from sealframe.trust.known_servers import Introduction, KnownServers, canonical_name
+from sealframe.trust.known_servers import KnownServers, ServerVerifier, canonical_name
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 11)]
 ONE, TWO = KEYS[:2]
@@ -167,7 +167,7 @@ def test_a_socket_is_the_same_from_every_folder(
     known = KnownServers(tmp_path / "known")
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
-    made = Introduction(known, "./relay.sock", trust_first_use=True)
+    made = ServerVerifier(known, "./relay.sock", trust_first_use=True)
     made.look_up()
     monkeypatch.chdir(tmp_path)
     assert made.verify_server_key(bytes(ONE)) is None
@@ -268,11 +268,11 @@ def test_several_threads_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [known.lookup(name) for name in names] == [ONE] * len(names)
 
 
-# The judgement
+# Verifying a server's key
 
 
-def introduction(path: Path, *, trust: bool = False) -> Introduction:
-    made = Introduction(KnownServers(path), HERE, trust_first_use=trust)
+def verifier(path: Path, *, trust: bool = False) -> ServerVerifier:
+    made = ServerVerifier(KnownServers(path), HERE, trust_first_use=trust)
     made.look_up()
     return made
 
@@ -280,7 +280,7 @@ def introduction(path: Path, *, trust: bool = False) -> Introduction:
 def test_a_known_key_is_taken_and_not_recorded_again(tmp_path: Path) -> None:
     path = put(tmp_path / "known", f"{HERE} {ONE}\n")
     for trust in (False, True):
-        made = introduction(path, trust=trust)
+        made = verifier(path, trust=trust)
         assert made.verify_server_key(bytes(ONE)) is None
         # Not even if it was taken out meanwhile.
         put(path, "")
@@ -291,18 +291,18 @@ def test_a_known_key_is_taken_and_not_recorded_again(tmp_path: Path) -> None:
 
 def test_an_unknown_key_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "known"
-    error = introduction(path).verify_server_key(bytes(ONE))
+    error = verifier(path).verify_server_key(bytes(ONE))
     assert isinstance(error, UnknownServerError)
     assert (error.name, error.key) == (HERE, ONE)
     line = str(error).rpartition(f"add to {path}: ")[2]
     assert not path.exists()
     put(path, f"{line}\n")
-    assert introduction(path).verify_server_key(bytes(ONE)) is None
+    assert verifier(path).verify_server_key(bytes(ONE)) is None
 
 
 def test_an_unknown_key_is_trusted_on_demand_and_recorded_when_told(tmp_path: Path) -> None:
     path = tmp_path / "known"
-    made = introduction(path, trust=True)
+    made = verifier(path, trust=True)
     assert made.verify_server_key(bytes(ONE)) is None
     assert not path.exists()
     made.record(ONE)
@@ -312,7 +312,7 @@ def test_an_unknown_key_is_trusted_on_demand_and_recorded_when_told(tmp_path: Pa
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_changed_key_is_refused(tmp_path: Path, trust: bool) -> None:
     path = put(tmp_path / "known", f"{HERE} {ONE}\n")
-    error = introduction(path, trust=trust).verify_server_key(bytes(TWO))
+    error = verifier(path, trust=trust).verify_server_key(bytes(TWO))
     assert isinstance(error, ServerKeyChangedError)
     assert (error.name, error.known, error.offered) == (HERE, ONE, TWO)
     for text in (HERE, str(ONE), str(TWO), str(path), "HAS CHANGED"):
@@ -322,7 +322,7 @@ def test_a_changed_key_is_refused(tmp_path: Path, trust: bool) -> None:
 
 def test_two_that_trust_at_once_agree_or_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "known"
-    first, second, third = (introduction(path, trust=True) for _ in range(3))
+    first, second, third = (verifier(path, trust=True) for _ in range(3))
     first.record(ONE)
     second.record(ONE)
     with pytest.raises(ServerKeyChangedError):

@@ -15,9 +15,16 @@ from ..noise.credentials import Credentials
 from ..noise.records import RecordLayer
 from ..options import Options
 from ..trust.authorized import AuthorizedClients
-from ..trust.identity import ClientIdentity, ServerIdentity
+from ..trust.identity import (
+    ClientIdentity,
+    ServerIdentity,
+    credentials_of,
+    identifier_of,
+    token_of,
+    verifier_of,
+)
 from ..trust.keys import PublicKey, SharedKey
-from ..trust.known_servers import Introduction
+from ..trust.known_servers import ServerVerifier
 from ..trust.peer import Peer
 from ..version import SOFTWARE
 
@@ -85,10 +92,11 @@ class ConnectionConfig:
             return self.security.clients
         return None
 
-    def introduction(self, address: str) -> Introduction | None:
-        """Return how a client verifies the server there; None where that was settled before."""
+    def server_verifier(self, address: str) -> ServerVerifier | None:
+        """Return what verifies the key of the server there; None unless the client learns the
+        key in the handshake."""
         if isinstance(self.security, ClientIdentity):
-            return self.security._introduction(address)
+            return verifier_of(self.security, address)
         return None
 
     def protocol(
@@ -102,7 +110,8 @@ class ConnectionConfig:
 
         :param client_id: for a server, the id that the client is told
         :param address: for a client, what it connects to
-        :param verify_server_key: for a client that learns the server's key on the way
+        :param verify_server_key: for a client that learns the server's key in the handshake,
+            returns why that key is not the right one
         """
         credentials: Credentials | None = None
         identify: Identify | None = None
@@ -111,11 +120,11 @@ class ConnectionConfig:
             case SharedKey():
                 credentials = Credentials(wire.Pattern.NNPSK0, psk=self.security.secret_bytes())
             case ServerIdentity():
-                credentials = self.security._credentials()
-                identify = self.security._identify
+                credentials = credentials_of(self.security)
+                identify = identifier_of(self.security)
             case ClientIdentity():
-                credentials = self.security._credentials()
-                invitation = self.security._token
+                credentials = credentials_of(self.security)
+                invitation = token_of(self.security)
 
                 def identify(key: bytes, _: bytes) -> Peer:
                     return Peer(address, PublicKey(key))

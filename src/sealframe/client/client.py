@@ -1,20 +1,17 @@
-"""The client: connects, and connects again."""
+"""What :func:`sealframe.connect` takes and returns: one attempt to connect, or many."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final, Generic
+from typing import Any, Generic
 
 from ..aio.codec_connection import connection_maker
 from ..aio.config import ConnectionConfig
-from ..aio.connection import AnyConnection, Connection, OnRequest, Received, Sent
-from ..aio.connection_protocol import ConnectionProtocol
-from ..aio.endpoint import Endpoint, reason
+from ..aio.connection import Connection, OnRequest, Received, Sent
+from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..codecs import Codec, check_codec
@@ -22,8 +19,6 @@ from ..errors import (
     ConfigurationError,
     ConnectError,
     ConnectionClosed,
-    ConnectionClosedError,
-    ConnectTimeoutError,
     HandshakeError,
     KeyFileError,
     KeyFormatError,
@@ -38,7 +33,7 @@ from ..options import ClientOptions
 from ..trust.identity import ClientIdentity
 from ..trust.keys import PublicKey, SharedKey
 from ..wire import RETRY_CODES
-from ..wire.control import Hello
+from .attempt import Attempt
 from .backoff import Backoff
 
 logger = logging.getLogger("sealframe.client")
@@ -126,20 +121,20 @@ def connect(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
-    services = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
-    mode = ConnectionConfig(
+    peer_handlers = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
+    config = ConnectionConfig(
         client=True,
         security=security,
         context=context,
         framing=framing,
         extended=extended,
         options=options,
-        takes_streams=services.takes_streams,
-        takes_requests=services.takes_requests,
+        takes_streams=peer_handlers.takes_streams,
+        takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
     return Connecting(
-        Endpoint.of(host, port, path), mode, options, is_fatal, hooks, services, codec
+        Endpoint.of(host, port, path), config, options, is_fatal, hooks, peer_handlers, codec
     )
 
 
@@ -162,22 +157,22 @@ class Connecting(Generic[Sent, Received]):
     def __init__(
         self,
         endpoint: Endpoint,
-        mode: ConnectionConfig,
+        config: ConnectionConfig,
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
-        services: PeerHandlers,
+        peer_handlers: PeerHandlers,
         codec: Codec[Sent, Received] | None,
     ) -> None:
         self._endpoint = endpoint
-        self._mode = mode
+        self._config = config
         self._options = options
         self._is_fatal = is_fatal
         self._hooks = hooks
-        self._services = services
+        self._peer_handlers = peer_handlers
         self._make_connection = connection_maker(codec)
         self._conn: Connection[Sent, Received] | None = None
-        # Where trust came by first use: another key is never first.
+        # Verified once, a key stays the known one, even if its line is taken out of the file.
         self._server_key: PublicKey | None = None
 
     def __await__(self) -> Generator[Any, None, Connection[Sent, Received]]:
@@ -207,8 +202,8 @@ class Connecting(Generic[Sent, Received]):
                 logger.log(level, "%s; next attempt in %.1f s", error, delay)
             else:
                 if self._is_fatal is None:
-                    # Whoever has been there once knows that key and server are
-                    # right; most refusals after that may be anyone's forgery.
+                    # The first success has shown that key and server are right; a later
+                    # refusal, unless it came in a record, may be forged.
                     decide = _is_proven
                 started = loop.time()
                 try:
@@ -218,106 +213,39 @@ class Connecting(Generic[Sent, Received]):
                 if loop.time() - started > delay:
                     backoff.reset()
                 delay = backoff.next_delay()
+                logger.debug("connection %s is over; next attempt in %.1f s", conn.id, delay)
             await asyncio.sleep(delay)
 
     async def _open(self) -> Connection[Sent, Received]:
-        loop = asyncio.get_running_loop()
-        address = self._endpoint.name
-        introduction = self._mode.introduction(address)
-        if introduction is not None:
-            await asyncio.to_thread(introduction.look_up, self._server_key)
-        verify = introduction.verify_server_key if introduction is not None else None
-        established: asyncio.Future[Hello] = loop.create_future()
-        machine = self._mode.protocol(address=address, verify_server_key=verify)
-        attempt = _Attempt(established, self._hooks)
-        protocol = ConnectionProtocol(
-            machine,
-            self._options,
-            attempt,
-            id=f"{_PREFIX}-{next(_NUMBERS)}",
-            handlers=self._services,
-        )
-        conn = self._make_connection(protocol, hooks=self._hooks)
-        attempt.conn = conn
+        logger.debug("connecting to %s", self._endpoint)
         try:
-            await self._dial(loop, protocol)
-            hello = await established
-        except ConnectionClosed:
-            # A refusal may still be on its way to the peer.
-            try:
-                await protocol.closer.wait_closed()
-            finally:
-                protocol.closer.abort(_GIVEN_UP)
+            conn = await self._connect()
+        except Exception as error:
+            logger.debug("connecting to %s failed: %s", self._endpoint, error)
             raise
-        except BaseException:
-            established.cancel()
-            protocol.closer.abort(_GIVEN_UP)
-            raise
-        if introduction is not None and conn.peer is not None:
-            try:
-                await asyncio.to_thread(introduction.record, conn.peer.key)
-                self._server_key = conn.peer.key
-            except BaseException:
-                protocol.closer.abort(_GIVEN_UP)
-                raise
-        if hello.client_id:
-            protocol.id = hello.client_id
-        attempt.succeed(conn)
+        logger.debug("connected to %s as %s", self._endpoint, conn.id)
         return conn
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, protocol: ConnectionProtocol) -> None:
-        endpoint, timeout = self._endpoint, self._options.connect_timeout
-        try:
-            async with asyncio.timeout(timeout):
-                if endpoint.path:
-                    await loop.create_unix_connection(lambda: protocol, endpoint.path)
-                else:
-                    await loop.create_connection(lambda: protocol, endpoint.host, endpoint.port)
-        except TimeoutError as error:
-            raise ConnectTimeoutError(
-                f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
-            ) from error
-        except UnicodeError as error:
-            # Host names are encoded by IDNA before they are looked up.
-            raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
-        except OSError as error:
-            number, why = reason(error)
-            raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
-
-
-class _Attempt:
-    """Hands the outcome of a handshake to who waits for it; later tells of the end."""
-
-    __slots__ = ("_established", "_hooks", "_succeeded", "conn")
-
-    def __init__(self, established: asyncio.Future[Hello], hooks: Hooks) -> None:
-        self._established = established
-        self._hooks = hooks
-        self._succeeded = False
-        self.conn: AnyConnection | None = None
-
-    def succeed(self, conn: AnyConnection) -> None:
-        """Take note that the program is about to get the connection."""
-        self._hooks.connected(conn)
-        self._succeeded = True
-        if conn.closed:
-            self._hooks.disconnected(conn)
-
-    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        if not self._established.done():
-            self._established.set_result(hello)
-
-    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        if not self._established.done():
-            self._established.set_exception(error.fresh())
-
-    def on_finished(self, protocol: ConnectionProtocol) -> None:
-        if self._succeeded and self.conn is not None:
-            self._hooks.disconnected(self.conn)
-
-    def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
-        assert self.conn is not None
-        return self.conn
+    async def _connect(self) -> Connection[Sent, Received]:
+        address = self._endpoint.name
+        verifier = self._config.server_verifier(address)
+        if verifier is not None:
+            await asyncio.to_thread(verifier.look_up, self._server_key)
+        machine = self._config.protocol(
+            address=address,
+            verify_server_key=None if verifier is None else verifier.verify_server_key,
+        )
+        attempt = Attempt(self._make_connection, self._hooks)
+        conn = await attempt.connect(self._endpoint, machine, self._options, self._peer_handlers)
+        if verifier is not None and conn.peer is not None:
+            try:
+                await asyncio.to_thread(verifier.record, conn.peer.key)
+                self._server_key = conn.peer.key
+            except BaseException:
+                attempt.give_up()
+                raise
+        attempt.hand_over()
+        return conn
 
 
 def _is_proven(error: Exception) -> bool:
@@ -325,13 +253,6 @@ def _is_proven(error: Exception) -> bool:
 
 
 def _is_alarming(error: Exception) -> bool:
-    # Trying again is right, but somebody should look.
+    # A retry may help, but only once somebody has changed something.
     kinds = ServerKeyChangedError | UnknownServerError | KeyFileError | KeyFormatError
     return isinstance(error, kinds)
-
-
-_GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
-
-_PREFIX: Final = secrets.token_hex(3)
-_NUMBERS: Final = itertools.count(1)
-"""Ids of connections that got none from a server."""

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 from typing import Final
 
@@ -18,7 +18,7 @@ from ..wire import Pattern
 from . import keylist
 from .authorized import AuthorizedClients, check_name
 from .keys import Invitation, PrivateKey, PublicKey
-from .known_servers import Introduction, KnownServers
+from .known_servers import KnownServers, ServerVerifier
 from .peer import Peer, unknown_client
 
 logger = logging.getLogger("sealframe.identity")
@@ -113,15 +113,9 @@ class ServerIdentity(Secret):
         return self._take(invitation.token) is not None
 
     def _credentials(self) -> Credentials:
-        """Return what the handshake needs."""
         return Credentials(*self._patterns, static=self._key.secret_bytes())
 
     def _identify(self, key: bytes, token: bytes) -> Peer | HandshakeError:
-        """Return which client that is, or why it may not connect.
-
-        :param key: the public key that it has proved
-        :param token: of the invitation that it showed, perhaps empty
-        """
         # Whoever stole the server's key must not pose as a client by it.
         if key == bytes(self.public_key):
             return unknown_client(key)
@@ -228,21 +222,46 @@ class ClientIdentity(Secret):
 
     @property
     def _token(self) -> bytes:
-        """What is shown to the server to be let in, empty without an invitation."""
         return b"" if self._invitation is None else self._invitation.token
 
     def _credentials(self) -> Credentials:
-        """Return what the handshake needs."""
         static = self._key.secret_bytes()
         if self._server is None:
             return Credentials(Pattern.XX, static=static)
         return Credentials(Pattern.XK, static=static, remote_static=bytes(self._server))
 
-    def _introduction(self, name: str) -> Introduction | None:
-        """Return how to verify the server at that address; None where its key is given."""
+    def _verifier(self, name: str) -> ServerVerifier | None:
         if self._known is None:
             return None
-        return Introduction(self._known, name, trust_first_use=self._trust)
+        return ServerVerifier(self._known, name, trust_first_use=self._trust)
+
+
+# What connections need of an identity beside its public interface.
+
+
+def credentials_of(identity: ServerIdentity | ClientIdentity) -> Credentials:
+    """Return what the Noise handshake needs."""
+    return identity._credentials()
+
+
+def identifier_of(identity: ServerIdentity) -> Callable[[bytes, bytes], Peer | HandshakeError]:
+    """Return the function that tells which client has a key, or why it may not connect.
+
+    Its arguments are the public key that the client has proved, 32 bytes, and the token of the
+    invitation that it has shown, perhaps empty. It uses up the invitation.
+    """
+    return identity._identify
+
+
+def token_of(identity: ClientIdentity) -> bytes:
+    """Return the token that HELLO shows to the server; empty without an invitation."""
+    return identity._token
+
+
+def verifier_of(identity: ClientIdentity, name: str) -> ServerVerifier | None:
+    """Return what verifies the key of the server at that address; None if the identity has
+    the key already."""
+    return identity._verifier(name)
 
 
 def _check_server(key: PrivateKey, server: PublicKey) -> None:

@@ -57,7 +57,7 @@ class KnownServers:
         """
         known = self.lookup(name)
         if known not in (None, key):
-            raise self._changed(name, known, key)
+            raise _key_changed(self.path, canonical_name(name), known, key)
         return known is not None
 
     def add(self, name: str, key: PublicKey) -> None:
@@ -79,31 +79,18 @@ class KnownServers:
             if found is None:
                 return f"{_word(name)} {key}"
             if found[1] != key:
-                raise self._changed(name, found[1], key)
+                raise _key_changed(self.path, name, found[1], key)
             return None
 
         keylist.extend(self.path, line, comment=_COMMENT)
 
-    def _changed(self, name: str, known: PublicKey, offered: PublicKey) -> ServerKeyChangedError:
-        """Return the error for a server that shows another key than the known one."""
-        name = canonical_name(name)
-        return ServerKeyChangedError(
-            f"THE KEY OF {name} HAS CHANGED: it was {known} and is now {offered}. Either the "
-            "server was set up anew, or somebody poses as it. Ask its owner; only if the new key "
-            f"is right, remove the line of {name} from {self.path}",
-            name=name,
-            known=known,
-            offered=offered,
-        )
 
-
-class Introduction:
-    """One connection's look at the server's key, and what it leaves in the file.
+class ServerVerifier:
+    """Verifies the server's key for one attempt to connect: look up, verify, record.
 
     :param servers: the file
     :param name: the server's address
-    :param trust_first_use: whether the key of a server that is not in the file is
-        taken for right and recorded
+    :param trust_first_use: whether to trust a server that is not in the file, and record it
     """
 
     def __init__(self, servers: KnownServers, name: str, *, trust_first_use: bool) -> None:
@@ -121,7 +108,10 @@ class Introduction:
         self._known = self._servers.lookup(self._name) or before
 
     def verify_server_key(self, offered: bytes) -> HandshakeError | None:
-        """Return why the client must not show itself to a server with that key."""
+        """Return why the client must not show its own key to a server with that key.
+
+        It is called between messages 2 and 3 of Noise XX (docs/PROTOCOL.md section 6).
+        """
         key = PublicKey(offered)
         if self._known is None and not self._trust:
             return UnknownServerError(
@@ -131,17 +121,34 @@ class Introduction:
                 key=key,
             )
         if self._known is not None and self._known != key:
-            return self._servers._changed(self._name, self._known, key)
+            return _key_changed(self._servers.path, self._name, self._known, key)
         return None
 
     def record(self, key: PublicKey) -> None:
-        """Write a server that was not known into the file, once it has welcomed us.
+        """Add a server that was not known to the file, once WELCOME has come.
 
         :raises ServerKeyChangedError: meanwhile another program wrote another key
         :raises KeyFileError: the file cannot be written
         """
         if self._known is None:
             self._servers.add(self._name, key)
+
+
+def _key_changed(
+    path: str, name: str, known: PublicKey, offered: PublicKey
+) -> ServerKeyChangedError:
+    """Return the error for a server that shows another key than the file has.
+
+    :param name: canonical
+    """
+    return ServerKeyChangedError(
+        f"THE KEY OF {name} HAS CHANGED: it was {known} and is now {offered}. Either the "
+        "server was set up anew, or somebody poses as it. Ask its owner; only if the new key "
+        f"is right, remove the line of {name} from {path}",
+        name=name,
+        known=known,
+        offered=offered,
+    )
 
 
 def canonical_name(address: str) -> str:

@@ -1,0 +1,142 @@
+"""One attempt to connect: the socket, the handshake, and the end of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from ..aio.connection import AnyConnection, protocol_of
+from ..aio.connection_protocol import ConnectionProtocol
+from ..aio.endpoint import Endpoint, reason
+from ..aio.hooks import Hooks
+from ..aio.peer_handlers import PeerHandlers
+from ..core.protocol import ProtocolMachine
+from ..errors import ConnectError, ConnectionClosed, ConnectionClosedError, ConnectTimeoutError
+from ..options import ClientOptions
+from ..wire.control import Hello
+
+_GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
+
+_PREFIX: Final = secrets.token_hex(3)
+_NUMBERS: Final = itertools.count(1)
+"""Ids of connections that got none from a server."""
+
+
+class Attempt:
+    """Connects; then it is the owner of the connection, and calls the hooks.
+
+    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
+
+    :param make_connection: returns what programs see of a transport protocol
+    """
+
+    # The owner lives as long as the connection, of which there may be many.
+    __slots__ = ("_conn", "_established", "_hooks", "_make_connection")
+
+    def __init__(self, make_connection: Callable[..., AnyConnection], hooks: Hooks) -> None:
+        self._make_connection = make_connection
+        self._hooks = hooks
+        self._conn: AnyConnection | None = None
+        # None once the program has the connection.
+        self._established: asyncio.Future[AnyConnection] | None = None
+
+    async def connect(
+        self,
+        endpoint: Endpoint,
+        machine: ProtocolMachine,
+        options: ClientOptions,
+        peer_handlers: PeerHandlers,
+    ) -> AnyConnection:
+        """Connect and shake hands.
+
+        :raises ConnectError: there is no connection to be had within ``connect_timeout``
+        :raises ConnectionClosed: the handshake failed
+        """
+        established: asyncio.Future[AnyConnection] = asyncio.get_running_loop().create_future()
+        self._established = established
+        protocol = ConnectionProtocol(
+            machine,
+            options,
+            self,
+            id=f"{_PREFIX}-{next(_NUMBERS)}",
+            handlers=peer_handlers,
+        )
+        try:
+            await _dial(endpoint, protocol, options.connect_timeout)
+            return await established
+        except ConnectionClosed:
+            # A refusal may still be on its way to the peer.
+            try:
+                await protocol.closer.wait_closed()
+            finally:
+                protocol.closer.abort(_GIVEN_UP)
+            raise
+        except BaseException:
+            established.cancel()
+            protocol.closer.abort(_GIVEN_UP)
+            raise
+
+    def hand_over(self) -> None:
+        """Note that the program gets the connection: from now on the hooks are called."""
+        assert self._conn is not None
+        self._hooks.connected(self._conn)
+        self._established = None
+        if self._conn.closed:
+            self._hooks.disconnected(self._conn)
+
+    def give_up(self) -> None:
+        """Drop the connection that the program is not to get."""
+        assert self._conn is not None
+        protocol_of(self._conn).closer.abort(_GIVEN_UP)
+
+    # What the connection calls
+
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Make the connection that the program gets."""
+        if hello.client_id:
+            protocol.id = hello.client_id
+        self._conn = self._make_connection(protocol, hooks=self._hooks)
+        if self._established is not None and not self._established.done():
+            self._established.set_result(self._conn)
+
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """End the handshake."""
+        if self._established is not None and not self._established.done():
+            self._established.set_exception(error.fresh())
+
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
+        """Call the hook, if the program had the connection."""
+        if self._established is None and self._conn is not None:
+            self._hooks.disconnected(self._conn)
+
+    def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
+        """Return what programs see of it."""
+        assert self._conn is not None
+        return self._conn
+
+
+async def _dial(endpoint: Endpoint, protocol: ConnectionProtocol, timeout: float) -> None:
+    loop = asyncio.get_running_loop()
+
+    def factory() -> ConnectionProtocol:
+        return protocol
+
+    try:
+        async with asyncio.timeout(timeout):
+            if endpoint.path:
+                await loop.create_unix_connection(factory, endpoint.path)
+            else:
+                await loop.create_connection(factory, endpoint.host, endpoint.port)
+    except TimeoutError as error:
+        raise ConnectTimeoutError(
+            f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
+        ) from error
+    except UnicodeError as error:
+        # Host names are encoded by IDNA before they are looked up.
+        raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
+    except OSError as error:
+        number, why = reason(error)
+        raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
