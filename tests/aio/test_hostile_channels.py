@@ -210,11 +210,13 @@ class TestFloods:
                     number = struct.pack("<Q", n)
                     frames = open_(2 * n, kind=1, metadata=number) + data(2 * n, body) + cancel(n)
                     await at.write(frames)
-                    await until(lambda: not protocol_of(conn).machine.multiplexer._asked)
+                    await until(
+                        lambda: not protocol_of(conn).machine.multiplexer.requests.peer_pending
+                    )
             channels = conn._channels()
             assert not channels.streams._streams
             assert not channels.requests._serving
-            assert not protocol_of(conn).machine.multiplexer._streams
+            assert not protocol_of(conn).machine.multiplexer.streams
             reading.cancel()
             await asyncio.wait([reading])
 
@@ -228,7 +230,7 @@ class TestFloods:
                         break
             # What is answered and not written yet counts, so at most ten more.
             await at.check_the_other()
-            assert sum(map(len, protocol_of(conn).machine.multiplexer._urgent)) <= 11 * (
+            assert sum(map(len, protocol_of(conn).machine.multiplexer.urgent)) <= 11 * (
                 MAX_CHUNK + 20
             )
 

@@ -73,11 +73,11 @@ def is_clean(conn: Connection) -> bool:
         if channels.streams._streams:
             return False
     return multiplexer is None or not (
-        multiplexer._pending
-        or multiplexer._asked
-        or multiplexer._replying
-        or multiplexer._streams
-        or multiplexer._turns
+        multiplexer.requests.local_pending
+        or multiplexer.requests.peer_pending
+        or multiplexer.requests.local_replying
+        or multiplexer.streams
+        or multiplexer.ready
     )
 
 

@@ -65,10 +65,10 @@ def is_clean(conn: Connection) -> bool:
     return (channels is None or not (channels.streams._streams or channels.streams._running)) and (
         multiplexer is None
         or not (
-            multiplexer._streams
-            or multiplexer._turns
-            or multiplexer._open_ours
-            or multiplexer._open_theirs
+            multiplexer.streams
+            or multiplexer.ready
+            or multiplexer.open_local
+            or multiplexer.open_peer
             or multiplexer.over
         )
     )

@@ -112,7 +112,7 @@ def channels() -> dict[str, bytes]:
         max_requests=64,
     )
     client, server = (
-        Multiplexer(client=client, ours=hello, theirs=hello) for client in (True, False)
+        Multiplexer(client=client, local=hello, peer=hello) for client in (True, False)
     )
 
     def written(multiplexer: Multiplexer) -> bytes:
@@ -126,7 +126,7 @@ def channels() -> dict[str, bytes]:
     found["stream-open"] = written(client)
     client.write(0, b"hi")
     found["stream-data"] = written(client)
-    client.grant(0, 65_536)
+    client.update_window(0, 65_536)
     found["stream-credit"] = written(client)
     client.end(0)
     found["stream-end"] = written(client)
@@ -142,7 +142,7 @@ def channels() -> dict[str, bytes]:
     found["reply"] = written(server)
     server.fail(0, FailureCode.RAISED, "ValueError", "no clock")
     found["failure"] = written(server)
-    client = Multiplexer(client=True, ours=hello, theirs=hello)
+    client = Multiplexer(client=True, local=hello, peer=hello)
     client.request_on_stream()
     found["request-on-stream"] = written(client)
     return found

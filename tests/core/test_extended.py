@@ -349,7 +349,7 @@ def test_frames_of_streams_and_requests_are_counted() -> None:
     exchange(client, server)
     assert server.protocol.frames_received == 5
     theirs.fail(0, wire.FailureCode.CANCELLED)
-    theirs.grant(0, 4)
+    theirs.update_window(0, 4)
     theirs.reset(0, 0, "")
     exchange(client, server)
     assert client.protocol.frames_received == 2

@@ -45,7 +45,7 @@ FAR = 2**40
 def make(*, client: bool = True, streams: int = 3, requests: int = 3) -> Multiplexer:
     """Return one end; both announced the same."""
     hello = Hello(max_streams=streams, max_requests=requests)
-    return Multiplexer(client=client, ours=hello, theirs=hello)
+    return Multiplexer(client=client, local=hello, peer=hello)
 
 
 def busy() -> Multiplexer:
@@ -62,14 +62,14 @@ def busy() -> Multiplexer:
 def is_forgotten(multiplexer: Multiplexer) -> bool:
     """Return whether nothing is kept of any stream or request."""
     return not (
-        multiplexer._streams
-        or multiplexer._pending
-        or multiplexer._asked
-        or multiplexer._bodies
-        or multiplexer._replying
-        or multiplexer._answered
-        or multiplexer._open_ours
-        or multiplexer._open_theirs
+        multiplexer.streams
+        or multiplexer.requests.local_pending
+        or multiplexer.requests.peer_pending
+        or multiplexer.requests.bodies
+        or multiplexer.requests.local_replying
+        or multiplexer.requests.answered
+        or multiplexer.open_local
+        or multiplexer.open_peer
         or multiplexer.has_output
         or multiplexer.unsent
     )
@@ -297,7 +297,7 @@ def test_what_comes_before_our_reset_is_written_is_ignored_too(name: str, number
     expected = [] if name == "RESET" else [reset(number, 7, b"why")]
     assert taken(multiplexer) == expected
     assert multiplexer.over == [number]
-    assert number not in multiplexer._streams
+    assert number not in multiplexer.streams
 
 
 def test_cancelling_what_is_answered_is_ignored() -> None:
@@ -324,7 +324,7 @@ def test_calls_for_what_is_over_do_nothing() -> None:
     multiplexer.end(0)
     multiplexer.finish(0)
     multiplexer.reset(0, 1, "")
-    multiplexer.grant(0, 5)
+    multiplexer.update_window(0, 5)
     multiplexer.cancel(0)
     assert multiplexer.queued(0) == 0
     assert not multiplexer.has_output
@@ -351,9 +351,9 @@ def test_numbers(client: bool) -> None:
 def test_numbers_need_64_bits() -> None:
     """No connection lives long enough to run out of them."""
     multiplexer = make()
-    multiplexer._next_ours = multiplexer._next_request = FAR
-    multiplexer._next_theirs = FAR + 1
-    multiplexer._next_asked = FAR
+    multiplexer.next_local = multiplexer.requests.next_local = FAR
+    multiplexer.next_peer = FAR + 1
+    multiplexer.requests.next_peer = FAR
     assert multiplexer.open(0, b"", window=0) == FAR
     assert multiplexer.request(b"") == FAR
     assert multiplexer.receive(opened(FAR + 1)) == StreamOpened(FAR + 1, 0, b"")
@@ -395,10 +395,10 @@ def test_what_is_granted_goes_out_in_one_frame_and_may_be_used_up() -> None:
     multiplexer = busy()
     multiplexer.write(1, bytes(2000))
     assert taken(multiplexer) == [data(1, bytes(1000))]
-    multiplexer.grant(1, 5)
-    multiplexer.grant(1, 6)
+    multiplexer.update_window(1, 5)
+    multiplexer.update_window(1, 6)
     assert taken(multiplexer) == [credit(1, 11)]
-    multiplexer.grant(1, 7)
+    multiplexer.update_window(1, 7)
     multiplexer.receive(credit(1, 1))
     assert taken(multiplexer) == [credit(1, 7), data(1, b"\0")]
     left = FIRST + 18
@@ -413,7 +413,7 @@ def test_credit_counts_once_it_is_written() -> None:
     """Nobody can have used it before."""
     multiplexer = busy()
     multiplexer.receive(data(0, bytes(10)))
-    multiplexer.grant(0, 5)
+    multiplexer.update_window(0, 5)
     with pytest.raises(ViolationError, match="no credit"):
         multiplexer.receive(data(0, b"x"))
     taken(multiplexer)
@@ -423,7 +423,7 @@ def test_credit_counts_once_it_is_written() -> None:
 def test_who_has_ended_gets_no_credit() -> None:
     multiplexer = busy()
     multiplexer.receive(end(1))
-    multiplexer.grant(1, 10)
+    multiplexer.update_window(1, 10)
     assert not multiplexer.has_output
 
 
@@ -458,10 +458,10 @@ ENDINGS: dict[str, tuple[str, list[Control]]] = {
     "RESET, finish": ("reset finish take", [reset(1, 5)]),
     "finish, RESET": ("write finish reset take", [reset(1, 5)]),
     "their RESET": ("write end reset(1) take", []),
-    "grants and RESET": ("grant reset take", [reset(1, 5)]),
+    "updates and RESET": ("update reset take", [reset(1, 5)]),
     "nothing after END": ("end take write take end(1)", [end(1)]),
     "nothing between END and its turn": ("end write take end(1)", [end(1)]),
-    "nothing after RESET": ("reset write end grant take", [reset(1, 5)]),
+    "nothing after RESET": ("reset write end update take", [reset(1, 5)]),
 }
 
 
@@ -476,7 +476,7 @@ def test_ends_in_every_order(name: str) -> None:
         "end": lambda: multiplexer.end(1),
         "finish": lambda: multiplexer.finish(1),
         "reset": lambda: multiplexer.reset(1, 5, ""),
-        "grant": lambda: multiplexer.grant(1, 5),
+        "update": lambda: multiplexer.update_window(1, 5),
         "end(1)": lambda: multiplexer.receive(end(1)),
         "reset(1)": lambda: multiplexer.receive(reset(1)),
         "take": lambda: frames.extend(taken(multiplexer)),
@@ -507,7 +507,7 @@ def test_half_closed_streams_go_on_in_the_other_direction() -> None:
 
 def test_every_stream_has_its_turn() -> None:
     """A chunk each, in the order in which they have something to send, and again from the
-    front; a grant or an END is a turn too."""
+    front; a window update or an END is a turn too."""
     multiplexer = make(streams=10)
     for number in (0, 2, 4, 6):
         multiplexer.open(0, b"", window=0)
@@ -518,7 +518,7 @@ def test_every_stream_has_its_turn() -> None:
     multiplexer.write(2, bytes(3 * CHUNK))
     multiplexer.write(0, bytes(2 * CHUNK))
     multiplexer.write(6, b"small")
-    multiplexer.grant(5, 3)
+    multiplexer.update_window(5, 3)
     multiplexer.end(4)
     assert taken(multiplexer) == [
         data(2, bytes(CHUNK)),
@@ -664,7 +664,7 @@ def test_the_peer_has_its_slot_back_with_the_answer(how: str) -> None:
     refused.receive(request(0))
     with pytest.raises(ViolationError, match="more than 1 requests"):
         refused.receive(request(1))
-    assert multiplexer._asked == {0}
+    assert multiplexer.requests.peer_pending == {0}
     if how == "reset":
         assert stream is not None
         assert multiplexer.receive(reset(stream)) == StreamWasReset(stream, 0, "")

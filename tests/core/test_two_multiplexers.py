@@ -22,6 +22,7 @@ from sealframe.core.events import (
     StreamWasReset,
 )
 from sealframe.core.multiplexer import OPCODES, Multiplexer, ViolationError
+from sealframe.core.stream_state import Sending
 from sealframe.framing import Framing
 from sealframe.wire import Control, FailureCode, Opcode, StreamKind
 from sealframe.wire.control import Hello
@@ -51,8 +52,8 @@ class End:
         ours, theirs = (limits[:2], limits[2:]) if client else (limits[2:], limits[:2])
         self.multiplexer = Multiplexer(
             client=client,
-            ours=Hello(max_streams=ours[0], max_requests=ours[1]),
-            theirs=Hello(max_streams=theirs[0], max_requests=theirs[1]),
+            local=Hello(max_streams=ours[0], max_requests=ours[1]),
+            peer=Hello(max_streams=theirs[0], max_requests=theirs[1]),
         )
         self.decoder = Framing(control=True, maximum=wire.MAX_LENGTH).decoder()
         self.other: End = self
@@ -105,7 +106,7 @@ class End:
             self._give_back(number)
 
     def _give_back(self, number: int) -> None:
-        self.multiplexer.grant(number, self.unread.pop(number, 0))
+        self.multiplexer.update_window(number, self.unread.pop(number, 0))
 
     def ask(self, choice: int) -> None:
         if not self.multiplexer.may_request:
@@ -210,7 +211,7 @@ class End:
                 self._give_back(number)
             else:
                 # It may have opened the stream without a window.
-                self.multiplexer.grant(number, 50)
+                self.multiplexer.update_window(number, 50)
 
 
 OPERATIONS: list[Callable[[End, int], None]] = [
@@ -262,7 +263,7 @@ def test_two_ends_never_break_the_rules_and_forget_all(
         assert is_forgotten(end.multiplexer)
         assert not end.network
         assert end.answers.keys() == set(end.asked)
-        assert not end.multiplexer._turns
+        assert not end.multiplexer.ready
 
 
 small = st.integers(0, 6)
@@ -324,15 +325,17 @@ def test_whatever_a_peer_sends_it_is_taken_or_refused(
 
 def check_bounds(end: End, limits: tuple[int, int, int, int]) -> None:
     multiplexer = end.multiplexer
-    streams = multiplexer._streams.values()
+    streams = multiplexer.streams.values()
     kinds = [stream.kind for stream in streams if stream.number % 2]
     plain = [kind for kind in kinds if kind not in (StreamKind.REQUEST, StreamKind.REPLY)]
-    assert len(plain) == multiplexer._open_theirs <= limits[0]
-    assert len(multiplexer._asked) <= limits[1]
-    assert kinds.count(StreamKind.REPLY) <= len(multiplexer._pending)
+    assert len(plain) == multiplexer.open_peer <= limits[0]
+    assert len(multiplexer.requests.peer_pending) <= limits[1]
+    assert kinds.count(StreamKind.REPLY) <= len(multiplexer.requests.local_pending)
     open_bodies = [
         stream
         for stream in streams
-        if stream.number % 2 and stream.kind == StreamKind.REQUEST and stream.reset is None
+        if stream.number % 2
+        and stream.kind == StreamKind.REQUEST
+        and stream.sending is not Sending.RESETTING
     ]
-    assert len(open_bodies) <= len(multiplexer._asked)
+    assert len(open_bodies) <= len(multiplexer.requests.peer_pending)

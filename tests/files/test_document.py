@@ -26,8 +26,8 @@ EXAMPLES = {
 
 
 def expected() -> dict[str, bytes]:
-    client = Multiplexer(client=True, ours=Hello(), theirs=Hello(max_streams=1))
-    server = Multiplexer(client=False, ours=Hello(max_streams=1), theirs=Hello())
+    client = Multiplexer(client=True, local=Hello(), peer=Hello(max_streams=1))
+    server = Multiplexer(client=False, local=Hello(max_streams=1), peer=Hello())
 
     def said(by: Multiplexer) -> bytes:
         return b"".join(by.take(1 << 20))

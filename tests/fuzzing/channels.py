@@ -20,6 +20,7 @@ from core.channel_frames import taken
 from sealframe import wire
 from sealframe.core.events import MultiplexerEvent, Requested, StreamData, StreamOpened
 from sealframe.core.multiplexer import OPCODES, Multiplexer, ViolationError
+from sealframe.core.stream_state import Sending
 from sealframe.wire import Control, FailureCode, Opcode, StreamKind
 from sealframe.wire.control import Hello
 
@@ -112,15 +113,15 @@ class _Observer:
 def check(choices: Choices) -> None:
     """Hold one conversation to the invariants."""
     client = bool(choices.number(2))
-    multiplexer = Multiplexer(client=client, ours=_HELLO, theirs=_HELLO)
+    multiplexer = Multiplexer(client=client, local=_HELLO, peer=_HELLO)
     observer = _Observer(client=client)
     streams: list[int] = []
     owed: list[int] = []
     while choices.more:
         if choices.number(2):
-            known = multiplexer._next_ours, multiplexer._next_request
+            known = multiplexer.next_local, multiplexer.requests.next_local
             _act(choices, multiplexer, streams, owed)
-            if known != (multiplexer._next_ours, multiplexer._next_request):
+            if known != (multiplexer.next_local, multiplexer.requests.next_local):
                 # The observer takes the peer for one that speaks of what it has seen.
                 _write(multiplexer, observer, 0)
         else:
@@ -195,7 +196,7 @@ def _act(choices: Choices, multiplexer: Multiplexer, streams: list[int], owed: l
         case 5:
             multiplexer.reset(number, choices.number(1 << 16), "reason")
         case 6:
-            multiplexer.grant(number, 1 + choices.number(1 << 16))
+            multiplexer.update_window(number, 1 + choices.number(1 << 16))
         case 7 if multiplexer.may_request:
             multiplexer.request(bytes(min(_size(choices), wire.MAX_CHUNK)))
         case 8 if multiplexer.may_request:
@@ -209,11 +210,13 @@ def _act(choices: Choices, multiplexer: Multiplexer, streams: list[int], owed: l
 
 
 def _check_bounds(multiplexer: Multiplexer, *, client: bool) -> None:
-    theirs = [s for n, s in multiplexer._streams.items() if n % 2 == (1 if client else 0)]
+    theirs = [s for n, s in multiplexer.streams.items() if n % 2 == (1 if client else 0)]
     bodies = (StreamKind.REQUEST, StreamKind.REPLY)
     assert sum(stream.kind not in bodies for stream in theirs) <= _LIMIT, "too many streams"
-    assert len(multiplexer._asked) <= _LIMIT, "too many requests"
-    waited_for = [s for s in theirs if s.kind == StreamKind.REQUEST and s.reset is None]
-    assert len(waited_for) <= len(multiplexer._asked), "too many bodies of requests"
+    assert len(multiplexer.requests.peer_pending) <= _LIMIT, "too many requests"
+    waited_for = [
+        s for s in theirs if s.kind == StreamKind.REQUEST and s.sending is not Sending.RESETTING
+    ]
+    assert len(waited_for) <= len(multiplexer.requests.peer_pending), "too many bodies of requests"
     replies = [stream for stream in theirs if stream.kind == StreamKind.REPLY]
-    assert len(replies) <= len(multiplexer._pending), "too many bodies of replies"
+    assert len(replies) <= len(multiplexer.requests.local_pending), "too many bodies of replies"

@@ -39,7 +39,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
             pytest.skip("without the extension there is no other decoder to compare with")
         monkeypatch.setattr(_codec_py, "UNKNOWN_BODY_KEPT", 7)
     elif request.param == "channels":
-        monkeypatch.setattr(Multiplexer, "_refuse_rest", lambda *_: None)
+        monkeypatch.setattr(Multiplexer, "refuse_body", lambda *_: None)
     else:
         checked = CipherState.open
 

@@ -131,7 +131,7 @@ class Streams:
 
     def give_credit(self, stream: Stream, increment: int) -> None:
         """Let the peer send more."""
-        self._multiplexer.grant(stream._number, increment)
+        self._multiplexer.update_window(stream._number, increment)
         self._host.flush_soon()
 
     def widen(self, stream: Stream) -> None:
@@ -210,7 +210,7 @@ class Streams:
         stream = self._streams.get(number)
         if stream is None:
             # Nobody reads it any more, and its end is to come all the same.
-            self._multiplexer.grant(number, len(data))
+            self._multiplexer.update_window(number, len(data))
         else:
             stream._receive(data)
 

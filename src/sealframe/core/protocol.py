@@ -381,7 +381,7 @@ class ProtocolMachine:
             if not self.extended or self._theirs is None:
                 raise self._packets_only("streams and requests")
             self._multiplexer = Multiplexer(
-                client=self.client, ours=self._hello, theirs=self._theirs
+                client=self.client, local=self._hello, peer=self._theirs
             )
         return self._multiplexer
 
