@@ -21,10 +21,11 @@ EXTENSIONS = {
     "aio._queues": ROOT / "ext" / "_queues.pyx",
 }
 
-BASE = {"errors", "options", "version"}
-"""Every exception, every limit, the version: for everybody above them."""
+BASE = {"buffers", "errors", "options", "version"}
+"""Bytes-like objects, every exception, every limit, the version: for everybody above them."""
 
 LAYERS: dict[str, set[str]] = {
+    "buffers": set(),
     "errors": set(),
     "version": set(),
     "framing": {"errors"},
@@ -43,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": {"sealframe", "metrics"},
 }
 
-SANS_IO = {"errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}
+SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}
 """These, and all modules that they import, know no event loop, no socket, no file and no clock
 that they were not handed."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, assert_type
 
 from sealframe import Connecting, Connection, Server, Serving, connect, serve
-from sealframe.aio.connection import BytesLike
+from sealframe.buffers import BytesLike
 from sealframe.codecs import Codec, Json, Msgspec, Text
 
 

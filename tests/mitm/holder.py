@@ -12,7 +12,8 @@ import pytest
 from aio.scripted import Raw
 
 from sealframe import Framing
-from sealframe.noise.cipher import BytesLike, CipherState, KeyPair
+from sealframe.buffers import BytesLike
+from sealframe.noise.cipher import CipherState, KeyPair
 from sealframe.noise.handshake import Handshake
 from sealframe.wire import (
     CONTROL_BIT,

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from trust.secrecy import assert_not_copied, assert_not_shown
 
+from sealframe.buffers import BytesLike
 from sealframe.errors import DecryptionError, KeyFormatError, NonceExhaustedError
 from sealframe.noise import cipher as module
 from sealframe.noise.cipher import CipherState
@@ -228,7 +229,7 @@ def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name
 
 
-def seal_into(cipher: CipherState, plaintext: module.BytesLike) -> bytes:
+def seal_into(cipher: CipherState, plaintext: BytesLike) -> bytes:
     buffer = bytearray(len(plaintext) + 16 + 6)
     with memoryview(buffer)[3:-3] as place:
         cipher.seal_into(plaintext, place)
@@ -236,7 +237,7 @@ def seal_into(cipher: CipherState, plaintext: module.BytesLike) -> bytes:
     return bytes(buffer[3:-3])
 
 
-def open_into(cipher: CipherState, ciphertext: module.BytesLike) -> bytes:
+def open_into(cipher: CipherState, ciphertext: BytesLike) -> bytes:
     buffer = bytearray(b"?" * (len(ciphertext) - 16 + 6))
     with memoryview(buffer)[3:-3] as place:
         try:

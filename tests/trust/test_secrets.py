@@ -28,6 +28,7 @@ from sealframe import (
     ServerIdentity,
     SharedKey,
 )
+from sealframe.buffers import BytesLike
 from sealframe.noise import cipher, handshake
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.credentials import Credentials
@@ -64,7 +65,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
             super()._take(private)
             noted.add(private.private_bytes_raw())
 
-        def agree(self, public: cipher.BytesLike) -> bytes:
+        def agree(self, public: BytesLike) -> bytes:
             agreed = super().agree(public)
             noted.add(agreed)
             return agreed

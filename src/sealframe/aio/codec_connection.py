@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any
 
+from ..buffers import as_bytes
 from ..codecs import Codec
 from ..errors import DecodeError, EncodeError
 from ..wire import CloseCode
@@ -19,7 +20,6 @@ from .connection import (
     check_limit,
 )
 from .connection_protocol import ConnectionProtocol
-from .send_queue import as_bytes
 
 
 class CodecConnection(Connection[Sent, Received]):

@@ -10,6 +10,7 @@ from operator import attrgetter, index
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
+from ..buffers import BytesLike, as_bytes
 from ..errors import NotSupportedError
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
@@ -17,12 +18,9 @@ from ..wire.control import Close
 from .addresses import Address, show
 from .channels import Channels
 from .connection_protocol import ConnectionProtocol
-from .send_queue import as_bytes
 from .stats import Stats
 from .stream import Stream
 from .transfers import OnProgress, Receipt
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

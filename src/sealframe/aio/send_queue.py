@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ..buffers import as_bytes
 from ..errors import MessageTooLargeError
 from .queues import OutQueue
 
@@ -139,16 +140,3 @@ class SendQueue(OutQueue):
 
     def _set_high_water(self) -> None:
         self.high_water = 0 if self._closed or self._waiters else self._limit
-
-
-def as_bytes(message: object) -> bytes:
-    """Return a copy of a bytes-like object.
-
-    :raises TypeError: it is none
-    """
-    if isinstance(message, str):
-        raise TypeError("a message is bytes, not str: encode it first, for example text.encode()")
-    try:
-        return bytes(memoryview(message))  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"a message is a bytes-like object, not {type(message).__name__}") from None

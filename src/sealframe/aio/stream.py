@@ -7,14 +7,13 @@ import math
 import typing
 from collections import deque
 from operator import index
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from .. import wire
+from ..buffers import BytesLike, as_bytes
 from ..errors import ConnectionClosed, StreamError
 from ..wire import ResetCode
 from .chunks import Chunk, append_chunk
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 
 class Owner(typing.Protocol):
@@ -106,7 +105,7 @@ class Stream:
         :raises ConnectionClosed: nothing more can be sent on the connection
         :raises WrongLoopError: called from another thread or event loop
         """
-        piece = data if type(data) is bytes else _as_bytes(data)
+        piece = data if type(data) is bytes else as_bytes(data, "data")
         self._streams.check_loop()
         while True:
             if self._send_error is not None:
@@ -316,17 +315,6 @@ def check_stream(stream: Stream) -> None:
     """Raise what has ended a stream, if anything has; any thread may ask."""
     if stream._receive_error is not None:
         raise _again(stream._receive_error)
-
-
-def _as_bytes(data: object) -> bytes:
-    if isinstance(data, str):
-        raise TypeError(
-            "a stream carries bytes, not str: encode it first, for example text.encode()"
-        )
-    try:
-        return bytes(memoryview(data))  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"data is a bytes-like object, not {type(data).__name__}") from None
 
 
 def _again(error: Exception) -> Exception:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from weakref import ref
 
+from ..buffers import BytesLike
 from ..errors import (
     DecryptionError,
     KeyFormatError,
@@ -39,8 +40,6 @@ __all__ = [
     "public_key",
     "x25519",
 ]
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 KEY_SIZE: Final = 32
 """Bytes in every key here: AES-256, X25519 private and public, pre-shared."""

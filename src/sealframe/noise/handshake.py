@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..buffers import BytesLike
 from ..errors import (
     ConfigurationError,
     DecryptionError,
@@ -17,7 +18,7 @@ from ..errors import (
     KeyFormatError,
     MessageTooLargeError,
 )
-from .cipher import KEY_SIZE, TAG_SIZE, BytesLike, CipherState, KeyPair, Secret, raw_key, require
+from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, raw_key, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,12 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from ..aio.addresses import Address
 from ..aio.caller import acting_for
-from ..aio.connection import BytesLike, Received, Sent
 from ..aio.connection import Connection as AsyncConnection
+from ..aio.connection import Received, Sent
 from ..aio.stats import Stats
 from ..aio.stream import Stream as AsyncStream
 from ..aio.transfers import OnProgress, Receipt
+from ..buffers import BytesLike
 from ..errors import ConnectionClosedOK, DecodeError
 from ..trust.peer import Peer
 from ..wire import CloseCode

@@ -7,8 +7,8 @@ from operator import index
 from types import TracebackType
 from typing import Any, Self
 
-from ..aio.stream import BytesLike
 from ..aio.stream import Stream as AsyncStream
+from ..buffers import BytesLike
 from ..wire import MAX_CHUNK
 from .loop_thread import LoopThread
 

@@ -12,9 +12,10 @@ import secrets
 from typing import TYPE_CHECKING, Final, Self
 from unicodedata import normalize
 
+from ..buffers import BytesLike
 from ..errors import KeyFormatError
 from ..noise import cipher
-from ..noise.cipher import KEY_SIZE, BytesLike, Secret, argon2id, raw_key
+from ..noise.cipher import KEY_SIZE, Secret, argon2id, raw_key
 from ..wire import INVITATION_SIZE
 from . import bech32, keyfile
 
