@@ -435,10 +435,9 @@ cdef class Decoder:
     cdef const uint8_t *split_whole(
         self, const uint8_t *place, const uint8_t *end, list frames
     ) except NULL:
-        """Cut out messages while they are whole and in order; leave the rest to the others.
+        """The hot loop: cut out messages while they are whole and their length is in range.
 
-        This loop is all the speed there is: a control bit or a fault makes the
-        length fall out of its range, and ``read_head`` sorts that out.
+        A control bit or a fault puts the length out of range; ``read_head`` tells which.
         """
         cdef int width = self.width
         cdef bint big_endian = self.big_endian

@@ -3,11 +3,17 @@
 It is used where the C extension is not built, and it is the readable one: the
 extension follows the same steps under the same names.
 
-A frame passes through two stages. First its head is read; most frames are
-whole in the input by then and are cut out of it. Otherwise the frame is *under
-way*, and three numbers place each byte that arrives: the first ``lead`` bytes
-are dropped, the next ``size`` are kept, what is left up to ``frame_size`` is
-dropped again.
+Theory of operation. Most frames are whole in the input: one loop, ``_split_whole``, cuts them
+out. Of any other frame the head is read first, byte by byte where it is split. If the rest is
+not there either, the frame is *under way*, and three numbers place each byte that arrives::
+
+    |<-- lead -->|<---------- size ---------->|           |
+    |  dropped   |  kept: the message or body |  dropped  |
+    |<--------------------- frame_size ------------------>|
+
+What is kept grows by doubling as bytes arrive, never at once to what the head declares. While more
+than 16 KiB of a message are missing, ``get_buffer`` exports that memory itself, so that the event
+loop reads into the place where the message will be; otherwise it exports a scratch buffer.
 """
 
 from __future__ import annotations
@@ -238,10 +244,9 @@ class Decoder:
                     return
 
     def _split_whole(self, data: bytes, place: int, frames: list[bytes | Control]) -> int:
-        """Cut out messages while they are whole and in order; leave the rest to the others.
+        """The hot loop: cut out messages while they are whole and their length is in range.
 
-        This loop is all the speed there is: a control bit or a fault makes the
-        length fall out of its range, and :meth:`_read_head` sorts that out.
+        A control bit or a fault puts the length out of range; :meth:`_read_head` tells which.
         """
         layout = self._layout
         offset, extra, strip = layout.offset, layout.extra, layout.strip
@@ -286,7 +291,10 @@ class Decoder:
         return used
 
     def _read_control(self, data: bytes, place: int, length: int) -> int:
-        """Like :meth:`_read_head`, for a control frame: the opcode is part of its head."""
+        """Like :meth:`_read_head`, for a control frame: the opcode is part of its head.
+
+        docs/PROTOCOL.md, section 3: of an unknown opcode's body at most 8 bytes are needed.
+        """
         used = self._header + 1
         if length == 0:
             raise refuse.control_empty()

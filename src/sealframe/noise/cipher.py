@@ -47,9 +47,9 @@ TAG_SIZE: Final = 16
 """Bytes by which a ciphertext is longer than its plaintext."""
 
 _MAX_AWAKE: Final = 512
-"""Ciphers that are ready at a time; each connection has two. Beyond that, one that is
-used again is made again."""
-_RESERVED_NONCE: Final = 2**64 - 1
+"""``AESGCM`` objects that are kept at a time; each connection has two ciphers. A cipher whose
+object was dropped makes another at its next use."""
+_RESERVED_NONCE: Final = 2**64 - 1  # Noise, section 5.1: for REKEY alone
 _NONCE_SIZE: Final = 12
 
 
@@ -259,15 +259,15 @@ class CipherState(Secret):
             derived = (self._aead or self._wake()).encrypt(reserved, bytes(KEY_SIZE), None)
             self._key = derived[:KEY_SIZE]
             aead = _package().aesgcm(self._key)
-            # Put to sleep since then, it stands no longer among those awake.
+            # If it was dropped meanwhile, _awake has no entry for it any more: leave it so.
             if self._aead is not None:
                 self._aead = aead
 
     def _wake(self) -> AESGCM:
-        """Make what seals and opens, and take it from whoever has had theirs for longest.
+        """Make the ``AESGCM`` object; beyond ``_MAX_AWAKE``, drop the oldest of another cipher.
 
-        It has 2.5 KB, most of what an idle sealed connection would cost, and is made in a
-        microsecond.
+        It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
+        to make.
         """
         self._aead = aead = _package().aesgcm(self._key)
         _awake.append(self._self)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+# Sections 2, 4 and 6: how connections begin
+
 MAGIC: Final = b"sealfram"
 """What HELLO, WELCOME and the first HANDSHAKE begin with."""
 VERSION: Final = 1
 """The version of the protocol, which stands behind the magic."""
 
-MESSAGE_OVERHEAD: Final = 64
-"""Added to a message's length wherever a queue's cost is counted, in bytes."""
-
+# Section 13: limits
 
 MAX_HELLO: Final = 512
 """The largest HELLO or WELCOME body, in bytes."""
@@ -28,6 +28,10 @@ MAX_CLIENT_ID: Final = 32
 INVITATION_SIZE: Final = 8
 """Bytes of the token with which a client that is not known yet may be let in."""
 
+# Sections 7 and 8: flow control and streams
+
+MESSAGE_OVERHEAD: Final = 64
+"""Added to a message's length wherever a queue's cost is counted, in bytes."""
 MAX_WINDOW: Final = 0x7FFF_FFFF
 """The most credit that one end may have at a time, for messages and for each stream."""
 FIRST_STREAM_WINDOW: Final = 65_536
@@ -64,6 +68,9 @@ FIRST_OWN_RESET_CODE: Final = 16
 MAX_RESET_CODE: Final = 0xFFFF
 
 
+# Section 9: requests
+
+
 class FailureCode(IntEnum):
     """Why a request was not answered."""
 
@@ -82,6 +89,9 @@ class FailureCode(IntEnum):
 MAX_ERROR_TYPE: Final = 100
 MAX_ERROR_TEXT: Final = 1_000
 """Bytes of UTF-8 of the name of an exception's type, and of its text, in FAILURE."""
+
+
+# Section 5: closing
 
 
 class CloseCode(IntEnum):
@@ -115,6 +125,9 @@ class CloseCode(IntEnum):
     """The client's key is not on the list, or no longer."""
     MALFORMED = 13
     """A message of the other end could not be decoded."""
+
+
+# Section 10: files
 
 
 class FileRefusal(IntEnum):
@@ -177,6 +190,9 @@ class Tlv(IntEnum):
 
 TLV_CRITICAL: Final = 0x8000
 """An unknown type with this bit means CLOSE; any other unknown type is skipped."""
+
+
+# Section 6: sealed connections
 
 
 class Pattern(IntEnum):
