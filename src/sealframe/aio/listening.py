@@ -18,11 +18,12 @@ from .endpoint import Endpoint, reason
 from .socket_options import configure
 
 _BACKLOG: Final = 1024
-"""Connections that wait in the kernel. Those beyond try again after a second."""
+"""Connections that wait in the kernel. The kernel drops the SYN of a further one, and its client
+sends it again after a second (RFC 6298, section 2.1)."""
 
 _ACCEPTS: Final = 16
-"""Accepts in a turn of asyncio's loop. In a flood the live clients have their turn after
-so many, and without descriptors each one in vain is a traceback in the log."""
+"""Accepts in one turn of asyncio's loop. In a flood the other sockets are served after so many,
+and without descriptors each failed accept is a traceback in the log."""
 
 Decide: TypeAlias = Callable[[asyncio.Transport], asyncio.BaseProtocol | None]
 
@@ -49,18 +50,19 @@ class Listener:
         await self._server.wait_closed()
 
 
-class _Doorkeeper(asyncio.Protocol):
-    """Stands at the door: an event loop makes a protocol before it tells who is there.
+class AcceptProtocol(asyncio.Protocol):
+    """The first protocol of every accepted connection; ``decide`` returns the second.
 
-    One serves all connections. A connection that ends before its peer is known has
-    never come in, and nothing has to be undone.
+    An event loop asks for a protocol before it has the transport, which tells who the peer is.
+    This one has no state, so one object serves all connections, and a connection that ends
+    before its transport is there leaves nothing to undo.
     """
 
     def __init__(self, decide: Decide) -> None:
         self._decide = decide
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the connection over, or drop it."""
+        """Pass the connection to its own protocol, or drop it."""
         # uvloop's transports do not inherit from asyncio's.
         transport = cast("asyncio.Transport", transport)
         protocol = self._decide(transport)
@@ -78,16 +80,16 @@ async def listen(decide: Decide, endpoint: Endpoint, options: Options) -> Listen
     :raises ListenError: the address is in use, forbidden or unknown
     """
     loop = asyncio.get_running_loop()
-    doorkeeper = _Doorkeeper(decide)
+    first = AcceptProtocol(decide)
     try:
         if endpoint.path:
             _remove_stale(endpoint.path)
             server = await loop.create_unix_server(
-                lambda: doorkeeper, endpoint.path, backlog=_ACCEPTS, start_serving=False
+                lambda: first, endpoint.path, backlog=_ACCEPTS, start_serving=False
             )
         else:
             server = await loop.create_server(
-                lambda: doorkeeper,
+                lambda: first,
                 endpoint.host,
                 endpoint.port,
                 backlog=_ACCEPTS,
@@ -97,10 +99,11 @@ async def listen(decide: Decide, endpoint: Endpoint, options: Options) -> Listen
         try:
             for sock in server.sockets:
                 configure(sock, options)
-            # Not by create_server(): if that is cancelled here, asyncio leaves it serving.
+            # Not by create_server(): if that is cancelled while it does so, it leaves them open.
             await server.start_serving()
             for sock in server.sockets:
-                # What asyncio calls backlog is both numbers.
+                # asyncio uses `backlog` for listen() and for the accepts in a turn; this sets the
+                # former alone.
                 with socket.fromfd(sock.fileno(), sock.family, sock.type) as same:
                     same.listen(_BACKLOG)
         except BaseException:
@@ -128,7 +131,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 def _remove_stale(path: str) -> None:
     """Remove the socket file that a dead server left, and only that.
 
-    An event loop would remove the file of a living server just as well.
+    Event loops remove the file without asking whether a live server listens on it.
     """
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
@@ -144,7 +147,7 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             Path(path).unlink()
         except BlockingIOError:
-            # Its queue is full: somebody does listen.
+            # The backlog is full, so a live server listens.
             raise OSError(errno.EADDRINUSE, "address already in use") from None
         else:
             raise OSError(errno.EADDRINUSE, "address already in use")
