@@ -15,6 +15,7 @@ from aio.ends import Mode
 
 import sealframe
 from sealframe import ClientOptions, Connection, Server, ServerOptions
+from sealframe.aio.connection import protocol_of
 from sealframe.aio.stream import Stream
 from sealframe.files import digest
 from sealframe.files.digest import Algorithm
@@ -126,7 +127,7 @@ def offer_of(name: str, size: int, **changes: Any) -> Announcement:
 async def offered(conn: Connection, offer: Announcement | bytes) -> Stream:
     """Open the stream of a file, and say no more than the offer."""
     metadata = offer if isinstance(offer, bytes) else offer.pack()
-    return await conn._channels().streams.open(StreamKind.FILE, metadata)
+    return await protocol_of(conn).open_channels().streams.open(StreamKind.FILE, metadata)
 
 
 async def accepted(stream: Stream, offer: Announcement) -> Accept:

@@ -25,7 +25,7 @@ def no_leaks() -> Iterator[None]:
     thread = shared()
     sockets, threads = count_sockets(), threading.active_count()
     complaints: list[dict[str, Any]] = []
-    thread._loop.set_exception_handler(lambda _, context: complaints.append(context))
+    thread.loop.set_exception_handler(lambda _, context: complaints.append(context))
     yield
 
     def tidy() -> bool:

@@ -13,6 +13,7 @@ from aio.ends import PATIENCE, Mode
 
 from sealframe import ClientOptions, ServerOptions, sync
 from sealframe.aio.connection import protocol_of
+from sealframe.sync.connection import unwrap
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -105,4 +106,4 @@ def in_thread(function: Callable[..., object], *args: object) -> threading.Threa
 
 def is_waiting(conn: sync.Connection) -> bool:
     """Return whether somebody waits for a message."""
-    return bool(protocol_of(conn._conn).receiver.queue.waiters)
+    return bool(protocol_of(unwrap(conn)).receiver.queue.waiters)

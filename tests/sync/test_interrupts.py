@@ -20,6 +20,7 @@ from aio.ends import PATIENCE, Mode
 from sealframe import ClientOptions, sync
 from sealframe.sync import call as call_room
 from sealframe.sync.call import Call
+from sealframe.sync.connection import unwrap
 from sealframe.sync.loop_thread import LoopThread, shared
 from sealframe.sync.wrappers import Wrappers
 
@@ -154,7 +155,7 @@ def interrupted_with_a_result(then: Callable[[], object]) -> Iterator[None]:
         call = waits(frame)
         assert call is not None
         then()
-        until(lambda: call._settled)
+        until(lambda: call.settled)
         raise _HereError
 
     signal.signal(signal.SIGINT, interrupt)
@@ -172,7 +173,7 @@ def test_a_message_that_was_taken_is_given_back(mode: Mode) -> None:
         sending = shared()
 
         def send() -> None:
-            sending.start(lambda: accepted._conn.send_many([b"one", b"two"]))
+            sending.start(lambda: unwrap(accepted).send_many([b"one", b"two"]))
 
         for receive in (client.recv, client.recv_many):
             with interrupted_with_a_result(send):
@@ -195,7 +196,7 @@ def test_a_connection_and_a_server_that_nobody_got_are_closed(sealed: Mode) -> N
         for call in (lambda: dial(server, sealed), lambda: start(echo, sealed)):
             go_on.clear()
             waiting.clear()
-            thread._loop.call_soon_threadsafe(hold)
+            thread.loop.call_soon_threadsafe(hold)
             assert waiting.wait(PATIENCE)
             with interrupted_with_a_result(go_on.set):
                 call()
@@ -282,7 +283,7 @@ def test_a_result_nobody_waits_for_is_taken_back(late: bool) -> None:
         # It is in its first and last step before anybody can cancel it.
         def start_and_abandon() -> None:
             call.start()
-            thread._loop.call_soon(call.abandon)
+            thread.loop.call_soon(call.abandon)
 
         thread.call(start_and_abandon)
     until(lambda: taken_back == ["result"])
@@ -293,9 +294,9 @@ def test_messages_given_back_come_first_and_in_order(mode: Mode) -> None:
         accepted.send_many([b"%d" % number for number in range(5)])
         until(lambda: client.stats.messages_received == 5)
         many = client.recv_many(3)
-        client._thread.call(lambda: client._keep_many(many))
+        shared().call(lambda: client._keep_many(many))
         first = client.recv()
-        client._thread.call(lambda: client._kept.appendleft(first))
+        shared().call(lambda: client._kept.appendleft(first))
         assert client.recv_many(2) == [b"0", b"1"]
         assert client.recv_many() == [b"2"]
         assert client.recv_many() == [b"3", b"4"]

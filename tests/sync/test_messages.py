@@ -26,6 +26,8 @@ from sealframe import (
     SharedKey,
     sync,
 )
+from sealframe.sync.connection import unwrap
+from sealframe.sync.loop_thread import shared
 
 from .ends import dial, echo, open_pair, start, until
 
@@ -100,7 +102,7 @@ def test_iteration_ends_quietly_on_a_clean_close_and_raises_on_any_other(
         with open_pair(control_mode) as (client, accepted, _):
             accepted.send_many([b"one", b"two"])
             until(lambda: client.stats.messages_received == 2)
-            accepted._thread.start(lambda: accepted._conn.close(code, "enough"))  # noqa: B023 - called here
+            shared().start(lambda: unwrap(accepted).close(code, "enough"))  # noqa: B023 - called here
             got: list[bytes] = []
             if code == CloseCode.NORMAL:
                 got.extend(client)

@@ -18,6 +18,7 @@ import os, sys, threading, time, warnings
 import sealframe
 from sealframe import sync
 from sealframe.aio.connection import protocol_of
+from sealframe.sync.connection import unwrap
 
 port = int(sys.argv[1])
 
@@ -73,7 +74,7 @@ def test_threads_that_wait_hold_nothing_up() -> None:
         server = sync.serve(lambda conn: go_on.wait(), "127.0.0.1", 0)
         conn = sync.connect("127.0.0.1", server.port)
         threading.Thread(target=conn.recv, daemon=True).start()
-        while not conn.protocol_of(_conn).receiver.queue.waiters:
+        while not protocol_of(unwrap(conn)).receiver.queue.waiters:
             time.sleep(0.001)
         atexit.register(lambda: print("at exit"))
         """

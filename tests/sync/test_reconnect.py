@@ -17,6 +17,7 @@ from sealframe import (
     WrongLoopError,
     sync,
 )
+from sealframe.sync.loop_thread import shared
 
 from .ends import echo, start, until
 
@@ -56,7 +57,7 @@ def test_it_comes_back_to_a_server_that_closed_and_was_started_again() -> None:
                 if rounds == 2:
                     break
                 # Who iterates notices, and closes in turn: that is what it waits for.
-                server._thread.start(server._server.close)
+                shared().start(server._server.close)
                 assert list(conn) == []
             except ConnectionClosed:
                 continue

@@ -10,6 +10,7 @@ import pytest
 from aio.ends import PATIENCE, Mode
 
 from sealframe import ServerOptions, WrongLoopError, sync
+from sealframe.sync.loop_thread import shared
 
 from .ends import dial, echo, in_thread, open_pair, start, until
 
@@ -134,4 +135,4 @@ def test_nor_the_one_behind_it_all() -> None:
     """A function that it calls cannot wait for what it does itself."""
     with open_pair(Mode()) as (client, _, _):
         with pytest.raises(WrongLoopError):
-            client._thread.call(client.recv)
+            shared().call(client.recv)

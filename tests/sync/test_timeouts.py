@@ -19,6 +19,7 @@ from sealframe import (
     sync,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.sync.connection import unwrap
 
 from .ends import in_thread, open_pair, send_numbers, start, until
 
@@ -144,7 +145,7 @@ def test_a_timeout_of_one_thread_is_not_that_of_another() -> None:
     with open_pair(Mode()) as (client, accepted, _):
         got: queue.Queue[bytes] = queue.Queue()
         waiting = in_thread(lambda: got.put(client.recv(timeout=PATIENCE)))
-        until(lambda: bool(protocol_of(client._conn).receiver.queue.waiters))
+        until(lambda: bool(protocol_of(unwrap(client)).receiver.queue.waiters))
         with pytest.raises(WaitTimeoutError):
             client.recv(timeout=SHORT)
         accepted.send(b"for the other")

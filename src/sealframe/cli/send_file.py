@@ -229,7 +229,7 @@ class _Sender:
 
     async def _send_once(self, conn: Connection, item: Item) -> sealframe.files.Receipt:
         def progress(now: sealframe.files.Progress) -> None:
-            # Whoever keeps nothing of what comes is not sent it for ever.
+            # A receiver that keeps nothing of what comes uses up the attempts.
             if now.sent > item.furthest:
                 item.furthest = now.sent
                 self._attempts_in_vain = 0

@@ -1,4 +1,4 @@
-"""What tells that a file came over as it was: digests, numbered as on the wire."""
+"""Digests, which prove that a file arrived unchanged; numbered as on the wire."""
 
 from __future__ import annotations
 

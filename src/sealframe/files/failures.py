@@ -1,4 +1,4 @@
-"""What the system refuses, as the refusal that the other end is told."""
+"""Maps errors of the operating system to refusals, which the other end is told."""
 
 from __future__ import annotations
 

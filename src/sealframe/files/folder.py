@@ -180,13 +180,13 @@ class Folder:
         return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
 
     def sync(self) -> None:
-        """Have the names in it on the disk, where the file system does that."""
+        """Write the names in it to the disk (fsync), where the file system does that."""
         if self._descriptor is not None:
             with suppress(OSError):
                 os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Be done with it; more than once does nothing."""
+        """Close it; closing it again does nothing."""
         descriptor = self._descriptor
         if descriptor is not None and descriptor != _CLOSED:
             self._descriptor = _CLOSED

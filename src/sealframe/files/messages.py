@@ -1,4 +1,4 @@
-"""What the two ends say to each other about a file, as bytes. docs/PROTOCOL.md has the rules."""
+"""The messages of a transfer, as bytes: docs/PROTOCOL.md section 10."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MalformedError(ValueError):
 
 
 class Announcement(NamedTuple):
-    """What the sender says first: the metadata of the stream."""
+    """The offer: metadata of the stream that the sender opens."""
 
     name: str
     """A relative path; not checked yet."""
@@ -97,7 +97,7 @@ def _bits(algorithms: Iterable[int]) -> int:
 
 
 class Accept(NamedTuple):
-    """What the receiving end answers."""
+    """ACCEPT: the receiving end takes the file, from an offset on."""
 
     algorithm: int
     """Of all digests that follow."""
@@ -115,7 +115,7 @@ def accept(data: bytes, size: int, algorithms: Iterable[int]) -> Accept:
     """Read the answer to an offer.
 
     :param size: that was offered
-    :param algorithms: likewise
+    :param algorithms: that were offered
     :raises MalformedError: it does not belong to that offer
     """
     if len(data) != _ACCEPT.size or data[0] != _ACCEPT_TYPE:
@@ -129,13 +129,13 @@ def accept(data: bytes, size: int, algorithms: Iterable[int]) -> Accept:
 
 
 def compare(algorithm: int) -> bytes:
-    """Return what the receiving end says where it has a file of that name and size: that the
-    sender is to send the digest of its own first."""
+    """Return COMPARE: the receiving end has a file of that name and size, and asks for the
+    digest of the sender's."""
     return _COMPARE.pack(_COMPARE_TYPE, algorithm)
 
 
 def compared(data: bytes, algorithms: Iterable[int]) -> Algorithm:
-    """Read which digest is asked for.
+    """Read COMPARE: which digest is asked for.
 
     :param algorithms: that were offered
     :raises MalformedError: it is none of those
@@ -147,12 +147,12 @@ def compared(data: bytes, algorithms: Iterable[int]) -> Algorithm:
 
 
 def go(offset: int) -> bytes:
-    """Return what the sender says before the data: where it begins."""
+    """Return GO, which stands before the data: where that begins."""
     return _GO.pack(_GO_TYPE, offset)
 
 
 def begin(data: bytes, offset: int) -> int:
-    """Read where the data begins.
+    """Read GO: where the data begins.
 
     :param offset: that the receiving end has told
     :raises MalformedError: it is neither that nor 0

@@ -254,7 +254,7 @@ class Partial:
 
     def _publish(self) -> None:
         if os.name == "posix":
-            # Not looked at afterwards: who waits for files may have moved it away by then.
+            # Checked before it is named: afterwards, another program may have moved it away.
             if not self._folder.names(self._partial, self._file.fileno()):
                 raise OSError(errno.EIO, "the partial file was replaced")
             with suppress(OSError):  # some file systems have no modes

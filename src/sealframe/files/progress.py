@@ -12,7 +12,7 @@ _INTERVAL: Final = 0.1
 
 
 class Tally:
-    """Counts what is sent, and tells of it from time to time.
+    """Counts what is sent, and reports it at most every 100 ms.
 
     :param clock: returns seconds
     """
@@ -36,7 +36,7 @@ class Tally:
         self._total += by
         self._latest = (name, sent, size)
         if self._report is not None and self._clock() >= self._next:
-            self._tell(self._report)
+            self._report_now(self._report)
 
     def skip(self, name: str, reason: str) -> None:
         """Note that something is not sent."""
@@ -50,9 +50,9 @@ class Tally:
         self._latest = (name, size, size)
 
     def finish(self) -> Receipt:
-        """Tell of the end; return what has arrived."""
+        """Report the end; return what has arrived."""
         if self._report is not None and self._latest is not None:
-            self._tell(self._report)
+            self._report_now(self._report)
         return Receipt(
             names=tuple(sorted(self._names)),
             size=self._size,
@@ -60,7 +60,7 @@ class Tally:
             skipped=tuple(self._skipped),
         )
 
-    def _tell(self, report: OnProgress) -> None:
+    def _report_now(self, report: OnProgress) -> None:
         assert self._latest is not None
         name, sent, size = self._latest
         self._next = self._clock() + _INTERVAL

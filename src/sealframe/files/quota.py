@@ -1,4 +1,4 @@
-"""How much one store takes, whatever number of transfers run at once."""
+"""Limits of one store on files and bytes, shared by all transfers that run at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..wire import FileRefusal
 
 
 class Quota:
-    """Files and bytes that were taken, that are coming, and that wait to be resumed.
+    """Counts files and bytes that arrived, that are coming, and that wait to be resumed.
 
     Any thread may use it.
 
@@ -130,7 +130,8 @@ class Quota:
 
 
 class Reservation:
-    """What one transfer has set aside. One thread uses it, to one of its three ends."""
+    """What is set aside for one transfer. One thread uses it, and ends it once: by
+    :meth:`taken`, :meth:`keep`, :meth:`give_back` or :meth:`undo`."""
 
     __slots__ = ("_kept", "_missing", "_path", "_quota", "_size")
 

@@ -157,7 +157,7 @@ async def _all(lane: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _settle(tasks: Collection[asyncio.Future[None]]) -> None:
-    """Wait until all are done, whoever is cancelled meanwhile."""
+    """Wait until all are done, even if the wait is cancelled meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while not all(task.done() for task in tasks):
         try:
@@ -172,7 +172,7 @@ async def _send_empty(open_stream: OpenStream, name: str, tally: Tally) -> None:
     algorithms = frozenset(available())
     offer = Announcement(name, 0, bytes(KEY_SIZE), algorithms, directory=True)
     stream = await open_stream(offer.pack())
-    with _told(stream):
+    with _resetting(stream):
         await stream.end()
         await _read_done(stream)
     tally.arrived(name, 0, 0)
@@ -207,7 +207,7 @@ class _File:
         try:
             offer = await self._worker.run(self._open)
             stream = await self._open_stream(offer.pack())
-            with _told(stream):
+            with _resetting(stream):
                 await self._talk(stream, offer)
         finally:
             await self._worker.run(self._close)
@@ -288,8 +288,8 @@ class _File:
 
 
 @contextmanager
-def _told(stream: Stream) -> Iterator[None]:
-    """Tell the other end of what goes wrong, and the program what the other end says."""
+def _resetting(stream: Stream) -> Iterator[None]:
+    """Reset the stream on an error of this end; turn a reset of the other end into an error."""
     try:
         yield
     except StreamResetError as error:

@@ -128,7 +128,7 @@ class Source:
         return self._hash.digest()
 
     def close(self) -> None:
-        """Be done with it; more than once does nothing."""
+        """Close it; closing it again does nothing."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -275,7 +275,7 @@ def _is_old(entry: os.DirEntry[str], before: float) -> bool:
 def _remove_unused(folder: Folder, name: str, before: float) -> bool:
     descriptor = folder.open(name, os.O_RDWR)
     try:
-        # Between the look and the lock somebody may have resumed it, and stopped again.
+        # Before the lock, another transfer may have resumed it, and stopped again.
         if not (
             try_lock(descriptor)
             and folder.names(name, descriptor)

@@ -1,4 +1,4 @@
-"""A thread for what waits for the disk, so that nothing else does."""
+"""A thread for file operations, so that the event loop does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _IDLE: Final = 2.0
 
 
 class StoppedError(Exception):
-    """What was waiting for the work is gone."""
+    """The task that waited for the work was cancelled."""
 
 
 class Worker:
     """Runs functions one after the other, in a thread of its own.
 
-    A function that runs cannot be stopped, but may ask :meth:`check`: whoever is cancelled
-    while waiting for it waits for its end first. So nobody closes a file that it uses, and
-    what it leaves behind in an object is there. The thread is there while there is work:
-    a peer that is slow, or stalls on purpose, holds none.
+    A function that runs cannot be stopped, but may ask :meth:`check`. A task that is cancelled
+    while it waits for one waits for its end first: nobody closes a file that the function
+    uses, and what it stored in an object is there. The thread ends when it is idle, so that a
+    peer that is slow, or stalls on purpose, holds none.
     """
 
     __slots__ = ("_executor", "_last", "_stopped", "_timer")
@@ -41,9 +41,9 @@ class Worker:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> asyncio.Future[Result]:
-        """Have a function run after those before it; :meth:`finish` waits for it.
+        """Queue a function; :meth:`finish` waits for it.
 
-        Its end leaves no exception behind that nobody has seen.
+        Its exception counts as retrieved, so that asyncio does not log it.
         """
         loop = asyncio.get_running_loop()
         if self._executor is None:

@@ -260,15 +260,6 @@ class Server(Generic[Sent, Received]):
         )
 
 
-def abort(server: Server[Any, Any], error: ConnectionClosedError) -> None:
-    """Drop all sockets at once, for what has no time to :meth:`Server.close`.
-
-    :param error: what those raise who send or receive
-    """
-    for protocol in list(server._registry.connections):
-        protocol.closer.abort(error)
-
-
 def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
     """Return the connections of a server. Internal: programs have :attr:`Server.clients`."""
     return server._registry

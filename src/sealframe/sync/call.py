@@ -28,8 +28,8 @@ class Call(Generic[T]):
     :param work: makes what is awaited; it is called in the loop's thread too
     :param timeout: seconds after which it is cancelled; None for no limit
     :param undo: takes back a result that nobody waits for any more
-    :param exiting: set once the program ends: whoever waits then, which only daemon threads
-        can, is not woken any more, and does not complain of connections that are closed
+    :param exiting: set once the program ends. Threads that wait then, which are daemons, are
+        not woken: they would only complain of connections that are closed.
     """
 
     def __init__(
@@ -46,10 +46,12 @@ class Call(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._value: T | None = None
         self._abandoned = False
-        self._settled = False
+        self.settled = False
+        """Whether the work is done."""
         self.error: BaseException | None = None
         """What :meth:`wait` raises because the work failed."""
-        # Who waits holds it last, and may be interrupted before it can tell.
+        # Released when the work is done. An interrupt may hit wait() after it acquired this and
+        # before it returned the result, so abandon() looks at settled instead.
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -63,7 +65,7 @@ class Call(Generic[T]):
         self._abandoned = True
         if self._task is None:
             return
-        if self._settled:
+        if self.settled:
             self._take_back()
         else:
             self._task.cancel()
@@ -93,7 +95,7 @@ class Call(Generic[T]):
             self.error = error.__cause__ if isinstance(error, _ExitError) else error
         else:
             self._value = task.result()
-        self._settled = True
+        self.settled = True
         self._gate.release()
         if self._abandoned:
             self._take_back()

@@ -69,7 +69,7 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def local_address(self) -> Address:
-        """The same for this end."""
+        """``(host, port)`` of this end, a Unix socket's path, None if it has none."""
         return self._conn.local_address
 
     @property
@@ -366,7 +366,7 @@ class Connection(Generic[Sent, Received]):
             raise
 
     async def _recv(self) -> Received:
-        # Who waits already is not woken by a message given back, and gets it next time.
+        # A message given back wakes no waiting call: the next one gets it.
         return self._kept.popleft() if self._kept else await self._conn.recv()
 
     async def _recv_many(self, limit: int | None) -> list[Received]:

@@ -54,16 +54,9 @@ class Group(Generic[Sent, Received]):
     ) -> int:
         """Send one message to every member, without waiting for any.
 
-        See :meth:`sealframe.Server.broadcast` for what happens to slow ones.
+        Parameters and errors are those of :meth:`sealframe.sync.Server.broadcast`.
 
-        :param message: any bytes-like object; with a codec, what that encodes
-        :param exclude: a connection, or several, that do not get it
         :return: how many members it was queued for
-        :raises TypeError: the message is not bytes-like, or ``exclude`` holds
-            something other than blocking connections
-        :raises EncodeError: the codec cannot encode it; nobody gets it
-        :raises MessageTooLargeError: it is over the server's ``max_message_size``
-        :raises WrongLoopError: an event loop runs in this thread
         """
         left_out = asynchronous(exclude)
         return self._wrappers.thread.call(lambda: self._group.broadcast(message, exclude=left_out))

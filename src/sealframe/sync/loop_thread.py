@@ -12,24 +12,26 @@ from typing import Any, Final, TypeVar
 
 from ..aio.connection import AnyConnection, Connection, protocol_of
 from ..errors import ConnectionClosedError, WrongLoopError
-from ..server.server import Server
-from ..server.server import abort as abort_server
+from ..server.server import Server, registry_of
 from .call import OVER, Call
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 1.0
+_CLOSE_TIMEOUT: Final = 1.0
 """Seconds that a program's end waits for connections nobody closed to close in order."""
 
 _EXITED: Final = ConnectionClosedError("the program ended")
 
 
 class LoopThread:
-    """An event loop in a daemon thread, for as long as the process lives."""
+    """An event loop in a daemon thread, for as long as the process lives.
+
+    :ivar loop: the event loop; it belongs to that thread
+    """
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._open: weakref.WeakSet[AnyConnection | Server[Any, Any]] = weakref.WeakSet()
         self._exiting = threading.Event()
         self._spawned: set[asyncio.Task[Any]] = set()
@@ -100,7 +102,7 @@ class LoopThread:
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Start a coroutine that nobody waits for; called in the loop's thread."""
-        task = self._loop.create_task(work)
+        task = self.loop.create_task(work)
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
 
@@ -111,13 +113,13 @@ class LoopThread:
     @property
     def gone(self) -> bool:
         """Whether nothing runs in the loop any more, or it belongs to a parent process."""
-        return self._process != os.getpid() or self._loop.is_closed()
+        return self._process != os.getpid() or self.loop.is_closed()
 
     def end(self) -> None:
         """Close what is open, and end the thread; wait for it, but not for ever."""
         self._exiting.set()
         self.start(self._end)
-        self._thread.join(2 * _PATIENCE)
+        self._thread.join(2 * _CLOSE_TIMEOUT)
 
     def _post(self, function: Callable[[], object]) -> None:
         if self._process != os.getpid():
@@ -125,12 +127,12 @@ class LoopThread:
                 "this was made before os.fork(), in the parent process: make one here"
             )
         try:
-            self._loop.call_soon_threadsafe(function)
+            self.loop.call_soon_threadsafe(function)
         except RuntimeError:
             raise WrongLoopError(OVER) from None
 
     def _run(self) -> None:
-        loop = self._loop
+        loop = self.loop
         try:
             loop.run_forever()
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -141,7 +143,7 @@ class LoopThread:
         opened = list(self._open)
         closing = {asyncio.create_task(each.close()) for each in opened}
         if closing:
-            await asyncio.wait(closing, timeout=_PATIENCE)
+            await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -150,9 +152,10 @@ class LoopThread:
             if isinstance(each, Connection):
                 protocol_of(each).closer.abort(_EXITED)
             else:
-                abort_server(each, _EXITED)
+                for protocol in list(registry_of(each).connections):
+                    protocol.closer.abort(_EXITED)
         # The sockets are closed in the turn after.
-        self._loop.call_soon(self._loop.stop)
+        self.loop.call_soon(self.loop.stop)
 
 
 class _Shared:

@@ -1,4 +1,4 @@
-"""Threads for what a server calls: one for each call, and no more than so many."""
+"""Threads for the functions of programs: one for each call, up to a limit."""
 
 from __future__ import annotations
 
