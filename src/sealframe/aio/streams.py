@@ -112,9 +112,7 @@ class Streams:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Queue bytes."""
-        number = stream._number
-        self._multiplexer.write(number, data)
-        stream._set_writable(self._multiplexer.queued(number) < _WRITE_LIMIT)
+        stream._set_writable(self._multiplexer.write(stream._number, data) < _WRITE_LIMIT)
         self._host.flush_soon()
 
     def send_end(self, stream: Stream) -> None:

@@ -124,12 +124,18 @@ class Multiplexer:
         self.urgent.append(frames.stream_open(number, kind, window, metadata))
         return stream
 
-    def write(self, number: int, data: bytes) -> None:
-        """Queue bytes on a stream; nobody may change them any more."""
+    def write(self, number: int, data: bytes) -> int:
+        """Queue bytes on a stream; nobody may change them any more.
+
+        :return: how many bytes wait to be written on it now
+        """
         stream = self.streams.get(number)
-        if stream is not None:
-            stream.write(data)
+        if stream is None:
+            return 0
+        stream.write(data)
+        if not stream.scheduled:
             self._schedule(stream)
+        return stream.queued_bytes
 
     def queued(self, number: int) -> int:
         """Return how many bytes wait to be written on a stream."""
