@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import re
 import sys
 from pathlib import Path
 
@@ -112,6 +113,13 @@ async def test_help_names_the_exit_codes(command: str) -> None:
     done = await outcome(command, "--help")
     assert (done.code, done.errors) == (0, "")
     assert "130  ended by Ctrl-C" in done.output
+
+
+@pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "send-file"])
+async def test_help_speaks_no_class_names(command: str) -> None:
+    """A renamed class must not rename a word of the help with it."""
+    done = await outcome(command, "--help")
+    assert not re.findall(r"\b[A-Z][a-z]+[A-Z]\w*", done.output)
 
 
 async def test_version() -> None:

@@ -565,7 +565,7 @@ def test_little_is_taken_at_a_time() -> None:
     assert counts == [256, 256, 256, 232]
 
 
-# FairLimiter
+# Limits on streams and requests
 
 
 def test_our_streams_are_as_many_as_the_peer_takes() -> None:

@@ -197,7 +197,7 @@ def client_sealing(command: Command) -> Command:
         "--identity",
         metavar="FILE",
         type=FILE,
-        help="RecordLayer with this client's own private key in FILE. Made by: sealframe keygen, "
+        help="Seal with this client's own private key in FILE. Made by: sealframe keygen, "
         "or by --invitation",
     )
     @click.option(

@@ -22,14 +22,14 @@ def shared_key_options(command: Command) -> Command:
         click.option(
             "--passphrase",
             is_flag=True,
-            help="RecordLayer with a passphrase: it is asked for, or taken from the environment "
+            help="Seal with a passphrase: it is asked for, or taken from the environment "
             f"variable {PASSPHRASE_VARIABLE}. Made by: sealframe keygen --words",
         ),
         click.option(
             "--key",
             metavar="FILE",
             type=FILE,
-            help="RecordLayer with the shared key in FILE; both ends need the same. "
+            help="Seal with the shared key in FILE; both ends need the same. "
             "Made by: sealframe keygen --shared",
         ),
     ):

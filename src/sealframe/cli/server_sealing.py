@@ -78,7 +78,7 @@ def server_sealing(command: Command) -> Command:
         "--identity",
         metavar="FILE",
         type=FILE,
-        help="RecordLayer with this server's own private key in FILE. Made by: sealframe keygen. "
+        help="Seal with this server's own private key in FILE. Made by: sealframe keygen. "
         "Whoever connects learns its public key, and may know the server again by it.",
     )
     @click.option(
