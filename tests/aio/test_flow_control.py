@@ -240,7 +240,8 @@ class TestCredit:
             for number in range(50):
                 await peer.write(message(b"%d" % number))
                 assert await conn.recv() == b"%d" % number
-            assert len(protocol_of(conn).machine._control) <= 1
+            output = protocol_of(conn).machine.output
+            assert output is None or len(output) <= 1
             protocol_of(conn).resume_writing()
             increment = int.from_bytes(await peer.read_opcode(Opcode.CREDIT), "little")
             assert increment >= 50 * MESSAGE_OVERHEAD

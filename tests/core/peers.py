@@ -191,7 +191,7 @@ def sealed(
         ProtocolMachine(
             client=client,
             max_message_size=maximum,
-            seal=RecordLayer(initiator=client, credentials=keys, context=context),
+            records=RecordLayer(initiator=client, credentials=keys, context=context),
             identify=None if pattern is Pattern.NNPSK0 else identify,
             **announced,
         )
@@ -262,14 +262,14 @@ def ephemerals(*private: bytes) -> Iterator[None]:
 def inject(victim: Peer, other: Peer, *data: bytes) -> None:
     """Let ``victim`` receive frames that ``other`` would never send, each in a record of
     its own where the connection is sealed."""
-    seal = other.protocol._seal
+    seal = other.protocol.records
     for frame in data:
         victim.read(frame if seal is None else b"".join(seal.seal(frame)))
 
 
 def reveal(writer: Peer, reader: Peer) -> list[bytes | wire.Control]:
     """Return the frames that ``writer`` has to write, opened with ``reader``'s key."""
-    seal = reader.protocol._seal
+    seal = reader.protocol.records
     data = writer.take()
     if seal is None:
         return frames(data)
@@ -308,7 +308,7 @@ def shake_hands(client: Peer, server: Peer) -> None:
     server.read(client.take())
     client.read(server.take())
     # Where there is a message 3, HELLO would go with it.
-    seal = client.protocol._seal
+    seal = client.protocol.records
     assert seal is not None
     server.read(b"".join(seal.output))
     seal.output = []

@@ -81,8 +81,10 @@ def session(kind: str, *, size: int = 100) -> tuple[tuple[bytes, ...], tuple[byt
     if kind != "packets":
         client.protocol.ping(b"p")
         client.protocol.go_away(Close(CloseCode.GOING_AWAY, "soon"))
-        client.protocol._control += [control.frame(0x01, b"unknown"), control.frame(0xBF, b"x")]
-        server.protocol._control += [control.frame(Opcode.PAD, bytes(size)), control.frame(0x80)]
+        client.protocol.queue(control.frame(0x01, b"unknown"))
+        client.protocol.queue(control.frame(0xBF, b"x"))
+        server.protocol.queue(control.frame(Opcode.PAD, bytes(size)))
+        server.protocol.queue(control.frame(0x80))
     to_server.append(client.take())
     server.read(to_server[-1])
     to_client.append(server.take())
@@ -283,6 +285,6 @@ def test_garbage_inside_the_seal_does_no_more_harm(
             other, peer = sealed(client=True), sealed(client=False)
             peer.read(other.take())
             other.read(peer.take())
-        seal = other.protocol._seal
+        seal = other.protocol.records
         assert seal is not None
         check_survival(peer, [b"".join(seal.seal(data)) for data in reads])

@@ -38,8 +38,8 @@ def test_at_the_end_no_buffer_stays_exported(kind: str, end: str) -> None:
     protocol = peer.protocol
     protocol.get_buffer()
     protocol.receive_eof() if end == "receive_eof" else protocol.receive_loss(None)
-    if protocol._seal is not None:
-        assert protocol._seal.exported is None
+    if protocol.records is not None:
+        assert protocol.records.exported is None
     else:
         with pytest.raises(ValueError, match="without get_buffer"):
             protocol._decoder.buffer_updated(0)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from sealframe.core.events import Established
-from sealframe.core.protocol import Identify, ProtocolMachine
+from sealframe.core.introductions import Identify
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import HandshakeError, UnauthorizedError
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.peer import Peer as Identity
@@ -39,7 +40,7 @@ def server_that(identify: Identify, pattern: Pattern) -> Peer:
         initiator=False, credentials=credentials(client=False, pattern=pattern), context=CONTEXT
     )
     return Peer(
-        ProtocolMachine(client=False, max_message_size=MAXIMUM, seal=seal, identify=identify)
+        ProtocolMachine(client=False, max_message_size=MAXIMUM, records=seal, identify=identify)
     )
 
 
@@ -56,7 +57,7 @@ def client_that(verify: Callable[[bytes], HandshakeError | None], pattern: Patte
         context=CONTEXT,
         verify_server_key=verify,
     )
-    return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal))
+    return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, records=seal))
 
 
 @both_patterns

@@ -12,7 +12,7 @@ import pytest
 
 from sealframe import wire
 from sealframe.core.events import Failed, Phase
-from sealframe.core.protocol import _RULES
+from sealframe.core.rules import RULES
 from sealframe.errors import HandshakeError, ProtocolError
 from sealframe.wire import CloseCode, Opcode, control
 from sealframe.wire.control import Close, Hello
@@ -261,9 +261,9 @@ def test_a_failed_connection_takes_nothing_in_any_more(name: str) -> None:
 
 def test_the_table_in_the_code_has_a_row_for_every_phase() -> None:
     """And no row holds an opcode that this version does not know."""
-    assert set(_RULES) == set(Phase)
+    assert set(RULES) == set(Phase)
     assert {STARTS[name][1] for name in STARTS} | {Phase.SEALING, Phase.FAILED} == set(Phase)
-    for row in _RULES.values():
+    for row in RULES.values():
         assert {kind for kind in row if kind >= 0} <= wire.KNOWN_OPCODES
     assert set(BODIES) == wire.KNOWN_OPCODES
 

@@ -227,7 +227,7 @@ def test_credit_without_windows_is_ignored() -> None:
 
 def test_the_owner_ends_a_connection_whose_peer_has_no_credit() -> None:
     client, server = extended_pair(window=1000)
-    server.protocol.violate("no credit")
+    server.protocol.fail_protocol("no credit")
     server.note()
     exchange(client, server)
     assert server.fault.code == CloseCode.PROTOCOL

@@ -70,7 +70,7 @@ def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
         ProtocolMachine(
             client=client,
             max_message_size=MAXIMUM,
-            seal=seal,
+            records=seal,
             identify=_identify if with_identity else None,
             **ANNOUNCED,
         )
@@ -88,7 +88,7 @@ def _identify(key: bytes, token: bytes) -> Identity | HandshakeError:
 
 def seal_of(peer: Peer) -> RecordLayer:
     """Return the sealed layer of an end; it must have one."""
-    seal = peer.protocol._seal
+    seal = peer.protocol.records
     assert seal is not None
     return seal
 

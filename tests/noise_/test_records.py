@@ -46,8 +46,8 @@ every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda p: 
 
 
 def sealing(peer: Peer) -> RecordLayer:
-    assert peer.protocol._seal is not None
-    return peer.protocol._seal
+    assert peer.protocol.records is not None
+    return peer.protocol.records
 
 
 def sender(peer: Peer) -> CipherState:
@@ -448,7 +448,8 @@ def test_the_first_record_has_a_limit_of_its_own(pattern: Pattern) -> None:
     padded = Hello(max_frame=MAXIMUM).encode() + b"\x06\x00" + (490).to_bytes(2, "little")
     server.read(b"".join(sealing(client).seal(control.frame(Opcode.HELLO, padded + bytes(490)))))
     assert server.established()
-    client.protocol._control.clear()
+    assert client.protocol.output is not None
+    client.protocol.output.clear()
     client.read(server.take())
     client.send(bytes(65_000))
     exchange(client, server)

@@ -55,7 +55,7 @@ def awaiting_message_3(pattern: Pattern) -> tuple[Peer, bytes]:
     client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
     server.read(client.take())
     client.read(server.take())
-    seal = client.protocol._seal
+    seal = client.protocol.records
     assert seal is not None
     (third,) = seal.output
     return server, third

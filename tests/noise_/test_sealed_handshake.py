@@ -66,7 +66,7 @@ def test_two_ends_with_fitting_keys_and_one_context(
         assert (second.opcode, len(second.body)) == (Opcode.HANDSHAKE, LENGTHS[pattern][1])
         client.read(answer, step=step)
         if len(LENGTHS[pattern]) == 3:
-            seal = client.protocol._seal
+            seal = client.protocol.records
             assert seal is not None
             (third,) = frames(b"".join(seal.output))
             assert isinstance(third, Control)
@@ -289,7 +289,7 @@ def test_at_most_1_kib_is_held_before_the_key_is_proved(
     than 1,024 bytes, and the connection fails rather than keep more."""
     for step in (1, 700, 100_000):
         server = sealed(client=False, pattern=pattern)
-        seal = server.protocol._seal
+        seal = server.protocol.records
         assert seal is not None
         if after_message_1:
             server.read(first_message(pattern))

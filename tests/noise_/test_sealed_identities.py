@@ -55,7 +55,7 @@ def guarded(door: Door, pattern: Pattern, *, client_id: str = "", software: str 
         ProtocolMachine(
             client=False,
             max_message_size=MAXIMUM,
-            seal=RecordLayer(initiator=False, credentials=keys, context=CONTEXT),
+            records=RecordLayer(initiator=False, credentials=keys, context=CONTEXT),
             client_id=client_id,
             software=software,
             identify=door,
@@ -75,7 +75,9 @@ def judging(
 
     keys = credentials(client=True, pattern=pattern)
     seal = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, verify_server_key=verify)
-    protocol = ProtocolMachine(client=True, max_message_size=MAXIMUM, seal=seal, identify=identify)
+    protocol = ProtocolMachine(
+        client=True, max_message_size=MAXIMUM, records=seal, identify=identify
+    )
     return Peer(protocol), judged
 
 
@@ -88,7 +90,7 @@ def test_the_server_asks_once_about_a_proven_key(pattern: Pattern, token: bytes)
     """With HELLO, and not before: until then message 3 might be a replay."""
     door = Door()
     client, server = sealed(client=True, pattern=pattern), guarded(door, pattern)
-    client.protocol._hello = Hello(max_frame=MAXIMUM, invitation=token)
+    client.protocol.introductions.local = Hello(max_frame=MAXIMUM, invitation=token)
     shake_hands(client, server)
     assert door.asked == []
     server.read(client.take())
@@ -127,7 +129,7 @@ def test_the_refusal_is_one_record_of_the_size_of_welcome(
         client = sealed(client=True, pattern=pattern)
         server = guarded(Door(), pattern, client_id=client_id, software=software)
         if not refused:
-            server.protocol._identify = identify
+            server.protocol.introductions.identify = identify
         server.read(client.take())
         client.read(server.take())
         server.read(client.take())
@@ -214,6 +216,6 @@ def test_keys_are_let_go_when_the_handshake_is_over(pattern: Pattern) -> None:
     exchange(client, server)
     for peer in (client, server):
         assert peer.established()
-        seal = peer.protocol._seal
+        seal = peer.protocol.records
         assert seal is not None
         assert not seal.handshaking

@@ -299,7 +299,7 @@ def session_end(pattern: Pattern, *, client: bool) -> Peer:
         ProtocolMachine(
             client=client,
             max_message_size=1 << 20,
-            seal=RecordLayer(
+            records=RecordLayer(
                 initiator=client,
                 credentials=credentials(client=client, pattern=pattern),
                 context=CONTEXT,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from .. import wire
-from ..core.protocol import Identify, ProtocolMachine
+from ..core.introductions import Identify
+from ..core.protocol import ProtocolMachine
+from ..core.trace import Trace
 from ..errors import ConfigurationError, HandshakeError
 from ..framing import Framing
 from ..noise import cipher
@@ -105,6 +107,7 @@ class ConnectionConfig:
         client_id: str = "",
         address: str = "",
         verify_server_key: Callable[[bytes], HandshakeError | None] | None = None,
+        trace: Trace | None = None,
     ) -> ProtocolMachine:
         """Return the state machine for one new connection.
 
@@ -112,6 +115,7 @@ class ConnectionConfig:
         :param address: for a client, what it connects to
         :param verify_server_key: for a client that learns the server's key in the handshake,
             returns why that key is not the right one
+        :param trace: logs frames and the steps of the handshake
         """
         credentials: Credentials | None = None
         identify: Identify | None = None
@@ -129,20 +133,21 @@ class ConnectionConfig:
                 def identify(key: bytes, _: bytes) -> Peer:
                     return Peer(address, PublicKey(key))
 
-        seal = None
+        records = None
         if credentials is not None:
-            seal = RecordLayer(
+            records = RecordLayer(
                 initiator=self.client,
                 credentials=credentials,
                 context=self._context,
                 verify_server_key=verify_server_key,
+                trace=trace,
             )
         options = self.options
         return ProtocolMachine(
             client=self.client,
             max_message_size=options.max_message_size,
             framing=self.framing,
-            seal=seal,
+            records=records,
             extended=self.extended,
             client_id=client_id,
             software=SOFTWARE,
@@ -151,4 +156,5 @@ class ConnectionConfig:
             max_streams=options.max_streams if self.takes_streams else 0,
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,
+            trace=trace,
         )

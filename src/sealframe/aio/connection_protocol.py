@@ -16,7 +16,6 @@ Programs see it through :class:`sealframe.Connection`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import typing
 from typing import Any, Final, cast
 
@@ -52,8 +51,7 @@ from .receiver import Receiver
 from .sender import Sender
 from .socket_options import INHERITED, configure
 from .stats import Stats
-
-logger = logging.getLogger("sealframe.connection")
+from .trace_log import TraceLog, logger
 
 _SMALL_READ: Final = 32 * 1024
 """Bytes of a small read: thousands of tiny frames, and no more, hold up the others at a time."""
@@ -122,13 +120,14 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._owner: ConnectionOwner | None = owner
         self._addresses: tuple[Address, Address] = (None, None)
         self._keepalive_wheel = keepalive_wheel
-        self.trace: Trace | None = None
-        """Logs a line at DEBUG, with the id before it; None where nobody reads them."""
-        if logger.isEnabledFor(logging.DEBUG):
-            self.trace = machine.trace = self._log
+        self.trace: Trace | None = machine.trace
+        """Logs lines at DEBUG; None where nobody reads them."""
 
-    def _log(self, text: str, *args: object) -> None:
-        logger.debug(f"%s: {text}", self.id, *args)
+    def rename(self, id: str) -> None:
+        """Take the id that the server gave."""
+        self.id = id
+        if isinstance(self.trace, TraceLog):
+            self.trace.id = id
 
     @property
     def busy(self) -> bool:

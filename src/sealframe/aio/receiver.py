@@ -134,7 +134,9 @@ class Receiver:
         if window.charge(cost, last):
             self.update_window()
         else:
-            self._protocol.machine.violate("the peer sent messages for which it had no credit")
+            self._protocol.machine.fail_protocol(
+                "the peer sent messages for which it had no credit"
+            )
             self._protocol.handle_events()
 
     def update_window(self) -> None:

@@ -180,7 +180,7 @@ class Sender:
         self._credit_limit += increment
         credit = self._credit_limit - self._sent_cost
         if credit > MAX_WINDOW:
-            self._protocol.machine.violate(f"the peer gave credit of {credit} for messages")
+            self._protocol.machine.fail_protocol(f"the peer gave credit of {credit} for messages")
             self._protocol.handle_events()
         else:
             self.flush()

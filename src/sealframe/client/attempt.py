@@ -22,7 +22,11 @@ _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
 
 _PREFIX: Final = secrets.token_hex(3)
 _NUMBERS: Final = itertools.count(1)
-"""Ids of connections that got none from a server."""
+
+
+def next_id() -> str:
+    """Return an id for a connection that has none from a server yet."""
+    return f"{_PREFIX}-{next(_NUMBERS)}"
 
 
 class Attempt:
@@ -49,8 +53,11 @@ class Attempt:
         machine: ProtocolMachine,
         options: ClientOptions,
         peer_handlers: PeerHandlers,
+        id: str,
     ) -> AnyConnection:
         """Connect and shake hands.
+
+        :param id: what the connection is called until the server gives it another id
 
         :raises ConnectError: there is no connection to be had within ``connect_timeout``
         :raises ConnectionClosed: the handshake failed
@@ -61,7 +68,7 @@ class Attempt:
             machine,
             options,
             self,
-            id=f"{_PREFIX}-{next(_NUMBERS)}",
+            id=id,
             handlers=peer_handlers,
         )
         try:
@@ -97,7 +104,7 @@ class Attempt:
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Make the connection that the program gets."""
         if hello.client_id:
-            protocol.id = hello.client_id
+            protocol.rename(hello.client_id)
         self._conn = self._make_connection(protocol, hooks=self._hooks)
         if self._established is not None and not self._established.done():
             self._established.set_result(self._conn)

@@ -14,6 +14,7 @@ from ..aio.connection import Connection, OnRequest, Received, Sent
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.peer_handlers import OnStream, PeerHandlers
+from ..aio.trace_log import trace_log
 from ..codecs import Codec, check_codec
 from ..errors import (
     ConfigurationError,
@@ -33,7 +34,7 @@ from ..options import ClientOptions
 from ..trust.identity import ClientIdentity
 from ..trust.keys import PublicKey, SharedKey
 from ..wire import RETRY_CODES
-from .attempt import Attempt
+from .attempt import Attempt, next_id
 from .backoff import Backoff
 
 logger = logging.getLogger("sealframe.client")
@@ -231,12 +232,16 @@ class Connecting(Generic[Sent, Received]):
         verifier = self._config.server_verifier(address)
         if verifier is not None:
             await asyncio.to_thread(verifier.look_up, self._server_key)
+        id = next_id()
         machine = self._config.protocol(
             address=address,
             verify_server_key=None if verifier is None else verifier.verify_server_key,
+            trace=trace_log(id),
         )
         attempt = Attempt(self._make_connection, self._hooks)
-        conn = await attempt.connect(self._endpoint, machine, self._options, self._peer_handlers)
+        conn = await attempt.connect(
+            self._endpoint, machine, self._options, self._peer_handlers, id
+        )
         if verifier is not None and conn.peer is not None:
             try:
                 await asyncio.to_thread(verifier.record, conn.peer.key)

@@ -1,11 +1,12 @@
 """The state machine of one connection: bytes in, messages out, and the reverse.
 
-No sockets, no clock, no event loop. The owner reads into :meth:`get_buffer`,
-tells :meth:`buffer_updated`, takes the messages it returns, then looks at
-:attr:`events` and :attr:`has_output`. Nothing here raises for what a peer did:
-a fault becomes a :class:`Failed` event, after the messages that came before it.
+Theory of operation. The owner reads into :meth:`get_buffer`, tells :meth:`buffer_updated`, takes
+the messages it returns, then looks at :attr:`events` and :attr:`has_output`. What may arrive when,
+and what comes next, is the table of :mod:`.rules`; each entry names one of the methods ``on_...``
+below. Nothing here raises for what a peer did: a fault becomes a :class:`Failed` event, after the
+messages that came before it. No sockets, no clock, no event loop.
 
-What may arrive when stands in one table, ``_RULES``.
+Longer than other modules, because each kind of frame has its method here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from .. import wire
 from ..errors import (
@@ -34,8 +35,17 @@ from ..noise.records import RecordLayer
 from ..wire import CloseCode, Control, Opcode, control
 from ..wire.control import Close, Hello, MalformedBodyError
 from ..wire.sniffing import diagnose
+from .control_output import ControlOutput
 from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
-from .multiplexer import OPCODES, Multiplexer, ViolationError
+from .introductions import (
+    Identify,
+    Introductions,
+    PeerIdentity,
+    UnreadableIntroductionError,
+    introduction,
+)
+from .multiplexer import Multiplexer, ViolationError
+from .rules import ESTABLISHED, EXPECTED, MESSAGE, RULES, UNKNOWN, opcode_name
 from .trace import Trace, trace_messages, trace_received, trace_sent
 
 SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
@@ -57,17 +67,6 @@ _UNANNOUNCED: Final = Established(Hello())
 """Packets may flow, and the peer has said nothing of itself."""
 
 
-class PeerIdentity(Protocol):
-    """Who a peer has proved to be; only ``identify`` and the owner know more of it."""
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-
-
-Identify: TypeAlias = Callable[[bytes, bytes], PeerIdentity | HandshakeError]
-
-
 class ProtocolMachine:
     """One end of a connection.
 
@@ -75,7 +74,7 @@ class ProtocolMachine:
     :param max_message_size: the largest message accepted, in bytes
     :param framing: a foreign layout, messages only, whose maximum is not over
         ``max_message_size``; None for sealframe's own
-    :param seal: the sealed layer, None for plain
+    :param records: the sealed layer, None for plain
     :param extended: for a plain client, ask for control frames
     :param client_id: on a server, the id that WELCOME tells the client
     :param invitation: on a client, the token that HELLO shows to the server
@@ -90,26 +89,18 @@ class ProtocolMachine:
 
     __slots__ = (
         "_answered",
-        "_client_id",
-        "_close",
-        "_control",
-        "_credit",
         "_decoder",
         "_encoder",
-        "_hello",
-        "_identify",
         "_multiplexer",
-        "_pong",
-        "_raw",
-        "_seal",
-        "_silent",
-        "_theirs",
+        "_write_closed",
         "client",
         "events",
         "extended",
         "frames_received",
-        "peer",
+        "introductions",
+        "output",
         "phase",
+        "records",
         "send_limit",
         "send_minimum",
         "trace",
@@ -122,7 +113,7 @@ class ProtocolMachine:
         client: bool,
         max_message_size: int,
         framing: Framing | None = None,
-        seal: RecordLayer | None = None,
+        records: RecordLayer | None = None,
         extended: bool = False,
         client_id: str = "",
         software: str = "",
@@ -131,64 +122,66 @@ class ProtocolMachine:
         max_streams: int = 0,
         max_requests: int = 0,
         identify: Identify | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.client = client
-        self._identify = identify
+        self.trace = trace
+        """Logs frames, where somebody reads them."""
         sending = framing or SENDING
         self._encoder = sending.encoder
         self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
-        self._seal = seal
-        self._silent = False
-        self._client_id = client_id
-        self._hello = _introduction(max_message_size, software, window, max_streams, max_requests)
+        self.records = records
+        """The sealed layer, None for plain."""
+        local = introduction(max_message_size, software, window, max_streams, max_requests)
         if invitation:
-            self._hello = replace(self._hello, invitation=invitation)
-        self._theirs: Hello | None = None
+            local = replace(local, invitation=invitation)
+        self.introductions = Introductions(local, client_id, identify)
+        """What both ends say of themselves."""
         self._multiplexer: Multiplexer | None = None
+        self.output: ControlOutput | None = None
+        """Control frames that wait to be written, once there were any."""
+        self._write_closed = False
+        # Unknown opcodes that UNSUPPORTED has answered.
         self._answered: set[int] | None = None
-        self._close: bytes | None = None
-        self._control: list[bytes] = []
-        self._credit = 0
-        self._pong: bytes | None = None
-        self._raw = b""
         self.events: list[Event] | tuple[()] = ()
         """What happened beside messages; the owner empties it."""
-        self.peer: PeerIdentity | None = None
-        """Who is at the other end, as it proved, where it has an identity."""
         self.extended = False
         """Whether control frames may be sent."""
         self.work_items = 0
         """Records, frames and fields of the last read that were handled one by one, and one
         more; 0 if there were none, and neither events nor output can have come of it."""
-        self.trace: Trace | None = None
-        """Logs frames, where somebody reads them."""
         self.frames_received = 0
         """Message frames and counted control frames so far."""
         self.send_limit = min(max_message_size, sending.layout.maximum)
         """The largest message that may be sent, in bytes."""
         self.send_minimum = 0 if framing is None else framing.layout.minimum
         """The smallest message that may be sent, in bytes."""
-        if seal is not None:
+        if records is not None:
             self.phase = Phase.SEALING
         elif framing is not None or (client and not extended):
             self.phase = Phase.PACKETS
-            self._note(_UNANNOUNCED)
+            self._emit(_UNANNOUNCED)
         elif client:
             self.phase = Phase.WELCOME
-            self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+            self.queue(self.introductions.hello())
         else:
             self.phase = Phase.FIRST
-            self._note(_UNANNOUNCED)
+            self._emit(_UNANNOUNCED)
 
     @property
     def sealed(self) -> bool:
         """Whether this end encrypts."""
-        return self._seal is not None
+        return self.records is not None
+
+    @property
+    def peer(self) -> PeerIdentity | None:
+        """Who is at the other end, as it proved, where it has an identity."""
+        return self.introductions.identity
 
     @property
     def channel_binding(self) -> bytes:
         """The handshake hash of a sealed connection, else empty."""
-        return b"" if self._seal is None else self._seal.channel_binding
+        return b"" if self.records is None else self.records.channel_binding
 
     # Receiving
 
@@ -196,14 +189,14 @@ class ProtocolMachine:
         """Return where the next bytes from the socket go."""
         if self.phase is _FAILED:
             return _DISCARD
-        return self._decoder.get_buffer() if self._seal is None else self._seal.get_buffer()
+        return self._decoder.get_buffer() if self.records is None else self.records.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> list[bytes]:
         """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
         self.work_items = 1
         if self.phase is _FAILED:
             return []
-        if self._seal is None:
+        if self.records is None:
             decoder = self._decoder
             try:
                 frames = decoder.buffer_updated(nbytes)
@@ -216,7 +209,7 @@ class ProtocolMachine:
                 self.work_items = 0
                 return frames  # type: ignore[return-value]  # no Control among them
             return self._dispatch(frames)
-        return self._receive_sealed(self._seal, nbytes)
+        return self._receive_sealed(self.records, nbytes)
 
     def receive_eof(self) -> None:
         """Take in the end of the peer's stream."""
@@ -224,8 +217,8 @@ class ProtocolMachine:
         if self.phase in (Phase.ENDED, Phase.FAILED):
             return
         if self.phase is Phase.SEALING:
-            assert self._seal is not None
-            self._fail(self._seal.end())
+            assert self.records is not None
+            self._fail(self.records.end())
         elif self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.WELCOME):
             self._fail(HandshakeError(self.explain("the peer closed during the handshake")))
         elif self._pending:
@@ -238,7 +231,7 @@ class ProtocolMachine:
             )
         else:
             self.phase = Phase.ENDED
-            self._note(Ended(None))
+            self._emit(Ended(None))
 
     def receive_loss(self, cause: Exception | None) -> None:
         """Take in that the socket is gone, with the error it gave."""
@@ -247,7 +240,7 @@ class ProtocolMachine:
             return
         why = f": {cause}" if cause is not None else ""
         error: ConnectionClosedError
-        if self.phase in _ESTABLISHED:
+        if self.phase in ESTABLISHED:
             if self._pending:
                 error = TruncatedError(self.explain(self._truncation("was reset")))
             else:
@@ -261,8 +254,8 @@ class ProtocolMachine:
 
     def _return_buffer(self) -> None:
         # Event loops ask for a buffer and then find the end.
-        if self._seal is not None:
-            self._seal.return_buffer()
+        if self.records is not None:
+            self.records.return_buffer()
         elif self.phase is not Phase.FAILED:
             with suppress(ValueError):  # none is lent
                 self._decoder.buffer_updated(0)
@@ -283,14 +276,13 @@ class ProtocolMachine:
     @property
     def has_output(self) -> bool:
         """Whether :meth:`take_output` has something beside messages."""
-        if self._raw or self._control or self._pong is not None or self._close is not None:
-            return not self._silent
-        if self._credit:
-            return not self._silent
-        if self._multiplexing is not None and self._multiplexing.has_output:
-            return not self._silent
-        seal = self._seal
-        return seal is not None and bool(seal.output) and not self._silent
+        if self._write_closed:
+            return False
+        if self.output:
+            return True
+        if self._multiplexer is not None and self._multiplexing and self._multiplexer.has_output:
+            return True
+        return self.records is not None and bool(self.records.output)
 
     def take_output(self, messages: list[bytes]) -> list[bytes]:
         """Return the buffers to write now, framed and sealed, ``messages`` among them.
@@ -301,38 +293,31 @@ class ProtocolMachine:
         :param messages: each at most :attr:`send_limit` bytes; the frames of the
             whole list go out together
         """
-        if self._silent:
+        if self._write_closed:
             return []
-        seal = self._seal
+        records = self.records
         if self.trace is not None:
             trace_messages(self.trace, messages)
-        if not self.has_output and (seal is None or seal.established):
+        if not self.has_output and (records is None or records.established):
             buffers = self._encoder.pack(messages)
-            return buffers if seal is None else seal.seal(*buffers)
-        buffers = [self._raw] if self._raw else []
-        self._raw = b""
-        if seal is not None:
-            buffers += seal.output
-            seal.output = []
-            if not seal.established:
+            return buffers if records is None else records.seal(*buffers)
+        output = self.output or _NO_OUTPUT
+        buffers = output.take_plaintext()
+        if records is not None:
+            buffers += records.output
+            records.output = []
+            if not records.established:
                 return buffers
-        control = self._take_control()
-        inner = [*control]
-        if messages:
-            inner += self._encoder.pack(messages)
-        frames: list[bytes] = []
-        if self._multiplexing is not None:
+        before, after = output.take(), output.take_close()
+        if self._multiplexer is not None and self._multiplexing:
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            frames += cast("list[bytes]", self._multiplexing.take(_TURN))
-        if self._close is not None:
-            frames.append(self._close)
-            self._close = None
+            after = cast("list[bytes]", self._multiplexer.take(_TURN)) + after
         if self.trace is not None:
-            trace_sent(self.trace, [*control, *frames])
-        inner += frames
-        if seal is None:
+            trace_sent(self.trace, [*before, *after])
+        inner = before + self._encoder.pack(messages) + after if messages else before + after
+        if records is None:
             return buffers + inner if buffers else inner
-        return buffers + seal.seal(*inner)
+        return buffers + records.seal(*inner)
 
     def ping(self, body: bytes) -> None:
         """Queue a PING.
@@ -342,7 +327,7 @@ class ProtocolMachine:
         """
         if not self.extended:
             raise self._packets_only("ping")
-        self._control.append(control.frame(Opcode.PING, body))
+        self.queue(control.frame(Opcode.PING, body))
 
     def _packets_only(self, what: str) -> NotSupportedError:
         verb = "needs" if what == "ping" else "need"
@@ -358,18 +343,16 @@ class ProtocolMachine:
     @property
     def window(self) -> int:
         """Cost of the messages that the peer may send before it gets CREDIT."""
-        return self._hello.window or 0
+        return self.introductions.local.window or 0
 
     @property
     def windowed(self) -> bool:
         """Whether both ends give each other CREDIT for messages."""
-        return self._theirs is not None and None not in (self._theirs.window, self._hello.window)
+        return self.introductions.windowed
 
     def give_credit(self, increment: int) -> None:
         """Let the peer send messages of that cost more."""
-        # One frame for all, or a peer that reads nothing could fill the memory with them.
-        # The limit is reached only by who uses credit that it was not told of.
-        self._credit = min(self._credit + increment, wire.MAX_WINDOW)
+        self._make_output().credit(increment)
 
     @property
     def multiplexer(self) -> Multiplexer:
@@ -378,31 +361,31 @@ class ProtocolMachine:
         :raises NotSupportedError: only packets are spoken here
         """
         if self._multiplexer is None:
-            if not self.extended or self._theirs is None:
+            local, peer = self.introductions.local, self.introductions.peer
+            if not self.extended or peer is None:
                 raise self._packets_only("streams and requests")
-            self._multiplexer = Multiplexer(
-                client=self.client, local=self._hello, peer=self._theirs
-            )
+            self._multiplexer = Multiplexer(client=self.client, local=local, peer=peer)
         return self._multiplexer
 
     @property
     def unsent(self) -> bool:
         """Whether something accepted for a stream or request is not written yet."""
-        return self._multiplexing is not None and self._multiplexing.unsent
+        multiplexer = self._multiplexer
+        return multiplexer is not None and self._multiplexing and multiplexer.unsent
 
     @property
-    def _multiplexing(self) -> Multiplexer | None:
+    def _multiplexing(self) -> bool:
         # The CLOSE of either end ends all streams and requests.
-        return self._multiplexer if self.extended and self.phase is _EXTENDED else None
+        return self.extended and self.phase is _EXTENDED
 
-    def violate(self, text: str) -> None:
+    def fail_protocol(self, text: str) -> None:
         """Fail because the peer broke a rule that only the owner can see broken."""
         self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
 
     def go_away(self, close: Close) -> None:
         """Queue a GOAWAY, where the peer understands it."""
         if self.extended:
-            self._control.append(control.frame(Opcode.GOAWAY, close.encode()))
+            self.queue(control.frame(Opcode.GOAWAY, close.encode()))
 
     def close(self, close: Close) -> bool:
         """Queue our CLOSE, which goes after everything else, and stop answering.
@@ -411,7 +394,7 @@ class ProtocolMachine:
         """
         if not self.extended:
             # A CLOSE that waits to be written still goes out.
-            self._silent = self._close is None
+            self._write_closed = self.output is None or self.output.close is None
             return False
         self._queue_close(close)
         self.extended = False
@@ -419,52 +402,50 @@ class ProtocolMachine:
 
     # Inside: output
 
-    def _take_control(self) -> list[bytes]:
-        frames = self._control
-        self._control = []
-        if self._pong is not None:
-            frames.append(control.frame(Opcode.PONG, self._pong))
-            self._pong = None
-        if self._credit:
-            frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
-            self._credit = 0
-        return [b"".join(frames)] if len(frames) > 1 else frames
+    def _make_output(self) -> ControlOutput:
+        if self.output is None:
+            self.output = ControlOutput()
+        return self.output
+
+    def queue(self, frame: bytes) -> None:
+        """Queue a whole control frame."""
+        self._make_output().add(frame)
 
     def _queue_close(self, close: Close, *, size: int = 0) -> None:
         body = Close(close.code, close.reason, self.frames_received).encode(size=size)
-        self._close = control.frame(Opcode.CLOSE, body)
+        self._make_output().close = control.frame(Opcode.CLOSE, body)
 
     # Inside: input
 
-    def _note(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         # No list for the many connections on which nothing but messages come.
         if isinstance(self.events, list):
             self.events.append(event)
         else:
             self.events = [event]
 
-    def _receive_sealed(self, seal: RecordLayer, nbytes: int) -> list[bytes]:
+    def _receive_sealed(self, layer: RecordLayer, nbytes: int) -> list[bytes]:
         records: Iterable[bytes | memoryview]
-        single = seal.take_single(nbytes)
+        single = layer.take_single(nbytes)
         if single is None:
-            seal.buffer_updated(nbytes)
-            records = seal.records()
+            layer.buffer_updated(nbytes)
+            records = layer.records()
         else:
             records = (single,)
-        if self.phase is Phase.SEALING and seal.established:
+        if self.phase is Phase.SEALING and layer.established:
             self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
             if self.client:
-                self._control.append(control.frame(Opcode.HELLO, self._hello.encode()))
+                self.queue(self.introductions.hello())
         decoder = self._decoder
         messages: list[bytes] = []
         for record in records:
             self.work_items += 1
             if self.phase is _FAILED:
-                seal.open(record)
+                layer.open(record)
                 continue
             first = self.phase is _SEALED_HELLO
             try:
-                frames = seal.open_into(record, decoder)
+                frames = layer.open_into(record, decoder)
             except FramingError as fault:
                 messages += self._dispatch_faulty(fault)
                 continue
@@ -473,15 +454,16 @@ class ProtocolMachine:
             if self.phase is _EXTENDED and not decoder.saw_control:
                 self.frames_received += len(frames)
                 messages += frames  # type: ignore[arg-type]  # no Control among them
-            elif seal.failure is None:
+            elif layer.failure is None:
                 if first and (len(frames) != 1 or decoder.pending):
                     self._fail_forbidden("a first record that is not HELLO alone")
                 messages += self._dispatch(frames)
-        if seal.failure is not None:
+        if layer.failure is not None:
             # Nothing goes out after a record that does not open.
             self.extended = False
-            self._close = None
-            self._fail(seal.failure)
+            if self.output is not None:
+                self.output.close = None
+            self._fail(layer.failure)
         return messages
 
     def _dispatch_faulty(self, fault: FramingError) -> list[bytes]:
@@ -501,24 +483,27 @@ class ProtocolMachine:
         self.work_items += len(frames)
         messages: list[bytes] = []
         for frame in frames:
-            row = _RULES[self.phase]
+            phase = self.phase
+            row = _METHODS[phase]
             if isinstance(frame, bytes):
-                if _MESSAGE not in row:
+                if MESSAGE not in row:
                     self._fail_forbidden("a message")
                     break
-                if self.phase is Phase.FIRST:
-                    self.phase = Phase.PACKETS
+                self.phase = row[MESSAGE][1]
                 self.frames_received += 1
                 messages.append(frame)
                 continue
             known = frame.opcode in wire.KNOWN_OPCODES
-            rule = row.get(frame.opcode if known else _UNKNOWN)
+            rule = row.get(frame.opcode if known else UNKNOWN)
             if rule is None:
-                self._fail_forbidden(_opcode_name(frame.opcode))
+                self._fail_forbidden(opcode_name(frame.opcode))
                 break
             if frame.opcode & wire.OPCODE_COUNTED:
                 self.frames_received += 1
-            rule(self, frame)
+            method, following = rule
+            method(self, frame)
+            if self.phase is phase:
+                self.phase = following
             if self.phase is Phase.FAILED:
                 break
         return messages
@@ -529,108 +514,96 @@ class ProtocolMachine:
         # What was opened came from a holder of the key, who reads CLOSE.
         told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
         self.phase = Phase.FAILED
-        self._control.clear()
-        self._credit = 0
-        self._pong = None
+        if self.output is not None:
+            self.output.clear()
         if code == CloseCode.UNAUTHORIZED:
             # Of the size of WELCOME, so that nobody on the way sees which it was.
-            self._queue_close(Close(code), size=len(self._welcome()))
+            self._queue_close(Close(code), size=len(self.introductions.welcome()))
         elif code is not None and told:
             self._queue_close(Close(code, str(error)))
         self.extended = False
-        self._note(Failed(error))
+        self._emit(Failed(error))
 
     def _fail_forbidden(self, what: str) -> None:
-        text = f"{what} is not allowed here ({_PHASE_TEXTS[self.phase]})"
+        text = f"{what} is not allowed here ({EXPECTED[self.phase]})"
         self._fail(self._fault(self.explain(text), CloseCode.PROTOCOL), CloseCode.PROTOCOL)
 
     def _fault(self, text: str, code: CloseCode) -> ConnectionClosedError:
         """Return the error for a peer that broke the protocol in this phase."""
-        kind = ProtocolError if self.phase in _ESTABLISHED else HandshakeError
+        kind = ProtocolError if self.phase in ESTABLISHED else HandshakeError
         return kind(text, code=code)
 
     @property
     def _pending(self) -> int:
         inner = self._decoder.pending
-        return inner if self._seal is None else inner + self._seal.pending
+        return inner if self.records is None else inner + self.records.pending
 
     def _truncation(self, how: str) -> str:
         size = self._decoder.frame_size
-        if self._seal is not None and self._seal.pending:
+        if self.records is not None and self.records.pending:
             return f"the peer's stream {how} inside a sealed record"
         of = f"{self._decoder.pending} of its {size} bytes" if size else "a part of its head"
         return f"the peer's stream {how} inside a frame: only {of} came"
 
     def explain(self, text: str) -> str:
         """Add to an error's text what the first bytes say about the peer, if they do."""
-        if self.frames_received or self._seal is not None:
+        if self.frames_received or self.records is not None:
             return text
         diagnosis = diagnose(self._decoder.prefix)
         return f"{text} ({diagnosis})" if diagnosis else text
 
     # Rules: one method per kind of control frame
 
-    def _on_hello(self, frame: Control) -> None:
+    def on_message(self, frame: Control) -> None:
+        """Stands in the rows where messages may come; they are delivered without it."""
+
+    def on_hello(self, frame: Control) -> None:
         """Server: a client introduces itself."""
-        hello = self._decode_hello(frame)
+        hello = self._read_introduction(frame)
         if hello is None:
             return
-        if self._silent:
+        if self._write_closed:
             # It crossed our FIN, after which nothing can be answered.
             self.phase = Phase.PACKETS
             return
-        if not self._check_identity(hello.invitation):
-            return
-        self._control.append(control.frame(Opcode.WELCOME, self._welcome()))
-        self._establish(hello)
+        if self._check_identity(hello.invitation):
+            self.queue(control.frame(Opcode.WELCOME, self.introductions.welcome()))
+            self._establish(hello)
 
-    def _welcome(self) -> bytes:
-        return replace(self._hello, client_id=self._client_id).encode()
-
-    def _on_welcome(self, frame: Control) -> None:
+    def on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
-        hello = self._decode_hello(frame)
-        if hello is None or not self._check_identity(b""):
-            return
-        self._establish(hello)
+        hello = self._read_introduction(frame)
+        if hello is not None and self._check_identity(b""):
+            self._establish(hello)
 
     def _establish(self, hello: Hello) -> None:
         self.extended = True
-        self.phase = Phase.EXTENDED
         self.send_limit = hello.max_frame
-        self._theirs = _introduction(
-            hello.max_frame, "", hello.window, hello.max_streams, hello.max_requests
-        )
-        self._note(Established(hello))
+        self.introductions.settle(hello)
+        self._emit(Established(hello))
 
     def _check_identity(self, invitation: bytes) -> bool:
-        if self._identify is None:
-            return True
-        assert self._seal is not None
-        found = self._identify(self._seal.peer_key, invitation)
-        if isinstance(found, HandshakeError):
-            self._fail(found, CloseCode.UNAUTHORIZED)
-            return False
-        self.peer = found
-        return True
+        key = b"" if self.records is None else self.records.peer_key
+        refused = self.introductions.check_identity(key, invitation)
+        if refused is not None:
+            self._fail(refused, CloseCode.UNAUTHORIZED)
+        return refused is None
 
-    def _decode_hello(self, frame: Control) -> Hello | None:
+    def _read_introduction(self, frame: Control) -> Hello | None:
         try:
-            return Hello.decode(frame.body)
-        except MalformedBodyError as error:
-            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
-            # Whoever sent the magic reads control frames; another would take
-            # our CLOSE for a length.
-            self.extended = frame.body.startswith(wire.MAGIC)
-            version = frame.body[8:9] == bytes((wire.VERSION,))
-            code = CloseCode.PROTOCOL if version else CloseCode.VERSION
-            self._fail(HandshakeError(self.explain(text), code=code), code)
+            return self.introductions.read(frame.body)
+        except UnreadableIntroductionError as error:
+            text = self.explain(f"{opcode_name(frame.opcode)} is malformed: {error}")
+            self.extended = error.reads_control
+            self._fail(HandshakeError(text, code=error.code), error.code)
             return None
 
-    def _on_plain_handshake(self, frame: Control) -> None:
+    def on_plain_handshake(self, frame: Control) -> None:
         """Server without a key: a client asks for a sealed connection."""
         if frame.body.startswith(wire.MAGIC):
-            self._raw = control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode())
+            self._make_output().plaintext = control.frame(
+                Opcode.CLOSE, Close(CloseCode.PLAIN).encode()
+            )
         self._fail(
             HandshakeError(
                 "a client asked for a sealed connection and this server is plain: "
@@ -639,7 +612,7 @@ class ProtocolMachine:
             )
         )
 
-    def _on_refusal(self, frame: Control) -> None:
+    def on_refusal(self, frame: Control) -> None:
         """Client: CLOSE in place of WELCOME."""
         close = self._decode_close(frame)
         if close is None:
@@ -658,16 +631,15 @@ class ProtocolMachine:
                 )
             )
 
-    def _on_close(self, frame: Control) -> None:
+    def on_close(self, frame: Control) -> None:
         close = self._decode_close(frame)
         if close is not None:
-            self.phase = Phase.ENDED
-            self._note(Ended(close))
+            self._emit(Ended(close))
 
-    def _on_go_away(self, frame: Control) -> None:
+    def on_go_away(self, frame: Control) -> None:
         close = self._decode_close(frame)
         if close is not None:
-            self._note(GoingAway(close))
+            self._emit(GoingAway(close))
 
     def _decode_close(self, frame: Control) -> Close | None:
         # Its fields, of 4 bytes or more each, are handled one by one too.
@@ -675,66 +647,52 @@ class ProtocolMachine:
         try:
             return Close.decode(frame.body)
         except MalformedBodyError as error:
-            text = f"{_opcode_name(frame.opcode)} is malformed: {error}"
+            text = f"{opcode_name(frame.opcode)} is malformed: {error}"
             self._fail(self._fault(text, CloseCode.PROTOCOL), CloseCode.PROTOCOL)
             return None
 
-    def _on_ping(self, frame: Control) -> None:
+    def on_ping(self, frame: Control) -> None:
         if len(frame.body) > wire.MAX_PING:
             text = f"a PING of {len(frame.body)} bytes is over {wire.MAX_PING}"
             self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
         elif self.extended:
-            self._pong = frame.body
+            self._make_output().pong(frame.body)
 
-    def _on_pong(self, frame: Control) -> None:
-        self._note(Ponged(frame.body[: wire.MAX_PING]))
+    def on_pong(self, frame: Control) -> None:
+        self._emit(Ponged(frame.body[: wire.MAX_PING]))
 
-    def _on_credit(self, frame: Control) -> None:
+    def on_credit(self, frame: Control) -> None:
         increment = int.from_bytes(frame.body, "little")
         if len(frame.body) != 4 or not 1 <= increment <= wire.MAX_WINDOW:
-            self.violate("CREDIT is not a number from 1 to 2^31 - 1")
+            self.fail_protocol("CREDIT is not a number from 1 to 2^31 - 1")
         elif self.windowed:
-            self._note(Credited(increment))
+            self._emit(Credited(increment))
 
-    def _on_multiplexed(self, frame: Control) -> None:
+    def on_multiplexed(self, frame: Control) -> None:
         if not self.extended:
             # This end has sent CLOSE, and so ended all streams and requests.
             return
         try:
             event = self.multiplexer.receive(frame)
         except ViolationError as error:
-            self.violate(f"{_opcode_name(frame.opcode)} breaks the rules: {error}")
+            self.fail_protocol(f"{opcode_name(frame.opcode)} breaks the rules: {error}")
         else:
             if event is not None:
-                self._note(event)
+                self._emit(event)
 
-    def _on_ignored(self, frame: Control) -> None:
+    def on_ignored(self, frame: Control) -> None:
         pass
 
-    def _on_unknown(self, frame: Control) -> None:
+    def on_unknown(self, frame: Control) -> None:
         if frame.opcode & wire.OPCODE_CLOSE:
-            text = f"the peer sent {_opcode_name(frame.opcode)}, which must be understood"
+            text = f"the peer sent {opcode_name(frame.opcode)}, which must be understood"
             self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
         elif not frame.opcode & wire.OPCODE_SKIP and self.extended:
             if self._answered is None:
                 self._answered = set()
             if frame.opcode not in self._answered:
                 self._answered.add(frame.opcode)
-                self._control.append(control.unsupported(frame.opcode, frame.body))
-
-
-@lru_cache(maxsize=16)
-def _introduction(
-    max_message_size: int, software: str, window: int | None, max_streams: int, max_requests: int
-) -> Hello:
-    """Return what is the same for all connections, once for all of them."""
-    return Hello(
-        max_frame=max_message_size,
-        software=software,
-        window=window,
-        max_streams=max_streams,
-        max_requests=max_requests,
-    )
+                self.queue(control.unsupported(frame.opcode, frame.body))
 
 
 @lru_cache(maxsize=16)
@@ -742,67 +700,14 @@ def _receiving(framing: Framing | None, maximum: int) -> Framing:
     return framing or Framing(control=True, maximum=maximum)
 
 
-def _opcode_name(opcode: int) -> str:
-    try:
-        return f"a {Opcode(opcode).name} frame"
-    except ValueError:
-        return f"a control frame of opcode 0x{opcode:02x}"
+_Method: TypeAlias = Callable[[ProtocolMachine, Control], None]
 
-
-_MESSAGE: Final = -1
-_UNKNOWN: Final = -2
-
-_Rule = Callable[[ProtocolMachine, Control], None]
-
-
-def _deliver(protocol: ProtocolMachine, frame: Control) -> None:
-    """Stands in the rows where messages may come; ``_dispatch`` delivers them itself."""
-
-
-_RULES: Final[dict[Phase, dict[int, _Rule]]] = {
-    # What is not in a phase's row is fatal there.
-    Phase.SEALED_HELLO: {Opcode.HELLO: ProtocolMachine._on_hello},
-    Phase.SEALED_WELCOME: {
-        Opcode.WELCOME: ProtocolMachine._on_welcome,
-        Opcode.CLOSE: ProtocolMachine._on_refusal,
-    },
-    Phase.WELCOME: {
-        _MESSAGE: _deliver,
-        Opcode.WELCOME: ProtocolMachine._on_welcome,
-        Opcode.CLOSE: ProtocolMachine._on_refusal,
-    },
-    Phase.FIRST: {
-        _MESSAGE: _deliver,
-        Opcode.HELLO: ProtocolMachine._on_hello,
-        Opcode.HANDSHAKE: ProtocolMachine._on_plain_handshake,
-    },
-    Phase.PACKETS: {_MESSAGE: _deliver},
-    Phase.EXTENDED: {
-        _MESSAGE: _deliver,
-        Opcode.CLOSE: ProtocolMachine._on_close,
-        Opcode.GOAWAY: ProtocolMachine._on_go_away,
-        Opcode.UNSUPPORTED: ProtocolMachine._on_ignored,
-        Opcode.PING: ProtocolMachine._on_ping,
-        Opcode.PONG: ProtocolMachine._on_pong,
-        Opcode.PAD: ProtocolMachine._on_ignored,
-        Opcode.CREDIT: ProtocolMachine._on_credit,
-        **dict.fromkeys(OPCODES, ProtocolMachine._on_multiplexed),
-        _UNKNOWN: ProtocolMachine._on_unknown,
-    },
-    Phase.ENDED: {},
-    Phase.SEALING: {},
-    Phase.FAILED: {},
+_METHODS: Final[dict[Phase, dict[int, tuple[_Method, Phase]]]] = {
+    phase: {
+        opcode: (getattr(ProtocolMachine, rule.method), rule.next) for opcode, rule in row.items()
+    }
+    for phase, row in RULES.items()
 }
-
-_ESTABLISHED: Final = frozenset({Phase.FIRST, Phase.PACKETS, Phase.EXTENDED, Phase.ENDED})
-_PHASE_TEXTS: Final = {
-    Phase.SEALING: "the handshake is under way",
-    Phase.SEALED_HELLO: "only HELLO may come first inside the seal",
-    Phase.SEALED_WELCOME: "only WELCOME may come first inside the seal",
-    Phase.WELCOME: "WELCOME has not come yet",
-    Phase.FIRST: "only HELLO may come before messages",
-    Phase.PACKETS: "this connection carries packets only",
-    Phase.EXTENDED: "the introductions are over",
-    Phase.ENDED: "the peer has already sent CLOSE",
-    Phase.FAILED: "the connection has failed",
-}
+"""The table of :mod:`.rules`, looked up once."""
+_NO_OUTPUT: Final = ControlOutput()
+"""In place of one that was not made; it stays empty."""

@@ -22,6 +22,7 @@ from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
+from ..aio.trace_log import trace_log
 from ..codecs import Codec
 from ..errors import ConnectionClosedError
 from ..noise.handshake_driver import BUSY_REPLY
@@ -107,7 +108,7 @@ class ConnectionRegistry:
         self.counters.accepted += 1
         client_id = next(self._ids)
         protocol = ConnectionProtocol(
-            self._config.protocol(client_id=client_id),
+            self._config.protocol(client_id=client_id, trace=trace_log(client_id)),
             self._options,
             self,
             id=client_id,
