@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aio.ends import Mode, dial, open_pair, start
+from aio.ends import TCP, Mode, dial, open_pair, start
 from aio.scripted import until
 
 from sealframe import (
@@ -19,6 +19,7 @@ from sealframe import (
     Server,
     ServerOptions,
     WrongLoopError,
+    serve,
 )
 from sealframe.aio.connection import protocol_of
 
@@ -158,6 +159,39 @@ async def test_membership_ends_with_the_handler(mode: Mode) -> None:
         await until(lambda: not server.clients)
         assert not server.groups
         await client.close()
+
+
+async def test_nobody_joins_after_the_handler() -> None:
+    """A request is still served then; the connection was in no group before."""
+    mode = Mode("extended")
+    serving, handled, joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        async for _ in conn:
+            pass
+        handled.set()
+
+    async def on_request(conn: Connection, _: bytes) -> bytes:
+        serving.set()
+        await handled.wait()
+        await until(lambda: not server.clients)
+        conn.join("room")
+        assert not server.groups
+        assert conn.groups == frozenset()
+        joined.set()
+        return b"done"
+
+    async with (
+        serve(handler, **TCP.listen, **mode.server, on_request=on_request) as server,
+        dial(server, mode) as client,
+    ):
+        request = asyncio.create_task(client.request(b""))
+        await serving.wait()
+        closing = asyncio.create_task(server.close())
+        assert await request == b"done"
+        assert joined.is_set()
+        await client.close()
+        await closing
 
 
 async def test_one_that_closes_cannot_join(mode: Mode) -> None:

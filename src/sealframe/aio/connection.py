@@ -524,9 +524,12 @@ opened_at: Callable[[AnyConnection], float] = attrgetter("_since")
 
 def end_memberships(conn: AnyConnection) -> frozenset[str]:
     """Let a connection join no group any more; return the groups that it is now to leave."""
-    if not isinstance(conn._joined, set):
+    joined = conn._joined
+    if isinstance(joined, frozenset):
         return frozenset()
-    conn._joined = frozenset(conn._joined)
+    # A frozenset refuses members from now on, also where none was ever joined (None): what
+    # serves the last requests of a connection outlives its handler.
+    conn._joined = frozenset(joined or ())
     return conn._joined
 
 
