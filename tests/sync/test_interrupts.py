@@ -225,6 +225,11 @@ def test_leaving_a_loop_waits_for_what_was_cancelled() -> None:
 
 
 @posix
+@pytest.mark.skipif(
+    sys.version_info < (3, 12) and sys.gettrace() is not None,
+    reason="on Python 3.11 a traced thread spins at the start of a function, and can let go of "
+    "nothing, while a signal is pending for a main thread that waits for it",
+)
 def test_no_message_is_lost_wherever_the_wait_is_interrupted(mode: Mode) -> None:
     """Also where the message was taken already, and the thread did not have it yet."""
     where = {Call.wait.__code__, LoopThread.run.__code__}
@@ -238,6 +243,9 @@ def test_no_message_is_lost_wherever_the_wait_is_interrupted(mode: Mode) -> None
 
     before = signal.signal(signal.SIGALRM, interrupt)
     chance = random.Random(1)
+    # Follows how long a call takes here, which a tracer or a busy machine multiplies: were all of
+    # them interrupted before they are done, no message would ever arrive.
+    reach = 5e-4
     count = 2000
     got: list[bytes] = []
     try:
@@ -246,14 +254,16 @@ def test_no_message_is_lost_wherever_the_wait_is_interrupted(mode: Mode) -> None
             for turn in itertools.count():
                 if len(got) >= count:
                     break
-                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 5e-4))
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, reach))
                 try:
                     if turn % 2:
                         got.append(client.recv(timeout=PATIENCE))
                     else:
                         got.extend(client.recv_many(chance.choice((None, 1, 2)), timeout=PATIENCE))
                 except _HereError:
-                    continue
+                    reach *= 1.1
+                else:
+                    reach /= 1.1
             signal.setitimer(signal.ITIMER_REAL, 0)
             sending.join(PATIENCE)
     finally:
