@@ -1,17 +1,23 @@
 """Reads what tox reported, names what was skipped and fails if too little ran.
 
-Usage: check_environments.py REPORT.json
+Usage: check_environments.py [--alone] REPORT.json...
 
-The report is what tox writes with ``--result-json``. At least three versions of
+The reports are what tox writes with ``--result-json``. At least three versions of
 Python must have run the tests, each with the extension and in pure Python, and
-those that run all of them, not only the core of tox.ini, must be among them.
+those that run all of them, not only the core of tox.ini, must be among them; so must
+each environment that is there once for all Pythons.
+
+With ``--alone`` one Python is all there was: it must have run the tests both ways, and
+those other environments. Prints which ran, as ``TOX_SKIP_ENV`` takes it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ MINIMUM = 3
 IN_FULL = {"ext": "11", "pure": "13"}
 MATRIX = re.compile(r"py3(\d+)-(ext|pure)")
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
+TOX = Path(__file__).parents[1] / "tox.ini"
 
 
 def closing_line(environment: dict[str, Any]) -> str | None:
@@ -30,26 +37,54 @@ def closing_line(environment: dict[str, Any]) -> str | None:
     return None
 
 
-def main(report: str) -> int:
-    environments = json.loads(Path(report).read_text(encoding="utf-8"))["testenvs"]
+def succeeded(environment: dict[str, Any]) -> bool:
+    """Return whether all commands of an environment ran, and none failed."""
+    commands = environment.get("test", [])
+    return (
+        environment.get("result", {}).get("success", False)
+        and bool(commands)
+        and all(command["retcode"] == 0 for command in commands)
+    )
+
+
+def once() -> set[str]:
+    """Return the environments that are there once for all Pythons, by tox.ini."""
+    tox = ConfigParser(interpolation=None)
+    tox.read(TOX, encoding="utf-8")
+    return {name for name in tox["tox"]["env_list"].split() if not name.startswith("py3{")}
+
+
+def check(reports: list[str], *, alone: bool) -> int:
+    environments: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        found = json.loads(Path(report).read_text(encoding="utf-8"))["testenvs"]
+        # An environment that was skipped is named in a report, and that is all.
+        environments |= {name: one for name, one in found.items() if one.get("test")}
     ran: dict[str, set[str]] = {"ext": set(), "pure": set()}
     totals = {"passed": 0, "failed": 0, "error": 0, "skipped": 0}
-    for name, environment in sorted(environments.items()):
+    complete = {name for name, environment in environments.items() if succeeded(environment)}
+    for name, environment in environments.items():
         line = closing_line(environment)
-        if line is not None:
-            for number, kind in COUNT.findall(line):
-                totals[kind] += int(number)
+        for number, kind in COUNT.findall(line or ""):
+            totals[kind] += int(number)
         if match := MATRIX.fullmatch(name):
             version, implementation = match.groups()
             if line is None:
-                print(f"{name}: not run")
+                print(f"{name}: no tests ran", file=sys.stderr)
             else:
                 ran[implementation].add(version)
     both = ran["ext"] & ran["pure"]
     versions = ", ".join(f"3.{version}" for version in sorted(both, key=int)) or "none"
-    print(f"Pythons that ran the tests with the extension and without: {versions}")
+    text = f"Pythons that ran the tests with the extension and without: {versions}"
+    print(text, file=sys.stderr)
+    if missing := once() - complete:
+        print(f"not run: {', '.join(sorted(missing))}", file=sys.stderr)
+        return 1
+    if alone:
+        print(f"(?:{'|'.join(sorted(complete))})$")
+        return 0 if both else 1
     failed = totals["failed"] + totals["error"]
-    print(f"{totals['passed']} passed, {failed} failed, {totals['skipped']} skipped")
+    print(f"{totals['passed']} passed, {failed} failed, {totals['skipped']} skipped", flush=True)
     if len(both) < MINIMUM:
         print(f"at least {MINIMUM} are needed; are the others on PATH?", file=sys.stderr)
         return 1
@@ -60,5 +95,13 @@ def main(report: str) -> int:
     return 0
 
 
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--alone", action="store_true", help="one Python is all there was")
+    parser.add_argument("report", nargs="+", help="what tox wrote")
+    arguments = parser.parse_args()
+    return check(arguments.report, alone=arguments.alone)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -130,7 +130,9 @@ def compiled_modules(wheel: Path) -> list[str]:
 def unpack(sdist: Path, folder: Path) -> Path:
     """Unpack the sdist; return its one folder."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        # As the filter's name it is only taken from Python 3.11.4 on.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        archive.extractall(folder)
     (unpacked,) = folder.iterdir()
     return unpacked
 
