@@ -1,4 +1,8 @@
-"""The event loops that a test is run under, for the conftest of those that want both."""
+"""The event loops that a test is run under, for the conftest of those that want both.
+
+A module sets ``ANY_LOOP = True`` where what it tests is decided above the event loop, which
+carries the bytes there and calls back, and has its own tests for that under each.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,11 @@ def _new_uvloop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Parametrise every async test over the event loops."""
+    module = item.getparent(pytest.Module)
+    if module is not None and getattr(module.obj, "ANY_LOOP", False):
+        return {"asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": _new_uvloop}

@@ -34,6 +34,8 @@ from sealframe.framing import INT32_BE
 from .ends import PATIENCE, TCP, Mode
 from .scripted import Raw, until
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 PACKETS = Mode("packets")

@@ -34,6 +34,8 @@ from sealframe.wire import MAX_CHUNK
 from .ends import PATIENCE, TCP, Mode
 from .scripted import until
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 EXTENDED = Mode("extended")

@@ -36,6 +36,8 @@ from .ends import PATIENCE, TCP, Mode
 from .identities import ANNA, BERT, SERVER, let_in
 from .scripted import Raw, dialled, until
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 

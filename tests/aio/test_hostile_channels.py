@@ -29,6 +29,8 @@ from sealframe.wire.control import Close, Hello
 from .ends import PATIENCE, Mode, Services, dial, open_pair
 from .scripted import Peer, Raw, until
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

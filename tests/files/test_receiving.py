@@ -49,6 +49,8 @@ from .linked import (
 )
 from .receiving import content, leave_behind, receive
 
+ANY_LOOP = True
+
 DATA = b"some data"
 
 

@@ -48,6 +48,8 @@ from .linked import (
 )
 from .receiving import posix_only
 
+ANY_LOOP = True
+
 SIZE = 5 * PIECE + 1234
 
 

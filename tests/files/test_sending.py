@@ -42,6 +42,8 @@ from .linked import (
 )
 from .receiving import posix_only
 
+ANY_LOOP = True
+
 SIZES = [0, 1, 2, MAX_CHUNK, MAX_CHUNK + 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE]
 
 

@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 
+QUICKLY = {"CFLAGS": "-O0"}
+"""Environment variables of a build whose extensions nobody runs."""
+
 PLAIN_ECHO = """\
 import asyncio, sys
 from importlib.metadata import version
@@ -235,11 +238,11 @@ def test_where_one_extension_does_not_compile_there_is_neither(
     """Not even where an earlier build left both."""
     source = unpack(sdist, tmp_path / "source")
     if rest:
-        done, wheels = build_wheel(source, tmp_path / "before")
+        done, wheels = build_wheel(source, tmp_path / "before", **QUICKLY)
         assert done.returncode == 0, done.stdout
         assert [compiled_modules(wheel) for wheel in wheels] == [["_codec", "_queues"]]
     break_extension(source, name.rpartition(".")[2])
-    done, wheels = build_wheel(source, tmp_path / "dist")
+    done, wheels = build_wheel(source, tmp_path / "dist", **QUICKLY)
     assert done.returncode == 0, done.stdout
     assert "broken on purpose" in done.stdout
     assert f"WARNING: sealframe.{name} was not compiled" in done.stdout
@@ -255,7 +258,7 @@ def test_where_one_extension_does_not_compile_there_is_neither(
 def test_each_extension_is_demanded(sdist: Path, tmp_path: Path, name: str) -> None:
     source = unpack(sdist, tmp_path / "source")
     break_extension(source, name)
-    done, wheels = build_wheel(source, tmp_path / "dist", SEALFRAME_EXTENSION="yes")
+    done, wheels = build_wheel(source, tmp_path / "dist", SEALFRAME_EXTENSION="yes", **QUICKLY)
     assert done.returncode != 0
     assert "broken on purpose" in done.stdout
     assert wheels == []

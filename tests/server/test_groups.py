@@ -23,6 +23,8 @@ from sealframe import (
 )
 from sealframe.aio.connection import protocol_of
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 

@@ -14,6 +14,8 @@ from aio.scripted import until
 
 from sealframe import ConfigurationError, Connection, MetricsError, Server
 
+ANY_LOOP = True
+
 prometheus = pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server  # noqa: E402

@@ -15,6 +15,8 @@ from sealframe import ClientIdentity, Connection, ServerIdentity, WrongLoopError
 from sealframe.server.server import registry_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
+ANY_LOOP = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
