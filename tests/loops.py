@@ -23,11 +23,17 @@ def _new_uvloop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": _new_uvloop,
+}
+
+
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Parametrise every async test over the event loops."""
     module = item.getparent(pytest.Module)
     if module is not None and getattr(module.obj, "ANY_LOOP", False):
-        return {"asyncio": asyncio.new_event_loop}
-    return {"asyncio": asyncio.new_event_loop, "uvloop": _new_uvloop}
+        return {"asyncio": FACTORIES["asyncio"]}
+    return FACTORIES

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
+from loops import FACTORIES
 
 from sealframe import ClientOptions, Connection, Server, ServerOptions, WrongLoopError
 
-from .conftest import pytest_asyncio_loop_factories
 from .ends import PATIENCE, Mode, Pair, dial, open_pair, start
 from .scripted import until
 from .stepping import T
@@ -126,7 +126,7 @@ async def test_a_call_from_another_thread_can_be_handed_over(no_leaks: None) -> 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    factory = pytest_asyncio_loop_factories()[request.param]
+    factory = FACTORIES[request.param]
     # Skips here, and not in a thread, where there is none of that kind.
     factory().close()
     return factory
