@@ -121,17 +121,6 @@ def test_links_between_files_lead_somewhere() -> None:
                 assert ((DOCS / page).parent / link).is_file(), f"{page} links to {link}"
 
 
-def test_the_table_of_packages_names_every_package() -> None:
-    """That of CONTRIBUTING.md: each package and module at the top, and none that is not there."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE)
-    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
-    package = ROOT / "src" / "sealframe"
-    there = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
-    there += [path.name for path in package.glob("[!_]*.py")]
-    assert sorted(named) == sorted(there)
-
-
 def compiled(code: str) -> CodeType:
     """Compile a program, or a part of one that could stand in a coroutine."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
