@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from documents import ROOT, read
 from test_architecture import BASE, LAYERS
 
 from sealframe.core.closing import TABLE, CloseEvent, CloseState
 from sealframe.core.events import Phase
+from sealframe.core.rules import MESSAGE, RULES
 from sealframe.core.stream_state import Sending
+from sealframe.wire import Opcode
 
 TEXT = read("docs/ARCHITECTURE.md")
+LEADS_ON = re.compile(r"(\w+) → `(\w+)`")
+FIN = "FIN"
+"""The end of the stream, which is no frame and so in no row of the rules."""
 PACKAGE = ROOT / "src" / "sealframe"
 
 
@@ -31,12 +37,13 @@ def in_code(text: str) -> list[str]:
     return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    files = [name for name in in_code(TEXT) if re.fullmatch(r"[\w/]+\.(py|pyx)", name)]
-    assert len(files) > 60
+@pytest.mark.parametrize("page", ["docs/ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_is_there(page: str) -> None:
+    """Below the root or, for short, below the package."""
+    files = re.findall(r"(?<![\w/])[a-z_/]+\.pyx?\b", " ".join(in_code(read(page))))
+    assert len(files) > 15
     for name in files:
-        root = ROOT if name.startswith(("ext/", "tests/")) else PACKAGE
-        assert (root / name).is_file(), name
+        assert (ROOT / name).is_file() or (PACKAGE / name).is_file(), name
 
 
 def test_the_table_of_packages_is_that_of_the_layers() -> None:
@@ -74,10 +81,23 @@ def test_the_table_of_the_close_is_that_of_the_code() -> None:
     }
 
 
-def test_every_phase_is_named() -> None:
-    assert [in_code(row[0]) for row in rows("The phases of the protocol", "| phase")] == [
-        [phase.name] for phase in Phase
-    ]
+def test_the_table_of_phases_is_that_of_the_rules() -> None:
+    """Each phase, and each frame that leads from it to another one."""
+    table = {
+        in_code(name)[0]: {
+            (frame, after) for frame, after in LEADS_ON.findall(leads) if frame != FIN
+        }
+        for name, _, leads in rows("The phases of the protocol", "| phase")
+    }
+    assert list(table) == [phase.name for phase in Phase]
+    assert table == {
+        phase.name: {
+            ("MESSAGE" if kind == MESSAGE else Opcode(kind).name, rule.next.name)
+            for kind, rule in row.items()
+            if rule.next is not phase
+        }
+        for phase, row in RULES.items()
+    }
 
 
 def test_every_state_of_a_stream_is_named() -> None:
