@@ -253,7 +253,7 @@ async def test_what_cannot_be_encoded_is_not_asked(codec: Codec[Any, Any], wrong
     ):
         with pytest.raises(EncodeError):
             await client.request(wrong)
-        assert protocol_of(client).open_channels().requests._pending == {}
+        assert protocol_of(client).open_channels().requests.pending == {}
         right: Any = {Text: "a", Json: [], Msgspec: Question("?"), Raising: b"x"}[type(codec)]
         # The one place is free, and the peer has heard of one request alone.
         with contextlib.suppress(DecodeError):
@@ -578,7 +578,7 @@ async def test_a_codec_that_raises_what_is_no_exception(way: str, error: BaseExc
             with pytest.raises(RequestCancelledError):
                 await client.request(b"x")
         requests = protocol_of(accepted).open_channels().requests
-        assert (requests._serving, requests._held) == ({}, 0)
+        assert (requests.serving, requests.payload_bytes) == ({}, 0)
         await until(lambda: len(complained) == (2 if isinstance(error, LostError) else 0))
         with pytest.raises(type(error)):
             await accepted.request(b"x")

@@ -174,17 +174,17 @@ class TestFloods:
         async with site(control_mode, go=go, max_streams=10) as at:
             protocol_of(at.victim).pause_writing()
             await at.write(b"".join(open_(2 * n) + reset(2 * n) for n in range(100)))
-            streams = at.victim._channels().streams
+            streams = protocol_of(at.victim).open_channels().streams
             with grows_less_than(100 * KIB):
                 for first in range(100, 5000, 100):
                     numbers = range(2 * first, 2 * first + 200, 2)
                     await at.write(b"".join(open_(n) + reset(n) for n in numbers))
-            assert len(streams._running) <= 10
-            assert len(streams._streams) <= 10
-            assert len(streams._queue) <= 10
+            assert len(streams.serving) <= 10
+            assert len(streams.endpoints) <= 10
+            assert len(streams.queue) <= 10
             protocol_of(at.victim).resume_writing()
             go.set()
-            await until(lambda: not streams._running)
+            await until(lambda: not streams.serving)
 
     async def test_of_streams_of_unknown_kinds(self, control_mode: Mode) -> None:
         async with site(control_mode, max_streams=10) as at:
@@ -193,7 +193,7 @@ class TestFloods:
                 for first in range(0, 5000, 100):
                     numbers = range(2 * first, 2 * first + 200, 2)
                     await at.write(b"".join(open_(n, kind=99) + reset(n) for n in numbers))
-            assert not at.victim._channels().streams._streams
+            assert not protocol_of(at.victim).open_channels().streams.endpoints
             protocol_of(at.victim).resume_writing()
 
     async def test_of_requests_that_are_withdrawn_at_once(self, control_mode: Mode) -> None:
@@ -215,9 +215,9 @@ class TestFloods:
                     await until(
                         lambda: not protocol_of(conn).machine.multiplexer.requests.peer_pending
                     )
-            channels = conn._channels()
-            assert not channels.streams._streams
-            assert not channels.requests._serving
+            channels = protocol_of(conn).open_channels()
+            assert not channels.streams.endpoints
+            assert not channels.requests.serving
             assert not protocol_of(conn).machine.multiplexer.streams
             reading.cancel()
             await asyncio.wait([reading])
@@ -265,8 +265,8 @@ class TestMemory:
             with grows_less_than(count * 8):
                 for _ in range(8):
                     await at.write(data(0, b"x") * (count // 8))
-            (stream,) = at.victim._channels().streams._streams.values()
-            assert stream._size == count
+            (endpoint,) = protocol_of(at.victim).open_channels().streams.endpoints.values()
+            assert endpoint.buffered == count
             go.set()
             await at.check_the_other()
 
@@ -296,7 +296,7 @@ class TestMemory:
         go.set()
         async with site(control_mode, go=go, small_buffer=True, max_streams=2) as at:
             await at.write(open_(0) + end(0) + open_(2) + end(2))
-            await until(lambda: not at.victim._channels().streams._running)
+            await until(lambda: not protocol_of(at.victim).open_channels().streams.serving)
             await at.hostile.write(open_(4))
             # The answer had no credit, so both are open still.
             await at.is_put_out()
@@ -345,7 +345,7 @@ class TestNonsense:
             await at.hostile.write(too_much + open_(0) + request(0))
             await at.is_put_out()
             channels = protocol_of(victim).channels
-            assert channels is None or not channels.streams._streams
+            assert channels is None or not channels.streams.endpoints
 
 
 class TestLastWords:

@@ -65,14 +65,14 @@ class Busy:
 
 def is_clean(conn: Connection) -> bool:
     """Return whether nothing is left of any request at this end."""
-    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine._multiplexer
+    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine.multiplexer
     if channels is not None:
         requests: Requests = channels.requests
-        if requests._pending or requests._serving or requests._held or requests.slots._waiters:
+        if requests.pending or requests.serving or requests.payload_bytes or len(requests.limiter):
             return False
-        if channels.streams._streams:
+        if channels.streams.endpoints:
             return False
-    return multiplexer is None or not (
+    return not (
         multiplexer.requests.local_pending
         or multiplexer.requests.peer_pending
         or multiplexer.requests.local_replying
@@ -375,7 +375,7 @@ class TestGivingUp:
         async with open_pair(control_mode, at_server={"on_request": busy}) as (client, other, _):
             asking = asyncio.create_task(client.request(bytes(500_000)))
             await until(lambda: bool(busy.running))
-            (answer,) = client._channels().requests._pending.values()
+            (answer,) = protocol_of(client).open_channels().requests.pending.values()
             answer.add_done_callback(lambda _: asking.cancel())
             busy.go.set()
             await asyncio.wait([asking])
@@ -400,7 +400,8 @@ class TestGivingUp:
         async with open_pair(control_mode, at_server={"on_request": busy}) as (client, other, _):
             sizes = (10, 10, 100_000, 10)
             tasks = [asyncio.create_task(client.request(bytes(size))) for size in sizes]
-            await until(lambda: len(other._channels().requests._serving) == 4)
+            requests = protocol_of(other).open_channels().requests
+            await until(lambda: len(requests.serving) == 4)
             transport = protocol_of(other).transport
             assert transport is not None
             transport.abort()

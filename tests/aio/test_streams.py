@@ -20,6 +20,8 @@ from sealframe import (
     StreamResetError,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.stream import endpoint_of
+from sealframe.aio.stream_endpoint import StreamEndpoint
 
 from .ends import PATIENCE, Mode, open_pair
 from .scripted import until
@@ -61,16 +63,15 @@ async def echo(stream: Stream) -> None:
 
 def is_clean(conn: Connection) -> bool:
     """Return whether nothing is left of any stream at this end."""
-    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine._multiplexer
-    return (channels is None or not (channels.streams._streams or channels.streams._running)) and (
-        multiplexer is None
-        or not (
-            multiplexer.streams
-            or multiplexer.ready
-            or multiplexer.open_local
-            or multiplexer.open_peer
-            or multiplexer.over
-        )
+    channels, multiplexer = protocol_of(conn).channels, protocol_of(conn).machine.multiplexer
+    if channels is not None and (channels.streams.endpoints or channels.streams.serving):
+        return False
+    return not (
+        multiplexer.streams
+        or multiplexer.ready
+        or multiplexer.open_local
+        or multiplexer.open_peer
+        or multiplexer.over
     )
 
 
@@ -170,8 +171,8 @@ class TestBytes:
             for _ in range(5000):
                 await ours.write(b"x")
                 await asyncio.sleep(0)
-            await until(lambda: theirs._size == 5000)
-            assert len(theirs._chunks) <= 2
+            await until(lambda: endpoint_of(theirs).buffered == 5000)
+            assert len(endpoint_of(theirs).chunks) <= 2
             assert await theirs.read(5000) == b"x" * 5000
             arrivals.leave.set()
 
@@ -237,8 +238,12 @@ class TestMany:
                     written += 10_000
 
             filling = asyncio.create_task(fill())
-            await until(lambda: not slow._writable.is_set() and unread._size >= 100_000)
-            assert unread._size == 100_000
+            await until(
+                lambda: (
+                    not endpoint_of(slow).is_writable and endpoint_of(unread).buffered >= 100_000
+                )
+            )
+            assert endpoint_of(unread).buffered == 100_000
             assert written <= 100_000 + 256 * KIB + 10_000
             async with asyncio.timeout(PATIENCE):
                 for number in range(50):
@@ -251,7 +256,7 @@ class TestMany:
                     assert await accepted.recv() == b"message"
                     await accepted.ping()
             assert not filling.done()
-            assert unread._size == 100_000
+            assert endpoint_of(unread).buffered == 100_000
             enough = True
             got_size = 0
             async with asyncio.timeout(PATIENCE):
@@ -269,10 +274,11 @@ class TestMany:
             ours = await client.open_stream()
             theirs = await arrivals.next()
             writers = [asyncio.create_task(ours.write(bytes(300_000))) for _ in range(10)]
-            await until(lambda: theirs._size == 256 * KIB)
+            await until(lambda: endpoint_of(theirs).buffered == 256 * KIB)
             assert sum(task.done() for task in writers) < 10
             assert (
-                protocol_of(client).machine.multiplexer.queued(ours._number) < 256 * KIB + 300_000
+                protocol_of(client).machine.multiplexer.queued(endpoint_of(ours).number)
+                < 256 * KIB + 300_000
             )
             size = 0
             async with asyncio.timeout(PATIENCE):
@@ -312,7 +318,7 @@ class TestReadingAll:
             async with asyncio.timeout(PATIENCE):
                 for start in range(0, len(data), 50_000):
                     await ours.write(data[start : start + 50_000])
-                await until(lambda: theirs._size > MIB)
+                await until(lambda: endpoint_of(theirs).buffered > MIB)
                 # What a cancelled one waited for is still there.
                 reading.cancel()
                 await asyncio.wait([reading])
@@ -334,11 +340,11 @@ class TestReadingAll:
             theirs = await arrivals.next()
             await ours.write(pattern(MIB))
             reading = asyncio.create_task(theirs.read())
-            await until(lambda: theirs._size >= 300_000)
+            await until(lambda: endpoint_of(theirs).buffered >= 300_000)
             reading.cancel()
             await asyncio.wait([reading])
             await client.ping()
-            assert theirs._size <= 300_000 + 3 * 64 * KIB + 61_440
+            assert endpoint_of(theirs).buffered <= 300_000 + 3 * 64 * KIB + 61_440
             got = b""
             async with asyncio.timeout(PATIENCE):
                 while len(got) < MIB:
@@ -558,7 +564,7 @@ class TestSlots:
                     await become_clean(client, accepted)
                 if not attempt.reached:
                     break
-            assert not client._channels().streams.slots._waiters
+            assert not len(protocol_of(client).open_channels().streams.limiter)
 
     async def test_who_waits_learns_of_the_end(self, control_mode: Mode) -> None:
         arrivals = Arrivals()
@@ -621,6 +627,7 @@ async def test_nothing_is_left_of_streams_that_are_over(control_mode: Mode) -> N
         await become_clean(client, accepted)
         gc.collect()
         assert [ref for ref in seen if ref() is not None] == []
+        assert [left for left in gc.get_objects() if type(left) is StreamEndpoint] == []
 
 
 async def test_what_comes_in_one_read_leaves_nothing_behind(control_mode: Mode) -> None:

@@ -432,9 +432,9 @@ def test_what_is_written_is_told_of() -> None:
     multiplexer = busy()
     multiplexer.write(0, b"x")
     multiplexer.write(1, b"")
-    assert multiplexer.relieved == []
+    assert multiplexer.drained == []
     taken(multiplexer)
-    assert multiplexer.relieved == [0]
+    assert multiplexer.drained == [0]
 
 
 ENDINGS: dict[str, tuple[str, list[Control]]] = {

@@ -146,7 +146,7 @@ class End:
     def send(self, choice: int) -> None:
         """Write some; no stream goes beyond its credit."""
         taken = b"".join(self.multiplexer.take(choice))
-        self.multiplexer.relieved.clear()
+        self.multiplexer.drained.clear()
         self.multiplexer.over.clear()
         for frame in self.writes.feed(taken):
             assert isinstance(frame, Control)

@@ -28,6 +28,7 @@ from sealframe import (
     serve,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.stream import endpoint_of
 from sealframe.files import Offer, Progress
 from sealframe.files.incoming import PIECE
 from sealframe.files.messages import DONE, compare, go
@@ -378,7 +379,7 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
         async with sealframe.connect("127.0.0.1", port, **mode.client) as other:
             await push(other, offer_of("d", 4), b"data")
         assert len(received(root)) == 3
-        assert not streams[2]._chunks
+        assert not endpoint_of(streams[2]).chunks
         await streams[0].write(go(0) + b"data" + hash_of(b"data", answers[0].algorithm))
         await streams[0].end()
         assert await streams[0].read() == DONE
@@ -628,7 +629,7 @@ async def test_who_is_cancelled_waits_for_the_disk_and_no_longer(
     async with linked(extended, inbox) as link:
         sending = asyncio.create_task(link.client.send_file(source / "slow"))
         await until(store.entered.is_set)
-        (task,) = registry_of(link.server).peer_handlers.tasks._members
+        (task,) = registry_of(link.server).peer_handlers.tasks
         task.cancel()
         await link.client.ping()
         task.cancel()

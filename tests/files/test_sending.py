@@ -20,7 +20,7 @@ from sealframe import (
     NotSupportedError,
 )
 from sealframe.aio.connection import protocol_of
-from sealframe.aio.stream import Stream
+from sealframe.aio.stream import Stream, endpoint_of
 from sealframe.files import Progress
 from sealframe.files.messages import ACCEPT_SIZE, Accept
 from sealframe.files.sending import PIECE
@@ -321,7 +321,7 @@ async def test_a_cancelled_sender_of_a_directory_ends_all_its_files(
         await no_threads()
         channels = protocol_of(link.client).channels
         assert channels is not None
-        assert not channels.streams._streams
+        assert not channels.streams.endpoints
 
 
 async def test_many_senders_at_once(mode: Mode, source: Path, root: Path, inbox: Inbox) -> None:
@@ -417,7 +417,7 @@ async def test_each_reset_is_an_error_of_its_own(
     (source / "a").write_bytes(b"data")
 
     async def on_file(stream: Stream) -> None:
-        stream._reset(code, "why")
+        endpoint_of(stream).reset(code, "why")
 
     async with linked(extended, on_file=on_file) as link:
         with pytest.raises(kind) as caught:

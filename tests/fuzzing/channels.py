@@ -146,7 +146,7 @@ def _write(multiplexer: Multiplexer, observer: _Observer, size: int) -> None:
     for frame in taken(multiplexer, size):
         observer.judges(frame)
     multiplexer.over.clear()
-    multiplexer.relieved.clear()
+    multiplexer.drained.clear()
 
 
 def _frame(choices: Choices) -> Control:

@@ -1,4 +1,8 @@
-"""The asyncio side of what goes over a connection beside messages."""
+"""The streams and requests of a connection, on asyncio.
+
+The multiplexer's events (:mod:`sealframe.core.events`) go to :class:`.Streams` and
+:class:`.Requests`; docs/PROTOCOL.md sections 8 and 9 say what the frames behind them mean.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ class Channels:
         return self.streams.busy or self.requests.busy
 
     def handle(self, event: MultiplexerEvent) -> None:
-        """Take in what the peer did."""
+        """Pass on what the peer did."""
         if self._ended:
             return
         streams, requests = self.streams, self.requests
@@ -67,31 +71,31 @@ class Channels:
                 requests.take_reply(number, payload)
             case RequestFailed(number, code, kind, text):
                 requests.take_failure(number, code, kind, text)
-        self._tidy()
+        self._drop_what_is_over()
 
     def wrote(self) -> None:
-        """Take note that something was handed to the transport."""
-        relieved = self._multiplexer.relieved
-        if relieved:
-            self.streams.relieve(relieved)
-            relieved.clear()
-        self._tidy()
+        """The transport took output: wake those who write to streams."""
+        drained = self._multiplexer.drained
+        if drained:
+            self.streams.resume_writing(drained)
+            drained.clear()
+        self._drop_what_is_over()
 
-    def _tidy(self) -> None:
+    def _drop_what_is_over(self) -> None:
         over = self._multiplexer.over
         if over:
-            self.streams.forget(over)
+            self.streams.drop(over)
             over.clear()
-        self.streams.slots.wake()
-        self.requests.slots.wake()
+        self.streams.limiter.wake()
+        self.requests.limiter.wake()
 
     def end(self, error: ConnectionClosed) -> None:
-        """Take note that nothing more will come."""
+        """Nothing more will come."""
         self._ended = True
         self.end_sending(error)
         self.streams.end(error)
 
     def end_sending(self, error: ConnectionClosed) -> None:
-        """Take note that nothing more can be sent."""
+        """Nothing more can be sent."""
         self.streams.end_sending(error)
         self.requests.end_sending(error)

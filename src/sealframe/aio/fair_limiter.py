@@ -23,6 +23,10 @@ class FairLimiter:
         """Why there will be no more places, None while there may be."""
         self._waiters: deque[asyncio.Future[None]] = deque()
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiters)
+
     async def wait(self) -> None:
         """Wait for a place.
 

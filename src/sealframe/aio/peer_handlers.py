@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from ..errors import ConfigurationError
+from ..wire import StreamKind
 from .log_throttle import LogThrottle, others
 from .tasks import Tasks
 from .transfers import FileTransfers
@@ -53,6 +54,15 @@ class PeerHandlers:
     def on_file(self) -> OnStream | None:
         """Serves a stream on which the peer offers a file."""
         return None if self.files is None else self.files.on_file
+
+    def of_kind(self, kind: int) -> OnStream | None:
+        """Return what serves streams of a kind (section 8), None if nothing does."""
+        match kind:
+            case StreamKind.APPLICATION:
+                return self.on_stream
+            case StreamKind.FILE:
+                return self.on_file
+        return None
 
     @property
     def takes_streams(self) -> bool:

@@ -1,4 +1,8 @@
-"""Requests and their answers, both ways, many at a time."""
+"""Requests and their answers, both ways, many at a time.
+
+docs/PROTOCOL.md section 9 has the rules. A payload of up to one frame goes in REQUEST or REPLY,
+a longer one over a stream of its own. Each request of the peer gets exactly one answer.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from ..errors import (
 from ..wire import FailureCode, ResetCode
 from .fair_limiter import FairLimiter
 from .stream import Stream
+from .stream_endpoint import StreamEndpoint
 from .streams import Host, Streams
 
 logger = logging.getLogger("sealframe.requests")
@@ -39,22 +44,26 @@ class Requests:
         self._multiplexer = multiplexer
         self._connection = connection
         self._streams = streams
-        self.slots = FairLimiter(lambda: multiplexer.may_request)
-        self._pending: dict[int, asyncio.Future[bytes | Stream]] = {}
-        self._serving: dict[int, asyncio.Task[None] | None] = {}
-        # Bodies over a frame are collected one at a time, and only while what the
-        # requests that run came with is worth less than an inbox.
+        self.limiter = FairLimiter(lambda: multiplexer.may_request)
+        """Holds back requests over the peer's max_requests."""
+        self.pending: dict[int, asyncio.Future[bytes | StreamEndpoint]] = {}
+        """Requests of this end, by number: what their answer is put into."""
+        self.serving: dict[int, asyncio.Task[None] | None] = {}
+        """Requests of the peer that are not answered, by number: what answers them."""
+        self.payload_bytes = 0
+        """Bytes of the payloads of running requests of the peer."""
+        # Bodies on streams are collected one at a time, and only while payload_bytes is below
+        # inbox_limit: what comes before that stays within the receive window of its stream.
         self._collecting = asyncio.Lock()
-        self._roomy = asyncio.Event()
-        self._roomy.set()
-        self._held = 0
+        self._may_collect = asyncio.Event()
+        self._may_collect.set()
 
     @property
     def busy(self) -> bool:
         """Whether any of the peer's is being answered, and not by what waits for the end."""
-        return self._host.handlers.tasks.awaits_any(filter(None, self._serving.values()))
+        return self._host.handlers.tasks.awaits_any(filter(None, self.serving.values()))
 
-    # Ours
+    # Requests of this end
 
     async def request(self, payload: bytes, timeout: float | None) -> bytes:
         """Ask the peer; return its answer.
@@ -64,7 +73,7 @@ class Requests:
         self._check()
         try:
             async with asyncio.timeout(timeout) as limit:
-                await self.slots.wait()
+                await self.limiter.wait()
                 self._check()
                 return await self._ask(payload)
         except TimeoutError as error:
@@ -73,21 +82,21 @@ class Requests:
             raise RequestTimeoutError(f"no answer within {timeout:g} s") from error
 
     def _check(self) -> None:
-        if self.slots.error is not None:
-            raise self.slots.error.fresh()
+        if self.limiter.error is not None:
+            raise self.limiter.error.fresh()
         if not self._multiplexer.takes_requests:
             raise NotSupportedError("the peer answers no requests: give it on_request=...")
 
     async def _ask(self, payload: bytes) -> bytes:
-        body: Stream | None = None
+        body: StreamEndpoint | None = None
         if len(payload) <= wire.MAX_CHUNK:
             number = self._multiplexer.request(payload)
         else:
             number, stream = self._multiplexer.request_on_stream()
             body = self._streams.add_outgoing(stream)
-        answer: asyncio.Future[bytes | Stream] = self._host.loop.create_future()
-        self._pending[number] = answer
-        self.slots.wake()
+        answer: asyncio.Future[bytes | StreamEndpoint] = self._host.loop.create_future()
+        self.pending[number] = answer
+        self.limiter.wake()
         try:
             if body is None:
                 self._host.flush_soon()
@@ -96,33 +105,33 @@ class Requests:
             reply = await answer
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
         finally:
-            # What is over by now is not touched by any of this.
+            # All of this does nothing to what is over by now.
             if body is not None:
-                body._reset(ResetCode.CANCELLED, "")
-            if self._pending.pop(number, None) is not None and self.slots.error is None:
+                body.reset(ResetCode.CANCELLED, "")
+            if self.pending.pop(number, None) is not None and self.limiter.error is None:
                 self._multiplexer.cancel(number)
                 self._host.flush_soon()
             # It may have come together with the cancellation.
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 reply = answer.result()
-                if isinstance(reply, Stream):
-                    reply._reset(ResetCode.CANCELLED, "")
+                if isinstance(reply, StreamEndpoint):
+                    reply.reset(ResetCode.CANCELLED, "")
 
     async def _send_body(
-        self, body: Stream, payload: bytes, answer: asyncio.Future[bytes | Stream]
+        self, body: StreamEndpoint, payload: bytes, answer: asyncio.Future[bytes | StreamEndpoint]
     ) -> None:
         try:
             await body.write(payload)
-            await body.end()
+            body.end()
         except StreamError:
             # It was refused; the answer says why.
             await asyncio.wait([answer])
 
-    async def _collect_reply(self, stream: Stream) -> bytes:
+    async def _collect_reply(self, stream: StreamEndpoint) -> bytes:
         try:
             return await self._collect(stream)
         except _TooLargeError:
-            stream._reset(_TOO_LARGE, "")
+            stream.reset(_TOO_LARGE, "")
             raise self._reply_too_large() from None
         except StreamError:
             raise RequestCancelledError("the peer gave up while it answered") from None
@@ -132,16 +141,16 @@ class Requests:
         return RemoteError("ReplyTooLarge", f"the reply is over max_message_size, {limit} bytes")
 
     def take_reply(self, number: int, payload: bytes) -> None:
-        """Take in an answer."""
+        """REPLY came."""
         self._answer(number, payload)
 
-    def take_reply_on_stream(self, metadata: bytes, stream: Stream) -> None:
-        """Take in that an answer begins."""
+    def take_reply_on_stream(self, metadata: bytes, stream: StreamEndpoint) -> None:
+        """A stream with a reply was opened."""
         if not self._answer(int.from_bytes(metadata, "little"), stream):
-            stream._reset(ResetCode.CANCELLED, "")
+            stream.reset(ResetCode.CANCELLED, "")
 
-    def _answer(self, number: int, reply: bytes | Stream) -> bool:
-        answer = self._pending.pop(number, None)
+    def _answer(self, number: int, reply: bytes | StreamEndpoint) -> bool:
+        answer = self.pending.pop(number, None)
         if answer is None or answer.done():
             return False
         if isinstance(reply, bytes) and len(reply) > self._host.options.max_message_size:
@@ -151,15 +160,15 @@ class Requests:
         return True
 
     def take_failure(self, number: int, code: int, kind: str, text: str) -> None:
-        """Take in that a request failed at the other end."""
-        answer = self._pending.pop(number, None)
+        """FAILURE came."""
+        answer = self.pending.pop(number, None)
         if answer is not None and not answer.done():
             answer.set_exception(_failure(code, kind, text))
 
-    # The peer's
+    # Requests of the peer
 
     def receive(self, number: int, payload: bytes) -> None:
-        """Serve a request in a task of its own."""
+        """REQUEST came: serve it in a task of its own."""
         limit = self._host.options.max_message_size
         if len(payload) > limit:
             text = str(_TooLargeError(limit))
@@ -167,47 +176,46 @@ class Requests:
         else:
             self._start(number, payload)
 
-    def receive_on_stream(self, metadata: bytes, stream: Stream) -> None:
-        """The same for one whose body comes on a stream."""
+    def receive_on_stream(self, metadata: bytes, stream: StreamEndpoint) -> None:
+        """A stream with a request was opened: serve it in a task of its own."""
         self._start(int.from_bytes(metadata, "little"), stream)
 
     def receive_cancel(self, number: int) -> None:
-        """Stop what answers a request."""
-        task = self._serving.get(number)
+        """CANCEL came: cancel the task that answers the request."""
+        task = self.serving.get(number)
         if task is not None:
             task.cancel()
 
-    def _start(self, number: int, body: bytes | Stream) -> None:
+    def _start(self, number: int, body: bytes | StreamEndpoint) -> None:
         if self._host.going_away:
             self._multiplexer.fail(number, FailureCode.GOING_AWAY)
-            if isinstance(body, Stream):
-                body._reset(ResetCode.BUSY, "")
+            if isinstance(body, StreamEndpoint):
+                body.reset(ResetCode.BUSY, "")
             self._host.flush_soon()
             return
-        if self.slots.error is not None:
+        if self.limiter.error is not None:
             return  # it cannot be answered any more: CLOSE is under way
-        services = self._host.handlers
         # A task that is eager may be done with it before it is known here.
-        self._serving[number] = None
-        task = services.start(self._serve(number, body), f"request {number}")
-        if number in self._serving:
-            self._serving[number] = task
+        self.serving[number] = None
+        task = self._host.handlers.start(self._serve(number, body), f"request {number}")
+        if number in self.serving:
+            self.serving[number] = task
         # One that is cancelled before its first step answers too.
         task.add_done_callback(lambda _: self._served(number, body))
 
-    def _served(self, number: int, body: bytes | Stream) -> None:
-        if isinstance(body, Stream):
-            body._reset(ResetCode.CANCELLED, "")  # if not all of it was read
-        if number in self._serving:
+    def _served(self, number: int, body: bytes | StreamEndpoint) -> None:
+        if isinstance(body, StreamEndpoint):
+            body.reset(ResetCode.CANCELLED, "")  # if not all of it was read
+        if number in self.serving:
             self._fail(number, FailureCode.CANCELLED)
         self._host.close_if_idle()
 
-    async def _serve(self, number: int, body: bytes | Stream) -> None:
-        held = 0
+    async def _serve(self, number: int, body: bytes | StreamEndpoint) -> None:
+        size = 0
         try:
             payload = body if isinstance(body, bytes) else await self._collect_request(body)
-            held = len(payload)
-            self._hold(held)
+            size = len(payload)
+            self._count_payload(size)
             data = await self._call(payload)
         except _TooLargeError as error:
             self._fail(number, FailureCode.RAISED, "RequestTooLarge", str(error))
@@ -225,7 +233,7 @@ class Requests:
         else:
             await self._reply(number, data)
         finally:
-            self._hold(-held)
+            self._count_payload(-size)
 
     async def _call(self, payload: bytes) -> bytes:
         connection, on_request = self._connection, self._host.handlers.on_request
@@ -238,72 +246,72 @@ class Requests:
         data: bytes = connection._encode_reply(reply)
         return data
 
-    def _hold(self, cost: int) -> None:
-        self._held += cost
-        if self._held < self._host.options.inbox_limit:
-            self._roomy.set()
+    def _count_payload(self, size: int) -> None:
+        self.payload_bytes += size
+        if self.payload_bytes < self._host.options.inbox_limit:
+            self._may_collect.set()
         else:
-            self._roomy.clear()
+            self._may_collect.clear()
 
-    async def _collect_request(self, stream: Stream) -> bytes:
+    async def _collect_request(self, stream: StreamEndpoint) -> bytes:
         try:
             async with self._collecting:
-                await self._roomy.wait()
+                await self._may_collect.wait()
                 return await self._collect(stream)
         except _TooLargeError:
-            stream._reset(_TOO_LARGE, "")
+            stream.reset(_TOO_LARGE, "")
             raise
         except (ConnectionClosed, StreamError) as error:
             raise _WithdrawnError from error
 
     async def _reply(self, number: int, data: bytes) -> None:
-        if number not in self._serving or self.slots.error is not None:
+        if number not in self.serving or self.limiter.error is not None:
             return
         limit = self._connection.max_send_size
         if len(data) > limit:
             text = str(MessageTooLargeError(len(data), limit))
             self._fail(number, FailureCode.TOO_LARGE, "ReplyTooLarge", text)
             return
-        del self._serving[number]
+        del self.serving[number]
         if len(data) <= wire.MAX_CHUNK:
             self._multiplexer.reply(number, data)
             self._host.flush_soon()
             return
-        stream = self._streams.add_outgoing(self._multiplexer.reply_on_stream(number))
+        body = self._streams.add_outgoing(self._multiplexer.reply_on_stream(number))
         try:
-            async with stream:
+            async with Stream(body, b"") as stream:
                 await stream.write(data)
         except (ConnectionClosed, StreamError):
             pass  # nobody waits for it any more
 
     def _fail(self, number: int, code: FailureCode, kind: str = "", text: str = "") -> None:
-        self._serving.pop(number, None)
-        if self.slots.error is None:
+        self.serving.pop(number, None)
+        if self.limiter.error is None:
             self._multiplexer.fail(number, code, kind, text)
             self._host.flush_soon()
 
-    async def _collect(self, stream: Stream) -> bytes:
+    async def _collect(self, stream: StreamEndpoint) -> bytes:
         """Return all that comes on a stream.
 
         :raises _TooLargeError: it is over the limit
         """
         limit = self._host.options.max_message_size
-        self._streams.widen(stream)
+        stream.widen(self._host.options.stream_window)
         try:
-            return await stream._read_all(limit)
+            return await stream.read_all(limit)
         except OverflowError:
             raise _TooLargeError(limit) from None
 
     # The end
 
     def end_sending(self, error: ConnectionClosed) -> None:
-        """Take note that nothing more can be sent."""
-        self.slots.close(error)
-        pending, self._pending = self._pending, {}
+        """Nothing more can be sent: fail what is pending, cancel what is served."""
+        self.limiter.close(error)
+        pending, self.pending = self.pending, {}
         for answer in pending.values():
             if not answer.done():
                 answer.set_exception(error.fresh())
-        serving, self._serving = self._serving, {}
+        serving, self.serving = self.serving, {}
         for task in filter(None, serving.values()):
             task.cancel()
 

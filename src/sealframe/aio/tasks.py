@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 Subject = TypeVar("Subject")
@@ -31,6 +31,9 @@ class Tasks(Generic[Subject]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def __iter__(self) -> Iterator[asyncio.Task[None]]:
+        return iter(self._members)
 
     def __contains__(self, task: object) -> bool:
         return task in self._members

@@ -60,13 +60,13 @@ class Multiplexer:
         "_client",
         "_local",
         "_peer",
+        "drained",
         "next_local",
         "next_peer",
         "open_local",
         "open_peer",
         "over",
         "ready",
-        "relieved",
         "requests",
         "streams",
         "urgent",
@@ -89,8 +89,8 @@ class Multiplexer:
         """Frames that go before those of the ready queue."""
         self.ready: deque[StreamState] = deque()
         """Streams that have something to write."""
-        self.relieved: list[int] = []
-        """Streams of which data was taken to be written; the owner empties it."""
+        self.drained: list[int] = []
+        """Streams from whose send buffers data was taken; the owner empties it."""
         self.over: list[int] = []
         """Streams that are over in both directions; the owner empties it."""
 
@@ -273,7 +273,7 @@ class Multiplexer:
             stream.scheduled = False
             written = stream.write_turn(buffers)
             if written:
-                self.relieved.append(stream.number)
+                self.drained.append(stream.number)
             if stream.is_ready:
                 stream.scheduled = True
                 self.ready.append(stream)

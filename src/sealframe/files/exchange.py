@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..aio.stream import Stream, check_stream
+from ..aio.stream import Stream, endpoint_of
 from .messages import MalformedError
 from .worker import Worker
 
@@ -32,6 +32,6 @@ def watching(worker: Worker, stream: Stream) -> Callable[[int], None]:
 
     def watch(_: int) -> None:
         worker.check()
-        check_stream(stream)
+        endpoint_of(stream).check()
 
     return watch

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from ..aio.stream import Stream, check_stream
+from ..aio.stream import Stream, endpoint_of
 from ..errors import FileRefusedError, FileTransferError, StreamResetError
 from ..trust.peer import Peer
 from ..wire import FileRefusal
@@ -96,7 +96,7 @@ class Offer:
         try:
             async with self._slots:
                 # A sender that left while this waited gets no directories made.
-                check_stream(self._stream)
+                endpoint_of(self._stream).check()
                 return await self._incoming.run(into)
         except StreamResetError as error:
             raise messages.withdrawal(error) from None
