@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
 
-_recorder = NonceRecorder()
+recorder = NonceRecorder()
 
 # How long an example takes says nothing here, least of all on a busy machine.
 settings.register_profile("sealframe", deadline=None)
@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "fixed_keys(reason): seals under keys that other seals used too, known answers for "
         "example; its nonces are not recorded",
     )
-    _recorder.install()
+    recorder.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +40,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    _recorder.active = item.get_closest_marker("fixed_keys") is None
+    recorder.active = item.get_closest_marker("fixed_keys") is None
     return (yield from _checked())
 
 
@@ -56,7 +56,7 @@ def pytest_runtest_teardown() -> Generator[None, object, object]:
 
 def _checked() -> Generator[None, object, object]:
     result = yield
-    if found := _recorder.take_violations():
+    if found := recorder.take_violations():
         pytest.fail(
             "\n".join([*found, "A test that does this on purpose is marked fixed_keys(reason)."]),
             pytrace=False,

@@ -8,6 +8,7 @@ CipherState, and so depends on none of the code that counts.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from threading import Lock
@@ -40,14 +41,14 @@ class NonceRecorder:
     def install(self) -> None:
         """Let every cipher made from now on be watched."""
         # Only when first used: without the package sealframe must go on working.
-        real = cipher._package
+        real = cipher.primitives
 
         @cache
         def watched() -> Any:
             package = real()
-            return package._replace(aesgcm=self.watch(package.aesgcm))  # type: ignore[arg-type]
+            return replace(package, aesgcm=self.watch(package.aesgcm))  # type: ignore[arg-type]
 
-        setattr(cipher, "_package", watched)  # noqa: B010 - mypy takes no other function there
+        setattr(cipher, "primitives", watched)  # noqa: B010 - mypy takes no other function there
 
     def take_violations(self) -> list[str]:
         """Return what was found since the last call."""
@@ -66,7 +67,7 @@ class NonceRecorder:
                 self._key = blake2b(key, digest_size=16).digest()
 
             def encrypt(self, nonce: bytes, data: bytes, ad: bytes | None) -> bytes:
-                recorder._note(self._key, nonce, data, ad)
+                recorder.note(self._key, nonce, data, ad)
                 return self._real.encrypt(nonce, data, ad)  # type: ignore[no-any-return]
 
             # From version 47 of the package on.
@@ -74,7 +75,7 @@ class NonceRecorder:
             def encrypt_into(
                 self, nonce: bytes, data: bytes, ad: bytes | None, place: memoryview
             ) -> None:
-                recorder._note(self._key, nonce, data, ad)
+                recorder.note(self._key, nonce, data, ad)
                 self._real.encrypt_into(nonce, data, ad, place)
 
             def decrypt_into(
@@ -84,7 +85,7 @@ class NonceRecorder:
 
         return Watched
 
-    def _note(self, key: bytes, nonce: bytes, data: bytes, ad: bytes | None) -> None:
+    def note(self, key: bytes, nonce: bytes, data: bytes, ad: bytes | None) -> None:
         if nonce == _REKEY_NONCE:
             # Both ends replace one key so. The result is never sent, and is the same.
             if data != _REKEY_PLAINTEXT or ad:

@@ -229,4 +229,5 @@ def _skip_to_rekey(writer: Peer, victim: Peer) -> None:
     sender, receiver = seal_of(writer).sender, seal_of(victim).receiver
     assert sender is not None
     assert receiver is not None
-    sender._nonce = receiver._nonce = wire.REKEY_INTERVAL - 2
+    sender.set_nonce(wire.REKEY_INTERVAL - 2)
+    receiver.set_nonce(wire.REKEY_INTERVAL - 2)

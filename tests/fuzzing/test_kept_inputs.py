@@ -47,7 +47,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
             try:
                 return checked(state, ciphertext, ad)
             except DecryptionError:
-                state._nonce += 1
+                state.set_nonce(state.nonce + 1)
                 return bytes(ciphertext[:-16])
 
         monkeypatch.setattr(CipherState, "open", unchecked)

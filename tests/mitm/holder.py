@@ -167,12 +167,12 @@ class Impostor(KeyPair):
     """
 
     def __init__(self, own: KeyPair, public: bytes, *, agreed: bytes = b"") -> None:
-        self._private = own._private
+        self._own = own
         self.public = public
         self._agreed = agreed
 
     def agree(self, public: BytesLike) -> bytes:
-        return self._agreed or super().agree(public)
+        return self._agreed or self._own.agree(public)
 
 
 @contextlib.contextmanager
@@ -181,9 +181,9 @@ def claiming(public: bytes, *, agreed: bytes = b"") -> Iterator[None]:
     write = Handshake.write_message
 
     def lie(handshake: Handshake, payload: bytes = b"") -> bytes:
-        if "s" in handshake._local:
-            own = handshake._local["s"]
-            handshake._local["s"] = Impostor(own, public, agreed=agreed)
+        if "s" in handshake.local:
+            own = handshake.local["s"]
+            handshake.local["s"] = Impostor(own, public, agreed=agreed)
         return write(handshake, payload)
 
     with pytest.MonkeyPatch.context() as patches:

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,7 +45,7 @@ FROZEN_NONCES = [
 
 def at(nonce: int) -> CipherState:
     cipher = CipherState(KEY)
-    cipher._nonce = nonce
+    cipher.set_nonce(nonce)
     return cipher
 
 
@@ -140,22 +141,41 @@ def test_seal_that_fails_takes_no_nonce(wrong: object) -> None:
     assert cipher.seal(b"").hex() == FROZEN[0][2]
 
 
-def test_seal_that_fails_in_the_package_takes_no_nonce_either() -> None:
+def use(aesgcm: Callable[[bytes], object], patches: pytest.MonkeyPatch) -> None:
+    """Let ciphers that wake from now on use other objects than the package's."""
+    changed = replace(module.primitives(), aesgcm=aesgcm)  # type: ignore[arg-type]
+    patches.setattr(module, "primitives", lambda: changed)
+
+
+def test_seal_that_fails_in_the_package_takes_no_nonce_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class OutOfMemory:
+        def __init__(self, _: bytes) -> None: ...
+
         def encrypt(self, *_: object) -> bytes:
             raise MemoryError
 
         encrypt_into = encrypt
 
     cipher = CipherState(KEY)
-    real, cipher._aead = cipher._aead, OutOfMemory()  # type: ignore[assignment]
-    with pytest.raises(MemoryError):
-        cipher.seal(TEXT)
-    with pytest.raises(MemoryError):
-        cipher.seal_into(TEXT, memoryview(bytearray(len(TEXT) + 16)))
-    cipher._aead = real
+    with monkeypatch.context() as patches:
+        use(OutOfMemory, patches)
+        with pytest.raises(MemoryError):
+            cipher.seal(TEXT)
+        with pytest.raises(MemoryError):
+            cipher.seal_into(TEXT, memoryview(bytearray(len(TEXT) + 16)))
+    lull(cipher)
     assert cipher.nonce == 0
     assert cipher.seal(b"").hex() == FROZEN[0][2]
+
+
+def test_the_nonce_never_goes_back() -> None:
+    cipher = at(5)
+    cipher.set_nonce(5)
+    with pytest.raises(ValueError, match="nonce 4 was used: the next one is 5"):
+        cipher.set_nonce(4)
+    assert cipher.nonce == 5
 
 
 def test_last_nonce_is_never_used() -> None:
@@ -174,8 +194,11 @@ def test_last_nonce_is_never_used() -> None:
 class GivingWay:
     """Does as the package, but lets other threads go on in the midst of every call."""
 
+    def __init__(self, key: bytes) -> None:
+        self._real = AESGCM(key)
+
     def __getattr__(self, name: str) -> Callable[..., object]:
-        method = getattr(AESGCM(KEY), name)
+        method = getattr(self._real, name)
 
         def call(*arguments: object) -> object:
             for _ in range(5):
@@ -185,9 +208,9 @@ class GivingWay:
         return call
 
 
-def test_threads_never_share_a_nonce() -> None:
+def test_threads_never_share_a_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(GivingWay, monkeypatch)
     cipher = CipherState(KEY)
-    cipher._aead = GivingWay()  # type: ignore[assignment]
     with ThreadPoolExecutor(4) as pool:
         sealed = list(pool.map(lambda _: cipher.seal(TEXT), range(200)))
     # Equal plaintexts under one nonce would give equal ciphertexts.
@@ -220,11 +243,11 @@ def test_nothing_of_the_key_gets_out() -> None:
 @pytest.fixture(params=["into", "copied"])
 def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run the test with what version 47 of the package brought, and without."""
-    found = module._package()
+    found = module.primitives()
     if request.param == "into" and not found.into:
         pytest.skip("this version of cryptography writes into no memory that it is given")
-    changed = found._replace(into=request.param == "into")
-    monkeypatch.setattr(module, "_package", lambda: changed)
+    changed = replace(found, into=request.param == "into")
+    monkeypatch.setattr(module, "primitives", lambda: changed)
     name: str = request.param
     return name
 
@@ -300,9 +323,11 @@ def test_the_last_nonce_is_used_in_no_way(package: str) -> None:
     assert cipher.nonce == 2**64 - 1
 
 
-def test_threads_never_share_a_nonce_in_memory_either(package: str) -> None:
+def test_threads_never_share_a_nonce_in_memory_either(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(GivingWay, monkeypatch)
     cipher = CipherState(KEY)
-    cipher._aead = GivingWay()  # type: ignore[assignment]
     with ThreadPoolExecutor(4) as pool:
         sealed = list(pool.map(lambda _: seal_into(cipher, TEXT), range(200)))
     assert len(set(sealed)) == cipher.nonce == 200
@@ -312,28 +337,28 @@ def test_threads_never_share_a_nonce_in_memory_either(package: str) -> None:
 
 CALLS: dict[str, Callable[[CipherState], object]] = {
     "seal": lambda cipher: cipher.seal(TEXT),
-    "open": lambda cipher: cipher.open(bytes.fromhex(FROZEN[0][2])),
+    "open": lambda cipher: cipher.open(bytes.fromhex(FROZEN[cipher.nonce][2])),
     "seal into": lambda cipher: seal_into(cipher, TEXT),
-    "open into": lambda cipher: open_into(cipher, bytes.fromhex(FROZEN[0][2])),
+    "open into": lambda cipher: open_into(cipher, bytes.fromhex(FROZEN[cipher.nonce][2])),
     "rekey": CipherState.rekey,
 }
 
 
 def is_awake(cipher: CipherState) -> bool:
-    return cipher._aead is not None
+    return cipher.is_awake
 
 
 def lull(*ciphers: CipherState) -> None:
     """Use others until all these sleep."""
-    for _ in range(module._MAX_AWAKE):
+    for _ in range(module.MAX_AWAKE):
         CipherState(bytes(32)).seal(b"")
     assert not any(map(is_awake, ciphers))
 
 
 def allow(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let so many ciphers be awake, and forget those that are."""
-    monkeypatch.setattr(module, "_MAX_AWAKE", limit)
-    monkeypatch.setattr(module, "_awake", deque())
+    monkeypatch.setattr(module, "MAX_AWAKE", limit)
+    monkeypatch.setattr(module, "awake", deque())
 
 
 @pytest.fixture
@@ -365,14 +390,14 @@ def test_known_answers_of_ciphers_that_slept_before_each_call() -> None:
 
 
 def test_into_memory_it_seals_and_opens_the_same_after_sleep(package: str) -> None:
-    sender, twin, receiver = (CipherState(KEY) for _ in range(3))
+    sender, other, receiver = (CipherState(KEY) for _ in range(3))
     for number in range(4):
         lull(sender, receiver)
         sealed = seal_into(sender, TEXT)
-        assert sealed == twin.seal(TEXT)
+        assert sealed == other.seal(TEXT)
         assert open_into(receiver, sealed) == TEXT
         assert sender.nonce == receiver.nonce == number + 1
-        for cipher in (sender, twin, receiver):
+        for cipher in (sender, other, receiver):
             cipher.rekey()
 
 
@@ -398,12 +423,11 @@ def test_no_more_are_awake_than_allowed_and_those_used_last(
     assert not any(map(is_awake, ciphers)), "awake before they are used"
     for _ in range(2):
         for count, cipher in enumerate(ciphers, 1):
-            cipher._nonce = 0
             CALLS[call](cipher)
             assert sum(map(is_awake, ciphers)) <= limit
             used = ciphers[max(0, count - limit) : count]
             assert all(map(is_awake, used))
-    assert sum(map(is_awake, ciphers)) == len(module._awake) == limit
+    assert sum(map(is_awake, ciphers)) == len(module.awake) == limit
 
 
 def test_one_that_is_awake_stays_so_for_all_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +439,7 @@ def test_one_that_is_awake_stays_so_for_all_its_calls(monkeypatch: pytest.Monkey
         second.rekey()
     assert is_awake(first)
     assert is_awake(second)
-    assert len(module._awake) == 2
+    assert len(module.awake) == 2
 
 
 @pytest.mark.parametrize("limit", [0, 1])
@@ -447,7 +471,7 @@ def test_a_cipher_that_is_gone_is_not_kept_alive(monkeypatch: pytest.MonkeyPatch
     for other in others:
         assert other.seal(b"").hex() == FROZEN[0][2]
     assert [is_awake(other) for other in others] == [False, True]
-    assert len(module._awake) == 1
+    assert len(module.awake) == 1
 
 
 @pytest.mark.usefixtures("switching")

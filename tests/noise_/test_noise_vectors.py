@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sealframe.noise.cipher import public_key
-from sealframe.noise.handshake import _PATTERNS, Handshake
+from sealframe.noise.handshake import PATTERNS, Handshake
 
 pytestmark = pytest.mark.fixed_keys(reason="the keys are in the vectors")
 
@@ -44,7 +44,7 @@ def cacophony(path: Path) -> list[Vector]:
     found = []
     for raw in json.loads(path.read_bytes())["vectors"]:
         _, pattern, suite = raw.pop("protocol_name").split("_", 2)
-        if suite != SUITE or pattern not in _PATTERNS:
+        if suite != SUITE or pattern not in PATTERNS:
             continue
         sides: dict[str, dict[str, bytes]] = {}
         for role in ("init", "resp"):
@@ -69,7 +69,7 @@ def flynn(path: Path) -> list[Vector]:
         if not raw:
             continue
         _, pattern, suite = raw.pop("handshake").split("_", 2)
-        if suite != SUITE or pattern not in _PATTERNS:
+        if suite != SUITE or pattern not in PATTERNS:
             continue
         fields = {name: bytes.fromhex(value) for name, value in raw.items()}
         both = {
@@ -121,7 +121,7 @@ def check(vector: Vector, role: str) -> None:
 
 
 both_roles = pytest.mark.parametrize("role", ["init", "resp"])
-every_pattern = pytest.mark.parametrize("pattern", _PATTERNS)
+every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
 
 
 @both_roles

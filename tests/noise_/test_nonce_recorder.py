@@ -123,7 +123,7 @@ def test_this_suite_is_watched(request: pytest.FixtureRequest) -> None:
         for plugin in request.config.pluginmanager.get_plugins()
         if getattr(plugin, "__file__", "") == str(TESTS / "conftest.py")
     )
-    recorder: NonceRecorder = conftest._recorder
+    recorder: NonceRecorder = conftest.recorder
     before = recorder.count
     cipher = CipherState(AESGCM.generate_key(256))
     cipher.seal(b"one")

@@ -205,7 +205,7 @@ def seal_at(number: int) -> tuple[RecordLayer, CipherState]:
     for _ in range(number // 4096):
         state.rekey()
     # Counted in place of sealing thousands of records; test_seal_records seals them all.
-    state._nonce = number
+    state.set_nonce(number)
     return seal, state
 
 
@@ -242,11 +242,11 @@ def test_a_receiver_opens_them_in_order() -> None:
     """The other side of the same vectors: keys change on its side by themselves too."""
     seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     opener = CipherState(KEY)
-    opener._nonce = 4095
+    opener.set_nonce(4095)
     seal.receiver = opener
     for number in (4095, 4096):
         assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
-    opener._nonce = 8191
+    opener.set_nonce(8191)
     for number in (8191, 8192):
         assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
     assert seal.failure is None

@@ -237,7 +237,7 @@ async def test_a_public_key_without_its_private_key_is_refused(
         answer = await raw.receive_exactly(5 + (48 if name == "XK" else 96))
         attack.read_message(answer[5:])
         with monkeypatch.context() as patches:
-            patches.setattr(attack._local["s"], "public", claimed)
+            patches.setattr(attack.local["s"], "public", claimed)
             third = attack.write_message()
         assert len(third) == 64
         await raw.send(handshake_frame(third))

@@ -101,7 +101,7 @@ def test_letter_that_only_looks_right_is_refused() -> None:
 
 @pytest.mark.parametrize("words", [[1], [0] * 8 + [0], [0, 1], [0, 0, 0, 1]])
 def test_data_that_is_not_whole_bytes_is_refused(words: list[int]) -> None:
-    checksum = bech32._checksum("x", [*words, *bytes(6)]) ^ 1
+    checksum = bech32.polymod("x", [*words, *bytes(6)]) ^ 1
     words = words + [checksum >> 5 * place & 31 for place in reversed(range(6))]
     with pytest.raises(KeyFormatError, match="whole number of bytes"):
         bech32.decode("x1" + "".join(ALPHABET[word] for word in words))

@@ -11,6 +11,7 @@ import base64
 import logging
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -46,25 +47,31 @@ PATIENCE = 20.0
 def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
     """Note every secret that sealframe makes from now on, where it is made."""
     noted = Secrets()
-    package = cipher._package
+    package = cipher.primitives
 
     def aesgcm(key: bytes) -> Any:
         noted.add(key)
         return package().aesgcm(key)
 
+    def note(private: Any) -> Any:
+        noted.add(private.private_bytes_raw())
+        return private
+
     @cache
     def watched() -> Any:
-        return package()._replace(aesgcm=aesgcm)  # type: ignore[arg-type]
+        made = package()
+        return replace(
+            made,
+            aesgcm=aesgcm,  # type: ignore[arg-type]
+            generate=lambda: note(made.generate()),
+            private_key=lambda raw: note(made.private_key(raw)),
+        )
 
-    monkeypatch.setattr(cipher, "_package", watched)
+    monkeypatch.setattr(cipher, "primitives", watched)
 
-    derive = handshake._hkdf
+    derive = handshake.hkdf
 
     class Noted(cipher.KeyPair):
-        def _take(self, private: Any) -> None:
-            super()._take(private)
-            noted.add(private.private_bytes_raw())
-
         def agree(self, public: BytesLike) -> bytes:
             agreed = super().agree(public)
             noted.add(agreed)
@@ -76,7 +83,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
         return derived
 
     monkeypatch.setattr(handshake, "KeyPair", Noted)
-    monkeypatch.setattr(handshake, "_hkdf", hkdf)
+    monkeypatch.setattr(handshake, "hkdf", hkdf)
     return noted
 
 
@@ -249,7 +256,7 @@ def test_a_handshake_tells_nothing_at_any_step(pattern: str, secrets: Secrets, s
         states[1].open(bytes(40))
     said.show_error(failure.value)
     said.show_everything()
-    assert said.kinds >= {"Handshake", "_SymmetricState", "CipherState"}
+    assert said.kinds >= {"Handshake", "SymmetricState", "CipherState"}
     # Below, it is all there: the search would find it.
     assert len(secrets.raw) >= 10
     said.check(secrets)

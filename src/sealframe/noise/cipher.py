@@ -7,9 +7,10 @@ sealframe works without it for as long as nothing is to be sealed.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import ref
 
 from ..buffers import BytesLike
@@ -46,14 +47,15 @@ KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 """Bytes by which a ciphertext is longer than its plaintext."""
 
-_MAX_AWAKE: Final = 512
+MAX_AWAKE: Final = 512
 """``AESGCM`` objects that are kept at a time; each connection has two ciphers. A cipher whose
-object was dropped makes another at its next use."""
+object was dropped (asleep) makes another at its next use."""
 _RESERVED_NONCE: Final = 2**64 - 1  # Noise, section 5.1: for REKEY alone
 _NONCE_SIZE: Final = 12
 
 
-class _Package(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Primitives:
     """The parts of ``cryptography`` that are used."""
 
     aesgcm: type[AESGCM]
@@ -68,7 +70,11 @@ class _Package(NamedTuple):
 
 
 @cache
-def _package() -> _Package:
+def primitives() -> Primitives:
+    """Import ``cryptography`` at the first call.
+
+    :raises MissingExtraError: it is not installed, or is too old
+    """
     try:
         from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.x25519 import (
@@ -82,7 +88,7 @@ def _package() -> _Package:
             "sealing needs the cryptography package, version 44 or newer: "
             'run: pip install "sealframe[crypto]"'
         ) from error
-    return _Package(
+    return Primitives(
         aesgcm=AESGCM,
         into=hasattr(AESGCM, "decrypt_into"),
         invalid_tag=InvalidTag,
@@ -99,7 +105,7 @@ def require() -> None:
 
     :raises MissingExtraError: ``cryptography`` is not installed, or is too old
     """
-    _package()
+    primitives()
 
 
 def raw_key(value: BytesLike, name: str) -> bytes:
@@ -172,6 +178,21 @@ class CipherState(Secret):
         """The counter value that the next call will use."""
         return self._nonce
 
+    @property
+    def is_awake(self) -> bool:
+        """Whether it has its ``AESGCM`` object now; it makes one at its next use otherwise."""
+        return self._aead is not None
+
+    def set_nonce(self, nonce: int) -> None:
+        """Skip counter values: SetNonce of section 5.1. It never goes back.
+
+        :raises ValueError: the value was used already
+        """
+        with self._lock:
+            if nonce < self._nonce:
+                raise ValueError(f"nonce {nonce} was used: the next one is {self._nonce}")
+            self._nonce = nonce
+
     def seal(self, plaintext: BytesLike, ad: BytesLike = b"") -> bytes:
         """Encrypt and authenticate.
 
@@ -204,7 +225,7 @@ class CipherState(Secret):
             aead = self._aead or self._wake()
             try:
                 plaintext = aead.decrypt(self._next(), data, more or None)
-            except _package().invalid_tag:
+            except primitives().invalid_tag:
                 raise DecryptionError("the ciphertext is not authentic") from None
             self._nonce += 1
         return plaintext
@@ -219,7 +240,7 @@ class CipherState(Secret):
         _check_place(place, len(plaintext) + TAG_SIZE)
         with self._lock:
             aead, nonce = self._aead or self._wake(), self._next()
-            if _package().into:
+            if primitives().into:
                 aead.encrypt_into(nonce, plaintext, None, place)
             else:
                 place[:] = aead.encrypt(nonce, plaintext, None)
@@ -237,11 +258,11 @@ class CipherState(Secret):
         with self._lock:
             aead, nonce = self._aead or self._wake(), self._next()
             try:
-                if _package().into:
+                if primitives().into:
                     aead.decrypt_into(nonce, ciphertext, None, place)
                 else:
                     place[:] = aead.decrypt(nonce, ciphertext, None)
-            except _package().invalid_tag:
+            except primitives().invalid_tag:
                 # The package decrypts first and verifies then: what stands there now is
                 # the work of whoever changed the ciphertext.
                 place[:] = bytes(len(place))
@@ -258,21 +279,21 @@ class CipherState(Secret):
             reserved = _RESERVED_NONCE.to_bytes(_NONCE_SIZE, "big")
             derived = (self._aead or self._wake()).encrypt(reserved, bytes(KEY_SIZE), None)
             self._key = derived[:KEY_SIZE]
-            aead = _package().aesgcm(self._key)
-            # If it was dropped meanwhile, _awake has no entry for it any more: leave it so.
+            aead = primitives().aesgcm(self._key)
+            # If it was dropped meanwhile, awake has no entry for it any more: leave it so.
             if self._aead is not None:
                 self._aead = aead
 
     def _wake(self) -> AESGCM:
-        """Make the ``AESGCM`` object; beyond ``_MAX_AWAKE``, drop the oldest of another cipher.
+        """Make the ``AESGCM`` object; beyond ``MAX_AWAKE``, drop the oldest of another cipher.
 
         It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
         to make.
         """
-        self._aead = aead = _package().aesgcm(self._key)
-        _awake.append(self._self)
-        if len(_awake) > _MAX_AWAKE:
-            other = _awake.popleft()()
+        self._aead = aead = primitives().aesgcm(self._key)
+        awake.append(self._self)
+        if len(awake) > MAX_AWAKE:
+            other = awake.popleft()()
             if other is not None:
                 other._aead = None
         return aead
@@ -284,7 +305,8 @@ class CipherState(Secret):
         return self._nonce.to_bytes(_NONCE_SIZE, "big")
 
 
-_awake: Final[deque[ref[CipherState]]] = deque()
+awake: Final[deque[ref[CipherState]]] = deque()
+"""The ciphers that have an ``AESGCM`` object, those that made it first in front."""
 
 
 class KeyPair(Secret):
@@ -297,16 +319,16 @@ class KeyPair(Secret):
     __slots__ = ("_private", "public")
 
     def __init__(self, private: BytesLike) -> None:
-        self._take(_package().private_key(raw_key(private, "a private key")))
+        self._set(primitives().private_key(raw_key(private, "a private key")))
 
     @classmethod
     def generate(cls) -> Self:
         """Return a new one."""
         pair = cls.__new__(cls)
-        pair._take(_package().generate())
+        pair._set(primitives().generate())
         return pair
 
-    def _take(self, private: X25519PrivateKey) -> None:
+    def _set(self, private: X25519PrivateKey) -> None:
         self._private = private
         self.public = private.public_key().public_bytes_raw()
         """The public key, 32 bytes."""
@@ -319,7 +341,7 @@ class KeyPair(Secret):
         :raises KeyFormatError: the public key is not 32 bytes long, or of low order, so
             that the result would be all zeros (RFC 7748, section 6.1)
         """
-        theirs = _package().public_key(raw_key(public, "a public key"))
+        theirs = primitives().public_key(raw_key(public, "a public key"))
         try:
             return self._private.exchange(theirs)
         except ValueError:
@@ -362,7 +384,7 @@ def argon2id(passphrase: bytes, salt: bytes) -> bytes:
     """
     if len(salt) < 8:
         raise KeyFormatError(f"a salt must be at least 8 bytes, not {len(salt)}")
-    package = _package()
+    package = primitives()
     try:
         function = package.argon2id(
             salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024

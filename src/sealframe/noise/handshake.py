@@ -23,7 +23,7 @@ from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, raw_key, r
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "SymmetricState"]
 
 
 class _Pattern(NamedTuple):
@@ -35,7 +35,7 @@ class _Pattern(NamedTuple):
     """The initiator has the responder's static key beforehand: pre-message ``<- s``."""
 
 
-_PATTERNS: Final = {
+PATTERNS: Final = {
     "NNpsk0": _Pattern((("psk", "e"), ("e", "ee"))),
     "XK": _Pattern((("e", "es"), ("e", "ee"), ("s", "se")), responder_known=True),
     "XX": _Pattern((("e",), ("e", "ee", "s", "es"), ("s", "se"))),
@@ -52,7 +52,7 @@ _NOT_VALID: Final = (
 )
 
 
-def _hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
+def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
     """HKDF of section 4.3: `outputs` times 32 bytes."""
     secret = hmac.digest(chaining_key, material, "sha256")
     blocks = [hmac.digest(secret, b"\x01", "sha256")]
@@ -61,20 +61,20 @@ def _hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
     return blocks
 
 
-def _starting_hash(protocol_name: bytes) -> bytes:
+def initial_hash(protocol_name: bytes) -> bytes:
     """What InitializeSymmetric (section 5.2) makes of a name, 32 bytes."""
     if len(protocol_name) <= _HASH_SIZE:
         return protocol_name.ljust(_HASH_SIZE, b"\0")
     return sha256(protocol_name).digest()
 
 
-class _SymmetricState(Secret):
+class SymmetricState(Secret):
     """Section 5.2: the chaining key, the transcript hash and the cipher in use."""
 
     __slots__ = ("_chaining_key", "_cipher", "hash")
 
     def __init__(self, protocol_name: bytes) -> None:
-        self.hash = _starting_hash(protocol_name)
+        self.hash = initial_hash(protocol_name)
         self._chaining_key = self.hash
         self._cipher: CipherState | None = None
 
@@ -87,11 +87,11 @@ class _SymmetricState(Secret):
         self.hash = sha256(self.hash + data).digest()
 
     def mix_key(self, material: bytes) -> None:
-        self._chaining_key, key = _hkdf(self._chaining_key, material, 2)
+        self._chaining_key, key = hkdf(self._chaining_key, material, 2)
         self._cipher = CipherState(key)
 
     def mix_key_and_hash(self, material: bytes) -> None:
-        self._chaining_key, to_hash, key = _hkdf(self._chaining_key, material, 3)
+        self._chaining_key, to_hash, key = hkdf(self._chaining_key, material, 3)
         self.mix_hash(to_hash)
         self._cipher = CipherState(key)
 
@@ -106,7 +106,7 @@ class _SymmetricState(Secret):
         return plaintext
 
     def split(self) -> tuple[CipherState, CipherState]:
-        first, second = _hkdf(self._chaining_key, b"", 2)
+        first, second = hkdf(self._chaining_key, b"", 2)
         return CipherState(first), CipherState(second)
 
 
@@ -139,13 +139,13 @@ class Handshake(Secret):
         "_given_ephemeral",
         "_hash",
         "_initiator",
-        "_local",
         "_messages",
         "_psk",
         "_remote",
         "_side",
         "_step",
         "_symmetric",
+        "local",
     )
 
     def __init__(
@@ -160,11 +160,11 @@ class Handshake(Secret):
         ephemeral: BytesLike | None = None,
     ) -> None:
         require()
-        if pattern not in _PATTERNS:
+        if pattern not in PATTERNS:
             raise ConfigurationError(
-                f"no handshake pattern {pattern!r}; there are {', '.join(_PATTERNS)}"
+                f"no handshake pattern {pattern!r}; there are {', '.join(PATTERNS)}"
             )
-        messages, responder_known = _PATTERNS[pattern]
+        messages, responder_known = PATTERNS[pattern]
         ours = messages[0 if initiator else 1 :: 2]
         with_psk = any("psk" in tokens for tokens in messages)
         with_static = any("s" in tokens for tokens in ours) or (responder_known and not initiator)
@@ -180,20 +180,21 @@ class Handshake(Secret):
         self._initiator = initiator
         self._messages = messages
         self._step = 0
-        # Keys by their letter in the tokens: our private ones, the peer's public ones.
-        self._local: dict[str, KeyPair] = {}
+        self.local: dict[str, KeyPair] = {}
+        """Our key pairs by their letter in the tokens (section 5.3): ``e`` and ``s``."""
         if own:
-            self._local["s"] = static if isinstance(static, KeyPair) else KeyPair(own)
+            self.local["s"] = static if isinstance(static, KeyPair) else KeyPair(own)
+        # The peer's public keys, by the same letters.
         self._remote = {"s": known} if known else {}
         self._hash: bytes | None = None
         self._ciphers: tuple[CipherState, CipherState] | None = None
         # None once the handshake is finished or has failed.
-        self._symmetric: _SymmetricState | None = _SymmetricState(
+        self._symmetric: SymmetricState | None = SymmetricState(
             f"Noise_{pattern}_25519_AESGCM_SHA256".encode()
         )
         self._symmetric.mix_hash(bytes(memoryview(prologue)))
         if responder_known:
-            self._symmetric.mix_hash(known or self._local["s"].public)
+            self._symmetric.mix_hash(known or self.local["s"].public)
 
     def __repr__(self) -> str:
         return f"<Handshake {self._side}>"
@@ -242,7 +243,7 @@ class Handshake(Secret):
                 if token == "e":
                     parts.append(self._send_ephemeral(symmetric))
                 elif token == "s":
-                    parts.append(symmetric.encrypt_and_hash(self._local["s"].public))
+                    parts.append(symmetric.encrypt_and_hash(self.local["s"].public))
                 else:
                     self._mix(symmetric, token)
             parts.append(symmetric.encrypt_and_hash(data))
@@ -293,7 +294,7 @@ class Handshake(Secret):
         return (first, second) if self._initiator else (second, first)
 
     @contextmanager
-    def _turn(self, *, writing: bool) -> Iterator[tuple[_SymmetricState, tuple[str, ...]]]:
+    def _turn(self, *, writing: bool) -> Iterator[tuple[SymmetricState, tuple[str, ...]]]:
         """Hold one message's order, and what its failure or the last one's success ends."""
         if self._hash is not None:
             raise HandshakeError("the handshake is finished: go on with split()")
@@ -321,32 +322,32 @@ class Handshake(Secret):
 
     def _let_go(self) -> None:
         self._symmetric = None
-        self._local.clear()
+        self.local.clear()
         self._psk = self._given_ephemeral = b""
 
-    def _send_ephemeral(self, symmetric: _SymmetricState) -> bytes:
+    def _send_ephemeral(self, symmetric: SymmetricState) -> bytes:
         given = self._given_ephemeral
-        pair = self._local["e"] = KeyPair(given) if given else KeyPair.generate()
+        pair = self.local["e"] = KeyPair(given) if given else KeyPair.generate()
         self._mix_ephemeral(symmetric, pair.public)
         return pair.public
 
-    def _receive_ephemeral(self, symmetric: _SymmetricState, public: bytes) -> None:
+    def _receive_ephemeral(self, symmetric: SymmetricState, public: bytes) -> None:
         self._remote["e"] = public
         self._mix_ephemeral(symmetric, public)
 
-    def _mix_ephemeral(self, symmetric: _SymmetricState, public: bytes) -> None:
+    def _mix_ephemeral(self, symmetric: SymmetricState, public: bytes) -> None:
         symmetric.mix_hash(public)
         if self._psk:
             # Section 9.2: otherwise nothing random would be in the key that the psk gives.
             symmetric.mix_key(public)
 
-    def _mix(self, symmetric: _SymmetricState, token: str) -> None:
+    def _mix(self, symmetric: SymmetricState, token: str) -> None:
         if token == "psk":
             symmetric.mix_key_and_hash(self._psk)
             return
         # "es" is the initiator's e and the responder's s, whoever sends the message.
         ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
-        symmetric.mix_key(self._local[ours].agree(self._remote[theirs]))
+        symmetric.mix_key(self.local[ours].agree(self._remote[theirs]))
 
 
 def _checked(name: str, key: BytesLike | None, needed: bool, side: str) -> bytes:

@@ -37,7 +37,7 @@ def encode(prefix: str, data: bytes) -> str:
     length = len(prefix) + len("1") + len(words) + _CHECKSUM_SIZE
     if not _is_prefix(prefix) or prefix != prefix.lower() or length > MAX_LENGTH:
         raise ValueError(f"{len(data)} bytes cannot be written as Bech32 with prefix {prefix!r}")
-    checksum = _checksum(prefix, [*words, *bytes(_CHECKSUM_SIZE)]) ^ _VALID
+    checksum = polymod(prefix, [*words, *bytes(_CHECKSUM_SIZE)]) ^ _VALID
     words += [checksum >> 5 * place & 31 for place in reversed(range(_CHECKSUM_SIZE))]
     return f"{prefix}1{''.join(_ALPHABET[word] for word in words)}"
 
@@ -64,7 +64,7 @@ def decode(text: str) -> tuple[str, bytes]:
         if character not in _VALUES:
             raise KeyFormatError(f"character {position} is never used in a key: it is mistyped")
     words = [_VALUES[character] for character in body]
-    if _checksum(prefix, words) != _VALID:
+    if polymod(prefix, words) != _VALID:
         raise KeyFormatError("the checksum does not match: a character is mistyped or missing")
     return prefix, _to_bytes(words[:-_CHECKSUM_SIZE])
 
@@ -73,7 +73,7 @@ def _is_prefix(prefix: str) -> bool:
     return prefix != "" and all("!" <= character <= "~" for character in prefix)
 
 
-def _checksum(prefix: str, words: Sequence[int]) -> int:
+def polymod(prefix: str, words: Sequence[int]) -> int:
     """The remainder of prefix and words, as a polynomial over GF(32), by the generator."""
     codes = [ord(character) for character in prefix]
     value = 1
