@@ -53,7 +53,7 @@ class Raw:
         raw = cls(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         if small_buffer:
             raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
-        await raw._loop.sock_connect(raw.sock, ("127.0.0.1", port))
+        await asyncio.get_running_loop().sock_connect(raw.sock, ("127.0.0.1", port))
         return raw
 
     async def __aenter__(self) -> Self:
@@ -142,12 +142,13 @@ class Peer:
         self.raw = raw
         self.mode = mode
         self._client = client
-        self._seal: RecordLayer | None = None
+        self.records: RecordLayer | None = None
+        """Once its handshake is done, what seals and opens; None on a plain connection."""
         if mode.sealed:
             if credentials is None:
                 psk = (key or shared_key()).secret_bytes()
                 credentials = Credentials(Pattern.NNPSK0, psk=psk)
-            self._seal = RecordLayer(initiator=client, credentials=credentials, context=context)
+            self.records = RecordLayer(initiator=client, credentials=credentials, context=context)
         self._decoder = Framing(control=mode.has_control, maximum=MAX_LENGTH).decoder()
         self._frames: deque[Any] = deque()
         self.welcome: Hello | None = None
@@ -155,18 +156,18 @@ class Peer:
 
     async def shake_hands(self) -> None:
         """Do the sealed handshake, without the introductions that follow it."""
-        seal = self._seal
-        assert seal is not None
+        records = self.records
+        assert records is not None
         while True:
-            for frame in seal.output:
+            for frame in records.output:
                 await self.raw.send(frame)
-            seal.output = []
-            if seal.established or seal.failure is not None:
+            records.output = []
+            if records.established or records.failure is not None:
                 break
             data = await self.raw.receive()
             assert data, "the stream ended during the handshake"
-            self._feed(data)
-        assert seal.failure is None
+            self.feed(data)
+        assert records.failure is None
 
     async def introduce(self, hello: Hello | None = None) -> None:
         """Do all that must happen before messages may flow.
@@ -190,8 +191,8 @@ class Peer:
 
     async def write(self, data: bytes) -> None:
         """Send frames, or parts of frames, in records if sealed."""
-        if self._seal is not None:
-            data = b"".join(self._seal.seal(data))
+        if self.records is not None:
+            data = b"".join(self.records.seal(data))
         await self.raw.send(data)
 
     async def read(self) -> bytes | Control | None:
@@ -201,7 +202,7 @@ class Peer:
             if not data:
                 assert self._decoder.pending == 0
                 return None
-            self._feed(data)
+            self.feed(data)
         frame: bytes | Control = self._frames.popleft()
         return frame
 
@@ -244,15 +245,16 @@ class Peer:
         assert not self.mode.has_control, "the stream ended without CLOSE"
         return frames
 
-    def _feed(self, data: bytes) -> None:
-        if self._seal is None:
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the stream in, which :meth:`read` returns the frames of."""
+        if self.records is None:
             self._frames.extend(self._decoder.feed(data))
             return
-        self._seal.feed(data)
-        for record in self._seal.records():
-            self._frames.extend(self._seal.open_into(record, self._decoder))
-        if self._seal.failure is not None:
-            raise self._seal.failure
+        self.records.feed(data)
+        for record in self.records.records():
+            self._frames.extend(self.records.open_into(record, self._decoder))
+        if self.records.failure is not None:
+            raise self.records.failure
 
 
 class _Setup(NamedTuple):

@@ -480,9 +480,9 @@ class TestCut:
     async def test_fin_inside_a_record(self, role: Role) -> None:
         pytest.importorskip("cryptography", reason="cryptography is not installed")
         async with facing(role, Mode("sealed")) as (conn, peer):
-            assert peer._seal is not None
+            assert peer.records is not None
             await peer.write(frames(WHOLE))
-            (record,) = peer._seal.seal(message(b"cut"))
+            (record,) = peer.records.seal(message(b"cut"))
             await peer.raw.send(record[:-1])
             peer.raw.finish()
             await expect_truncation(conn, WHOLE, "inside a sealed record")

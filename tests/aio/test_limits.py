@@ -339,8 +339,8 @@ class TestUnauthenticated:
             peer = Peer(raw, sealed, client=True)
             await peer.shake_hands()
             hello = control.frame(Opcode.HELLO, control.Hello().encode())
-            assert peer._seal is not None
-            await raw.send(b"".join(peer._seal.seal(hello) + peer._seal.seal(message(b"!"))))
+            assert peer.records is not None
+            await raw.send(b"".join(peer.records.seal(hello) + peer.records.seal(message(b"!"))))
             assert await raw.receive_to_end() == b""
             assert server.counters.failed_handshakes == 1
 

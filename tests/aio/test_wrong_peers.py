@@ -339,9 +339,9 @@ class TestTampering:
     ) -> None:
         handler = Watched()
         async with start(handler, sealed) as server, dialled(server, sealed) as peer:
-            assert peer._seal is not None
+            assert peer.records is not None
             await peer.write(message(b"genuine"))
-            (record,) = peer._seal.seal(message(b"changed"))
+            (record,) = peer.records.seal(message(b"changed"))
             await peer.raw.send(record[:-1] + bytes((record[-1] ^ 1,)))
             # Nothing is sent after a bad record, no CLOSE either.
             assert await peer.read_to_end() == []

@@ -117,9 +117,9 @@ async def test_a_server_that_goes_away_too_early_is_not_recorded(path: Path, sta
         raw = await listener.accept()
         peer = scripted_server(raw)
         if stage == "message 2":
-            peer._feed(await raw.receive_exactly(4 + 1 + 10 + 32))
-            assert peer._seal is not None
-            (answer,) = peer._seal.output
+            peer.feed(await raw.receive_exactly(4 + 1 + 10 + 32))
+            assert peer.records is not None
+            (answer,) = peer.records.output
             await raw.send(answer)
         elif stage != "message 1":
             await peer.shake_hands()
@@ -163,9 +163,9 @@ async def test_who_we_are_is_not_shown_to_a_server_that_is_not_trusted(
         dialling = asyncio.ensure_future(_wait(dial(listener, client(path, trust=bool(known)))))
         raw = await listener.accept()
         peer = scripted_server(raw)
-        peer._feed(await raw.receive_exactly(4 + 1 + 10 + 32))
-        assert peer._seal is not None
-        (answer,) = peer._seal.output
+        peer.feed(await raw.receive_exactly(4 + 1 + 10 + 32))
+        assert peer.records is not None
+        (answer,) = peer.records.output
         await raw.send(answer)
         assert await raw.receive_exactly(len(REFUSED)) == REFUSED
         raw.finish()

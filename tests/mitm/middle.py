@@ -75,7 +75,7 @@ class Tapped:
         """The frames that each end sent, as it sent them."""
         self.faults = 0
         """How often the script did its harm."""
-        self._sides = {Way.UP: _Side(self, Way.UP), Way.DOWN: _Side(self, Way.DOWN)}
+        self.sides = {Way.UP: _Side(self, Way.UP), Way.DOWN: _Side(self, Way.DOWN)}
         self._finished: set[Way] = set()
         self.connected = False
         """Whether there is a server to carry to."""
@@ -83,15 +83,15 @@ class Tapped:
     @property
     def over(self) -> bool:
         """Whether both sockets are closed."""
-        return all(side.lost for side in self._sides.values())
+        return all(side.lost for side in self.sides.values())
 
     def sent(self, way: Way) -> bytes:
         """Return all that an end sent in that direction, a cut frame at its end included."""
-        return b"".join(self.seen[way]) + bytes(self._sides[way].rest)
+        return b"".join(self.seen[way]) + bytes(self.sides[way].rest)
 
     def write(self, way: Way, data: bytes) -> None:
         """Send bytes in that direction, as if the end there had sent them."""
-        target = self._sides[way.back]
+        target = self.sides[way.back]
         if data and way not in self._finished:
             target.write(data)
 
@@ -100,15 +100,15 @@ class Tapped:
         if way in self._finished:
             return
         self._finished.add(way)
-        self._sides[way.back].finish()
+        self.sides[way.back].finish()
         if len(self._finished) == 2:
-            for side in self._sides.values():
+            for side in self.sides.values():
                 side.close()
 
     def reset(self) -> None:
         """Send RST to both ends; what is no TCP is closed at once."""
         self._finished.update(Way)
-        for side in self._sides.values():
+        for side in self.sides.values():
             side.reset()
 
     # Called by the two sides
@@ -116,7 +116,7 @@ class Tapped:
     def begin(self) -> None:
         """Take in that the server has accepted."""
         self.connected = True
-        self._sides[Way.UP].forward()
+        self.sides[Way.UP].forward()
 
     def arrived(self, way: Way, frame: bytes) -> None:
         """Take in a whole frame."""
@@ -132,7 +132,7 @@ class Tapped:
     def lost(self) -> None:
         """Take in that a socket is gone."""
         self._finished.update(Way)
-        for side in self._sides.values():
+        for side in self.sides.values():
             side.close()
 
 
@@ -246,12 +246,12 @@ class Middle:
         task = asyncio.get_running_loop().create_task(self._dial(tapped))
         self._dialling.add(task)
         task.add_done_callback(self._dialling.discard)
-        return tapped._sides[Way.UP]
+        return tapped.sides[Way.UP]
 
     async def _dial(self, tapped: Tapped) -> None:
         loop = asyncio.get_running_loop()
         address = self._family.target(self._server)
-        side = tapped._sides[Way.DOWN]
+        side = tapped.sides[Way.DOWN]
         if "path" in address:
             await loop.create_unix_connection(lambda: side, str(address["path"]))
         else:

@@ -127,7 +127,7 @@ class Scene:
         self.calls: list[Call] = []
         self.errors: list[ConnectionClosedError] = []
         """Those of the server, one for each connection that failed."""
-        self._bystander: Connection | None = None
+        self.bystander: Connection | None = None
         self._exchanged = 0
 
     @property
@@ -164,8 +164,8 @@ class Scene:
             call.error = error
             raise
 
-    async def _enter(self) -> None:
-        self._bystander = await sealframe.connect(
+    async def enter(self) -> None:
+        self.bystander = await sealframe.connect(
             **self.address,
             security=self.credentials.bystander,
             context=CONTEXT,
@@ -176,11 +176,11 @@ class Scene:
 
     async def exchange(self) -> None:
         """Let the other client ask something and get the answer."""
-        assert self._bystander is not None
+        assert self.bystander is not None
         self._exchanged += 1
         question = b"from the other client %d" % self._exchanged
-        await self._bystander.send(question)
-        assert await self._bystander.recv() == answer(question)
+        await self.bystander.send(question)
+        assert await self.bystander.recv() == answer(question)
 
     async def visit(self, *, security: Any = None, context: bytes = CONTEXT) -> Visit:
         """Let a client ask all its questions through the man in the middle, to the bitter end."""
@@ -268,9 +268,9 @@ class Scene:
 
     async def _check_alone(self) -> None:
         """Check that the other client is the only one, and is well."""
-        assert self._bystander is not None
+        assert self.bystander is not None
         await until(lambda: len(registry_of(self.server).connections) == 1)
-        assert list(self.server.clients) == [self._bystander.id]
+        assert list(self.server.clients) == [self.bystander.id]
         async with asyncio.timeout(PATIENCE):
             await self.exchange()
 
@@ -324,15 +324,15 @@ async def scene(
         logger.addHandler(log)
         try:
             with _noting(server, it.errors):
-                await it._enter()
+                await it.enter()
                 yield it
-                assert it._bystander is not None
+                assert it.bystander is not None
                 async with asyncio.timeout(PATIENCE):
-                    assert await it._bystander.close()
+                    assert await it.bystander.close()
         finally:
             logger.removeHandler(log)
-            if it._bystander is not None:
-                protocol_of(it._bystander).closer.abort(ConnectionClosedError("the test is over"))
+            if it.bystander is not None:
+                protocol_of(it.bystander).closer.abort(ConnectionClosedError("the test is over"))
     assert [line.getMessage() for line in log.lines if line.exc_info] == []
 
 

@@ -121,7 +121,7 @@ class TestEnds:
                 connections.establish(str(number))
         for number in range(100):
             connections.discard(str(number))
-        assert len(connections) == len(connections._pending) == len(connections._pending_at) == 0
+        assert len(connections) == connections.pending == len(connections.pending_by_key) == 0
 
 
 ADDRESSES = 3

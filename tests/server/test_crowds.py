@@ -203,9 +203,9 @@ class TestPending:
                 async with await Raw.dial(server.port) as raw:
                     peer = Peer(raw, sealed, client=True)
                     await peer.shake_hands()
-                    assert peer._seal is not None
+                    assert peer.records is not None
                     hello = control.frame(Opcode.HELLO, Hello().encode())
-                    raw.sock.send(b"".join(peer._seal.seal(hello)))
+                    raw.sock.send(b"".join(peer.records.seal(hello)))
                     with knock(server):
                         await until(lambda: server.counters.accepted == 2)
                         await until(lambda: registry_of(server).admission.pending == 1)
@@ -472,7 +472,7 @@ class TestInboxBudget:
                     await until(lambda: registry.budget.quota == 4 * MIB)
                 await until(lambda: registry.budget.quota == 8 * MIB)
             await until(lambda: not registry.handlers)
-            assert registry.budget._members == 0
+            assert registry.budget.members == 0
 
     async def test_unread_messages_of_a_client_that_left_still_count(self) -> None:
         """Or whoever fills an inbox, leaves and comes again would fill the memory."""

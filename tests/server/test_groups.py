@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from aio.ends import TCP, Mode, dial, open_pair, start
@@ -273,5 +275,5 @@ async def test_what_is_not_used_takes_no_memory() -> None:
     async with open_pair(Mode("packets")) as (client, accepted, _):
         for conn in (client, accepted):
             assert conn.groups == frozenset()
-            assert conn._joined is None
-            assert conn._state is None
+            parts = gc.get_referents(conn)
+            assert not [part for part in parts if isinstance(part, set | SimpleNamespace)]

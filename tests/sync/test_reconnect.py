@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from aio.ends import PATIENCE, Mode
@@ -17,7 +18,6 @@ from sealframe import (
     WrongLoopError,
     sync,
 )
-from sealframe.sync.loop_thread import shared
 
 from .ends import echo, start, until
 
@@ -57,7 +57,7 @@ def test_it_comes_back_to_a_server_that_closed_and_was_started_again() -> None:
                 if rounds == 2:
                     break
                 # Who iterates notices, and closes in turn: that is what it waits for.
-                shared().start(server._server.close)
+                threading.Thread(target=server.close).start()
                 assert list(conn) == []
             except ConnectionClosed:
                 continue

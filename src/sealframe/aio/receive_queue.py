@@ -27,28 +27,29 @@ class Budget:
     :param total: queued bytes for all queues together
     """
 
-    __slots__ = ("_limit", "_members", "_total", "quota")
+    __slots__ = ("_limit", "_total", "members", "quota")
 
     def __init__(self, limit: int, total: int) -> None:
         self._limit = limit
         self._total = total
-        self._members = 0
+        self.members = 0
+        """How many queues share it."""
         self.quota = 0
         """Queued bytes from which a queue is full."""
         self._divide()
 
     def join(self) -> None:
         """Divide among one queue more."""
-        self._members += 1
+        self.members += 1
         self._divide()
 
     def leave(self) -> None:
         """Divide among one queue less."""
-        self._members -= 1
+        self.members -= 1
         self._divide()
 
     def _divide(self) -> None:
-        self.quota = max(1, min(self._limit, self._total // max(1, self._members)))
+        self.quota = max(1, min(self._limit, self._total // max(1, self.members)))
 
 
 class ReceiveQueue(InQueue):

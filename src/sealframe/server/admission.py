@@ -54,7 +54,8 @@ class Admission(Generic[ConnT]):
         self._connections: set[ConnT] = set()
         self._pending: RandomSet[ConnT] = RandomSet()
         self._address_of: dict[ConnT, Hashable] = {}
-        self._pending_at: dict[Hashable, RandomSet[ConnT]] = {}
+        self.pending_by_key: dict[Hashable, RandomSet[ConnT]] = {}
+        """Those that have not finished their handshake, by address; no empty sets."""
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -86,7 +87,7 @@ class Admission(Generic[ConnT]):
         dropped = None
         if self._handshakes:
             # Connections of unknown address do not share one.
-            neighbours = None if address is None else self._pending_at.get(address)
+            neighbours = None if address is None else self.pending_by_key.get(address)
             if neighbours and len(neighbours) >= self._options.max_pending_per_address:
                 dropped = neighbours.pick(self._choose)
             elif len(self._pending) >= self._max_pending or (
@@ -96,7 +97,7 @@ class Admission(Generic[ConnT]):
             if dropped is not None:
                 self.discard(dropped)
             self._pending.add(conn)
-            self._pending_at.setdefault(address, RandomSet()).add(conn)
+            self.pending_by_key.setdefault(address, RandomSet()).add(conn)
             self._address_of[conn] = address
         self._connections.add(conn)
         return dropped
@@ -118,10 +119,10 @@ class Admission(Generic[ConnT]):
         if conn in self._pending:
             self._pending.discard(conn)
             address = self._address_of.pop(conn)
-            neighbours = self._pending_at[address]
+            neighbours = self.pending_by_key[address]
             neighbours.discard(conn)
             if not neighbours:
-                del self._pending_at[address]
+                del self.pending_by_key[address]
 
 
 class RandomSet(Generic[ConnT]):
