@@ -82,6 +82,14 @@ def test_every_public_name_of_a_module_is_in_the_reference(name: str) -> None:
     assert missing == set()
 
 
+def test_the_import_paths_that_stay_are_those_of_the_reference() -> None:
+    listed = re.findall(r"^- ``(sealframe[.\w]*)``:", PAGES["reference/index"], re.MULTILINE)
+    assert sorted(listed) == ["sealframe", *(f"sealframe.{name}" for name in MODULES)]
+    for page, text in PAGES.items():
+        for _, module in re.findall(r"(auto|current)module:: (\S+)", text):
+            assert module in {*listed, "sealframe.errors"}, page
+
+
 def test_the_numbers_of_the_protocol_are_in_the_reference() -> None:
     """All of them, with those that stand on a line of their own for their looks."""
     page = PAGES["reference/wire"]

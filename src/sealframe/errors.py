@@ -220,7 +220,7 @@ class FileTransferError(SealframeError):
 class FileRefusedError(FileTransferError):
     """The receiving end does not take a file, or not any further.
 
-    :ivar code: why (:class:`sealframe.wire.FileRefusal`)
+    :ivar code: why (:class:`sealframe.FileRefusal`)
     :ivar reason: the same for people
     """
 
@@ -291,7 +291,7 @@ class MalformedLengthError(FramingError):
 class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the name websockets users know
     """The connection is over, or nothing more can be sent on it.
 
-    :ivar code: the close code (:class:`sealframe.wire.CloseCode`) that the peer
+    :ivar code: the close code (:class:`sealframe.CloseCode`) that the peer
         sent or that we sent to it, ``None`` where no CLOSE was seen
     :ivar reason: the text that came with it
     """

@@ -159,7 +159,7 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def close_code(self) -> int | None:
-        """The code of the peer's CLOSE (:class:`sealframe.wire.CloseCode`), None
+        """The code of the peer's CLOSE (:class:`sealframe.CloseCode`), None
         while there is none. Where only packets flow there never is."""
         close = self._protocol.closer.peer_close
         return None if close is None else close.code
@@ -455,7 +455,7 @@ class Connection(Generic[Sent, Received]):
         calling it again only waits. A hook that is a coroutine is waited for too,
         as far as ``close_timeout`` goes, and then cancelled.
 
-        :param code: :class:`sealframe.wire.CloseCode`, told to the peer unless
+        :param code: :class:`sealframe.CloseCode`, told to the peer unless
             only packets flow; any but 0 also discards what the peer still sends
         :param reason: text for the peer, cut to 255 bytes of UTF-8
         :return: whether the close was clean: all went to the network, and the

@@ -48,7 +48,7 @@ class Disconnect:
 
     kind: DisconnectKind
     code: int | None
-    """The close code (:class:`sealframe.wire.CloseCode`) that tells why, this end's own
+    """The close code (:class:`sealframe.CloseCode`) that tells why, this end's own
     where this end had a reason to close; None where there was none."""
     text: str
     """The reason that came with that code, or else what went wrong; may be empty."""

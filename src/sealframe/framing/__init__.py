@@ -1,6 +1,6 @@
 """Frame layouts: how a length in front of each message is written.
 
-A :class:`Framing` describes a layout and makes decoders and encoders for it.
+A :class:`~sealframe.Framing` describes a layout and makes decoders and encoders for it.
 They know nothing of sockets: bytes go in, messages come out, and the reverse::
 
     decoder = PACKET.decoder()
