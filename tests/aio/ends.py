@@ -150,9 +150,9 @@ def count_sockets() -> int:
 def is_held_back(conn: Connection) -> bool:
     """Return whether the peer sends nothing before messages are taken: it has no credit for
     more, or, where there are no windows, its bytes are not read."""
-    link = protocol_of(conn)
-    window = link.receiver.window
-    return link.receiver.paused or (window is not None and window.left <= 0)
+    protocol = protocol_of(conn)
+    window = protocol.receiver.window
+    return protocol.receiver.paused or (window is not None and window.left <= 0)
 
 
 def start(

@@ -51,7 +51,7 @@ async def visit_the_selector() -> None:
             assert await take(client, 1) == [b"and back"]
 
 
-# The outbox
+# The send queue
 
 
 @pytest.mark.parametrize(("size", "accepted_at_once"), [(0, 16), (1, 16), (36, 10), (936, 1)])
@@ -133,12 +133,12 @@ async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role
                 sent.append(data)
 
         sending = asyncio.create_task(send())
-        link, transport = protocol_of(conn), protocol_of(conn).transport
+        protocol, transport = protocol_of(conn), protocol_of(conn).transport
         assert transport is not None
-        await until(lambda: link.sender.queue.full and transport.get_write_buffer_size() > 0)
+        await until(lambda: protocol.sender.queue.full and transport.get_write_buffer_size() > 0)
         for _ in range(100):
             await asyncio.sleep(0)
-            assert link.sender.queue.queued_bytes < limit + 2 * size
+            assert protocol.sender.queue.queued_bytes < limit + 2 * size
             assert transport.get_write_buffer_size() < TRANSPORT + ONE_BATCH + 2 * size
         # What the kernel takes depends on the machine; its buffers are a few MiB.
         assert len(sent) * size < 16 * MIB
@@ -260,7 +260,7 @@ async def test_a_connection_that_is_paused_for_want_of_windows_is_not_taken_for_
     async with facing(
         "server", mode, inbox_limit=MESSAGE_OVERHEAD, keepalive_interval=20.0, idle_timeout=30.0
     ) as (conn, peer):
-        link, keepalive = protocol_of(conn), protocol_of(conn).keepalive
+        protocol, keepalive = protocol_of(conn), protocol_of(conn).keepalive
         assert keepalive is not None
 
         def let_time_pass() -> None:
@@ -269,16 +269,16 @@ async def test_a_connection_that_is_paused_for_want_of_windows_is_not_taken_for_
             keepalive.check()
 
         await peer.write(message(b"1"))
-        await until(lambda: link.receiver.paused)
+        await until(lambda: protocol.receiver.paused)
         for _ in range(5):
             let_time_pass()
         await visit_the_selector()
-        assert not link.closer.closing
+        assert not protocol.closer.closing
         await conn.send(b"alive")
         assert await peer.read() == b"alive"
         assert await take(conn, 1) == [b"1"]
         # Once it reads again, time counts.
-        assert not link.receiver.paused
+        assert not protocol.receiver.paused
         let_time_pass()
         with pytest.raises(PeerTimeoutError):
             await take(conn, 1)

@@ -42,7 +42,7 @@ EXTENDED = Mode("extended")
 
 OUTBOX_LIMIT = 1000
 FILLER = bytes(OUTBOX_LIMIT)
-"""One message that fills the outbox of the clients here."""
+"""One message that fills the send queue of the clients here."""
 SMALL_OUTBOX = ClientOptions(outbox_limit=OUTBOX_LIMIT)
 
 Receive = Callable[[Connection], Coroutine[Any, Any, list[bytes]]]
@@ -476,19 +476,19 @@ async def test_of_many_senders_all_but_the_cancelled_get_their_turn_in_order(
 
 
 async def test_a_sender_cancelled_in_the_tick_of_its_turn_passes_it_on() -> None:
-    outbox = SendQueue(100)
-    outbox.append(bytes(100))
-    tasks = [asyncio.create_task(outbox.wait()) for _ in range(3)]
+    queue = SendQueue(100)
+    queue.append(bytes(100))
+    tasks = [asyncio.create_task(queue.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()
-    outbox.clear()
-    outbox.wake()
+    queue.clear()
+    queue.wake()
     async with asyncio.timeout(PATIENCE):
         await tasks[1]
-        outbox.wake()
+        queue.wake()
         await tasks[2]
     assert tasks[0].cancelled()
-    assert not outbox.full
+    assert not queue.full
 
 
 @every_send

@@ -181,8 +181,8 @@ class TestHandshakeDeadline:
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         keys = Credentials(Pattern.NNPSK0, psk=shared_key().secret_bytes())
-        seal = RecordLayer(initiator=True, credentials=keys)
-        (first,) = seal.output
+        layer = RecordLayer(initiator=True, credentials=keys)
+        (first,) = layer.output
         loop = asyncio.get_running_loop()
         async with (
             start(unreached, sealed, options=self.OPTIONS) as server,
@@ -347,13 +347,13 @@ class TestUnauthenticated:
     async def test_a_flood_is_read_and_thrown_away(self, sealed: Mode) -> None:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:
             await until(lambda: bool(registry_of(server).connections))
-            (link,) = registry_of(server).connections
-            buffer = link.get_buffer(-1)
+            (protocol,) = registry_of(server).connections
+            buffer = protocol.get_buffer(-1)
             assert len(buffer) <= MAX_UNAUTHENTICATED
             tracemalloc.start()
             try:
                 await raw.send(bytes(4 * MIB))
-                await until(lambda: link.stats.bytes_received == 4 * MIB)
+                await until(lambda: protocol.stats.bytes_received == 4 * MIB)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()

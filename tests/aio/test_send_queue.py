@@ -24,20 +24,20 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def send(outbox: SendQueue, *messages: bytes) -> None:
+async def send(queue: SendQueue, *messages: bytes) -> None:
     """Send as a connection does: wait for room, append, wake the next."""
-    if outbox.full:
-        await outbox.wait()
-        outbox.extend(list(messages))
-        outbox.wake()
+    if queue.full:
+        await queue.wait()
+        queue.extend(list(messages))
+        queue.wake()
     else:
-        outbox.extend(list(messages))
+        queue.extend(list(messages))
 
 
-def drain(outbox: SendQueue, size: int) -> list[bytes]:
+def drain(queue: SendQueue, size: int) -> list[bytes]:
     """Take as a flush does."""
-    taken = outbox.take(size)
-    outbox.wake()
+    taken = queue.take(size)
+    queue.wake()
     return taken
 
 
@@ -45,122 +45,122 @@ def drain(outbox: SendQueue, size: int) -> list[bytes]:
 def test_taking_keeps_order_and_cost(messages: list[bytes], size: int) -> None:
     """Each take gives the oldest messages until their cost reaches the size: at least
     one, and never one more than was needed."""
-    outbox = SendQueue(10_000)
+    queue = SendQueue(10_000)
     for message in messages:
-        outbox.append(message)
+        queue.append(message)
     seen: list[bytes] = []
-    while len(outbox):
-        before = outbox.queued_bytes
-        taken = outbox.take(size)
+    while len(queue):
+        before = queue.queued_bytes
+        taken = queue.take(size)
         cost = sum(map(len, taken)) + OVERHEAD * len(taken)
-        assert outbox.queued_bytes == before - cost
+        assert queue.queued_bytes == before - cost
         assert taken
         assert cost - len(taken[-1]) - OVERHEAD < size
-        assert cost >= size or not len(outbox)
+        assert cost >= size or not len(queue)
         seen += taken
     assert seen == messages
-    assert outbox.queued_bytes == 0
-    assert outbox.take(size) == []
+    assert queue.queued_bytes == 0
+    assert queue.take(size) == []
 
 
 def test_one_append_may_overshoot_the_mark() -> None:
     """A message larger than the whole limit is accepted while there is any room."""
-    outbox = SendQueue(100)
-    fullness = [outbox.full]
-    outbox.append(bytes(5000))
-    fullness.append(outbox.full)
-    assert outbox.take(1) == [bytes(5000)]
-    fullness.append(outbox.full)
+    queue = SendQueue(100)
+    fullness = [queue.full]
+    queue.append(bytes(5000))
+    fullness.append(queue.full)
+    assert queue.take(1) == [bytes(5000)]
+    fullness.append(queue.full)
     assert fullness == [False, True, False]
 
 
 def test_clearing_says_how_many_were_lost() -> None:
-    outbox = SendQueue(100)
-    outbox.extend([b"1", b"2", b"3"])
-    assert outbox.clear() == 3
-    assert (len(outbox), outbox.queued_bytes, outbox.clear()) == (0, 0, 0)
+    queue = SendQueue(100)
+    queue.extend([b"1", b"2", b"3"])
+    assert queue.clear() == 3
+    assert (len(queue), queue.queued_bytes, queue.clear()) == (0, 0, 0)
 
 
 async def test_waiters_are_served_in_order() -> None:
     """Each has its turn only when there is room, and appends before the next is woken."""
-    outbox = SendQueue(2 * ONE)
-    outbox.extend([b"0", b"0"])
-    tasks = [asyncio.create_task(send(outbox, body)) for body in (b"1", b"2", b"3")]
+    queue = SendQueue(2 * ONE)
+    queue.extend([b"0", b"0"])
+    tasks = [asyncio.create_task(send(queue, body)) for body in (b"1", b"2", b"3")]
     await settle()
     assert not any(task.done() for task in tasks)
-    assert drain(outbox, 1) == [b"0"]
+    assert drain(queue, 1) == [b"0"]
     await settle()
     assert [task.done() for task in tasks] == [True, False, False]
-    assert drain(outbox, 2 * ONE) == [b"0", b"1"]
+    assert drain(queue, 2 * ONE) == [b"0", b"1"]
     await asyncio.gather(*tasks)
-    assert outbox.take(10_000) == [b"2", b"3"]
+    assert queue.take(10_000) == [b"2", b"3"]
 
 
 async def test_a_late_comer_does_not_overtake() -> None:
     """Room that was made for a waiter is not taken by who comes between."""
-    outbox = SendQueue(ONE)
-    outbox.append(b"0")
-    waiter = asyncio.create_task(send(outbox, b"1"))
+    queue = SendQueue(ONE)
+    queue.append(b"0")
+    waiter = asyncio.create_task(send(queue, b"1"))
     await settle()
-    drain(outbox, ONE)
-    assert outbox.full
-    late = asyncio.create_task(send(outbox, b"2"))
+    drain(queue, ONE)
+    assert queue.full
+    late = asyncio.create_task(send(queue, b"2"))
     await waiter
     await settle()
     assert not late.done()
-    assert drain(outbox, ONE) == [b"1"]
+    assert drain(queue, ONE) == [b"1"]
     await late
-    assert outbox.take(ONE) == [b"2"]
+    assert queue.take(ONE) == [b"2"]
 
 
 async def test_a_waiter_cancelled_after_it_was_woken_passes_the_room_on() -> None:
-    outbox = SendQueue(ONE)
-    outbox.append(b"0")
-    first = asyncio.create_task(send(outbox, b"1"))
-    second = asyncio.create_task(send(outbox, b"2"))
+    queue = SendQueue(ONE)
+    queue.append(b"0")
+    first = asyncio.create_task(send(queue, b"1"))
+    second = asyncio.create_task(send(queue, b"2"))
     await settle()
-    drain(outbox, ONE)
+    drain(queue, ONE)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
-    assert outbox.take(ONE) == [b"2"]
+    assert queue.take(ONE) == [b"2"]
 
 
 async def test_a_waiter_cancelled_before_there_was_room_is_passed_over() -> None:
-    outbox = SendQueue(ONE)
-    outbox.append(b"0")
-    first = asyncio.create_task(send(outbox, b"1"))
-    second = asyncio.create_task(send(outbox, b"2"))
+    queue = SendQueue(ONE)
+    queue.append(b"0")
+    first = asyncio.create_task(send(queue, b"1"))
+    second = asyncio.create_task(send(queue, b"2"))
     await settle()
     first.cancel()
-    drain(outbox, ONE)
+    drain(queue, ONE)
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
-    assert outbox.take(ONE) == [b"2"]
+    assert queue.take(ONE) == [b"2"]
 
 
 async def test_no_one_is_woken_without_room() -> None:
-    outbox = SendQueue(ONE)
-    outbox.extend([b"0", b"0"])
-    waiter = asyncio.create_task(send(outbox, b"1"))
+    queue = SendQueue(ONE)
+    queue.extend([b"0", b"0"])
+    waiter = asyncio.create_task(send(queue, b"1"))
     await settle()
-    drain(outbox, 1)
+    drain(queue, 1)
     await settle()
     assert not waiter.done()
-    drain(outbox, 1)
+    drain(queue, 1)
     await waiter
 
 
 async def test_the_end_wakes_everyone() -> None:
-    outbox = SendQueue(1)
-    outbox.append(b"0")
-    tasks = [asyncio.create_task(outbox.wait()) for _ in range(3)]
+    queue = SendQueue(1)
+    queue.append(b"0")
+    tasks = [asyncio.create_task(queue.wait()) for _ in range(3)]
     await settle()
-    outbox.close()
+    queue.close()
     await asyncio.gather(*tasks)
-    assert outbox.full == (outbox.queued_bytes >= 1)
+    assert queue.full == (queue.queued_bytes >= 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("sdct"), st.integers(0, 9)), max_size=60))
@@ -171,23 +171,23 @@ def test_no_order_of_sends_and_cancellations_loses_or_doubles_a_message(
     is not; and while there is room, no one waits."""
 
     async def run() -> None:
-        outbox = SendQueue(2 * ONE)
+        queue = SendQueue(2 * ONE)
         tasks: list[asyncio.Task[None]] = []
         seen: list[bytes] = []
         for kind, number in steps:
             if kind == "s":
-                tasks.append(asyncio.create_task(send(outbox, bytes([len(tasks)]))))
+                tasks.append(asyncio.create_task(send(queue, bytes([len(tasks)]))))
             elif kind == "d":
-                seen += drain(outbox, number * ONE + 1)
+                seen += drain(queue, number * ONE + 1)
             elif kind == "c" and tasks:
                 tasks[number % len(tasks)].cancel()
             elif kind == "t":
                 await settle()
         while True:
             await settle()
-            if not len(outbox):
+            if not len(queue):
                 break
-            seen += drain(outbox, 10_000)
+            seen += drain(queue, 10_000)
         assert all(task.done() for task in tasks)
         accepted = [bytes([n]) for n, task in enumerate(tasks) if not task.cancelled()]
         assert seen == accepted

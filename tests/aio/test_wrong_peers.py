@@ -141,10 +141,10 @@ class TestOnOurPort:
         """The name does not depend on how the bytes arrive, only on the first of them."""
         async with start(Watched(), port_mode) as server, await Raw.dial(server.port) as raw:
             await until(lambda: bool(registry_of(server).connections))
-            (link,) = registry_of(server).connections
+            (protocol,) = registry_of(server).connections
             for number in range(8):
                 await raw.send(data[number : number + 1])
-                await until(lambda done=number: link.stats.bytes_received > done)  # type: ignore[misc]
+                await until(lambda done=number: protocol.stats.bytes_received > done)  # type: ignore[misc]
             raw.finish()
             assert await raw.receive_to_end() == b""
             await gone(server)

@@ -262,19 +262,19 @@ def ephemerals(*private: bytes) -> Iterator[None]:
 def inject(victim: Peer, other: Peer, *data: bytes) -> None:
     """Let ``victim`` receive frames that ``other`` would never send, each in a record of
     its own where the connection is sealed."""
-    seal = other.protocol.records
+    layer = other.protocol.records
     for frame in data:
-        victim.read(frame if seal is None else b"".join(seal.seal(frame)))
+        victim.read(frame if layer is None else b"".join(layer.seal(frame)))
 
 
 def reveal(writer: Peer, reader: Peer) -> list[bytes | wire.Control]:
     """Return the frames that ``writer`` has to write, opened with ``reader``'s key."""
-    seal = reader.protocol.records
+    layer = reader.protocol.records
     data = writer.take()
-    if seal is None:
+    if layer is None:
         return frames(data)
-    assert seal.receiver is not None
-    plain_text = b"".join(seal.receiver.open(record) for record in records(data))
+    assert layer.receiver is not None
+    plain_text = b"".join(layer.receiver.open(record) for record in records(data))
     return frames(plain_text)
 
 
@@ -308,10 +308,10 @@ def shake_hands(client: Peer, server: Peer) -> None:
     server.read(client.take())
     client.read(server.take())
     # Where there is a message 3, HELLO would go with it.
-    seal = client.protocol.records
-    assert seal is not None
-    server.read(b"".join(seal.output))
-    seal.output = []
+    layer = client.protocol.records
+    assert layer is not None
+    server.read(b"".join(layer.output))
+    layer.output = []
 
 
 def preamble(pattern: Pattern) -> bytes:

@@ -36,11 +36,11 @@ both_patterns = pytest.mark.parametrize("pattern", [Pattern.XK, Pattern.XX])
 
 def server_that(identify: Identify, pattern: Pattern) -> Peer:
     """Return a server that asks `identify` about whoever comes."""
-    seal = RecordLayer(
+    layer = RecordLayer(
         initiator=False, credentials=credentials(client=False, pattern=pattern), context=CONTEXT
     )
     return Peer(
-        ProtocolMachine(client=False, max_message_size=MAXIMUM, records=seal, identify=identify)
+        ProtocolMachine(client=False, max_message_size=MAXIMUM, records=layer, identify=identify)
     )
 
 
@@ -51,13 +51,13 @@ def refuse(key: bytes, token: bytes) -> HandshakeError:
 
 def client_that(verify: Callable[[bytes], HandshakeError | None], pattern: Pattern) -> Peer:
     """Return a client that asks `verify` about the server's key."""
-    seal = RecordLayer(
+    layer = RecordLayer(
         initiator=True,
         credentials=credentials(client=True, pattern=pattern),
         context=CONTEXT,
         verify_server_key=verify,
     )
-    return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, records=seal))
+    return Peer(ProtocolMachine(client=True, max_message_size=MAXIMUM, records=layer))
 
 
 @both_patterns
@@ -119,29 +119,29 @@ def test_a_client_that_is_not_let_in_learns_it(pattern: Pattern) -> None:
 
 def test_a_server_that_is_objected_to_never_sees_the_clients_key() -> None:
     """After message 2 comes the refusal that every failure gets, in place of message 3."""
-    judged: list[bytes] = []
+    verified: list[bytes] = []
     objection = HandshakeError("not this one")
 
-    def judge(key: bytes) -> HandshakeError:
-        judged.append(key)
+    def verify(key: bytes) -> HandshakeError:
+        verified.append(key)
         return objection
 
-    client, server = client_that(judge, Pattern.XX), sealed(client=False, pattern=Pattern.XX)
+    client, server = client_that(verify, Pattern.XX), sealed(client=False, pattern=Pattern.XX)
     server.read(client.take())
     client.read(server.take())
-    assert judged == [bytes(SERVER_KEY.public_key)]
+    assert verified == [bytes(SERVER_KEY.public_key)]
     assert client.take() == REFUSED
     assert client.fault is objection
     assert client.protocol.channel_binding == b""
 
 
 def test_a_server_without_objection_is_answered() -> None:
-    judged: list[bytes] = []
-    client = client_that(judged.append, Pattern.XX)
+    verified: list[bytes] = []
+    client = client_that(verified.append, Pattern.XX)
     server = sealed(client=False, pattern=Pattern.XX)
     server.read(client.take())
     client.read(server.take())
     (answer, *_) = frames(client.take()[: 4 + 1 + 64])
     assert isinstance(answer, Control)
     assert (answer.opcode, len(answer.body)) == (Opcode.HANDSHAKE, 64)
-    assert judged == [bytes(SERVER_KEY.public_key)]
+    assert verified == [bytes(SERVER_KEY.public_key)]

@@ -16,7 +16,7 @@ from sealframe import Connection, Inbox
 from sealframe.files.incoming import PIECE
 from sealframe.options import MIB
 
-from .linked import PATIENCE, bytes_in, linked, until
+from .pair import PATIENCE, bytes_in, open_pair, until
 
 BIG = 256 * MIB
 AHEAD = 3 * MIB
@@ -59,11 +59,11 @@ async def test_a_request_is_answered_during_a_transfer(
     mode: Mode, source: Path, inbox: Inbox
 ) -> None:
     (source / "a").write_bytes(bytes(20 * PIECE))
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(inbox.store.directory) > 0)
         assert not sending.done()
-        await link.client.ping()
+        await pair.client.ping()
         await sending
 
 

@@ -13,7 +13,7 @@ from sealframe.files.messages import DONE, Accept, go
 from sealframe.wire import FIRST_OWN_RESET_CODE, Control, FileAbort, FileRefusal, Opcode, StreamKind
 from sealframe.wire.control import Hello
 
-from .linked import hash_of, offer_of
+from .pair import hash_of, offer_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
 SECTION = TEXT[TEXT.index(". Files\n") :]

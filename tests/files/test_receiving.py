@@ -36,13 +36,13 @@ from sealframe.files.store import Store
 from sealframe.server.server import registry_of
 from sealframe.wire import FileAbort, FileRefusal, ResetCode
 
-from .linked import (
+from .pair import (
     accepted,
     bytes_in,
     hash_of,
-    linked,
     offer_of,
     offered,
+    open_pair,
     push,
     received,
     reset_with,
@@ -86,15 +86,15 @@ async def test_an_offer_tells_how_much_has_come(extended: Mode, source: Path, ro
 
     size = 3 * PIECE + 5
     (source / "a").write_bytes(os.urandom(size))
-    async with linked(extended, on_offer) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(extended, on_offer) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bool(offers) and offers[0].received > PIECE)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
         assert PIECE < offers[0].received <= size
-        resumed = (await link.client.send_file(source / "a")).resumed
+        resumed = (await pair.client.send_file(source / "a")).resumed
         assert 0 < resumed <= offers[0].received
         assert offers[1].received == size
 
@@ -106,9 +106,9 @@ async def test_an_offer_is_accepted_into_a_directory(mode: Mode, file: Path, roo
         seen.extend([offer.name, offer.size, offer.is_directory, offer.connection, offer.peer])
         seen.append(await offer.accept(root))
 
-    async with linked(mode, on_offer) as link:
-        await link.client.send_file(file)
-        assert seen == ["a", len(DATA), False, link.accepted, None, root / "a"]
+    async with open_pair(mode, on_offer) as pair:
+        await pair.client.send_file(file)
+        assert seen == ["a", len(DATA), False, pair.accepted, None, root / "a"]
     assert received(root) == {"a": DATA}
 
 
@@ -116,8 +116,8 @@ async def test_an_offer_gets_another_name(mode: Mode, file: Path, inbox: Inbox) 
     async def on_offer(offer: Offer) -> None:
         await offer.accept(inbox, "of/mine")
 
-    async with linked(mode, on_offer) as link:
-        assert (await link.client.send_file(file)).names == ("a",)
+    async with open_pair(mode, on_offer) as pair:
+        assert (await pair.client.send_file(file)).names == ("a",)
     assert received(inbox.store.directory) == {"of": None, "of/mine": DATA}
 
 
@@ -125,9 +125,9 @@ async def test_an_offer_is_declined(mode: Mode, file: Path) -> None:
     async def on_offer(offer: Offer) -> None:
         offer.decline(f"no {offer.name} today")
 
-    async with linked(mode, on_offer) as link:
+    async with open_pair(mode, on_offer) as pair:
         with pytest.raises(FileRefusedError, match=r"^no a today$") as caught:
-            await link.client.send_file(file)
+            await pair.client.send_file(file)
     assert caught.value.code == FileRefusal.DECLINED
 
 
@@ -135,9 +135,9 @@ async def test_who_returns_without_an_answer_declines(mode: Mode, file: Path) ->
     async def on_offer(offer: Offer) -> None:
         pass
 
-    async with linked(mode, on_offer) as link:
+    async with open_pair(mode, on_offer) as pair:
         with pytest.raises(FileRefusedError) as caught:
-            await link.client.send_file(file)
+            await pair.client.send_file(file)
     assert caught.value.code == FileRefusal.DECLINED
 
 
@@ -152,8 +152,8 @@ async def test_the_program_is_not_shown_an_offer_whose_name_is_unsafe(
         shown.append(offer.name)
         offer.decline()
 
-    async with linked(extended, on_offer) as link:
-        stream = await offered(link.client, offer_of(name, 4))
+    async with open_pair(extended, on_offer) as pair:
+        stream = await offered(pair.client, offer_of(name, 4))
         async with reset_with(FileRefusal.NAME):
             await stream.read(1)
     assert shown == []
@@ -163,9 +163,9 @@ async def test_a_name_writes_no_lines_into_the_log(
     extended: Mode, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sealframe")
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         # Line separators, and what turns the text around, are in names of honest files too.
-        stream = await offered(link.client, offer_of("a\u2028b\u202ec", (1 << 63) - 1))
+        stream = await offered(pair.client, offer_of("a\u2028b\u202ec", (1 << 63) - 1))
         async with reset_with(FileRefusal.DISK_FULL):
             await stream.read(1)
         await until(lambda: "was not received" in caplog.text)
@@ -186,8 +186,8 @@ async def test_an_offer_is_answered_once(
             await offer.accept(inbox)
         failed.append(caught.value)
 
-    async with linked(extended, on_offer) as link:
-        await link.client.send_file(file)
+    async with open_pair(extended, on_offer) as pair:
+        await pair.client.send_file(file)
         await until(lambda: bool(failed))
     assert received(root) == {"a": DATA}
 
@@ -198,9 +198,9 @@ async def test_what_decides_and_fails_is_logged(
     async def on_offer(offer: Offer) -> None:
         raise RuntimeError("private")
 
-    async with linked(extended, on_offer) as link:
+    async with open_pair(extended, on_offer) as pair:
         with pytest.raises(FileTransferError) as caught:
-            await link.client.send_file(file)
+            await pair.client.send_file(file)
     assert "private" not in str(caught.value)
     assert "RuntimeError: private" in caplog.text
 
@@ -215,8 +215,8 @@ async def test_who_is_cancelled_while_receiving_tells_the_sender(
         tasks.append(asyncio.create_task(offer.accept(inbox)))
         await tasks[-1]
 
-    async with linked(mode, on_offer) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, on_offer) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
         tasks[0].cancel()
         with pytest.raises(FileTransferError, match="stopped"):
@@ -224,7 +224,7 @@ async def test_who_is_cancelled_while_receiving_tells_the_sender(
         await until(lambda: inbox.store.quota.bytes < len(data))
         (partial,) = received(root)
         assert partial.startswith(".a.")
-        receipt = await link.client.send_file(source / "a")
+        receipt = await pair.client.send_file(source / "a")
         assert receipt.resumed > 0
     assert received(root) == {"a": data}
 
@@ -238,10 +238,10 @@ async def test_the_program_is_told_of_each_file(mode: Mode, source: Path, root: 
     async def on_received(conn: Connection, path: Path) -> None:
         told.append((conn, path))
 
-    async with linked(mode, Inbox(root, keep_free=0, on_received=on_received)) as link:
-        await link.client.send_file(source)
+    async with open_pair(mode, Inbox(root, keep_free=0, on_received=on_received)) as pair:
+        await pair.client.send_file(source)
         await until(lambda: len(told) == 2)
-        assert {conn for conn, _ in told} == {link.accepted}
+        assert {conn for conn, _ in told} == {pair.accepted}
     assert {path for _, path in told} == {root / "sent" / name for name in "ab"}
 
 
@@ -251,8 +251,8 @@ async def test_what_on_received_raises_is_logged(
     def on_received(conn: Connection, path: Path) -> None:
         raise RuntimeError("mine")
 
-    async with linked(extended, Inbox(root, keep_free=0, on_received=on_received)) as link:
-        await link.client.send_file(file)
+    async with open_pair(extended, Inbox(root, keep_free=0, on_received=on_received)) as pair:
+        await pair.client.send_file(file)
         await until(lambda: "mine" in caplog.text)
     assert received(root) == {"a": DATA}
 
@@ -283,8 +283,8 @@ async def test_limits_reach_the_sender(mode: Mode, source: Path, root: Path) -> 
     for name, size in (("a", 5), ("b", 6), ("c", 11)):
         (source / name).write_bytes(bytes(size))
     inbox = Inbox(root, keep_free=0, max_file_size=10, max_total=10, max_files=1)
-    async with linked(mode, inbox) as link:
-        await link.client.send_file(source / "a")
+    async with open_pair(mode, inbox) as pair:
+        await pair.client.send_file(source / "a")
         (source / "a").write_bytes(b"other")
         for name, code in (
             ("a", FileRefusal.EXISTS),
@@ -292,12 +292,12 @@ async def test_limits_reach_the_sender(mode: Mode, source: Path, root: Path) -> 
             ("c", FileRefusal.TOO_LARGE),
         ):
             with pytest.raises(FileRefusedError) as caught:
-                await link.client.send_file(source / name)
+                await pair.client.send_file(source / name)
             assert caught.value.code == code
     full = Inbox(root, keep_free=1 << 60)
-    async with linked(mode, full) as link:
+    async with open_pair(mode, full) as pair:
         with pytest.raises(FileRefusedError) as caught:
-            await link.client.send_file(source / "b")
+            await pair.client.send_file(source / "b")
         assert caught.value.code == FileRefusal.DISK_FULL
 
 
@@ -311,7 +311,7 @@ async def test_two_clients_send_the_same_name(
         (source / str(number)).mkdir()
         paths.append(source / str(number) / "a")
         paths[-1].write_bytes(data)
-    async with linked(mode, inbox) as one, linked(mode, inbox) as other:
+    async with open_pair(mode, inbox) as one, open_pair(mode, inbox) as other:
         results = await asyncio.gather(
             one.client.send_file(paths[0]),
             other.client.send_file(paths[1]),
@@ -328,10 +328,10 @@ async def test_the_same_transfer_twice_at_once_is_busy(
 ) -> None:
     monkeypatch.setattr("sealframe.files.incoming.BUSY_TIMEOUT", 0.0)
     offer = offer_of("a", 4)
-    async with linked(extended, inbox) as link:
-        first = await offered(link.client, offer)
+    async with open_pair(extended, inbox) as pair:
+        first = await offered(pair.client, offer)
         await accepted(first, offer)
-        second = await offered(link.client, offer)
+        second = await offered(pair.client, offer)
         async with reset_with(FileRefusal.BUSY):
             await second.read(1)
         first.reset()
@@ -343,11 +343,11 @@ async def test_one_that_comes_again_too_early_waits(
 ) -> None:
     """The end of a connection that was cut is noticed later than its sender is back."""
     offer = offer_of("a", 4)
-    async with linked(extended, inbox) as link:
-        first = await offered(link.client, offer)
+    async with open_pair(extended, inbox) as pair:
+        first = await offered(pair.client, offer)
         answer = await accepted(first, offer)
-        second = await offered(link.client, offer)
-        await link.client.ping()
+        second = await offered(pair.client, offer)
+        await pair.client.ping()
         if ending == "reset":
             first.reset()
             assert (await accepted(second, offer)).offset == 0
@@ -370,12 +370,12 @@ async def test_one_that_comes_again_too_early_waits(
 
 
 async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, root: Path) -> None:
-    async with linked(mode, Inbox(root, keep_free=0, concurrency=2)) as link:
+    async with open_pair(mode, Inbox(root, keep_free=0, concurrency=2)) as pair:
         offers = [offer_of(name, 4) for name in "abc"]
-        streams = [await offered(link.client, offer) for offer in offers]
+        streams = [await offered(pair.client, offer) for offer in offers]
         answers = [await accepted(streams[number], offers[number]) for number in (0, 1)]
         # Whoever waits for a place holds up no other connection.
-        port = link.server.port
+        port = pair.server.port
         async with sealframe.connect("127.0.0.1", port, **mode.client) as other:
             await push(other, offer_of("d", 4), b"data")
         assert len(received(root)) == 3
@@ -386,7 +386,7 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
         await accepted(streams[2], offers[2])
         for stream in streams:
             stream.reset()
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
     assert received(root) == {"a": b"data", "d": b"data"}
 
 
@@ -394,18 +394,18 @@ async def test_so_many_are_received_at_a_time_and_the_others_wait(mode: Mode, ro
 async def test_nothing_is_made_for_those_who_left_while_they_waited(
     lost: bool, extended: Mode, root: Path
 ) -> None:
-    async with linked(extended, Inbox(root, keep_free=0, concurrency=1)) as link:
+    async with open_pair(extended, Inbox(root, keep_free=0, concurrency=1)) as pair:
         first = offer_of("first", 4)
-        streams = [await offered(link.client, first)]
+        streams = [await offered(pair.client, first)]
         await accepted(streams[0], first)
-        streams += [await offered(link.client, offer_of(f"{n}/a", 4)) for n in range(20)]
-        await until(lambda: len(registry_of(link.server).peer_handlers.tasks) == 21)
+        streams += [await offered(pair.client, offer_of(f"{n}/a", 4)) for n in range(20)]
+        await until(lambda: len(registry_of(pair.server).peer_handlers.tasks) == 21)
         if lost:
-            protocol_of(link.client).closer.abort(ConnectionClosedError("gone"))
+            protocol_of(pair.client).closer.abort(ConnectionClosedError("gone"))
         else:
             for stream in reversed(streams):
                 stream.reset()
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
     assert received(root) == {}
 
 
@@ -436,11 +436,11 @@ async def test_nothing_is_made_for_those_who_left_while_they_waited(
 async def test_an_offer_that_cannot_be_taken_is_refused(
     metadata: bytes, code: FileRefusal, extended: Mode, root: Path, outside: Path, inbox: Inbox
 ) -> None:
-    async with linked(extended, inbox) as link:
-        stream = await offered(link.client, metadata)
+    async with open_pair(extended, inbox) as pair:
+        stream = await offered(pair.client, metadata)
         async with reset_with(code):
             await stream.read(1)
-        await push(link.client, offer_of("after", 4), b"data")
+        await push(pair.client, offer_of("after", 4), b"data")
     assert received(root) == {"after": b"data"}
     assert content(outside) == {}
 
@@ -465,8 +465,8 @@ async def test_what_follows_an_offer_and_is_wrong_is_refused(
     sent: bytes, code: FileRefusal, mode: Mode, root: Path, inbox: Inbox
 ) -> None:
     offer = offer_of("a", 4)
-    async with linked(mode, inbox) as link:
-        stream = await offered(link.client, offer)
+    async with open_pair(mode, inbox) as pair:
+        stream = await offered(pair.client, offer)
         await accepted(stream, offer)
         if sent:
             await stream.write(sent)
@@ -474,7 +474,7 @@ async def test_what_follows_an_offer_and_is_wrong_is_refused(
         async with reset_with(code):
             await stream.read(1)
         assert "a" not in received(root)
-        await push(link.client, offer_of("a", 4, key=bytes(32)), b"data")
+        await push(pair.client, offer_of("a", 4, key=bytes(32)), b"data")
         assert received(root)["a"] == b"data"
         if code == FileRefusal.DIGEST:
             assert received(root) == {"a": b"data"}
@@ -484,8 +484,8 @@ async def test_more_than_announced_without_an_end_is_refused(
     extended: Mode, root: Path, inbox: Inbox
 ) -> None:
     offer = offer_of("a", 4)
-    async with linked(extended, inbox) as link:
-        stream = await offered(link.client, offer)
+    async with open_pair(extended, inbox) as pair:
+        stream = await offered(pair.client, offer)
         await accepted(stream, offer)
         with pytest.raises(StreamResetError) as caught:
             await stream.write(go(0))
@@ -501,11 +501,11 @@ async def test_a_file_in_single_bytes_takes_no_more_memory(
     """Each comes by itself, while somebody waits for it."""
     count = 3000
     offer = offer_of("a", count)
-    async with linked(extended, inbox) as link:
-        stream = await offered(link.client, offer)
+    async with open_pair(extended, inbox) as pair:
+        stream = await offered(pair.client, offer)
         answer = await accepted(stream, offer)
         await stream.write(go(0))
-        stats = link.accepted.stats
+        stats = pair.accepted.stats
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -527,8 +527,8 @@ async def test_a_file_in_single_bytes_takes_no_more_memory(
 
 
 async def test_something_that_follows_a_directory_is_refused(extended: Mode, inbox: Inbox) -> None:
-    async with linked(extended, inbox) as link:
-        stream = await offered(link.client, offer_of("d", 0, directory=True))
+    async with open_pair(extended, inbox) as pair:
+        stream = await offered(pair.client, offer_of("d", 0, directory=True))
         await stream.write(b"x")
         async with reset_with(FileRefusal.MALFORMED):
             await stream.read(1)
@@ -542,13 +542,13 @@ async def test_what_a_sender_that_stops_leaves_behind(
     code: int, kept: bool, mode: Mode, root: Path, inbox: Inbox
 ) -> None:
     offer = offer_of("a", 3 * PIECE)
-    async with linked(mode, inbox) as link:
-        stream = await offered(link.client, offer)
+    async with open_pair(mode, inbox) as pair:
+        stream = await offered(pair.client, offer)
         await accepted(stream, offer)
         await stream.write(go(0) + bytes(PIECE + 5))
         await until(lambda: bytes_in(root) > 0)
         stream.reset(code)
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
     assert bool(received(root)) == kept
     assert inbox.store.quota.files == kept
 
@@ -558,9 +558,9 @@ async def test_a_directory_that_is_no_path_for_others(
 ) -> None:
     """A name below a file is refused, and an empty directory in the place of one too."""
     (root / "a").write_bytes(DATA)
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         for offer in (offer_of("a/b", 4), offer_of("a", 0, directory=True)):
-            stream = await offered(link.client, offer)
+            stream = await offered(pair.client, offer)
             with pytest.raises(StreamResetError):
                 await stream.read(1)
     assert received(root) == {"a": DATA}
@@ -604,12 +604,12 @@ async def test_a_slow_disk_stops_one_stream_and_nothing_else(
 
     for name in ("slow", "quick"):
         (source / name).write_bytes(data)
-    async with linked(mode, inbox) as link:
-        slow = asyncio.create_task(link.client.send_file(source / "slow", progress=note))
+    async with open_pair(mode, inbox) as pair:
+        slow = asyncio.create_task(pair.client.send_file(source / "slow", progress=note))
         await until(store.entered.is_set)
         try:
-            await link.client.send_file(source / "quick")
-            await link.client.ping()
+            await pair.client.send_file(source / "quick")
+            await pair.client.ping()
             assert not slow.done()
             # Nor does what it cannot take yet fill the memory of either end.
             assert sent < 8 * PIECE
@@ -626,14 +626,14 @@ async def test_who_is_cancelled_waits_for_the_disk_and_no_longer(
     """The file is not closed under the thread that writes to it."""
     inbox.store = store = SlowStore(root)
     (source / "slow").write_bytes(bytes(5 * PIECE))
-    async with linked(extended, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "slow"))
+    async with open_pair(extended, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "slow"))
         await until(store.entered.is_set)
-        (task,) = registry_of(link.server).peer_handlers.tasks
+        (task,) = registry_of(pair.server).peer_handlers.tasks
         task.cancel()
-        await link.client.ping()
+        await pair.client.ping()
         task.cancel()
-        await link.client.ping()
+        await pair.client.ping()
         assert not task.done()
         store.go_on.set()
         with pytest.raises(FileTransferError):
@@ -643,18 +643,18 @@ async def test_who_is_cancelled_waits_for_the_disk_and_no_longer(
 
 
 async def test_an_end_without_files_takes_none(extended: Mode, file: Path, inbox: Inbox) -> None:
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         with pytest.raises(NotSupportedError):
-            await link.accepted.send_file(file)
+            await pair.accepted.send_file(file)
 
 
 async def test_refusals_are_logged_without_alarm(
     extended: Mode, file: Path, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sealframe.files")
-    async with linked(extended, Inbox(root, keep_free=0, max_file_size=1)) as link:
+    async with open_pair(extended, Inbox(root, keep_free=0, max_file_size=1)) as pair:
         with pytest.raises(FileRefusedError):
-            await link.client.send_file(file)
+            await pair.client.send_file(file)
     assert [record.levelname for record in caplog.records if "received" in record.message] == [
         "INFO"
     ]

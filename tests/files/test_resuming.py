@@ -36,12 +36,12 @@ from sealframe.files.messages import compare
 from sealframe.server.server import registry_of
 
 from .cutter import Cutter
-from .linked import (
+from .pair import (
     PATIENCE,
     bytes_in,
-    linked,
     offer_of,
     offered,
+    open_pair,
     received,
     reset_with,
     until,
@@ -110,12 +110,12 @@ async def test_a_damaged_beginning_is_sent_anew(
     if algorithm == Algorithm.BLAKE3:
         pytest.importorskip("blake3")
     monkeypatch.setattr("sealframe.files.sending.available", lambda: (algorithm,))
-    async with linked(extended, inbox) as link:
-        partial = await _break_off(link.client, source / "a", root, 2 * PIECE)
+    async with open_pair(extended, inbox) as pair:
+        partial = await _break_off(pair.client, source / "a", root, 2 * PIECE)
         there = bytearray(partial.read_bytes())
         there[where] ^= 1
         partial.write_bytes(there)
-        receipt = await link.client.send_file(source / "a")
+        receipt = await pair.client.send_file(source / "a")
         assert receipt.resumed == 0
     assert received(root) == {"a": data}
 
@@ -134,11 +134,11 @@ async def _break_off(conn: Connection, path: Path, root: Path, size: int) -> Pat
 async def test_a_file_that_changed_since_is_sent_anew(
     extended: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
-    async with linked(extended, inbox) as link:
-        await _break_off(link.client, source / "a", root, 1)
+    async with open_pair(extended, inbox) as pair:
+        await _break_off(pair.client, source / "a", root, 1)
         changed = b"x" + data[1:]
         (source / "a").write_bytes(changed)
-        receipt = await link.client.send_file(source / "a")
+        receipt = await pair.client.send_file(source / "a")
         assert receipt.resumed == 0
     assert received(root)["a"] == changed
 
@@ -147,10 +147,10 @@ async def test_all_but_the_last_word_is_there(
     mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
     """The whole file is there and has no name yet: nothing of it is sent again."""
-    async with linked(mode, inbox) as link:
-        partial = await _break_off(link.client, source / "a", root, 1)
+    async with open_pair(mode, inbox) as pair:
+        partial = await _break_off(pair.client, source / "a", root, 1)
         partial.write_bytes(data)
-        receipt = await link.client.send_file(source / "a")
+        receipt = await pair.client.send_file(source / "a")
     assert (receipt.size, receipt.resumed) == (SIZE, SIZE)
     assert received(root) == {"a": data}
 
@@ -263,13 +263,13 @@ async def test_a_killed_sender_goes_on_where_it_stopped(
 async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
     mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
-        protocol_of(link.client).closer.abort(sealframe.ConnectionClosedError("cut"))
+        protocol_of(pair.client).closer.abort(sealframe.ConnectionClosedError("cut"))
         with pytest.raises(ConnectionClosed):
             await sending
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
         (partial,) = received(root)
         assert partial.startswith(".a.")
 
@@ -277,10 +277,10 @@ async def test_a_connection_lost_in_a_transfer_leaves_nothing_running(
 async def test_a_server_that_closes_finishes_its_transfers(
     mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
-        await link.server.close()
+        await pair.server.close()
         await sending
     assert received(root) == {"a": data}
 
@@ -289,13 +289,13 @@ async def test_a_server_that_has_no_time_ends_its_transfers(
     mode: Mode, source: Path, root: Path, inbox: Inbox
 ) -> None:
     (source / "a").write_bytes(bytes(60 * PIECE))
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
-        await link.server.close(timeout=0)
+        await pair.server.close(timeout=0)
         with pytest.raises((ConnectionClosed, FileTransferError)):
             await sending
-        assert not registry_of(link.server).peer_handlers.tasks
+        assert not registry_of(pair.server).peer_handlers.tasks
     (partial,) = received(root)
     assert partial.startswith(".a.")
 
@@ -308,13 +308,13 @@ async def test_what_is_there_is_not_sent_again(
 ) -> None:
     """The last word may have been lost, and with it that a file has arrived."""
     inbox = Inbox(root, keep_free=0, max_files=1)
-    async with linked(mode, inbox) as link:
-        await link.client.send_file(source / "a")
+    async with open_pair(mode, inbox) as pair:
+        await pair.client.send_file(source / "a")
         before = (root / "a").stat().st_ino
-        sent = link.client.stats.bytes_sent
-        receipt = await link.client.send_file(source / "a")
+        sent = pair.client.stats.bytes_sent
+        receipt = await pair.client.send_file(source / "a")
         assert (receipt.size, receipt.resumed) == (len(data), len(data))
-        assert link.client.stats.bytes_sent - sent < 10_000
+        assert pair.client.stats.bytes_sent - sent < 10_000
         assert (root / "a").stat().st_ino == before
     assert received(root) == {"a": data}
 
@@ -325,12 +325,12 @@ async def test_one_of_the_same_size_is_another_one(
 ) -> None:
     other = bytes([data[0] ^ 1]) + data[1:]
     (root / "a").write_bytes(other)
-    async with linked(extended, Inbox(root, keep_free=0, overwrite=overwrite)) as link:
+    async with open_pair(extended, Inbox(root, keep_free=0, overwrite=overwrite)) as pair:
         if overwrite:
-            assert (await link.client.send_file(source / "a")).resumed == 0
+            assert (await pair.client.send_file(source / "a")).resumed == 0
         else:
             with pytest.raises(FileRefusedError) as caught:
-                await link.client.send_file(source / "a")
+                await pair.client.send_file(source / "a")
             assert caught.value.code == FileRefusal.EXISTS
     assert received(root) == {"a": data if overwrite else other}
 
@@ -345,14 +345,14 @@ async def test_a_tree_is_brought_over_a_link_that_never_lasts(
     while True:
         attempts += 1
         assert attempts < 100
-        async with linked(extended, inbox) as link:
-            sending = asyncio.create_task(link.client.send_file(source))
-            enough = link.client.stats.bytes_sent + 700_000
-            await until(lambda: sending.done() or link.client.stats.bytes_sent > enough)  # noqa: B023
+        async with open_pair(extended, inbox) as pair:
+            sending = asyncio.create_task(pair.client.send_file(source))
+            enough = pair.client.stats.bytes_sent + 700_000
+            await until(lambda: sending.done() or pair.client.stats.bytes_sent > enough)  # noqa: B023
             if sending.done():
                 receipt = await sending
                 break
-            link.server.kick(link.accepted.id)
+            pair.server.kick(pair.accepted.id)
             with pytest.raises(ConnectionClosed):
                 await sending
     assert attempts > 2
@@ -367,8 +367,8 @@ async def test_who_has_not_got_a_file_learns_nothing_of_it(
     """It is asked for the digest first."""
     (root / "a").write_bytes(b"secret")
     offer = offer_of("a", 6)
-    async with linked(extended, inbox) as link:
-        stream = await offered(link.client, offer)
+    async with open_pair(extended, inbox) as pair:
+        stream = await offered(pair.client, offer)
         assert await stream.read(100) == compare(Algorithm.BLAKE3 if has_blake3() else 1)
         await stream.write(bytes(32))
         async with reset_with(FileRefusal.EXISTS):
@@ -386,8 +386,8 @@ async def test_only_a_regular_file_of_that_size_is_compared(
     (root / "link").symlink_to(outside / "a")
     (root / "directory").mkdir()
     (root / "directory" / "link").symlink_to(outside)
-    async with linked(extended, Inbox(root, keep_free=0)) as link:
-        stream = await offered(link.client, offer_of(name, 6))
+    async with open_pair(extended, Inbox(root, keep_free=0)) as pair:
+        stream = await offered(pair.client, offer_of(name, 6))
         with pytest.raises(StreamResetError):
             await stream.read()
     assert (outside / "a").read_bytes() == b"secret"
@@ -402,9 +402,9 @@ async def test_an_answer_after_the_comparison_that_is_none_is_an_error(
         await stream.end()
         await stream.read()
 
-    async with linked(extended, on_file=on_file) as link:
+    async with open_pair(extended, on_file=on_file) as pair:
         with pytest.raises(FileTransferError):
-            await link.client.send_file(source / "a")
+            await pair.client.send_file(source / "a")
 
 
 def has_blake3() -> bool:

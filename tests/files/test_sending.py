@@ -27,15 +27,15 @@ from sealframe.files.sending import PIECE
 from sealframe.server.server import registry_of
 from sealframe.wire import MAX_CHUNK, FileRefusal, ResetCode
 
-from .linked import (
+from .pair import (
     accepted,
     bytes_in,
     disk_threads,
     hash_of,
-    linked,
     no_threads,
     offer_of,
     offered,
+    open_pair,
     push,
     received,
     until,
@@ -53,8 +53,8 @@ async def test_a_file_arrives_as_it_was(
 ) -> None:
     data = os.urandom(size)
     (source / "a").write_bytes(data)
-    async with linked(mode, inbox) as link:
-        receipt = await link.client.send_file(source / "a")
+    async with open_pair(mode, inbox) as pair:
+        receipt = await pair.client.send_file(source / "a")
         # It is there when the sender knows.
         assert received(root) == {"a": data}
     assert receipt.names == ("a",)
@@ -63,8 +63,8 @@ async def test_a_file_arrives_as_it_was(
 
 async def test_a_server_sends_too(mode: Mode, source: Path, root: Path, inbox: Inbox) -> None:
     (source / "a").write_bytes(b"data")
-    async with linked(mode, client_files=inbox) as link:
-        await link.accepted.send_file(source / "a", name="of the server")
+    async with open_pair(mode, client_files=inbox) as pair:
+        await pair.accepted.send_file(source / "a", name="of the server")
     assert received(root) == {"of the server": b"data"}
 
 
@@ -80,8 +80,8 @@ async def test_a_tree_arrives_as_it_was(mode: Mode, source: Path, root: Path, in
             (source / name).mkdir(parents=True)
         else:
             (source / name).write_bytes(content)
-    async with linked(mode, inbox) as link:
-        receipt = await link.client.send_file(source)
+    async with open_pair(mode, inbox) as pair:
+        receipt = await pair.client.send_file(source)
     assert received(root / "sent") == dict(sorted(tree.items()))
     files = {name for name, content in tree.items() if content is not None}
     assert set(receipt.names) == {f"sent/{name}" for name in files | {"e"}}
@@ -91,11 +91,11 @@ async def test_a_tree_arrives_as_it_was(mode: Mode, source: Path, root: Path, in
 async def test_an_empty_directory_arrives(
     mode: Mode, source: Path, root: Path, inbox: Inbox
 ) -> None:
-    async with linked(mode, inbox) as link:
-        receipt = await link.client.send_file(source, name="a/b")
+    async with open_pair(mode, inbox) as pair:
+        receipt = await pair.client.send_file(source, name="a/b")
         assert receipt.names == ("a/b",)
         # What is there already is as good.
-        await link.client.send_file(source, name="a/b")
+        await pair.client.send_file(source, name="a/b")
     assert received(root) == {"a": None, "a/b": None}
 
 
@@ -107,8 +107,8 @@ async def test_what_cannot_be_sent_of_a_directory_is_skipped(
     (source / "link").symlink_to("a")
     os.mkfifo(source / "pipe")
     (source / "ends in a dot.").write_bytes(b"")
-    async with linked(extended, inbox) as link:
-        receipt = await link.client.send_file(source)
+    async with open_pair(extended, inbox) as pair:
+        receipt = await pair.client.send_file(source)
     assert received(root) == {"sent": None, "sent/a": b"data"}
     skipped = {entry.name: entry.reason for entry in receipt.skipped}
     assert skipped.keys() == {"sent/link", "sent/pipe", "sent/ends in a dot."}
@@ -121,8 +121,8 @@ async def test_a_symbolic_link_by_itself_is_followed(
 ) -> None:
     (source / "a").write_bytes(b"data")
     (source / "link").symlink_to("a")
-    async with linked(extended, inbox) as link:
-        await link.client.send_file(source / "link")
+    async with open_pair(extended, inbox) as pair:
+        await pair.client.send_file(source / "link")
     assert received(root) == {"link": b"data"}
 
 
@@ -135,15 +135,15 @@ async def test_below_a_directory_no_link_is_followed(
     (outside / "secret").write_bytes(b"secret")
     (source / "away").symlink_to(outside)
     (source / "secret").symlink_to(outside / "secret")
-    async with linked(extended, inbox) as link:
-        receipt = await link.client.send_file("in/a", below=source)
+    async with open_pair(extended, inbox) as pair:
+        receipt = await pair.client.send_file("in/a", below=source)
         assert receipt.names == ("a",)
-        await link.client.send_file("in/a", name="b/c", below=source)
+        await pair.client.send_file("in/a", name="b/c", below=source)
         for name in ("away/secret", "secret"):
             with pytest.raises(FileUnreadableError):
-                await link.client.send_file(name, below=source)
+                await pair.client.send_file(name, below=source)
         with pytest.raises(FileUnreadableError):
-            await link.client.send_file("in", below=source)
+            await pair.client.send_file("in", below=source)
     assert received(root) == {"a": b"data", "b": None, "b/c": b"data"}
 
 
@@ -151,35 +151,35 @@ async def test_names_too_deep_below_a_name_are_skipped(
     extended: Mode, source: Path, inbox: Inbox
 ) -> None:
     (source / "a").write_bytes(b"")
-    async with linked(extended, inbox) as link:
-        receipt = await link.client.send_file(source, name="/".join("d" * 32))
+    async with open_pair(extended, inbox) as pair:
+        receipt = await pair.client.send_file(source, name="/".join("d" * 32))
         with pytest.raises(FileRefusedError, match="32 parts"):
-            await link.client.send_file(source, name="/".join("d" * 33))
+            await pair.client.send_file(source, name="/".join("d" * 33))
     assert "32 parts" in receipt.skipped[0].reason
 
 
 async def test_what_is_not_there_is_unreadable(extended: Mode, source: Path, inbox: Inbox) -> None:
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         with pytest.raises(FileUnreadableError):
-            await link.client.send_file(source / "missing")
+            await pair.client.send_file(source / "missing")
         with pytest.raises(FileRefusedError) as caught:
-            await link.client.send_file(source / "missing", name="../up")
+            await pair.client.send_file(source / "missing", name="../up")
         assert caught.value.code == FileRefusal.NAME
 
 
 async def test_packets_carry_no_files(source: Path, inbox: Inbox) -> None:
-    async with linked(Mode("packets"), inbox) as link:
-        for conn in (link.client, link.accepted):
+    async with open_pair(Mode("packets"), inbox) as pair:
+        for conn in (pair.client, pair.accepted):
             with pytest.raises(NotSupportedError):
                 await conn.send_file(source)
 
 
 async def test_a_peer_without_files_is_no_receiver(mode: Mode, source: Path) -> None:
     (source / "a").write_bytes(b"data")
-    async with linked(mode) as link:
+    async with open_pair(mode) as pair:
         for path in (source, source / "a"):
             with pytest.raises(NotSupportedError, match="files="):
-                await link.client.send_file(path)
+                await pair.client.send_file(path)
 
     async def on_stream(stream: Stream) -> None:
         await stream.read()
@@ -203,9 +203,9 @@ async def test_what_fails_of_a_directory_ends_nothing_else(
 ) -> None:
     for name in "abcdefgh":
         (source / name).write_bytes(b"x" * (5 if name in "bg" else 3))
-    async with linked(mode, Inbox(root, keep_free=0, max_file_size=4)) as link:
+    async with open_pair(mode, Inbox(root, keep_free=0, max_file_size=4)) as pair:
         with pytest.raises(DirectoryTransferError) as caught:
-            await link.client.send_file(source)
+            await pair.client.send_file(source)
     error = caught.value
     assert list(error.failures) == ["sent/b", "sent/g"]
     for failure in error.failures.values():
@@ -222,9 +222,9 @@ async def test_progress_tells_of_the_end_and_not_too_often(
     seen: list[Progress] = []
     (source / "a").write_bytes(bytes(20 * PIECE))
     loop = asyncio.get_running_loop()
-    async with linked(mode, inbox) as link:
+    async with open_pair(mode, inbox) as pair:
         started = loop.time()
-        await link.client.send_file(source / "a", progress=seen.append)
+        await pair.client.send_file(source / "a", progress=seen.append)
         took = loop.time() - started
     assert seen[-1] == Progress(
         name="a", sent=20 * PIECE, size=20 * PIECE, files=1, total=20 * PIECE
@@ -243,13 +243,13 @@ async def test_what_progress_raises_ends_the_transfer(
         raise MyError
 
     (source / "a").write_bytes(bytes(10 * PIECE))
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         for path in (source / "a", source):
             with pytest.raises(MyError):
-                await link.client.send_file(path, progress=fail)
+                await pair.client.send_file(path, progress=fail)
         assert not [name for name in received(root) if name.endswith("a")]
         # The connection goes on.
-        await link.client.ping()
+        await pair.client.ping()
 
 
 async def test_a_file_that_changes_is_dropped(
@@ -262,9 +262,9 @@ async def test_a_file_that_changes_is_dropped(
         with path.open("ab") as file:
             file.write(b"more")
 
-    async with linked(mode, inbox) as link:
+    async with open_pair(mode, inbox) as pair:
         with pytest.raises(FileChangedError):
-            await link.client.send_file(path, progress=change)
+            await pair.client.send_file(path, progress=change)
         await until(lambda: inbox.store.quota.files == 0)
         # Nor does anything wait to be resumed.
         assert received(root) == {}
@@ -280,9 +280,9 @@ async def test_a_file_that_changes_in_a_directory_is_told(
         with path.open("ab") as file:
             file.write(b"more")
 
-    async with linked(extended, inbox) as link:
+    async with open_pair(extended, inbox) as pair:
         with pytest.raises(DirectoryTransferError) as caught:
-            await link.client.send_file(source, progress=change)
+            await pair.client.send_file(source, progress=change)
     assert isinstance(caught.value.failures["sent/a"], FileChangedError)
 
 
@@ -290,17 +290,17 @@ async def test_a_cancelled_sender_tells_the_other_end(
     mode: Mode, source: Path, root: Path, inbox: Inbox
 ) -> None:
     (source / "a").write_bytes(data := os.urandom(30 * PIECE))
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source / "a"))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source / "a"))
         await until(lambda: bytes_in(root) > 0)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
         await no_threads()
         (partial,) = received(root)
         assert partial.startswith(".a.")
-        receipt = await link.client.send_file(source / "a")
+        receipt = await pair.client.send_file(source / "a")
         assert 0 < receipt.resumed < len(data)
     assert received(root) == {"a": data}
 
@@ -311,15 +311,15 @@ async def test_a_cancelled_sender_of_a_directory_ends_all_its_files(
     for name in "abcdef":
         (source / name).write_bytes(bytes(8 * PIECE))
     begun = asyncio.Event()
-    async with linked(mode, inbox) as link:
-        sending = asyncio.create_task(link.client.send_file(source, progress=lambda _: begun.set()))
+    async with open_pair(mode, inbox) as pair:
+        sending = asyncio.create_task(pair.client.send_file(source, progress=lambda _: begun.set()))
         await begun.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await until(lambda: not registry_of(link.server).peer_handlers.tasks)
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
         await no_threads()
-        channels = protocol_of(link.client).channels
+        channels = protocol_of(pair.client).channels
         assert channels is not None
         assert not channels.streams.endpoints
 
@@ -328,8 +328,8 @@ async def test_many_senders_at_once(mode: Mode, source: Path, root: Path, inbox:
     files = {f"{number}": os.urandom(100_000) for number in range(30)}
     for name, data in files.items():
         (source / name).write_bytes(data)
-    async with linked(mode, inbox) as link:
-        await asyncio.gather(*(link.client.send_file(source / name) for name in files))
+    async with open_pair(mode, inbox) as pair:
+        await asyncio.gather(*(pair.client.send_file(source / name) for name in files))
     assert received(root) == dict(sorted(files.items()))
 
 
@@ -339,16 +339,16 @@ async def test_a_connection_that_ends_ends_the_transfer(
 ) -> None:
     (source / "a").write_bytes(bytes(size))
 
-    async with linked(mode, _never) as link:
+    async with open_pair(mode, _never) as pair:
         for path in (source / "a", source):
-            if link.client.closed:
+            if pair.client.closed:
                 break
-            sending = asyncio.create_task(link.client.send_file(path))
-            await until(lambda: bool(registry_of(link.server).peer_handlers.tasks))
-            link.server.kick(link.accepted.id)
+            sending = asyncio.create_task(pair.client.send_file(path))
+            await until(lambda: bool(registry_of(pair.server).peer_handlers.tasks))
+            pair.server.kick(pair.accepted.id)
             with pytest.raises(sealframe.ConnectionClosed):
                 await sending
-        await link.server.close(timeout=0)
+        await pair.server.close(timeout=0)
 
 
 async def _never(_: sealframe.files.Offer) -> None:
@@ -377,10 +377,10 @@ async def test_an_answer_that_is_none_is_an_error(
     async def on_file(stream: Stream) -> None:
         await stream.write(answer)
 
-    async with linked(extended, on_file=on_file) as link:
+    async with open_pair(extended, on_file=on_file) as pair:
         with pytest.raises(FileTransferError):
-            await link.client.send_file(source / "a")
-        await link.client.ping()
+            await pair.client.send_file(source / "a")
+        await pair.client.ping()
 
 
 @pytest.mark.parametrize("last", [b"\x04", b"", b"\x03\x03"])
@@ -394,9 +394,9 @@ async def test_a_last_word_that_is_not_done_is_an_error(
         await stream.read()
         await stream.write(last)
 
-    async with linked(extended, on_file=on_file) as link:
+    async with open_pair(extended, on_file=on_file) as pair:
         with pytest.raises(FileTransferError):
-            await link.client.send_file(source / "a")
+            await pair.client.send_file(source / "a")
 
 
 @pytest.mark.parametrize(
@@ -419,9 +419,9 @@ async def test_each_reset_is_an_error_of_its_own(
     async def on_file(stream: Stream) -> None:
         endpoint_of(stream).reset(code, "why")
 
-    async with linked(extended, on_file=on_file) as link:
+    async with open_pair(extended, on_file=on_file) as pair:
         with pytest.raises(kind) as caught:
-            await link.client.send_file(source / "a")
+            await pair.client.send_file(source / "a")
     assert type(caught.value) is kind
 
 
@@ -430,12 +430,12 @@ async def test_a_thread_is_there_only_while_there_is_work(
 ) -> None:
     monkeypatch.setattr("sealframe.files.worker._IDLE", 0.01)
     offer = offer_of("a", 4)
-    async with linked(extended, inbox) as link:
-        sending = asyncio.create_task(push(link.client, offer, b"data"))
+    async with open_pair(extended, inbox) as pair:
+        sending = asyncio.create_task(push(pair.client, offer, b"data"))
         await sending
         assert received(root) == {"a": b"data"}
         # A sender that says no more than its offer.
-        stream = await offered(link.client, offer_of("b", 4))
+        stream = await offered(pair.client, offer_of("b", 4))
         await accepted(stream, offer_of("b", 4))
         await until(lambda: not disk_threads())
         stream.reset()

@@ -10,7 +10,7 @@ import pytest
 
 from sealframe.files.worker import StoppedError, Worker
 
-from .linked import disk_threads, no_threads, until
+from .pair import disk_threads, no_threads, until
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class _Observer:
             # The answer went with its body, if this was one.
             self._owed.discard(self._replies.pop(number, -1))
 
-    def judges(self, frame: Control) -> None:
+    def checks(self, frame: Control) -> None:
         """A frame goes out."""
         number = int.from_bytes(frame.body[:8], "little")
         match frame.opcode:
@@ -144,7 +144,7 @@ def check(choices: Choices) -> None:
 
 def _write(multiplexer: Multiplexer, observer: _Observer, size: int) -> None:
     for frame in taken(multiplexer, size):
-        observer.judges(frame)
+        observer.checks(frame)
     multiplexer.over.clear()
     multiplexer.drained.clear()
 

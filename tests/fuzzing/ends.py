@@ -62,7 +62,7 @@ def pair(
 
 
 def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
-    seal = RecordLayer(
+    layer = RecordLayer(
         initiator=client, credentials=keys, context=context, verify_server_key=_verify
     )
     with_identity = Pattern.NNPSK0 not in keys.patterns
@@ -70,7 +70,7 @@ def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
         ProtocolMachine(
             client=client,
             max_message_size=MAXIMUM,
-            records=seal,
+            records=layer,
             identify=_identify if with_identity else None,
             **ANNOUNCED,
         )
@@ -86,11 +86,11 @@ def _identify(key: bytes, token: bytes) -> Identity | HandshakeError:
     return Identity(known[key], PublicKey(key)) if key in known else unknown_client(key)
 
 
-def seal_of(peer: Peer) -> RecordLayer:
+def records_of(peer: Peer) -> RecordLayer:
     """Return the sealed layer of an end; it must have one."""
-    seal = peer.protocol.records
-    assert seal is not None
-    return seal
+    layer = peer.protocol.records
+    assert layer is not None
+    return layer
 
 
 def read(peer: Peer, data: bytes) -> None:

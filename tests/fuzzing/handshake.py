@@ -24,7 +24,7 @@ from sealframe.errors import HandshakeError
 from sealframe.wire import CloseCode, Opcode
 from sealframe.wire.control import Close
 
-from .ends import EPHEMERALS, PATTERNS, finish, pair, read, seal_of
+from .ends import EPHEMERALS, PATTERNS, finish, pair, read, records_of
 
 if TYPE_CHECKING:
     from core.peers import Peer
@@ -56,7 +56,7 @@ class _Attack:
         self.victim = victim
         self.honest = honest
         self.right = right
-        self.seal = seal_of(victim)
+        self.records = records_of(victim)
         self.true = bytearray()
         """All that the honest peer wrote so far."""
         self.used = 0
@@ -107,7 +107,7 @@ class _Attack:
     def carry(self) -> None:
         """Let what the victim wrote reach the honest peer, and note what that one answers."""
         written = self.victim.take()
-        if not self.seal.established:
+        if not self.records.established:
             self.wrote += written
         self.honest.read(written)
         self.true += self.honest.take()
@@ -121,9 +121,9 @@ class _Attack:
             assert self.got[: len(self.true)] == self.true, "changed bytes were accepted"
             return
         # To a client, whoever finished the handshake has proved its key.
-        if not victim.protocol.client or not self.seal.established:
-            assert self.seal.pending <= wire.MAX_UNAUTHENTICATED
-        if not self.seal.established:
+        if not victim.protocol.client or not self.records.established:
+            assert self.records.pending <= wire.MAX_UNAUTHENTICATED
+        if not self.records.established:
             assert victim.error is None or isinstance(victim.error, HandshakeError)
         for place, frame in enumerate(frames(bytes(self.wrote)), 1):
             assert isinstance(frame, wire.Control)

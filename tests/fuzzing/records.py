@@ -28,7 +28,7 @@ from sealframe.errors import ConnectionClosedError, ProtocolError
 from sealframe.wire import Opcode, Pattern, control
 from sealframe.wire.control import Close
 
-from .ends import ANNOUNCED, EPHEMERALS, PATTERNS, finish, pair, read, seal_of
+from .ends import ANNOUNCED, EPHEMERALS, PATTERNS, finish, pair, read, records_of
 
 if TYPE_CHECKING:
     from core.peers import Peer
@@ -51,7 +51,7 @@ class _Link:
             plaintext = _plaintext(choices)
             if not plaintext:
                 continue
-            record = b"".join(seal_of(writer).seal(plaintext))
+            record = b"".join(records_of(writer).seal(plaintext))
             self.plaintexts.append(plaintext)
             written.append(record)
             _transmit(choices, record, link)
@@ -74,8 +74,8 @@ def check(choices: Choices) -> None:
         client.read(server.take())
         if pattern is not Pattern.NNPSK0:
             # Message 3, without the HELLO that is written along with it.
-            server.read(b"".join(seal_of(client).output))
-            seal_of(client).output.clear()
+            server.read(b"".join(records_of(client).output))
+            records_of(client).output.clear()
     victim, writer = (client, server) if attack_client else (server, client)
     if introduced:
         exchange(client, server)
@@ -209,7 +209,7 @@ def _fault(error: ConnectionClosedError) -> object:
 
 
 def _opened(data: bytes, reader: Peer) -> list[bytes | wire.Control]:
-    receiver = seal_of(reader).receiver
+    receiver = records_of(reader).receiver
     assert receiver is not None
     return frames(b"".join(map(receiver.open, records(data))))
 
@@ -226,7 +226,7 @@ def _answers(found: list[bytes | wire.Control]) -> list[object]:
 
 def _skip_to_rekey(writer: Peer, victim: Peer) -> None:
     """Let both count as if many records had gone by."""
-    sender, receiver = seal_of(writer).sender, seal_of(victim).receiver
+    sender, receiver = records_of(writer).sender, records_of(victim).receiver
     assert sender is not None
     assert receiver is not None
     sender.set_nonce(wire.REKEY_INTERVAL - 2)

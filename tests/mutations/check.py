@@ -247,9 +247,9 @@ def check(mutations: list[Mutation], jobs: int) -> bool:
                     print(f"BROKEN    {error}", flush=True)
                     continue
                 caught += outcome.caught
-                verdict = "caught  " if outcome.caught else "SURVIVED"
+                result = "caught  " if outcome.caught else "SURVIVED"
                 times = f"{outcome.seconds:4.1f} s"
-                print(f"{verdict}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
+                print(f"{result}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
     total = time.monotonic() - started
     print(f"{caught} of {len(mutations)} mutations caught in {total:.0f} s")
     return caught == len(mutations)

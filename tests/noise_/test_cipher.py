@@ -275,14 +275,14 @@ def open_into(cipher: CipherState, ciphertext: BytesLike) -> bytes:
 
 @pytest.mark.parametrize("size", [0, 1, 13, 16, 1000, 65_519, 100_000])
 def test_into_memory_it_seals_and_opens_the_same(size: int, package: str) -> None:
-    sender, twin, receiver, other = (CipherState(KEY) for _ in range(4))
+    sender, reference, receiver, other = (CipherState(KEY) for _ in range(4))
     plaintext = bytes(range(256)) * 400
     for _ in range(3):
         sealed = seal_into(sender, memoryview(plaintext)[:size])
-        assert sealed == twin.seal(plaintext[:size])
+        assert sealed == reference.seal(plaintext[:size])
         assert open_into(receiver, sealed) == other.open(sealed) == plaintext[:size]
         sender.rekey()
-        twin.rekey()
+        reference.rekey()
         receiver.rekey()
         other.rekey()
     assert sender.nonce == receiver.nonce == 3

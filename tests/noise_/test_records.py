@@ -34,7 +34,7 @@ from sealframe.errors import (
     UnauthorizedError,
 )
 from sealframe.noise import cipher
-from sealframe.noise import records as seal_module
+from sealframe.noise import records as records_module
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.records import RecordLayer
 from sealframe.wire import CloseCode, Opcode, Pattern, control
@@ -277,7 +277,7 @@ def test_of_a_record_under_way_no_more_is_held_than_came(size: int) -> None:
 
 def test_reads_share_one_buffer_which_errors_do_not_hold_on_to() -> None:
     kept = []
-    seal_module.spare_buffers.clear()  # what other tests' errors may still hold on to
+    records_module.spare_buffers.clear()  # what other tests' errors may still hold on to
     for size in (17, 40_000, 65_535):
         client, server = sealed_pair()
         good = b"".join(sealing(client).seal(message(bytes(99_000))))
@@ -287,7 +287,7 @@ def test_reads_share_one_buffer_which_errors_do_not_hold_on_to() -> None:
         server.messages += server.protocol.buffer_updated(len(data))
         server.note()
         kept.append(server.fault)
-        (buffer,) = seal_module.spare_buffers
+        (buffer,) = records_module.spare_buffers
         buffer.append(buffer.pop())  # with a view of it somewhere, this is a BufferError
         assert server.messages == [bytes(99_000)]
     assert all(isinstance(error.__cause__, DecryptionError) for error in kept)
@@ -382,14 +382,14 @@ def test_nothing_is_sent_after_a_record_that_does_not_open(joined: bool) -> None
 def test_the_seal_itself_opens_nothing_after_a_record_that_does_not_open() -> None:
     """Though the counter still stands at the record that should have come."""
     server, found = three_messages()
-    seal = sealing(server)
-    seal.feed(record(bytes(50)))
-    assert [seal.open(body) for body in seal.records()] == [b""]
-    failure = seal.failure
+    layer = sealing(server)
+    layer.feed(record(bytes(50)))
+    assert [layer.open(body) for body in layer.records()] == [b""]
+    failure = layer.failure
     assert isinstance(failure, ProtocolError)
-    seal.feed(b"".join(found))
-    assert list(seal.records()) == []
-    assert seal.failure is failure
+    layer.feed(b"".join(found))
+    assert list(layer.records()) == []
+    assert layer.failure is failure
 
 
 def test_good_records_of_the_same_read_come_before_the_fault() -> None:

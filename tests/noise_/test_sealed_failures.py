@@ -55,9 +55,9 @@ def awaiting_message_3(pattern: Pattern) -> tuple[Peer, bytes]:
     client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
     server.read(client.take())
     client.read(server.take())
-    seal = client.protocol.records
-    assert seal is not None
-    (third,) = seal.output
+    layer = client.protocol.records
+    assert layer is not None
+    (third,) = layer.output
     return server, third
 
 

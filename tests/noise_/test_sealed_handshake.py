@@ -66,9 +66,9 @@ def test_two_ends_with_fitting_keys_and_one_context(
         assert (second.opcode, len(second.body)) == (Opcode.HANDSHAKE, LENGTHS[pattern][1])
         client.read(answer, step=step)
         if len(LENGTHS[pattern]) == 3:
-            seal = client.protocol.records
-            assert seal is not None
-            (third,) = frames(b"".join(seal.output))
+            layer = client.protocol.records
+            assert layer is not None
+            (third,) = frames(b"".join(layer.output))
             assert isinstance(third, Control)
             assert (third.opcode, len(third.body)) == (Opcode.HANDSHAKE, LENGTHS[pattern][2])
         assert not client.established()
@@ -289,8 +289,8 @@ def test_at_most_1_kib_is_held_before_the_key_is_proved(
     than 1,024 bytes, and the connection fails rather than keep more."""
     for step in (1, 700, 100_000):
         server = sealed(client=False, pattern=pattern)
-        seal = server.protocol.records
-        assert seal is not None
+        layer = server.protocol.records
+        assert layer is not None
         if after_message_1:
             server.read(first_message(pattern))
         rest = (declared | control_bit).to_bytes(4, "little") + b"A" + b"sealfram\x01\x01"
@@ -300,7 +300,7 @@ def test_at_most_1_kib_is_held_before_the_key_is_proved(
                 assert len(server.protocol.get_buffer()) <= 1024
             server.read(rest[:step], step=step)
             rest = rest[step:]
-            assert seal.pending <= 1024
+            assert layer.pending <= 1024
         assert server.error is not None
 
 

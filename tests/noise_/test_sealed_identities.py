@@ -63,22 +63,22 @@ def guarded(door: Door, pattern: Pattern, *, client_id: str = "", software: str 
     )
 
 
-def judging(
+def verifying(
     answer: ConnectionClosedError | None, pattern: Pattern = Pattern.XX
 ) -> tuple[Peer, list[bytes]]:
-    """Return a client that judges the server's key in that way, and the keys it judged."""
-    judged: list[bytes] = []
+    """Return a client that verifies the server's key so, and the keys it was asked about."""
+    verified: list[bytes] = []
 
     def verify(key: bytes) -> ConnectionClosedError | None:
-        judged.append(key)
+        verified.append(key)
         return answer
 
     keys = credentials(client=True, pattern=pattern)
-    seal = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, verify_server_key=verify)
+    layer = RecordLayer(initiator=True, credentials=keys, context=CONTEXT, verify_server_key=verify)
     protocol = ProtocolMachine(
-        client=True, max_message_size=MAXIMUM, records=seal, identify=identify
+        client=True, max_message_size=MAXIMUM, records=layer, identify=identify
     )
-    return Peer(protocol), judged
+    return Peer(protocol), verified
 
 
 # The server looks at the client
@@ -149,15 +149,15 @@ def test_the_refusal_is_one_record_of_the_size_of_welcome(
 
 
 def test_the_client_judges_the_key_before_it_shows_its_own() -> None:
-    client, judged = judging(None)
+    client, verified = verifying(None)
     server = sealed(client=False, pattern=Pattern.XX)
     server.read(client.take())
-    assert judged == []
+    assert verified == []
     client.read(server.take())
-    assert judged == [bytes(SERVER_KEY.public_key)]
+    assert verified == [bytes(SERVER_KEY.public_key)]
     exchange(client, server)
     assert client.established()
-    assert len(judged) == 1
+    assert len(verified) == 1
     assert client.protocol.peer == Identity("server", SERVER_KEY.public_key)
 
 
@@ -166,7 +166,7 @@ def test_a_server_that_is_not_trusted_gets_the_fixed_refusal_and_no_message_3(
     step: int | None,
 ) -> None:
     objection = HandshakeError("not this one")
-    client, _ = judging(objection)
+    client, _ = verifying(objection)
     server = sealed(client=False, pattern=Pattern.XX)
     server.read(client.take())
     client.read(server.take(), step=step)
@@ -183,30 +183,30 @@ def test_a_server_that_is_not_trusted_gets_the_fixed_refusal_and_no_message_3(
 def test_a_key_that_is_not_proved_is_not_judged() -> None:
     """A changed byte anywhere in message 2, and nobody is asked: the error is another."""
     for place in range(96):
-        client, judged = judging(HandshakeError("judged"))
+        client, verified = verifying(HandshakeError("judged"))
         server = sealed(client=False, pattern=Pattern.XX)
         server.read(client.take())
         data = bytearray(server.take())
         data[5 + place] ^= 1
         client.read(bytes(data))
-        assert judged == []
+        assert verified == []
         assert client.take() == REFUSED
 
 
 def test_a_message_2_without_the_servers_private_key_is_not_judged() -> None:
     """An impostor can show any public key, and cannot prove it."""
-    client, judged = judging(None)
+    client, verified = verifying(None)
     first = client.take()
     keys = credentials(client=False, pattern=Pattern.XX)
-    seal = RecordLayer(initiator=False, credentials=keys, context=CONTEXT)
+    layer = RecordLayer(initiator=False, credentials=keys, context=CONTEXT)
     with pytest.MonkeyPatch.context() as patches:
         shown = property(lambda _: bytes(CLIENT_KEY.public_key), lambda *_: None)
         patches.setattr("sealframe.noise.handshake.KeyPair.public", shown)
-        seal.feed(first)
-    (answer,) = seal.output
+        layer.feed(first)
+    (answer,) = layer.output
     assert [len(frame.body) for frame in frames(answer) if isinstance(frame, Control)] == [96]
     client.read(answer)
-    assert judged == []
+    assert verified == []
     assert client.take() == REFUSED
 
 
@@ -216,6 +216,6 @@ def test_keys_are_let_go_when_the_handshake_is_over(pattern: Pattern) -> None:
     exchange(client, server)
     for peer in (client, server):
         assert peer.established()
-        seal = peer.protocol.records
-        assert seal is not None
-        assert not seal.handshaking
+        layer = peer.protocol.records
+        assert layer is not None
+        assert not layer.handshaking

@@ -197,16 +197,16 @@ HASHES = {
 }
 
 
-def seal_at(number: int) -> tuple[RecordLayer, CipherState]:
-    """Return a seal that has sent ``number`` records under KEY, and its sender."""
-    seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
+def layer_at(number: int) -> tuple[RecordLayer, CipherState]:
+    """Return a record layer that has sent ``number`` records under KEY, and its sender."""
+    layer = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     state = CipherState(KEY)
-    seal.sender = state
+    layer.sender = state
     for _ in range(number // 4096):
         state.rekey()
-    # Counted in place of sealing thousands of records; test_seal_records seals them all.
+    # Counted in place of sealing thousands of records; test_records seals them all.
     state.set_nonce(number)
-    return seal, state
+    return layer, state
 
 
 def expected(number: int, plaintext: bytes) -> bytes:
@@ -221,8 +221,8 @@ def expected(number: int, plaintext: bytes) -> bytes:
 @pytest.mark.parametrize("number", RECORDS)
 def test_records_are_frozen(number: int) -> None:
     """Nonce, rekeying and head, around both ends of the first three keys."""
-    seal, state = seal_at(number)
-    (record,) = seal.seal(b"sealframe")
+    layer, state = layer_at(number)
+    (record,) = layer.seal(b"sealframe")
     assert record.hex() == RECORDS[number]
     assert record == expected(number, b"sealframe")
     assert state.nonce == number + 1
@@ -231,8 +231,8 @@ def test_records_are_frozen(number: int) -> None:
 @pytest.mark.parametrize("number", [4095, 8191])
 def test_the_record_after_the_last_of_a_key_is_under_the_next(number: int) -> None:
     """One and the same object goes from one key to the next by itself."""
-    seal, _ = seal_at(number)
-    assert [record.hex() for _ in range(2) for record in seal.seal(b"sealframe")] == [
+    layer, _ = layer_at(number)
+    assert [record.hex() for _ in range(2) for record in layer.seal(b"sealframe")] == [
         RECORDS[number],
         RECORDS[number + 1],
     ]
@@ -240,22 +240,22 @@ def test_the_record_after_the_last_of_a_key_is_under_the_next(number: int) -> No
 
 def test_a_receiver_opens_them_in_order() -> None:
     """The other side of the same vectors: keys change on its side by themselves too."""
-    seal = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
+    layer = RecordLayer(initiator=True, credentials=Credentials(Pattern.NNPSK0, psk=PSK))
     opener = CipherState(KEY)
     opener.set_nonce(4095)
-    seal.receiver = opener
+    layer.receiver = opener
     for number in (4095, 4096):
-        assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
+        assert layer.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
     opener.set_nonce(8191)
     for number in (8191, 8192):
-        assert seal.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
-    assert seal.failure is None
+        assert layer.open(bytes.fromhex(RECORDS[number])[4:]) == b"sealframe"
+    assert layer.failure is None
 
 
 def test_nothing_to_seal_is_no_record() -> None:
     """An empty record would be refused by the peer."""
-    seal, state = seal_at(0)
-    assert seal.seal(b"") == []
+    layer, state = layer_at(0)
+    assert layer.seal(b"") == []
     assert state.nonce == 0
 
 
@@ -284,12 +284,12 @@ def test_long_plaintexts_are_cut_into_full_records(
     plaintexts: list[bytes], sizes: list[int]
 ) -> None:
     """What is over is in a short record before them, along with what is short itself."""
-    seal, state = seal_at(0)
+    layer, state = layer_at(0)
     stream = b"".join(plaintexts)
     ends = list(itertools.accumulate(sizes))
     assert ends[-1] == len(stream)
     parts = [stream[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    sealed = b"".join(seal.seal(*plaintexts))
+    sealed = b"".join(layer.seal(*plaintexts))
     assert sealed == b"".join(expected(n, part) for n, part in enumerate(parts))
     assert state.nonce == len(sizes)
 

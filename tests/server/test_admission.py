@@ -134,7 +134,7 @@ STEPS = st.lists(
 def test_the_caps_hold_and_the_counts_are_right(
     total: int, most_pending: int, per_address: int, steps: list[tuple[str, int, int]]
 ) -> None:
-    """n: a newcomer knocks; e: one that is there, or is not, is established; l: it leaves."""
+    """n: a newcomer arrives; e: one that is there, or is not, is established; l: it leaves."""
     rolls = iter(range(10**6))
     connections = admission(
         total=total,
@@ -148,9 +148,9 @@ def test_the_caps_hold_and_the_counts_are_right(
         name = str(which)
         if kind == "n":
             name, address = f"new {count}", where % ADDRESSES
-            verdict = connections.check(address, 0)
-            assert (verdict is Decision.FULL) == (len(settled) == total)
-            if verdict is Decision.FULL:
+            decision = connections.check(address, 0)
+            assert (decision is Decision.FULL) == (len(settled) == total)
+            if decision is Decision.FULL:
                 continue
             crowded = Counter(pending.values())[address] == per_address
             dropped = connections.add(name, address)
@@ -224,7 +224,7 @@ class TestTokenBuckets:
         assert all(allowed) or (rate == 1e6 and start == 1e9)
 
     def test_refusals_cost_nothing(self) -> None:
-        """Whoever knocks all the time gets in at the rate as well."""
+        """Whoever connects all the time gets in at the rate as well."""
         buckets = TokenBuckets(rate=1, burst=1)
         taken = [buckets.take("a", tick / 10) for tick in range(100)]
         assert sum(taken) == 10

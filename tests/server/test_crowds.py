@@ -57,7 +57,7 @@ async def check_alive(conn: Connection) -> None:
         assert await conn.recv() == b"alive?"
 
 
-def knock(server: Server, family: Family = TCP, *, host: str = "127.0.0.1") -> socket.socket:
+def newcomer(server: Server, family: Family = TCP, *, host: str = "127.0.0.1") -> socket.socket:
     """Connect without a word and without a turn of the event loop.
 
     :param host: the address to come from, one of this machine
@@ -101,7 +101,7 @@ async def silent_crowd(
     """Open connections that say nothing, and wait until the server has seen them."""
     before = server.counters.accepted
     for number in range(count):
-        sockets.append(knock(server, host=host))
+        sockets.append(newcomer(server, host=host))
         if number % 64 == 63:
             await until(lambda seen=before + number + 1: server.counters.accepted >= seen)  # type: ignore[misc]
     await until(lambda: server.counters.accepted >= before + count)
@@ -135,7 +135,7 @@ class TestPending:
         with closing_all() as crowd:
             async with start(echo, sealed, family, options) as server:
                 registry = registry_of(server)
-                crowd += [knock(server, family) for _ in range(30)]
+                crowd += [newcomer(server, family) for _ in range(30)]
                 await until(lambda: server.counters.accepted == 30)
                 await until(lambda: len(registry.connections) == 5)
                 async with dial(server, sealed, family) as conn:
@@ -206,7 +206,7 @@ class TestPending:
                     assert peer.records is not None
                     hello = control.frame(Opcode.HELLO, Hello().encode())
                     raw.sock.send(b"".join(peer.records.seal(hello)))
-                    with knock(server):
+                    with newcomer(server):
                         await until(lambda: server.counters.accepted == 2)
                         await until(lambda: registry_of(server).admission.pending == 1)
                         dropped = server.counters.dropped_handshakes
@@ -256,7 +256,7 @@ class TestRate:
             registry = registry_of(server)
             with closing_all() as crowd:
                 async with dial(server, mode, family) as conn:
-                    crowd += [knock(server, family) for _ in range(20)]
+                    crowd += [newcomer(server, family) for _ in range(20)]
                     await until(lambda: server.counters.too_fast == 18)
                     assert server.counters.accepted == len(registry.admission) == 3
                     await check_alive(conn)
@@ -269,7 +269,7 @@ class TestRate:
         plain, elsewhere = Mode("packets"), another_loopback()
         async with start(echo, plain, options=self.OPTIONS) as server:
             with closing_all() as crowd:
-                crowd += [knock(server, host=elsewhere) for _ in range(10)]
+                crowd += [newcomer(server, host=elsewhere) for _ in range(10)]
                 await until(lambda: server.counters.too_fast == 7)
                 async with dial(server, plain) as conn:
                     await check_alive(conn)
@@ -294,7 +294,7 @@ class TestBookkeeping:
             registry = registry_of(server)
             for _ in range(5):
                 for _ in range(20):
-                    Raw(knock(server)).reset()
+                    Raw(newcomer(server)).reset()
                 await asyncio.sleep(0)
             async with dial(server, sealed) as conn:
                 await check_alive(conn)
@@ -338,7 +338,7 @@ class TestBookkeeping:
         options = ServerOptions(handshake_timeout=60, close_timeout=0.2)
         server = await start(echo, mode, options=options)
         registry = registry_of(server)
-        with knock(server):
+        with newcomer(server):
             for _ in range(ticks):
                 await asyncio.sleep(0)
             async with asyncio.timeout(PATIENCE):
@@ -358,7 +358,7 @@ class TestBookkeeping:
             seen.append(rate_limit_key(transport))
 
         async with start(handler, Mode("packets"), family) as server:
-            with knock(server, family), knock(server, family):
+            with newcomer(server, family), newcomer(server, family):
                 await until(lambda: len(seen) == 2)
         assert seen[0] == seen[1]
         if family.name == "unix" and not hasattr(socket, "SO_PEERCRED"):

@@ -117,9 +117,11 @@ async def told(conn: Connection) -> None:
     await until(lambda: conn.going_away)
 
 
-async def retiring(server: Server) -> None:
+async def until_going_away(server: Server) -> None:
     """Wait until the close has begun."""
-    await until(lambda: all(link.closer.going_away for link in registry_of(server).connections))
+    await until(
+        lambda: all(protocol.closer.going_away for protocol in registry_of(server).connections)
+    )
 
 
 # What is under way
@@ -173,7 +175,7 @@ async def test_what_came_before_is_still_read(mode: Mode) -> None:
             await conn.send(b"%d" % number)
         await until(lambda: server.stats()["messages_received"] == 5)
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         await conn.send(b"too late")
         await until(lambda: server.stats()["discarded"] == 1)
         go_on.set()
@@ -445,7 +447,7 @@ async def test_a_cancelled_serve_forever_lets_handlers_finish(mode: Mode) -> Non
         forever = asyncio.create_task(server.serve_forever())
         await asyncio.sleep(0)
         forever.cancel()
-        await retiring(server)
+        await until_going_away(server)
         service.go_on.set()
         assert [part async for part in conn] == []
         await conn.close()
@@ -489,7 +491,7 @@ async def test_nobody_comes_in_any_more(mode: Mode) -> None:
     async with service.serve(service.wait, mode) as server, dial(server, mode) as conn:
         await until(lambda: service.busy == 1)
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         with pytest.raises(ConnectError):
             await dial(server, mode)
         service.go_on.set()
@@ -504,7 +506,7 @@ async def test_who_introduces_itself_meanwhile_is_told() -> None:
         async with await Raw.dial(server.port) as raw:
             await until(lambda: service.busy == 1)
             close = closing(server, "back at ten")
-            await retiring(server)
+            await until_going_away(server)
             await raw.send(control.frame(Opcode.HELLO, Hello().encode()))
             decoder = sealframe.Framing(control=True, maximum=1 << 20).decoder()
             frames: list[Any] = []
@@ -525,10 +527,10 @@ async def test_the_client_closes_first(mode: Mode) -> None:
     async with service.serve(service.wait, mode) as server, dial(server, mode) as conn:
         await until(lambda: service.busy == 1)
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         leaving = asyncio.create_task(conn.close())
-        (link,) = registry_of(server).connections
-        await until(lambda: link.receiver.over)
+        (protocol,) = registry_of(server).connections
+        await until(lambda: protocol.receiver.over)
         service.go_on.set()
         assert await leaving
         assert await close == ShutdownReport(1, 0, 0, 0)
@@ -547,10 +549,10 @@ async def test_both_go_away_at_once(control_mode: Mode) -> None:
     async with start(handler, control_mode) as server, dialled(server, control_mode) as peer:
         await until(lambda: len(server.clients) == 1)
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         await peer.say_end(CloseCode.GOING_AWAY, "so do I")
-        (link,) = registry_of(server).connections
-        await until(lambda: link.receiver.over)
+        (protocol,) = registry_of(server).connections
+        await until(lambda: protocol.receiver.over)
         gone.set()
         await peer.await_end()
         assert await close == ShutdownReport(1, 0, 0, 0)
@@ -561,7 +563,7 @@ async def test_the_link_is_lost(mode: Mode) -> None:
     async with service.serve(service.wait, mode) as server, dialled(server, mode) as peer:
         await until(lambda: service.busy == 1)
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         peer.raw.reset()
         await until(lambda: not registry_of(server).connections)
         assert not close.done()
@@ -632,7 +634,9 @@ async def test_a_client_that_writes_before_it_reads(mode: Mode) -> None:
             await until(lambda: (protocol_of(conn).sender.credit or 0) < 0)
         else:
             await until(
-                lambda: any(link.receiver.paused for link in registry_of(server).connections)
+                lambda: any(
+                    protocol.receiver.paused for protocol in registry_of(server).connections
+                )
             )
         close = closing(server, timeout=PATIENCE)
         async with asyncio.timeout(PATIENCE / 2):
@@ -659,7 +663,7 @@ async def test_input_that_nobody_reads_does_not_reset_the_connection(mode: Mode)
             lambda: any(part.receiver.queue.full for part in registry_of(server).connections)
         )
         close = closing(server)
-        await retiring(server)
+        await until_going_away(server)
         service.go_on.set()
         assert [part async for part in conn] == [b"farewell"]
         await writing

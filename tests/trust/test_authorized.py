@@ -519,7 +519,7 @@ def test_a_new_file_where_there_can_be_none(tmp_path: Path) -> None:
 
 @posix_only
 def test_a_key_can_be_taken_out_while_there_are_no_descriptors(path: Path) -> None:
-    """A client could otherwise put off its withdrawal by connecting until none are left."""
+    """A client could otherwise put off its revocation by connecting until none are left."""
     program = """
         import os, resource, sys
         from sealframe.trust.authorized import AuthorizedClients

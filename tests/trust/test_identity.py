@@ -217,8 +217,8 @@ def test_only_the_clients_are_let_in() -> None:
 def test_another_writing_of_an_authorised_key_is_not_let_in() -> None:
     """X25519 ignores the top bit: the same secret belongs to it."""
     server = ServerIdentity(SERVER, TABLE)
-    twin = raw(CLIENT)[:31] + bytes((raw(CLIENT)[31] ^ 0x80,))
-    assert refused(identify(server, twin, b""))
+    other_encoding = raw(CLIENT)[:31] + bytes((raw(CLIENT)[31] ^ 0x80,))
+    assert refused(identify(server, other_encoding, b""))
 
 
 def test_the_servers_own_key_is_no_client(path: Path) -> None:

@@ -163,7 +163,7 @@ class AuthorizedClients:
         except KeyFileError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            # A client could put off its withdrawal by connecting until none are left.
+            # A client could put off its revocation by connecting until none are left.
             with self._spare.lent():
                 return keylist.read(path)
 

@@ -32,8 +32,8 @@ BOTH = frozenset(Algorithm)
 OnFile: TypeAlias = Callable[[Stream], Awaitable[None]]
 
 
-class Linked(NamedTuple):
-    """What :func:`linked` opens."""
+class Pair(NamedTuple):
+    """What :func:`open_pair` opens."""
 
     client: Connection
     accepted: Connection
@@ -42,7 +42,7 @@ class Linked(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def linked(
+async def open_pair(
     mode: Mode,
     files: OnOffer | None = None,
     *,
@@ -50,7 +50,7 @@ async def linked(
     on_file: OnFile | None = None,
     server_options: ServerOptions | None = None,
     client_options: ClientOptions | None = None,
-) -> AsyncIterator[Linked]:
+) -> AsyncIterator[Pair]:
     """Open a connection whose server takes files; check that no thread is left.
 
     :param on_file: serves the streams of files in place of the server's own receiver
@@ -77,7 +77,7 @@ async def linked(
                 **mode.client,
             )
             async with connecting as client:
-                yield Linked(client, await arrived.get(), server)
+                yield Pair(client, await arrived.get(), server)
         await no_threads()
 
 
