@@ -197,11 +197,13 @@ async def test_each_connection_of_a_reconnecting_client_has_the_codec() -> None:
 async def test_connections_without_a_codec_are_what_they_were() -> None:
     async with open_pair(None) as (client, accepted, _):
         assert type(client) is type(accepted) is Connection
-        assert client._encode(bytearray(b"x")) == client._decode(b"x") == b"x"
+        codec = protocol_of(client).handlers.codec
+        assert codec.encode(bytearray(b"x")) == codec.decode(b"x", client) == b"x"
     async with open_pair(Text(), client_codec=Text()) as (client, _, _):
         assert isinstance(client, Connection)
-        assert client._encode("ü") == "ü".encode()
-        assert client._decode("ü".encode()) == "ü"
+        codec = protocol_of(client).handlers.codec
+        assert codec.encode("ü") == "ü".encode()
+        assert codec.decode("ü".encode(), client) == "ü"
         assert not hasattr(client, "__dict__")
 
 

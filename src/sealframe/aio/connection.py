@@ -324,9 +324,10 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         requests = self._channels().requests
-        data = self._encode(payload)
+        codec = self._protocol.handlers.codec
+        data = codec.encode(payload)
         self._protocol.machine.check_size(len(data))
-        reply: Received = self._decode(await requests.request(data, timeout))
+        reply: Received = codec.decode(await requests.request(data, timeout), self)
         return reply
 
     async def open_stream(self, metadata: BytesLike = b"") -> Stream:
@@ -496,17 +497,6 @@ class Connection(Generic[Sent, Received]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    # What a codec does in CodecConnection; for payloads that are no messages too
-
-    def _encode(self, message: object) -> bytes:
-        return message if type(message) is bytes else as_bytes(message)
-
-    def _encode_reply(self, reply: object) -> bytes:
-        return b"" if reply is None else self._encode(reply)
-
-    def _decode(self, message: bytes) -> Any:
-        return message
 
 
 OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitable[Sent | None]]

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from ..errors import ConfigurationError
 from ..wire import StreamKind
 from .log_throttle import LogThrottle, others
+from .payload_codec import BYTES, PayloadCodec
 from .tasks import Tasks
 from .transfers import FileTransfers
 
@@ -26,11 +27,12 @@ class PeerHandlers:
 
     :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
     :param on_request: called with the connection and the payload of each request
+    :param codec: of the payloads of requests, and of messages
     :param files: sends files, and receives those that the peer offers, if it does
     :raises ConfigurationError: one of them cannot be called
     """
 
-    __slots__ = ("_failures", "files", "on_request", "on_stream", "tasks")
+    __slots__ = ("_failures", "codec", "files", "on_request", "on_stream", "tasks")
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class PeerHandlers:
         on_stream: OnStream | None = None,
         on_request: Callable[[Any, Any], Awaitable[Any]] | None = None,
         files: FileTransfers | None = None,
+        codec: PayloadCodec = BYTES,
     ) -> None:
         functions = {"on_stream": on_stream, "on_request": on_request}
         for name, function in functions.items():
@@ -46,6 +49,7 @@ class PeerHandlers:
         self.on_stream = on_stream
         self.on_request = on_request
         self.files = files
+        self.codec = codec
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """What runs now."""
         self._failures = LogThrottle(_MAX_FAILURES)

@@ -236,15 +236,14 @@ class Requests:
             self._count_payload(-size)
 
     async def _call(self, payload: bytes) -> bytes:
-        connection, on_request = self._connection, self._host.handlers.on_request
+        connection, handlers = self._connection, self._host.handlers
+        on_request, codec = handlers.on_request, handlers.codec
         assert on_request is not None  # or none were announced
         try:
-            request = connection._decode(payload)
+            request = codec.decode(payload, connection)
         except DecodeError as error:
             raise RemoteError("DecodeError", str(error)) from None
-        reply = await on_request(connection, request)
-        data: bytes = connection._encode_reply(reply)
-        return data
+        return codec.encode_reply(await on_request(connection, request))
 
     def _count_payload(self, size: int) -> None:
         self.payload_bytes += size

@@ -13,6 +13,7 @@ from ..aio.config import ConnectionConfig
 from ..aio.connection import Connection, OnRequest, Received, Sent
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..aio.trace_log import trace_log
 from ..codecs import Codec, check_codec
@@ -122,7 +123,12 @@ def connect(
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
-    peer_handlers = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
+    peer_handlers = PeerHandlers(
+        on_request=on_request,
+        on_stream=on_stream,
+        files=Transfers(files),
+        codec=payload_codec(codec),
+    )
     config = ConnectionConfig(
         client=True,
         security=security,
@@ -135,7 +141,7 @@ def connect(
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
     return Connecting(
-        Endpoint.of(host, port, path), config, options, is_fatal, hooks, peer_handlers, codec
+        Endpoint.of(host, port, path), config, options, is_fatal, hooks, peer_handlers
     )
 
 
@@ -163,7 +169,6 @@ class Connecting(Generic[Sent, Received]):
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
-        codec: Codec[Sent, Received] | None,
     ) -> None:
         self._endpoint = endpoint
         self._config = config
@@ -171,7 +176,7 @@ class Connecting(Generic[Sent, Received]):
         self._is_fatal = is_fatal
         self._hooks = hooks
         self._peer_handlers = peer_handlers
-        self._make_connection = connection_maker(codec)
+        self._make_connection = connection_maker(peer_handlers.codec)
         self._conn: Connection[Sent, Received] | None = None
         # Verified once, a key stays the known one, even if its line is taken out of the file.
         self._server_key: PublicKey | None = None

@@ -23,7 +23,6 @@ from ..aio.peer_handlers import PeerHandlers
 from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
-from ..codecs import Codec
 from ..errors import ConnectionClosedError
 from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
@@ -57,7 +56,6 @@ class ConnectionRegistry:
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
-        codec: Codec[Any, Any] | None,
         counters: ServerStats,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -85,7 +83,7 @@ class ConnectionRegistry:
         self._options = options
         self._hooks = hooks
         self._accepting = True
-        self._make_connection = connection_maker(codec)
+        self._make_connection = connection_maker(peer_handlers.codec)
         self._keepalive_wheel = keepalive_wheel(options)
         # A counter behind a random prefix: unique over restarts and over several servers.
         self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))

@@ -9,7 +9,6 @@ from typing import Any, Generic, Self
 
 from ..aio.addresses import Address, show
 from ..aio.caller import current_caller
-from ..aio.codec_connection import encoder
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
 from ..aio.endpoint import Endpoint
@@ -17,7 +16,6 @@ from ..aio.hooks import Hooks
 from ..aio.listening import Listener, listen
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.stats import ServerStats
-from ..codecs import Codec
 from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
 from ..options import ServerOptions
 from ..wire import CloseCode
@@ -43,7 +41,6 @@ class Server(Generic[Sent, Received]):
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
-        codec: Codec[Sent, Received] | None,
     ) -> None:
         self.counters = ServerStats()
         """Counters of this server; they go on counting."""
@@ -51,9 +48,9 @@ class Server(Generic[Sent, Received]):
         self._options = options
         self._listener: Listener | None = None
         self._registry = ConnectionRegistry(
-            handler, config, options, hooks, peer_handlers, codec, self.counters
+            handler, config, options, hooks, peer_handlers, self.counters
         )
-        self._broadcasts = Broadcasts(options, encoder(codec), self.counters)
+        self._broadcasts = Broadcasts(options, peer_handlers.codec.encode, self.counters)
         self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
         self._closing: asyncio.Task[ShutdownReport] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()

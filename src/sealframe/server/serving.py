@@ -10,6 +10,7 @@ from ..aio.config import ConnectionConfig
 from ..aio.connection import OnRequest, Received, Sent
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..codecs import Codec, check_codec
 from ..errors import ConfigurationError
@@ -97,7 +98,12 @@ def serve(
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
-    peer_handlers = PeerHandlers(on_request=on_request, on_stream=on_stream, files=Transfers(files))
+    peer_handlers = PeerHandlers(
+        on_request=on_request,
+        on_stream=on_stream,
+        files=Transfers(files),
+        codec=payload_codec(codec),
+    )
     if handler is None:
         if not (peer_handlers.takes_requests or peer_handlers.takes_streams):
             raise ConfigurationError(
@@ -121,9 +127,7 @@ def serve(
         takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Serving(
-        handler, Endpoint.of(host, port, path), config, options, hooks, peer_handlers, codec
-    )
+    return Serving(handler, Endpoint.of(host, port, path), config, options, hooks, peer_handlers)
 
 
 class Serving(Generic[Sent, Received]):
@@ -137,7 +141,6 @@ class Serving(Generic[Sent, Received]):
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
-        codec: Codec[Sent, Received] | None,
     ) -> None:
         self._handler = handler
         self._endpoint = endpoint
@@ -145,7 +148,6 @@ class Serving(Generic[Sent, Received]):
         self._options = options
         self._hooks = hooks
         self._peer_handlers = peer_handlers
-        self._codec = codec
         self._server: Server[Sent, Received] | None = None
 
     async def _start(self) -> Server[Sent, Received]:
@@ -155,7 +157,6 @@ class Serving(Generic[Sent, Received]):
             self._options,
             self._hooks,
             self._peer_handlers,
-            self._codec,
         )
         await listen_at(server, self._endpoint)
         return server
