@@ -3,7 +3,7 @@
 A connection is two directions that end apart, as in TCP. CLOSE with code 0 (FIN, where only
 packets flow) ends one of them; any other code, a fault and an abort end both. This module knows
 no socket and no clock: whoever owns the connection feeds it what happened and performs the
-actions in their order. docs/PROTOCOL.md, section 6, has the rules of the wire.
+actions in their order. docs/PROTOCOL.md, section 5, has the rules of the wire.
 
 How to read :data:`TABLE`: a row is a state, with the events that count there. An event that is
 not in a row changes nothing. An action may itself cause an event (``FLUSH`` that leaves nothing

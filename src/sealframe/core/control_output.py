@@ -1,7 +1,7 @@
 """Control frames of one connection that wait to be written.
 
 Bounded, whatever a peer that reads nothing makes us answer: of PONG the latest is kept, and credit
-adds up to one CREDIT (docs/PROTOCOL.md, sections 6 and 7). CLOSE goes after everything else.
+adds up to one CREDIT (docs/PROTOCOL.md, sections 3 and 7). CLOSE goes after everything else.
 """
 
 from __future__ import annotations

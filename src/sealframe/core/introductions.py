@@ -1,6 +1,6 @@
 """What the two ends say of themselves: HELLO of the client, WELCOME of the server.
 
-docs/PROTOCOL.md, section 5. HELLO and WELCOME have the same fields; here they are the *local* and
+docs/PROTOCOL.md, section 4. HELLO and WELCOME have the same fields; here they are the *local* and
 the *peer* settings of a connection.
 """
 
