@@ -47,7 +47,7 @@ from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
 from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
 from .receive_queue import Budget
-from .receiver import Receiver
+from .receiver import FAIR_SHARE, Receiver
 from .sender import Sender
 from .socket_options import INHERITED, configure
 from .stats import Stats
@@ -195,8 +195,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self.stats.bytes_received += nbytes
         # What comes in may be answered, and nothing of this turn was written yet.
         self.sender.written = False
-        if self.keepalive is not None:
-            self.keepalive.received(machine.frames_received)
+        keepalive = self.keepalive
+        if keepalive is not None and keepalive.clocks.received(
+            self.loop.time(), machine.frames_received
+        ):
+            keepalive.answered()
         if messages:
             receiver.deliver(messages)
         if machine.work_items:
@@ -204,7 +207,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
                 self.handle_events()
             if machine.has_output:
                 self.sender.flush()
-            receiver.count_work(machine.work_items)
+            if machine.work_items > FAIR_SHARE:
+                receiver.give_others_a_turn()
         if receiver.small_reads:
             receiver.small_reads -= 1
 

@@ -32,10 +32,10 @@ class KeepaliveTimer:
         self._idle = protocol.options.idle_timeout is not None
         self.clocks = Keepalive(protocol.options, now=protocol.loop.time())
 
-    def received(self, frames: int) -> None:
-        """Count bytes that came; ``frames`` is how many counted frames came so far."""
-        if self.clocks.received(self._protocol.loop.time(), frames) and self.bucket is not None:
-            # The next silence begins here, maybe long before the probe's time-out.
+    def answered(self) -> None:
+        """Set the timer anew: a PING was out, and something came."""
+        # The next silence begins here, maybe long before the probe's time-out.
+        if self.bucket is not None:
             self.start()
 
     def sent(self) -> None:

@@ -11,6 +11,7 @@ import asyncio
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final
 
+from ..core.closing import CloseState
 from ..core.window import Window
 from ..errors import ConnectionClosed, HandshakeError
 from ..wire import MESSAGE_OVERHEAD
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
 
 _SMALL_READS: Final = 64
-"""How many reads are small at first, and after one with more than :data:`_FAIR_SHARE`."""
-_FAIR_SHARE: Final = 1024
+"""How many reads are small at first, and after one with more than :data:`FAIR_SHARE`."""
+FAIR_SHARE: Final = 1024
 """Records and frames handled one by one in a read, after which other connections have a turn."""
 
 
@@ -50,6 +51,7 @@ class Pause(Flag):
 
 # To look these up in their class, for each read, takes longer than to compare them.
 _DELIVER: Final = Intake.DELIVER
+_OPEN: Final = CloseState.OPEN
 _NO_PAUSE: Final = Pause.NONE
 
 
@@ -80,7 +82,10 @@ class Receiver:
     def deliver(self, messages: list[bytes]) -> None:
         """Queue messages that came, or drop them where nobody wants them any more."""
         protocol, queue = self._protocol, self.queue
-        if self.intake is not _DELIVER or (queue.full and protocol.closer.closing):
+        closer = protocol.closer
+        if self.intake is not _DELIVER or (
+            closer.state is not _OPEN and closer.closing and queue.full
+        ):
             self._discard(messages)
             return
         protocol.stats.messages_received += len(messages)
@@ -89,7 +94,7 @@ class Receiver:
         if self.window is not None:
             self._charge(self.window, queue.queued_bytes - before, last)
         elif queue.full:
-            if protocol.closer.handshaking:
+            if closer.handshaking:
                 self._check_handshake()
             else:
                 self.pause_if_full()
@@ -114,12 +119,15 @@ class Receiver:
                 )
             )
 
-    def count_work(self, items: int) -> None:
-        """Count what one read made us handle one by one, and yield to others if it was much."""
-        if items > _FAIR_SHARE:
-            # One more: this read itself is counted below.
-            self.small_reads = _SMALL_READS + 1
-            self._yield_to_loop()
+    def give_others_a_turn(self) -> None:
+        """Yield to other connections after a read of more than :data:`FAIR_SHARE`."""
+        # One more than that: the read itself is counted after this.
+        self.small_reads = _SMALL_READS + 1
+        # uvloop reads on while there is more, up to 32 times: one peer's tiny frames
+        # would hold up all the others for seconds.
+        if self._protocol.transport is not None and Pause.YIELD not in self._pause:
+            self._add_pause(Pause.YIELD)
+            self._protocol.loop.call_soon(self._remove_pause, Pause.YIELD)
 
     # Flow control
 
@@ -145,14 +153,16 @@ class Receiver:
         if window is None:
             return
         # What comes after a local close is discarded if need be, but it must come.
-        due = window.due(queue.quota, 0 if protocol.closer.ending else queue.queued_bytes)
+        closer, quota = protocol.closer, queue.quota
+        ending = closer.state is not _OPEN and closer.ending
+        due = window.due(quota, 0 if ending else queue.queued_bytes)
         if due:
             window.left += due
             protocol.machine.give_credit(due)
             if protocol.trace is not None:
                 protocol.trace("window update: the peer may send %d more", due)
             protocol.sender.flush()
-        queue.set_low_water(window.low_water(queue.quota))
+        queue.set_low_water(window.low_water(quota))
 
     # Pausing
 
@@ -180,13 +190,6 @@ class Receiver:
             self._remove_pause(Pause.FULL)
             if self._protocol.trace is not None:
                 self._protocol.trace("reading resumed")
-
-    def _yield_to_loop(self) -> None:
-        # uvloop reads on while there is more, up to 32 times: one peer's tiny frames
-        # would hold up all the others for seconds.
-        if self._protocol.transport is not None and Pause.YIELD not in self._pause:
-            self._add_pause(Pause.YIELD)
-            self._protocol.loop.call_soon(self._remove_pause, Pause.YIELD)
 
     def _add_pause(self, reason: Pause) -> None:
         assert self._protocol.transport is not None

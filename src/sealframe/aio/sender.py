@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..core.closing import CloseState
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
 from .send_queue import SendQueue
@@ -16,6 +17,9 @@ from .writing import write_buffers
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
+
+# To look it up in its class, for each write, takes longer than to compare it.
+_OPEN: Final = CloseState.OPEN
 
 _BATCH_SIZE: Final = 256 * 1024
 """Cost that is framed and sealed in one go."""
@@ -118,17 +122,18 @@ class Sender:
                     protocol.keepalive.sent()
             if not len(queue) and not machine.has_output:
                 break
-        queue.paused = self.write_paused or self._out_of_credit
+        limit = self._credit_limit
+        queue.paused = self.write_paused or (limit is not None and self._sent_cost >= limit)
         queue.wake()
         if protocol.channels is not None:
             protocol.channels.wrote()
-        if closer.draining and self.all_sent:
+        if closer.state is not _OPEN and closer.draining and self.all_sent:
             closer.all_sent()
 
     def _take_messages(self) -> list[bytes]:
         queue, size = self.queue, _BATCH_SIZE
-        if self._credit_limit is not None:
-            size = min(size, self._credit_limit - self._sent_cost)
+        if self._credit_limit is not None and self._credit_limit - self._sent_cost < size:
+            size = self._credit_limit - self._sent_cost
             if size <= 0:
                 return []
         before = queue.queued_bytes
@@ -154,10 +159,6 @@ class Sender:
         self._protocol.loop.call_soon(self.flush)
 
     # Credit: docs/PROTOCOL.md, section 7
-
-    @property
-    def _out_of_credit(self) -> bool:
-        return self._credit_limit is not None and self._sent_cost >= self._credit_limit
 
     @property
     def credit(self) -> int | None:

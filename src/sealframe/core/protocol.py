@@ -278,7 +278,7 @@ class ProtocolMachine:
         """Whether :meth:`take_output` has something beside messages."""
         if self._write_closed:
             return False
-        if self.output:
+        if self.output is not None and self.output.pending:
             return True
         if self._multiplexer is not None and self._multiplexing and self._multiplexer.has_output:
             return True
@@ -308,7 +308,7 @@ class ProtocolMachine:
             records.output = []
             if not records.established:
                 return buffers
-        before, after = output.take(), output.take_close()
+        before, after = output.take()
         if self._multiplexer is not None and self._multiplexing:
             # Parts of what the program wrote, which are written and sealed as bytes are.
             after = cast("list[bytes]", self._multiplexer.take(_TURN)) + after
@@ -413,7 +413,7 @@ class ProtocolMachine:
 
     def _queue_close(self, close: Close, *, size: int = 0) -> None:
         body = Close(close.code, close.reason, self.frames_received).encode(size=size)
-        self._make_output().close = control.frame(Opcode.CLOSE, body)
+        self._make_output().end(control.frame(Opcode.CLOSE, body))
 
     # Inside: input
 
@@ -462,7 +462,7 @@ class ProtocolMachine:
             # Nothing goes out after a record that does not open.
             self.extended = False
             if self.output is not None:
-                self.output.close = None
+                self.output.forget_close()
             self._fail(layer.failure)
         return messages
 
@@ -601,9 +601,8 @@ class ProtocolMachine:
     def on_plain_handshake(self, frame: Control) -> None:
         """Server without a key: a client asks for a sealed connection."""
         if frame.body.startswith(wire.MAGIC):
-            self._make_output().plaintext = control.frame(
-                Opcode.CLOSE, Close(CloseCode.PLAIN).encode()
-            )
+            refusal = control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode())
+            self._make_output().add_plaintext(refusal)
         self._fail(
             HandshakeError(
                 "a client asked for a sealed connection and this server is plain: "
