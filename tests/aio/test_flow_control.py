@@ -241,7 +241,7 @@ class TestCredit:
                 await peer.write(message(b"%d" % number))
                 assert await conn.recv() == b"%d" % number
             output = protocol_of(conn).machine.output
-            assert output is None or len(output) <= 1
+            assert output is None or output.frames <= 1
             protocol_of(conn).resume_writing()
             increment = int.from_bytes(await peer.read_opcode(Opcode.CREDIT), "little")
             assert increment >= 50 * MESSAGE_OVERHEAD

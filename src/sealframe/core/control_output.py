@@ -27,8 +27,9 @@ class ControlOutput:
         # Kept, since each write asks for it three times.
         self.pending = False
 
-    def __len__(self) -> int:
-        """Return how many frames wait beside PONG, CREDIT, CLOSE and plaintext."""
+    @property
+    def frames(self) -> int:
+        """How many frames wait beside PONG, CREDIT, CLOSE and plaintext."""
         return len(self._frames)
 
     def add(self, frame: bytes) -> None:

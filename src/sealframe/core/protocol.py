@@ -301,7 +301,7 @@ class ProtocolMachine:
         if not self.has_output and (records is None or records.established):
             buffers = self._encoder.pack(messages)
             return buffers if records is None else records.seal(*buffers)
-        output = self.output or _NO_OUTPUT
+        output = _NO_OUTPUT if self.output is None else self.output
         buffers = output.take_plaintext()
         if records is not None:
             buffers += records.output
