@@ -227,7 +227,7 @@ cdef class Decoder:
     cdef Py_ssize_t lead
     cdef Py_ssize_t size
     cdef PyObject *body
-    cdef Py_ssize_t room
+    cdef Py_ssize_t capacity
 
     cdef uint8_t[_PREFIX] first
     cdef Py_ssize_t first_size
@@ -351,7 +351,7 @@ cdef class Decoder:
         """End this decoder: where the next frame starts is not known any more."""
         drop(self.body)
         self.body = NULL
-        self.room = 0
+        self.capacity = 0
         self.under_way = False
         self.pending = self.frame_size = 0
         self.fault = (type(error), str(error))
@@ -362,12 +362,12 @@ cdef class Decoder:
         cdef Py_ssize_t filled = self.pending - self.lead
         self.exports_body = self.under_way and filled >= 0 and self.size - filled > _DIRECT
         if self.exports_body:
-            if self.room - filled < _LARGE:
+            if self.capacity - filled < _LARGE:
                 self.reserve(filled + _LARGE)
             exported = BorrowedBuffer.__new__(BorrowedBuffer)
             exported.owner = <object>self.body
             exported.start = bytes_memory(self.body) + filled
-            exported.size = self.room - filled
+            exported.size = self.capacity - filled
         else:
             exported = _take_scratch()
         self.view = memoryview(exported)
@@ -540,26 +540,26 @@ cdef class Decoder:
         return place + (after - before)
 
     cdef int reserve(self, Py_ssize_t need) except -1:
-        """Make room for ``need`` bytes of the message: double, so that copies stay few.
+        """Grow the storage to ``need`` bytes: double, so that copies stay few.
 
         What a head declares is an upper bound and nothing more: a peer that
         declares much and sends little costs little.
         """
         cdef Py_ssize_t grown
         cdef PyObject *body
-        if self.room >= need:
+        if self.capacity >= need:
             return 0
-        grown = min(self.size, max(need, 2 * self.room, _FIRST_STORAGE))
+        grown = min(self.size, max(need, 2 * self.capacity, _FIRST_STORAGE))
         if self.body != NULL and references(self.body) == 1:
             _PyBytes_Resize(&self.body, grown)
         else:
             body = new_bytes(NULL, grown)
             if self.body != NULL:
                 # A borrower kept a view: the old memory is left to it.
-                memcpy(bytes_memory(body), bytes_memory(self.body), self.room)
+                memcpy(bytes_memory(body), bytes_memory(self.body), self.capacity)
                 drop(self.body)
             self.body = body
-        self.room = grown
+        self.capacity = grown
         return 0
 
     cdef int finish(self, list frames) except -1:
@@ -569,7 +569,7 @@ cdef class Decoder:
             body = <object>self.body
             drop(self.body)
             self.body = NULL
-        self.room = 0
+        self.capacity = 0
         self.under_way = False
         self.pending = self.frame_size = 0
         self.hand_out(body, frames)

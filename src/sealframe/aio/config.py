@@ -1,4 +1,4 @@
-"""What a program asked of a connection, checked before anything is opened."""
+"""The arguments of connect() and serve(), checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ from ..trust.peer import Peer
 from ..version import SOFTWARE
 
 _FIRST_WINDOW: Final = 64 * 1024
-"""Cost of the messages that a client may send before the server received any; what there
-is room for is granted then, so that the many that send nothing have no claim to it."""
+"""The window in WELCOME: the cost of the messages that a client may send before it gets CREDIT.
+The rest of ``inbox_limit`` is granted once it has sent some, so that memory is not reserved for
+the many clients that send nothing (docs/PROTOCOL.md section 7)."""
 
 Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 

@@ -48,7 +48,7 @@ class Hooks(typing.Protocol):
 
 
 class Connection(Generic[Sent, Received]):
-    """One link to a peer, made by :func:`sealframe.connect` and :func:`sealframe.serve`.
+    """One connection to a peer, made by :func:`sealframe.connect` and :func:`sealframe.serve`.
 
     It belongs to the event loop that made it: its methods raise
     :exc:`~sealframe.WrongLoopError` anywhere else. Any number of tasks may send

@@ -1,4 +1,8 @@
-"""Why a connection is over, worked out from what either end said and what went wrong."""
+"""Why a connection is over: from the close codes of both ends and the receive error.
+
+This end's code comes first, unless it is NORMAL; then the peer's code; then the class of the
+error; then whether all was sent.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ from ..wire.control import Close
 
 
 class DisconnectKind(Enum):
-    """What a connection ended by, whichever end it was that said so."""
+    """What ended a connection, whichever end said so."""
 
     CLOSED = "closed"
     """In order. Where only packets flow a peer cannot say more than this."""
     LOST = "lost"
-    """The link was cut or reset, or it ended before all was sent."""
+    """The network connection was cut or reset, or ended before all was sent."""
     TIMED_OUT = "timed out"
     """The peer was silent for too long, or did not close in time."""
     GOING_AWAY = "going away"
@@ -83,7 +87,7 @@ def explain(received: ConnectionClosed, closed: Close | None, *, clean: bool) ->
     """
     error = received if isinstance(received, ConnectionClosedError) else None
     if closed is not None and closed.code != CloseCode.NORMAL:
-        # This end's reason; what the peer did after it is its answer.
+        # This end gave a reason to close. What the peer did afterwards is its answer to it.
         text = closed.reason or (str(error) if error is not None else "")
         return Disconnect(_kind_of(closed.code), closed.code, text, error)
     code, text = received.code, received.reason
@@ -100,7 +104,7 @@ def explain(received: ConnectionClosed, closed: Close | None, *, clean: bool) ->
 
 
 def _kind_of(code: int) -> DisconnectKind:
-    # A later version may have more codes; each of them says that somebody meant to close.
+    # A code of a later version: some end meant to close.
     return _KIND_OF.get(code, DisconnectKind.CLOSED)
 
 

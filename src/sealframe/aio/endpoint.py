@@ -16,7 +16,7 @@ from .addresses import show
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One of both; :meth:`of` checks what a program gave."""
+    """A host and port, or a path; :meth:`of` checks what a program gave."""
 
     host: str = ""
     port: int = 0
@@ -49,7 +49,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """What files of known servers call it: the path of a Unix socket is absolute."""
+        """The name in files of known servers: ``host:port``, or the absolute path."""
         return str(Path(self.path).absolute()) if self.path else str(self)
 
     def __str__(self) -> str:
@@ -57,10 +57,11 @@ class Endpoint:
 
 
 def reason(error: OSError) -> tuple[int | None, str]:
-    """Return the number and the text of what went wrong, without the address.
+    """Return errno, None if there is none, and the error's text without the address.
 
-    Event loops put the address into the text once more, and where a name has
-    several addresses asyncio joins the texts of all failures into one.
+    Event loops write the address into the text, which the caller does too. Where a name has
+    several addresses, asyncio joins the texts of all failures and sets no errno: if the joined
+    texts name one number, it is that.
     """
     number = error.errno
     if number is None and len(numbers := set(re.findall(r"\[Errno (\d+)\]", str(error)))) == 1:

@@ -1,4 +1,4 @@
-"""What a program does when a connection comes and when it is gone."""
+"""Runs the program's on_connect and on_disconnect, in this order for each connection."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("sealframe.hooks")
 
 
 class Hooks:
-    """Calls a program's hooks, and keeps the tasks of those that are coroutines.
+    """Calls a program's hooks; a hook that is a coroutine becomes a task.
 
-    For each connection ``on_disconnect`` comes once, after ``on_connect`` is over.
+    ``on_disconnect`` is called once for each connection, after its ``on_connect`` is done.
 
     :param timeout: seconds for an ``on_connect`` that still runs when its connection is gone
     :raises ConfigurationError: a hook cannot be called
@@ -40,15 +40,19 @@ class Hooks:
         self._on_disconnect = on_disconnect
         self._timeout = timeout
         self._tasks: Tasks[Connection] | None = None
+        # The running hook of each connection that has one.
         self._of: dict[Connection, asyncio.Task[None]] = {}
 
     def connected(self, conn: Connection) -> None:
-        """Note that a connection is established."""
+        """Call ``on_connect``: the connection is established."""
         if self._on_connect is not None:
             self._run("on_connect", conn, self._on_connect, conn)
 
     def disconnected(self, conn: Connection) -> None:
-        """Note that the socket of an established connection is gone."""
+        """Call ``on_disconnect``: the socket of an established connection is gone.
+
+        A running ``on_connect`` has ``timeout`` seconds to finish first.
+        """
         if self._on_disconnect is None and not self._of:
             return
         protocol = protocol_of(conn)
@@ -68,20 +72,25 @@ class Hooks:
         earlier.add_done_callback(go_on)
 
     def exclude(self, task: asyncio.Task[None] | None) -> None:
-        """Do not wait for this task, which waits for the end itself."""
+        """Do not wait for a task that waits for :meth:`finish` itself."""
         if self._tasks is not None:
             self._tasks.exclude(task)
 
     async def finish(self, deadline: float) -> int:
-        """Wait for all that run, then cancel them.
+        """Wait for all running hooks; cancel those that still run at the deadline.
 
-        :param deadline: until when, by the event loop's clock
+        :param deadline: a time of the event loop's clock
         :return: how many were cancelled
         """
         return 0 if self._tasks is None else await self._tasks.finish(deadline)
 
     async def settle(self, conn: Connection, deadline: float) -> None:
-        """Wait for those of one connection, but not for the caller's own; then cancel them."""
+        """Wait for the hooks of one connection; cancel what still runs at the deadline.
+
+        A hook that calls this is not waited for: it would wait for itself.
+
+        :param deadline: a time of the event loop's clock
+        """
         loop, own = asyncio.get_running_loop(), current_caller()
         while (task := self._of.get(conn)) is not None and task is not own:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
@@ -130,7 +139,7 @@ def _failures_logged(name: str, conn: Connection) -> Iterator[None]:
         logger.warning("%s of connection %s did not end in time", name, conn.id)
         raise
     except ConnectionClosed:
-        # That the peer left is no fault of the hook.
+        # The end of the hook's own connection is no fault of the hook; that of another is.
         protocol = protocol_of(conn)
         if protocol.receiver.error is None and protocol.sender.error is None:
             logger.exception("%s of connection %s failed", name, conn.id)

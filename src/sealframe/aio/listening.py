@@ -1,4 +1,4 @@
-"""Opens what a server listens on: TCP ports and Unix sockets."""
+"""Opens the listening sockets of a server: TCP ports and Unix sockets."""
 
 from __future__ import annotations
 
@@ -129,9 +129,10 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket file that a dead server left, and only that.
+    """Remove a socket file on which nobody listens; refuse any other file.
 
-    Event loops remove the file without asking whether a live server listens on it.
+    A connection attempt tells: only a file without a listener refuses it. Event loops remove
+    the file without asking.
     """
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):

@@ -1,14 +1,15 @@
-"""Few lines in the log for many events: whoever knocks must not fill it."""
+"""Limits log lines a minute: events that strangers cause must not fill the log."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _INTERVAL: Final = 60.0
+"""Seconds."""
 
 
 def others(count: int) -> str:
-    """Return what a line says of the events before it that got none.
+    """Return the text for the events since the last line, "" if there are none.
 
     :param count: from :meth:`LogThrottle.count`
     """
@@ -16,9 +17,9 @@ def others(count: int) -> str:
 
 
 class LogThrottle:
-    """Says of each event of one kind whether it gets a line.
+    """Decides for each event of one kind whether it is logged, and counts the others.
 
-    :param lines: lines a minute at most
+    :param lines: how many a minute are logged
     """
 
     def __init__(self, lines: int = 1) -> None:
@@ -28,9 +29,9 @@ class LogThrottle:
         self._next_lines = 0.0
 
     def count(self, now: float) -> int:
-        """Note an event; return how many the next line tells of, 0 if there is none now.
+        """Count an event; return how many events a line stands for now, 0 for no line.
 
-        :param now: seconds of a clock, the same each time
+        :param now: seconds of one monotonic clock
         """
         self._unlogged += 1
         if now >= self._next_lines:

@@ -1,4 +1,7 @@
-"""The PINGs that wait for their PONG."""
+"""Matches PONGs to PINGs, and measures the latency (docs/PROTOCOL.md section 3).
+
+The body of each PING is a number, one higher than that of the PING before it.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ _SIZE: Final = 8
 
 
 class Pings:
-    """Matches answers to questions, by the number that a PING carries as its body."""
+    """The PINGs of one connection that wait for their PONG."""
 
     __slots__ = ("_asked", "_count", "_loop", "_waiting", "latency")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._count = 0
-        # When the newest question was made, None once it is answered.
+        # When the newest PING was made, None once it is answered.
         self._asked: float | None = None
         self.latency: float | None = None
         """Seconds of the last round trip, None before there was one."""
-        # Made for who waits: the probes of quiet connections need none.
+        # Made by the first wait(): keepalive's own PINGs are not waited for.
         self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
 
     def next_body(self) -> bytes:
@@ -35,7 +38,7 @@ class Pings:
         return self._count.to_bytes(_SIZE, "little")
 
     async def wait(self, body: bytes) -> float:
-        """Return the seconds from now, when PING was just written, to its PONG.
+        """Wait for the PONG to a PING that was just written; return the seconds it took.
 
         :raises ConnectionClosed: there will be none
         """
@@ -49,8 +52,10 @@ class Pings:
             del self._waiting[body]
 
     def answer(self, body: bytes) -> None:
-        """Take in a PONG. A peer may answer only the newest of several PINGs, and
-        that answers the older ones too."""
+        """Take a PONG: it answers its PING and all older ones.
+
+        A peer may answer only the newest of several PINGs (section 3).
+        """
         number = _number(body)
         if len(body) != _SIZE or number > self._count:
             return

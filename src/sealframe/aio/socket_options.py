@@ -11,14 +11,16 @@ from typing import Final
 from ..options import Options
 
 _NOTSENT_LOWAT: Final = 256 * 1024
-"""Unsent bytes the kernel takes beyond what is in flight: a small message then
-waits in our outbox, where order can still be chosen, and not behind megabytes."""
+"""Bytes that the kernel takes beyond what is in flight (TCP_NOTSENT_LOWAT). The rest waits in our
+send queue, where a small frame can still overtake it."""
 
 _PROBES: Final = 3
+"""Unanswered keepalive probes after which the kernel ends the connection (RFC 9293 section
+3.8.4)."""
 
 INHERITED: Final = sys.platform == "linux"
-"""Whether an accepted socket has the options of the listening one: then five system
-calls for each connection are saved, and the memory of an object for its socket."""
+"""Whether an accepted socket inherits the options of the listening one. That saves five system
+calls for each connection, and the memory of a socket object."""
 
 
 def configure(sock: socket.socket | None, options: Options) -> None:

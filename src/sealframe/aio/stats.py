@@ -10,13 +10,13 @@ class Stats:
     """Counters of one connection, from its start."""
 
     messages_received: int = 0
-    """Messages cut out of the stream, those not yet asked for included."""
+    """Messages decoded from the stream, those in the receive queue included."""
     messages_sent: int = 0
     """Messages handed to the transport."""
     bytes_received: int = 0
-    """Bytes from the socket, heads and seals included."""
+    """Bytes from the socket, heads and authentication tags included."""
     bytes_sent: int = 0
-    """Bytes handed to the transport, heads and seals included."""
+    """Bytes handed to the transport, heads and authentication tags included."""
     dropped: int = 0
     """Broadcast messages not queued: the peer was too slow, or accepts less."""
     discarded: int = 0
@@ -25,7 +25,7 @@ class Stats:
     """Accepted messages that the end of the connection left unsent."""
 
     def add(self, other: Stats) -> None:
-        """Count what another one has counted too."""
+        """Add the counters of another connection."""
         for field in fields(self):
             name = field.name
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -42,9 +42,9 @@ class ServerStats:
     too_fast: int = 0
     """Connections closed at once because of ``connection_rate``."""
     failed_handshakes: int = 0
-    """Connections that ended before the peer was welcome."""
+    """Connections that ended before they were established."""
     unauthorized: int = 0
-    """Of these, clients that proved a key which is not let in."""
+    """Of these, clients that proved a key which is not authorised."""
     dropped_handshakes: int = 0
     """Unfinished handshakes dropped to make room for a newcomer; not among the failed."""
     dropped: int = 0

@@ -1,4 +1,4 @@
-"""Tasks that somebody waits for at the end."""
+"""Tasks that a shutdown waits for, and cancels at its deadline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Subject = TypeVar("Subject")
 
 
 class Tasks(Generic[Subject]):
-    """Tasks, each about something; :meth:`finish` waits for all of them.
+    """Running tasks, each with a subject; :meth:`finish` waits for all of them.
 
-    A task that waits for that end itself is excluded.
+    A task that itself waits for :meth:`finish` must be excluded, or both would wait for ever.
 
-    :param done: is told of each one that is done, once it is no longer among them
+    :param done: called with each task that is done and its subject, after its removal
     """
 
     def __init__(self, done: Callable[[asyncio.Task[None], Subject], None]) -> None:
@@ -24,8 +24,8 @@ class Tasks(Generic[Subject]):
         self._members: dict[asyncio.Task[None], Subject] = {}
         self._excluded: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        # One for all: each would take 64 bytes, and so would the context that asyncio
-        # copies for it.
+        # One bound method and one context for all tasks: for each they would take 64 bytes
+        # apiece.
         self._callback = self._leave
         self._context = contextvars.copy_context()
 
@@ -39,7 +39,7 @@ class Tasks(Generic[Subject]):
         return task in self._members
 
     def add(self, task: asyncio.Task[None], subject: Subject) -> None:
-        """Take in a task that was just made."""
+        """Add a new task."""
         self._members[task] = subject
         self._idle.clear()
         task.add_done_callback(self._callback, context=self._context)
@@ -48,26 +48,26 @@ class Tasks(Generic[Subject]):
         """Do not wait for this task; harmless if it is none of them."""
         if task is not None and task in self._members:
             self._excluded.add(task)
-            self._look_whether_idle()
+            self._update_idle()
 
     def awaits_any(self, tasks: Iterable[asyncio.Task[None]]) -> bool:
-        """Return whether any of these, which are members, is not excluded."""
+        """Return whether any of these members is not excluded."""
         return any(task not in self._excluded for task in tasks)
 
     async def finish(self, deadline: float) -> int:
-        """Wait for all that are not excluded, then cancel those that are left.
+        """Wait for all that are not excluded; cancel those that still run at the deadline.
 
-        :param deadline: until when, by the event loop's clock
+        :param deadline: a time of the event loop's clock
         :return: how many were cancelled
         """
         cancelled: set[asyncio.Task[None]] = set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                # The end of one may be the start of another.
+                # `done` may have added another task.
                 while self._awaited():
                     await self._idle.wait()
         while self._awaited():
-            # One that is cancelled before it has begun would do nothing at all.
+            # A task that is cancelled before its first step never runs at all: let it start.
             await asyncio.sleep(0)
             left = self._awaited()
             for task in left:
@@ -82,9 +82,9 @@ class Tasks(Generic[Subject]):
     def _leave(self, task: asyncio.Task[None]) -> None:
         subject = self._members.pop(task)
         self._excluded.discard(task)
-        self._look_whether_idle()
+        self._update_idle()
         self._done(task, subject)
 
-    def _look_whether_idle(self) -> None:
+    def _update_idle(self) -> None:
         if len(self._members) == len(self._excluded):
             self._idle.set()

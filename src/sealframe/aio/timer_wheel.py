@@ -1,4 +1,8 @@
-"""One timer for many objects that want to be called at about the same time."""
+"""A timer wheel: one timer of the event loop for all that is due at about the same time.
+
+Time is divided into intervals of ``resolution`` seconds. A member goes into the bucket of the
+interval in which its time falls, and is called when that interval ends.
+"""
 
 from __future__ import annotations
 
@@ -11,66 +15,66 @@ Member = TypeVar("Member", bound=Hashable)
 
 
 class TimerWheel(Generic[Member]):
-    """Calls each of its members once, when its time has come or a little later.
+    """Calls each member once, at its time or up to ``resolution`` seconds later.
 
-    A timer of an event loop takes 700 bytes, which is much for an idle connection.
-    Those whose times are close share one here.
+    A timer of an event loop takes 700 bytes, which is much for an idle connection. Members of
+    one bucket share a timer.
 
     :param call: is given the member
     :param resolution: seconds by which a call is late at most
     """
 
-    __slots__ = ("_resolution", "_rounds", "call")
+    __slots__ = ("_buckets", "_resolution", "call")
 
     def __init__(self, call: Callable[[Member], None], resolution: float) -> None:
         self.call = call
         self._resolution = resolution
-        self._rounds: dict[int, Bucket[Member]] = {}
+        self._buckets: dict[int, Bucket[Member]] = {}
 
     def add(self, member: Member, when: float) -> Bucket[Member]:
-        """Have a member called at a time of the event loop.
+        """Call a member at a time of the event loop's clock.
 
-        :return: its round, in common with others; whoever leaves it is not called
+        :return: its bucket, shared with others; a member that leaves it is not called
         """
         number = math.ceil(when / self._resolution)
-        found = self._rounds.get(number)
+        found = self._buckets.get(number)
         if found is None:
-            found = self._rounds[number] = Bucket(self, number, number * self._resolution)
+            found = self._buckets[number] = Bucket(self, number, number * self._resolution)
         found.members.add(member)
         return found
 
     def forget(self, number: int) -> None:
-        """Take a round out that is called or empty."""
-        self._rounds.pop(number, None)
+        """Remove a bucket that is due or empty."""
+        self._buckets.pop(number, None)
 
 
 class Bucket(Generic[Member]):
-    """Those who are called together.
+    """Members that are called together, by one timer.
 
-    :ivar members: who they are
+    :ivar members: those that were not called yet
     """
 
-    __slots__ = ("_number", "_table", "_timer", "members")
+    __slots__ = ("_number", "_timer", "_wheel", "members")
 
-    def __init__(self, table: TimerWheel[Member], number: int, when: float) -> None:
+    def __init__(self, wheel: TimerWheel[Member], number: int, when: float) -> None:
         self.members: set[Member] = set()
-        self._table = table
+        self._wheel = wheel
         self._number = number
         self._timer = asyncio.get_running_loop().call_at(when, self._call_all)
 
     def leave(self, member: Member) -> None:
-        """Call it no more; harmless when it was called already."""
+        """Remove a member, which is then not called; harmless if it was called already."""
         self.members.discard(member)
         if not self.members:
             self._timer.cancel()
-            self._table.forget(self._number)
+            self._wheel.forget(self._number)
 
     def _call_all(self) -> None:
-        self._table.forget(self._number)
+        self._wheel.forget(self._number)
         try:
             while self.members:
-                self._table.call(self.members.pop())
+                self._wheel.call(self.members.pop())
         finally:
-            # One that fails must not keep the others from their turn.
+            # A call raised. The others are called in the loop's next turn.
             if self.members:
                 asyncio.get_running_loop().call_soon(self._call_all)

@@ -8,8 +8,8 @@ import sys
 from typing import Final
 
 _SOUND: Final = sys.version_info >= (3, 13, 2) or (3, 12, 9) <= sys.version_info < (3, 13)
-"""Whether asyncio's own ``writelines`` avoids the join and keeps to flow control:
-3.11 joins, 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 lack the latter (CVE-2024-12254)."""
+"""Whether asyncio's ``writelines`` can be used: 3.11 joins the buffers, and 3.12.0 to 3.12.8 and
+3.13.0 to 3.13.1 never pause the writer (CVE-2024-12254)."""
 
 
 def write_buffers(transport: asyncio.WriteTransport, buffers: list[bytes]) -> int:
@@ -28,6 +28,6 @@ def write_buffers(transport: asyncio.WriteTransport, buffers: list[bytes]) -> in
 def end_writing(transport: asyncio.WriteTransport) -> None:
     """Send FIN after all that was written."""
     if transport.can_write_eof():
-        # The peer may have reset the connection; the event loop reports it by itself.
+        # Fails if the peer has reset the connection, which the event loop reports by itself.
         with contextlib.suppress(OSError):
             transport.write_eof()

@@ -1,4 +1,8 @@
-"""Where a connection stands, and what happens on it beside messages."""
+"""The phases of a connection, and the events that the protocol machine returns beside messages.
+
+docs/PROTOCOL.md section 11 has the phases as a table; :mod:`sealframe.core.rules` says what
+the peer may send in each of them.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,24 @@ from ..wire.control import Close, Hello
 
 
 class Phase(Enum):
-    """Where a connection is, as far as what the peer may send is concerned."""
+    """What the peer may send now."""
 
     SEALING = auto()
-    """Sealed, either end: the handshake is under way."""
+    """Sealed, either end: the Noise handshake is under way (section 6)."""
     SEALED_HELLO = auto()
-    """Sealed server: only HELLO may come."""
+    """Sealed server, first record: only HELLO may come."""
     SEALED_WELCOME = auto()
-    """Sealed client: only WELCOME may come."""
+    """Sealed client, first record: only WELCOME may come."""
     WELCOME = auto()
     """Extended client: WELCOME must come, messages may come before it."""
     FIRST = auto()
-    """Plain server: the first frame tells packets from extended."""
+    """Plain server: the first frame tells packets from extended (section 2)."""
     PACKETS = auto()
     """Messages only."""
     EXTENDED = auto()
     """Messages and control frames, plain or inside records."""
     ENDED = auto()
-    """The peer said that it sends no more."""
+    """The peer's CLOSE or FIN came: it sends no more."""
     FAILED = auto()
     """Over; whatever comes is discarded."""
 
@@ -42,36 +46,37 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Ponged:
-    """PONG came."""
+    """PONG came (section 3)."""
 
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class GoingAway:
-    """The peer will close soon and asks us to come back later."""
+    """GOAWAY came: the peer will close soon and asks us to come back later."""
 
     close: Close
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The peer sends no more; ``close`` is None where only FIN said so."""
+    """The peer sends no more (section 5)."""
 
     close: Close | None
+    """What its CLOSE says; None where FIN came alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """The peer takes more messages."""
+    """CREDIT came: the peer takes more messages (section 7)."""
 
     increment: int
-    """Cost, of length and :data:`~sealframe.wire.MESSAGE_OVERHEAD` each."""
+    """In cost: each message's length plus :data:`~sealframe.wire.MESSAGE_OVERHEAD`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The peer opened a stream."""
+    """STREAM_OPEN came (section 8)."""
 
     stream: int
     kind: int
@@ -95,7 +100,7 @@ class StreamEnded:
 
 @dataclass(frozen=True, slots=True)
 class StreamWasReset:
-    """The peer ended a stream in both directions."""
+    """STREAM_RESET came: the peer ended a stream in both directions."""
 
     stream: int
     code: int
@@ -104,7 +109,7 @@ class StreamWasReset:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """The peer asks for something; exactly one answer is due."""
+    """REQUEST came; exactly one answer is due (section 9)."""
 
     request: int
     payload: bytes
@@ -112,7 +117,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class RequestCancelled:
-    """The peer no longer wants what it asked for; the answer is due all the same."""
+    """CANCEL came: the peer no longer wants the answer, which is due all the same."""
 
     request: int
 

@@ -1,6 +1,7 @@
 """The receive window for messages: credit that the peer has left, and when it gets more.
 
-docs/PROTOCOL.md section 7 has the rules. The cost of a message is its length and 64 bytes more.
+docs/PROTOCOL.md section 7 has the rules. A message costs its length plus 64 bytes
+(MESSAGE_OVERHEAD). All numbers here are such costs.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from ..wire import MAX_WINDOW
 
 
 class Window:
-    """The credit of the peer, as its receiver counts it.
+    """The peer's credit, as the receiver counts it.
 
-    A message may begin while any credit is left, so the last one may take it below zero.
-    Messages count from the start of the connection, also those that a server sent before
-    the client's HELLO came: then both ends count the same.
+    A message may begin while any credit is left, so the last one may take the credit below
+    zero. Counting starts with the connection: messages that a server sent before the client's
+    HELLO count too, and so both ends hold the same number.
 
     :param left: the announced window, less the cost of the messages that came already
     """
@@ -24,7 +25,7 @@ class Window:
         self.left = left
 
     def charge(self, cost: int, last: int) -> bool:
-        """Count messages that came; return whether the credit allowed them.
+        """Subtract messages that arrived; return False if one began without credit.
 
         :param cost: the cost of all of them
         :param last: the cost of the last one, which alone may exceed the credit
@@ -34,10 +35,10 @@ class Window:
         return allowed
 
     def due(self, quota: int, queued: int) -> int:
-        """Return how much credit to send now; 0 if below half the window: not worth a frame.
+        """Return the increment for CREDIT now; 0 if below half the window: not worth a frame.
 
         :param quota: the cost of the messages that may be queued
-        :param queued: the cost of those that are
+        :param queued: the cost of those that are queued
         """
         window = min(quota, MAX_WINDOW)
         due = min(window - queued - self.left, MAX_WINDOW)

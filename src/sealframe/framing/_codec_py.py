@@ -1,7 +1,8 @@
 """The framing codec in pure Python. The compiled backend is ``sealframe.framing._codec``.
 
 It is used where the C extension is not built, and it is the readable one: the
-extension follows the same steps under the same names.
+extension follows the same steps under the same names. Decoder and encoder share one file,
+longer than most, because the extension is one file too: they are read side by side.
 
 Theory of operation. Most frames are whole in the input: one loop, ``_split_whole``, cuts them
 out. Of any other frame the head is read first, byte by byte where it is split. If the rest is
@@ -333,14 +334,14 @@ class Decoder:
         return place + after - before
 
     def _reserve(self, need: int) -> None:
-        """Make room for ``need`` bytes of the message: double, so that copies stay few.
+        """Grow the storage to ``need`` bytes: double, so that copies stay few.
 
         What a head declares is an upper bound and nothing more: a peer that
         declares much and sends little costs little.
         """
-        room = len(self._body)
-        if room < need:
-            more = bytes(min(self._size, max(need, 2 * room, _FIRST_STORAGE)) - room)
+        capacity = len(self._body)
+        if capacity < need:
+            more = bytes(min(self._size, max(need, 2 * capacity, _FIRST_STORAGE)) - capacity)
             try:
                 self._body += more
             except BufferError:  # a borrower kept a view: the memory is left to it

@@ -66,10 +66,10 @@ def too_large(value: int, layout: Layout) -> FrameTooLargeError:
     """The length field holds more than ``layout.largest``."""
     size = value + layout.extra - layout.strip
     if size == value:
-        verdict = f"is over the limit of {layout.maximum} bytes"
+        problem = f"is over the limit of {layout.maximum} bytes"
     else:
-        verdict = f"makes a message of {size} bytes, over the limit of {layout.maximum} bytes"
-    return FrameTooLargeError(f"{_length(value, layout)} {verdict}")
+        problem = f"makes a message of {size} bytes, over the limit of {layout.maximum} bytes"
+    return FrameTooLargeError(f"{_length(value, layout)} {problem}")
 
 
 def too_small(value: int, layout: Layout) -> FrameTooSmallError:
@@ -78,12 +78,12 @@ def too_small(value: int, layout: Layout) -> FrameTooSmallError:
     least = max(layout.offset + layout.width, layout.strip)
     size = frame - layout.strip
     if frame < least:
-        verdict = f"makes a frame of {frame} bytes, but every frame starts with {least} bytes"
+        problem = f"makes a frame of {frame} bytes, but every frame starts with {least} bytes"
     elif size == value:
-        verdict = f"is below the minimum of {layout.minimum} bytes"
+        problem = f"is below the minimum of {layout.minimum} bytes"
     else:
-        verdict = f"makes a message of {size} bytes, below the minimum of {layout.minimum} bytes"
-    return FrameTooSmallError(f"{_length(value, layout)} {verdict}")
+        problem = f"makes a message of {size} bytes, below the minimum of {layout.minimum} bytes"
+    return FrameTooSmallError(f"{_length(value, layout)} {problem}")
 
 
 def control_too_large(size: int, layout: Layout) -> FrameTooLargeError:

@@ -124,12 +124,12 @@ def raw_key(value: BytesLike, name: str) -> bytes:
 
 
 def _octets(data: BytesLike) -> BytesLike:
-    # The package takes no view whose items are wider than a byte.
+    # The package refuses views whose items are wider than a byte.
     return memoryview(data).cast("B")
 
 
 def _check_place(place: memoryview, size: int) -> None:
-    # Before a nonce is used: what the package refuses itself may differ.
+    # Checked before a nonce is used: versions of the package check this differently.
     if place.nbytes != size:
         raise ValueError(f"the place for the result has {place.nbytes} bytes, not {size}")
 
@@ -167,10 +167,11 @@ class CipherState(Secret):
         self._key = raw_key(key, "a cipher key")
         self._aead: AESGCM | None = None
         self._nonce = 0
-        # To make it later could run finalizers, and those could come back here.
+        # Made here, not in _wake(): an allocation there could run finalizers, which could
+        # use this cipher again while its lock is held.
         self._self = ref(self)
-        # The package lets go of the GIL while it works, so that two threads would
-        # otherwise seal under one nonce, which gives away AES-GCM's authentication key.
+        # `cryptography` releases the GIL while it encrypts. Without a lock two threads could
+        # use one nonce, which gives away AES-GCM's authentication key (RFC 5116 section 5.1.1).
         self._lock = Lock()
 
     @property
@@ -263,8 +264,8 @@ class CipherState(Secret):
                 else:
                     place[:] = aead.decrypt(nonce, ciphertext, None)
             except primitives().invalid_tag:
-                # The package decrypts first and verifies then: what stands there now is
-                # the work of whoever changed the ciphertext.
+                # The package decrypts before it verifies: the place holds unauthenticated
+                # plaintext now, which must not get out (RFC 5116 section 2.2).
                 place[:] = bytes(len(place))
                 raise DecryptionError("the ciphertext is not authentic") from None
             self._nonce += 1
@@ -272,15 +273,16 @@ class CipherState(Secret):
     def rekey(self) -> None:
         """Replace the key by one derived from it; the counter goes on.
 
-        This is REKEY of the Noise specification, sections 4.2 and 11.3. The old key
-        cannot be worked out from the new one.
+        This is Rekey of Noise revision 34, sections 4.2 and 11.3: the key becomes the first
+        32 bytes of ENCRYPT(k, 2^64 - 1, "", zeros). The old key cannot be computed from it.
         """
         with self._lock:
             reserved = _RESERVED_NONCE.to_bytes(_NONCE_SIZE, "big")
             derived = (self._aead or self._wake()).encrypt(reserved, bytes(KEY_SIZE), None)
             self._key = derived[:KEY_SIZE]
             aead = primitives().aesgcm(self._key)
-            # If it was dropped meanwhile, awake has no entry for it any more: leave it so.
+            # If it was put to sleep meanwhile, `awake` has no entry for it: it stays asleep, or
+            # more would be awake than counted.
             if self._aead is not None:
                 self._aead = aead
 
@@ -310,7 +312,7 @@ awake: Final[deque[ref[CipherState]]] = deque()
 
 
 class KeyPair(Secret):
-    """An X25519 (RFC 7748) private key, and its public key, which is costly to work out.
+    """An X25519 (RFC 7748) private key and its public key, which is costly to compute.
 
     :param private: 32 bytes
     :raises KeyFormatError: `private` is not 32 bytes long

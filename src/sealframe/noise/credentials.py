@@ -1,4 +1,8 @@
-"""What one end of a sealed connection proves itself with, and how."""
+"""The keys of one end of a sealed connection, and the Noise patterns that it uses them in.
+
+The patterns are those of Noise revision 34, section 7.5 (XK, XX) and section 9.4 (the modifier
+psk0 of NNpsk0); docs/PROTOCOL.md section 6 says when each is used.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,12 @@ _NAMES: Final = {Pattern.NNPSK0: "NNpsk0", Pattern.XK: "XK", Pattern.XX: "XX"}
 
 
 class Credentials(Secret):
-    """Keys, and the handshake patterns that they are used in.
+    """Keys, and the handshake patterns that they are for.
 
     :param patterns: a client has exactly one, a server those that it accepts
     :param psk: the pre-shared key, 32 bytes; for ``NNPSK0``
-    :param static: our own private key, 32 bytes, or the pair, which saves the time
-        to work it out for each connection; for ``XK`` and ``XX``
+    :param static: our own private key, 32 bytes, or the pair, which saves
+        computing the public key for each connection; for ``XK`` and ``XX``
     :param remote_static: the server's public key, 32 bytes; for a client with ``XK``
     """
 

@@ -53,7 +53,7 @@ _NOT_VALID: Final = (
 
 
 def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
-    """HKDF of section 4.3: `outputs` times 32 bytes."""
+    """HKDF (section 4.3): return `outputs` blocks of 32 bytes, two or three."""
     secret = hmac.digest(chaining_key, material, "sha256")
     blocks = [hmac.digest(secret, b"\x01", "sha256")]
     for number in range(2, outputs + 1):
@@ -62,14 +62,21 @@ def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
 
 
 def initial_hash(protocol_name: bytes) -> bytes:
-    """What InitializeSymmetric (section 5.2) makes of a name, 32 bytes."""
+    """Return the h with which InitializeSymmetric (section 5.2) starts: 32 bytes.
+
+    A name of at most HASHLEN bytes is padded with zeros, a longer one is hashed.
+    """
     if len(protocol_name) <= _HASH_SIZE:
         return protocol_name.ljust(_HASH_SIZE, b"\0")
     return sha256(protocol_name).digest()
 
 
 class SymmetricState(Secret):
-    """Section 5.2: the chaining key, the transcript hash and the cipher in use."""
+    """SymmetricState (section 5.2): ck, h and the CipherState in use.
+
+    A ``_cipher`` of None stands for the empty key, under which EncryptAndHash and
+    DecryptAndHash pass the data through.
+    """
 
     __slots__ = ("_chaining_key", "_cipher", "hash")
 

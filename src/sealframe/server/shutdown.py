@@ -12,7 +12,7 @@ class ShutdownReport:
     clients: int
     """Clients that were there when the close began."""
     cancelled: int
-    """Handlers, hooks and services that did not finish in time and were cancelled."""
+    """Handlers, hooks, streams and requests that did not finish in time and were cancelled."""
     unsent: int
     """Messages that were accepted for clients and could not be sent."""
     discarded: int

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Connection(Generic[Sent, Received]):
-    """One link to a peer, made by :func:`sealframe.sync.connect` and
+    """One connection to a peer, made by :func:`sealframe.sync.connect` and
     :func:`sealframe.sync.serve`: the blocking wrapper of :class:`sealframe.Connection`.
 
     Any number of threads may send and receive on it at once. ``with conn:`` closes it at

@@ -1,4 +1,9 @@
-"""The clients that a server lets in: a table, or a file that is read again when it changes."""
+"""The clients that a server lets in: a table, or a file that is read again when it changes.
+
+A file's version is its device, inode, size and time of change. The file is read when its version
+has changed and is the same in two checks, one after the other; a file that cannot be parsed
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from .peer import Peer
 logger = logging.getLogger("sealframe.authorized")
 
 _LOOKS_PER_LINE: Final = 120
-"""Looks at a file that cannot be used, after which that is logged once more."""
+"""Checks of a file that cannot be used, after which its error is logged again."""
 _COMMENT: Final = "Clients that may connect, one on each line: public key, name, comment"
 
 
@@ -40,16 +45,16 @@ class AuthorizedClients:
         """The file; None for a table."""
         self.generation = 0
         """Grows whenever the clients change."""
-        # A server reads the file in a thread of its own, and adds to it from its loop.
+        # Servers read the file in a thread, and add to it from the event loop.
         self._lock = Lock()
-        # Several servers may have these clients.
+        # Several servers may share this object: one at a time writes.
         self._writing = Lock()
         self._spare = disk.SpareDescriptor()
         self._adopted: Version | None = None
         self._refused: Version | None = None
         self._trouble = ""
         self._looks_in_trouble = 0
-        # Let in and not in the file yet.
+        # By public key: let in by an invitation, and not in the file yet.
         self._admitted: dict[bytes, Peer] = {}
         if isinstance(source, Mapping):
             self._peers = _table(source)
@@ -93,11 +98,12 @@ class AuthorizedClients:
     def refresh(self, seen: Version | None = None) -> Version | None:
         """Read the file again if it has changed. This blocks for as long as the disk does.
 
-        It may be caught half-written, so it counts once it stays as it is from one call
-        to the next. While it cannot be read or a line is wrong the old clients stay, and
-        that is logged now and then.
+        A new version is read once it is the same in two calls: it may be half-written in the
+        first. If the file cannot be read, or a line of it is wrong, the old clients stay, and
+        the error is logged.
 
-        :param seen: what the caller's last look returned
+        :param seen: what the caller's last call returned
+        :return: the file's version now, None if there is none or it cannot be read
         """
         if self.path is None:
             return None
@@ -122,10 +128,11 @@ class AuthorizedClients:
             logger.error("%s; the clients authorised before stay so", trouble)
 
     def write_admitted(self) -> None:
-        """Add to the file who was let in meanwhile. This blocks for as long as the disk does.
+        """Write the clients that :meth:`admit` let in to the file. This blocks for as long as
+        the disk does.
 
-        Whoever cannot be added is let in no longer, and that is logged. While the file is
-        being changed by another they wait.
+        A client that cannot be written is let in no longer, and that is logged. While another
+        program changes the file, they stay in memory until the next call.
         """
         with self._writing:
             self._write_admitted()
@@ -144,7 +151,7 @@ class AuthorizedClients:
                 del self._admitted[key]
 
     def _is_being_edited(self) -> bool:
-        # What is added to half a file makes it look like a whole one.
+        # A line added to a half-written file would make it look complete.
         return self.path is not None and keylist.version(self.path) != self._adopted
 
     def _reread(self, path: str, found: Version) -> None:
@@ -153,7 +160,8 @@ class AuthorizedClients:
             if content.version == found == keylist.version(path):
                 self._adopt(content)
         except KeyFormatError:
-            # Only other content can help; what KeyFileError tells of, a chmod may.
+            # Do not read this version again: only other content can be valid. A KeyFileError
+            # may be cured by a chmod, which changes no version.
             self._refused = found
             raise
 
@@ -163,8 +171,9 @@ class AuthorizedClients:
         except KeyFileError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            # A client could put off its revocation by connecting until none are left.
-            with self._spare.lent():
+            # No descriptor is left. A client that is to be revoked could bring this about by
+            # opening connections, and so stay: use the reserved descriptor.
+            with self._spare.released():
                 return keylist.read(path)
 
     def add(self, name: str, key: PublicKey) -> None:
@@ -183,7 +192,7 @@ class AuthorizedClients:
 
         def line(now: KeyList) -> str | None:
             if now.version is None:
-                # A new file with this line alone would take all the others out.
+                # A new file with this line alone would revoke all other clients.
                 raise KeyFileError(f"{path} is no longer there")
             return None if bytes(key) in _parse(now, path) else f"{key} {name}"
 
@@ -210,7 +219,7 @@ def check_name(name: object) -> None:
 
 
 def _is_name(name: object) -> bool:
-    # What starts with # looks like the comment that it was perhaps meant to be.
+    # A word with # in front was perhaps meant as a comment.
     return (
         isinstance(name, str)
         and name.isprintable()

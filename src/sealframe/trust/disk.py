@@ -1,4 +1,7 @@
-"""Files that decide about trust: how they are opened, and how they come onto the disk for good."""
+"""Files that decide about trust: checked as they are opened, durable once they are written.
+
+Durable: ``fsync`` of the new file, then rename over the old one, then ``fsync`` of the folder.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,22 @@ _PAUSE: Final = 0.01
 
 
 def open_to_read(path: str) -> BinaryIO:
-    """Open a file, but not wait for somebody to write to it if it is a named pipe.
+    """Open a file without blocking on a named pipe that has no writer (O_NONBLOCK).
 
     :raises OSError: it cannot be opened
     """
     if _SHARING_VIOLATIONS and Path(path).is_dir():
-        # Refused in the same way, and no waiting helps.
+        # Windows answers "permission denied" as for a file in use, and waiting does not help.
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     return _while_in_use(lambda: open(path, "rb", opener=_without_waiting))
 
 
 def refuse_another_users(path: str, status: os.stat_result) -> None:
-    """Refuse a file that belongs neither to root nor to us; Windows has no such owners.
+    """Refuse a file whose owner is neither root nor this user; on Windows accept any.
 
-    Whatever its mode, its owner can change it at any moment.
+    Its owner can change it at any moment, whatever its mode.
 
-    :param status: of the open file: what the path names may change too
+    :param status: of the open file, as the path may name another one by now
     :raises KeyFileError: it is another user's
     """
     if os.name == "posix" and status.st_uid not in (0, os.geteuid()):
@@ -47,16 +50,16 @@ def refuse_another_users(path: str, status: os.stat_result) -> None:
 
 
 def write(descriptor: int, data: bytes, *, mode: int | None = None) -> None:
-    """Write to a new file, close it, and return when the data is on the disk.
+    """Write to a new file, ``fsync`` and close it.
 
-    The file's name is not there for good before `sync_folder`.
+    Its data is on the disk then; its name is only after `sync_folder`.
 
     :param mode: the permissions to give it, on POSIX
-    :raises OSError: that failed
+    :raises OSError: it cannot be written
     """
     with os.fdopen(descriptor, "wb") as file:
         if mode is not None and os.name == "posix":
-            # The open file's: what the name stands for, others may have changed.
+            # By descriptor: the name may stand for another file by now.
             os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
@@ -64,16 +67,16 @@ def write(descriptor: int, data: bytes, *, mode: int | None = None) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Put a file in the place of another one in the same folder, for good.
+    """Rename a file over another one in the same folder, durably.
 
-    :raises OSError: that failed
+    :raises OSError: it cannot be renamed
     """
     _while_in_use(lambda: source.replace(target))
     sync_folder(target)
 
 
 def sync_folder(path: Path) -> None:
-    """Have the name of a new file on the disk too, where the file system does that."""
+    """``fsync`` the folder of a new file: its name is on the disk then. POSIX only."""
     if os.name == "posix":
         with suppress(OSError):
             descriptor = os.open(path.parent, os.O_RDONLY)
@@ -99,7 +102,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 class SpareDescriptor:
-    """One file descriptor, kept for a time when all others are in use."""
+    """A reserved file descriptor, for when the process has no other left (EMFILE, ENFILE)."""
 
     __slots__ = ("_descriptor",)
 
@@ -108,8 +111,8 @@ class SpareDescriptor:
         self._take()
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """Give it back to the system meanwhile."""
+    def released(self) -> Iterator[None]:
+        """Close it, so that the block can open one file; reserve one again afterwards."""
         self._release()
         try:
             yield

@@ -1,4 +1,7 @@
-"""Identities: what a server and a client with a key pair of their own are set up with."""
+"""Identities: key pairs of servers and clients, and what each end knows of the other.
+
+docs/PROTOCOL.md section 6, "Who is let in", has the rules.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class ServerIdentity(Secret):
                 f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
             )
         self._patterns = tuple(_PATTERNS[name] for name in dict.fromkeys(patterns))
-        # Servers in several threads may have this identity.
+        # Servers in several threads may share this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
         self.clients: Final[AuthorizedClients] = AuthorizedClients(clients)
@@ -116,7 +119,7 @@ class ServerIdentity(Secret):
         return Credentials(*self._patterns, static=self._key.secret_bytes())
 
     def _identify(self, key: bytes, token: bytes) -> Peer | HandshakeError:
-        # Whoever stole the server's key must not pose as a client by it.
+        # The server's own key is never a client's: whoever stole it must not connect with it.
         if key == bytes(self.public_key):
             return unknown_client(key)
         return self.clients.lookup(key) or self._admit(key, token) or unknown_client(key)
@@ -130,7 +133,10 @@ class ServerIdentity(Secret):
         return peer
 
     def _take(self, token: bytes) -> _Open | None:
-        """Return the open invitation with that token, which then is open no more."""
+        """Remove and return the open invitation with that token; None if there is none.
+
+        The tokens are compared in constant time.
+        """
         with self._lock:
             self._forget_expired()
             for invitation in self._invitations:
@@ -151,7 +157,8 @@ class _Open(Secret):
     def __init__(self, token: bytes, name: str, valid_for: float) -> None:
         self.token = token
         self.name = name
-        # One clock may stand still while the machine sleeps, the other may be set.
+        # It expires by whichever clock comes first: the monotonic one may stop while the
+        # machine sleeps, and the wall clock may be set back.
         self._ends = time.monotonic() + valid_for, time.time() + valid_for
 
     @property

@@ -19,7 +19,7 @@ from . import disk
 
 _MAX_SIZE: Final = 16 * 1024 * 1024
 _LOCK_TIMEOUT: Final = 2.0
-"""Seconds to wait for another program, which needs milliseconds."""
+"""Seconds to wait for another program's lock, which is held for milliseconds."""
 _ATTEMPTS: Final = 10
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 _PERMISSIONS: Final = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
@@ -46,7 +46,8 @@ class KeyList(NamedTuple):
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines that are neither empty nor comments."""
-        # Not `splitlines`: what ends a line in Unicode alone could hide a line in a comment.
+        # Not `splitlines`: it also splits at U+2028 and others, and so could make a line out of
+        # the end of a comment.
         for number, line in enumerate(self.text.split("\n"), 1):
             words = line.split()
             if words and not words[0].startswith("#"):
@@ -54,7 +55,7 @@ class KeyList(NamedTuple):
 
 
 def version(path: str) -> Version:
-    """Return which content the file has now.
+    """Return the version of the file now.
 
     :raises KeyFileError: it cannot be found or looked at
     """
@@ -79,9 +80,9 @@ def read(path: str) -> KeyList:
 
 
 def read_if_there(path: str) -> KeyList | None:
-    """Do the same, but return None if there is no such file.
+    """Read the file as :func:`read` does; return None if there is no such file.
 
-    Any other failure is raised: a file that cannot be reached may hold something.
+    Any other failure is raised: a file that cannot be reached may hold keys.
     """
     try:
         return _read(path)
@@ -128,11 +129,11 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
     :raises KeyFileError: the file cannot be read or written
     :raises MissingExtraError: ``filelock`` is not installed
     """
-    # The file itself, not a link to it, is what is replaced.
+    # Replace the file that a symbolic link points to, not the link.
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # What is refused is refused before a lock is left beside it.
+        # Refuse a bad file before a lock file is made beside it.
         read_if_there(str(target))
         with _lock(path, f"{target}.lock"):
             for _ in range(_ATTEMPTS):
@@ -140,7 +141,7 @@ def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) ->
                     return
             raise KeyFileError(f"cannot write {path}: it is being changed all the time")
     except SealframeError:
-        # Some are of OSError's kind: what the line's owner raises among them.
+        # Some of these are OSErrors too, and are passed on as they are.
         raise
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror or error}") from None

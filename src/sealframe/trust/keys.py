@@ -42,7 +42,7 @@ class _SecretKey(Secret):
     """32 secret bytes with a text form and a file form."""
 
     __slots__ = ("_raw",)
-    # A hash is often printed or compared, and would tell something of the key.
+    # Unhashable: a hash is often printed or compared, and would leak part of the key.
     __hash__ = None  # type: ignore[assignment]
 
     _prefix: str
@@ -149,8 +149,8 @@ class SharedKey(_SecretKey):
         :raises NotSupportedError: its OpenSSL has no Argon2id
         """
         text = normalize("NFKC", passphrase)
-        # Line ends and surrogates come from files and terminals by accident, and
-        # another machine would then make another key.
+        # Line ends and surrogates get into a passphrase by accident, from files and terminals,
+        # and another machine would derive another key from it.
         if not text.isprintable():
             raise KeyFormatError("a passphrase cannot hold line breaks or invisible characters")
         if len(text) < _PASSPHRASE_LENGTH or len(set(text)) < _PASSPHRASE_VARIETY:
@@ -262,12 +262,13 @@ class Invitation(Secret):
         self.server = server
         """The public key of the server that made it."""
         self.token = token
-        """What the client shows to the server, inside the seal: 8 bytes."""
+        """The secret that the client shows in its encrypted HELLO: 8 bytes (docs/PROTOCOL.md
+        section 6)."""
 
     @classmethod
     def generate(cls, server: PublicKey) -> Self:
         """Return a new one from the operating system's random source."""
-        # Short, for only the server can be asked whether a guess is right.
+        # 64 bits are enough: guesses can be tested only by asking the server.
         return cls(server, secrets.token_bytes(INVITATION_SIZE))
 
     @classmethod

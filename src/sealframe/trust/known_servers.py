@@ -1,4 +1,8 @@
-"""The servers that a client knows: a file of addresses and public keys."""
+"""The servers that a client knows: a file of addresses and public keys.
+
+:func:`canonical_name` maps every spelling of an address to one name, under which keys are
+compared.
+"""
 
 from __future__ import annotations
 
@@ -108,9 +112,10 @@ class ServerVerifier:
         self._known = self._servers.lookup(self._name) or before
 
     def verify_server_key(self, offered: bytes) -> HandshakeError | None:
-        """Return why the client must not show its own key to a server with that key.
+        """Return the error if the server's key is not the right one, else None.
 
-        It is called between messages 2 and 3 of Noise XX (docs/PROTOCOL.md section 6).
+        It is called between messages 2 and 3 of Noise XX, before the client shows its own key
+        (docs/PROTOCOL.md section 6).
         """
         key = PublicKey(offered)
         if self._known is None and not self._trust:
@@ -159,7 +164,7 @@ def canonical_name(address: str) -> str:
     """
     host, port = _host_and_port(address)
     if not port:
-        # `Path.resolve` would follow links, which may lead elsewhere tomorrow.
+        # Not `Path.resolve`: it follows symbolic links, which may point elsewhere tomorrow.
         return os.path.abspath(address).replace(os.sep, "/")  # noqa: PTH100
     port = port.lstrip("0") or "0"
     try:
@@ -169,7 +174,7 @@ def canonical_name(address: str) -> str:
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is None:
             return f"[{ip}]:{port}"
-        # The same server, and Python's versions write such an address in two ways.
+        # ::ffff:a.b.c.d is the IPv4 address a.b.c.d (RFC 4291 section 2.5.5.2).
         ip = ip.ipv4_mapped
     return f"{ip}:{port}"
 
@@ -182,7 +187,8 @@ def _host_and_port(address: str) -> tuple[str, str]:
 
 
 def _word(name: str) -> str:
-    # The path of a Unix socket may hold anything, and words end at white space.
+    # Percent-encoded (RFC 3986 section 2.1): a socket's path may hold white space, which ends
+    # a word.
     return quote(name, safe="/:[]@+,=~", errors="surrogatepass")
 
 
@@ -209,7 +215,7 @@ def _name(word: str, where: str) -> str:
     except UnicodeDecodeError:
         address = ""
     if not (Path(address).is_absolute() or _host_and_port(address)[1]):
-        # Never found, its line would be as good as not there.
+        # No lookup would ever match it: the line would have no effect.
         raise KeyFormatError(
             f"{where}: {word} is no address: write host:port, [IPv6]:port, or the full path "
             "of a socket"

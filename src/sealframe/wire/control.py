@@ -1,6 +1,7 @@
 """Control frames as bytes: heads, bodies and the type-length-value fields in them.
 
-Everything here is pure: bytes in, values out. docs/PROTOCOL.md has the tables.
+Everything here is pure: bytes in, values out. docs/PROTOCOL.md has the tables: section 3 the
+frames, section 4 HELLO, WELCOME and their fields, section 5 CLOSE.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ _KNOWN_TLVS = frozenset(int(kind) for kind in Tlv)
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What HELLO and WELCOME say."""
+    """The body of HELLO and WELCOME (docs/PROTOCOL.md section 4)."""
 
     max_frame: int = wire.MAX_LENGTH
     """The largest message the sender of this accepts, in bytes."""
@@ -77,12 +78,12 @@ class Hello:
     invitation: bytes = field(default=b"", repr=False)
     """In HELLO: the token of an invitation, which is a secret."""
     window: int | None = None
-    """Cost of the messages that the other end may send before it gets CREDIT; None where
-    the sender of this knows no CREDIT."""
+    """Cost of the messages that the other end may send before it gets CREDIT (section 7);
+    None if the sender of this does not know CREDIT."""
     max_streams: int = 0
     """How many streams of the other end the sender of this takes at a time."""
     max_requests: int = 0
-    """The same of requests."""
+    """How many requests of the other end the sender of this takes at a time."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Hello may hold a secret and cannot be pickled or copied")
@@ -137,7 +138,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """What CLOSE and GOAWAY say."""
+    """The body of CLOSE (docs/PROTOCOL.md section 5) and of GOAWAY (section 3)."""
 
     code: int = CloseCode.NORMAL
     reason: str = ""
@@ -181,7 +182,7 @@ class Close:
 
 
 def unsupported(opcode: int, body: bytes) -> bytes:
-    """Return the UNSUPPORTED frame that answers a frame of that opcode."""
+    """Return the UNSUPPORTED frame that answers a frame of that opcode (section 3)."""
     return frame(Opcode.UNSUPPORTED, bytes((opcode,)) + body[: wire.UNKNOWN_BODY_KEPT])
 
 

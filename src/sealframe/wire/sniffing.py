@@ -1,4 +1,9 @@
-"""Names a wrong peer from the first bytes it sent. Best effort, for error texts."""
+"""Names a wrong peer from the first bytes it sent. Best effort, for error texts alone.
+
+The marks: an HTTP method or status line (RFC 9112 sections 3 and 4; ``PRI`` is HTTP/2's preface,
+RFC 9113 section 3.4), SSH's identification string (RFC 4253 section 4.2), the greetings of SMTP and
+FTP (220), IMAP (``* OK``) and POP3 (``+OK``), the head of a TLS record (RFC 8446 section 5.1).
+"""
 
 from __future__ import annotations
 
@@ -20,11 +25,10 @@ _GREETINGS = (b"220 ", b"220-", b"* OK", b"+OK ")
 
 
 def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
-    """Return what the peer probably is, or ``""`` where nothing suggests itself.
+    """Return what the peer probably is, ``""`` if no mark fits.
 
     :param first: the first bytes of the stream, 8 are enough
-    :param swapped_limit: a length that makes sense up to here when its bytes are
-        swapped is taken for a big-endian one
+    :param swapped_limit: the largest length, read as big-endian, that is taken for one
     """
     if len(first) < 4:
         return ""
@@ -37,6 +41,7 @@ def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
         return _named(first, "an SSH peer")
     if start in _GREETINGS:
         return _named(first, "a mail or FTP server")
+    # change_cipher_spec, alert or handshake; versions 3.0 to 3.4
     if first[0] in (0x14, 0x15, 0x16) and first[1] == 3 and first[2] <= 4:
         return "the first bytes are a TLS record: a TLS peer?"
     return _diagnose_own(first) or _diagnose_length(first, swapped_limit)
