@@ -27,9 +27,9 @@ from .streams import Host, Streams
 
 
 class Channels:
-    """The streams and requests of one connection; made when there is the first.
+    """The streams and requests of one connection; made when the first of them is opened.
 
-    :param connection: what programs see of it
+    :param connection: what programs see of the connection
     """
 
     __slots__ = ("_ended", "_multiplexer", "requests", "streams")
@@ -42,7 +42,7 @@ class Channels:
 
     @property
     def busy(self) -> bool:
-        """Whether anything that the peer asked for is still under way."""
+        """Whether a task serves a stream or a request of the peer."""
         return self.streams.busy or self.requests.busy
 
     def handle(self, event: MultiplexerEvent) -> None:

@@ -1,4 +1,4 @@
-"""Pieces of bytes that wait to be read or written, in the order in which they came."""
+"""Buffers of pieces: what came on a stream, what is to be written to a file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..wire import MAX_CHUNK
 Chunk: TypeAlias = bytes | bytearray | memoryview
 
 _SMALL: Final = 1024
-"""Bytes below which a piece is copied to the one before it."""
+"""Bytes; a piece that is smaller is copied to the end of the one before it."""
 
 
 def append_chunk(chunks: MutableSequence[Chunk], data: Chunk) -> None:
-    """Append a piece.
+    """Append a piece; small ones are merged, up to about 60 KiB.
 
-    Small ones are merged, until they are 64 KiB: an object for every single byte would take
-    far more memory than the byte.
+    Otherwise a peer that sends single bytes would make this end keep an object of some 100
+    bytes for each.
     """
     if len(data) >= _SMALL:
         chunks.append(data)

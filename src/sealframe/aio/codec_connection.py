@@ -23,7 +23,7 @@ from .payload_codec import BYTES, PayloadCodec
 class CodecConnection(Connection[Sent, Received]):
     """A connection of objects: what ``serve(codec=...)`` and ``connect(codec=...)`` make.
 
-    Apart from :class:`~sealframe.Connection`, so that one of bytes is none the slower.
+    A class of its own, so that connections of bytes take no call for a codec.
     """
 
     __slots__ = ("_codec",)
@@ -38,7 +38,7 @@ class CodecConnection(Connection[Sent, Received]):
         super().__init__(protocol, groups=groups, hooks=hooks)
         self._codec = protocol.handlers.codec
 
-    # Encoding comes first, so that what cannot be encoded has sent nothing.
+    # Encoding comes first: if it fails, nothing was sent.
 
     async def send(self, message: Sent) -> None:
         self._protocol.check_loop()
@@ -55,7 +55,7 @@ class CodecConnection(Connection[Sent, Received]):
         else:
             await self._send_queue.send_many_slow_path(self._sender, batch)
 
-    # Decoding comes last, with no await behind it, so that a cancelled task took nothing.
+    # Decoding comes last, with no await after it: a cancelled call has taken nothing.
 
     async def recv(self) -> Received:
         data = await self._receive_queue.recv(self._receiver)

@@ -1,4 +1,8 @@
-"""Waiting for one of a limited number of places, first come first served."""
+"""A queue for what the peer takes only so many of at a time; first come, first served.
+
+docs/PROTOCOL.md: max_streams in section 8, max_requests in section 9. The multiplexer counts
+what is open; a limiter only orders those who wait until it is less.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from ..errors import ConnectionClosed
 
 
 class FairLimiter:
-    """A queue before places that somebody else counts.
+    """Lets callers through one by one, while ``free()`` is true.
 
-    :param free: says whether there is one now
+    :param free: whether one more may be opened now
     """
 
     __slots__ = ("_free", "_waiters", "error")
@@ -20,7 +24,7 @@ class FairLimiter:
     def __init__(self, free: Callable[[], bool]) -> None:
         self._free = free
         self.error: ConnectionClosed | None = None
-        """Why there will be no more places, None while there may be."""
+        """Why nothing more can be opened, None while it can."""
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -28,10 +32,10 @@ class FairLimiter:
         return len(self._waiters)
 
     async def wait(self) -> None:
-        """Wait for a place.
+        """Return at this caller's turn, or once :attr:`error` is set.
 
-        After the return the caller takes it without awaiting anything in between,
-        then calls :meth:`wake`.
+        The caller looks at :attr:`error`, opens what it waited for without an ``await`` in
+        between, and calls :meth:`wake` for the next one.
         """
         if self.error is not None or (not self._waiters and self._free()):
             return
@@ -46,12 +50,12 @@ class FairLimiter:
         self._waiters.remove(waiter)
 
     def wake(self) -> None:
-        """Let the first in line go on, if there is a place."""
+        """Let the first in the queue through, if ``free()`` says so."""
         if self._waiters and not self._waiters[0].done() and self._free():
             self._waiters[0].set_result(None)
 
     def close(self, error: ConnectionClosed) -> None:
-        """Let all of them go on, to find that there will be no place."""
+        """Set the error and let all through, to raise it."""
         self.error = self.error or error
         for waiter in self._waiters:
             if not waiter.done():

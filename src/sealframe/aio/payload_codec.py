@@ -24,7 +24,11 @@ class PayloadCodec(typing.Protocol):
         """
 
     def encode_reply(self, reply: Any) -> bytes:
-        """Return the bytes of what ``on_request`` has returned, likewise."""
+        """Return the bytes of what ``on_request`` has returned; without a codec None is ``b""``.
+
+        :raises TypeError: without a codec: it is not bytes-like
+        :raises EncodeError: the codec cannot encode it
+        """
 
     def decode(self, data: bytes, connection: Any) -> Any:
         """Return the object of a message, a request or a reply.

@@ -1,4 +1,4 @@
-"""What an end does with the streams and requests that the peer opens."""
+"""The program's functions that serve the streams, requests and files of the peer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
 """``async def on_stream(stream)``."""
 
 _MAX_FAILURES: Final = 20
-"""Tracebacks a minute: a peer that knows what makes a program fail must not fill the log."""
+"""Tracebacks a minute. A peer that knows what makes the program fail must not fill the log."""
 
 
 class PeerHandlers:
-    """The program's own functions for what the peer may ask for, None for what it may not.
+    """Functions of the program, None for what the peer may not ask for.
 
-    One for all connections of a server, so that the server can wait for what still runs.
+    All connections of a server share one, so that the server can wait for the tasks that
+    still run.
 
     :param on_stream: called with each :class:`~sealframe.Stream` that the peer opens
     :param on_request: called with the connection and the payload of each request
@@ -51,12 +52,12 @@ class PeerHandlers:
         self.files = files
         self.codec = codec
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
-        """What runs now."""
+        """The tasks that serve streams and requests, with their names."""
         self._failures = LogThrottle(_MAX_FAILURES)
 
     @property
     def on_file(self) -> OnStream | None:
-        """Serves a stream on which the peer offers a file."""
+        """Serves a stream on which the peer offers a file, None if no file is taken."""
         return None if self.files is None else self.files.on_file
 
     def of_kind(self, kind: int) -> OnStream | None:
@@ -79,15 +80,18 @@ class PeerHandlers:
         return self.on_request is not None
 
     def start(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run it in a task of its own, which is kept until it is done."""
+        """Start a task, and keep it in :attr:`tasks` until it is done.
+
+        :param name: of the task
+        """
         task = asyncio.get_running_loop().create_task(running, name=name)
         self.tasks.add(task, name)
         return task
 
     def note_failure(self) -> str | None:
-        """Note that the program failed.
+        """Count a failure of the program.
 
-        :return: what the log is to say beside the traceback, None if it gets neither
+        :return: what to append to the log line, None if this failure gets none
         """
         count = self._failures.count(asyncio.get_running_loop().time())
         return others(count) if count else None

@@ -60,7 +60,7 @@ class Requests:
 
     @property
     def busy(self) -> bool:
-        """Whether any of the peer's is being answered, and not by what waits for the end."""
+        """Whether a task serves a request of the peer, tasks that wait for the end excluded."""
         return self._host.handlers.tasks.awaits_any(filter(None, self.serving.values()))
 
     # Requests of this end
@@ -105,13 +105,13 @@ class Requests:
             reply = await answer
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
         finally:
-            # All of this does nothing to what is over by now.
+            # None of this has an effect on a stream or a request that is over.
             if body is not None:
                 body.reset(ResetCode.CANCELLED, "")
             if self.pending.pop(number, None) is not None and self.limiter.error is None:
                 self._multiplexer.cancel(number)
                 self._host.flush_soon()
-            # It may have come together with the cancellation.
+            # A reply on a stream may have begun in the turn in which this was cancelled.
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 reply = answer.result()
                 if isinstance(reply, StreamEndpoint):
@@ -124,7 +124,7 @@ class Requests:
             await body.write(payload)
             body.end()
         except StreamError:
-            # It was refused; the answer says why.
+            # The peer has reset the body: it has answered, or is about to.
             await asyncio.wait([answer])
 
     async def _collect_reply(self, stream: StreamEndpoint) -> bytes:
@@ -194,13 +194,13 @@ class Requests:
             self._host.flush_soon()
             return
         if self.limiter.error is not None:
-            return  # it cannot be answered any more: CLOSE is under way
-        # A task that is eager may be done with it before it is known here.
+            return  # no answer can be sent: CLOSE is under way
+        # An eager task (Python 3.12) may have answered before start() returns.
         self.serving[number] = None
         task = self._host.handlers.start(self._serve(number, body), f"request {number}")
         if number in self.serving:
             self.serving[number] = task
-        # One that is cancelled before its first step answers too.
+        # A callback: a task that is cancelled before its first step must be answered too.
         task.add_done_callback(lambda _: self._served(number, body))
 
     def _served(self, number: int, body: bytes | StreamEndpoint) -> None:
@@ -224,7 +224,7 @@ class Requests:
         except RemoteError as error:
             self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
         except Exception as error:
-            # What this peer sent malformed is its own fault, and must not fill the log.
+            # A malformed payload is the fault of the peer, which must not fill the log.
             malformed = isinstance(error, DecodeError) and error.connection is self._connection
             if not malformed and (more := self._host.handlers.note_failure()) is not None:
                 what = "what answers a request of %r failed%s"
@@ -238,7 +238,8 @@ class Requests:
     async def _call(self, payload: bytes) -> bytes:
         connection, handlers = self._connection, self._host.handlers
         on_request, codec = handlers.on_request, handlers.codec
-        assert on_request is not None  # or none were announced
+        # Without it this end announces max_requests = 0 (section 4), and no request is taken.
+        assert on_request is not None
         try:
             request = codec.decode(payload, connection)
         except DecodeError as error:
@@ -281,7 +282,7 @@ class Requests:
             async with Stream(body, b"") as stream:
                 await stream.write(data)
         except (ConnectionClosed, StreamError):
-            pass  # nobody waits for it any more
+            pass  # the peer has given up, or is gone
 
     def _fail(self, number: int, code: FailureCode, kind: str = "", text: str = "") -> None:
         self.serving.pop(number, None)
@@ -290,7 +291,7 @@ class Requests:
             self._host.flush_soon()
 
     async def _collect(self, stream: StreamEndpoint) -> bytes:
-        """Return all that comes on a stream.
+        """Return all that comes on the stream of a body.
 
         :raises _TooLargeError: it is over the limit
         """
@@ -323,7 +324,7 @@ class _TooLargeError(Exception):
 
 
 class _WithdrawnError(Exception):
-    """A request was withdrawn before all of it had come."""
+    """The body of a request was reset, or the connection ended, before it was whole."""
 
 
 def _failure(code: int, kind: str, text: str) -> Exception:
@@ -338,7 +339,7 @@ def _failure(code: int, kind: str, text: str) -> Exception:
 
 
 def _text(of: object) -> str:
-    """Return what something says of itself, even if it is the program's and fails at that."""
+    """Return ``str(of)``, or a placeholder where the program's ``__str__`` raises."""
     try:
         return str(of)
     except Exception:  # noqa: BLE001 - the request is to be answered all the same

@@ -72,7 +72,7 @@ class Streams:
 
     @property
     def busy(self) -> bool:
-        """Whether any of the peer's is being served, and not by what waits for the end."""
+        """Whether a task serves a stream of the peer, tasks that wait for the end excluded."""
         return self._host.handlers.tasks.awaits_any(self.serving)
 
     # Streams of this end
@@ -142,7 +142,7 @@ class Streams:
         self.flush_soon()
 
     def _serve_next(self) -> None:
-        # What serves a stream may still run when the peer has ended it and opened another.
+        # A task may outlive its stream, and the peer may open the next one once that is over.
         while self.queue and len(self.serving) < self._host.options.max_streams:
             number = next(iter(self.queue))
             accepted = self.queue.pop(number)
@@ -159,8 +159,7 @@ class Streams:
             endpoint.reset(ResetCode.CANCELLED, "")
             raise
         except Exception as error:
-            # That the peer has left or reset it is no news, and what it sent malformed is
-            # its own fault.
+            # Not logged: the peer has reset the stream, left, or sent a malformed payload.
             malformed = isinstance(error, DecodeError) and error.connection is self.connection
             expected = malformed or isinstance(error, ConnectionClosed | StreamResetError)
             if not expected and (more := self._host.handlers.note_failure()) is not None:
@@ -172,13 +171,13 @@ class Streams:
     def _served(self, endpoint: StreamEndpoint, task: asyncio.Task[None]) -> None:
         self.serving.discard(task)
         if task.cancelled() or task.exception() is not None:
-            # Before its first step, or by what is no Exception.
+            # Cancelled before its first step, or ended by a BaseException.
             endpoint.reset(ResetCode.CANCELLED, "")
         self._serve_next()
         self._host.close_if_idle()
 
     def _finish(self, endpoint: StreamEndpoint) -> None:
-        """End a stream whose program is done with it; what it wrote is still sent."""
+        """End a stream whose handler has returned; what it wrote is still sent."""
         self._multiplexer.finish(endpoint.number)
         self.discard(endpoint.number)
         endpoint.fail(StreamError("what served the stream has returned"))
@@ -188,7 +187,7 @@ class Streams:
         """STREAM_DATA came."""
         endpoint = self.endpoints.get(number)
         if endpoint is None:
-            # Nobody reads it any more, and the peer needs credit to get to its end.
+            # Its handler has returned. Without credit the peer could not get to its STREAM_END.
             self._multiplexer.update_window(number, len(data))
         else:
             endpoint.receive(data)
