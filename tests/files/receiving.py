@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -69,3 +69,13 @@ def hooked(
             return _real(*args, **kw)
 
         monkeypatch.setattr(os, name, call)
+
+
+def descriptors_of(path: Path) -> list[int]:
+    """Return the descriptors of this process for a file; only on POSIX systems."""
+    found = []
+    for descriptor in range(1024):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                found.append(descriptor)
+    return found

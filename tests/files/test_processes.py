@@ -15,7 +15,7 @@ from sealframe.files.locking import try_lock
 from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
-from .receiving import KEY, content, posix_only, refused, sha256
+from .receiving import KEY, content, descriptors_of, posix_only, refused, sha256
 from .writer import CHUNK
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -174,14 +174,15 @@ def test_a_third_one_begins_right_before_the_lock(
 
 
 @posix_only
-def test_a_child_that_lives_on_keeps_no_file_locked(store: Store) -> None:
+def test_a_child_that_lives_on_keeps_no_file_locked(store: Store, root: Path) -> None:
     """It has a copy of the descriptor, and with it of the lock."""
     partial = store.begin("x", TOTAL, KEY)
     partial.write(CHUNK)
+    (path,) = root.iterdir()
     with subprocess.Popen(
         [sys.executable, "-c", "input()"],
         stdin=subprocess.PIPE,
-        pass_fds=[partial._file.fileno()],
+        pass_fds=descriptors_of(path),
     ) as child:
         partial.abort()
         store.begin("x", TOTAL, KEY).abort()

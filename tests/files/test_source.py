@@ -14,7 +14,7 @@ from sealframe.files import digest as digests
 from sealframe.files.digest import Algorithm, available
 from sealframe.files.source import Source
 
-from .receiving import hooked, posix_only, sha256
+from .receiving import descriptors_of, hooked, posix_only, sha256
 
 DATA = os.urandom(10_000)
 
@@ -231,6 +231,7 @@ def test_links_are_followed_where_the_user_names_them(tmp_path: Path, path: Path
 def test_a_file_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     with Source(path) as source:
         with open("/proc/self/mem", "rb") as broken:  # noqa: PTH123
-            os.dup2(broken.fileno(), source._file.fileno())
+            (descriptor,) = descriptors_of(path)
+            os.dup2(broken.fileno(), descriptor)
         with pytest.raises(FileUnreadableError, match="cannot be read: Input/output error"):
             source.read(1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sealframe.errors import ConfigurationError, FileRefusedError, FileTransferError, SealframeError
+from sealframe.files.locking import try_lock
 from sealframe.files.paths import is_partial
 from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
@@ -363,16 +364,13 @@ def test_what_was_resumed_meanwhile_is_not_removed(
 ) -> None:
     path = leave_behind(store, "x", b"x", 8)
     age(path, 100)
-    from sealframe.files import store as module
 
-    real = module._remove_unused
-
-    def resume_first(*args: object) -> bool:
+    def resume_first(descriptor: int) -> bool:
         with store.begin("x", 8, KEY) as partial:
             partial.write(b"y")
-        return real(*args)  # type: ignore[arg-type]
+        return try_lock(descriptor)
 
-    monkeypatch.setattr(module, "_remove_unused", resume_first)
+    monkeypatch.setattr("sealframe.files.store.try_lock", resume_first)
     assert store.clean(50) == 0
     assert path.read_bytes() == b"xy"
 

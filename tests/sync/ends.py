@@ -6,14 +6,17 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
+from unittest import mock
 
 from aio.ends import PATIENCE, Mode
 
 from sealframe import ClientOptions, ServerOptions, sync
 from sealframe.aio.connection import protocol_of
 from sealframe.sync.connection import unwrap
+from sealframe.sync.loop_thread import LoopThread
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -102,6 +105,27 @@ def in_thread(function: Callable[..., object], *args: object) -> threading.Threa
     thread = threading.Thread(target=function, args=args, daemon=True)
     thread.start()
     return thread
+
+
+@contextlib.contextmanager
+def interrupted_late() -> Iterator[None]:
+    """Have each call take back what it returns, as one does that Ctrl-C hits at its very end."""
+    run = LoopThread.run
+
+    def run_and_undo(
+        self: LoopThread,
+        work: Callable[[], Awaitable[Any]],
+        *,
+        timeout: float | None = None,
+        undo: Callable[[Any], None] | None = None,
+    ) -> Any:
+        result = run(self, work, timeout=timeout)
+        if undo is not None:
+            self.call(partial(undo, result))
+        return result
+
+    with mock.patch.object(LoopThread, "run", run_and_undo):
+        yield
 
 
 def is_waiting(conn: sync.Connection) -> bool:

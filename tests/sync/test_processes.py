@@ -106,7 +106,7 @@ def test_too_late() -> None:
         from sealframe.sync import loop_thread
         server = sync.serve(echo, "127.0.0.1", 0)
         conn = sync.connect("127.0.0.1", server.port)
-        loop_thread._shared.end()
+        loop_thread.end_shared()
         for call in (conn.recv, server.close, lambda: sync.connect("127.0.0.1", 1)):
             try:
                 call()

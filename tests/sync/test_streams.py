@@ -18,9 +18,8 @@ from sealframe import (
     WaitTimeoutError,
     sync,
 )
-from sealframe.sync.loop_thread import shared
 
-from .ends import dial, echo, open_pair, start
+from .ends import dial, echo, interrupted_late, open_pair, start
 
 SHORT = 0.02
 MIB = 1024 * 1024
@@ -157,17 +156,16 @@ def test_a_write_that_timed_out_was_not_accepted(control_mode: Mode) -> None:
 
 
 def test_what_interrupted_reads_had_taken_comes_first(control_mode: Mode) -> None:
-    thread = shared()
     with two_ends(control_mode) as (ours, theirs):
         theirs.write(b"abcdef")
         theirs.end()
-        first = ours.read(3, timeout=PATIENCE)
-        thread.call(lambda: ours._keep(first))
+        with interrupted_late():
+            assert ours.read(3, timeout=PATIENCE) == b"abc"
         assert ours.read(2) == b"ab"
         assert ours.read(0) == b""
         assert ours.read(9) == b"c"
-        assert ours.read(1, timeout=PATIENCE) == b"d"
-        thread.call(lambda: ours._keep(b"d"))
+        with interrupted_late():
+            assert ours.read(1, timeout=PATIENCE) == b"d"
         assert ours.read(timeout=PATIENCE) == b"def"
 
 

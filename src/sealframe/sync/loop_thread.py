@@ -188,8 +188,15 @@ class _Shared:
 
 
 _shared: Final = _Shared()
+
+
+def end_shared() -> None:
+    """End the process's one, for good."""
+    _shared.end()
+
+
 # Threads that are no daemons have ended by then.
-atexit.register(_shared.end)
+atexit.register(end_shared)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_shared.forget)
 
