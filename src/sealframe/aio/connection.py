@@ -1,4 +1,7 @@
-"""A connection as programs see it."""
+"""A connection as programs see it.
+
+Longer than other modules: two thirds of it are the documentation of the public methods.
+"""
 
 from __future__ import annotations
 

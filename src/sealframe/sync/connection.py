@@ -1,4 +1,7 @@
-"""A connection for programs without asyncio."""
+"""A connection for programs without asyncio.
+
+Longer than other modules, as :mod:`sealframe.aio.connection` is: its methods are documented again.
+"""
 
 from __future__ import annotations
 
