@@ -101,8 +101,9 @@ class ServerOptions(Options):
     one comes, a random one of them is dropped. ``None``: as ``max_connections``."""
 
     max_pending_per_address: int = 512
-    """The same for one address: an IPv4 address, the /64 network of an IPv6 one, or
-    the user at the other end of a Unix socket."""
+    """Unfinished handshakes of one address: an IPv4 address, the /64 network of an IPv6
+    one, or the user at the other end of a Unix socket. When a further one comes, a random
+    one of them is dropped."""
 
     connection_rate: float | None = None
     """New connections per second from one such address; a further one is closed at

@@ -118,7 +118,7 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def local_address(self) -> Address:
-        """The same for this end."""
+        """``(host, port)`` of this end, a Unix socket's path, None if it has none."""
         return self._protocol.local_address
 
     @property

@@ -134,7 +134,7 @@ class FileRefusal(IntEnum):
     """Why the receiving end does not take a file."""
 
     DECLINED = 1
-    """Whoever decides there said no."""
+    """The receiving program declined the offer."""
     NOT_SUPPORTED = 2
     """It cannot be done there: no such digest, or the file system cannot do what is needed."""
     NAME = 3
