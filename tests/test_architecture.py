@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,11 @@ def test_the_table_names_every_layer_and_no_other() -> None:
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"__init__", "__main__"}))
 def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
     assert internal(name) - {layer(name)} <= LAYERS[layer(name)]
+
+
+def test_layers_form_no_circle() -> None:
+    above = {name: {other for other in below if other in LAYERS} for name, below in LAYERS.items()}
+    TopologicalSorter(above).prepare()
 
 
 def test_the_package_does_without_the_command_line() -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from .authorized import AuthorizedClients
 from .keylist import Version
 
-logger = logging.getLogger("sealframe.withdrawal")
+logger = logging.getLogger("sealframe.revocation")
 
 _INTERVAL: Final = 0.5
 """Seconds between two looks at the file."""
