@@ -11,7 +11,9 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; 
 
 from __future__ import annotations
 
-from . import sync as sync
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .aio.connection import Connection
 from .aio.disconnect import Disconnect, DisconnectKind
 from .aio.stats import ServerStats, Stats
@@ -79,6 +81,11 @@ from .trust.known_servers import KnownServers
 from .trust.peer import Peer
 from .version import __version__
 from .wire import CloseCode, FileRefusal
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from . import sync as sync
 
 __all__ = [
     "IMPLEMENTATION",
@@ -159,3 +166,10 @@ __all__ = [
     "is_fatal",
     "serve",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import :mod:`sealframe.sync` at its first use: programs with asyncio do without it."""
+    if name == "sync":
+        return import_module("sealframe.sync")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -175,6 +174,9 @@ class Folder:
     def free(self) -> int:
         """Return the bytes that may still be written to this file system, as far as it tells."""
         if self._descriptor is None:
+            # Slow to import, with all the archive formats that it knows.
+            import shutil
+
             return shutil.disk_usage(self.path).free
         status = os.fstatvfs(self._descriptor)
         return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize

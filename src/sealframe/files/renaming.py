@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
@@ -18,6 +17,9 @@ def rename_in(directory: int, source: str, target: str) -> None:
     :raises OSError: that failed; FileExistsError: something has that name; with
         ``ENOTSUP`` where the system cannot do it
     """
+    # Slow to import, and of use only on file systems without hard links.
+    import ctypes
+
     name, flag = _CALLS.get(sys.platform, ("", 0))
     call = getattr(ctypes.CDLL(None, use_errno=True), name, None) if name else None
     if call is None:

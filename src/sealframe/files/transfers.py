@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 
 from ..aio.stream import Stream
+from ..aio.transfers import OnProgress, OpenStream, Receipt
 from ..errors import ConfigurationError
 from .receiving import CONCURRENCY, OnOffer, Receiver
-from .sending import send
 
 
 class Transfers:
@@ -29,4 +30,16 @@ class Transfers:
         concurrency: int = getattr(on_offer, "concurrency", CONCURRENCY)
         self.on_file = Receiver(on_offer, concurrency=concurrency).serve
 
-    send = staticmethod(send)
+    async def send(
+        self,
+        open_stream: OpenStream,
+        path: str | os.PathLike[str],
+        name: str | None,
+        below: str | os.PathLike[str] | None,
+        progress: OnProgress | None,
+    ) -> Receipt:
+        """Send a file or a directory, as :meth:`Connection.send_file` describes it."""
+        # Slow to import, and many programs send no file.
+        from .sending import send
+
+        return await send(open_stream, path, name, below, progress)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -193,6 +192,9 @@ def _lock(path: str, name: str) -> Iterator[None]:
 
 def _replace(target: Path, text: str, before: KeyList) -> bool:
     """Return False, and leave the file, if it is not what it was before."""
+    # Slow to import, and of use only to who adds to a list.
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         disk.write(descriptor, text.encode(), mode=before.mode)
