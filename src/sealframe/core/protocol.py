@@ -257,7 +257,7 @@ class ProtocolMachine:
         if self.records is not None:
             self.records.return_buffer()
         elif self.phase is not Phase.FAILED:
-            with suppress(ValueError):  # none is lent
+            with suppress(ValueError):  # none is exported
                 self._decoder.buffer_updated(0)
 
     # Sending

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 from .. import wire
 from ..wire import Control, Opcode
-
-_NUMBERED: Final = range(0x20, 0x40)
-"""Opcodes whose body begins with the number of a stream or request (without their top bits)."""
 
 
 class Trace(Protocol):
@@ -53,6 +50,7 @@ def _control(opcode: int, body: bytes) -> str:
     except ValueError:
         name = f"opcode 0x{opcode:02x}"
     text = f"{name}, {len(body)} bytes"
-    if opcode & 0x3F in _NUMBERED and len(body) >= 8:
+    # The counted ones are those of streams and requests, whose number their body begins with.
+    if opcode & wire.OPCODE_COUNTED and len(body) >= 8:
         text += f", number {int.from_bytes(body[:8], 'little')}"
     return text

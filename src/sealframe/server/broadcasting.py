@@ -67,7 +67,8 @@ class Broadcasts:
             if excluded and protocol in excluded:
                 continue
             sender = protocol.sender
-            if sender.queue.queued_bytes < _MAX_UNFLUSHED and sender.queue.offer(batch):
+            queue = sender.queue
+            if queue.queued_bytes < _MAX_UNFLUSHED and queue.offer(batch):
                 queued += 1
                 if not sender.broadcast_pending:
                     sender.broadcast_pending = True
