@@ -154,7 +154,8 @@ async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role
 # The inbox
 
 
-async def test_a_full_inbox_holds_the_sender_back_until_half_is_taken(mode: Mode) -> None:
+async def test_a_full_inbox_holds_the_sender_back_until_enough_is_taken(mode: Mode) -> None:
+    """Half of it where reading pauses, a quarter where the sender has a window."""
     options = ServerOptions(inbox_limit=10 * MESSAGE_OVERHEAD)
     async with open_pair(mode, server_options=options) as (client, accepted, _):
         await client.send_many([b""] * 9)
@@ -165,11 +166,12 @@ async def test_a_full_inbox_holds_the_sender_back_until_half_is_taken(mode: Mode
         await client.send_many([b"later"] * 5)
         await visit_the_selector()
         assert accepted.stats.messages_received == 10
-        assert await take(accepted, 4) == [b""] * 4
+        enough = 5 if protocol_of(accepted).receiver.window is None else 3
+        assert await take(accepted, enough - 1) == [b""] * (enough - 1)
         assert is_held_back(accepted)
         assert await take(accepted, 1) == [b""]
         assert not is_held_back(accepted)
-        assert await take(accepted, 10) == [b""] * 5 + [b"later"] * 5
+        assert await take(accepted, 15 - enough) == [b""] * (10 - enough) + [b"later"] * 5
 
 
 async def connect(port: int, mode: Mode, **limits: int) -> Connection:

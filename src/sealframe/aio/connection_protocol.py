@@ -310,7 +310,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
             return
         assert hello.window is not None
         self.sender.limit_credit(hello.window)
-        self.receiver.open_window(Window(self.machine.window - self.receiver.queue.queued_bytes))
+        self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
 
     def describe_fin(self) -> str:
         """Return what FIN means where only packets flow."""

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 # To look it up in its class, for each write, takes longer than to compare it.
 _OPEN: Final = CloseState.OPEN
 
-_BATCH_SIZE: Final = 256 * 1024
-"""Cost that is framed and sealed in one go."""
+_BATCH_SIZE: Final = 64 * 1024
+"""Cost that is framed and sealed in one go. For more the system would give fresh memory each
+time, which costs more than the calls that it saves."""
 
 
 class Sender:

@@ -51,7 +51,7 @@ from .trace import Trace, trace_messages, trace_received, trace_sent
 SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
 """The native layout; what is sent is bounded by the peer's limit, not by our own."""
 
-_TURN: Final = 128 * 1024
+_TURN: Final = 64 * 1024
 """Bytes of streams, about, that are framed and sealed in one go."""
 
 _DISCARD: Final = bytearray(64 * 1024)
