@@ -111,6 +111,8 @@ cdef class _Call:
     cdef object queue
     cdef object message
     cdef object coroutine
+    cdef object waiter
+    """The future that it waits for, where it waits itself and needs no coroutine for that."""
     cdef _Kind kind
     cdef bint fresh
     """Whether nothing has been done with it; false in one that was not made here."""
@@ -160,8 +162,49 @@ cdef class _Call:
             self.fresh = False
             if self.try_fast_path(result):
                 return PYGEN_RETURN
-            self.coroutine = self.begin_slow_path()
+            if self.kind != SEND and (<InQueue>self.queue).may_wait(self.owner):
+                self.begin_wait()
+            else:
+                self.coroutine = self.begin_slow_path()
+        if self.waiter is not None:
+            return self.go_on_waiting(value, result)
         return PyIter_Send(self.coroutine, value, result)
+
+    cdef int begin_wait(self) except -1:
+        """Wait for a message here: a coroutine for it would cost as much as all the rest."""
+        cdef InQueue queue = <InQueue>self.queue
+        waiter = queue.loop.create_future()
+        self.coroutine = iter(waiter.__await__())
+        queue.add_waiter(waiter)
+        self.waiter = waiter
+        return 0
+
+    cdef int go_on_waiting(self, object value, PyObject **result) except -1:
+        """Step to the future; once it is done, take the message, or go the slow path."""
+        cdef int state
+        try:
+            state = PyIter_Send(self.coroutine, value, result)
+        except BaseException:
+            self.end_wait()
+            raise
+        if state != PYGEN_RETURN:
+            return state
+        _drop(result[0])
+        self.waiter = None
+        self.coroutine = None
+        if (<InQueue>self.queue).ready():
+            result[0] = (<InQueue>self.queue).pop_raw()
+            return PYGEN_RETURN
+        self.coroutine = self.begin_slow_path()
+        return PyIter_Send(self.coroutine, None, result)
+
+    cdef int end_wait(self) except -1:
+        """Give up waiting; a wake-up that it got goes to the next."""
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = self.coroutine = None
+            self.queue.discard_waiter(waiter)
+        return 0
 
     def __await__(self):
         return self
@@ -185,15 +228,20 @@ cdef class _Call:
                 raise RuntimeError("cannot reuse already awaited coroutine")
             self.fresh = False
             self.coroutine = self.begin_slow_path()
-        if value is None and traceback is None:
-            return self.coroutine.throw(kind)
-        return self.coroutine.throw(kind, value, traceback)
+        try:
+            if value is None and traceback is None:
+                return self.coroutine.throw(kind)
+            return self.coroutine.throw(kind, value, traceback)
+        except BaseException:
+            self.end_wait()
+            raise
 
     def close(self):
         """End it where it stands, as a coroutine does."""
         self.fresh = False
         if self.coroutine is not None:
             self.coroutine.close()
+        self.end_wait()
 
     def __dealloc__(self):
         if self.fresh:
@@ -350,7 +398,7 @@ cdef class _Messages:
 
     def __anext__(self):
         # One that was made by hand has no queue.
-        if self.queue is None or not self.queue.ready():
+        if self.queue is None or not (self.queue.ready() or self.queue.may_wait(self.owner)):
             return self.queue.recv_slow_path(self.owner, True)
         return _make_call(NEXT, self.owner, self.queue, None)
 
@@ -360,6 +408,11 @@ cdef class InQueue:
 
     cdef readonly Py_ssize_t queued_bytes
     cdef public Py_ssize_t low_water
+    cdef public bint waits_here
+    cdef readonly list waiters
+    """None while there are none."""
+    cdef Py_ssize_t mark
+    """The low-water mark while no task waits."""
     cdef list messages
     cdef Py_ssize_t place
     """Of the oldest message; before it stands nothing any more."""
@@ -367,7 +420,7 @@ cdef class InQueue:
     cdef unsigned long thread
 
     def __cinit__(self, *_):
-        self.low_water = -1
+        self.low_water = self.mark = -1
         self.loop = _get_running_loop()
         self.thread = PyThread_get_thread_ident()
 
@@ -388,9 +441,48 @@ cdef class InQueue:
         if self.low_water == PY_SSIZE_T_MAX:
             self.wake()
 
+    def set_low_water(self, Py_ssize_t mark):
+        """Set the low-water mark for the time in which no task waits."""
+        self.mark = mark
+        if self.waiters is None:
+            self.low_water = mark
+
+    def add_waiter(self, waiter):
+        """Have :meth:`wake` set the result of a future."""
+        if self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+        self.low_water = PY_SSIZE_T_MAX
+
+    def discard_waiter(self, waiter):
+        """Remove a waiter whose task was cancelled; a wake-up that it got goes to the next."""
+        if waiter.done() and not waiter.cancelled():
+            self.wake()
+        elif self.waiters is not None and waiter in self.waiters:
+            self.waiters.remove(waiter)
+            self.settle()
+
     def wake(self):
-        """Wake a task that waits for a message; for the subclass."""
-        raise NotImplementedError
+        """Wake the task that waits longest; it wakes the next while there are messages."""
+        cdef list waiters = self.waiters
+        while waiters:
+            waiter = waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+        self.settle()
+
+    def wake_all(self):
+        """Wake every task that waits."""
+        while self.waiters:
+            self.wake()
+
+    cdef int settle(self) except -1:
+        if not self.waiters:
+            self.waiters = None
+            self.low_water = self.mark
+        return 0
 
     def pop(self):
         """Take the oldest message; there must be one."""
@@ -432,6 +524,17 @@ cdef class InQueue:
         """Wait for a message, take it, and do what is due at the low-water mark; for the
         subclass."""
         raise NotImplementedError
+
+    cdef bint may_wait(self, object owner) except -1:
+        """Return whether the call may wait here: it is the only one, and nothing is over."""
+        return (
+            self.waits_here
+            and self.messages is None
+            and self.waiters is None
+            and PyThread_get_thread_ident() == self.thread
+            and owner.error is None
+            and _get_running_loop() is self.loop
+        )
 
     cdef bint ready(self) noexcept:
         """Return whether there is a message whose pop stays above the low-water mark."""

@@ -13,7 +13,7 @@ connection and make a reference cycle.
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop, _get_running_loop
+from asyncio import AbstractEventLoop, Future, _get_running_loop
 from collections import deque
 from collections.abc import AsyncIterator
 from threading import get_ident
@@ -180,15 +180,30 @@ class OutQueue:
 
 
 class InQueue:
-    """Messages that wait to be received.
+    """Messages that wait to be received, and the tasks that wait for them.
+
+    A waiter is a future that carries a wake-up and never a message: the message stays in the
+    queue until the woken task pops it, so that a task cancelled in between loses nothing.
 
     :ivar queued_bytes: what the messages in it count, together
     :ivar low_water: queued bytes at or below which a pop takes the slow path, since the
         connection is to resume reading or to send credit; -1 for never, and
         :data:`ALWAYS_WAKE` while tasks wait
+    :ivar waiters: the tasks that wait, rarely more than one; None while there are none
+    :ivar waits_here: whether a call may wait for its message without a coroutine of the slow
+        path; the compiled backend does where this is set
     """
 
-    __slots__ = ("_loop", "_messages", "_thread", "low_water", "queued_bytes")
+    __slots__ = (
+        "_loop",
+        "_mark",
+        "_messages",
+        "_thread",
+        "low_water",
+        "queued_bytes",
+        "waiters",
+        "waits_here",
+    )
 
     def __init__(self, *_: object) -> None:
         self._messages: deque[bytes] | None = None
@@ -196,6 +211,10 @@ class InQueue:
         self._thread = get_ident()
         self.queued_bytes = 0
         self.low_water = -1
+        # The low-water mark while no task waits; `low_water` is what the fast path reads.
+        self._mark = -1
+        self.waiters: list[Future[None]] | None = None
+        self.waits_here = False
 
     def __len__(self) -> int:
         return 0 if self._messages is None else len(self._messages)
@@ -210,9 +229,52 @@ class InQueue:
         if self.low_water == ALWAYS_WAKE:
             self.wake()
 
+    def set_low_water(self, mark: int) -> None:
+        """Set the low-water mark for the time in which no task waits: a pop at or below it
+        calls ``owner.after_pop()``.
+
+        :param mark: in queued bytes; -1 for never
+        """
+        self._mark = mark
+        if self.waiters is None:
+            self.low_water = mark
+
+    def add_waiter(self, waiter: Future[None]) -> None:
+        """Have :meth:`wake` set the result of ``waiter``. The task that awaits it looks
+        again whether there is a message."""
+        if self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+        # A woken task may be slow to run, so one that pops first wakes the next.
+        self.low_water = ALWAYS_WAKE
+
+    def discard_waiter(self, waiter: Future[None]) -> None:
+        """Remove a waiter whose task was cancelled; a wake-up that it got goes to the next."""
+        if waiter.done() and not waiter.cancelled():
+            self.wake()
+        elif self.waiters is not None and waiter in self.waiters:  # a wake-up may have skipped it
+            self.waiters.remove(waiter)
+            self._settle()
+
     def wake(self) -> None:
-        """Wake a task that waits for a message; for the subclass."""
-        raise NotImplementedError
+        """Wake the task that waits longest; it wakes the next while there are messages."""
+        while self.waiters:
+            waiter = self.waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+        self._settle()
+
+    def wake_all(self) -> None:
+        """Wake every task that waits: nothing more will come."""
+        while self.waiters:
+            self.wake()
+
+    def _settle(self) -> None:
+        if not self.waiters:
+            self.waiters = None
+            self.low_water = self._mark
 
     def pop(self) -> bytes:
         """Take the oldest message.

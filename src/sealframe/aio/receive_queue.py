@@ -1,8 +1,4 @@
-"""Received messages that wait for the program.
-
-A waiter carries a wake-up and never a message: the message stays in the queue until the
-woken task pops it, so that a task cancelled in between loses nothing.
-"""
+"""Received messages that wait for the program: how many may, and the slow path to take one."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionClosedOK
-from .queues import ALWAYS_WAKE, InQueue
+from .queues import InQueue
 
 if TYPE_CHECKING:
     from ._queues_py import ReceiveQueueOwner
@@ -58,15 +54,12 @@ class ReceiveQueue(InQueue):
     :param budget: gives the quota, the queued bytes from which :attr:`full` is true
     """
 
-    __slots__ = ("_budget", "_connection_low_water", "waiters")
+    __slots__ = ("_budget",)
 
     def __init__(self, budget: Budget) -> None:
         super().__init__()
         self._budget = budget
-        # The low-water mark while no task waits; `low_water` is what the fast path reads.
-        self._connection_low_water = -1
-        self.waiters: list[asyncio.Future[None]] | None = None
-        """The tasks that wait, rarely more than one; None until there was one."""
+        self.waits_here = True
 
     @property
     def full(self) -> bool:
@@ -90,14 +83,6 @@ class ReceiveQueue(InQueue):
     def on_reading_resumed(self) -> None:
         """Remove the low-water mark."""
         self.set_low_water(-1)
-
-    def set_low_water(self, mark: int) -> None:
-        """Set the low-water mark: a pop at or below it calls ``owner.after_pop()``.
-
-        :param mark: in queued bytes; -1 for never
-        """
-        self._connection_low_water = mark
-        self._set_low_water()
 
     def clear(self) -> int:
         """Drop all messages; return how many there were."""
@@ -129,38 +114,3 @@ class ReceiveQueue(InQueue):
         message = self.pop()
         owner.after_pop()
         return message
-
-    def add_waiter(self, waiter: asyncio.Future[None]) -> None:
-        """Have :meth:`wake` set the result of ``waiter``. The task that awaits it looks
-        again whether there is a message."""
-        if self.waiters is None:
-            self.waiters = []
-        self.waiters.append(waiter)
-        self.low_water = ALWAYS_WAKE
-
-    def discard_waiter(self, waiter: asyncio.Future[None]) -> None:
-        """Remove a waiter whose task was cancelled; a wake-up that it got goes to the next."""
-        if waiter.done() and not waiter.cancelled():
-            self.wake()
-        elif self.waiters and waiter in self.waiters:  # a wake-up may have skipped it by now
-            self.waiters.remove(waiter)
-            self._set_low_water()
-
-    def wake(self) -> None:
-        """Wake the task that waits longest; it wakes the next while there are messages."""
-        while self.waiters:
-            waiter = self.waiters.pop(0)
-            if not waiter.done():
-                waiter.set_result(None)
-                break
-        if not self.waiters:
-            self._set_low_water()
-
-    def wake_all(self) -> None:
-        """Wake every task that waits: nothing more will come."""
-        while self.waiters:
-            self.wake()
-
-    def _set_low_water(self) -> None:
-        # A woken task may be slow to run, so one that pops first wakes the next.
-        self.low_water = ALWAYS_WAKE if self.waiters else self._connection_low_water

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -174,11 +175,18 @@ def test_what_arrives_wakes_where_tasks_wait_and_nowhere_else(backend: ModuleTyp
     assert woken == [5, 5]
 
 
-def test_the_wake_up_is_the_subclass_own(backend: ModuleType) -> None:
+async def test_a_wake_up_goes_to_the_waiter_that_is_not_done(backend: ModuleType) -> None:
     queue = backend.InQueue()
-    queue.low_water = backend.ALWAYS_WAKE
-    with pytest.raises(NotImplementedError):
-        queue.extend([b"x"])
+    loop = asyncio.get_running_loop()
+    first, second, third = (loop.create_future() for _ in range(3))
+    for waiter in (first, second, third):
+        queue.add_waiter(waiter)
+    first.cancel()
+    queue.extend([b"x"])
+    assert (second.done(), third.done(), queue.low_water) == (True, False, backend.ALWAYS_WAKE)
+    queue.set_low_water(7)
+    queue.discard_waiter(second)  # its task was cancelled: the wake-up goes on
+    assert (third.done(), queue.waiters, queue.low_water) == (True, None, 7)
 
 
 def test_taking_by_hand_asks_nobody(conn: FakeConnection) -> None:
