@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import deque
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
