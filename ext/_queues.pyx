@@ -304,6 +304,17 @@ cdef class OutQueue:
         """Check the message and the connection, and wait for room; for the subclass."""
         raise NotImplementedError
 
+    def send_nowait(self, owner, message):
+        """Send one message, without waiting."""
+        if not self.accept(message):
+            self.send_nowait_slow_path(owner, message)
+        elif self.is_due():
+            owner.flush_soon()
+
+    def send_nowait_slow_path(self, owner, message):
+        """Check the message and the connection, and whether there is room; for the subclass."""
+        raise NotImplementedError
+
     def offer(self, list messages not None):
         """Accept all messages, or none; return whether they were accepted."""
         cdef Py_ssize_t total = 0

@@ -91,6 +91,23 @@ class MessageTooSmallError(_MessageSizeError):
         return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
 
 
+class SendQueueFullError(SealframeError):
+    """``send_nowait`` found no room in the send queue. The message was not accepted.
+
+    :ivar limit: ``outbox_limit``, in bytes
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"the send queue is full: outbox_limit, {self.limit} bytes, is reached, or others wait "
+            "for room: await send(), which waits for its turn, or raise outbox_limit"
+        )
+
+
 class EncodeError(SealframeError, ValueError):
     """The codec cannot encode what was to be sent. Nothing was sent."""
 

@@ -746,5 +746,5 @@ class TestNoHandler:
             assert len(server.clients) == 1
 
     def test_something_must_be_served(self) -> None:
-        with pytest.raises(sealframe.ConfigurationError, match="give a handler, on_request"):
+        with pytest.raises(sealframe.ConfigurationError, match="give a handler, on_message"):
             sealframe.serve(None, "127.0.0.1", 0)

@@ -44,8 +44,11 @@ NEVER_TIMED_OUT: dict[str, str] = {
 """Methods that wait and take no ``timeout``, and why."""
 
 MISSING_PARAMETERS: dict[str, set[str]] = {
-    # For the loop over connections, which is reconnect().
-    "connect": {"is_fatal"},
+    # is_fatal is for the loop over connections, which is reconnect(). on_message saves a task,
+    # and a thread could not be saved: in order, and where it may block, it is a loop over recv().
+    "connect": {"is_fatal", "on_message"},
+    "reconnect": {"on_message"},
+    "serve": {"on_message"},
 }
 
 ATTRIBUTES: dict[type, set[str]] = {

@@ -114,6 +114,30 @@ class OutQueue:
 
         :param owner: its ``flush_soon()`` is called if a flush is :attr:`due`
         """
+        if self._accept(message):
+            if self.due:
+                owner.flush_soon()
+        else:
+            await self.send_slow_path(owner, message)
+
+    async def send_slow_path(self, owner: SendQueueOwner, message: object) -> None:
+        """Check the message and the connection, and wait for room; for the subclass."""
+        raise NotImplementedError
+
+    def send_nowait(self, owner: SendQueueOwner, message: object) -> None:
+        """Send one message, without waiting: by the fast path as :meth:`send`, else by
+        :meth:`send_nowait_slow_path`."""
+        if self._accept(message):
+            if self.due:
+                owner.flush_soon()
+        else:
+            self.send_nowait_slow_path(owner, message)
+
+    def send_nowait_slow_path(self, owner: SendQueueOwner, message: object) -> None:
+        """Check the message and the connection, and whether there is room; for the subclass."""
+        raise NotImplementedError
+
+    def _accept(self, message: object) -> bool:
         if (
             type(message) is bytes
             and self.queued_bytes < self.high_water
@@ -125,14 +149,8 @@ class OutQueue:
         ):
             self._messages.append(message)
             self.queued_bytes += len(message) + MESSAGE_OVERHEAD
-            if self.due:
-                owner.flush_soon()
-        else:
-            await self.send_slow_path(owner, message)
-
-    async def send_slow_path(self, owner: SendQueueOwner, message: object) -> None:
-        """Check the message and the connection, and wait for room; for the subclass."""
-        raise NotImplementedError
+            return True
+        return False
 
     def offer(self, messages: list[object]) -> bool:
         """Accept all messages, or none; return whether they were accepted."""

@@ -313,9 +313,11 @@ class Closer:
         if self._announced is not None:
             # A handler that waits for the end of its own connection would wait for itself.
             done = self._handler_waits or (self.handler is not None and self.handler.done())
-            if done and not self._protocol.busy:
+            if (done or self._protocol.receiver.all_called) and not self._protocol.busy:
                 self.close(self._announced)
-        elif self._handler_waits and self._protocol.receiver.over:
+        elif self._protocol.receiver.over and (
+            self._handler_waits or self._protocol.receiver.all_called
+        ):
             self.close(Close())
 
     def _close_socket(self, _: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from ..errors import DecodeError
@@ -17,7 +17,7 @@ from .connection import (
     check_limit,
 )
 from .connection_protocol import ConnectionProtocol
-from .payload_codec import BYTES, PayloadCodec
+from .payload_codec import PayloadCodec
 
 
 class CodecConnection(Connection[Sent, Received]):
@@ -43,6 +43,10 @@ class CodecConnection(Connection[Sent, Received]):
     async def send(self, message: Sent) -> None:
         self._protocol.check_loop()
         await self._send_queue.send(self._sender, self._codec.encode(message))
+
+    def send_nowait(self, message: Sent) -> None:
+        self._protocol.check_loop()
+        self._send_queue.send_nowait(self._sender, self._codec.encode(message))
 
     async def send_many(self, messages: Iterable[Sent]) -> None:
         if isinstance(messages, bytes | bytearray | memoryview | str):
@@ -102,8 +106,3 @@ class _Decoded(AsyncIterator[Received]):
     async def __anext__(self) -> Received:
         message: Received = self._codec.decode(await anext(self._messages), self._connection)
         return message
-
-
-def connection_maker(codec: PayloadCodec) -> Callable[..., AnyConnection]:
-    """Return the class of the connections of an end with this codec."""
-    return Connection if codec is BYTES else CodecConnection

@@ -256,6 +256,24 @@ class Connection(Generic[Sent, Received]):
         """
         return self._send_queue.send(self._sender, message)
 
+    def send_nowait(self, message: Sent) -> None:
+        """Send one message, at once or not at all.
+
+        It never waits, so it can be used in plain functions such as ``on_message``. It is
+        written as with :meth:`send`: the first of a turn of the event loop at once, those
+        that follow it together.
+
+        :param message: any bytes-like object; what is not ``bytes`` is copied
+        :raises SendQueueFullError: messages worth ``outbox_limit`` wait to be sent, or others
+            wait in :meth:`send` for room; this message was not accepted
+        :raises TypeError: the message is not bytes-like
+        :raises EncodeError: the codec cannot encode it; nothing was sent
+        :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises ConnectionClosed: nothing more can be sent
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._send_queue.send_nowait(self._sender, message)
+
     async def send_many(self, messages: Iterable[Sent]) -> None:
         """Send messages in order, all or none.
 
@@ -504,6 +522,8 @@ class Connection(Generic[Sent, Received]):
 
 OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitable[Sent | None]]
 """``async def on_request(conn, payload)``: returns what answers the request."""
+OnMessage: TypeAlias = Callable[[Connection[Sent, Received], Received], object]
+"""``def on_message(conn, message)``, or an ``async def``."""
 AnyConnection: TypeAlias = Connection[Any, Any]
 """One of bytes or of objects, whatever the codec."""
 

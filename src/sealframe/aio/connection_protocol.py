@@ -41,6 +41,7 @@ from ..errors import (
 from ..options import Options
 from ..wire.control import Hello
 from .addresses import Address, address_of, show
+from .callback_receiver import CallbackReceiver
 from .channels import Channels
 from .closer import Closer
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
@@ -108,8 +109,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self.handlers = handlers or NO_HANDLERS
         self.stats = Stats()
         self.transport: asyncio.Transport | None = None
-        self.receiver = Receiver(self, budget or Budget(options.inbox_limit, options.inbox_limit))
         self.sender = Sender(self, options.outbox_limit)
+        self.receiver = self._make_receiver(budget)
         self.closer = Closer(self)
         self.keepalive: KeepaliveTimer | None = None
         """Signs of life, where any time is kept; made once it is established."""
@@ -122,6 +123,13 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._keepalive_wheel = keepalive_wheel
         self.trace: Trace | None = machine.trace
         """Logs lines at DEBUG; None where nobody reads them."""
+
+    def _make_receiver(self, budget: Budget | None) -> Receiver:
+        limit, on_message = self.options.inbox_limit, self.handlers.on_message
+        budget = budget or Budget(limit, limit)
+        if on_message is None:
+            return Receiver(self, budget)
+        return CallbackReceiver(self, budget, on_message, self.sender.queue)
 
     def rename(self, id: str) -> None:
         """Take the id that the server gave."""
@@ -233,6 +241,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         error = self.receiver.error or ConnectionClosedError("the connection is closed")
         error = failures[0] if failures else error
         self.closer.lost(error, lossy=lossy or bool(failures))
+        self.receiver.finish()
         if self._owner is not None:
             # It holds what holds this connection.
             owner, self._owner = self._owner, None
@@ -328,6 +337,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         answered = not at_fin and (not self.machine.client or self.machine.has_output)
         self.closer.fail(error, answered=answered)
 
+    def fail_callback(self, error: BaseException) -> None:
+        """End the connection: ``on_message`` raised an exception."""
+        assert self._owner is not None
+        self._owner.on_callback_failed(self, error)
+
     # What the closer does to the rest
 
     def end_receiving(self, error: ConnectionClosed) -> None:
@@ -404,6 +418,9 @@ class ConnectionOwner(typing.Protocol):
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """``on_message`` raised an exception; it is called at most once."""
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """The socket is gone; it is called once, as the last."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, Flag, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core.closing import CloseState
 from ..core.window import Window
@@ -81,6 +81,27 @@ class Receiver:
         """How many of the next reads are small: thousands of tiny frames, and no more, then
         hold up the other connections at a time."""
 
+    # Where messages go to on_message: aio/callback_receiver.py
+
+    @property
+    def calls_back(self) -> bool:
+        """Whether messages go to ``on_message``, which nobody has to wait for."""
+        return False
+
+    @property
+    def all_called(self) -> bool:
+        """Whether they do, and none of them waits."""
+        return False
+
+    def start_calls(self, conn: Any) -> None:
+        """The program has the connection: call ``on_message``, where there is one.
+
+        :param conn: what programs see of it
+        """
+
+    def finish(self) -> None:
+        """The socket is gone: call ``on_message`` with what is left."""
+
     # From the event loop
 
     def deliver(self, messages: list[bytes]) -> None:
@@ -150,10 +171,7 @@ class Receiver:
     def _charge(self, window: Window, cost: int, last: int) -> None:
         queue = self.queue
         if not window.charge(cost, last):
-            self._protocol.machine.fail_protocol(
-                "the peer sent messages for which it had no credit"
-            )
-            self._protocol.handle_events()
+            self.fail_uncredited()
         elif (
             window.received - queue.queued_bytes >= window.next_grant
             or self._protocol.closer.state is not _OPEN
@@ -167,6 +185,11 @@ class Receiver:
         # What comes after a local close is discarded if need be, but it must come.
         closer = self._protocol.closer
         return closer.state is not _OPEN and closer.ending
+
+    def fail_uncredited(self) -> None:
+        """End the connection: the peer sent more than its credit."""
+        self._protocol.machine.fail_protocol("the peer sent messages for which it had no credit")
+        self._protocol.handle_events()
 
     def update_window(self) -> None:
         """Send CREDIT for what was taken, once it is worth a frame."""

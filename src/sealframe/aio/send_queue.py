@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..buffers import as_bytes
-from ..errors import MessageTooLargeError
+from ..errors import MessageTooLargeError, SendQueueFullError
 from .queues import OutQueue
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class SendQueue(OutQueue):
         """Whether a new sender has to wait: for room, or for its turn."""
         return self.over_limit or bool(self._waiters)
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether who wants to send has to wait, as nobody has once it is closed."""
+        return self.full and not self._closed
+
     def open(self, smallest: int, largest: int) -> None:
         """Let senders in whose messages have these sizes, in bytes."""
         self.smallest = smallest
@@ -64,17 +71,25 @@ class SendQueue(OutQueue):
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """
-        data = message if type(message) is bytes else as_bytes(message)
-        owner.check_loop()
-        if owner.error is not None:
-            raise owner.error.fresh()
-        owner.check_size(len(data))
+        data = _checked(owner, message)
         if self.full:
             await self._wait_for_room(owner, len(data))
             self.append(data)
             self.wake()
         else:
             self.append(data)
+        owner.flush_soon()
+
+    def send_nowait_slow_path(self, owner: SendQueueOwner, message: object) -> None:
+        """Send one message: check it, and accept it or not.
+
+        :raises SendQueueFullError: there is no room, or others wait for it
+        :raises TypeError: the message is not bytes-like, and so on as in :meth:`send_slow_path`
+        """
+        data = _checked(owner, message)
+        if self.full:
+            raise SendQueueFullError(self._limit)
+        self.append(data)
         owner.flush_soon()
 
     async def send_many_slow_path(self, owner: SendQueueOwner, messages: list[bytes]) -> None:
@@ -128,6 +143,31 @@ class SendQueue(OutQueue):
             raise
         self._remove(waiter)
 
+    def wait_for_turn(self, proceed: Callable[[], None]) -> None:
+        """Have ``proceed`` called in a turn of its own, once there is room or after
+        :meth:`close`. It queues as a sender does; while it runs, nobody is before it."""
+        if self._waiters is None:
+            self._waiters = deque()
+        waiter = asyncio.get_running_loop().create_future()
+        waiter.add_done_callback(partial(self._take_turn, proceed))
+        self._waiters.append(waiter)
+        self._set_high_water()
+        self.wake()
+
+    def _take_turn(self, proceed: Callable[[], None], waiter: asyncio.Future[None]) -> None:
+        others = self._waiters or deque()
+        others.remove(waiter)
+        self._waiters = deque()
+        self._set_high_water()
+        try:
+            proceed()
+        finally:
+            # Whoever began to wait meanwhile stands behind those who waited before.
+            others.extend(self._waiters)
+            self._waiters = others
+            self._set_high_water()
+            self.wake()
+
     def wake(self) -> None:
         """Wake the first waiter, if there is room for it."""
         if self._waiters and not self.over_limit and not self._waiters[0].done():
@@ -140,3 +180,13 @@ class SendQueue(OutQueue):
 
     def _set_high_water(self) -> None:
         self.high_water = 0 if self._closed or self._waiters else self._limit
+
+
+def _checked(owner: SendQueueOwner, message: object) -> bytes:
+    """Return the bytes of a message that may be sent."""
+    data = message if type(message) is bytes else as_bytes(message)
+    owner.check_loop()
+    if owner.error is not None:
+        raise owner.error.fresh()
+    owner.check_size(len(data))
+    return data

@@ -8,9 +8,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Generic
 
-from ..aio.codec_connection import connection_maker
+from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
-from ..aio.connection import Connection, OnRequest, Received, Sent
+from ..aio.connection import Connection, OnMessage, OnRequest, Received, Sent
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
@@ -51,6 +51,7 @@ def connect(
     framing: Framing | None = None,
     extended: bool = False,
     codec: Codec[Sent, Received] | None = None,
+    on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
     on_stream: OnStream | None = None,
     files: OnOffer | None = None,
@@ -95,6 +96,13 @@ def connect(
         always do.
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
+    :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
+        as :func:`sealframe.serve` describes it; it may be called before the connection is
+        returned. Once the server has closed and the last call is done, the connection is
+        closed, so ``await conn.wait_closed()`` waits for that. What it raises is logged, and
+        ends the connection: later calls raise :exc:`~sealframe.ConnectionClosedError`, with
+        that as its cause. :meth:`Connection.close` waits for the task of an ``async def``, up
+        to ``close_timeout``.
     :param on_request: ``async def on_request(conn, payload)`` returns the answer to a
         request of the server, as :func:`sealframe.serve` describes it
     :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
@@ -124,6 +132,7 @@ def connect(
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)
     peer_handlers = PeerHandlers(
+        on_message=on_message,
         on_request=on_request,
         on_stream=on_stream,
         files=Transfers(files),
@@ -176,7 +185,9 @@ class Connecting(Generic[Sent, Received]):
         self._is_fatal = is_fatal
         self._hooks = hooks
         self._peer_handlers = peer_handlers
-        self._make_connection = connection_maker(peer_handlers.codec)
+        self._make_connection = connection_maker(
+            peer_handlers.codec, calls_back=peer_handlers.calls_back
+        )
         self._conn: Connection[Sent, Received] | None = None
         # Verified once, a key stays the known one, even if its line is taken out of the file.
         self._server_key: PublicKey | None = None

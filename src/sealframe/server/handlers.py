@@ -8,9 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, cast
 
-from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
+from ..aio.connection import AnyConnection, Connection, Received, Sent
+from ..aio.program_faults import close_after
 from ..aio.tasks import Tasks
-from ..errors import ConnectionClosed, DecodeError
+from ..errors import DecodeError
 from ..wire import CloseCode
 from ..wire.control import Close
 from .connection_log import ConnectionLog
@@ -24,22 +25,23 @@ logger = logging.getLogger("sealframe.server")
 class Handlers(Tasks[AnyConnection]):
     """The tasks that run a server's handler, one for each client.
 
+    :param handler: None where none is ever started
     :param log: counts and logs the faults of clients
     :param done: called when a handler is done, with how its connection is to be closed
     """
 
     def __init__(
         self,
-        handler: Handler[Any, Any],
+        handler: Handler[Any, Any] | None,
         log: ConnectionLog,
         done: Callable[[AnyConnection, Close], None],
     ) -> None:
         super().__init__(self._finish)
         self._loop = asyncio.get_running_loop()
-        self._handler = handler
+        self._handler: Handler[Any, Any] = handler or _no_handler
         self._log = log
         self._done_with = done
-        self._is_async = _is_async(handler)
+        self._is_async = _is_async(self._handler)
 
     def start(self, conn: AnyConnection) -> asyncio.Task[None]:
         """Run the handler for a connection; return its task."""
@@ -59,25 +61,18 @@ class Handlers(Tasks[AnyConnection]):
         error = None if task.cancelled() else task.exception()
         if task.cancelled():
             close = Close(CloseCode.GOING_AWAY)
-        elif isinstance(error, DecodeError) and error.connection is conn:
-            self._log.failed(conn.id, conn.remote_address, error)
-            close = Close(CloseCode.MALFORMED, str(error))
         elif isinstance(error, Exception):
-            # The end of its own connection is no fault of the handler, and is logged already;
-            # that of another connection which the handler uses is a fault.
-            protocol = protocol_of(conn)
-            gone = protocol.receiver.error is not None or protocol.sender.error is not None
-            if not (isinstance(error, ConnectionClosed) and gone):
+            # The end of its own connection is no fault of the handler, and is logged already.
+            close = close_after(error, conn, "the handler failed")
+            if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
+                self._log.failed(conn.id, conn.remote_address, error)
+            elif close.code == CloseCode.HANDLER:
                 logger.error("the handler of client %s failed", conn.id, exc_info=error)
-                close = Close(CloseCode.HANDLER, "the handler failed")
         self._done_with(conn, close)
 
 
-async def drop_messages(conn: AnyConnection) -> None:
-    """Serve a client whose messages nobody wants, until it closes."""
-    while True:
-        # As bytes: what nobody wants is not decoded.
-        await Connection.recv_many(conn)
+async def _no_handler(conn: AnyConnection) -> None:
+    """Stands for the handler of a server whose clients are not served by tasks."""
 
 
 def _is_async(handler: Handler[Any, Any]) -> bool:

@@ -7,25 +7,28 @@ unregistered → both: forgotten.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
 from typing import Any, Final
 
 from ..aio.addresses import address_of, show
-from ..aio.codec_connection import connection_maker
+from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers
+from ..aio.program_faults import close_after
 from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
-from ..errors import ConnectionClosedError
+from ..errors import ConnectionClosedError, DecodeError
 from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
+from ..wire import CloseCode
 from ..wire.control import Close, Hello
 from .admission import Admission, Decision
 from .connection_log import ConnectionLog
@@ -51,7 +54,7 @@ class ConnectionRegistry:
 
     def __init__(
         self,
-        handler: Handler[Any, Any],
+        handler: Handler[Any, Any] | None,
         config: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
@@ -83,7 +86,9 @@ class ConnectionRegistry:
         self._options = options
         self._hooks = hooks
         self._accepting = True
-        self._make_connection = connection_maker(peer_handlers.codec)
+        self._make_connection = connection_maker(
+            peer_handlers.codec, calls_back=peer_handlers.calls_back
+        )
         self._keepalive_wheel = keepalive_wheel(options)
         # A counter behind a random prefix: unique over restarts and over several servers.
         self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
@@ -131,7 +136,7 @@ class ConnectionRegistry:
     # What the connections call
 
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """Register the client, and start its handler."""
+        """Register the client, and start its handler, or the calls of ``on_message``."""
         if not self._accepting or not self.admission.establish(protocol):
             protocol.closer.abort(_CLOSED)
             return
@@ -142,13 +147,30 @@ class ConnectionRegistry:
             self.revocation.add(conn)
         self.budget.join()
         self._hooks.connected(conn)
-        protocol.closer.handler = self.handlers.start(conn)
+        if self.peer_handlers.on_message is None:
+            protocol.closer.handler = self.handlers.start(conn)
+        else:
+            protocol.receiver.start_calls(conn)
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """Log and count the error."""
         # A handshake that the server dropped, or that its close ended, is no fault.
-        if error is not _DROPPED and (protocol.closer.handler is not None or self._accepting):
+        if error is not _DROPPED and (_was_registered(protocol) or self._accepting):
             self.log.failed(self.connections[protocol].id, protocol.remote_address, error)
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """Log the error, and close the connection."""
+        conn = self.connections[protocol]
+        close = close_after(error, conn, "on_message failed")
+        if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
+            self.log.failed(conn.id, protocol.remote_address, error)
+        elif close.code == CloseCode.HANDLER:
+            more = self.peer_handlers.note_failure()
+            if more is not None:
+                what = "on_message of client %s failed%s"
+                logger.error(what, conn.id, more, exc_info=error)
+        self._unregister(conn)
+        protocol.closer.close(close)
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """Forget the connection; its handler may still run."""
@@ -156,9 +178,10 @@ class ConnectionRegistry:
         self.gone.add(conn.stats)
         self._unregister(conn)
         self.admission.discard(protocol)
-        if protocol.closer.handler is not None:
-            self._hooks.disconnected(conn)
-        if protocol.closer.handler is not None and protocol.closer.handler not in self.handlers:
+        if not _was_registered(protocol):
+            return
+        self._hooks.disconnected(conn)
+        if protocol.closer.handler not in self.handlers:
             self.budget.leave()
             protocol.closer.handler = None
 
@@ -208,6 +231,7 @@ class ConnectionRegistry:
         self.rejected.abort()
         cancelled = await self.peer_handlers.tasks.finish(deadline)
         cancelled += await self.handlers.finish(deadline)
+        await self._finish_calls(deadline)
         for protocol in list(self.connections):
             protocol.closer.close(close)
         for protocol in list(self.connections):
@@ -217,7 +241,27 @@ class ConnectionRegistry:
             await self.revocation.stop()
         return cancelled
 
+    async def _finish_calls(self, deadline: float) -> None:
+        """Wait for messages that ``on_message`` has not got, since their clients read too slowly
+        what it sends; drop those that are left at the deadline."""
+        waiting = [
+            protocol
+            for protocol in self.connections
+            if protocol.receiver.calls_back and not protocol.receiver.all_called
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                for protocol in waiting:
+                    # It closes by itself after the last one.
+                    await protocol.closer.wait_closed()
+        for protocol in waiting:
+            protocol.receiver.drop_queue()
+
     def lost(self) -> tuple[int, int]:
         """Return how many messages were left unsent, and how many discarded, until now."""
         counted = [self.gone, *(protocol.stats for protocol in self.connections)]
         return sum(s.unsent for s in counted), sum(s.discarded for s in counted)
+
+
+def _was_registered(protocol: ConnectionProtocol) -> bool:
+    return protocol.closer.handler is not None or protocol.receiver.calls_back

@@ -36,7 +36,7 @@ class Server(Generic[Sent, Received]):
 
     def __init__(
         self,
-        handler: Handler[Sent, Received],
+        handler: Handler[Sent, Received] | None,
         config: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,

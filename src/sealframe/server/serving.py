@@ -6,8 +6,9 @@ import os
 from collections.abc import Generator
 from typing import Any, Generic
 
+from ..aio.callback_connection import awaiting_each
 from ..aio.config import ConnectionConfig
-from ..aio.connection import OnRequest, Received, Sent
+from ..aio.connection import OnMessage, OnRequest, Received, Sent
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
@@ -20,12 +21,12 @@ from ..framing import Framing
 from ..options import ServerOptions
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
-from .handlers import Handler, drop_messages
+from .handlers import Handler
 from .server import Server, listen_at
 
 
 def serve(
-    handler: Handler[Sent, Received] | None,
+    handler: Handler[Sent, Received] | None = None,
     host: str | None = None,
     port: int | None = None,
     *,
@@ -34,6 +35,7 @@ def serve(
     context: bytes | str = b"",
     framing: Framing | None = None,
     codec: Codec[Sent, Received] | None = None,
+    on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
     on_stream: OnStream | None = None,
     files: OnOffer | None = None,
@@ -58,9 +60,10 @@ def serve(
     ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
 
     :param handler: ``async def handler(conn)``, which serves one client from beginning to
-        end; most of them are one ``async for message in conn:``. None where
-        ``on_request``, ``on_stream`` or ``files`` does all there is to do: messages are
-        then read and dropped, and each connection lives until its client closes it
+        end; most of them are one ``async for message in conn:``. None where ``on_message``
+        takes its place, or ``on_request``, ``on_stream`` or ``files`` does all there is to do:
+        messages are then read and dropped. Each connection then lives until its client closes
+        it, and has no task
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
         machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
         from every IPv6 one
@@ -73,6 +76,16 @@ def serve(
     :param framing: a foreign frame layout, messages only
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
+    :param on_message: in place of a handler: ``def on_message(conn, message)`` is called with
+        each message as it comes in, without a task, and sends by
+        :meth:`Connection.send_nowait`. It holds up the event loop while it runs. While the
+        connection's own send queue is full it is not called: messages wait, and the client
+        gets no more credit, as it does with a handler that waits in ``send``. What it raises
+        is logged, and that client alone closed, with ``CloseCode.HANDLER``, as for a handler,
+        and what else came is dropped; ``KeyboardInterrupt`` and ``SystemExit`` also go on to
+        the event loop. Once the client has closed and has got its last call, the connection
+        is closed. An ``async def`` runs in one task for each client, which awaits it with one
+        message after the other.
     :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
         of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
         runs in a task of its own, beside the handler. What it raises reaches the client as
@@ -99,18 +112,26 @@ def serve(
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
     peer_handlers = PeerHandlers(
+        on_message=on_message,
         on_request=on_request,
         on_stream=on_stream,
         files=Transfers(files),
         codec=payload_codec(codec),
     )
     if handler is None:
-        if not (peer_handlers.takes_requests or peer_handlers.takes_streams):
-            raise ConfigurationError(
-                "handler is None, and so nothing would be served: "
-                "give a handler, on_request, on_stream or files"
-            )
-        handler = drop_messages
+        if peer_handlers.each_message is not None:
+            handler = awaiting_each(peer_handlers.each_message)
+        elif not peer_handlers.calls_back:
+            if not (peer_handlers.takes_requests or peer_handlers.takes_streams):
+                raise ConfigurationError(
+                    "handler is None, and so nothing would be served: "
+                    "give a handler, on_message, on_request, on_stream or files"
+                )
+            peer_handlers.drop_messages()
+    elif peer_handlers.calls_back:
+        raise ConfigurationError(
+            "messages go to the handler or to on_message: give one of them, not both"
+        )
     elif not callable(handler):
         raise ConfigurationError("handler is an async function that takes the connection")
     options = ServerOptions() if options is None else options
@@ -135,7 +156,7 @@ class Serving(Generic[Sent, Received]):
 
     def __init__(
         self,
-        handler: Handler[Sent, Received],
+        handler: Handler[Sent, Received] | None,
         endpoint: Endpoint,
         config: ConnectionConfig,
         options: ServerOptions,

@@ -185,6 +185,20 @@ class Connection(Generic[Sent, Received]):
         """
         self._wait(lambda: self._conn.send(message), timeout)
 
+    def send_nowait(self, message: Sent) -> None:
+        """Send one message, at once or not at all: what :meth:`send` does, without waiting for
+        room.
+
+        :param message: any bytes-like object; with a codec, what that encodes
+        :raises SendQueueFullError: messages worth ``outbox_limit`` wait to be sent; this one
+            was not accepted
+        :raises TypeError: the message is not bytes-like
+        :raises EncodeError: the codec cannot encode it; nothing was sent
+        :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises ConnectionClosed: nothing more can be sent
+        """
+        self._thread.call(lambda: self._conn.send_nowait(message))
+
     def send_many(self, messages: Iterable[Sent], *, timeout: float | None = None) -> None:
         """Send messages in order, all or none.
 

@@ -41,7 +41,7 @@ Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
 
 def serve(
-    handler: Handler[Sent, Received] | None,
+    handler: Handler[Sent, Received] | None = None,
     host: str | None = None,
     port: int | None = None,
     *,
