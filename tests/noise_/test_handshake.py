@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import gc
+import hmac
+from secrets import token_bytes
+
 import pytest
 from trust.secrecy import assert_not_copied, assert_not_shown, reachable
 
@@ -10,7 +14,9 @@ from sealframe.errors import (
     MessageTooLargeError,
 )
 from sealframe.noise.cipher import CipherState, generate_keypair, public_key
-from sealframe.noise.handshake import PATTERNS, Handshake, SymmetricState, initial_hash
+from sealframe.noise.credentials import Credentials
+from sealframe.noise.handshake import PATTERNS, Handshake, SymmetricState, hkdf, initial_hash
+from sealframe.wire import Pattern
 
 PSK = bytes(range(1, 33))
 CLIENT = bytes(range(33, 65))
@@ -185,6 +191,18 @@ def test_without_static_keys_none_is_learned() -> None:
     initiator, responder = sides("NNpsk0")
     exchange(initiator, responder)
     assert initiator.remote_static is responder.remote_static is None
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_hkdf_is_that_of_hmac(outputs: int) -> None:
+    for size in [*range(70), 1000]:
+        key, material = token_bytes(32), token_bytes(size)
+        secret = hmac.digest(key, material, "sha256")
+        expected = [hmac.digest(secret, b"\1", "sha256")]
+        while len(expected) < outputs:
+            number = bytes([len(expected) + 1])
+            expected.append(hmac.digest(secret, expected[-1] + number, "sha256"))
+        assert list(hkdf(key, material, outputs)) == expected
 
 
 @pytest.mark.parametrize(
@@ -445,6 +463,48 @@ def test_key_of_another_size_is_refused(pattern: str, name: str, length: int) ->
         Handshake(pattern, initiator=True, **keys)
 
 
+# Many with the same keys
+
+
+@every_pattern
+def test_handshakes_with_the_same_credentials_do_not_disturb_each_other(pattern: str) -> None:
+    kind = Pattern[pattern.upper()]
+    ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
+    pairs = [
+        (
+            ours.handshake(kind, initiator=True, prologue=b"as agreed"),
+            theirs.handshake(kind, initiator=False, prologue=b"as agreed"),
+        )
+        for _ in range(3)
+    ]
+    for number in range(len(SIZES[pattern])):
+        for pair in pairs:
+            writer, reader = pair if number % 2 == 0 else pair[::-1]
+            assert reader.read_message(writer.write_message(b"payload")) == b"payload"
+    assert len({one.hash for pair in pairs for one in pair}) == len(pairs)
+    # One that was made for itself alone fits too.
+    initiator = Handshake(pattern, initiator=True, prologue=b"as agreed", **KEYS[pattern][0])
+    exchange(initiator, theirs.handshake(kind, initiator=False, prologue=b"as agreed"))
+    assert initiator.finished
+
+
+@every_pattern
+def test_credentials_serve_many_prologues_and_keep_few(pattern: str) -> None:
+    kind = Pattern[pattern.upper()]
+    ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
+    for number in [*range(100), 0]:
+        prologue = b"number %d" % number
+        initiator = ours.handshake(kind, initiator=True, prologue=prologue)
+        exchange(initiator, theirs.handshake(kind, initiator=False, prologue=prologue))
+        assert initiator.finished
+    found = [one for one in gc.get_referents(ours) if isinstance(one, dict)]
+    assert all(len(one) <= 8 for one in found)
+    assert found
+    initiator = ours.handshake(kind, initiator=True, prologue=b"number 1")
+    with pytest.raises(HandshakeError):
+        exchange(initiator, theirs.handshake(kind, initiator=False, prologue=b"number 2"))
+
+
 # Secrets
 
 
@@ -454,7 +514,8 @@ def test_secrets_are_let_go_when_finished(pattern: str) -> None:
     for role, keys in enumerate(KEYS[pattern]):
         handshakes = before(pattern, 0)
         secrets = {EPHEMERALS[role], *keys.values()} - {public_key(SERVER)}
-        assert secrets <= set(reachable(handshakes[role]))
+        # A handshake has the key that was made of the psk, and not the psk.
+        assert secrets - {PSK} <= set(reachable(handshakes[role]))
         exchange(*handshakes)
         kept = set(reachable(handshakes[role]))
         assert handshakes[role].hash in kept

@@ -71,18 +71,19 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
 
     derive = handshake.hkdf
 
-    class Noted(cipher.KeyPair):
-        def agree(self, public: BytesLike) -> bytes:
-            agreed = super().agree(public)
-            noted.add(agreed)
-            return agreed
+    agree = cipher.KeyPair.agree
 
-    def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
+    def noted_agree(pair: cipher.KeyPair, public: BytesLike) -> bytes:
+        agreed = agree(pair, public)
+        noted.add(agreed)
+        return agreed
+
+    def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> tuple[bytes, ...]:
         derived = derive(chaining_key, material, outputs)
         noted.add(*derived)
         return derived
 
-    monkeypatch.setattr(handshake, "KeyPair", Noted)
+    monkeypatch.setattr(cipher.KeyPair, "agree", noted_agree)
     monkeypatch.setattr(handshake, "hkdf", hkdf)
     return noted
 

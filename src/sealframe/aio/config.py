@@ -25,7 +25,7 @@ from ..trust.identity import (
     token_of,
     verifier_of,
 )
-from ..trust.keys import PublicKey, SharedKey
+from ..trust.keys import PublicKey, SharedKey, shared_credentials
 from ..trust.known_servers import ServerVerifier
 from ..trust.peer import Peer
 from ..version import SOFTWARE
@@ -123,7 +123,7 @@ class ConnectionConfig:
         invitation = b""
         match self.security:
             case SharedKey():
-                credentials = Credentials(wire.Pattern.NNPSK0, psk=self.security.secret_bytes())
+                credentials = shared_credentials(self.security)
             case ServerIdentity():
                 credentials = credentials_of(self.security)
                 identify = identifier_of(self.security)

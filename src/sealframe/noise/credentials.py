@@ -10,13 +10,18 @@ from typing import Final
 
 from ..wire import Pattern
 from .cipher import KeyPair, Secret
-from .handshake import Handshake
+from .handshake import Handshake, Preparation
 
 _NAMES: Final = {Pattern.NNPSK0: "NNpsk0", Pattern.XK: "XK", Pattern.XX: "XX"}
+_MAX_PREPARED: Final = 8
+"""Preparations that one object keeps: one for each side, pattern and context in use."""
 
 
 class Credentials(Secret):
     """Keys, and the handshake patterns that they are for.
+
+    It keeps what its handshakes have in common, for as long as whoever holds the keys
+    keeps it.
 
     :param patterns: a client has exactly one, a server those that it accepts
     :param psk: the pre-shared key, 32 bytes; for ``NNPSK0``
@@ -25,7 +30,7 @@ class Credentials(Secret):
     :param remote_static: the server's public key, 32 bytes; for a client with ``XK``
     """
 
-    __slots__ = ("_psk", "_remote_static", "_static", "patterns")
+    __slots__ = ("_prepared", "_psk", "_remote_static", "_static", "patterns")
 
     def __init__(
         self,
@@ -38,14 +43,21 @@ class Credentials(Secret):
         self._psk = psk
         self._static = static
         self._remote_static = remote_static
+        self._prepared: dict[tuple[Pattern, bool, bytes], Preparation] = {}
 
     def handshake(self, pattern: Pattern, *, initiator: bool, prologue: bytes) -> Handshake:
         """Return a new handshake of one of the patterns."""
-        return Handshake(
-            _NAMES[pattern],
-            initiator=initiator,
-            prologue=prologue,
-            psk=self._psk,
-            static=self._static,
-            remote_static=self._remote_static,
-        )
+        prepared = self._prepared.get((pattern, initiator, prologue))
+        if prepared is None:
+            prepared = Preparation(
+                _NAMES[pattern],
+                initiator=initiator,
+                prologue=prologue,
+                psk=self._psk,
+                static=self._static,
+                remote_static=self._remote_static,
+            )
+            if len(self._prepared) >= _MAX_PREPARED:
+                self._prepared.clear()
+            self._prepared[pattern, initiator, prologue] = prepared
+        return Handshake.prepared(prepared)

@@ -5,8 +5,6 @@ Section numbers here are those of the Noise Protocol Framework, revision 34.
 
 from __future__ import annotations
 
-import hmac
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,12 +16,12 @@ from ..errors import (
     KeyFormatError,
     MessageTooLargeError,
 )
-from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, raw_key, require
+from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, primitives, raw_key, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from typing import Self
 
-__all__ = ["Handshake", "SymmetricState"]
+__all__ = ["Handshake", "Preparation", "SymmetricState"]
 
 
 class _Pattern(NamedTuple):
@@ -52,13 +50,29 @@ _NOT_VALID: Final = (
 )
 
 
-def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
-    """HKDF (section 4.3): return `outputs` blocks of 32 bytes, two or three."""
-    secret = hmac.digest(chaining_key, material, "sha256")
-    blocks = [hmac.digest(secret, b"\x01", "sha256")]
-    for number in range(2, outputs + 1):
-        blocks.append(hmac.digest(secret, blocks[-1] + bytes([number]), "sha256"))
-    return blocks
+# HMAC (RFC 2104): the key, up to the 64 bytes of a block, XORed with one byte all along.
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
+_REST_OF_BLOCK: Final = bytes(64 - _HASH_SIZE)
+
+
+def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> tuple[bytes, ...]:
+    """HKDF (section 4.3): return `outputs` blocks of 32 bytes, two or three.
+
+    HMAC is written out here, and is half the time of ``hmac.digest``: a handshake
+    calls it some thirty times.
+
+    :param chaining_key: 32 bytes
+    """
+    key = chaining_key + _REST_OF_BLOCK
+    inner = sha256(key.translate(_INNER_PAD) + material).digest()
+    key = sha256(key.translate(_OUTER_PAD) + inner).digest() + _REST_OF_BLOCK
+    inside, outside = key.translate(_INNER_PAD), key.translate(_OUTER_PAD)
+    first = sha256(outside + sha256(inside + b"\1").digest()).digest()
+    second = sha256(outside + sha256(inside + first + b"\2").digest()).digest()
+    if outputs == 2:
+        return first, second
+    return first, second, sha256(outside + sha256(inside + second + b"\3").digest()).digest()
 
 
 def initial_hash(protocol_name: bytes) -> bytes:
@@ -72,49 +86,137 @@ def initial_hash(protocol_name: bytes) -> bytes:
 
 
 class SymmetricState(Secret):
-    """SymmetricState (section 5.2): ck, h and the CipherState in use.
+    """SymmetricState (section 5.2): ck, h, and the k and n of the CipherState in use.
 
-    A ``_cipher`` of None stands for the empty key, under which EncryptAndHash and
-    DecryptAndHash pass the data through.
+    A ``_key`` of no bytes stands for the empty key, under which EncryptAndHash and
+    DecryptAndHash pass the data through. There is no :class:`CipherState`: most keys
+    of a handshake are for one message, and some for none.
     """
 
-    __slots__ = ("_chaining_key", "_cipher", "hash")
+    __slots__ = ("_chaining_key", "_key", "_nonce", "hash")
 
     def __init__(self, protocol_name: bytes) -> None:
         self.hash = initial_hash(protocol_name)
         self._chaining_key = self.hash
-        self._cipher: CipherState | None = None
+        self._set_key(b"")
+
+    def copy(self) -> SymmetricState:
+        """Return one that goes on from here by itself; nothing was encrypted yet.
+
+        The key is left out: two must not use its nonces, and each mixes another one in first.
+        """
+        other = SymmetricState.__new__(SymmetricState)
+        other.hash = self.hash
+        other._chaining_key = self._chaining_key
+        other._set_key(b"")
+        return other
 
     @property
     def overhead(self) -> int:
         """Bytes that `encrypt_and_hash` adds now."""
-        return 0 if self._cipher is None else TAG_SIZE
+        return TAG_SIZE if self._key else 0
 
     def mix_hash(self, data: bytes) -> None:
         self.hash = sha256(self.hash + data).digest()
 
     def mix_key(self, material: bytes) -> None:
         self._chaining_key, key = hkdf(self._chaining_key, material, 2)
-        self._cipher = CipherState(key)
+        self._set_key(key)
 
     def mix_key_and_hash(self, material: bytes) -> None:
         self._chaining_key, to_hash, key = hkdf(self._chaining_key, material, 3)
         self.mix_hash(to_hash)
-        self._cipher = CipherState(key)
+        self._set_key(key)
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        sealed = plaintext if self._cipher is None else self._cipher.seal(plaintext, self.hash)
+        sealed = plaintext
+        if self._key:
+            aead = primitives().aesgcm(self._key)
+            sealed = aead.encrypt(self._next_nonce(), plaintext, self.hash)
         self.mix_hash(sealed)
         return sealed
 
     def decrypt_and_hash(self, sealed: bytes) -> bytes:
-        plaintext = sealed if self._cipher is None else self._cipher.open(sealed, self.hash)
+        plaintext = sealed
+        if self._key:
+            package = primitives()
+            aead = package.aesgcm(self._key)
+            try:
+                plaintext = aead.decrypt(self._next_nonce(), sealed, self.hash)
+            except package.invalid_tag:
+                raise DecryptionError("the ciphertext is not authentic") from None
         self.mix_hash(sealed)
         return plaintext
 
     def split(self) -> tuple[CipherState, CipherState]:
         first, second = hkdf(self._chaining_key, b"", 2)
         return CipherState(first), CipherState(second)
+
+    def _set_key(self, key: bytes) -> None:
+        self._key = key
+        self._nonce = 0
+
+    def _next_nonce(self) -> bytes:
+        # Four zero bytes and a 64-bit big-endian counter (section 12.4).
+        nonce = self._nonce
+        self._nonce = nonce + 1
+        return nonce.to_bytes(12, "big")
+
+
+class Preparation(Secret):
+    """What the handshakes of one side have in common that have the same keys and prologue.
+
+    It is what Initialize (section 5.3) computes, up to the first ephemeral key. For the
+    parameters and errors see :class:`Handshake`.
+    """
+
+    __slots__ = ("initiator", "known", "messages", "mixes_ephemeral", "side", "static", "symmetric")
+
+    def __init__(
+        self,
+        pattern: str,
+        *,
+        initiator: bool,
+        prologue: BytesLike = b"",
+        psk: BytesLike | None = None,
+        static: BytesLike | KeyPair | None = None,
+        remote_static: BytesLike | None = None,
+    ) -> None:
+        require()
+        if pattern not in PATTERNS:
+            raise ConfigurationError(
+                f"no handshake pattern {pattern!r}; there are {', '.join(PATTERNS)}"
+            )
+        messages, responder_known = PATTERNS[pattern]
+        ours = messages[0 if initiator else 1 :: 2]
+        with_psk = any("psk" in tokens for tokens in messages)
+        with_static = any("s" in tokens for tokens in ours) or (responder_known and not initiator)
+        with_remote = responder_known and initiator
+        side = f"{pattern} as {'initiator' if initiator else 'responder'}"
+        shared = _checked("psk", psk, with_psk, side)
+        raw = static.public if isinstance(static, KeyPair) else static
+        own = _checked("static", raw, with_static, side)
+        self.known = _checked("remote_static", remote_static, with_remote, side)
+        """The peer's static public key, if it is known beforehand."""
+        self.static: KeyPair | None = None
+        """Our own static key pair, if the pattern has one."""
+        if own:
+            self.static = static if isinstance(static, KeyPair) else KeyPair(own)
+        responder = self.known if initiator or self.static is None else self.static.public
+        self.side = side
+        self.initiator = initiator
+        self.messages = messages
+        """As in the pattern, less the psk where that is the first token."""
+        self.mixes_ephemeral = with_psk
+        """Whether public ephemeral keys go into the key (section 9.2): otherwise nothing
+        random would be in the one that the psk gives."""
+        self.symmetric = SymmetricState(f"Noise_{pattern}_25519_AESGCM_SHA256".encode())
+        self.symmetric.mix_hash(bytes(memoryview(prologue)))
+        if responder_known:
+            self.symmetric.mix_hash(responder)
+        if messages[0][0] == "psk":
+            self.symmetric.mix_key_and_hash(shared)
+            self.messages = (messages[0][1:], *messages[1:])
 
 
 class Handshake(Secret):
@@ -147,7 +249,7 @@ class Handshake(Secret):
         "_hash",
         "_initiator",
         "_messages",
-        "_psk",
+        "_mixes_ephemeral",
         "_remote",
         "_side",
         "_step",
@@ -166,42 +268,41 @@ class Handshake(Secret):
         remote_static: BytesLike | None = None,
         ephemeral: BytesLike | None = None,
     ) -> None:
-        require()
-        if pattern not in PATTERNS:
-            raise ConfigurationError(
-                f"no handshake pattern {pattern!r}; there are {', '.join(PATTERNS)}"
-            )
-        messages, responder_known = PATTERNS[pattern]
-        ours = messages[0 if initiator else 1 :: 2]
-        with_psk = any("psk" in tokens for tokens in messages)
-        with_static = any("s" in tokens for tokens in ours) or (responder_known and not initiator)
-        with_remote = responder_known and initiator
-        side = f"{pattern} as {'initiator' if initiator else 'responder'}"
-        self._psk = _checked("psk", psk, with_psk, side)
-        raw = static.public if isinstance(static, KeyPair) else static
-        own = _checked("static", raw, with_static, side)
-        known = _checked("remote_static", remote_static, with_remote, side)
-        self._given_ephemeral = _checked("ephemeral", ephemeral, ephemeral is not None, side)
+        prepared = Preparation(
+            pattern,
+            initiator=initiator,
+            prologue=prologue,
+            psk=psk,
+            static=static,
+            remote_static=remote_static,
+        )
+        given = _checked("ephemeral", ephemeral, ephemeral is not None, prepared.side)
+        self._start(prepared, given)
 
-        self._side = side
-        self._initiator = initiator
-        self._messages = messages
+    @classmethod
+    def prepared(cls, preparation: Preparation) -> Self:
+        """Return a new one with the keys and the prologue of the preparation."""
+        handshake = cls.__new__(cls)
+        handshake._start(preparation, b"")
+        return handshake
+
+    def _start(self, prepared: Preparation, ephemeral: bytes) -> None:
+        self._side = prepared.side
+        self._initiator = prepared.initiator
+        self._messages = prepared.messages
+        self._mixes_ephemeral = prepared.mixes_ephemeral
+        self._given_ephemeral = ephemeral
         self._step = 0
         self.local: dict[str, KeyPair] = {}
         """Our key pairs by their letter in the tokens (section 5.3): ``e`` and ``s``."""
-        if own:
-            self.local["s"] = static if isinstance(static, KeyPair) else KeyPair(own)
+        if prepared.static is not None:
+            self.local["s"] = prepared.static
         # The peer's public keys, by the same letters.
-        self._remote = {"s": known} if known else {}
+        self._remote = {"s": prepared.known} if prepared.known else {}
         self._hash: bytes | None = None
         self._ciphers: tuple[CipherState, CipherState] | None = None
         # None once the handshake is finished or has failed.
-        self._symmetric: SymmetricState | None = SymmetricState(
-            f"Noise_{pattern}_25519_AESGCM_SHA256".encode()
-        )
-        self._symmetric.mix_hash(bytes(memoryview(prologue)))
-        if responder_known:
-            self._symmetric.mix_hash(known or self.local["s"].public)
+        self._symmetric: SymmetricState | None = prepared.symmetric.copy()
 
     def __repr__(self) -> str:
         return f"<Handshake {self._side}>"
@@ -244,17 +345,22 @@ class Handshake(Secret):
         data = bytes(memoryview(payload))
         if len(data) > _MAX_MESSAGE - _MAX_OVERHEAD:
             raise MessageTooLargeError(len(data), _MAX_MESSAGE - _MAX_OVERHEAD)
-        with self._turn(writing=True) as (symmetric, tokens):
-            parts = []
-            for token in tokens:
+        symmetric = self._begin_turn(writing=True)
+        try:
+            message = b""
+            for token in self._messages[self._step]:
                 if token == "e":
-                    parts.append(self._send_ephemeral(symmetric))
+                    message += self._send_ephemeral(symmetric)
                 elif token == "s":
-                    parts.append(symmetric.encrypt_and_hash(self.local["s"].public))
+                    message += symmetric.encrypt_and_hash(self.local["s"].public)
                 else:
                     self._mix(symmetric, token)
-            parts.append(symmetric.encrypt_and_hash(data))
-        return b"".join(parts)
+            message += symmetric.encrypt_and_hash(data)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_turn(symmetric)
+        return message
 
     def read_message(self, message: BytesLike) -> bytes:
         """Take the peer's next message and return its payload.
@@ -268,10 +374,11 @@ class Handshake(Secret):
             it is not the peer's turn, and nothing has changed
         """
         rest = bytes(memoryview(message))
-        with self._turn(writing=False) as (symmetric, tokens):
+        symmetric = self._begin_turn(writing=False)
+        try:
             if len(rest) > _MAX_MESSAGE:
                 raise DecryptionError("too long")
-            for token in tokens:
+            for token in self._messages[self._step]:
                 if token in ("e", "s"):
                     size = KEY_SIZE + (symmetric.overhead if token == "s" else 0)
                     part, rest = rest[:size], rest[size:]
@@ -283,7 +390,12 @@ class Handshake(Secret):
                         self._remote["s"] = symmetric.decrypt_and_hash(part)
                 else:
                     self._mix(symmetric, token)
-            return symmetric.decrypt_and_hash(rest)
+            payload = symmetric.decrypt_and_hash(rest)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_turn(symmetric)
+        return payload
 
     def split(self) -> tuple[CipherState, CipherState]:
         """Return the ciphers for what we send and for what we receive, in this order.
@@ -300,9 +412,9 @@ class Handshake(Secret):
         self._ciphers = None
         return (first, second) if self._initiator else (second, first)
 
-    @contextmanager
-    def _turn(self, *, writing: bool) -> Iterator[tuple[SymmetricState, tuple[str, ...]]]:
-        """Hold one message's order, and what its failure or the last one's success ends."""
+    # Each message is a turn. It ends in one of two ways, both of which may be the end of all.
+
+    def _begin_turn(self, *, writing: bool) -> SymmetricState:
         if self._hash is not None:
             raise HandshakeError("the handshake is finished: go on with split()")
         if self._symmetric is None:
@@ -313,24 +425,26 @@ class Handshake(Secret):
                 if writing
                 else "it is our turn: call write_message()"
             )
-        try:
-            yield self._symmetric, self._messages[self._step]
-        except BaseException as error:
-            self._let_go()
-            self._remote.clear()
-            if isinstance(error, DecryptionError | KeyFormatError):
-                raise HandshakeError(_NOT_VALID) from None
-            raise
+        return self._symmetric
+
+    def _end_turn(self, symmetric: SymmetricState) -> None:
         self._step += 1
         if self._step == len(self._messages):
-            self._ciphers = self._symmetric.split()
-            self._hash = self._symmetric.hash
+            self._ciphers = symmetric.split()
+            self._hash = symmetric.hash
             self._let_go()
+
+    def _fail(self, error: BaseException) -> None:
+        """End the handshake; raise what the caller is told, where it is another error."""
+        self._let_go()
+        self._remote.clear()
+        if isinstance(error, DecryptionError | KeyFormatError):
+            raise HandshakeError(_NOT_VALID) from None
 
     def _let_go(self) -> None:
         self._symmetric = None
         self.local.clear()
-        self._psk = self._given_ephemeral = b""
+        self._given_ephemeral = b""
 
     def _send_ephemeral(self, symmetric: SymmetricState) -> bytes:
         given = self._given_ephemeral
@@ -344,14 +458,10 @@ class Handshake(Secret):
 
     def _mix_ephemeral(self, symmetric: SymmetricState, public: bytes) -> None:
         symmetric.mix_hash(public)
-        if self._psk:
-            # Section 9.2: otherwise nothing random would be in the key that the psk gives.
+        if self._mixes_ephemeral:
             symmetric.mix_key(public)
 
     def _mix(self, symmetric: SymmetricState, token: str) -> None:
-        if token == "psk":
-            symmetric.mix_key_and_hash(self._psk)
-            return
         # "es" is the initiator's e and the responder's s, whoever sends the message.
         ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
         symmetric.mix_key(self.local[ours].agree(self._remote[theirs]))

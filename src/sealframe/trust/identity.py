@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final
 
 from ..errors import ConfigurationError, HandshakeError, KeyFormatError
-from ..noise.cipher import Secret, x25519
+from ..noise.cipher import KeyPair, Secret
 from ..noise.credentials import Credentials
 from ..wire import Pattern
 from . import keylist
@@ -51,7 +51,7 @@ class ServerIdentity(Secret):
     :raises MissingExtraError: ``cryptography`` is not installed
     """
 
-    __slots__ = ("_invitations", "_key", "_lock", "_patterns", "clients")
+    __slots__ = ("_credentials", "_invitations", "_key", "_lock", "clients")
 
     def __init__(
         self,
@@ -65,7 +65,9 @@ class ServerIdentity(Secret):
             raise ConfigurationError(
                 f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
             )
-        self._patterns = tuple(_PATTERNS[name] for name in dict.fromkeys(patterns))
+        self._credentials = Credentials(
+            *(_PATTERNS[name] for name in dict.fromkeys(patterns)), static=_key_pair(self._key)
+        )
         # Servers in several threads may share this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
@@ -114,9 +116,6 @@ class ServerIdentity(Secret):
         Whoever has used it stays until its line is taken out of the file of clients.
         """
         return self._take(invitation.token) is not None
-
-    def _credentials(self) -> Credentials:
-        return Credentials(*self._patterns, static=self._key.secret_bytes())
 
     def _identify(self, key: bytes, token: bytes) -> Peer | HandshakeError:
         # The server's own key is never a client's: whoever stole it must not connect with it.
@@ -187,7 +186,7 @@ class ClientIdentity(Secret):
         to be recorded, ``filelock``
     """
 
-    __slots__ = ("_invitation", "_key", "_known", "_server", "_trust")
+    __slots__ = ("_credentials", "_invitation", "_key", "_known", "_trust")
 
     def __init__(
         self,
@@ -215,9 +214,13 @@ class ClientIdentity(Secret):
             if known_servers is None:
                 raise ConfigurationError("trust_first_use belongs to known_servers=")
             keylist.require()
-        self._server = invitation.server if invitation is not None else server
-        if self._server is not None:
-            _check_server(self._key, self._server)
+        pair = _key_pair(self._key)
+        server = invitation.server if invitation is not None else server
+        if server is None:
+            self._credentials = Credentials(Pattern.XX, static=pair)
+        else:
+            _check_server(pair, server)
+            self._credentials = Credentials(Pattern.XK, static=pair, remote_static=bytes(server))
         self._invitation = invitation
         self._known = None if known_servers is None else KnownServers(known_servers)
         self._trust = bool(trust_first_use)
@@ -231,12 +234,6 @@ class ClientIdentity(Secret):
     def _token(self) -> bytes:
         return b"" if self._invitation is None else self._invitation.token
 
-    def _credentials(self) -> Credentials:
-        static = self._key.secret_bytes()
-        if self._server is None:
-            return Credentials(Pattern.XX, static=static)
-        return Credentials(Pattern.XK, static=static, remote_static=bytes(self._server))
-
     def _verifier(self, name: str) -> ServerVerifier | None:
         if self._known is None:
             return None
@@ -248,7 +245,7 @@ class ClientIdentity(Secret):
 
 def credentials_of(identity: ServerIdentity | ClientIdentity) -> Credentials:
     """Return what the Noise handshake needs."""
-    return identity._credentials()
+    return identity._credentials
 
 
 def identifier_of(identity: ServerIdentity) -> Callable[[bytes, bytes], Peer | HandshakeError]:
@@ -271,11 +268,15 @@ def verifier_of(identity: ClientIdentity, name: str) -> ServerVerifier | None:
     return identity._verifier(name)
 
 
-def _check_server(key: PrivateKey, server: PublicKey) -> None:
-    if server == key.public_key:
+def _key_pair(key: PrivateKey) -> KeyPair:
+    return KeyPair(key.secret_bytes())
+
+
+def _check_server(key: KeyPair, server: PublicKey) -> None:
+    if bytes(server) == key.public:
         raise ConfigurationError("the server's key is this client's own: make one for each")
     try:
-        x25519(key.secret_bytes(), bytes(server))
+        key.agree(bytes(server))
     except KeyFormatError as error:
         raise ConfigurationError(f"the server's key cannot be used: {error}") from None
 

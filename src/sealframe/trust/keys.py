@@ -16,7 +16,8 @@ from ..buffers import BytesLike
 from ..errors import KeyFormatError
 from ..noise import cipher
 from ..noise.cipher import KEY_SIZE, Secret, argon2id, raw_key
-from ..wire import INVITATION_SIZE
+from ..noise.credentials import Credentials
+from ..wire import INVITATION_SIZE, Pattern
 from . import bech32, keyfile
 
 if TYPE_CHECKING:
@@ -122,9 +123,14 @@ class SharedKey(_SecretKey):
     :raises KeyFormatError: there are not 32 of them
     """
 
-    __slots__ = ()
+    __slots__ = ("_credentials",)
     _prefix = _SHARED
     _maker = "sealframe keygen --shared"
+
+    def __init__(self, raw: BytesLike) -> None:
+        super().__init__(raw)
+        # What connections have in common is worked out once, and goes with the key.
+        self._credentials = Credentials(Pattern.NNPSK0, psk=self._raw)
 
     @classmethod
     def from_passphrase(cls, passphrase: str, *, salt: bytes = _PASSPHRASE_SALT) -> Self:
@@ -163,6 +169,11 @@ class SharedKey(_SecretKey):
 
     def _comments(self) -> list[str]:
         return ["A sealframe shared key. Whoever has it can join and read: keep it secret."]
+
+
+def shared_credentials(key: SharedKey) -> Credentials:
+    """Return what the Noise handshake needs of a shared key."""
+    return key._credentials
 
 
 class PrivateKey(_SecretKey):
