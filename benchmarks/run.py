@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from suite.against import Build, NoSuchCommitError, built
 from suite.machine import describe_machine, describe_python
 from suite.pair import FailedError
 from suite.results import Entry, entry, entry_of, merge, show, show_comparison
 from suite.rounds import Comparison, competitors, measure_row, missing_peers
-from suite.rows import ALONE, PEERS, ROWS, SEALFRAME, Row
+from suite.rows import ALONE, FILE_SIZE, OURS, PEERS, ROWS, Row
+from suite.sources import sources_of
 
 import sealframe
 
-NAMES = [peer.name for peer in [SEALFRAME, *PEERS]]
+NAMES = [peer.name for peer in [*OURS, *PEERS]]
 
 
 def main() -> int:
     """Measure what is wanted; return 1 if something failed."""
     arguments = parse()
-    rows = [row for row in ROWS if wanted(row, arguments.rows, arguments.sizes)]
-    alone = [name for name in ALONE if not arguments.sizes and begins(name, arguments.rows)]
+    rows = [with_size(row, arguments.mib) for row in ROWS if wanted(row, arguments)]
+    alone = [name for name in ALONE if not arguments.sizes and begins(name, arguments)]
     if arguments.list:
         for row in rows:
             print(f"{row.id:28}{row.title}")
@@ -33,9 +38,26 @@ def main() -> int:
     print(describe_machine() | describe_python())
     if sealframe.IMPLEMENTATION != "c":
         print("sealframe is installed without its extension: both its lines are pure Python")
-    missing = missing_peers([p for p in [SEALFRAME, *PEERS] if p.name in arguments.peers])
+    missing = missing_peers([p for p in [*OURS, *PEERS] if p.name in arguments.peers])
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
+    with ExitStack() as stack:
+        try:
+            against = [stack.enter_context(built(commit)) for commit in arguments.against]
+        except NoSuchCommitError as error:
+            print(error)
+            return 2
+        return measure(arguments, rows, alone, against, missing)
+
+
+def measure(
+    arguments: argparse.Namespace,
+    rows: list[Row],
+    alone: list[str],
+    against: list[Build],
+    missing: dict[str, str],
+) -> int:
+    """Measure the rows."""
     names = [name for name in arguments.peers if name not in missing]
     started = time.monotonic()
     compared: list[tuple[str, str, Comparison]] = []
@@ -48,14 +70,17 @@ def main() -> int:
     for loop in arguments.loops:
         print(f"\nevent loop: {loop}")
         for row in rows:
+            taking_part, left_out = competitors(row, names, against)
             outcome = measure_row(
                 row,
-                competitors(row, names),
+                taking_part,
                 loop=loop,
                 rounds=arguments.rounds,
                 seconds=arguments.seconds,
             )
             print(show(outcome), flush=True)
+            for title, reason in left_out.items():
+                print(f"  {title} is left out: {reason}")
             compared += [(loop, row.title, comparison) for comparison in outcome.comparisons]
             failed = failed or bool(outcome.failed)
             keep(entry_of(outcome, loop))
@@ -81,14 +106,29 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def wanted(row: Row, prefixes: list[str], sizes: list[int]) -> bool:
+def wanted(row: Row, arguments: argparse.Namespace) -> bool:
     """Return whether a row is asked for."""
-    return begins(row.id, prefixes) and (not sizes or row.size in sizes)
+    return begins(row.id, arguments) and (not arguments.sizes or row.size in arguments.sizes)
 
 
-def begins(name: str, prefixes: list[str]) -> bool:
-    """Return whether a name begins with one of some, or there are none."""
-    return not prefixes or any(name.startswith(prefix) for prefix in prefixes)
+def begins(name: str, arguments: argparse.Namespace) -> bool:
+    """Return whether a name begins with one of those asked for, and is stale if that is asked."""
+    prefixes = arguments.rows
+    if prefixes and not any(name.startswith(prefix) for prefix in prefixes):
+        return False
+    return not arguments.stale or name in stale(arguments.json)
+
+
+def stale(path: Path) -> set[str]:
+    """Return the rows that are not in a file, or of other sources than those here."""
+    found = json.loads(path.read_text())["rows"] if path.exists() else []
+    fresh = {row["row"] for row in found if row.get("sources") == sources_of(row["row"])}
+    return {*(row.id for row in ROWS), *ALONE} - fresh
+
+
+def with_size(row: Row, mib: int) -> Row:
+    """Return the row with a file of another size, if it is about one."""
+    return replace(row, fixed=(0, mib)) if row.workload == "file" else row
 
 
 def parse() -> argparse.Namespace:
@@ -114,10 +154,22 @@ def parse() -> argparse.Namespace:
     add("--loops", type=words, default=["uvloop"], help="uvloop, asyncio or uvloop,asyncio")
     add("--rounds", type=int, default=5, help="of everyone in turn (default: 5)")
     add("--seconds", type=float, default=0.7, help="of each measurement (default: 0.7)")
+    add(
+        "--against",
+        type=words,
+        default=[],
+        metavar="COMMIT",
+        help="of this repository, built and measured in turn with what is here; or several",
+    )
     add("--json", type=Path, help="a file to write, or to add to")
+    add("--stale", action="store_true", help="only what --json lacks, or has of other sources")
+    add("--mib", type=int, default=FILE_SIZE, help=f"of a file (default: {FILE_SIZE})")
     add("--long", action="store_true", help="let the row `growth` grow further")
     add("--list", action="store_true", help="name the rows and end")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.stale and not arguments.json:
+        parser.error("--stale needs --json")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,30 +23,18 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from suite.job import Job
 from suite.pair import FailedError, run_pair
+from suite.ssh import Sshd, Taken, Way, commands, cpu_of
 
 import sealframe
 
 HOST = "127.0.0.1"
 MESSAGE = 65536
 MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What one run took, in seconds."""
-
-    wall: float
-    cpu: float
-
-
-Way: TypeAlias = Callable[[Path, Path], Taken]
-"""Brings a file to a path that is not there yet."""
 
 
 # sealframe
@@ -64,12 +51,6 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         pass
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
-
-
-def cpu_of(who: int) -> float:
-    """Return the CPU time of this process, or of its children."""
-    usage = resource.getrusage(who)
-    return usage.ru_utime + usage.ru_stime
 
 
 def own_cpu() -> float:
@@ -132,7 +113,7 @@ def by_messages(*, sealed: bool) -> Way:
     def way(source: Path, target: Path) -> Taken:
         count = max(1, source.stat().st_size // MESSAGE)
         warm_up = min(count, 500)
-        job = Job("one_way", "sealframe_", size=MESSAGE, sealed=sealed)
+        job = Job("one_way", "sealframe_", size=MESSAGE, way="sealed" if sealed else "plain")
         job.count, job.warm_up = count, warm_up
         server, client = run_pair(job)
         # The bytes that were sent, in place of those of the file.
@@ -151,95 +132,6 @@ def by_copy(source: Path, target: Path) -> Taken:
     return commands(
         ["cp", str(source), str(target)], ["sync", str(target)], ["sha256sum", str(target)]
     )
-
-
-def commands(*all_of_them: list[str], daemon: int = 0) -> Taken:
-    """Run commands, one after the other.
-
-    :param daemon: id of a process whose CPU time, that of its children included, counts too
-    """
-    before, began = cpu_of(resource.RUSAGE_CHILDREN) + daemon_cpu(daemon), time.perf_counter()
-    for command in all_of_them:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    wall = time.perf_counter() - began
-    return Taken(wall, cpu_of(resource.RUSAGE_CHILDREN) + daemon_cpu(daemon) - before)
-
-
-def daemon_cpu(process: int) -> float:
-    """Return the CPU time of another process and of its children that have ended."""
-    if not process:
-        return 0.0
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-class Ssh:
-    """An sshd with a key of its own, on a free port."""
-
-    def __init__(self, folder: Path, sshd: str) -> None:
-        for name in ("host", "user"):
-            generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-            subprocess.run(generate, check=True)
-        self.port = free_port()
-        config = folder / "sshd_config"
-        config.write_text(
-            f"ListenAddress {HOST}:{self.port}\nHostKey {folder}/host\nPidFile {folder}/pid\n"
-            f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
-            "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-        )
-        self.log = folder / "log"
-        self.process = subprocess.Popen([sshd, "-D", "-f", str(config), "-E", str(self.log)])
-        self.options = [
-            *("-i", str(folder / "user"), "-o", "StrictHostKeyChecking=no"),
-            *("-o", f"UserKnownHostsFile={folder}/known", "-o", "LogLevel=ERROR"),
-            *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
-        ]
-        self._await()
-
-    def _await(self) -> None:
-        command = ["ssh", *self.options, "-p", str(self.port), HOST, "true"]
-        for _ in range(20):
-            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-                return
-            time.sleep(0.1)
-        self.close()
-        raise FailedError(f"sshd lets nobody in: {self.log.read_text()[-300:]}")
-
-    def close(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait()
-
-    def scp(self, source: Path, target: Path) -> Taken:
-        """Send it with scp, which hashes nothing, and have it on the disk."""
-        return commands(
-            ["scp", "-q", *self.options, "-P", str(self.port), str(source), f"{HOST}:{target}"],
-            ["sync", str(target)],
-            daemon=self.process.pid,
-        )
-
-    def rsync(self, rsync: str) -> Way:
-        """Send it with rsync over ssh."""
-
-        def way(source: Path, target: Path) -> Taken:
-            shell = " ".join(["ssh", *self.options, "-p", str(self.port)])
-            return commands(
-                [
-                    *(rsync, "-W", "--fsync", f"--rsync-path={rsync}", "-e", shell),
-                    *(str(source), f"{HOST}:{target}"),
-                ],
-                daemon=self.process.pid,
-            )
-
-        return way
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def by_wormhole(python: str) -> Way:
@@ -311,17 +203,17 @@ def ways(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[
         print("scp and rsync are left out: there is no sshd, or no scp")
     else:
         try:
-            ssh = Ssh(folder, sshd)
+            ssh = Sshd(folder, sshd)
         except (FailedError, subprocess.SubprocessError, OSError) as error:
             print(f"scp and rsync are left out: {error}")
         else:
             stack.callback(ssh.close)
-            found["scp, sync"] = ssh.scp
+            found["scp, sync"] = ssh.client.scp
             rsync = shutil.which(arguments.rsync)
             if rsync is None:
                 print("rsync is left out: it is not installed")
             else:
-                found["rsync over ssh"] = ssh.rsync(rsync)
+                found["rsync over ssh"] = ssh.client.rsync(rsync)
     probe = [arguments.wormhole, "-c", "import wormhole.transit"]
     if subprocess.run(probe, check=False, capture_output=True).returncode:
         print("magic-wormhole is left out: it is not installed")

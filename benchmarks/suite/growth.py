@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Final
 
-from .job import Job
+from .job import Job, Way
 from .pair import Side, run_pair
 
 PEER: Final = "sealframe_"
@@ -39,12 +39,13 @@ def measure(*, seconds: float, rounds: int, loop: str, quick: bool) -> dict[str,
     rounds = min(rounds, _ROUNDS)
     volume = _QUICK_VOLUME if quick else _VOLUME
     data: dict[str, Any] = {"messages": [], "connections": [], "sizes": []}
-    for sealed in (False, True):
-        growth = Job("growth", PEER, sealed=sealed, loop=loop, size=SMALL, warm_up=1000)
+    ways: tuple[Way, ...] = ("plain", "sealed")
+    for way in ways:
+        growth = Job("growth", PEER, way=way, loop=loop, size=SMALL, warm_up=1000)
         for count in MESSAGES:
             if not quick or count <= QUICK_MESSAGES:
                 data["messages"].append(_measure_messages(replace(growth, count=count), rounds))
-        idle = Job("idle", PEER, sealed=sealed, loop=loop, warm_up=10, connections=_AT_A_TIME)
+        idle = Job("idle", PEER, way=way, loop=loop, warm_up=10, connections=_AT_A_TIME)
         for count in CONNECTIONS:
             if not quick or count <= QUICK_CONNECTIONS:
                 data["connections"].append(_measure_connections(replace(idle, count=count)))

@@ -9,11 +9,15 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from .payloads import Check, checked, checker, make_payloads
 
 HOST = "127.0.0.1"
+
+Way: TypeAlias = Literal["plain", "extended", "sealed", "identity"]
+"""How a connection talks: packets, sealframe's own frames, encrypted with a shared key (or TLS),
+encrypted between ends with a key pair each."""
 
 
 @dataclass
@@ -42,8 +46,7 @@ class Job:
 
     workload: str
     peer: str
-    sealed: bool = False
-    """Whether what goes over the network is encrypted."""
+    way: Way = "plain"
     loop: str = "uvloop"
     """``uvloop`` or ``asyncio``; peers with an event loop of their own ignore it."""
     size: int = 128
@@ -61,11 +64,20 @@ class Job:
     """On the client's side, where the server listens."""
     directory: str = ""
     """A temporary one of the measurement's, the same at both sides."""
+    sealframe: str = ""
+    """The file that must be what ``import sealframe`` finds, in competitors that are sealframe."""
+    implementation: str = ""
+    """Its ``IMPLEMENTATION``, likewise."""
     meter: Meter = field(default_factory=Meter)
     checksum: int = 0
     """Of all messages that this side received, the warm-up included, in order."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What else was measured."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether what goes over the network is encrypted."""
+        return self.way in ("sealed", "identity")
 
     @property
     def payloads(self) -> list[bytes]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, Final, TypeAlias
 
-from .job import Job
+from .job import Job, Way
 from .pair import run_pair
 
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
@@ -40,8 +40,9 @@ _CLOSED_LOOP: Final = 20_000
 def measure(*, seconds: float, rounds: int, loop: str, quick: bool) -> dict[str, Any]:
     """Return the percentiles of each peer at each load, in microseconds."""
     rows = []
-    for sealed in (False, True):
-        job = Job("latency", "", sealed=sealed, loop=loop, size=SIZE, connections=CONNECTIONS)
+    ways: tuple[Way, ...] = ("plain", "sealed")
+    for way in ways:
+        job = Job("latency", "", way=way, loop=loop, size=SIZE, connections=CONNECTIONS)
         limits = {peer: _closed_loop_rate(replace(job, peer=peer)) for peer in _installed()}
         for load in LOADS[1:2] if quick else LOADS:
             rate = load * min(limits.values())
@@ -56,7 +57,7 @@ def measure(*, seconds: float, rounds: int, loop: str, quick: bool) -> dict[str,
                 medians = [median(column) for column in zip(*percentiles, strict=True)]
                 rows.append(
                     {
-                        "sealed": sealed,
+                        "sealed": job.sealed,
                         "load": load,
                         "rate": rate,
                         "peer": PEERS[peer],

@@ -20,6 +20,8 @@ Side: TypeAlias = dict[str, Any]
 """What one side reports: wall, cpu, checksum and more."""
 
 BENCHMARKS = Path(__file__).parent.parent
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one."""
 
 
 class FailedError(Exception):
@@ -27,11 +29,17 @@ class FailedError(Exception):
 
 
 def run_pair(
-    job: Job, *, pure: bool = False, checked: bool = True, limit: float = 60
+    job: Job,
+    *,
+    pure: bool = False,
+    source: Path | None = None,
+    checked: bool = True,
+    limit: float = 60,
 ) -> tuple[Side, Side]:
     """Run one measurement and return what server and client report.
 
     :param pure: whether sealframe is to run without its extension
+    :param source: a folder that has another sealframe than the one imported here
     :param checked: whether the side that receives has made a checksum
     :param limit: seconds after which the processes are killed
     :raises FailedError: one of them failed, or messages got lost or changed
@@ -40,8 +48,14 @@ def run_pair(
     environment.pop("SEALFRAME_NO_EXTENSIONS", None)
     if pure:
         environment["SEALFRAME_NO_EXTENSIONS"] = "1"
-    with tempfile.TemporaryDirectory() as directory:
-        make_certificate(directory)
+    if source is not None:
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(source), *([before] if before else [])])
+    # What is measured of a file is not a disk.
+    memory = str(MEMORY) if job.workload == "file" and MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        if job.sealed:
+            make_certificate(directory)
         job = replace(job, directory=directory)
         with Path(directory, "errors").open("w+") as errors:
             try:
@@ -107,7 +121,7 @@ def _result(process: subprocess.Popen[str]) -> Side:
 def _compare(job: Job, server: Side, client: Side) -> None:
     if job.workload == "one_way":
         found, count = server["checksum"], job.warm_up + job.count
-    elif job.workload == "round_trip":
+    elif job.workload in ("round_trip", "request"):
         found, count = client["checksum"], (job.warm_up + job.count) // job.connections
     elif job.workload == "broadcast":
         found, count = client["checksum"], job.warm_up + job.count

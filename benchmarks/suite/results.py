@@ -2,7 +2,8 @@
 
 The file is JSON: ``machine``; ``pythons``, by short version; ``rows``. A row is known by its
 ``row``, ``loop`` and ``python``, and one that is measured again replaces the old one as a whole,
-since only what ran in turn may be compared. It has ``results``, a competitor each, with every
+since only what ran in turn may be compared. ``commit`` and ``sources`` say of which sealframe it is
+(see :mod:`suite.sources`). It has ``results``, a competitor each, with every
 round's reports and the median and limits of each figure; ``comparisons``; and ``failed``. The rows
 ``decoder``, ``growth``, ``latency`` and ``aes_gcm`` have ``data`` instead, each in its own shape.
 """
@@ -12,21 +13,24 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .machine import describe_machine, describe_python, python
 from .rounds import Comparison, Measured, Outcome, summary
+from .rows import Figure
+from .sources import measured_commit, sources_of
 
 Entry: TypeAlias = dict[str, Any]
 """A row of the file."""
 
-_FIGURES = ("rate", "cpu", "memory")
+_FIGURES: Final[tuple[Figure, ...]] = ("rate", "cpu", "memory", "latency")
 
 
 def entry(row: str, loop: str, **rest: Any) -> Entry:
     """Return a row for the file."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"row": row, "loop": loop, "python": python(), "date": date, **rest}
+    names = {"row": row, "loop": loop, "python": python(), "date": date}
+    return {**names, "commit": measured_commit(), "sources": sources_of(row), **rest}
 
 
 def entry_of(outcome: Outcome, loop: str) -> Entry:
@@ -39,6 +43,7 @@ def entry_of(outcome: Outcome, loop: str) -> Entry:
         workload=row.workload,
         unit=row.unit,
         size=row.size,
+        way=row.way,
         sealed=row.sealed,
         batch=row.batch,
         connections=row.connections,
@@ -56,6 +61,7 @@ def _result(measured: Measured) -> dict[str, Any]:
         "competitor": competitor.title,
         "peer": competitor.peer.name,
         "pure": competitor.pure,
+        "commit": competitor.commit,
         "batch": competitor.batch,
         "bound": competitor.peer.bound,
         "warm_up": job.warm_up,
@@ -71,7 +77,11 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "figure": target.figure,
         "ours": comparison.ours,
         "theirs": comparison.theirs,
-        "value": summary(comparison.values),
+        "value": {
+            "median": comparison.value,
+            "low": comparison.low,
+            "high": comparison.high,
+        },
         "target": target.bound,
         "at_most": target.at_most,
         "met": comparison.met,
@@ -103,8 +113,8 @@ def show(outcome: Outcome) -> str:
     lines = ["", f"{row.title} [{row.id}]"]
     for measured in outcome.measured:
         line = f"  {measured.competitor.title:32}"
-        if memory := measured.figures("memory"):
-            line += f"{_spread(memory)} {row.unit}"
+        if single := measured.figures("memory") or measured.figures("latency"):
+            line += f"{_spread(single)} {row.unit}"
         else:
             rate, cpu = measured.figures("rate"), summary(measured.figures("cpu"))
             line += f"{_spread(rate)} {row.unit}, {cpu['median']:.3g} us of CPU each"
@@ -117,13 +127,15 @@ def show(outcome: Outcome) -> str:
 
 def show_comparison(comparison: Comparison) -> str:
     """Return how sealframe stands, on one line."""
-    target, value = comparison.target, summary(comparison.values)
+    target = comparison.target
     text = f"{target.figure} of {comparison.ours}"
     if comparison.theirs:
         text += f" / {comparison.theirs}"
-        text += f": {value['median']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
+        text += f": {comparison.value:.2f} ({comparison.low:.2f} to {comparison.high:.2f})"
     else:
-        text += f": {value['median']:,.0f}"
+        text += f": {comparison.value:,.0f}"
+    if target.bound is None:
+        return text
     return f"{text}, wanted {target}: {'met' if comparison.met else 'MISSED'}"
 
 

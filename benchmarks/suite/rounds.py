@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from .against import Build, current
 from .job import Job
 from .pair import FailedError, Side, run_pair
-from .rows import BEST, PEERS, SEALFRAME, Competitor, Peer, Row, Target
+from .rows import BEST, OURS, PEERS, Competitor, Figure, Peer, Row, Target
 
 _WARM_UP: Final = 0.1
 """Of what is timed."""
@@ -28,9 +29,9 @@ class Measured:
     rounds: list[tuple[Side, Side]] = field(default_factory=list)
     """What server and client reported."""
 
-    def figures(self, name: str) -> list[float]:
+    def figures(self, name: Figure) -> list[float]:
         """Return a figure (see :data:`suite.rows.Figure`) of each round, or nothing."""
-        if (self.job.workload == "idle") != (name == "memory"):
+        if name not in _FIGURES_OF.get(self.job.workload, ("rate", "cpu")):
             return []
         return [_FIGURES[name](self.job, server, client) for server, client in self.rounds]
 
@@ -42,13 +43,16 @@ class Comparison:
     target: Target
     ours: str
     theirs: str
-    values: list[float]
-    """Of each round."""
+    value: float
+    """The ratio of the medians, or the median."""
+    low: float
+    """Of a round."""
+    high: float
 
     @property
     def met(self) -> bool:
-        """Whether the median is good enough."""
-        return self.target.met_by(statistics.median(self.values))
+        """Whether the value is good enough."""
+        return self.target.met_by(self.value)
 
 
 @dataclass
@@ -73,23 +77,42 @@ def missing_peers(peers: list[Peer]) -> dict[str, str]:
     return missing
 
 
-def competitors(row: Row, names: list[str]) -> list[Competitor]:
-    """Return who takes part in a row, of the peers with these names."""
+def competitors(
+    row: Row, names: list[str], against: Sequence[Build] = ()
+) -> tuple[list[Competitor], dict[str, str]]:
+    """Return who takes part in a row, and why which sealframe does not.
+
+    :param names: of the peers that may
+    :param against: other commits of sealframe
+    """
     found: list[Competitor] = []
-    for peer in [SEALFRAME, *PEERS]:
-        if peer.name not in names:
+    left_out: dict[str, str] = {}
+    with_pure = any(target.pure for target in row.targets)
+    for peer in [*OURS, *PEERS]:
+        if peer.name not in names or peer.name in row.without:
             continue
         module = importlib.import_module(f"suite.peers.{peer.module}")
         if row.sealed and not getattr(module, "SEALED", False):
             continue
         if row.connections > 1 and peer.one_connection:
             continue
-        if hasattr(module, f"{row.workload}_server"):
-            batch = row.batch and getattr(module, "BATCH", False)
-            found.append(Competitor(peer, row.sealed, batch))
-    if found and found[0].peer is SEALFRAME:
-        found.insert(1, replace(found[0], pure=True))
-    return found
+        if not hasattr(module, f"{row.workload}_server"):
+            continue
+        one = Competitor(peer, row.sealed, row.batch and getattr(module, "BATCH", False))
+        if peer not in OURS:
+            # What sealframe alone can do is compared with sealframe.
+            if row.way != "extended" or row.workload != "one_way":
+                found.append(one)
+            continue
+        for build in (current(), *against):
+            ours = replace(one, build=build)
+            if missing := (row.needs | ({peer.needs} - {""})) - build.features:
+                left_out[ours.title] = f"it has no {' and no '.join(sorted(missing))}"
+                continue
+            found.append(ours)
+            if with_pure and peer.name == "sealframe" and not build.commit:
+                found.append(replace(ours, pure=True))
+    return found, left_out
 
 
 def measure_row(
@@ -117,12 +140,15 @@ def _calibrated(row: Row, competitor: Competitor, loop: str, seconds: float) -> 
     job = Job(
         row.workload,
         competitor.peer.module,
-        sealed=competitor.sealed,
+        way=row.way,
         loop=loop,
         size=row.size,
         connections=row.connections,
         batch=competitor.batch,
     )
+    if competitor.build:
+        implementation = "python" if competitor.pure else "c"
+        job = replace(job, sealframe=competitor.build.file, implementation=implementation)
     if row.fixed:
         warm_up, count = row.fixed
         return replace(job, warm_up=warm_up, count=count)
@@ -147,7 +173,14 @@ def _with_count(job: Job, row: Row, count: float) -> Job:
 
 
 def _run(job: Job, competitor: Competitor) -> tuple[Side, Side]:
-    return run_pair(job, pure=competitor.pure, checked=not competitor.peer.bound)
+    # A file is written and read back beside what is timed.
+    return run_pair(
+        job,
+        pure=competitor.pure,
+        source=competitor.source,
+        checked=not competitor.peer.bound,
+        limit=60 + job.count / 5 if job.workload == "file" else 120,
+    )
 
 
 def _timed(job: Job, server: Side, client: Side) -> Side:
@@ -163,7 +196,7 @@ def _rate(job: Job, server: Side, client: Side) -> float:
 
 def _cpu(job: Job, server: Side, client: Side) -> float:
     # There the server's clock does not stop between the warm-up and the rest.
-    throughout = job.workload in ("round_trip", "connect")
+    throughout = job.workload in ("round_trip", "request", "connect")
     share = job.count / (job.warm_up + job.count) if throughout else 1
     return 1e6 * (float(server["cpu"]) * share + float(client["cpu"])) / _messages(job)
 
@@ -176,35 +209,66 @@ def _messages(job: Job) -> int:
     return job.count * job.connections if job.workload == "broadcast" else job.count
 
 
-_FIGURES: Final[dict[str, Callable[[Job, Side, Side], float]]] = {
+def _latency(job: Job, server: Side, client: Side) -> float:
+    return float(client["p99"])
+
+
+_FIGURES: Final[dict[Figure, Callable[[Job, Side, Side], float]]] = {
     "rate": _rate,
     "cpu": _cpu,
     "memory": _memory,
+    "latency": _latency,
 }
+_FIGURES_OF: Final[dict[str, tuple[Figure, ...]]] = {"idle": ("memory",), "beside": ("latency",)}
+"""Of the workloads that have other ones than ``rate`` and ``cpu``."""
 
 
 def _compare(row: Row, measured: list[Measured]) -> list[Comparison]:
+    ours = [one for one in measured if one.competitor.peer in OURS and not one.competitor.commit]
+    others = [one for one in measured if one not in ours and not one.competitor.peer.bound]
     comparisons: list[Comparison] = []
-    peers = [m for m in measured if m.competitor.peer != SEALFRAME and not m.competitor.peer.bound]
     for target in row.targets:
-        ours = [
-            m
-            for m in measured
-            if m.competitor.peer == SEALFRAME and m.competitor.pure == target.pure
-        ]
-        if target.theirs == BEST:
-            theirs = sorted(peers, key=lambda m: -statistics.median(m.figures("rate")))[:1]
+        mine = _named(ours, target.ours, pure=target.pure)
+        theirs = [one for one in others if not one.competitor.commit]
+        if not target.theirs:
+            comparisons += [_comparison(target, one, None) for one in mine]
+        elif target.theirs == BEST:
+            best = sorted(theirs, key=lambda one: -statistics.median(one.figures("rate")))[:1]
+            comparisons += [_comparison(target, one, other) for one in mine for other in best]
         else:
-            theirs = [m for m in peers if m.competitor.peer.name == target.theirs]
-        if not ours or (target.theirs and not theirs):
-            continue
-        values = ours[0].figures(target.figure)
-        if target.theirs:
-            others = theirs[0].figures(target.figure)
-            values = [mine / other for mine, other in zip(values, others, strict=True)]
-        title = theirs[0].competitor.title if target.theirs else ""
-        comparisons.append(Comparison(target, ours[0].competitor.title, title, values))
+            named = _named(theirs, target.theirs)
+            comparisons += [_comparison(target, one, other) for one in mine for other in named]
+    # With each other commit everything is compared, whether there is an aim or not.
+    for other in others:
+        commit = other.competitor.commit
+        for one in ours if commit else ():
+            if one.competitor.pure or one.competitor.peer != other.competitor.peer:
+                continue
+            figure = _FIGURES_OF.get(row.workload, ("rate",))[0]
+            aims = [
+                target
+                for target in row.targets
+                if target.theirs == commit and target.ours == one.competitor.peer.name
+            ]
+            target = aims[0] if aims else Target(None, commit, figure, at_most=figure != "rate")
+            comparisons.append(_comparison(target, one, other))
     return comparisons
+
+
+def _named(measured: list[Measured], name: str, *, pure: bool = False) -> list[Measured]:
+    return [
+        one for one in measured if one.competitor.peer.name == name and one.competitor.pure == pure
+    ]
+
+
+def _comparison(target: Target, ours: Measured, theirs: Measured | None) -> Comparison:
+    values = ours.figures(target.figure)
+    value, title = statistics.median(values), ""
+    if theirs is not None:
+        others, title = theirs.figures(target.figure), theirs.competitor.title
+        value /= statistics.median(others)
+        values = [mine / other for mine, other in zip(values, others, strict=True)]
+    return Comparison(target, ours.competitor.title, title, value, min(values), max(values))
 
 
 def summary(values: list[float]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ _DAY = datetime.timedelta(days=1)
 
 def make_certificate(directory: str) -> None:
     """Make a self-signed certificate and its key in ``directory``, unless they are there."""
-    certificate_file, key_file = _files(directory)
+    certificate_file, key_file = files(directory)
     if certificate_file.exists():
         return
     from cryptography import x509
@@ -53,7 +53,7 @@ def server_context(directory: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # Nobody resumes a session here: to make tickets would only cost the peers time.
     context.num_tickets = 0
-    context.load_cert_chain(*_files(directory))
+    context.load_cert_chain(*files(directory))
     return context
 
 
@@ -62,9 +62,10 @@ def client_context(directory: str) -> ssl.SSLContext:
     make_certificate(directory)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(_files(directory)[0])
+    context.load_verify_locations(files(directory)[0])
     return context
 
 
-def _files(directory: str) -> tuple[Path, Path]:
+def files(directory: str) -> tuple[Path, Path]:
+    """Return where the certificate and its key are."""
     return Path(directory, "certificate.pem"), Path(directory, "key.pem")

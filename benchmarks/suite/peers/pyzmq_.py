@@ -1,4 +1,4 @@
-"""pyzmq: DEALER sockets and the blocking API, encrypted with CURVE.
+"""pyzmq: DEALER sockets, REQ and REP for requests, and the blocking API, encrypted with CURVE.
 
 libzmq writes and reads in a thread of its own, which puts small messages together by itself:
 there is nothing to batch by hand. The blocking API spares it an event loop. Large messages go one
@@ -119,6 +119,30 @@ def round_trip_client(job: Job) -> None:
         job.meter.stop()
         job.checksum = requesters[0].checksum
         context.destroy()
+
+
+def request_server(job: Job) -> None:
+    """Answer requests with what they say."""
+    with zmq.Context() as context, make_socket(context, job, zmq.REP) as socket:
+        listen(job, socket)
+        payload = socket.recv()
+        job.meter.start()
+        socket.send(payload)
+        for _ in range(1, job.warm_up + job.count):
+            socket.send(socket.recv())
+        job.meter.stop()
+
+
+def request_client(job: Job) -> None:
+    """Request, wait for the answer, request again."""
+    with zmq.Context() as context, make_socket(context, job, zmq.REQ) as socket:
+        connect(job, socket)
+        requester = Requester(job, socket)
+        exchange_one([requester], job.warm_up)
+        job.meter.start()
+        exchange_one([requester], job.count)
+        job.meter.stop()
+        job.checksum = requester.checksum
 
 
 class Requester:

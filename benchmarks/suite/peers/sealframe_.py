@@ -6,12 +6,17 @@ In batches it is ``send_many`` with 64 messages a call, and ``recv_many``.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
 import sealframe
 
+from ..beside import SMALL, Beside
 from ..crowd import ACKNOWLEDGED, DONE, HERE, WINDOW, Crowd
 from ..descriptors import allow_many_connections
+from ..files import check_file, make_file, received
 from ..job import HOST, Job
 from ..latency import OpenLoop
 from ..memory import ALL_OPEN, IdleMemory, Peak
@@ -26,9 +31,43 @@ MANY_CLIENTS: Final = sealframe.ServerOptions(
 )
 
 
-def security(job: Job) -> sealframe.SharedKey | None:
-    """Return the key that both sides have, if what they say is to be sealed."""
-    return sealframe.SharedKey(bytes(range(32))) if job.sealed else None
+def server_security(job: Job) -> sealframe.SharedKey | sealframe.ServerIdentity | None:
+    """Return the server's key, if what both sides say is to be sealed."""
+    if job.way == "identity":
+        private, client = sealframe.PrivateKey.generate(), sealframe.PrivateKey.generate()
+        # The client starts when it is told the port, which is later.
+        private.save(Path(job.directory, "server.key"))
+        client.save(Path(job.directory, "client.key"))
+        return sealframe.ServerIdentity(private, {"client": client.public_key})
+    return shared_key() if job.sealed else None
+
+
+def client_security(job: Job) -> sealframe.SharedKey | sealframe.ClientIdentity | None:
+    """Return the client's key, likewise."""
+    if job.way == "identity":
+        server = sealframe.PrivateKey.load(Path(job.directory, "server.key")).public_key
+        private = sealframe.PrivateKey.load(Path(job.directory, "client.key"))
+        return sealframe.ClientIdentity(private, server=server)
+    return shared_key() if job.sealed else None
+
+
+def connector(
+    job: Job, options: sealframe.ClientOptions | None = None
+) -> Callable[[], sealframe.Connecting[Any, Any]]:
+    """Return what makes a connection; all have the same key."""
+    return partial(
+        sealframe.connect,
+        HOST,
+        job.port,
+        security=client_security(job),
+        extended=job.way == "extended",
+        options=options,
+    )
+
+
+def shared_key() -> sealframe.SharedKey:
+    """Return the key that both sides have."""
+    return sealframe.SharedKey(bytes(range(32)))
 
 
 def one_way_server(job: Job) -> None:
@@ -42,7 +81,7 @@ def one_way_server(job: Job) -> None:
             await receive(job, conn)
             done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=security(job)) as server:
+        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -92,7 +131,7 @@ def one_way_client(job: Job) -> None:
 
     async def main() -> None:
         send = send_batches if job.batch else send_messages
-        async with sealframe.connect(HOST, job.port, security=security(job)) as conn:
+        async with connector(job)() as conn:
             await send(job, conn, 0, job.warm_up)
             job.meter.start()
             await send(job, conn, job.warm_up, job.warm_up + job.count)
@@ -137,7 +176,7 @@ def round_trip_server(job: Job) -> None:
                 job.meter.stop()
                 done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=security(job)) as server:
+        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -158,10 +197,8 @@ def round_trip_client(job: Job) -> None:
                 checksum = check(await conn.recv(), checksum)
             return checksum
 
-        connections = [
-            await sealframe.connect(HOST, job.port, security=security(job))
-            for _ in range(job.connections)
-        ]
+        connect = connector(job)
+        connections = [await connect() for _ in range(job.connections)]
         warm_up, count = job.warm_up // job.connections, job.count // job.connections
         sums = await asyncio.gather(*(exchange(conn, 0, warm_up) for conn in connections))
         job.meter.start()
@@ -178,6 +215,117 @@ def round_trip_client(job: Job) -> None:
     job.run(main())
 
 
+def request_server(job: Job) -> None:
+    """Answer requests with what they say."""
+
+    async def main() -> None:
+        first, done = True, asyncio.Event()
+
+        async def answer(conn: sealframe.Connection, payload: bytes) -> bytes:
+            nonlocal first
+            if first:
+                first = False
+                job.meter.start()
+            return payload
+
+        async def handler(conn: sealframe.Connection) -> None:
+            async for _ in conn:
+                pass
+            job.meter.stop()
+            done.set()
+
+        async with sealframe.serve(
+            handler, HOST, 0, security=server_security(job), on_request=answer
+        ) as server:
+            job.listening(server.port)
+            await done.wait()
+
+    job.run(main())
+
+
+def request_client(job: Job) -> None:
+    """Request, wait for the answer, request again."""
+
+    async def main() -> None:
+        payloads, different, check, checksum = job.payloads, len(job.payloads), job.check, 0
+        async with connector(job)() as conn:
+            for number in range(job.warm_up):
+                checksum = check(await conn.request(payloads[number % different]), checksum)
+            job.meter.start()
+            for number in range(job.warm_up, job.warm_up + job.count):
+                checksum = check(await conn.request(payloads[number % different]), checksum)
+            job.meter.stop()
+        job.checksum = checksum
+
+    job.run(main())
+
+
+def beside_server(job: Job) -> None:
+    """Echo what is small."""
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def handler(conn: sealframe.Connection) -> None:
+            async for message in conn:
+                if len(message) == SMALL:
+                    await conn.send(message)
+            done.set()
+
+        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
+            job.listening(server.port)
+            await done.wait()
+
+    job.run(main())
+
+
+def beside_client(job: Job) -> None:
+    """Send large messages without end, and small ones between them."""
+
+    async def main() -> None:
+        async with connector(job)() as conn:
+            await Beside(job).run(conn.send, conn.recv)
+
+    job.run(main())
+
+
+def file_server(job: Job) -> None:
+    """Receive files until the client is gone."""
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def handler(conn: sealframe.Connection) -> None:
+            job.meter.start()
+            async for _ in conn:
+                pass
+            job.meter.stop()
+            done.set()
+
+        inbox = sealframe.Inbox(received(job), keep_free=0)
+        async with sealframe.serve(
+            handler, HOST, 0, security=server_security(job), files=inbox
+        ) as server:
+            job.listening(server.port)
+            await done.wait()
+
+    job.run(main())
+
+
+def file_client(job: Job) -> None:
+    """Send a file of ``count`` MiB."""
+    source = make_file(job)
+
+    async def main() -> None:
+        async with connector(job)() as conn:
+            job.meter.start()
+            await conn.send_file(source)
+            job.meter.stop()
+
+    job.run(main())
+    check_file(job)
+
+
 def broadcast_server(job: Job) -> None:
     """Send the messages to all clients."""
     allow_many_connections()
@@ -190,7 +338,7 @@ def broadcast_server(job: Job) -> None:
                 crowd.hear(message)
 
         async with sealframe.serve(
-            handler, HOST, 0, security=security(job), options=MANY_CLIENTS
+            handler, HOST, 0, security=server_security(job), options=MANY_CLIENTS
         ) as server:
             job.listening(server.port)
             await crowd.send_all(server.broadcast)
@@ -219,10 +367,8 @@ def broadcast_client(job: Job) -> None:
             await conn.send(DONE)
             return checksum
 
-        connections = [
-            await sealframe.connect(HOST, job.port, security=security(job))
-            for _ in range(job.connections)
-        ]
+        connect = connector(job)
+        connections = [await connect() for _ in range(job.connections)]
         job.meter.start()
         for conn in connections:
             await conn.send(HERE)
@@ -255,7 +401,7 @@ def connect_server(job: Job) -> None:
                 job.meter.stop()
                 done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=security(job)) as server:
+        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -266,18 +412,18 @@ def connect_client(job: Job) -> None:
     """Connect, ask, wait for the echo, close, again and again."""
 
     async def main() -> None:
-        payloads, different = job.payloads, len(job.payloads)
+        payloads, different, connect = job.payloads, len(job.payloads), connector(job)
 
-        async def connect(number: int) -> None:
+        async def exchange(number: int) -> None:
             message = payloads[number % different]
-            async with sealframe.connect(HOST, job.port, security=security(job)) as conn:
+            async with connect() as conn:
                 await conn.send(message)
                 if await conn.recv() != message:
                     raise RuntimeError("the echo is another message")
 
-        await in_turns(connect, job.warm_up, job.connections)
+        await in_turns(exchange, job.warm_up, job.connections)
         job.meter.start()
-        await in_turns(connect, job.count, job.connections)
+        await in_turns(exchange, job.count, job.connections)
         job.meter.stop()
 
     job.run(main())
@@ -297,7 +443,7 @@ def idle_server(job: Job) -> None:
                 await conn.send(message)
 
         async with sealframe.serve(
-            handler, HOST, 0, security=security(job), options=MANY_CLIENTS
+            handler, HOST, 0, security=server_security(job), options=MANY_CLIENTS
         ) as server:
             job.listening(server.port)
             await memory.done.wait()
@@ -311,9 +457,10 @@ def idle_client(job: Job) -> None:
 
     async def main() -> None:
         connections: list[sealframe.Connection] = []
+        connect = connector(job)
 
-        async def connect(number: int) -> None:
-            conn = await sealframe.connect(HOST, job.port, security=security(job))
+        async def open_one(number: int) -> None:
+            conn = await connect()
             connections.append(conn)
             await conn.send(job.payloads[0])
             await conn.recv()
@@ -322,10 +469,10 @@ def idle_client(job: Job) -> None:
             await connections[0].send(ALL_OPEN)
             await connections[0].recv()
 
-        await in_turns(connect, job.warm_up, job.connections)
+        await in_turns(open_one, job.warm_up, job.connections)
         await all_open()
         job.meter.start()
-        await in_turns(connect, job.count, job.connections)
+        await in_turns(open_one, job.count, job.connections)
         job.meter.stop()
         await all_open()
         for conn in connections:
@@ -349,7 +496,7 @@ def growth_server(job: Job) -> None:
             done.set()
 
         async with sealframe.serve(
-            handler, HOST, 0, security=security(job), options=options
+            handler, HOST, 0, security=server_security(job), options=options
         ) as server:
             job.listening(server.port)
             await done.wait()
@@ -364,9 +511,7 @@ def growth_client(job: Job) -> None:
     make_payloads(job.size)
 
     async def main() -> None:
-        async with sealframe.connect(
-            HOST, job.port, security=security(job), options=options
-        ) as conn:
+        async with connector(job, options)() as conn:
             peak = Peak()
             await send_messages(job, conn, 0, job.warm_up)
             job.meter.start()
@@ -393,10 +538,8 @@ def latency_client(job: Job) -> None:
             async for message in conn:
                 load.answered(place, message)
 
-        connections = [
-            await sealframe.connect(HOST, job.port, security=security(job))
-            for _ in range(job.connections)
-        ]
+        connect = connector(job)
+        connections = [await connect() for _ in range(job.connections)]
         async with asyncio.TaskGroup() as group:
             for place, conn in enumerate(connections):
                 group.create_task(receive(place, conn))

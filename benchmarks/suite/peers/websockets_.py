@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
+from ..beside import SMALL, Beside
 from ..crowd import ACKNOWLEDGED, DONE, HERE, WINDOW, Crowd
 from ..descriptors import allow_many_connections
 from ..job import HOST, Job
@@ -233,6 +234,42 @@ def connect_client(job: Job) -> None:
         job.meter.start()
         await in_turns(exchange, job.count, job.connections)
         job.meter.stop()
+
+    job.run(main())
+
+
+def beside_server(job: Job) -> None:
+    """Echo what is small."""
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def handle(websocket: ServerConnection) -> None:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    message = await websocket.recv(decode=False)
+                    if len(message) == SMALL:
+                        await websocket.send(message)
+            done.set()
+
+        server = await listen(job, handle)
+        await done.wait()
+        server.close()
+
+    job.run(main())
+
+
+def beside_client(job: Job) -> None:
+    """Send large messages without end, and small ones between them."""
+
+    async def main() -> None:
+        async with connector(job)() as websocket:
+
+            async def receive() -> bytes:
+                message: bytes = await websocket.recv(decode=False)
+                return message
+
+            await Beside(job).run(websocket.send, receive)
 
     job.run(main())
 
