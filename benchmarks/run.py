@@ -15,8 +15,8 @@ from pathlib import Path
 from suite.against import Build, NoSuchCommitError, built
 from suite.machine import describe_machine, describe_python
 from suite.pair import FailedError
-from suite.results import Entry, entry, entry_of, merge, show, show_comparison
-from suite.rounds import Comparison, competitors, measure_row, missing_peers
+from suite.results import KNOWN, Entry, entry, entry_of, merge, show, show_comparison
+from suite.rounds import Comparison, competitors, measure_row, missing_peers, try_row
 from suite.rows import ALONE, FILE_SIZE, OURS, PEERS, ROWS, Row
 from suite.sources import sources_of
 
@@ -33,7 +33,8 @@ def main() -> int:
     if arguments.list:
         for row in rows:
             print(f"{row.id:28}{row.title}")
-        print(*alone, sep="\n")
+        for name in alone:
+            print(name)
         return 0
     print(describe_machine() | describe_python())
     if sealframe.IMPLEMENTATION != "c":
@@ -57,8 +58,10 @@ def measure(
     against: list[Build],
     missing: dict[str, str],
 ) -> int:
-    """Measure the rows."""
+    """Measure the rows; return 1 if something failed."""
     names = [name for name in arguments.peers if name not in missing]
+    if arguments.smoke:
+        return try_all(arguments, rows, names, against)
     started = time.monotonic()
     compared: list[tuple[str, str, Comparison]] = []
     failed = False
@@ -106,6 +109,22 @@ def measure(
     return 1 if failed else 0
 
 
+def try_all(
+    arguments: argparse.Namespace, rows: list[Row], names: list[str], against: list[Build]
+) -> int:
+    """Try every row once; return 1 if something failed."""
+    failed = False
+    for loop in arguments.loops:
+        for row in rows:
+            taking_part, _ = competitors(row, names, against)
+            failures = try_row(row, taking_part, loop=loop)
+            print(f"{row.id}: {', '.join(one.title for one in taking_part)}", flush=True)
+            for title, error in failures.items():
+                print(f"  {title} FAILED: {error}")
+                failed = True
+    return 1 if failed else 0
+
+
 def wanted(row: Row, arguments: argparse.Namespace) -> bool:
     """Return whether a row is asked for."""
     return begins(row.id, arguments) and (not arguments.sizes or row.size in arguments.sizes)
@@ -123,7 +142,7 @@ def stale(path: Path) -> set[str]:
     """Return the rows that are not in a file, or of other sources than those here."""
     found = json.loads(path.read_text())["rows"] if path.exists() else []
     fresh = {row["row"] for row in found if row.get("sources") == sources_of(row["row"])}
-    return {*(row.id for row in ROWS), *ALONE} - fresh
+    return KNOWN - fresh
 
 
 def with_size(row: Row, mib: int) -> Row:
@@ -164,6 +183,7 @@ def parse() -> argparse.Namespace:
     add("--json", type=Path, help="a file to write, or to add to")
     add("--stale", action="store_true", help="only what --json lacks, or has of other sources")
     add("--mib", type=int, default=FILE_SIZE, help=f"of a file (default: {FILE_SIZE})")
+    add("--smoke", action="store_true", help="try every row once, and measure nothing")
     add("--long", action="store_true", help="let the row `growth` grow further")
     add("--list", action="store_true", help="name the rows and end")
     arguments = parser.parse_args()

@@ -17,12 +17,14 @@ from typing import Any, Final, TypeAlias
 
 from .machine import describe_machine, describe_python, python
 from .rounds import Comparison, Measured, Outcome, summary
-from .rows import Figure
+from .rows import ALONE, ROWS, Figure
 from .sources import measured_commit, sources_of
 
 Entry: TypeAlias = dict[str, Any]
 """A row of the file."""
 
+KNOWN: Final = {*(row.id for row in ROWS), *ALONE}
+"""All rows that there are."""
 _FIGURES: Final[tuple[Figure, ...]] = ("rate", "cpu", "memory", "latency")
 
 
@@ -97,6 +99,8 @@ def merge(path: Path, entries: list[Entry]) -> None:
         if results["machine"] != machine:
             raise SystemExit(f"{path} has the figures of another machine; name another file")
     results["pythons"][python()] = describe_python()
+    # What the suite no longer measures cannot be brought up to date.
+    results["rows"] = [row for row in results["rows"] if row["row"] in KNOWN]
     for new in entries:
         for index, old in enumerate(results["rows"]):
             if all(old[name] == new[name] for name in ("row", "loop", "python")):

@@ -136,7 +136,41 @@ def measure_row(
     return Outcome(row, measured, _compare(row, measured), failed)
 
 
-def _calibrated(row: Row, competitor: Competitor, loop: str, seconds: float) -> Job:
+def try_row(row: Row, taking_part: list[Competitor], *, loop: str) -> dict[str, str]:
+    """Let everyone do a little of a row's work once; return who failed, and how.
+
+    Every byte is checked, and nothing is timed.
+    """
+    row = replace(row, connections=min(row.connections, 4), step=min(row.step, 4))
+    warm_up, count = min(row.fixed or (4, 40), (4, 40))
+    failed: dict[str, str] = {}
+    for competitor in taking_part:
+        job = replace(_job(row, competitor, loop), warm_up=warm_up, count=count, thorough=True)
+        try:
+            _run(job, competitor)
+        except FailedError as error:
+            failed[competitor.title] = str(error)
+    return failed
+
+
+def compare_cpu(
+    row: Row, ours: Competitor, theirs: Competitor, count: int, *, loop: str, rounds: int
+) -> float:
+    """Return how many times the CPU time of ours theirs takes for the same work.
+
+    :param count: how many messages; they do not depend on the speed
+    :raises FailedError: one of them fails
+    """
+    both = [Measured(one, _with_count(_job(row, one, loop), row, count)) for one in (ours, theirs)]
+    for number in range(rounds):
+        # Each is the first as often as it is the second.
+        for one in both if number % 2 else reversed(both):
+            one.rounds.append(_run(one.job, one.competitor))
+    mine, other = (statistics.median(one.figures("cpu")) for one in both)
+    return other / mine
+
+
+def _job(row: Row, competitor: Competitor, loop: str) -> Job:
     job = Job(
         row.workload,
         competitor.peer.module,
@@ -146,9 +180,14 @@ def _calibrated(row: Row, competitor: Competitor, loop: str, seconds: float) -> 
         connections=row.connections,
         batch=competitor.batch,
     )
-    if competitor.build:
-        implementation = "python" if competitor.pure else "c"
-        job = replace(job, sealframe=competitor.build.file, implementation=implementation)
+    if not competitor.build:
+        return job
+    implementation = "python" if competitor.pure else "c"
+    return replace(job, sealframe=competitor.build.file, implementation=implementation)
+
+
+def _calibrated(row: Row, competitor: Competitor, loop: str, seconds: float) -> Job:
+    job = _job(row, competitor, loop)
     if row.fixed:
         warm_up, count = row.fixed
         return replace(job, warm_up=warm_up, count=count)

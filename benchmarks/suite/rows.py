@@ -232,7 +232,7 @@ def _broadcast(*targets: Target, way: Way = "plain") -> Row:
 def _connect(way: Way, *targets: Target, without: frozenset[str] = frozenset()) -> Row:
     return Row(
         f"connect-{way}",
-        f"connect, shake hands, one echo, close; {_security(way)}",
+        f"connect, shake hands, one echo, close, {_security(way)}",
         "connect",
         "connections/s",
         targets,
