@@ -5,10 +5,12 @@ Usage: check_environments.py [--alone] REPORT.json...
 The reports are what tox writes with ``--result-json``. At least three versions of
 Python must have run the tests, each with the extension and in pure Python, and
 those that run all of them, not only the core of tox.ini, must be among them; so must
-each environment that is there once for all Pythons.
+each environment that is there once for all Pythons. One of those may say in its last line that
+it was ``skipped:``, and why, which is passed on.
 
 With ``--alone`` one Python is all there was: it must have run the tests both ways, and
-those other environments. Prints which ran, as ``TOX_SKIP_ENV`` takes it.
+those other environments. Prints which ran, as ``TOX_SKIP_ENV`` takes it; what was skipped
+is not among them, and is tried again.
 """
 
 from __future__ import annotations
@@ -47,6 +49,15 @@ def succeeded(environment: dict[str, Any]) -> bool:
     )
 
 
+def skipped(environment: dict[str, Any]) -> str:
+    """Return why an environment did nothing, or nothing if it did something."""
+    for command in environment.get("test", []):
+        lines = command["output"].splitlines()
+        if lines and lines[-1].startswith("skipped: "):
+            return str(lines[-1])
+    return ""
+
+
 def once() -> set[str]:
     """Return the environments that are there once for all Pythons, by tox.ini."""
     tox = ConfigParser(interpolation=None)
@@ -63,6 +74,10 @@ def check(reports: list[str], *, alone: bool) -> int:
     ran: dict[str, set[str]] = {"ext": set(), "pure": set()}
     totals = {"passed": 0, "failed": 0, "error": 0, "skipped": 0}
     complete = {name for name, environment in environments.items() if succeeded(environment)}
+    reasons = {name: skipped(environments[name]) for name in complete & once()}
+    for name, reason in sorted(reasons.items()):
+        if reason:
+            print(f"{name}: {reason}", file=sys.stderr)
     for name, environment in environments.items():
         line = closing_line(environment)
         for number, kind in COUNT.findall(line or ""):
@@ -81,7 +96,8 @@ def check(reports: list[str], *, alone: bool) -> int:
         print(f"not run: {', '.join(sorted(missing))}", file=sys.stderr)
         return 1
     if alone:
-        print(f"(?:{'|'.join(sorted(complete))})$")
+        done = sorted(name for name in complete if not reasons.get(name))
+        print(f"(?:{'|'.join(done)})$")
         return 0 if both else 1
     failed = totals["failed"] + totals["error"]
     print(f"{totals['passed']} passed, {failed} failed, {totals['skipped']} skipped", flush=True)
