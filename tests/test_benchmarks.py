@@ -98,7 +98,8 @@ def test_without_a_history_the_speed_check_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", ["one_way-128", "round_trip", "request,connect,beside", "broadcast,idle,file"]
+    "rows",
+    ["one_way-128", "round_trip-1", "request,connect", "beside,broadcast", "idle,file"],
 )
 def test_every_row_moves_what_it_says(rows: str) -> None:
     """Each way to talk, both backends, every byte checked; nothing is timed."""
