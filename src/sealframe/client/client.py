@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
@@ -39,6 +39,8 @@ from .attempt import Attempt, next_id
 from .backoff import Backoff
 
 logger = logging.getLogger("sealframe.client")
+
+_DEFAULT_OPTIONS: Final = ClientOptions()
 
 
 def connect(
@@ -127,7 +129,7 @@ def connect(
     :raises KeyFileError: when awaited: the file of known servers cannot be used
     :raises KeyFormatError: when awaited: a line of that file is wrong
     """
-    options = ClientOptions() if options is None else options
+    options = _DEFAULT_OPTIONS if options is None else options
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
     check_codec(codec)

@@ -16,7 +16,13 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 
-class CloseState(Enum):
+class _Key(Enum):
+    """Enum's own hash is that of the name, in Python; tables are looked up at each step."""
+
+    __hash__ = object.__hash__
+
+
+class CloseState(_Key):
     """How far the end of a connection is."""
 
     HANDSHAKE = auto()
@@ -44,7 +50,7 @@ class CloseState(Enum):
     """The socket is gone."""
 
 
-class CloseEvent(Enum):
+class CloseEvent(_Key):
     """What happens to a connection, as far as its end is concerned."""
 
     ESTABLISHED = auto()
@@ -75,7 +81,7 @@ class CloseEvent(Enum):
     """The socket is gone."""
 
 
-class CloseAction(Enum):
+class CloseAction(_Key):
     """What the owner of the connection does."""
 
     DISCARD = auto()

@@ -16,6 +16,9 @@ from ..wire.control import Close, Hello
 class Phase(Enum):
     """What the peer may send now."""
 
+    # Tables are looked up at each frame, and Enum's own hash is that of the name, in Python.
+    __hash__ = object.__hash__
+
     SEALING = auto()
     """Sealed, either end: the Noise handshake is under way (section 6)."""
     SEALED_HELLO = auto()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from struct import Struct
+from typing import Final, NoReturn
 
 from .. import wire
 from . import CloseCode, Opcode, Tlv
@@ -31,10 +32,8 @@ def frame(opcode: int, body: bytes = b"") -> bytes:
 
 def encode_tlvs(fields: Mapping[int, bytes]) -> bytes:
     """Return the fields in ascending order of type."""
-    return b"".join(
-        kind.to_bytes(2, "little") + len(value).to_bytes(2, "little") + value
-        for kind, value in sorted(fields.items())
-    )
+    head = _TLV_HEAD.pack
+    return b"".join([head(kind, len(value)) + value for kind, value in sorted(fields.items())])
 
 
 def decode_tlvs(data: bytes) -> dict[int, bytes]:
@@ -45,11 +44,10 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
     position, previous = 0, -1
     while position < len(data):
-        if len(data) - position < 4:
+        if len(data) - position < _TLV_HEAD.size:
             raise MalformedBodyError("a field's head is cut short")
-        kind = int.from_bytes(data[position : position + 2], "little")
-        length = int.from_bytes(data[position + 2 : position + 4], "little")
-        position += 4
+        kind, length = _TLV_HEAD.unpack_from(data, position)
+        position += _TLV_HEAD.size
         if len(data) - position < length:
             raise MalformedBodyError(f"field {kind} is cut short")
         if kind <= previous:
@@ -63,7 +61,9 @@ def decode_tlvs(data: bytes) -> dict[int, bytes]:
     return fields
 
 
-_KNOWN_TLVS = frozenset(int(kind) for kind in Tlv)
+_KNOWN_TLVS: Final = frozenset(int(kind) for kind in Tlv)
+_TLV_HEAD: Final = Struct("<HH")
+"""Type and length of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,4 +207,6 @@ def _number(fields: Mapping[int, bytes], kind: Tlv, *, least: int = 0) -> int | 
 def printable(data: bytes) -> str:
     """Decode text that a peer chose, so that it is safe to print on one line."""
     text = data.decode(errors="replace")
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
