@@ -49,7 +49,7 @@ class Services(TypedDict, total=False):
     """What an end does with what the other asks for."""
 
     on_stream: Callable[[Stream], Awaitable[None]]
-    on_request: Callable[[Connection, bytes], Awaitable[Any]]
+    on_request: Callable[[Connection, bytes], Any]
 
 
 class _Address(TypedDict, total=False):

@@ -22,9 +22,11 @@ from sealframe import (
 )
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.requests import Requests
+from sealframe.core import channel_frames
+from sealframe.wire import FailureCode, Opcode
 
-from .ends import PATIENCE, Mode, Services, open_pair
-from .scripted import until
+from .ends import PATIENCE, TCP, Mode, Services, open_pair
+from .scripted import dialled, until
 from .stepping import Attempt, Moment, every_step
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -481,3 +483,114 @@ async def test_tasks_that_are_eager(control_mode: Mode) -> None:
             assert is_clean(accepted)
     finally:
         loop.set_task_factory(factory)
+
+
+class TestPlainFunctions:
+    """``on_request`` that is no coroutine function answers within the read."""
+
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_of_every_size(self, control_mode: Mode, size: int) -> None:
+        def on_request(_: Connection, payload: bytes) -> bytes:
+            return payload[::-1]
+
+        payload = b"%d " % size * (size // 2 + 1)
+        payload = payload[:size]
+        async with open_pair(control_mode, at_server={"on_request": on_request}) as pair:
+            async with asyncio.timeout(PATIENCE):
+                assert await pair.client.request(payload) == payload[::-1]
+            await become_clean(pair.client, pair.accepted)
+
+    async def test_no_task_runs(self, control_mode: Mode) -> None:
+        seen: list[object] = []
+
+        def on_request(_: Connection, payload: bytes) -> None:
+            seen.append(asyncio.current_task())
+
+        async with open_pair(control_mode, at_server={"on_request": on_request}) as pair:
+            assert await pair.client.request(b"") == b""
+        assert seen == [None]
+
+    async def test_many_in_one_read_are_answered_in_order(self, control_mode: Mode) -> None:
+        asked: list[bytes] = []
+
+        def on_request(_: Connection, payload: bytes) -> bytes:
+            asked.append(payload)
+            return payload
+
+        sent = [b"%d" % number for number in range(50)]
+        async with open_pair(control_mode, at_server={"on_request": on_request}) as pair:
+            async with asyncio.timeout(PATIENCE):
+                got = await asyncio.gather(*map(pair.client.request, sent))
+            await become_clean(pair.client, pair.accepted)
+        assert got == asked == sent
+
+    async def test_what_is_raised_is_told(
+        self, control_mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def on_request(_: Connection, payload: bytes) -> object:
+            if payload == b"on purpose":
+                raise RemoteError("Own", "text")
+            if payload == b"wrong type":
+                return "text"
+            if payload == b"gives up":
+                raise asyncio.CancelledError
+            raise LookupError("not there")
+
+        async with open_pair(control_mode, at_server={"on_request": on_request}) as pair:
+            with pytest.raises(RemoteError, match="Own: text"):
+                await pair.client.request(b"on purpose")
+            with pytest.raises(RemoteError, match="LookupError: not there"):
+                await pair.client.request(b"")
+            with pytest.raises(RemoteError, match="TypeError"):
+                await pair.client.request(b"wrong type")
+            with pytest.raises(RequestCancelledError):
+                await pair.client.request(b"gives up")
+            await become_clean(pair.client, pair.accepted)
+        assert len([record for record in caplog.records if record.exc_info]) == 2
+
+    async def test_one_that_returns_a_coroutine_has_it_awaited(self, control_mode: Mode) -> None:
+        def on_request(conn: Connection, payload: bytes) -> Any:
+            return echo(conn, payload)
+
+        async with open_pair(control_mode, at_server={"on_request": on_request}) as pair:
+            async with asyncio.timeout(PATIENCE):
+                for size in (10, 100_000):
+                    assert await pair.client.request(bytes(size)) == bytes(size)
+            await become_clean(pair.client, pair.accepted)
+
+
+async def test_a_coroutine_begins_within_the_read(control_mode: Mode) -> None:
+    """It has a task from its first step on; CANCEL in the same read comes to one that waits."""
+    told: list[bytes] = []
+
+    async def on_request(_: Connection, payload: bytes) -> bytes:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                told.append(b"began " + payload)
+                if payload.startswith(b"wait"):
+                    await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert asyncio.current_task() is task
+            told.append(b"cancelled " + payload)
+            raise
+        return payload.upper()
+
+    async with (
+        sealframe.serve(on_request=on_request, **TCP.listen, **control_mode.server) as server,
+        dialled(server, control_mode) as peer,
+    ):
+        # The first one may find no task to begin in.
+        await peer.write(channel_frames.request(0, b"first"))
+        assert (await peer.read_opcode(Opcode.REPLY))[8:] == b"FIRST"
+        for number in range(1, 4):
+            payload = b"wait %d" % number
+            await peer.write(
+                channel_frames.request(number, payload) + channel_frames.cancel(number)
+            )
+            failure = await peer.read_opcode(Opcode.FAILURE)
+            assert channel_frames.parse_failure(failure)[0] == FailureCode.CANCELLED
+            assert told[-2:] == [b"began " + payload, b"cancelled " + payload]
+        await peer.say_end()
+        await peer.await_end()

@@ -50,9 +50,20 @@ class Channels:
         if self._ended:
             return
         streams, requests = self.streams, self.requests
+        # The most frequent ones first: to match takes as long as to answer a request.
+        if isinstance(event, Requested):
+            requests.receive(event.request, event.payload)
+        elif isinstance(event, Replied):
+            requests.take_reply(event.request, event.payload)
+        elif isinstance(event, StreamData):
+            streams.receive(event.stream, event.data)
+        else:
+            self._handle_other(event)
+        self._drop_what_is_over()
+
+    def _handle_other(self, event: MultiplexerEvent) -> None:
+        streams, requests = self.streams, self.requests
         match event:
-            case StreamData(number, data):
-                streams.receive(number, data)
             case StreamOpened(number, StreamKind.REQUEST, metadata):
                 requests.receive_on_stream(metadata, streams.add_incoming(number))
             case StreamOpened(number, StreamKind.REPLY, metadata):
@@ -63,15 +74,10 @@ class Channels:
                 streams.receive_end(number)
             case StreamWasReset(number, code, reason):
                 streams.receive_reset(number, code, reason)
-            case Requested(number, payload):
-                requests.receive(number, payload)
             case RequestCancelled(number):
                 requests.receive_cancel(number)
-            case Replied(number, payload):
-                requests.take_reply(number, payload)
             case RequestFailed(number, code, kind, text):
                 requests.take_failure(number, code, kind, text)
-        self._drop_what_is_over()
 
     def wrote(self) -> None:
         """The transport took output: wake those who write to streams."""
@@ -86,8 +92,10 @@ class Channels:
         if over:
             self.streams.drop(over)
             over.clear()
-        self.streams.limiter.wake()
-        self.requests.limiter.wake()
+        if self.streams.limiter.waiters:
+            self.streams.limiter.wake()
+        if self.requests.limiter.waiters:
+            self.requests.limiter.wake()
 
     def end(self, error: ConnectionClosed) -> None:
         """Nothing more will come."""

@@ -520,8 +520,10 @@ class Connection(Generic[Sent, Received]):
         await self.close()
 
 
-OnRequest: TypeAlias = Callable[[Connection[Sent, Received], Received], Awaitable[Sent | None]]
-"""``async def on_request(conn, payload)``: returns what answers the request."""
+OnRequest: TypeAlias = Callable[
+    [Connection[Sent, Received], Received], Awaitable[Sent | None] | Sent | None
+]
+"""``def on_request(conn, payload)``, or an ``async def``: returns what answers the request."""
 OnMessage: TypeAlias = Callable[[Connection[Sent, Received], Received], object]
 """``def on_message(conn, message)``, or an ``async def``."""
 AnyConnection: TypeAlias = Connection[Any, Any]

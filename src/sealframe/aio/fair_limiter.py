@@ -19,17 +19,23 @@ class FairLimiter:
     :param free: whether one more may be opened now
     """
 
-    __slots__ = ("_free", "_waiters", "error")
+    __slots__ = ("_free", "error", "waiters")
 
     def __init__(self, free: Callable[[], bool]) -> None:
         self._free = free
         self.error: ConnectionClosed | None = None
         """Why nothing more can be opened, None while it can."""
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self.waiters: deque[asyncio.Future[None]] = deque()
+        """Who waits, the first in the queue first."""
 
     def __len__(self) -> int:
         """How many wait."""
-        return len(self._waiters)
+        return len(self.waiters)
+
+    @property
+    def open(self) -> bool:
+        """Whether a caller need not wait."""
+        return not self.waiters and self.error is None and self._free()
 
     async def wait(self) -> None:
         """Return at this caller's turn, or once :attr:`error` is set.
@@ -37,26 +43,26 @@ class FairLimiter:
         The caller looks at :attr:`error`, opens what it waited for without an ``await`` in
         between, and calls :meth:`wake` for the next one.
         """
-        if self.error is not None or (not self._waiters and self._free()):
+        if self.error is not None or (not self.waiters and self._free()):
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            self._waiters.remove(waiter)
+            self.waiters.remove(waiter)
             self.wake()
             raise
-        self._waiters.remove(waiter)
+        self.waiters.remove(waiter)
 
     def wake(self) -> None:
         """Let the first in the queue through, if ``free()`` says so."""
-        if self._waiters and not self._waiters[0].done() and self._free():
-            self._waiters[0].set_result(None)
+        if self.waiters and not self.waiters[0].done() and self._free():
+            self.waiters[0].set_result(None)
 
     def close(self, error: ConnectionClosed) -> None:
         """Set the error and let all through, to raise it."""
         self.error = self.error or error
-        for waiter in self._waiters:
+        for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 from ..errors import ConfigurationError
 from ..wire import StreamKind
 from .callables import is_async
+from .eager import EagerStart
 from .log_throttle import LogThrottle, others
 from .payload_codec import BYTES, PayloadCodec
 from .tasks import Tasks
@@ -39,6 +40,7 @@ class PeerHandlers:
     """
 
     __slots__ = (
+        "_eager",
         "_failures",
         "codec",
         "each_message",
@@ -54,7 +56,7 @@ class PeerHandlers:
         *,
         on_message: Callable[[Any, Any], object] | None = None,
         on_stream: OnStream | None = None,
-        on_request: Callable[[Any, Any], Awaitable[Any]] | None = None,
+        on_request: Callable[[Any, Any], Any] | None = None,
         files: FileTransfers | None = None,
         codec: PayloadCodec = BYTES,
     ) -> None:
@@ -65,7 +67,7 @@ class PeerHandlers:
         }
         for name, function in functions.items():
             if function is not None and not callable(function):
-                kind = "a function, async or not" if name == "on_message" else "an async function"
+                kind = "an async function" if name == "on_stream" else "a function, async or not"
                 raise ConfigurationError(f"{name} is {function!r}; use {kind}")
         self.on_message: OnBytes | None = None
         """Called with each message as it comes, in bytes."""
@@ -82,6 +84,7 @@ class PeerHandlers:
         self.codec = codec
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """The tasks that serve streams and requests, with their names."""
+        self._eager = EagerStart()
         self._failures = LogThrottle(_MAX_FAILURES)
 
     @property
@@ -124,6 +127,17 @@ class PeerHandlers:
         """
         task = asyncio.get_running_loop().create_task(running, name=name)
         self.tasks.add(task, name)
+        return task
+
+    def start_now(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Start a task as :meth:`start` does, whose first step runs at once where that is
+        possible; return None if that was all.
+
+        :param name: of the task
+        """
+        task = self._eager.start(running, name)
+        if task is not None:
+            self.tasks.add(task, name)
         return task
 
     def note_failure(self) -> str | None:

@@ -7,7 +7,10 @@ a longer one over a stream of its own. Each request of the peer gets exactly one
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from .. import wire
@@ -23,6 +26,7 @@ from ..errors import (
     StreamError,
 )
 from ..wire import FailureCode, ResetCode
+from .eager import tell_of_failure
 from .fair_limiter import FairLimiter
 from .stream import Stream
 from .stream_endpoint import StreamEndpoint
@@ -71,6 +75,11 @@ class Requests:
         :param timeout: seconds for all of it, None for no limit
         """
         self._check()
+        if timeout is None:
+            if not self.limiter.open:
+                await self.limiter.wait()
+                self._check()
+            return await self._ask(payload)
         try:
             async with asyncio.timeout(timeout) as limit:
                 await self.limiter.wait()
@@ -96,7 +105,8 @@ class Requests:
             body = self._streams.add_outgoing(stream)
         answer: asyncio.Future[bytes | StreamEndpoint] = self._host.loop.create_future()
         self.pending[number] = answer
-        self.limiter.wake()
+        if self.limiter.waiters:
+            self.limiter.wake()
         try:
             if body is None:
                 self._host.flush_soon()
@@ -168,17 +178,25 @@ class Requests:
     # Requests of the peer
 
     def receive(self, number: int, payload: bytes) -> None:
-        """REQUEST came: serve it in a task of its own."""
+        """REQUEST came: answer it, in a task if what answers it has to wait."""
         limit = self._host.options.max_message_size
         if len(payload) > limit:
             text = str(_TooLargeError(limit))
             self._fail(number, FailureCode.RAISED, "RequestTooLarge", text)
-        else:
-            self._start(number, payload)
+        elif self._may_serve(number):
+            self._serve(number, payload)
 
     def receive_on_stream(self, metadata: bytes, stream: StreamEndpoint) -> None:
         """A stream with a request was opened: serve it in a task of its own."""
-        self._start(int.from_bytes(metadata, "little"), stream)
+        number = int.from_bytes(metadata, "little")
+        if self._may_serve(number):
+            self._run(
+                number,
+                self._serve_body(number, stream),
+                partial(stream.reset, ResetCode.CANCELLED, ""),
+            )
+        elif self._host.going_away:
+            stream.reset(ResetCode.BUSY, "")
 
     def receive_cancel(self, number: int) -> None:
         """CANCEL came: cancel the task that answers the request."""
@@ -186,65 +204,110 @@ class Requests:
         if task is not None:
             task.cancel()
 
-    def _start(self, number: int, body: bytes | StreamEndpoint) -> None:
+    def _may_serve(self, number: int) -> bool:
         if self._host.going_away:
             self._multiplexer.fail(number, FailureCode.GOING_AWAY)
-            if isinstance(body, StreamEndpoint):
-                body.reset(ResetCode.BUSY, "")
             self._host.flush_soon()
-            return
-        if self.limiter.error is not None:
-            return  # no answer can be sent: CLOSE is under way
-        # An eager task (Python 3.12) may have answered before start() returns.
+            return False
+        # Else no answer can be sent: CLOSE is under way.
+        return self.limiter.error is None
+
+    def _run(
+        self, number: int, running: Coroutine[Any, Any, None], clean_up: Callable[[], object]
+    ) -> None:
+        """Answer a request by a coroutine, whose first step runs at once.
+
+        :param clean_up: called when that is over, or never began
+        """
         self.serving[number] = None
-        task = self._host.handlers.start(self._serve(number, body), f"request {number}")
+        task = self._host.handlers.start_now(running, f"request {number}")
+        if task is None:
+            self._served(number, clean_up)
+            return
+        # Its first step may have answered already.
         if number in self.serving:
             self.serving[number] = task
         # A callback: a task that is cancelled before its first step must be answered too.
-        task.add_done_callback(lambda _: self._served(number, body))
+        task.add_done_callback(lambda _: self._served(number, clean_up))
 
-    def _served(self, number: int, body: bytes | StreamEndpoint) -> None:
-        if isinstance(body, StreamEndpoint):
-            body.reset(ResetCode.CANCELLED, "")  # if not all of it was read
+    def _served(self, number: int, clean_up: Callable[[], object]) -> None:
+        clean_up()
         if number in self.serving:
             self._fail(number, FailureCode.CANCELLED)
         self._host.close_if_idle()
 
-    async def _serve(self, number: int, body: bytes | StreamEndpoint) -> None:
-        size = 0
+    def _serve(self, number: int, payload: bytes) -> None:
+        self.serving[number] = None
         try:
-            payload = body if isinstance(body, bytes) else await self._collect_request(body)
-            size = len(payload)
-            self._count_payload(size)
-            data = await self._call(payload)
+            answer = self._call(payload)
+            if not isinstance(answer, bytes) and inspect.isawaitable(answer):
+                running = self._await_answer(number, answer, len(payload))
+                # A coroutine whose task is cancelled before its first step never begins.
+                self._run(number, running, getattr(answer, "close", _nothing))
+                return
+            data = self._host.handlers.codec.encode_reply(answer)
+        except Exception as error:  # noqa: BLE001 - it is told to the peer
+            self._fail_with(number, error)
+        except BaseException as error:
+            self._fail(number, FailureCode.CANCELLED)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            if not isinstance(error, asyncio.CancelledError):
+                tell_of_failure(self._host.loop, error)
+        else:
+            self._reply(number, data)
+
+    async def _serve_body(self, number: int, body: StreamEndpoint) -> None:
+        try:
+            payload = await self._collect_request(body)
         except _TooLargeError as error:
             self._fail(number, FailureCode.RAISED, "RequestTooLarge", str(error))
+            return
         except _WithdrawnError:
             self._fail(number, FailureCode.CANCELLED)
-        except RemoteError as error:
-            self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
-        except Exception as error:
-            # A malformed payload is the fault of the peer, which must not fill the log.
-            malformed = isinstance(error, DecodeError) and error.connection is self._connection
-            if not malformed and (more := self._host.handlers.note_failure()) is not None:
-                what = "what answers a request of %r failed%s"
-                logger.exception(what, self._connection, more)
-            self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
+            return
+        await self._await_answer(number, self._call_later(payload), len(payload))
+
+    async def _call_later(self, payload: bytes) -> Any:
+        answer = self._call(payload)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def _await_answer(self, number: int, answer: Awaitable[Any], size: int) -> None:
+        self._count_payload(size)
+        try:
+            data = self._host.handlers.codec.encode_reply(await answer)
+        except Exception as error:  # noqa: BLE001 - it is told to the peer
+            self._fail_with(number, error)
         else:
-            await self._reply(number, data)
+            if len(data) <= wire.MAX_CHUNK:
+                self._reply(number, data)
+            else:
+                await self._reply_on_stream(number, data)
         finally:
             self._count_payload(-size)
 
-    async def _call(self, payload: bytes) -> bytes:
+    def _fail_with(self, number: int, error: Exception) -> None:
+        """Answer with an exception of the program."""
+        if isinstance(error, RemoteError):
+            self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))
+            return
+        # A malformed payload is the fault of the peer, which must not fill the log.
+        malformed = isinstance(error, DecodeError) and error.connection is self._connection
+        if not malformed and (more := self._host.handlers.note_failure()) is not None:
+            what = "what answers a request of %r failed%s"
+            logger.error(what, self._connection, more, exc_info=error)
+        self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
+
+    def _call(self, payload: bytes) -> Any:
         connection, handlers = self._connection, self._host.handlers
-        on_request, codec = handlers.on_request, handlers.codec
+        on_request = handlers.on_request
         # Without it this end announces max_requests = 0 (section 4), and no request is taken.
         assert on_request is not None
         try:
-            request = codec.decode(payload, connection)
+            request = handlers.codec.decode(payload, connection)
         except DecodeError as error:
             raise RemoteError("DecodeError", str(error)) from None
-        return codec.encode_reply(await on_request(connection, request))
+        return on_request(connection, request)
 
     def _count_payload(self, size: int) -> None:
         self.payload_bytes += size
@@ -264,19 +327,30 @@ class Requests:
         except (ConnectionClosed, StreamError) as error:
             raise _WithdrawnError from error
 
-    async def _reply(self, number: int, data: bytes) -> None:
-        if number not in self.serving or self.limiter.error is not None:
+    def _reply(self, number: int, data: bytes) -> None:
+        if not self._may_reply(number, data):
             return
+        if len(data) > wire.MAX_CHUNK:
+            self._run(number, self._reply_on_stream(number, data), _nothing)
+            return
+        del self.serving[number]
+        self._multiplexer.reply(number, data)
+        self._host.flush_soon()
+
+    def _may_reply(self, number: int, data: bytes) -> bool:
+        if number not in self.serving or self.limiter.error is not None:
+            return False
         limit = self._connection.max_send_size
         if len(data) > limit:
             text = str(MessageTooLargeError(len(data), limit))
             self._fail(number, FailureCode.TOO_LARGE, "ReplyTooLarge", text)
+            return False
+        return True
+
+    async def _reply_on_stream(self, number: int, data: bytes) -> None:
+        if not self._may_reply(number, data):
             return
         del self.serving[number]
-        if len(data) <= wire.MAX_CHUNK:
-            self._multiplexer.reply(number, data)
-            self._host.flush_soon()
-            return
         body = self._streams.add_outgoing(self._multiplexer.reply_on_stream(number))
         try:
             async with Stream(body, b"") as stream:
@@ -336,6 +410,10 @@ def _failure(code: int, kind: str, text: str) -> Exception:
         case FailureCode.GOING_AWAY:
             return RequestCancelledError("the peer is shutting down")
     return RemoteError(kind or f"failure {code}", text)
+
+
+def _nothing() -> None:
+    """There is nothing to clean up."""
 
 
 def _text(of: object) -> str:

@@ -19,7 +19,7 @@ NUMBER: Final = struct.Struct("<Q")
 _OPEN: Final = struct.Struct("<QBI")
 _CREDIT: Final = struct.Struct("<QI")
 _RESET: Final = struct.Struct("<QH")
-_DATA_HEAD: Final = struct.Struct("<IBQ")
+_HEAD: Final = struct.Struct("<IBQ")
 
 
 class ViolationError(ValueError):
@@ -45,6 +45,11 @@ def parse_number_alone(body: bytes) -> None:
         raise ViolationError(f"its body is not {NUMBER_SIZE} bytes")
 
 
+def _numbered_head(opcode: int, number: int, size: int) -> bytes:
+    """Return what stands before ``size`` bytes in a frame that has a number."""
+    return _HEAD.pack((1 + NUMBER_SIZE + size) | wire.CONTROL_BIT, opcode, number)
+
+
 # Streams, section 8
 
 
@@ -63,8 +68,7 @@ def parse_open(body: bytes) -> tuple[int, int, bytes]:
 
 def stream_data_head(number: int, size: int) -> bytes:
     """Return what stands before ``size`` bytes of data in STREAM_DATA."""
-    length = (1 + NUMBER_SIZE + size) | wire.CONTROL_BIT
-    return _DATA_HEAD.pack(length, Opcode.STREAM_DATA, number)
+    return _numbered_head(Opcode.STREAM_DATA, number, size)
 
 
 def stream_credit(number: int, increment: int) -> bytes:
@@ -103,12 +107,12 @@ def parse_reset(body: bytes) -> tuple[int, str]:
 
 def request(number: int, payload: bytes) -> bytes:
     """Return REQUEST."""
-    return frame(Opcode.REQUEST, NUMBER.pack(number) + payload)
+    return _numbered_head(Opcode.REQUEST, number, len(payload)) + payload
 
 
 def reply(number: int, payload: bytes) -> bytes:
     """Return REPLY."""
-    return frame(Opcode.REPLY, NUMBER.pack(number) + payload)
+    return _numbered_head(Opcode.REPLY, number, len(payload)) + payload
 
 
 def parse_payload(body: bytes) -> bytes:

@@ -86,7 +86,7 @@ class StreamOpened:
     metadata: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamData:
     """Bytes came on a stream."""
 
@@ -110,7 +110,7 @@ class StreamWasReset:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Requested:
     """REQUEST came; exactly one answer is due (section 9)."""
 
@@ -125,7 +125,7 @@ class RequestCancelled:
     request: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replied:
     """The answer to a request of ours."""
 
