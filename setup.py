@@ -1,11 +1,11 @@
-"""Builds the C backends of the codec and of the queues; everything else stands in pyproject.toml.
+"""Builds the C backends of codec, queues and fast path; all else stands in pyproject.toml.
 
 Two environment variables are read:
 
 ``SEALFRAME_EXTENSION``
-    ``auto`` (the default) compiles ``sealframe.framing._codec`` and ``sealframe.aio._queues``
-    if it can, and goes on without both, with a warning, if it cannot. ``yes`` makes
-    a failed compilation fail the build. ``no`` does not compile.
+    ``auto`` (the default) compiles ``sealframe.framing._codec``, ``sealframe.aio._queues`` and
+    ``sealframe.aio._fast_path`` if it can, and goes on without any, with a warning, if it
+    cannot. ``yes`` makes a failed compilation fail the build. ``no`` does not compile.
 
 ``SEALFRAME_COVERAGE``
     ``1`` compiles with line tracing, so that coverage sees the lines of the pyx.
@@ -65,7 +65,7 @@ class BuildExtension(build_ext):
                 ext.name,
                 error,
             )
-            # Both or neither; and an earlier build may have left one: the wheel would carry it.
+            # All or none; and an earlier build may have left one: the wheel would carry it.
             for each in self.extensions:
                 Path(self.get_ext_fullpath(each.name)).unlink(missing_ok=True)
             self.distribution.ext_modules = []
@@ -82,7 +82,7 @@ class BuildWheel(bdist_wheel):
 
 
 def extensions() -> list[Extension]:
-    """Return what is to be compiled: both extensions, or nothing."""
+    """Return what is to be compiled: all extensions, or nothing."""
     if MODE == "no":
         return []
     macros: list[tuple[str, str | None]] = []
@@ -95,7 +95,11 @@ def extensions() -> list[Extension]:
             define_macros=macros,
             optional=MODE == "auto",
         )
-        for name in ("sealframe.framing._codec", "sealframe.aio._queues")
+        for name in (
+            "sealframe.framing._codec",
+            "sealframe.aio._queues",
+            "sealframe.aio._fast_path",
+        )
     ]
 
 

@@ -58,6 +58,9 @@ class Connection:
         self.send_queue.largest = 1000
         self.call: Any = None
 
+    def write_now(self, message: bytes) -> bool:
+        return len(message) == 100 and not len(self.send_queue)
+
     def flush_soon(self) -> None:
         if len(self.send_queue) == 50:
             raise OSError

@@ -131,10 +131,8 @@ cdef class _Call:
         cdef InQueue incoming
         if self.kind == SEND:
             outgoing = <OutQueue>self.queue
-            if not outgoing.accept(self.message):
+            if not outgoing.accept(self.owner, self.message):
                 return 0
-            if outgoing.is_due():
-                self.owner.flush_soon()
             Py_INCREF(None)
             result[0] = <PyObject *>None
             return 1
@@ -306,10 +304,8 @@ cdef class OutQueue:
 
     def send_nowait(self, owner, message):
         """Send one message, without waiting."""
-        if not self.accept(message):
+        if not self.accept(owner, message):
             self.send_nowait_slow_path(owner, message)
-        elif self.is_due():
-            owner.flush_soon()
 
     def send_nowait_slow_path(self, owner, message):
         """Check the message and the connection, and whether there is room; for the subclass."""
@@ -334,8 +330,7 @@ cdef class OutQueue:
 
     def append(self, bytes message not None):
         """Accept a message, even above the high-water mark."""
-        self.list_of_messages().append(message)
-        self.queued_bytes += PyBytes_GET_SIZE(message) + _OVERHEAD
+        self.push(message)
 
     def extend(self, list messages not None):
         """Accept messages, even above the high-water mark."""
@@ -371,7 +366,7 @@ cdef class OutQueue:
     cdef bint is_due(self) noexcept:
         return not self.scheduled or (self.queued_bytes >= FLUSH_BYTES and not self.paused)
 
-    cdef bint accept(self, object message) except -1:
+    cdef bint accept(self, object owner, object message) except -1:
         cdef Py_ssize_t size
         if self.queued_bytes >= self.high_water or not PyBytes_CheckExact(message):
             return False
@@ -384,9 +379,16 @@ cdef class OutQueue:
             return False
         if not self.scheduled and _get_running_loop() is not self.loop:
             return False
-        self.list_of_messages().append(message)
-        self.queued_bytes += size + _OVERHEAD
+        if self.messages is not None or not owner.write_now(message):
+            self.push(message)
+            if self.is_due():
+                owner.flush_soon()
         return True
+
+    cdef int push(self, object message) except -1:
+        self.list_of_messages().append(message)
+        self.queued_bytes += PyBytes_GET_SIZE(message) + _OVERHEAD
+        return 0
 
     cdef inline list list_of_messages(self):
         if self.messages is None:

@@ -20,6 +20,7 @@ PACKAGE = ROOT / "src" / "sealframe"
 EXTENSIONS = {
     "framing._codec": ROOT / "ext" / "_codec.pyx",
     "aio._queues": ROOT / "ext" / "_queues.pyx",
+    "aio._fast_path": ROOT / "ext" / "_fast_path.pyx",
 }
 
 BASE = {"buffers", "errors", "options", "version"}

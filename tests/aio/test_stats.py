@@ -11,12 +11,22 @@ from sealframe.aio.stats import ServerStats, Stats
 
 @pytest.mark.parametrize("kind", [Stats, ServerStats])
 def test_every_counter_starts_at_zero(kind: type[Stats | ServerStats]) -> None:
-    assert set(dataclasses.asdict(kind()).values()) == {0}
+    counters = kind()
+    named = counters.as_dict() if isinstance(counters, Stats) else dataclasses.asdict(counters)
+    assert set(named.values()) == {0}
+
+
+def test_counters_add_up() -> None:
+    total, one = Stats(), Stats()
+    total.messages_sent, one.messages_sent, one.unsent = 1, 2, 3
+    total.add(one)
+    assert (total.messages_sent, total.unsent, total.bytes_sent) == (3, 3, 0)
+    assert repr(one).startswith("Stats(messages_received=0, messages_sent=2, ")
 
 
 def test_the_counters_have_these_names() -> None:
     """They are public: programs read them."""
-    assert [field.name for field in dataclasses.fields(Stats)] == [
+    assert list(Stats().as_dict()) == [
         *("messages_received", "messages_sent", "bytes_received", "bytes_sent"),
         *("dropped", "discarded", "unsent"),
     ]

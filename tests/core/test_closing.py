@@ -42,7 +42,7 @@ def test_at_the_end_no_buffer_stays_exported(kind: str, end: str) -> None:
         assert protocol.records.exported is None
     else:
         with pytest.raises(ValueError, match="without get_buffer"):
-            protocol._decoder.buffer_updated(0)
+            protocol.decoder.buffer_updated(0)
 
 
 def test_close_comes_after_everything_else(pair: Pair) -> None:

@@ -15,11 +15,19 @@ import sealframe.framing as framing
 print(framing.IMPLEMENTATION, framing.Decoder.__module__, framing.Encoder.__module__)
 import sealframe.aio.queues as queues
 print(queues.InQueue.__module__, queues.OutQueue.__module__)
+import sealframe.aio.fast_path as fast_path
+print(fast_path.ReadPath.__module__, fast_path.SendPath.__module__)
 print(framing.PACKET.decoder().feed(framing.PACKET.encode(b"works")))
 """
-# What an import finds where an extension was not built.
-NO_CODEC = "import sys; sys.modules['sealframe.framing._codec'] = None\n"
-NO_QUEUES = "import sys; sys.modules['sealframe.aio._queues'] = None\n"
+
+
+def without(module: str) -> str:
+    """Return what an import finds where an extension was not built."""
+    return f"import sys; sys.modules[{module!r}] = None\n"
+
+
+NO_CODEC = without("sealframe.framing._codec")
+NO_QUEUES = without("sealframe.aio._queues")
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -43,6 +51,7 @@ def report(code: str, **variables: str) -> list[str]:
 PURE = [
     "python sealframe.framing._codec_py sealframe.framing._codec_py",
     "sealframe.aio._queues_py sealframe.aio._queues_py",
+    "sealframe.aio._fast_path_py sealframe.aio._fast_path_py",
     "[b'works']",
 ]
 
@@ -51,6 +60,7 @@ def test_the_extensions_are_taken_where_they_are_there(c_backend: ModuleType) ->
     expected = [
         "c sealframe.framing._codec sealframe.framing._codec",
         "sealframe.aio._queues sealframe.aio._queues",
+        "sealframe.aio._fast_path sealframe.aio._fast_path",
         "[b'works']",
     ]
     assert report(REPORT) == expected
@@ -78,8 +88,9 @@ def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
 
 def test_a_codec_without_its_queues_is_an_error(c_backend: ModuleType) -> None:
     """No build leaves one of them: what is there is a remnant, and would hide as slowness."""
-    for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
-        done = run(NO_QUEUES + "import sealframe", **variables)
-        assert done.returncode == 1
-        assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
-        assert "sealframe.aio._queues" in done.stderr
+    for missing in ("sealframe.aio._queues", "sealframe.aio._fast_path"):
+        for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
+            done = run(without(missing) + "import sealframe", **variables)
+            assert done.returncode == 1
+            assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
+            assert missing in done.stderr

@@ -122,7 +122,7 @@ def test_a_record_that_does_not_open_is_fatal_and_not_answered(size: int, before
         assert str(peer.fault) == "the sealed stream is broken: the ciphertext is not authentic"
         assert peer.take() == b""
         assert peer.messages == []
-        assert peer.protocol._decoder.pending == (4 + len(before) if before else 0)
+        assert peer.protocol.decoder.pending == (4 + len(before) if before else 0)
 
 
 @pytest.mark.parametrize("opcode", [Opcode.CLOSE, Opcode.HELLO, Opcode.HANDSHAKE, Opcode.PAD])

@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 
+MODULES = ["_codec", "_fast_path", "_queues"]
+"""What is compiled, or nothing of it."""
+
 QUICKLY = {"CFLAGS": "-O0"}
 """Environment variables of a build whose extensions nobody runs."""
 
@@ -160,9 +163,12 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "tox.ini",
         "ext/_codec.pyx",
         "ext/_queues.pyx",
+        "ext/_fast_path.pyx",
         "src/sealframe/framing/_codec.pyi",
         "src/sealframe/framing/_codec_py.py",
         "src/sealframe/aio/_queues.pyi",
+        "src/sealframe/aio/_fast_path.pyi",
+        "src/sealframe/aio/_fast_path_py.py",
         "src/sealframe/aio/_queues_py.py",
         "tests/aio/queues/test_backends.py",
         "benchmarks/results.json",
@@ -194,7 +200,7 @@ def test_a_wheel_from_the_sdist_runs_in_c_where_there_is_no_compiler(
     assert {"sealframe/py.typed", "sealframe/framing/_codec.pyi", "sealframe/cli/__init__.py"} < {
         *names
     }
-    assert compiled_modules(wheel) == ["_codec", "_queues"]
+    assert compiled_modules(wheel) == MODULES
     assert not [name for name in names if name.startswith(("tests/", "ext/"))]
     assert not [name for name in names if name.endswith((".pyx", ".c"))]
     assert install_and_talk(wheel, tmp_path / "venv") == "c"
@@ -231,7 +237,7 @@ def test_an_extension_that_is_demanded_and_not_compiled_fails_the_build(
 
 
 @pytest.mark.parametrize("rest", [False, True], ids=["first", "again"])
-@pytest.mark.parametrize("name", ["framing._codec", "aio._queues"])
+@pytest.mark.parametrize("name", ["framing._codec", "aio._queues", "aio._fast_path"])
 def test_where_one_extension_does_not_compile_there_is_neither(
     sdist: Path, tmp_path: Path, name: str, rest: bool
 ) -> None:
@@ -240,7 +246,7 @@ def test_where_one_extension_does_not_compile_there_is_neither(
     if rest:
         done, wheels = build_wheel(source, tmp_path / "before", **QUICKLY)
         assert done.returncode == 0, done.stdout
-        assert [compiled_modules(wheel) for wheel in wheels] == [["_codec", "_queues"]]
+        assert [compiled_modules(wheel) for wheel in wheels] == [MODULES]
     break_extension(source, name.rpartition(".")[2])
     done, wheels = build_wheel(source, tmp_path / "dist", **QUICKLY)
     assert done.returncode == 0, done.stdout
@@ -254,7 +260,7 @@ def test_where_one_extension_does_not_compile_there_is_neither(
         assert install_and_talk(wheel, tmp_path / "venv") == "python"
 
 
-@pytest.mark.parametrize("name", ["_codec", "_queues"])
+@pytest.mark.parametrize("name", MODULES)
 def test_each_extension_is_demanded(sdist: Path, tmp_path: Path, name: str) -> None:
     source = unpack(sdist, tmp_path / "source")
     break_extension(source, name)

@@ -32,7 +32,8 @@ FLUSH_BYTES: Final = 128 * 1024
 
 
 class SendQueueOwner(Protocol):
-    """What a send queue asks of the sending half; the fast path calls :meth:`flush_soon` alone."""
+    """What a send queue asks of the sending half; the fast path calls :meth:`write_now` and
+    :meth:`flush_soon` alone."""
 
     error: ConnectionClosed | None
 
@@ -41,6 +42,10 @@ class SendQueueOwner(Protocol):
 
     def check_size(self, size: int) -> None:
         """Raise if a message of that size cannot be sent."""
+
+    def write_now(self, message: bytes) -> bool:
+        """Write a message past the empty send queue; return False, and do nothing, if it has
+        to wait."""
 
     def flush_soon(self) -> None:
         """Write what is in the send queue: now, or at the end of this tick."""
@@ -114,10 +119,7 @@ class OutQueue:
 
         :param owner: its ``flush_soon()`` is called if a flush is :attr:`due`
         """
-        if self._accept(message):
-            if self.due:
-                owner.flush_soon()
-        else:
+        if not self._accept(owner, message):
             await self.send_slow_path(owner, message)
 
     async def send_slow_path(self, owner: SendQueueOwner, message: object) -> None:
@@ -127,30 +129,30 @@ class OutQueue:
     def send_nowait(self, owner: SendQueueOwner, message: object) -> None:
         """Send one message, without waiting: by the fast path as :meth:`send`, else by
         :meth:`send_nowait_slow_path`."""
-        if self._accept(message):
-            if self.due:
-                owner.flush_soon()
-        else:
+        if not self._accept(owner, message):
             self.send_nowait_slow_path(owner, message)
 
     def send_nowait_slow_path(self, owner: SendQueueOwner, message: object) -> None:
         """Check the message and the connection, and whether there is room; for the subclass."""
         raise NotImplementedError
 
-    def _accept(self, message: object) -> bool:
+    def _accept(self, owner: SendQueueOwner, message: object) -> bool:
         if (
-            type(message) is bytes
-            and self.queued_bytes < self.high_water
-            and self.smallest <= len(message) <= self.largest
-            and get_ident() == self._thread
+            type(message) is not bytes
+            or self.queued_bytes >= self.high_water
+            or not self.smallest <= len(message) <= self.largest
+            or get_ident() != self._thread
             # Within a tick of the loop, in its own thread, no other runs (unless it was
             # stopped in that very tick).
-            and (self.scheduled or _get_running_loop() is self._loop)
+            or not (self.scheduled or _get_running_loop() is self._loop)
         ):
+            return False
+        if self._messages or not owner.write_now(message):
             self._messages.append(message)
             self.queued_bytes += len(message) + MESSAGE_OVERHEAD
-            return True
-        return False
+            if self.due:
+                owner.flush_soon()
+        return True
 
     def offer(self, messages: list[object]) -> bool:
         """Accept all messages, or none; return whether they were accepted."""

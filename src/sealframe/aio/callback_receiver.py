@@ -12,11 +12,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.closing import CloseState
-from ..wire import MESSAGE_OVERHEAD
 from .callables import refuse_awaitable
+from .intake import FAIR_SHARE
 from .receive_queue import Budget
-from .receiver import FAIR_SHARE, Intake, Receiver
+from .receiver import Receiver
 from .send_queue import SendQueue
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ class Calls(Enum):
 
 
 # To look these up in their class, for each read, takes longer than to compare them.
-_OPEN: Final = CloseState.OPEN
-_DELIVER: Final = Intake.DELIVER
 _DIRECT: Final = Calls.DIRECT
 _QUEUED: Final = Calls.QUEUED
 _OVER: Final = Calls.OVER
@@ -51,7 +48,7 @@ class CallbackReceiver(Receiver):
     :param on_message: called with what programs see of the connection, and each message
     """
 
-    __slots__ = ("_calls", "_conn", "_on_message", "_send_queue")
+    __slots__ = ("_calls", "_function")
 
     def __init__(
         self,
@@ -62,9 +59,8 @@ class CallbackReceiver(Receiver):
     ) -> None:
         super().__init__(protocol, budget)
         self._calls = Calls.NOT_YET
-        self._conn: Any = None
-        self._on_message = on_message
-        self._send_queue = send_queue
+        self._function = on_message
+        self.send_queue = send_queue
 
     @property
     def calls_back(self) -> bool:
@@ -76,104 +72,77 @@ class CallbackReceiver(Receiver):
 
     def start_calls(self, conn: Any) -> None:
         """Hand over what comes from now on, and in the next turn what is queued already."""
-        self._conn = conn
+        self.conn = conn
         if self._calls is _OVER:
             return
-        self._calls = _DIRECT
+        self._enter(_DIRECT)
         if len(self.queue) or self.over:
-            self._calls = _QUEUED
-            self._protocol.loop.call_soon(self._go_on)
+            self._enter(_QUEUED)
+            self.protocol.loop.call_soon(self._go_on)
 
-    # From the event loop
+    # From the event loop, see ReceivePath.deliver()
 
-    def deliver(self, messages: list[bytes]) -> None:
-        if self._calls is not _DIRECT or self.intake is not _DELIVER:
-            super().deliver(messages)
-            return
-        self._protocol.stats.messages_received += len(messages)
-        window = self.window
-        if window is not None:
-            last = len(messages[-1]) + MESSAGE_OVERHEAD
-            cost = sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD
-            if not window.charge(cost, last):
-                self.fail_uncredited()
-                return
-        self.call_back(messages)
-        # What was called is taken; what was not is in the queue by now.
-        if window is not None:
-            taken = window.received - self.queue.queued_bytes
-            if taken >= window.next_grant or self._protocol.closer.state is not _OPEN:
-                self.update_window()
-        elif len(self.queue):
-            self.pause_if_full()
-
-    def call_back(self, messages: list[bytes]) -> None:
-        """Call ``on_message`` with each of these; queue the rest once the send queue is full."""
-        on_message, conn, send_queue = self._on_message, self._conn, self._send_queue
-        count = 0
-        try:
-            for message in messages:
-                if send_queue.queued_bytes >= send_queue.high_water and self._must_stop():
-                    break
-                count += 1
-                result = on_message(conn, message)
-                if result is not None:
-                    refuse_awaitable("on_message", result)
-            else:
-                return
-        except BaseException as error:  # noqa: BLE001 - it ends this connection alone
-            self._fail(error, len(messages) - count)
-            return
+    def hold_back(self, messages: list[bytes]) -> None:
+        """Queue what is not called now, or drop it where nothing is called any more."""
         if self._calls is _OVER:
-            self._protocol.stats.discarded += len(messages) - count
+            self.protocol.stats.discarded += len(messages)
         else:
-            self.queue.extend(messages[count:])
-            self._calls = _QUEUED
-            send_queue.wait_for_turn(self._go_on)
+            self.queue.extend(messages)
+            self._enter(_QUEUED)
+            self.send_queue.wait_for_turn(self._go_on)
 
-    def _must_stop(self) -> bool:
+    def fail_call(self, error: BaseException, left: int) -> None:
+        """End the connection: ``on_message`` raised an exception.
+
+        :param left: how many messages of this read it was not called with
+        """
+        self.discard()
+        self.drop_queue()
+        self.protocol.stats.discarded += left
+        self.protocol.fail_callback(error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            # These end the event loop, here as in a task.
+            raise error
+
+    def must_stop(self) -> bool:
+        """Return whether nothing is to be called now: it is over, or the send queue is full."""
         # Once nothing more can be sent, nothing is held back either.
-        return self._calls is _OVER or self._send_queue.holds_back
+        return self._calls is _OVER or self.send_queue.holds_back
+
+    def _enter(self, calls: Calls) -> None:
+        self._calls = calls
+        self.on_message = self._function if calls is _DIRECT else None
 
     def _go_on(self) -> None:
         """Call ``on_message`` with what is queued, as far as a turn of the event loop goes."""
         if self._calls is not _QUEUED:
             return
-        queue, send_queue = self.queue, self._send_queue
+        queue, send_queue = self.queue, self.send_queue
         count = 0
         try:
-            while len(queue) and count < FAIR_SHARE and not self._must_stop():
+            while len(queue) and count < FAIR_SHARE and not self.must_stop():
                 count += 1
-                result = self._on_message(self._conn, queue.pop())
+                result = self._function(self.conn, queue.pop())
                 if result is not None:
                     refuse_awaitable("on_message", result)
         except BaseException as error:  # noqa: BLE001 - it ends this connection alone
-            self._fail(error, 0)
+            self.fail_call(error, 0)
         if self._calls is _QUEUED:
             if not len(queue):
-                self._calls = _DIRECT
+                self._enter(_DIRECT)
             elif send_queue.holds_back:
                 send_queue.wait_for_turn(self._go_on)
             else:
-                self._protocol.loop.call_soon(self._go_on)
+                self.protocol.loop.call_soon(self._go_on)
         self.after_pop()
         if self.all_called:
-            self._protocol.close_if_idle()
-
-    def _fail(self, error: BaseException, left: int) -> None:
-        self.discard()
-        self.drop_queue()
-        self._protocol.stats.discarded += left
-        self._protocol.fail_callback(error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            # These end the event loop, here as in a task.
-            raise error
+            self.protocol.close_if_idle()
 
     # The end
 
     def drop_queue(self) -> None:
         super().drop_queue()
-        self._calls = _OVER
+        self._enter(_OVER)
 
     def finish(self) -> None:
         while self._calls is _QUEUED:

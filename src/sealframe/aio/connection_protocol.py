@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import typing
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ..core.events import (
     Credited,
@@ -30,7 +30,6 @@ from ..core.events import (
 )
 from ..core.keepalive import is_watched
 from ..core.protocol import ProtocolMachine
-from ..core.trace import Trace
 from ..core.window import Window
 from ..errors import (
     ConnectionClosed,
@@ -44,21 +43,19 @@ from .addresses import Address, address_of, show
 from .callback_receiver import CallbackReceiver
 from .channels import Channels
 from .closer import Closer
+from .fast_path import ReadPath
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
 from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
 from .receive_queue import Budget
-from .receiver import FAIR_SHARE, Receiver
+from .receiver import Receiver
 from .sender import Sender
 from .socket_options import INHERITED, configure
 from .stats import Stats
 from .trace_log import TraceLog, logger
 
-_SMALL_READ: Final = 32 * 1024
-"""Bytes of a small read: thousands of tiny frames, and no more, hold up the others at a time."""
 
-
-class ConnectionProtocol(asyncio.BufferedProtocol):
+class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     """What the event loop calls.
 
     :param machine: the protocol, sans-IO
@@ -76,19 +73,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         "_keepalive_wheel",
         "_owner",
         "channels",
-        "closer",
         "handlers",
         "id",
-        "keepalive",
-        "loop",
-        "machine",
         "options",
         "pings",
-        "receiver",
-        "sender",
-        "stats",
-        "trace",
-        "transport",
     )
 
     def __init__(
@@ -108,12 +96,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self.id = id
         self.handlers = handlers or NO_HANDLERS
         self.stats = Stats()
-        self.transport: asyncio.Transport | None = None
+        self.transport = None
         self.sender = Sender(self, options.outbox_limit)
         self.receiver = self._make_receiver(budget)
         self.closer = Closer(self)
-        self.keepalive: KeepaliveTimer | None = None
-        """Signs of life, where any time is kept; made once it is established."""
+        self.keepalive = None
         self.channels: Channels | None = None
         """The streams and requests, once there were any."""
         self.pings: Pings | None = None
@@ -121,8 +108,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._owner: ConnectionOwner | None = owner
         self._addresses: tuple[Address, Address] = (None, None)
         self._keepalive_wheel = keepalive_wheel
-        self.trace: Trace | None = machine.trace
-        """Logs lines at DEBUG; None where nobody reads them."""
+        self.trace = machine.trace
 
     def _make_receiver(self, budget: Budget | None) -> Receiver:
         limit, on_message = self.options.inbox_limit, self.handlers.on_message
@@ -190,35 +176,6 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
                 self.options.handshake_timeout, self._handshake_timed_out
             )
         self.sender.flush()
-
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
-        """Return where the next bytes go."""
-        buffer = self.machine.get_buffer()
-        return memoryview(buffer)[:_SMALL_READ] if self.receiver.small_reads else buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in the bytes of one read."""
-        machine, receiver = self.machine, self.receiver
-        messages = machine.buffer_updated(nbytes)
-        self.stats.bytes_received += nbytes
-        # What comes in may be answered, and nothing of this turn was written yet.
-        self.sender.written = False
-        keepalive = self.keepalive
-        if keepalive is not None and keepalive.clocks.received(
-            self.loop.time(), machine.frames_received
-        ):
-            keepalive.answered()
-        if messages:
-            receiver.deliver(messages)
-        if machine.work_items:
-            if machine.events:
-                self.handle_events()
-            if machine.has_output:
-                self.sender.flush()
-            if machine.work_items > FAIR_SHARE:
-                receiver.give_others_a_turn()
-        if receiver.small_reads:
-            receiver.small_reads -= 1
 
     def eof_received(self) -> bool:
         """Take in the peer's FIN; keep our own direction open."""

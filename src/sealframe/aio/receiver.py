@@ -8,50 +8,18 @@ other, reading pauses while the queue is full and TCP holds the peer back.
 from __future__ import annotations
 
 import asyncio
-from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.closing import CloseState
 from ..core.window import Window
 from ..errors import ConnectionClosed, HandshakeError
 from ..wire import MESSAGE_OVERHEAD
+from .fast_path import ReceivePath
+from .intake import PILE, SMALL_READS, Intake, Pause
 from .receive_queue import Budget, ReceiveQueue
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
-
-_SMALL_READS: Final = 64
-"""How many reads are small at first, and after one with more than :data:`FAIR_SHARE`."""
-FAIR_SHARE: Final = 1024
-"""Records and frames handled one by one in a read, after which other connections have a turn."""
-_PILE: Final = 256 * 1024
-"""Queued bytes from which those who take messages have a turn before more is read: uvloop reads up
-to 32 times in one, and what piles up meanwhile is memory that has left the processor's cache. What
-waits in the kernel costs nothing."""
-
-
-class Intake(Enum):
-    """What becomes of what the peer sends. Later values include what earlier ones say."""
-
-    DELIVER = auto()
-    """Messages are queued."""
-    DISCARD = auto()
-    """Messages are dropped and counted; ``recv`` still waits for the end."""
-    ENDED = auto()
-    """``recv`` has ended; streams and requests go on."""
-    OVER = auto()
-    """Nothing reaches the program any more."""
-
-
-class Pause(Flag):
-    """Why the transport does not read, none of which excludes the other."""
-
-    NONE = 0
-    FULL = auto()
-    """The receive queue is full."""
-    YIELD = auto()
-    """Other connections have a turn of the event loop."""
-
 
 # To look these up in their class, for each read, takes longer than to compare them.
 _DELIVER: Final = Intake.DELIVER
@@ -59,27 +27,27 @@ _OPEN: Final = CloseState.OPEN
 _NO_PAUSE: Final = Pause.NONE
 
 
-class Receiver:
+class Receiver(ReceivePath):
     """What is taken in on one connection.
 
     :param protocol: the connection
     :param budget: what the receive queues of a server share
     """
 
-    __slots__ = ("_pause", "_protocol", "error", "intake", "queue", "small_reads", "window")
+    __slots__ = ("_pause", "error")
 
     def __init__(self, protocol: ConnectionProtocol, budget: Budget) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._pause = _NO_PAUSE
         self.queue = ReceiveQueue(budget)
         self.error: ConnectionClosed | None = None
         """Why nothing more will come, None while it may."""
         self.intake = _DELIVER
-        self.window: Window | None = None
-        """What the peer may still send, None where it knows no CREDIT."""
-        self.small_reads = _SMALL_READS
-        """How many of the next reads are small: thousands of tiny frames, and no more, then
-        hold up the other connections at a time."""
+        self.window = None
+        self.on_message = None
+        self.conn = None
+        self.send_queue = protocol.sender.queue
+        self.small_reads = SMALL_READS
 
     # Where messages go to on_message: aio/callback_receiver.py
 
@@ -104,13 +72,11 @@ class Receiver:
 
     # From the event loop
 
-    def deliver(self, messages: list[bytes]) -> None:
+    def deliver_slow_path(self, messages: list[bytes]) -> None:
         """Queue messages that came, or drop them where nobody wants them any more."""
-        protocol, queue = self._protocol, self.queue
+        protocol, queue = self.protocol, self.queue
         closer = protocol.closer
-        if self.intake is not _DELIVER or (
-            closer.state is not _OPEN and closer.closing and queue.full
-        ):
+        if self.intake is not _DELIVER or (closer.closing and queue.full):
             self._discard(messages)
             return
         protocol.stats.messages_received += len(messages)
@@ -118,8 +84,8 @@ class Receiver:
         queue.extend(messages)
         if self.window is not None:
             self._charge(self.window, queue.queued_bytes - before, last)
-            if queue.queued_bytes >= _PILE:
-                self._yield()
+            if queue.queued_bytes >= PILE:
+                self.yield_turn()
         elif queue.full:
             if closer.handshaking:
                 self._check_handshake()
@@ -129,7 +95,7 @@ class Receiver:
     def _discard(self, messages: list[bytes]) -> None:
         # All that follow go too, even if there is room again: no gap stays hidden.
         self.discard()
-        self._protocol.stats.discarded += len(messages)
+        self.protocol.stats.discarded += len(messages)
         if self.window is not None:
             last = len(messages[-1]) + MESSAGE_OVERHEAD
             cost = sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD
@@ -137,9 +103,9 @@ class Receiver:
 
     def _check_handshake(self) -> None:
         # An extended client reads on until WELCOME, which may stand behind many messages.
-        options = self._protocol.options
+        options = self.protocol.options
         if self.queue.queued_bytes > options.inbox_limit + options.max_message_size:
-            self._protocol.fail(
+            self.protocol.fail(
                 HandshakeError(
                     "the server sent inbox_limit and more, and no WELCOME: "
                     "connect without extended=True, or raise inbox_limit"
@@ -147,17 +113,18 @@ class Receiver:
             )
 
     def give_others_a_turn(self) -> None:
-        """Yield to other connections after a read of more than :data:`FAIR_SHARE`."""
+        """Yield to other connections after a read of more than :data:`~.intake.FAIR_SHARE`."""
         # One more than that: the read itself is counted after this.
-        self.small_reads = _SMALL_READS + 1
-        self._yield()
+        self.small_reads = SMALL_READS + 1
+        self.yield_turn()
 
-    def _yield(self) -> None:
+    def yield_turn(self) -> None:
+        """Let others run before more is read."""
         # uvloop reads on while there is more, up to 32 times: one peer's tiny frames
         # would hold up all the others for seconds.
-        if self._protocol.transport is not None and Pause.YIELD not in self._pause:
+        if self.protocol.transport is not None and Pause.YIELD not in self._pause:
             self._add_pause(Pause.YIELD)
-            self._protocol.loop.call_soon(self._remove_pause, Pause.YIELD)
+            self.protocol.loop.call_soon(self._remove_pause, Pause.YIELD)
 
     # Flow control
 
@@ -169,31 +136,30 @@ class Receiver:
             self.update_window()
 
     def _charge(self, window: Window, cost: int, last: int) -> None:
-        queue = self.queue
-        if not window.charge(cost, last):
-            self.fail_uncredited()
-        elif (
-            window.received - queue.queued_bytes >= window.next_grant
-            or self._protocol.closer.state is not _OPEN
-        ):
+        if window.charge(cost, last):
             self.update_window()
         else:
-            queue.set_low_water(window.low_water)
+            self._fail_uncredited()
+
+    def deny(self, messages: list[bytes]) -> None:
+        """Fail: the peer sent messages of which some had no credit; they wait for ``recv``."""
+        if self.on_message is None:
+            self.queue.extend(messages)
+        self._fail_uncredited()
+
+    def _fail_uncredited(self) -> None:
+        self.protocol.machine.fail_protocol("the peer sent messages for which it had no credit")
+        self.protocol.handle_events()
 
     @property
     def _ending(self) -> bool:
         # What comes after a local close is discarded if need be, but it must come.
-        closer = self._protocol.closer
+        closer = self.protocol.closer
         return closer.state is not _OPEN and closer.ending
-
-    def fail_uncredited(self) -> None:
-        """End the connection: the peer sent more than its credit."""
-        self._protocol.machine.fail_protocol("the peer sent messages for which it had no credit")
-        self._protocol.handle_events()
 
     def update_window(self) -> None:
         """Send CREDIT for what was taken, once it is worth a frame."""
-        window, queue, protocol = self.window, self.queue, self._protocol
+        window, queue, protocol = self.window, self.queue, self.protocol
         if window is None:
             return
         due = window.update(queue.quota, 0 if self._ending else queue.queued_bytes)
@@ -215,45 +181,45 @@ class Receiver:
         """Pause reading while the queue is full."""
         # After a local close reading never pauses: unread input would make the
         # kernel answer with RST and destroy what was sent before.
-        if self.queue.full and not self._protocol.closer.closing and not self.paused:
+        if self.queue.full and not self.protocol.closer.closing and not self.paused:
             self.queue.on_reading_paused()
             self._add_pause(Pause.FULL)
-            if self._protocol.trace is not None:
-                self._protocol.trace("reading paused: the receive queue is full")
+            if self.protocol.trace is not None:
+                self.protocol.trace("reading paused: the receive queue is full")
 
     def resume(self) -> None:
         """Read on, where a full queue had paused it."""
         if self.paused:
             self.queue.on_reading_resumed()
-            if self._protocol.keepalive is not None:
-                self._protocol.keepalive.restart()
+            if self.protocol.keepalive is not None:
+                self.protocol.keepalive.restart()
             self._remove_pause(Pause.FULL)
-            if self._protocol.trace is not None:
-                self._protocol.trace("reading resumed")
+            if self.protocol.trace is not None:
+                self.protocol.trace("reading resumed")
 
     def _add_pause(self, reason: Pause) -> None:
-        assert self._protocol.transport is not None
+        assert self.protocol.transport is not None
         self._pause |= reason
-        self._protocol.transport.pause_reading()
+        self.protocol.transport.pause_reading()
 
     def _remove_pause(self, reason: Pause) -> None:
         self._pause &= ~reason
-        if not self._pause and self._protocol.transport is not None:
-            self._protocol.transport.resume_reading()
+        if not self._pause and self.protocol.transport is not None:
+            self.protocol.transport.resume_reading()
 
     # From the program
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the connection belongs to."""
-        return self._protocol.loop
+        return self.protocol.loop
 
     def check_loop(self) -> None:
         """Refuse a call from another thread or event loop.
 
         :raises WrongLoopError: it is one
         """
-        self._protocol.check_loop()
+        self.protocol.check_loop()
 
     def after_pop(self) -> None:
         """Resume reading, send credit and wake the next task, as far as each is due."""
@@ -279,7 +245,7 @@ class Receiver:
 
     def drop_queue(self) -> None:
         """Forget the messages that the program has not taken."""
-        self._protocol.stats.discarded += self.queue.clear()
+        self.protocol.stats.discarded += self.queue.clear()
 
     def end_messages(self, error: ConnectionClosed) -> None:
         """End ``recv`` once the queue is empty; streams and requests go on."""

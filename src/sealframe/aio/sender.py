@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..core.closing import CloseState
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
+from .fast_path import SendPath
 from .send_queue import SendQueue
 from .writing import write_buffers
 
@@ -26,36 +27,24 @@ _BATCH_SIZE: Final = 64 * 1024
 time, which costs more than the calls that it saves."""
 
 
-class Sender:
+class Sender(SendPath):
     """What is given out on one connection.
 
     :param protocol: the connection
     :param limit: queued bytes from which senders wait
     """
 
-    __slots__ = (
-        "_credit_limit",
-        "_protocol",
-        "_sent_cost",
-        "broadcast_pending",
-        "error",
-        "queue",
-        "write_paused",
-        "written",
-    )
+    __slots__ = ("broadcast_pending", "error")
 
     def __init__(self, protocol: ConnectionProtocol, limit: int) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self.queue = SendQueue(limit)
         self.error: ConnectionClosed | None = None
         """Why nothing more can be sent, None while it can."""
-        # Both count from the start of the connection, as QUIC's do (RFC 9000, section 4.1).
-        self._sent_cost = 0
-        self._credit_limit: int | None = None
+        self.sent_cost = 0
+        self.credit_limit = None
         self.write_paused = False
-        """Whether the transport's buffer is full."""
         self.written = False
-        """Whether something was written in this turn of the event loop."""
         self.broadcast_pending = False
         """Whether what was broadcast to it is about to be written."""
 
@@ -66,7 +55,7 @@ class Sender:
 
         :raises WrongLoopError: it is one
         """
-        self._protocol.check_loop()
+        self.protocol.check_loop()
 
     def check_size(self, size: int) -> None:
         """Refuse a message that cannot be sent.
@@ -74,32 +63,20 @@ class Sender:
         :raises MessageTooLargeError: it is over the limit
         :raises MessageTooSmallError: it is below the minimum of the framing
         """
-        self._protocol.machine.check_size(size)
+        self.protocol.machine.check_size(size)
 
-    def flush_soon(self) -> None:
-        """Messages were put into the queue: write them now, or at the end of this turn."""
-        queue = self.queue
-        if not queue.due:
-            return
-        if not queue.paused and (not self.written or queue.scheduled):
-            self.written = True
-            self.flush()
-        else:
-            # It costs as much as to write a small message, so not for the first.
-            queue.scheduled = True
-            self._protocol.loop.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
+        """Write what was put into the queue in this turn of the event loop."""
         self.queue.scheduled = False
         self.written = False
-        if len(self.queue) or self._protocol.machine.has_output:
+        if len(self.queue) or self.protocol.machine.has_output:
             self.flush()
 
     # Writing
 
     def flush(self) -> None:
         """Write what may be written now."""
-        protocol = self._protocol
+        protocol = self.protocol
         transport = protocol.transport
         if transport is None:
             return
@@ -123,8 +100,8 @@ class Sender:
                     protocol.keepalive.sent()
             if not len(queue) and not machine.has_output:
                 break
-        limit = self._credit_limit
-        queue.paused = self.write_paused or (limit is not None and self._sent_cost >= limit)
+        limit = self.credit_limit
+        queue.paused = self.write_paused or (limit is not None and self.sent_cost >= limit)
         queue.wake()
         if protocol.channels is not None:
             protocol.channels.wrote()
@@ -133,19 +110,19 @@ class Sender:
 
     def _take_messages(self) -> list[bytes]:
         queue, size = self.queue, _BATCH_SIZE
-        if self._credit_limit is not None and self._credit_limit - self._sent_cost < size:
-            size = self._credit_limit - self._sent_cost
+        if self.credit_limit is not None and self.credit_limit - self.sent_cost < size:
+            size = self.credit_limit - self.sent_cost
             if size <= 0:
                 return []
         before = queue.queued_bytes
         messages = queue.take(size)
-        self._sent_cost += before - queue.queued_bytes
+        self.sent_cost += before - queue.queued_bytes
         return messages
 
     @property
     def all_sent(self) -> bool:
         """Whether nothing that was accepted is unsent."""
-        return not len(self.queue) and not self._protocol.machine.unsent
+        return not len(self.queue) and not self.protocol.machine.unsent
 
     def pause_writing(self) -> None:
         """Hold everything back: the transport's buffer is full."""
@@ -157,7 +134,7 @@ class Sender:
         self.write_paused = False
         # Not from within: asyncio's transport calls connection_lost() twice if it
         # is closed here.
-        self._protocol.loop.call_soon(self.flush)
+        self.protocol.loop.call_soon(self.flush)
 
     # Credit: docs/PROTOCOL.md, section 7
 
@@ -165,25 +142,25 @@ class Sender:
     def credit(self) -> int | None:
         """Cost of the messages that the peer still takes, None where it sets no limit. The
         last message may pass it, so it can be negative."""
-        return None if self._credit_limit is None else self._credit_limit - self._sent_cost
+        return None if self.credit_limit is None else self.credit_limit - self.sent_cost
 
     def limit_credit(self, window: int) -> None:
         """Take in how much the peer takes, counted from the start of the connection."""
-        self._credit_limit = window
+        self.credit_limit = window
 
     def lift_credit(self) -> None:
         """Send without credit from now on."""
-        self._credit_limit = None
+        self.credit_limit = None
 
     def add_credit(self, increment: int) -> None:
         """Take in CREDIT."""
-        if self._credit_limit is None:
+        if self.credit_limit is None:
             return
-        self._credit_limit += increment
-        credit = self._credit_limit - self._sent_cost
+        self.credit_limit += increment
+        credit = self.credit_limit - self.sent_cost
         if credit > MAX_WINDOW:
-            self._protocol.machine.fail_protocol(f"the peer gave credit of {credit} for messages")
-            self._protocol.handle_events()
+            self.protocol.machine.fail_protocol(f"the peer gave credit of {credit} for messages")
+            self.protocol.handle_events()
         else:
             self.flush()
 
@@ -200,5 +177,5 @@ class Sender:
     def drop_queue(self) -> bool:
         """Forget what was accepted and is not sent; return whether there was any."""
         dropped = self.queue.clear()
-        self._protocol.stats.unsent += dropped
+        self.protocol.stats.unsent += dropped
         return dropped > 0

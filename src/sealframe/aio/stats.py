@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Final
+
+from .fast_path import Counters
 
 
-@dataclass(slots=True)
-class Stats:
-    """Counters of one connection, from its start."""
+class Stats(Counters):
+    """Counters of one connection, from its start.
 
-    messages_received: int = 0
-    """Messages decoded from the stream, those in the receive queue included."""
-    messages_sent: int = 0
-    """Messages handed to the transport."""
-    bytes_received: int = 0
-    """Bytes from the socket, heads and authentication tags included."""
-    bytes_sent: int = 0
-    """Bytes handed to the transport, heads and authentication tags included."""
-    dropped: int = 0
-    """Broadcast messages not queued: the peer was too slow, or accepts less."""
-    discarded: int = 0
-    """Messages that came after the local close and were not kept."""
-    unsent: int = 0
-    """Accepted messages that the end of the connection left unsent."""
+    :ivar messages_received: messages decoded from the stream, those in the receive queue included
+    :ivar messages_sent: messages handed to the transport
+    :ivar bytes_received: bytes from the socket, heads and authentication tags included
+    :ivar bytes_sent: bytes handed to the transport, heads and authentication tags included
+    :ivar dropped: broadcast messages not queued: the peer was too slow, or accepts less
+    :ivar discarded: messages that came after the local close and were not kept
+    :ivar unsent: accepted messages that the end of the connection left unsent
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Stats({', '.join(f'{name}={value}' for name, value in self.as_dict().items())})"
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counters by name, as they are now."""
+        return {name: getattr(self, name) for name in NAMES}
 
     def add(self, other: Stats) -> None:
         """Add the counters of another connection."""
-        for field in fields(self):
-            name = field.name
+        for name in NAMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+NAMES: Final = (
+    "messages_received",
+    "messages_sent",
+    "bytes_received",
+    "bytes_sent",
+    "dropped",
+    "discarded",
+    "unsent",
+)
+"""Of the counters of a connection."""
 
 
 @dataclass(slots=True)

@@ -89,11 +89,11 @@ class ProtocolMachine:
 
     __slots__ = (
         "_answered",
-        "_decoder",
-        "_encoder",
         "_multiplexer",
         "_write_closed",
         "client",
+        "decoder",
+        "encoder",
         "events",
         "extended",
         "frames_received",
@@ -128,8 +128,8 @@ class ProtocolMachine:
         self.trace = trace
         """Logs frames, where somebody reads them."""
         sending = framing or SENDING
-        self._encoder = sending.encoder
-        self._decoder: Decoder = _receiving(framing, max_message_size).decoder()
+        self.encoder = sending.encoder
+        self.decoder: Decoder = _receiving(framing, max_message_size).decoder()
         self.records = records
         """The sealed layer, None for plain."""
         local = introduction(max_message_size, software, window, max_streams, max_requests)
@@ -189,7 +189,7 @@ class ProtocolMachine:
         """Return where the next bytes from the socket go."""
         if self.phase is _FAILED:
             return _DISCARD
-        return self._decoder.get_buffer() if self.records is None else self.records.get_buffer()
+        return self.decoder.get_buffer() if self.records is None else self.records.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> list[bytes]:
         """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
@@ -197,18 +197,18 @@ class ProtocolMachine:
         if self.phase is _FAILED:
             return []
         if self.records is None:
-            decoder = self._decoder
+            decoder = self.decoder
             try:
                 frames = decoder.buffer_updated(nbytes)
             except FramingError as fault:
-                return self._dispatch_faulty(fault)
+                return self.receive_fault(fault)
             if self.trace is not None:
                 trace_received(self.trace, frames)
             if not decoder.saw_control and (self.phase is _PACKETS or self.phase is _EXTENDED):
                 self.frames_received += len(frames)
                 self.work_items = 0
                 return frames  # type: ignore[return-value]  # no Control among them
-            return self._dispatch(frames)
+            return self.receive_frames(frames)
         return self._receive_sealed(self.records, nbytes)
 
     def receive_eof(self) -> None:
@@ -258,7 +258,7 @@ class ProtocolMachine:
             self.records.return_buffer()
         elif self.phase is not Phase.FAILED:
             with suppress(ValueError):  # none is exported
-                self._decoder.buffer_updated(0)
+                self.decoder.buffer_updated(0)
 
     # Sending
 
@@ -299,7 +299,7 @@ class ProtocolMachine:
         if self.trace is not None:
             trace_messages(self.trace, messages)
         if not self.has_output and (records is None or records.established):
-            buffers = self._encoder.pack(messages)
+            buffers = self.encoder.pack(messages)
             return buffers if records is None else records.seal(*buffers)
         output = _NO_OUTPUT if self.output is None else self.output
         buffers = output.take_plaintext()
@@ -314,7 +314,7 @@ class ProtocolMachine:
             after = cast("list[bytes]", self._multiplexer.take(_TURN)) + after
         if self.trace is not None:
             trace_sent(self.trace, [*before, *after])
-        inner = before + self._encoder.pack(messages) + after if messages else before + after
+        inner = before + self.encoder.pack(messages) + after if messages else before + after
         if records is None:
             return buffers + inner if buffers else inner
         return buffers + records.seal(*inner)
@@ -436,7 +436,7 @@ class ProtocolMachine:
             self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
             if self.client:
                 self.queue(self.introductions.hello())
-        decoder = self._decoder
+        decoder = self.decoder
         messages: list[bytes] = []
         for record in records:
             self.work_items += 1
@@ -447,7 +447,7 @@ class ProtocolMachine:
             try:
                 frames = layer.open_into(record, decoder)
             except FramingError as fault:
-                messages += self._dispatch_faulty(fault)
+                messages += self.receive_fault(fault)
                 continue
             if self.trace is not None:
                 trace_received(self.trace, frames)
@@ -457,7 +457,7 @@ class ProtocolMachine:
             elif layer.failure is None:
                 if first and (len(frames) != 1 or decoder.pending):
                     self._fail_forbidden("a first record that is not HELLO alone")
-                messages += self._dispatch(frames)
+                messages += self.receive_frames(frames)
         if layer.failure is not None:
             # Nothing goes out after a record that does not open.
             self.extended = False
@@ -466,10 +466,10 @@ class ProtocolMachine:
             self._fail(layer.failure)
         return messages
 
-    def _dispatch_faulty(self, fault: FramingError) -> list[bytes]:
+    def receive_fault(self, fault: FramingError) -> list[bytes]:
         if self.trace is not None:
             trace_received(self.trace, fault.frames)
-        messages = self._dispatch(fault.frames)
+        messages = self.receive_frames(fault.frames)
         if self.phase is not Phase.FAILED:
             code = CloseCode.PROTOCOL
             if isinstance(fault, FrameTooLargeError):
@@ -479,7 +479,7 @@ class ProtocolMachine:
             self._fail(error, code)
         return messages
 
-    def _dispatch(self, frames: list[bytes | Control]) -> list[bytes]:
+    def receive_frames(self, frames: list[bytes | Control]) -> list[bytes]:
         self.work_items += len(frames)
         messages: list[bytes] = []
         for frame in frames:
@@ -535,21 +535,21 @@ class ProtocolMachine:
 
     @property
     def _pending(self) -> int:
-        inner = self._decoder.pending
+        inner = self.decoder.pending
         return inner if self.records is None else inner + self.records.pending
 
     def _truncation(self, how: str) -> str:
-        size = self._decoder.frame_size
+        size = self.decoder.frame_size
         if self.records is not None and self.records.pending:
             return f"the peer's stream {how} inside a sealed record"
-        of = f"{self._decoder.pending} of its {size} bytes" if size else "a part of its head"
+        of = f"{self.decoder.pending} of its {size} bytes" if size else "a part of its head"
         return f"the peer's stream {how} inside a frame: only {of} came"
 
     def explain(self, text: str) -> str:
         """Add to an error's text what the first bytes say about the peer, if they do."""
         if self.frames_received or self.records is not None:
             return text
-        diagnosis = diagnose(self._decoder.prefix)
+        diagnosis = diagnose(self.decoder.prefix)
         return f"{text} ({diagnosis})" if diagnosis else text
 
     # Rules: one method per kind of control frame

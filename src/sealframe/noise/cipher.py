@@ -21,6 +21,7 @@ from ..errors import (
     NonceExhaustedError,
     NotSupportedError,
 )
+from ..wire import REKEY_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,6 +230,20 @@ class CipherState(Secret):
             except primitives().invalid_tag:
                 raise DecryptionError("the ciphertext is not authentic") from None
             self._nonce += 1
+        return plaintext
+
+    def seal_record(self, plaintext: bytes) -> bytes:
+        """Seal a record, and derive the next key where one is due (docs/PROTOCOL.md section 6)."""
+        sealed = self.seal(plaintext)
+        if not self._nonce % REKEY_INTERVAL:
+            self.rekey()
+        return sealed
+
+    def open_record(self, ciphertext: bytes) -> bytes:
+        """Open what :meth:`seal_record` returned at the other end."""
+        plaintext = self.open(ciphertext)
+        if not self._nonce % REKEY_INTERVAL:
+            self.rekey()
         return plaintext
 
     def seal_into(self, plaintext: BytesLike, place: memoryview) -> None:

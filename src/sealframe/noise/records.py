@@ -53,9 +53,9 @@ from .credentials import Credentials
 from .fragmentation import fragment
 from .handshake_driver import HandshakeDriver
 
-_SCRATCH: Final = 256 * 1024
+SCRATCH_SIZE: Final = 256 * 1024
 """Bytes that are read at once where records may come."""
-_SMALL: Final = 32 * 1024
+SMALL_RECORD: Final = 32 * 1024
 """A record shorter than this is copied once more: that costs less than to seal or open
 it in place."""
 
@@ -181,7 +181,7 @@ class RecordLayer:
         if exported is None or self.held or self._state is not _RECORDS:
             return None
         size = nbytes - wire.HEAD_SIZE
-        if not wire.MIN_RECORD <= size < _SMALL or _HEAD.unpack_from(exported)[0] != size:
+        if not wire.MIN_RECORD <= size < SMALL_RECORD or _HEAD.unpack_from(exported)[0] != size:
             return None
         record = bytes(memoryview(exported)[wire.HEAD_SIZE : nbytes])
         self.return_buffer()
@@ -244,7 +244,7 @@ class RecordLayer:
                 if after > end:
                     break
                 self._behind = end - after
-                if size < _SMALL:
+                if size < SMALL_RECORD:
                     yield fresh[body:after].tobytes()
                 else:
                     record = fresh[body:after]
@@ -263,7 +263,7 @@ class RecordLayer:
     def return_buffer(self) -> None:
         """Take back what :meth:`get_buffer` exported: nothing will come in it."""
         exported, self.exported = self.exported, None
-        if exported is not None and not spare_buffers and len(exported) == _SCRATCH:
+        if exported is not None and not spare_buffers and len(exported) == SCRATCH_SIZE:
             spare_buffers.append(exported)
 
     def open(self, record: bytes | memoryview) -> bytes:
@@ -290,7 +290,7 @@ class RecordLayer:
 
         :raises FramingError: the decoder's, for what it found in a record that is authentic
         """
-        if len(record) < _SMALL:
+        if len(record) < SMALL_RECORD:
             return decoder.feed(self.open(record))
         size = len(record) - wire.TAG_SIZE
         receiver = self.receiver
@@ -323,9 +323,8 @@ class RecordLayer:
         pieces = fragment(plaintexts)
         if not pieces:
             return []
-        if len(pieces) == 1 and len(pieces[0]) < _SMALL:
-            record = sender.seal(pieces[0])
-            _rekey_if_due(sender)
+        if len(pieces) == 1 and len(pieces[0]) < SMALL_RECORD:
+            record = sender.seal_record(bytes(pieces[0]))
             return [_HEAD.pack(len(record)) + record]
         # One piece of memory for all of them, written once.
         buffer = bytearray(sum(map(len, pieces)) + len(pieces) * _OVERHEAD)
@@ -390,7 +389,7 @@ def _take_scratch() -> bytearray:
     try:
         return spare_buffers.pop()
     except IndexError:
-        return bytearray(_SCRATCH)
+        return bytearray(SCRATCH_SIZE)
 
 
 def _rekey_if_due(cipher: CipherState) -> None:

@@ -23,7 +23,7 @@ def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[
         "groups": {name: len(group) for name, group in groups.items()},
         "connections": len(registry.connections),
         # `dropped` is in both: the server counts it itself, over all connections.
-        **asdict(total),
+        **total.as_dict(),
         **asdict(registry.counters),
     }
 
@@ -35,7 +35,7 @@ def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
         "address": conn.remote_address,
         "sealed": conn.sealed,
         "connected_for": now - opened_at(conn),
-        **asdict(conn.stats),
+        **conn.stats.as_dict(),
         "inbox_cost": protocol.receiver.queue.queued_bytes,
         "outbox_cost": protocol.sender.queue.queued_bytes,
         "latency": conn.latency,

@@ -99,6 +99,9 @@ class FakeConnection:
 
     # What the queues call
 
+    def write_now(self, message: bytes) -> bool:
+        return False
+
     def flush_soon(self) -> None:
         self.asked.append("flush")
 
