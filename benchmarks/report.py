@@ -146,7 +146,7 @@ def compared(row: Row, comparison: Row, ours: Row, results: dict[str, Row]) -> l
         wanted = f"{sign} {comparison['target']:,g}" + ("" if comparison["met"] else ": missed")
     value, title = comparison["value"], row["title"]
     if ours["peer"] == "callbacks":
-        title += ", on_message"
+        title += ", callbacks"
     if comparison["figure"] == "memory" and not comparison["theirs"]:
         others = [
             f"{name} {other['memory']['median']:,.0f}"
@@ -301,7 +301,7 @@ def standings(rows: list[Row], *, sealed: bool) -> list[Standing]:
             if ours["peer"] in OURS:
                 ratio = ours[figure]["median"] / best[figure]["median"]
                 title = re.sub(r", (plain|extended|sealed)\b", "", row["title"])
-                title += ", on_message" * (ours["peer"] == "callbacks")
+                title += ", callbacks" * (ours["peer"] == "callbacks")
                 better = ratio if figure == "rate" else 1 / ratio
                 found.append(Standing(title, better, best["competitor"]))
     return found

@@ -129,8 +129,8 @@ SEALFRAME: Final = Peer("sealframe", "sealframe_", "sealframe", "sealframe, seal
 CALLBACKS: Final = Peer(
     "callbacks",
     "sealframe_callbacks",
-    "sealframe, on_message",
-    "sealframe, on_message, sealed",
+    "sealframe, callbacks",
+    "sealframe, callbacks, sealed",
     needs="on_message",
 )
 OURS: Final = [SEALFRAME, CALLBACKS]
@@ -314,8 +314,22 @@ ROWS: Final = [
         without=frozenset({"websockets"}),
     ),
     _round_trip(100, Target(1, "picows", ours="callbacks"), Target(0.8, "picows"), without=_SLOW),
-    _request("extended", Target(5, "grpc"), Target(1, "pyzmq"), Target(1.9, "ce2d914")),
-    _request("sealed", Target(5, "grpc"), Target(1, "pyzmq"), Target(2.3, "ce2d914")),
+    _request(
+        "extended",
+        Target(5, "grpc", ours="callbacks"),
+        Target(1, "pyzmq", ours="callbacks"),
+        Target(5, "grpc"),
+        Target(1, "pyzmq"),
+        Target(1.9, "ce2d914"),
+    ),
+    _request(
+        "sealed",
+        Target(5, "grpc", ours="callbacks"),
+        Target(1, "pyzmq", ours="callbacks"),
+        Target(5, "grpc"),
+        Target(1, "pyzmq"),
+        Target(2.3, "ce2d914"),
+    ),
     _broadcast(Target(15, "websockets")),
     _broadcast(Target(15, "websockets"), way="sealed"),
     _connect("sealed", Target(1.4, "streams")),

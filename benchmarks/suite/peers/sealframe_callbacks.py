@@ -1,4 +1,4 @@
-"""sealframe with callbacks: ``on_message=`` and ``send_nowait``."""
+"""sealframe with callbacks: ``on_message``, ``send_nowait``, ``on_request`` as a function."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from .sealframe_ import (
     MANY_CLIENTS,
     client_security,
     idle_client,
+    request_client,
     server_security,
 )
 
-__all__ = ["idle_client"]
+__all__ = ["idle_client", "request_client"]
 
 SEALED: Final = True
 
@@ -105,6 +106,37 @@ def round_trip_client(job: Job) -> None:
         job.meter.stop()
         job.checksum = requesters[0].checksum
         await asyncio.gather(*(requester.conn.close() for requester in requesters))
+
+    job.run(main())
+
+
+def request_server(job: Job) -> None:
+    """Answer requests with what they say."""
+
+    async def main() -> None:
+        first, done = True, asyncio.Event()
+
+        def answer(conn: sealframe.Connection, payload: bytes) -> bytes:
+            nonlocal first
+            if first:
+                first = False
+                job.meter.start()
+            return payload
+
+        def gone(conn: sealframe.Connection, reason: object) -> None:
+            job.meter.stop()
+            done.set()
+
+        async with sealframe.serve(
+            None,
+            HOST,
+            0,
+            security=server_security(job),
+            on_request=answer,
+            on_disconnect=gone,
+        ) as server:
+            job.listening(server.port)
+            await done.wait()
 
     job.run(main())
 

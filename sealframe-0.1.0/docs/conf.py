@@ -1,0 +1,135 @@
+"""The documentation site; `tox -e docs` builds it.
+
+It is built without the network, on the pure backends: their docstrings and signatures can be read
+wherever sealframe can be imported, and the compiled ones behave the same.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from enum import EnumType
+from typing import TYPE_CHECKING, Any
+
+from pygments.lexers.special import TextLexer
+from sphinx.pycode import ModuleAnalyzer
+
+import sealframe
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "sealframe"
+author = "the sealframe authors"
+version = release = sealframe.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"sealframe {release}"
+html_copy_source = False
+
+# The links that a code host follows work here too: headings get the anchors it gives them.
+myst_heading_anchors = 3
+
+add_module_names = False
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+# Docstrings put a parameter between single backticks, too.
+default_role = "literal"
+
+nitpicky = True
+# There is no link to Python's own documentation: the inventory that it needs is in the network.
+_PYTHON = "|".join(map(re.escape, sorted({*dir(builtins), *sys.stdlib_module_names})))
+nitpick_ignore_regex = [
+    (r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?"),
+    (r"py:class", r"prometheus_client\..+"),
+    # Type variables: what a codec makes messages of, and of messages.
+    (r"py:class", r"sealframe\.(codecs|aio\.connection)\.(_S|_T|Sent|Received)"),
+]
+nitpick_ignore = [
+    # Any bytes-like object, until Python 3.12 is the oldest: collections.abc.Buffer.
+    ("py:class", "Buffer"),
+    # The types of a named tuple's fields are shown as they were written.
+    ("py:class", "Path"),
+]
+
+# Sealframe makes them itself, or they say no more than what an object must have.
+_NEVER_CALLED = {
+    "sealframe.Connection",
+    "sealframe.Group",
+    "sealframe.Server",
+    "sealframe.ServerStats",
+    "sealframe.Stats",
+    "sealframe.Stream",
+    "sealframe.Connecting",
+    "sealframe.codecs.Codec",
+    "sealframe.files.Offer",
+    "sealframe.Serving",
+    "sealframe.sync.Connection",
+    "sealframe.sync.Group",
+    "sealframe.sync.Reconnecting",
+    "sealframe.sync.Server",
+    "sealframe.sync.Stream",
+}
+
+_INSTEAD = {
+    # Offers know of inboxes only what they need.
+    "~sealframe.files.incoming.Destination": "~sealframe.Inbox",
+}
+
+
+def _simplify_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """Show no parameters of a class that nobody calls, and what an await returns."""
+    if signature and (name in _NEVER_CALLED or what == "exception"):
+        return "", ""
+    if isinstance(obj, EnumType):
+        return "", ""
+    if returns and returns.startswith("~collections.abc.Coroutine["):
+        result = returns.removeprefix("~collections.abc.Coroutine[").rpartition(", ")[2]
+        returns = f"~collections.abc.Awaitable[{result}"
+    for private, public in _INSTEAD.items():
+        signature = signature and signature.replace(private, public)
+    return signature, returns
+
+
+def _show_public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:
+    """Put their own bases in the place of private ones."""
+    found: list[Any] = []
+    for base in bases:
+        found += base.__bases__ if base.__name__.startswith("_") else [base]
+    bases[:] = dict.fromkeys(found)
+
+
+# Public packages gather names from the modules that define them, and the text of a constant
+# stands where it is defined.
+_DEFINED_IN = {
+    "sealframe.framing": ("sealframe.framing.layout", "sealframe.framing.catalogue"),
+    "sealframe.noise": ("sealframe.noise.cipher",),
+    "sealframe.wire": ("sealframe.wire.numbers", "sealframe.framing.native"),
+}
+
+
+def _find_text_of_constant(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Document a constant that a public package took over from one of its modules."""
+    package, _, constant = name.rpartition(".")
+    if what == "data":
+        for module in _DEFINED_IN.get(package, ()):
+            texts = ModuleAnalyzer.for_module(module).find_attr_docs()
+            lines[:] = texts.get(("", constant), lines)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", _find_text_of_constant)
+    app.connect("autodoc-process-signature", _simplify_signature)
+    app.connect("autodoc-process-bases", _show_public_bases)
+    # The kinds of block in PROTOCOL.md that tests read.
+    for kind in ("hex", "key", "argon2id", "bytes"):
+        app.add_lexer(kind, TextLexer)

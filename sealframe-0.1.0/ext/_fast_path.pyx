@@ -1,0 +1,378 @@
+# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: auto_pickle=False
+"""What a connection does for every read and for every message: the compiled backend, equal to
+``sealframe.aio._fast_path_py``, which has the contract. Same steps, same names.
+
+It looks at the state of the connection each time, and keeps none of its own: whatever is out of
+the ordinary goes the slow path, as if this were not here.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from sealframe.core.closing import CloseState
+from sealframe.core.events import Phase
+from sealframe.errors import DecryptionError, FramingError, NonceExhaustedError
+from sealframe.noise.records import SCRATCH_SIZE, SMALL_RECORD, spare_buffers
+from sealframe.wire import MESSAGE_OVERHEAD, MIN_RECORD
+
+from sealframe.aio.callables import refuse_awaitable
+from sealframe.aio.intake import FAIR_SHARE, PILE, SMALL_READ, Intake
+
+__all__ = ["Counters", "ReadPath", "ReceivePath", "SendPath"]
+
+cdef enum:
+    # Kept equal to wire.HEAD_SIZE.
+    _HEAD = 4
+
+cdef Py_ssize_t _OVERHEAD = MESSAGE_OVERHEAD
+cdef Py_ssize_t _MIN_RECORD = MIN_RECORD
+cdef Py_ssize_t _SMALL_RECORD = SMALL_RECORD
+cdef Py_ssize_t _SCRATCH_SIZE = SCRATCH_SIZE
+cdef Py_ssize_t _SMALL_READ = SMALL_READ
+cdef Py_ssize_t _FAIR_SHARE = FAIR_SHARE
+cdef Py_ssize_t _PILE = PILE
+cdef list _spare_buffers = spare_buffers
+cdef object _EXTENDED = Phase.EXTENDED
+cdef object _PACKETS = Phase.PACKETS
+cdef object _FAILED = Phase.FAILED
+cdef object _OPEN = CloseState.OPEN
+cdef object _DELIVER = Intake.DELIVER
+
+
+cdef inline uint32_t _read_head(const uint8_t *place) noexcept:
+    return (
+        place[0]
+        | <uint32_t>place[1] << 8
+        | <uint32_t>place[2] << 16
+        | <uint32_t>place[3] << 24
+    )
+
+
+cdef bytes _with_head(bytes body):
+    """Return the native head of ``body``, and it."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, _HEAD + size)
+    cdef uint8_t *place = <uint8_t *>PyBytes_AS_STRING(whole)
+    place[0] = size & 0xFF
+    place[1] = size >> 8 & 0xFF
+    place[2] = size >> 16 & 0xFF
+    place[3] = size >> 24 & 0xFF
+    memcpy(place + _HEAD, PyBytes_AS_STRING(body), size)
+    return whole
+
+
+cdef class Counters:
+    """Numbers that only grow."""
+
+    cdef public long long messages_received
+    cdef public long long messages_sent
+    cdef public long long bytes_received
+    cdef public long long bytes_sent
+    cdef public long long dropped
+    cdef public long long discarded
+    cdef public long long unsent
+
+
+cdef class ReadPath:
+    """What the event loop calls for each read. For the contract see the pure backend."""
+
+    cdef public object loop
+    cdef public object machine
+    cdef public object transport
+    cdef public object closer
+    cdef public object keepalive
+    cdef public object trace
+    cdef public Counters stats
+    cdef public ReceivePath receiver
+    cdef public SendPath sender
+
+    def get_buffer(self, Py_ssize_t sizehint):
+        """Return where the next bytes go."""
+        machine = self.machine
+        if self.receiver.small_reads:
+            return memoryview(machine.get_buffer())[:_SMALL_READ]
+        records = machine.records
+        if records is None:
+            if machine.phase is not _FAILED:
+                return machine.decoder.get_buffer()
+        elif records.receiver is not None and machine.phase is not _FAILED:
+            exported = records.exported
+            if exported is None:
+                if PyList_GET_SIZE(_spare_buffers):
+                    exported = _spare_buffers.pop()
+                else:
+                    exported = bytearray(_SCRATCH_SIZE)
+                records.exported = exported
+            return memoryview(exported)
+        return machine.get_buffer()
+
+    def buffer_updated(self, Py_ssize_t nbytes):
+        """Take in the bytes of one read."""
+        cdef ReceivePath receiver = self.receiver
+        cdef Py_ssize_t work = 0
+        cdef list messages = self.read_messages(nbytes, &work)
+        machine = self.machine
+        if messages is None:
+            messages = machine.buffer_updated(nbytes)
+            work = machine.work_items
+        self.stats.bytes_received += nbytes
+        # What comes in may be answered, and nothing of this turn was written yet.
+        self.sender.written = False
+        keepalive = self.keepalive
+        if keepalive is not None and keepalive.clocks.received(
+            self.loop.time(), machine.frames_received
+        ):
+            keepalive.answered()
+        if PyList_GET_SIZE(messages):
+            receiver.deliver(messages)
+        if work:
+            if machine.events:
+                self.handle_events()
+            if machine.has_output:
+                self.sender.flush()
+            if work > _FAIR_SHARE:
+                receiver.give_others_a_turn()
+        if receiver.small_reads:
+            receiver.small_reads -= 1
+
+    def handle_events(self, *, at_fin=False):
+        """Take in what the machine has to tell; for the subclass."""
+        raise NotImplementedError
+
+    cdef list read_messages(self, Py_ssize_t nbytes, Py_ssize_t *work):
+        """Return the messages of a read in which nothing is out of the ordinary; else None, and
+        then nothing has happened.
+
+        :param work: set to the items handled one by one, where there were any
+        """
+        cdef list frames
+        machine = self.machine
+        phase = machine.phase
+        if (phase is not _EXTENDED and phase is not _PACKETS) or self.trace is not None:
+            return None
+        records = machine.records
+        decoder = machine.decoder
+        try:
+            if records is None:
+                frames = decoder.buffer_updated(nbytes)
+            else:
+                plaintext = self.open_single(records, nbytes)
+                if plaintext is None:
+                    return None
+                frames = decoder.feed(plaintext)
+        except FramingError as fault:
+            machine.work_items = 1
+            frames = machine.receive_fault(fault)
+            work[0] = machine.work_items
+            return frames
+        if decoder.saw_control:
+            machine.work_items = 1
+            frames = machine.receive_frames(frames)
+            work[0] = machine.work_items
+        else:
+            machine.frames_received += PyList_GET_SIZE(frames)
+        return frames
+
+    cdef bytes open_single(self, object records, Py_ssize_t nbytes):
+        """Return the plaintext of the small record of which the read consists, as in a dialogue;
+        else None, also where it does not open: the slow path finds that again, and fails."""
+        cdef Py_ssize_t size = nbytes - _HEAD
+        cdef const uint8_t *place
+        cdef bytes record
+        cdef object plaintext
+        exported = records.exported
+        if exported is None or len(records.held) or not _MIN_RECORD <= size < _SMALL_RECORD:
+            return None
+        place = <const uint8_t *>PyByteArray_AS_STRING(exported)
+        if _read_head(place) != <uint32_t>size:
+            return None
+        record = PyBytes_FromStringAndSize(<const char *>place + _HEAD, size)
+        try:
+            plaintext = records.receiver.open_record(record)
+        except (DecryptionError, NonceExhaustedError):
+            return None
+        records.exported = None
+        if not PyList_GET_SIZE(_spare_buffers) and PyByteArray_GET_SIZE(exported) == _SCRATCH_SIZE:
+            _spare_buffers.append(exported)
+        return plaintext
+
+
+cdef class ReceivePath:
+    """What takes the messages in. For the contract see the pure backend."""
+
+    cdef public ReadPath protocol
+    cdef public object queue
+    cdef public object send_queue
+    cdef public object on_message
+    cdef public object conn
+    cdef public object intake
+    cdef public object window
+    cdef public Py_ssize_t small_reads
+
+    def deliver(self, list messages not None):
+        """Hand over or queue messages that came, or drop them where nobody wants them any more."""
+        cdef ReadPath protocol = self.protocol
+        cdef Py_ssize_t cost = 0
+        cdef Py_ssize_t last = 0
+        cdef long long received, queued, low_water
+        if self.intake is not _DELIVER or protocol.closer.state is not _OPEN:
+            self.deliver_slow_path(messages)
+            return
+        protocol.stats.messages_received += PyList_GET_SIZE(messages)
+        window = self.window
+        if window is not None:
+            for message in messages:
+                last = PyBytes_GET_SIZE(message) + _OVERHEAD
+                cost += last
+            received = <long long>window.received + cost
+            window.received = received
+            if received - last >= <long long>window.granted:
+                self.deny(messages)
+                return
+        queue = self.queue
+        if self.on_message is None:
+            queue.extend(messages)
+        else:
+            self.call_back(messages)
+        queued = queue.queued_bytes
+        if window is None:
+            if queued and queue.full:
+                self.pause_if_full()
+            return
+        # What was called is taken; what was not is in the queue by now. What was called may
+        # have made the window grow.
+        low_water = <long long>window.received - <long long>window.next_grant
+        if queued <= low_water:
+            self.update_window()
+        else:
+            queue.set_low_water(low_water)
+        if queued >= _PILE:
+            self.yield_turn()
+
+    def call_back(self, list messages not None):
+        """Call ``on_message`` with each of these; queue the rest once the send queue is full."""
+        cdef Py_ssize_t count = 0
+        on_message = self.on_message
+        conn = self.conn
+        send_queue = self.send_queue
+        try:
+            for message in messages:
+                if send_queue.queued_bytes >= send_queue.high_water and self.must_stop():
+                    break
+                count += 1
+                result = on_message(conn, message)
+                if result is not None:
+                    refuse_awaitable("on_message", result)
+            else:
+                return
+        except BaseException as error:
+            self.fail_call(error, PyList_GET_SIZE(messages) - count)
+        else:
+            self.hold_back(messages[count:])
+
+    def deliver_slow_path(self, list messages):
+        """The same, in any state; for the subclass."""
+        raise NotImplementedError
+
+    def must_stop(self):
+        """Return whether ``on_message`` is not to be called now; for the subclass."""
+        raise NotImplementedError
+
+    def hold_back(self, messages):
+        """Queue what ``on_message`` is not called with now; for the subclass."""
+        raise NotImplementedError
+
+    def fail_call(self, error, left):
+        """Fail: ``on_message`` raised an exception; for the subclass."""
+        raise NotImplementedError
+
+    def pause_if_full(self):
+        """Pause reading while the queue is full; for the subclass."""
+        raise NotImplementedError
+
+    def update_window(self):
+        """Send CREDIT for what was taken, once it is worth a frame; for the subclass."""
+        raise NotImplementedError
+
+    def deny(self, messages):
+        """Fail: the peer sent messages without credit; for the subclass."""
+        raise NotImplementedError
+
+    def yield_turn(self):
+        """Let others run before more is read; for the subclass."""
+        raise NotImplementedError
+
+
+cdef class SendPath:
+    """What gives the messages out. For the contract see the pure backend."""
+
+    cdef public ReadPath protocol
+    cdef public object queue
+    cdef public object credit_limit
+    cdef public long long sent_cost
+    cdef public bint write_paused
+    cdef public bint written
+
+    def flush_soon(self):
+        """Write what is queued, now or at the end of this turn."""
+        queue = self.queue
+        if not queue.due:
+            return
+        if not queue.paused and (not self.written or queue.scheduled):
+            self.written = True
+            self.flush()
+        else:
+            # It costs as much as to write a small message, so not for the first.
+            queue.scheduled = True
+            self.protocol.loop.call_soon(self.end_turn)
+
+    def flush(self):
+        """Write what may be written; for the subclass."""
+        raise NotImplementedError
+
+    def end_turn(self):
+        """Write at the end of this turn of the event loop; for the subclass."""
+        raise NotImplementedError
+
+    def write_now(self, bytes message not None):
+        """Write one message past the queue; return False, and do nothing, where it has to wait
+        or something else is to be written too."""
+        cdef ReadPath protocol = self.protocol
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(message)
+        cdef bytes data
+        if self.written or self.write_paused or size >= _SMALL_RECORD - _HEAD:
+            return False
+        queue = self.queue
+        if len(queue) or queue.scheduled or queue.paused:
+            return False
+        transport = protocol.transport
+        if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
+            return False
+        machine = protocol.machine
+        if machine.has_output:
+            return False
+        records = machine.records
+        data = machine.encoder.encode(message)
+        if records is not None:
+            data = _with_head(records.sender.seal_record(data))
+        self.written = True
+        transport.write(data)
+        protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
+        protocol.stats.messages_sent += 1
+        self.sent_cost += size + _OVERHEAD
+        limit = self.credit_limit
+        if limit is not None and self.sent_cost >= <long long>limit:
+            queue.paused = True
+        if protocol.keepalive is not None:
+            protocol.keepalive.sent()
+        return True

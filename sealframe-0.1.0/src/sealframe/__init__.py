@@ -1,0 +1,177 @@
+"""Messages between asyncio programs over one socket.
+
+Length-prefixed frames parsed in C, sealed with AES-GCM when you ask for it::
+
+    async with sealframe.serve(handler, "127.0.0.1", 1234) as server: ...
+    async with sealframe.connect("127.0.0.1", 1234) as conn: ...
+
+See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; and
+:mod:`sealframe.sync` for programs without asyncio.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .aio.connection import Connection
+from .aio.disconnect import Disconnect, DisconnectKind
+from .aio.stats import ServerStats, Stats
+from .aio.stream import Stream
+from .client.client import Connecting, connect, is_fatal
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectTimeoutError,
+    DecodeError,
+    DecryptionError,
+    DirectoryTransferError,
+    EncodeError,
+    FileChangedError,
+    FileRefusedError,
+    FileTransferError,
+    FileUnreadableError,
+    FrameTooLargeError,
+    FrameTooSmallError,
+    FramingError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    KeyFileError,
+    KeyFormatError,
+    ListenError,
+    MalformedLengthError,
+    MessageTooLargeError,
+    MessageTooSmallError,
+    MetricsError,
+    MissingExtraError,
+    NonceExhaustedError,
+    NotSupportedError,
+    PeerTimeoutError,
+    ProtocolError,
+    RemoteError,
+    RequestCancelledError,
+    RequestError,
+    RequestTimeoutError,
+    SealframeError,
+    SendQueueFullError,
+    ServerKeyChangedError,
+    SlowPeerError,
+    StreamError,
+    StreamResetError,
+    TruncatedError,
+    UnauthorizedError,
+    UnknownClientError,
+    UnknownServerError,
+    WaitTimeoutError,
+    WrongLoopError,
+)
+from .files.inbox import Inbox
+from .framing import IMPLEMENTATION, Framing
+from .options import ClientOptions, ServerOptions
+from .server.groups import Group
+from .server.server import Server
+from .server.serving import Serving, serve
+from .server.shutdown import ShutdownReport
+from .trust.authorized import AuthorizedClients
+from .trust.identity import ClientIdentity, ServerIdentity
+from .trust.keys import Invitation, PrivateKey, PublicKey, SharedKey
+from .trust.known_servers import KnownServers
+from .trust.peer import Peer
+from .version import __version__
+from .wire import CloseCode, FileRefusal
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from . import sync as sync
+
+__all__ = [
+    "IMPLEMENTATION",
+    "AuthorizedClients",
+    "ClientIdentity",
+    "ClientOptions",
+    "CloseCode",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "Connecting",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DecodeError",
+    "DecryptionError",
+    "DirectoryTransferError",
+    "Disconnect",
+    "DisconnectKind",
+    "EncodeError",
+    "FileChangedError",
+    "FileRefusal",
+    "FileRefusedError",
+    "FileTransferError",
+    "FileUnreadableError",
+    "FrameTooLargeError",
+    "FrameTooSmallError",
+    "Framing",
+    "FramingError",
+    "Group",
+    "HandshakeError",
+    "HandshakeTimeoutError",
+    "Inbox",
+    "Invitation",
+    "KeyFileError",
+    "KeyFormatError",
+    "KnownServers",
+    "ListenError",
+    "MalformedLengthError",
+    "MessageTooLargeError",
+    "MessageTooSmallError",
+    "MetricsError",
+    "MissingExtraError",
+    "NonceExhaustedError",
+    "NotSupportedError",
+    "Peer",
+    "PeerTimeoutError",
+    "PrivateKey",
+    "ProtocolError",
+    "PublicKey",
+    "RemoteError",
+    "RequestCancelledError",
+    "RequestError",
+    "RequestTimeoutError",
+    "SealframeError",
+    "SendQueueFullError",
+    "Server",
+    "ServerIdentity",
+    "ServerKeyChangedError",
+    "ServerOptions",
+    "ServerStats",
+    "Serving",
+    "SharedKey",
+    "ShutdownReport",
+    "SlowPeerError",
+    "Stats",
+    "Stream",
+    "StreamError",
+    "StreamResetError",
+    "TruncatedError",
+    "UnauthorizedError",
+    "UnknownClientError",
+    "UnknownServerError",
+    "WaitTimeoutError",
+    "WrongLoopError",
+    "__version__",
+    "connect",
+    "is_fatal",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import :mod:`sealframe.sync` at its first use: programs with asyncio do without it."""
+    if name == "sync":
+        return import_module("sealframe.sync")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

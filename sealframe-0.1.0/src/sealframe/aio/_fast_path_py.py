@@ -1,0 +1,318 @@
+"""What a connection does for every read and for every message: the pure-Python backend, equal to
+``sealframe.aio._fast_path``.
+
+A read of messages alone and a message that can be written at once go the fast path, which is
+here. It looks at the state of the connection each time, and keeps none of its own; whatever is out
+of the ordinary goes the slow path, which the subclasses have:
+:mod:`~sealframe.aio.connection_protocol`, :mod:`~sealframe.aio.receiver` and
+:mod:`~sealframe.aio.sender`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.closing import CloseState
+from ..noise.records import SMALL_RECORD
+from ..wire import HEAD_SIZE, MESSAGE_OVERHEAD
+from .callables import refuse_awaitable
+from .intake import FAIR_SHARE, PILE, SMALL_READ, Intake
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..core.protocol import ProtocolMachine
+    from ..core.trace import Trace
+    from ..core.window import Window
+    from .closer import Closer
+    from .connection_protocol import ConnectionProtocol
+    from .keepalive_timer import KeepaliveTimer
+    from .peer_handlers import OnBytes
+    from .receive_queue import ReceiveQueue
+    from .receiver import Receiver
+    from .send_queue import SendQueue
+    from .sender import Sender
+    from .stats import Stats
+
+__all__ = ["Counters", "ReadPath", "ReceivePath", "SendPath"]
+
+_OPEN: Final = CloseState.OPEN
+_DELIVER: Final = Intake.DELIVER
+
+
+class Counters:
+    """Numbers that only grow."""
+
+    __slots__ = (
+        "bytes_received",
+        "bytes_sent",
+        "discarded",
+        "dropped",
+        "messages_received",
+        "messages_sent",
+        "unsent",
+    )
+
+    def __init__(self) -> None:
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.dropped = 0
+        self.discarded = 0
+        self.unsent = 0
+
+
+class ReadPath:
+    """What the event loop calls for each read.
+
+    :ivar machine: the protocol, sans-IO
+    :ivar transport: None before there is a socket, and once it is gone
+    :ivar keepalive: signs of life, where any time is kept; made once it is established
+    :ivar trace: logs lines at DEBUG; None where nobody reads them
+    """
+
+    __slots__ = (
+        "closer",
+        "keepalive",
+        "loop",
+        "machine",
+        "receiver",
+        "sender",
+        "stats",
+        "trace",
+        "transport",
+    )
+
+    loop: asyncio.AbstractEventLoop
+    machine: ProtocolMachine
+    transport: asyncio.Transport | None
+    closer: Closer
+    keepalive: KeepaliveTimer | None
+    trace: Trace | None
+    stats: Stats
+    receiver: Receiver
+    sender: Sender
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        """Return where the next bytes go."""
+        buffer = self.machine.get_buffer()
+        return memoryview(buffer)[:SMALL_READ] if self.receiver.small_reads else buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in the bytes of one read."""
+        machine, receiver = self.machine, self.receiver
+        messages = machine.buffer_updated(nbytes)
+        self.stats.bytes_received += nbytes
+        # What comes in may be answered, and nothing of this turn was written yet.
+        self.sender.written = False
+        keepalive = self.keepalive
+        if keepalive is not None and keepalive.clocks.received(
+            self.loop.time(), machine.frames_received
+        ):
+            keepalive.answered()
+        if messages:
+            receiver.deliver(messages)
+        if machine.work_items:
+            if machine.events:
+                self.handle_events()
+            if machine.has_output:
+                self.sender.flush()
+            if machine.work_items > FAIR_SHARE:
+                receiver.give_others_a_turn()
+        if receiver.small_reads:
+            receiver.small_reads -= 1
+
+    def handle_events(self, *, at_fin: bool = False) -> None:
+        """Take in what the machine has to tell; for the subclass."""
+        raise NotImplementedError
+
+
+class ReceivePath:
+    """What takes the messages in.
+
+    :ivar queue: those that wait for the program
+    :ivar on_message: called at once with ``conn`` and each message, in place of the queue; None
+        where messages are queued, if only for now
+    :ivar send_queue: of the same connection; while it is full nothing is called
+    :ivar window: what the peer may still send, None where it knows no CREDIT
+    :ivar small_reads: how many of the next reads are small: thousands of tiny frames, and no
+        more, then hold up the other connections at a time
+    """
+
+    __slots__ = (
+        "conn",
+        "intake",
+        "on_message",
+        "protocol",
+        "queue",
+        "send_queue",
+        "small_reads",
+        "window",
+    )
+
+    protocol: ConnectionProtocol
+    queue: ReceiveQueue
+    send_queue: SendQueue
+    on_message: OnBytes | None
+    conn: Any
+    intake: Intake
+    window: Window | None
+    small_reads: int
+
+    def deliver(self, messages: list[bytes]) -> None:
+        """Hand over or queue messages that came, or drop them where nobody wants them any more."""
+        protocol, queue, window = self.protocol, self.queue, self.window
+        if self.intake is not _DELIVER or protocol.closer.state is not _OPEN:
+            self.deliver_slow_path(messages)
+            return
+        protocol.stats.messages_received += len(messages)
+        if window is not None and not window.charge(
+            sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD,
+            len(messages[-1]) + MESSAGE_OVERHEAD,
+        ):
+            self.deny(messages)
+            return
+        if self.on_message is None:
+            queue.extend(messages)
+        else:
+            self.call_back(messages)
+        queued = queue.queued_bytes
+        if window is None:
+            if queued >= queue.quota:
+                self.pause_if_full()
+            return
+        # What was called is taken; what was not is in the queue by now.
+        if window.received - queued >= window.next_grant:
+            self.update_window()
+        else:
+            queue.set_low_water(window.low_water)
+        if queued >= PILE:
+            self.yield_turn()
+
+    def call_back(self, messages: list[bytes]) -> None:
+        """Call ``on_message`` with each of these; queue the rest once the send queue is full."""
+        on_message, conn, send_queue = self.on_message, self.conn, self.send_queue
+        assert on_message is not None
+        count = 0
+        try:
+            for message in messages:
+                if send_queue.queued_bytes >= send_queue.high_water and self.must_stop():
+                    break
+                count += 1
+                result = on_message(conn, message)
+                if result is not None:
+                    refuse_awaitable("on_message", result)
+            else:
+                return
+        except BaseException as error:  # noqa: BLE001 - it ends this connection alone
+            self.fail_call(error, len(messages) - count)
+        else:
+            self.hold_back(messages[count:])
+
+    def deliver_slow_path(self, messages: list[bytes]) -> None:
+        """The same, in any state; for the subclass."""
+        raise NotImplementedError
+
+    def must_stop(self) -> bool:
+        """Return whether ``on_message`` is not to be called now; for the subclass."""
+        raise NotImplementedError
+
+    def hold_back(self, messages: list[bytes]) -> None:
+        """Queue what ``on_message`` is not called with now; for the subclass."""
+        raise NotImplementedError
+
+    def fail_call(self, error: BaseException, left: int) -> None:
+        """Fail: ``on_message`` raised an exception; for the subclass."""
+        raise NotImplementedError
+
+    def pause_if_full(self) -> None:
+        """Pause reading while the queue is full; for the subclass."""
+        raise NotImplementedError
+
+    def update_window(self) -> None:
+        """Send CREDIT for what was taken, once it is worth a frame; for the subclass."""
+        raise NotImplementedError
+
+    def deny(self, messages: list[bytes]) -> None:
+        """Fail: the peer sent messages without credit; for the subclass."""
+        raise NotImplementedError
+
+    def yield_turn(self) -> None:
+        """Let others run before more is read; for the subclass."""
+        raise NotImplementedError
+
+
+class SendPath:
+    """What gives the messages out.
+
+    :ivar queue: those that wait to be written
+    :ivar credit_limit: cost of all messages that the peer takes, None where it sets no limit
+    :ivar sent_cost: cost of all that were written. Both count from the start of the
+        connection, as QUIC's do (RFC 9000, section 4.1).
+    :ivar write_paused: whether the transport's buffer is full
+    :ivar written: whether something was written in this turn of the event loop
+    """
+
+    __slots__ = ("credit_limit", "protocol", "queue", "sent_cost", "write_paused", "written")
+
+    protocol: ConnectionProtocol
+    queue: SendQueue
+    credit_limit: int | None
+    sent_cost: int
+    write_paused: bool
+    written: bool
+
+    def flush_soon(self) -> None:
+        """Messages were put into the queue: write them now, or at the end of this turn."""
+        queue = self.queue
+        if not queue.due:
+            return
+        if not queue.paused and (not self.written or queue.scheduled):
+            self.written = True
+            self.flush()
+        else:
+            # It costs as much as to write a small message, so not for the first.
+            queue.scheduled = True
+            self.protocol.loop.call_soon(self.end_turn)
+
+    def flush(self) -> None:
+        """Write what may be written now; for the subclass."""
+        raise NotImplementedError
+
+    def end_turn(self) -> None:
+        """Write at the end of this turn of the event loop; for the subclass."""
+        raise NotImplementedError
+
+    def write_now(self, message: bytes) -> bool:
+        """Write one small message past the queue; return False, and do nothing, where it has to
+        wait, or where something else is to be written too.
+
+        :param message: of a size that may be sent
+        """
+        protocol, queue, size = self.protocol, self.queue, len(message)
+        if self.written or self.write_paused or size >= SMALL_RECORD - HEAD_SIZE:
+            return False
+        if len(queue) or queue.scheduled or queue.paused:
+            return False
+        transport, machine = protocol.transport, protocol.machine
+        if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
+            return False
+        if machine.has_output:
+            return False
+        records = machine.records
+        data = machine.encoder.encode(message)
+        if records is not None:
+            assert records.sender is not None
+            record = records.sender.seal_record(data)
+            data = len(record).to_bytes(HEAD_SIZE, "little") + record
+        self.written = True
+        transport.write(data)
+        protocol.stats.bytes_sent += len(data)
+        protocol.stats.messages_sent += 1
+        self.sent_cost += size + MESSAGE_OVERHEAD
+        if self.credit_limit is not None and self.sent_cost >= self.credit_limit:
+            queue.paused = True
+        if protocol.keepalive is not None:
+            protocol.keepalive.sent()
+        return True

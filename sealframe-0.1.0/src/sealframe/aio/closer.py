@@ -1,0 +1,376 @@
+"""The close of a connection, performed: feeds the table of :mod:`sealframe.core.closing`.
+
+Every way in which a connection ends comes through here: the program's ``close()``, the server
+that goes away or puts a client out, the peer's CLOSE and FIN, faults, time-outs, the loss of the
+socket. Each is one event of the table; its actions are the methods in ``_PERFORM``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ..core.closing import CLOSING, WRITE_CLOSED, CloseAction, CloseEvent, CloseState, transition
+from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, PeerTimeoutError
+from ..wire import CloseCode
+from ..wire.control import Close, close_name
+from .caller import current_caller
+from .writing import end_writing, write_buffers
+
+if TYPE_CHECKING:
+    from .connection_protocol import ConnectionProtocol
+
+_HANDSHAKE: Final = CloseState.HANDSHAKE
+_OPEN: Final = CloseState.OPEN
+_CLOSED: Final = CloseState.CLOSED
+
+
+class Closer:
+    """The state of one connection's end.
+
+    :param protocol: the connection
+    """
+
+    __slots__ = (
+        "_announced",
+        "_handler_waits",
+        "_lossy",
+        "_protocol",
+        "_timer",
+        "_waiters",
+        "close_sent",
+        "handler",
+        "peer_close",
+        "peer_going_away",
+        "state",
+    )
+
+    def __init__(self, protocol: ConnectionProtocol) -> None:
+        self._protocol = protocol
+        self.state = _HANDSHAKE
+        self.close_sent: Close | None = None
+        """How this end closes, or would, None if it was not asked to."""
+        self.peer_close: Close | None = None
+        """The peer's CLOSE, None where there was none."""
+        self.peer_going_away = False
+        """Whether the peer announced that it will close soon (GOAWAY)."""
+        self.handler: asyncio.Task[None] | None = None
+        """The task that serves the connection, where it has one."""
+        self._handler_waits = False
+        # What GOAWAY said; the close that follows it says the same.
+        self._announced: Close | None = None
+        self._lossy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    # What the state means
+
+    @property
+    def handshaking(self) -> bool:
+        """Whether messages may not flow yet."""
+        return self.state is _HANDSHAKE
+
+    @property
+    def closing(self) -> bool:
+        """Whether this end has begun to close, and the socket is still there."""
+        return self.state is not _OPEN and self.state in CLOSING
+
+    @property
+    def draining(self) -> bool:
+        """Whether this end closes once all is sent."""
+        state = self.state
+        return state is CloseState.DRAINING or state is CloseState.DRAINING_PEER_CLOSED
+
+    @property
+    def ending(self) -> bool:
+        """Whether this end closes, or announced that it will."""
+        return self.state is not _OPEN and (self._announced is not None or self.closing)
+
+    @property
+    def going_away(self) -> bool:
+        """Whether this end announced its close."""
+        return self._announced is not None
+
+    @property
+    def write_closed(self) -> bool:
+        """Whether this end's last frame is out, or never will be."""
+        return self.state is not _OPEN and self.state in WRITE_CLOSED
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is gone."""
+        return self.state is _CLOSED
+
+    @property
+    def clean(self) -> bool:
+        """Whether both ends closed in order and nothing was left unsent."""
+        error = self._protocol.receiver.error
+        return self.closed and not self._lossy and isinstance(error, ConnectionClosedOK)
+
+    @property
+    def timer_runs(self) -> bool:
+        """Whether there is a time-out for the handshake or the close."""
+        return self._timer is not None
+
+    # Events
+
+    def start_handshake_timer(self, seconds: float, expired: Callable[[], None]) -> None:
+        """Bound the handshake by one absolute deadline."""
+        self._timer = self._protocol.loop.call_later(seconds, expired)
+
+    def established(self) -> bool:
+        """Messages may flow; return whether they might not before."""
+        if self.state is not _HANDSHAKE:
+            return False
+        self._stop_timers()
+        self._feed(CloseEvent.ESTABLISHED)
+        return True
+
+    def close(self, close: Close) -> None:
+        """Close; the rest happens by itself, within ``close_timeout`` at most.
+
+        :param close: a code other than 0 also discards what the peer sends
+        """
+        if self.state is _CLOSED:
+            return
+        orderly = close.code in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
+        if self._announced is not None and orderly:
+            close = self._announced
+        self.close_sent = self.close_sent or close
+        discards = close.code != CloseCode.NORMAL
+        error = ConnectionClosedOK("this end has closed the connection", code=close.code)
+        self._feed(CloseEvent.CLOSE_DISCARDING if discards else CloseEvent.CLOSE, error)
+
+    def disconnect(self, error: ConnectionClosedError, close: Close, *, drop: bool = False) -> None:
+        """End both directions for the program at once, and tell the peer why.
+
+        :param error: what sending and receiving raise
+        :param drop: also forget what neither the program nor the peer has got yet
+        """
+        if drop:
+            self._drop_queue()
+            self._protocol.receiver.drop_queue()
+        if self.state is not _CLOSED:
+            self.close_sent = self.close_sent or close
+            self._feed(CloseEvent.DISCONNECT, error)
+
+    def go_away(self, close: Close) -> None:
+        """Announce the close, and take no further message in; a connection in its handshake is
+        dropped.
+
+        What its handler and others are at can be finished, and sent. It closes as soon as
+        all of them are done, or wait for nothing else.
+        """
+        if self.state is _HANDSHAKE:
+            self._lossy = True
+            error: ConnectionClosed
+            error = ConnectionClosedError("the server closed during the handshake")
+        else:
+            self._announced = close
+            text = "this end is shutting down"
+            error = ConnectionClosedOK(text, code=close.code, reason=close.reason)
+        self._feed(CloseEvent.GO_AWAY, error)
+
+    def repeat_announcement(self) -> None:
+        """Send GOAWAY to a client that can read it only now."""
+        if self._announced is not None:
+            self._protocol.machine.go_away(self._announced)
+
+    def abort(self, error: ConnectionClosedError) -> None:
+        """Drop the connection at once."""
+        self._lossy = True
+        self._feed(CloseEvent.ABORT, error)
+
+    def peer_closed(self, close: Close | None) -> None:
+        """CLOSE came, or FIN (None) where only packets flow."""
+        if close is None:
+            self._feed(CloseEvent.PEER_CLOSE, ConnectionClosedOK(self._protocol.describe_fin()))
+            return
+        self.peer_close = close
+        over = close.code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
+        text = f"the peer closed the connection ({close_name(close.code)})"
+        text += f": {close.reason}" if close.reason else ""
+        kind = ConnectionClosedError if over else ConnectionClosedOK
+        error = kind(text, code=close.code, reason=close.reason)
+        if close.code == CloseCode.NORMAL:
+            self._feed(CloseEvent.PEER_CLOSE, error)
+        else:
+            self.close_sent = self.close_sent or self._announced or Close()
+            self._feed(CloseEvent.PEER_DISCONNECT, error)
+
+    def peer_fin(self) -> None:
+        """The peer's stream ended."""
+        self._feed(CloseEvent.PEER_FIN)
+
+    def all_sent(self) -> None:
+        """Nothing that was accepted is unsent."""
+        self._feed(CloseEvent.ALL_SENT)
+
+    def fail(self, error: ConnectionClosedError, *, answered: bool) -> None:
+        """The peer broke the protocol.
+
+        :param answered: whether the peer reads what this end has to say of it
+        """
+        self._lossy = True
+        self.close_sent = self.close_sent or Close()
+        self._feed(CloseEvent.FAULT if answered else CloseEvent.FAULT_UNANSWERED, error)
+
+    def lost(self, error: ConnectionClosed, *, lossy: bool) -> None:
+        """The socket is gone.
+
+        :param lossy: whether something was left unsent, or the peer did not end in order
+        """
+        self._lossy = self._lossy or lossy
+        self._feed(CloseEvent.LOST, error)
+        for waiter in self._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters = None
+
+    def _feed(self, event: CloseEvent, error: ConnectionClosed | None = None) -> None:
+        before = self.state
+        self.state, actions = transition(before, event)
+        trace = self._protocol.trace
+        if trace is not None and (actions or self.state is not before):
+            why = "" if error is None else f" ({error})"
+            trace("%s: %s -> %s%s", event.name, before.name, self.state.name, why)
+        for action in actions:
+            _PERFORM[action](self, error)
+
+    # Actions
+
+    def _end_receiving(self, error: ConnectionClosed | None) -> None:
+        assert error is not None
+        self._protocol.end_receiving(error)
+
+    def _end_sending(self, error: ConnectionClosed | None) -> None:
+        assert error is not None
+        self._protocol.end_sending(error)
+
+    def _end_messages(self, error: ConnectionClosed | None) -> None:
+        assert error is not None
+        self._protocol.receiver.end_messages(error)
+
+    def _discard(self, _: object) -> None:
+        self._protocol.receiver.discard()
+
+    def _drop_queue(self, _: object = None) -> None:
+        if self._protocol.sender.drop_queue():
+            self._lossy = True
+
+    def _lift_credit(self, _: object) -> None:
+        self._protocol.sender.lift_credit()
+
+    def _stop_keepalive(self, _: object) -> None:
+        if self._protocol.keepalive is not None:
+            self._protocol.keepalive.stop()
+
+    def _arm_timer(self, _: object) -> None:
+        if self._timer is None and self._protocol.transport is not None:
+            timeout = self._protocol.options.close_timeout
+            self._timer = self._protocol.loop.call_later(timeout, self._timed_out)
+
+    def _timed_out(self) -> None:
+        timeout = self._protocol.options.close_timeout
+        self.abort(PeerTimeoutError(f"the peer did not close within close_timeout, {timeout:g} s"))
+
+    def _stop_timers(self, _: object = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _resume_reading(self, _: object) -> None:
+        self._protocol.receiver.resume()
+
+    def _update_window(self, _: object) -> None:
+        self._protocol.receiver.update_window()
+
+    def _announce(self, _: object) -> None:
+        self.repeat_announcement()
+
+    def _flush(self, _: object) -> None:
+        self._protocol.sender.flush()
+
+    def _send_close(self, _: object) -> None:
+        protocol = self._protocol
+        assert self.close_sent is not None
+        assert protocol.transport is not None
+        # No credit is given after it.
+        protocol.receiver.window = None
+        if protocol.machine.close(self.close_sent):
+            buffers = protocol.machine.take_output([])
+            protocol.stats.bytes_sent += write_buffers(protocol.transport, buffers)
+        else:
+            end_writing(protocol.transport)
+
+    def _send_fin(self, _: object) -> None:
+        if self._protocol.transport is not None:
+            end_writing(self._protocol.transport)
+
+    def close_if_idle(self, _: object = None) -> None:
+        """Close if the program has no more to do with the connection, now that it is ending."""
+        if self._announced is not None:
+            # A handler that waits for the end of its own connection would wait for itself.
+            done = self._handler_waits or (self.handler is not None and self.handler.done())
+            if (done or self._protocol.receiver.all_called) and not self._protocol.busy:
+                self.close(self._announced)
+        elif self._protocol.receiver.over and (
+            self._handler_waits or self._protocol.receiver.all_called
+        ):
+            self.close(Close())
+
+    def _close_socket(self, _: object) -> None:
+        if self._protocol.transport is not None:
+            self._protocol.transport.close()
+
+    def _abort_socket(self, _: object) -> None:
+        if self._protocol.transport is not None:
+            self._protocol.transport.abort()
+
+    # From the program
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket is gone."""
+        if self.closed:
+            return
+        waiter = self._protocol.loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        is_handler = self.handler is not None and current_caller() is self.handler
+        if is_handler:
+            self._handler_waits = True
+            self.close_if_idle()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._waiters is not None:
+                self._waiters.remove(waiter)
+            raise
+        finally:
+            if is_handler:
+                self._handler_waits = False
+
+
+_PERFORM: Final[dict[CloseAction, Callable[[Closer, ConnectionClosed | None], None]]] = {
+    CloseAction.DISCARD: Closer._discard,
+    CloseAction.END_MESSAGES: Closer._end_messages,
+    CloseAction.END_RECEIVING: Closer._end_receiving,
+    CloseAction.END_SENDING: Closer._end_sending,
+    CloseAction.DROP_QUEUE: Closer._drop_queue,
+    CloseAction.LIFT_CREDIT: Closer._lift_credit,
+    CloseAction.STOP_KEEPALIVE: Closer._stop_keepalive,
+    CloseAction.ARM_TIMER: Closer._arm_timer,
+    CloseAction.RESUME_READING: Closer._resume_reading,
+    CloseAction.UPDATE_WINDOW: Closer._update_window,
+    CloseAction.ANNOUNCE: Closer._announce,
+    CloseAction.FLUSH: Closer._flush,
+    CloseAction.SEND_CLOSE: Closer._send_close,
+    CloseAction.SEND_FIN: Closer._send_fin,
+    CloseAction.CLOSE_IF_IDLE: Closer.close_if_idle,
+    CloseAction.CLOSE_SOCKET: Closer._close_socket,
+    CloseAction.ABORT_SOCKET: Closer._abort_socket,
+    CloseAction.STOP_TIMERS: Closer._stop_timers,
+}
+"""What each action of the table is here."""

@@ -1,0 +1,161 @@
+"""The arguments of connect() and serve(), checked before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from .. import wire
+from ..core.introductions import Identify
+from ..core.protocol import ProtocolMachine
+from ..core.trace import Trace
+from ..errors import ConfigurationError, HandshakeError
+from ..framing import Framing
+from ..noise import cipher
+from ..noise.credentials import Credentials
+from ..noise.records import RecordLayer
+from ..options import Options
+from ..trust.authorized import AuthorizedClients
+from ..trust.identity import (
+    ClientIdentity,
+    ServerIdentity,
+    credentials_of,
+    identifier_of,
+    token_of,
+    verifier_of,
+)
+from ..trust.keys import PublicKey, SharedKey, shared_credentials
+from ..trust.known_servers import ServerVerifier
+from ..trust.peer import Peer
+from ..version import SOFTWARE
+
+_FIRST_WINDOW: Final = 64 * 1024
+"""The window in WELCOME: the cost of the messages that a client may send before it gets CREDIT.
+The rest of ``inbox_limit`` is granted once it has sent some, so that memory is not reserved for
+the many clients that send nothing (docs/PROTOCOL.md section 7)."""
+
+Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionConfig:
+    """How to talk: packets, extended, sealed, or a foreign framing.
+
+    :raises ConfigurationError: the arguments cannot work together
+    :raises MissingExtraError: sealing needs ``cryptography``, which is missing
+    """
+
+    client: bool
+    """Whether this end connects."""
+    security: Security | None = None
+    context: bytes | str = b""
+    framing: Framing | None = None
+    extended: bool = False
+    options: Options = field(default_factory=Options)
+    takes_streams: bool = False
+    """Whether the peer may open streams here."""
+    takes_requests: bool = False
+    """Whether it may ask for something."""
+
+    def __post_init__(self) -> None:
+        if self.security is not None:
+            identity = ClientIdentity if self.client else ServerIdentity
+            if not isinstance(self.security, SharedKey | identity):
+                raise ConfigurationError(
+                    f"security is a {type(self.security).__name__}; use a SharedKey, "
+                    f"for example SharedKey.load(path), a {identity.__name__}, or None"
+                )
+            cipher.require()
+        if not isinstance(self.context, bytes | str):
+            raise ConfigurationError("context is text or bytes")
+        if len(self._context) > wire.MAX_CONTEXT:
+            raise ConfigurationError(f"context is over {wire.MAX_CONTEXT} bytes")
+        if self.context and self.security is None:
+            raise ConfigurationError("context belongs to a sealed connection: give security too")
+        if self.framing is not None:
+            if not isinstance(self.framing, Framing):
+                raise ConfigurationError("framing is a Framing, for example INT32_BE, or None")
+            if self.security is not None or self.extended:
+                raise ConfigurationError(
+                    "a foreign framing carries messages only: no security, not extended"
+                )
+            if self.framing.layout.maximum > self.options.max_message_size:
+                narrowed = replace(self.framing, maximum=self.options.max_message_size)
+                object.__setattr__(self, "framing", narrowed)
+
+    @property
+    def _context(self) -> bytes:
+        return self.context.encode() if isinstance(self.context, str) else self.context
+
+    @property
+    def clients_file(self) -> AuthorizedClients | None:
+        """The clients of a server that has them in a file."""
+        if isinstance(self.security, ServerIdentity) and self.security.clients.path is not None:
+            return self.security.clients
+        return None
+
+    def server_verifier(self, address: str) -> ServerVerifier | None:
+        """Return what verifies the key of the server there; None unless the client learns the
+        key in the handshake."""
+        if isinstance(self.security, ClientIdentity):
+            return verifier_of(self.security, address)
+        return None
+
+    def protocol(
+        self,
+        *,
+        client_id: str = "",
+        address: str = "",
+        verify_server_key: Callable[[bytes], HandshakeError | None] | None = None,
+        trace: Trace | None = None,
+    ) -> ProtocolMachine:
+        """Return the state machine for one new connection.
+
+        :param client_id: for a server, the id that the client is told
+        :param address: for a client, what it connects to
+        :param verify_server_key: for a client that learns the server's key in the handshake,
+            returns why that key is not the right one
+        :param trace: logs frames and the steps of the handshake
+        """
+        credentials: Credentials | None = None
+        identify: Identify | None = None
+        invitation = b""
+        match self.security:
+            case SharedKey():
+                credentials = shared_credentials(self.security)
+            case ServerIdentity():
+                credentials = credentials_of(self.security)
+                identify = identifier_of(self.security)
+            case ClientIdentity():
+                credentials = credentials_of(self.security)
+                invitation = token_of(self.security)
+
+                def identify(key: bytes, _: bytes) -> Peer:
+                    return Peer(address, PublicKey(key))
+
+        records = None
+        if credentials is not None:
+            records = RecordLayer(
+                initiator=self.client,
+                credentials=credentials,
+                context=self._context,
+                verify_server_key=verify_server_key,
+                trace=trace,
+            )
+        options = self.options
+        return ProtocolMachine(
+            client=self.client,
+            max_message_size=options.max_message_size,
+            framing=self.framing,
+            records=records,
+            extended=self.extended,
+            client_id=client_id,
+            software=SOFTWARE,
+            invitation=invitation,
+            window=min(options.inbox_limit, wire.MAX_WINDOW if self.client else _FIRST_WINDOW),
+            max_streams=options.max_streams if self.takes_streams else 0,
+            max_requests=options.max_requests if self.takes_requests else 0,
+            identify=identify,
+            trace=trace,
+        )

@@ -1,0 +1,386 @@
+"""One open socket as the event loop sees it, from the first byte to the last.
+
+:class:`ConnectionProtocol` holds the parts of a connection together and moves bytes between them:
+
+``transport <-> machine`` (:mod:`sealframe.core.protocol`, sans-IO)
+
+- :class:`.receiver.Receiver`: what is taken in
+- :class:`.sender.Sender`: what is given out
+- :class:`.closer.Closer`: the end, by the table of :mod:`sealframe.core.closing`
+- :class:`.keepalive_timer.KeepaliveTimer`: signs of life
+- :class:`.channels.Channels`: streams and requests
+
+Programs see it through :class:`sealframe.Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import typing
+from typing import Any, cast
+
+from ..core.events import (
+    Credited,
+    Ended,
+    Established,
+    Event,
+    Failed,
+    GoingAway,
+    Ponged,
+)
+from ..core.keepalive import is_watched
+from ..core.protocol import ProtocolMachine
+from ..core.window import Window
+from ..errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    HandshakeTimeoutError,
+    WrongLoopError,
+)
+from ..options import Options
+from ..wire.control import Hello
+from .addresses import Address, address_of, show
+from .callback_receiver import CallbackReceiver
+from .channels import Channels
+from .closer import Closer
+from .fast_path import ReadPath
+from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
+from .peer_handlers import NO_HANDLERS, PeerHandlers
+from .pings import Pings
+from .receive_queue import Budget
+from .receiver import Receiver
+from .sender import Sender
+from .socket_options import INHERITED, configure
+from .stats import Stats
+from .trace_log import TraceLog, logger
+
+
+class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
+    """What the event loop calls.
+
+    :param machine: the protocol, sans-IO
+    :param owner: is told how it goes
+    :param id: names the connection, in the log too
+    :param handlers: what is done with the streams and requests of the peer
+    :param budget: what receive queues share; None for one of its own
+    :param keepalive_wheel: what times the keepalive, shared with others of the same options;
+        None for one of its own
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_addresses",
+        "_keepalive_wheel",
+        "_owner",
+        "channels",
+        "handlers",
+        "id",
+        "options",
+        "pings",
+    )
+
+    def __init__(
+        self,
+        machine: ProtocolMachine,
+        options: Options,
+        owner: ConnectionOwner,
+        *,
+        id: str = "",
+        handlers: PeerHandlers | None = None,
+        budget: Budget | None = None,
+        keepalive_wheel: KeepaliveWheel | None = None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.machine = machine
+        self.options = options
+        self.id = id
+        self.handlers = handlers or NO_HANDLERS
+        self.stats = Stats()
+        self.transport = None
+        self.sender = Sender(self, options.outbox_limit)
+        self.receiver = self._make_receiver(budget)
+        self.closer = Closer(self)
+        self.keepalive = None
+        self.channels: Channels | None = None
+        """The streams and requests, once there were any."""
+        self.pings: Pings | None = None
+        """The PINGs that wait for PONG, once there were any."""
+        self._owner: ConnectionOwner | None = owner
+        self._addresses: tuple[Address, Address] = (None, None)
+        self._keepalive_wheel = keepalive_wheel
+        self.trace = machine.trace
+
+    def _make_receiver(self, budget: Budget | None) -> Receiver:
+        limit, on_message = self.options.inbox_limit, self.handlers.on_message
+        budget = budget or Budget(limit, limit)
+        if on_message is None:
+            return Receiver(self, budget)
+        return CallbackReceiver(self, budget, on_message, self.sender.queue)
+
+    def rename(self, id: str) -> None:
+        """Take the id that the server gave."""
+        self.id = id
+        if isinstance(self.trace, TraceLog):
+            self.trace.id = id
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything that the peer asked for is still under way."""
+        return self.channels is not None and self.channels.busy
+
+    @property
+    def remote_address(self) -> Address:
+        """The peer's address, also once the socket is gone."""
+        return self._look_up_addresses()[0]
+
+    @property
+    def local_address(self) -> Address:
+        """The address of this end, likewise."""
+        return self._look_up_addresses()[1]
+
+    def _look_up_addresses(self) -> tuple[Address, Address]:
+        # The transport knows them; ours would take 300 bytes of each idle connection.
+        transport = self.transport
+        if transport is None:
+            return self._addresses
+        return address_of(transport, "peername"), address_of(transport, "sockname")
+
+    def check_loop(self) -> None:
+        """Refuse a call from another thread or event loop.
+
+        :raises WrongLoopError: it is one
+        """
+        if asyncio._get_running_loop() is not self.loop:
+            raise WrongLoopError(
+                "a connection belongs to the event loop that made it; from another thread use "
+                "asyncio.run_coroutine_threadsafe() or loop.call_soon_threadsafe()"
+            )
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start: the socket is open."""
+        # uvloop's transports do not inherit from asyncio's.
+        self.transport = transport = cast("asyncio.Transport", transport)
+        if self.machine.client or not INHERITED:
+            configure(transport.get_extra_info("socket"), self.options)
+        if not self.closer.handshaking:
+            # The program gave the connection up before the event loop told of it.
+            transport.abort()
+            return
+        if self.trace is not None:
+            self.trace("connected to %s", show(self.remote_address))
+        self.handle_events()
+        if self.closer.handshaking:
+            self.closer.start_handshake_timer(
+                self.options.handshake_timeout, self._handshake_timed_out
+            )
+        self.sender.flush()
+
+    def eof_received(self) -> bool:
+        """Take in the peer's FIN; keep our own direction open."""
+        if self.trace is not None:
+            self.trace("< FIN")
+        self.machine.receive_eof()
+        self.handle_events(at_fin=True)
+        self.sender.flush()
+        self.closer.peer_fin()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: the socket is gone."""
+        self._addresses = self._look_up_addresses()
+        self.transport = None
+        lossy = exc is not None or not self.sender.all_sent
+        self.machine.receive_loss(exc)
+        failures = [event.error for event in self._take_events() if isinstance(event, Failed)]
+        error: ConnectionClosed
+        error = self.receiver.error or ConnectionClosedError("the connection is closed")
+        error = failures[0] if failures else error
+        self.closer.lost(error, lossy=lossy or bool(failures))
+        self.receiver.finish()
+        if self._owner is not None:
+            # It holds what holds this connection.
+            owner, self._owner = self._owner, None
+            owner.on_finished(self)
+
+    def pause_writing(self) -> None:
+        """Hold messages back: the transport's buffer is full."""
+        if self.trace is not None:
+            self.trace("writing paused: the transport is full")
+        self.sender.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        if self.trace is not None:
+            self.trace("writing resumed")
+        self.sender.resume_writing()
+
+    def _handshake_timed_out(self) -> None:
+        text = f"no handshake within handshake_timeout, {self.options.handshake_timeout:g} s"
+        self.closer.abort(HandshakeTimeoutError(self.machine.explain(text)))
+
+    # What the machine says
+
+    def _take_events(self) -> list[Event] | tuple[()]:
+        events, self.machine.events = self.machine.events, ()
+        return events
+
+    def handle_events(self, *, at_fin: bool = False) -> None:
+        """Take in what the machine has to tell.
+
+        :param at_fin: whether the peer's stream has just ended
+        """
+        for event in self._take_events():
+            match event:
+                case Established(hello):
+                    self._establish(hello)
+                case Ponged(body):
+                    if self.pings is not None:
+                        self.pings.answer(body)
+                case GoingAway():
+                    self.closer.peer_going_away = True
+                case Credited(increment):
+                    self.sender.add_credit(increment)
+                case Ended(close):
+                    self.closer.peer_closed(close)
+                case Failed(error):
+                    self.fail(error, at_fin=at_fin)
+                case _:
+                    # What a peer asks for once it is all over is served no more.
+                    if not self.receiver.over:
+                        self.open_channels().handle(event)
+
+    def _establish(self, hello: Hello) -> None:
+        machine = self.machine
+        self.sender.queue.open(machine.send_minimum, machine.send_limit)
+        if self.keepalive is None and is_watched(self.options, probing=machine.extended):
+            wheel = self._keepalive_wheel or keepalive_wheel(self.options)
+            self.keepalive = KeepaliveTimer(self, wheel)
+        self._set_windows(hello)
+        first = self.closer.established()
+        if first:
+            # Until now reading went on, since WELCOME may stand behind many messages.
+            self.receiver.pause_if_full()
+        if self.keepalive is not None:
+            # A client of a plain server that says HELLO answers PING from now on.
+            self.keepalive.start()
+        if not first:
+            self.closer.repeat_announcement()
+        elif self._owner is not None:
+            self._owner.on_established(self, hello)
+
+    def _set_windows(self, hello: Hello) -> None:
+        if not self.machine.windowed:
+            self.receiver.window = None
+            return
+        assert hello.window is not None
+        self.sender.limit_credit(hello.window)
+        self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
+
+    def describe_fin(self) -> str:
+        """Return what FIN means where only packets flow."""
+        text = "the peer closed the connection"
+        if self.machine.client and not self.machine.frames_received and not self.closer.closing:
+            text += " without a word: does the server expect a key (security=...)?"
+            # A plain client cannot know, and its loop ends quietly on this end.
+            logger.info("%s: %s", show(self.remote_address), text)
+        return text
+
+    def fail(self, error: ConnectionClosedError, *, at_fin: bool = False) -> None:
+        """End the connection: the peer broke the protocol."""
+        # An answer reaches the peer only if its own bytes are read meanwhile. A server waits
+        # for a client to read it; a client that says nothing just goes.
+        answered = not at_fin and (not self.machine.client or self.machine.has_output)
+        self.closer.fail(error, answered=answered)
+
+    def fail_callback(self, error: BaseException) -> None:
+        """End the connection: ``on_message`` raised an exception."""
+        assert self._owner is not None
+        self._owner.on_callback_failed(self, error)
+
+    # What the closer does to the rest
+
+    def end_receiving(self, error: ConnectionClosed) -> None:
+        """Nothing of the peer reaches the program any more."""
+        if not self.receiver.end(error):
+            return
+        if self.pings is not None:
+            self.pings.fail(error)
+        if self.channels is not None:
+            self.channels.end(error)
+        if isinstance(error, ConnectionClosedError) and self._owner is not None:
+            self._owner.on_failed(self, error)
+
+    def end_sending(self, error: ConnectionClosed) -> None:
+        """The program can send nothing more."""
+        if self.sender.end(error) and self.channels is not None:
+            self.channels.end_sending(error)
+
+    # From streams and requests
+
+    @property
+    def going_away(self) -> bool:
+        """Whether this end announced its close, so that nothing new is begun."""
+        return self.closer.going_away
+
+    def flush_soon(self) -> None:
+        """Write what streams and requests have to say, now or at the end of this turn."""
+        self.sender.flush_soon()
+
+    def close_if_idle(self) -> None:
+        """Close, where only what the peer asked for had kept the connection open."""
+        self.closer.close_if_idle()
+
+    # From the program
+
+    def open_channels(self) -> Channels:
+        """Return the streams and requests of this connection.
+
+        :raises NotSupportedError: it carries packets only
+        :raises ConnectionClosed: the peer has ended it, and there were none before
+        """
+        if self.channels is None:
+            if self.receiver.over and self.receiver.error is not None:
+                raise self.receiver.error.fresh()
+            multiplexer = self.machine.multiplexer
+            assert self._owner is not None
+            self.channels = Channels(self, multiplexer, self._owner.connection(self))
+        return self.channels
+
+    async def ping(self) -> float:
+        """Send PING and return the seconds until PONG."""
+        # One that goes away takes no more messages, and PONG still comes.
+        error = self.sender.error or (self.receiver.error if self.receiver.over else None)
+        if error is not None:
+            raise error.fresh()
+        body = self.send_ping()
+        assert self.pings is not None
+        return await self.pings.wait(body)
+
+    def send_ping(self) -> bytes:
+        """Send PING; return its body."""
+        self.pings = self.pings or Pings(self.loop)
+        body = self.pings.next_body()
+        self.machine.ping(body)
+        self.sender.flush()
+        return body
+
+
+class ConnectionOwner(typing.Protocol):
+    """What a connection tells of itself, to whoever made it."""
+
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Messages may flow; it is called once."""
+
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """It ends in an error; it is called at most once, before or after the other."""
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """``on_message`` raised an exception; it is called at most once."""
+
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
+        """The socket is gone; it is called once, as the last."""
+
+    def connection(self, protocol: ConnectionProtocol) -> Any:
+        """Return what programs see of it."""

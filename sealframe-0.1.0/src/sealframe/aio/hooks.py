@@ -1,0 +1,147 @@
+"""Runs the program's on_connect and on_disconnect, in this order for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
+
+from ..errors import ConfigurationError, ConnectionClosed
+from .caller import current_caller
+from .connection import AnyConnection, Connection, protocol_of
+from .disconnect import Disconnect, explain
+from .tasks import Tasks
+
+OnConnect: TypeAlias = Callable[[AnyConnection], Awaitable[None] | None]
+OnDisconnect: TypeAlias = Callable[[AnyConnection, Disconnect], Awaitable[None] | None]
+
+logger = logging.getLogger("sealframe.hooks")
+
+
+class Hooks:
+    """Calls a program's hooks; a hook that is a coroutine becomes a task.
+
+    ``on_disconnect`` is called once for each connection, after its ``on_connect`` is done.
+
+    :param timeout: seconds for an ``on_connect`` that still runs when its connection is gone
+    :raises ConfigurationError: a hook cannot be called
+    """
+
+    def __init__(
+        self, on_connect: OnConnect | None, on_disconnect: OnDisconnect | None, *, timeout: float
+    ) -> None:
+        for name, hook in (("on_connect", on_connect), ("on_disconnect", on_disconnect)):
+            if hook is not None and not callable(hook):
+                raise ConfigurationError(f"{name} is {hook!r}; use a function, async or not")
+        self._on_connect = on_connect
+        self._on_disconnect = on_disconnect
+        self._timeout = timeout
+        self._tasks: Tasks[Connection] | None = None
+        # The running hook of each connection that has one.
+        self._of: dict[Connection, asyncio.Task[None]] = {}
+
+    def connected(self, conn: Connection) -> None:
+        """Call ``on_connect``: the connection is established."""
+        if self._on_connect is not None:
+            self._run("on_connect", conn, self._on_connect, conn)
+
+    def disconnected(self, conn: Connection) -> None:
+        """Call ``on_disconnect``: the socket of an established connection is gone.
+
+        A running ``on_connect`` has ``timeout`` seconds to finish first.
+        """
+        if self._on_disconnect is None and not self._of:
+            return
+        protocol = protocol_of(conn)
+        closer, received = protocol.closer, protocol.receiver.error
+        assert received is not None
+        reason = explain(received, closer.close_sent, clean=closer.clean)
+        earlier = self._of.get(conn)
+        if earlier is None:
+            self._call_last(conn, reason)
+            return
+        timer = asyncio.get_running_loop().call_later(self._timeout, earlier.cancel)
+
+        def go_on(_: asyncio.Task[None]) -> None:
+            timer.cancel()
+            self._call_last(conn, reason)
+
+        earlier.add_done_callback(go_on)
+
+    def exclude(self, task: asyncio.Task[None] | None) -> None:
+        """Do not wait for a task that waits for :meth:`finish` itself."""
+        if self._tasks is not None:
+            self._tasks.exclude(task)
+
+    async def finish(self, deadline: float) -> int:
+        """Wait for all running hooks; cancel those that still run at the deadline.
+
+        :param deadline: a time of the event loop's clock
+        :return: how many were cancelled
+        """
+        return 0 if self._tasks is None else await self._tasks.finish(deadline)
+
+    async def settle(self, conn: Connection, deadline: float) -> None:
+        """Wait for the hooks of one connection; cancel what still runs at the deadline.
+
+        A hook that calls this is not waited for: it would wait for itself.
+
+        :param deadline: a time of the event loop's clock
+        """
+        loop, own = asyncio.get_running_loop(), current_caller()
+        while (task := self._of.get(conn)) is not None and task is not own:
+            await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    def _call_last(self, conn: Connection, reason: Disconnect) -> None:
+        if self._on_disconnect is not None:
+            self._run("on_disconnect", conn, self._on_disconnect, conn, reason)
+
+    def _run(
+        self,
+        name: str,
+        conn: Connection,
+        hook: Callable[..., Awaitable[None] | None],
+        *args: object,
+    ) -> None:
+        running = None
+        with _failures_logged(name, conn):
+            running = hook(*args)
+        if not inspect.isawaitable(running):
+            return
+        if self._tasks is None:
+            self._tasks = Tasks(self._done)
+        task = asyncio.get_running_loop().create_task(
+            _finish(name, conn, running), name=f"{name} {conn.id}"
+        )
+        self._of[conn] = task
+        self._tasks.add(task, conn)
+
+    def _done(self, task: asyncio.Task[None], conn: Connection) -> None:
+        del self._of[conn]
+
+
+async def _finish(name: str, conn: Connection, running: Awaitable[None]) -> None:
+    with _failures_logged(name, conn):
+        await running
+
+
+@contextlib.contextmanager
+def _failures_logged(name: str, conn: Connection) -> Iterator[None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        logger.warning("%s of connection %s did not end in time", name, conn.id)
+        raise
+    except ConnectionClosed:
+        # The end of the hook's own connection is no fault of the hook; that of another is.
+        protocol = protocol_of(conn)
+        if protocol.receiver.error is None and protocol.sender.error is None:
+            logger.exception("%s of connection %s failed", name, conn.id)
+    except Exception:
+        logger.exception("%s of connection %s failed", name, conn.id)

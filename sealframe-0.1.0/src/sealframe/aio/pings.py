@@ -1,0 +1,80 @@
+"""Matches PONGs to PINGs, and measures the latency (docs/PROTOCOL.md section 3).
+
+The body of each PING is a number, one higher than that of the PING before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ..errors import ConnectionClosed
+
+_SIZE: Final = 8
+
+
+class Pings:
+    """The PINGs of one connection that wait for their PONG."""
+
+    __slots__ = ("_asked", "_count", "_loop", "_waiting", "latency")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._count = 0
+        # When the newest PING was made, None once it is answered.
+        self._asked: float | None = None
+        self.latency: float | None = None
+        """Seconds of the last round trip, None before there was one."""
+        # Made by the first wait(): keepalive's own PINGs are not waited for.
+        self._waiting: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
+
+    def next_body(self) -> bytes:
+        """Return the body for the next PING.
+
+        It is never used again: the answer to a cancelled ping may still come.
+        """
+        self._count += 1
+        self._asked = self._loop.time()
+        return self._count.to_bytes(_SIZE, "little")
+
+    async def wait(self, body: bytes) -> float:
+        """Wait for the PONG to a PING that was just written; return the seconds it took.
+
+        :raises ConnectionClosed: there will be none
+        """
+        waiter: asyncio.Future[float] = self._loop.create_future()
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting[body] = (waiter, self._loop.time())
+        try:
+            return await waiter
+        finally:
+            del self._waiting[body]
+
+    def answer(self, body: bytes) -> None:
+        """Take a PONG: it answers its PING and all older ones.
+
+        A peer may answer only the newest of several PINGs (section 3).
+        """
+        number = _number(body)
+        if len(body) != _SIZE or number > self._count:
+            return
+        now = self._loop.time()
+        if number == self._count and self._asked is not None:
+            self.latency, self._asked = now - self._asked, None
+        waiting = self._waiting or {}
+        if number != self._count and body in waiting:
+            self.latency = now - waiting[body][1]
+        for other, (waiter, started) in waiting.items():
+            if _number(other) <= number and not waiter.done():
+                waiter.set_result(now - started)
+
+    def fail(self, error: ConnectionClosed) -> None:
+        """End every wait: the connection is over."""
+        for waiter, _ in (self._waiting or {}).values():
+            if not waiter.done():
+                waiter.set_exception(error.fresh())
+
+
+def _number(body: bytes) -> int:
+    return int.from_bytes(body, "little")

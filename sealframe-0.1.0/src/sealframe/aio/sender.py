@@ -1,0 +1,181 @@
+"""The sending half of a connection: the queue, credit of the peer, and when is written.
+
+Messages go ``send() -> send queue -> flush() -> protocol machine -> transport``. The first write
+of a turn of the event loop happens at once, which keeps a request quick; what follows it goes
+together, at the end of the turn or when 128 KiB wait.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..core.closing import CloseState
+from ..errors import ConnectionClosed
+from ..wire import MAX_WINDOW
+from .fast_path import SendPath
+from .send_queue import SendQueue
+from .writing import write_buffers
+
+if TYPE_CHECKING:
+    from .connection_protocol import ConnectionProtocol
+
+# To look it up in its class, for each write, takes longer than to compare it.
+_OPEN: Final = CloseState.OPEN
+
+_BATCH_SIZE: Final = 64 * 1024
+"""Cost that is framed and sealed in one go. For more the system would give fresh memory each
+time, which costs more than the calls that it saves."""
+
+
+class Sender(SendPath):
+    """What is given out on one connection.
+
+    :param protocol: the connection
+    :param limit: queued bytes from which senders wait
+    """
+
+    __slots__ = ("broadcast_pending", "error")
+
+    def __init__(self, protocol: ConnectionProtocol, limit: int) -> None:
+        self.protocol = protocol
+        self.queue = SendQueue(limit)
+        self.error: ConnectionClosed | None = None
+        """Why nothing more can be sent, None while it can."""
+        self.sent_cost = 0
+        self.credit_limit = None
+        self.write_paused = False
+        self.written = False
+        self.broadcast_pending = False
+        """Whether what was broadcast to it is about to be written."""
+
+    # From the program
+
+    def check_loop(self) -> None:
+        """Refuse a call from another thread or event loop.
+
+        :raises WrongLoopError: it is one
+        """
+        self.protocol.check_loop()
+
+    def check_size(self, size: int) -> None:
+        """Refuse a message that cannot be sent.
+
+        :raises MessageTooLargeError: it is over the limit
+        :raises MessageTooSmallError: it is below the minimum of the framing
+        """
+        self.protocol.machine.check_size(size)
+
+    def end_turn(self) -> None:
+        """Write what was put into the queue in this turn of the event loop."""
+        self.queue.scheduled = False
+        self.written = False
+        if len(self.queue) or self.protocol.machine.has_output:
+            self.flush()
+
+    # Writing
+
+    def flush(self) -> None:
+        """Write what may be written now."""
+        protocol = self.protocol
+        transport = protocol.transport
+        if transport is None:
+            return
+        queue, machine, stats, closer = (
+            self.queue,
+            protocol.machine,
+            protocol.stats,
+            protocol.closer,
+        )
+        # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
+        # fill the memory with answers. Only the last frame goes out in any case.
+        while not self.write_paused or closer.write_closed:
+            messages = self._take_messages()
+            buffers = machine.take_output(messages)
+            if not buffers:
+                break
+            stats.bytes_sent += write_buffers(transport, buffers)
+            if messages:
+                stats.messages_sent += len(messages)
+                if protocol.keepalive is not None:
+                    protocol.keepalive.sent()
+            if not len(queue) and not machine.has_output:
+                break
+        limit = self.credit_limit
+        queue.paused = self.write_paused or (limit is not None and self.sent_cost >= limit)
+        queue.wake()
+        if protocol.channels is not None:
+            protocol.channels.wrote()
+        if closer.state is not _OPEN and closer.draining and self.all_sent:
+            closer.all_sent()
+
+    def _take_messages(self) -> list[bytes]:
+        queue, size = self.queue, _BATCH_SIZE
+        if self.credit_limit is not None and self.credit_limit - self.sent_cost < size:
+            size = self.credit_limit - self.sent_cost
+            if size <= 0:
+                return []
+        before = queue.queued_bytes
+        messages = queue.take(size)
+        self.sent_cost += before - queue.queued_bytes
+        return messages
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether nothing that was accepted is unsent."""
+        return not len(self.queue) and not self.protocol.machine.unsent
+
+    def pause_writing(self) -> None:
+        """Hold everything back: the transport's buffer is full."""
+        self.write_paused = True
+        self.queue.paused = True
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self.write_paused = False
+        # Not from within: asyncio's transport calls connection_lost() twice if it
+        # is closed here.
+        self.protocol.loop.call_soon(self.flush)
+
+    # Credit: docs/PROTOCOL.md, section 7
+
+    @property
+    def credit(self) -> int | None:
+        """Cost of the messages that the peer still takes, None where it sets no limit. The
+        last message may pass it, so it can be negative."""
+        return None if self.credit_limit is None else self.credit_limit - self.sent_cost
+
+    def limit_credit(self, window: int) -> None:
+        """Take in how much the peer takes, counted from the start of the connection."""
+        self.credit_limit = window
+
+    def lift_credit(self) -> None:
+        """Send without credit from now on."""
+        self.credit_limit = None
+
+    def add_credit(self, increment: int) -> None:
+        """Take in CREDIT."""
+        if self.credit_limit is None:
+            return
+        self.credit_limit += increment
+        credit = self.credit_limit - self.sent_cost
+        if credit > MAX_WINDOW:
+            self.protocol.machine.fail_protocol(f"the peer gave credit of {credit} for messages")
+            self.protocol.handle_events()
+        else:
+            self.flush()
+
+    # The end
+
+    def end(self, error: ConnectionClosed) -> bool:
+        """Accept nothing more; return whether it was still accepted."""
+        if self.error is not None:
+            return False
+        self.error = error
+        self.queue.close()
+        return True
+
+    def drop_queue(self) -> bool:
+        """Forget what was accepted and is not sent; return whether there was any."""
+        dropped = self.queue.clear()
+        self.protocol.stats.unsent += dropped
+        return dropped > 0

@@ -1,0 +1,89 @@
+"""Addresses as they are typed: HOST:PORT, or the path of a Unix socket."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+import click
+
+LOOPBACK = "127.0.0.1"
+DEFAULT = f"{LOOPBACK}:1234"
+
+HELP = """\b
+ADDRESS is one of
+  HOST:PORT          192.0.2.7:1234, example.org:1234
+  [IPV6]:PORT        [2001:db8::7]:1234
+  :PORT              the same machine, 127.0.0.1:PORT
+  PATH               a Unix socket; it has a slash in it: ./relay.sock"""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Either host and port or a path; the others are None, as ``connect()`` wants it."""
+
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Return the address that a text names.
+
+        :raises ValueError: it names none; the text says what to write instead
+        """
+        if "/" in text:
+            return cls(path=text)
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise ValueError(f"{text!r} has no port: write HOST:PORT, or ./{text} for a socket")
+        if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+            raise ValueError(f"{port!r} in {text!r} is not a port: use 1 to 65535")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError(f"write an IPv6 address in brackets: [{host}]:{port}")
+        return cls(host=host or LOOPBACK, port=int(port))
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return self.path
+        return shown((self.host or "", self.port or 0))
+
+
+def listening_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    """Parse the ADDRESS argument of a server; port 0 takes a free port."""
+    try:
+        return Address.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    """Parse the ADDRESS argument of a client."""
+    address = listening_address(ctx, param, value)
+    if address.port == 0:
+        raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
+    return address
+
+
+def shown(address: tuple[str, int] | str | None) -> str:
+    """Return an address of a connection or server as it is typed."""
+    if isinstance(address, tuple):
+        host, port = address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return address or "a Unix socket"
+
+
+def is_local(address: tuple[str, int] | str | None) -> bool:
+    """Return whether only this machine can reach a server that listens there."""
+    return not isinstance(address, tuple) or ipaddress.ip_address(_plain(address[0])).is_loopback
+
+
+def is_everywhere(host: str) -> bool:
+    """Return whether a server that listens there is reached at all of the machine's addresses."""
+    return ipaddress.ip_address(_plain(host)).is_unspecified
+
+
+def _plain(host: str) -> str:
+    return host.partition("%")[0]

@@ -1,0 +1,70 @@
+"""What a server says of itself when it has begun to listen."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from .. import Invitation, Server, ServerIdentity, SharedKey
+from .address import is_everywhere, is_local, shown
+from .errors import complain
+from .output import Output
+from .reachable import machine_addresses
+
+
+def announce(
+    server: Server,
+    output: Output,
+    security: SharedKey | ServerIdentity | None,
+    invitations: list[tuple[str, Invitation]],
+    *,
+    what: str,
+    joining: str,
+    allowed: str,
+    metrics: str | None = None,
+) -> None:
+    """Say where the server can be reached and by whom, and warn if anybody could.
+
+    :param what: the kind of server
+    :param joining: the command, without its options, of a client that was invited
+    :param allowed: what whoever reaches a plain server can do
+    :param metrics: the URL of its figures
+    """
+    how = "plain" if security is None else "sealed"
+    output.line(f"{what}, {how}, on {', '.join(map(shown, server.addresses))}", "bold")
+    reached = reached_at(server)
+    for address in reached:
+        output.line(f"  reached at {shown(address)}")
+    if isinstance(security, ServerIdentity):
+        output.line(f"server key {security.public_key}")
+        output.line(f"clients in {security.clients.path}: {len(security.clients)}")
+        for name, invitation in invitations:
+            target = shlex.quote(shown([*reached, *server.addresses][0]))
+            show_invitation(name, invitation, joining.format(address=target), output)
+    if metrics is not None:
+        output.line(f"metrics at {metrics}")
+    output.line("Ctrl-C ends it.", "dim")
+    if security is None and not all(map(is_local, server.addresses)):
+        complain(
+            f"warning: whoever reaches this address can {allowed}; make a key with: "
+            "sealframe keygen --shared FILE, and use --key FILE at both ends, or use --identity"
+        )
+
+
+def reached_at(server: Server) -> list[tuple[str, int]]:
+    """Return the machine's addresses if the server listens at all of them."""
+    return [
+        (host, address[1])
+        for address in server.addresses
+        if isinstance(address, tuple) and is_everywhere(address[0])
+        for host in machine_addresses(ipv6=":" in address[0])
+    ]
+
+
+def show_invitation(name: str, invitation: Invitation, joining: str, output: Output) -> None:
+    """Print the command that lets one new client in."""
+    # The name is for people, and may be no name for a file.
+    file = f"{name}.key" if re.fullmatch(r"\w[\w.-]*", name) else "client.key"
+    text = invitation.to_text()
+    output.line(f"To let {name} in, run there, within 10 minutes; it works once:", "bold")
+    output.line(f"  sealframe {joining} --identity {file} --invitation {text}", "cyan")

@@ -1,0 +1,178 @@
+"""``sealframe chat``: type and read at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+import sealframe
+
+from .. import (
+    ClientOptions,
+    CloseCode,
+    Connection,
+    ConnectionClosed,
+    ServerKeyChangedError,
+    UnauthorizedError,
+    UnknownServerError,
+)
+from .address import DEFAULT, HELP, Address, server_address
+from .client_sealing import Access, ClientSealing, client_sealing
+from .errors import EXIT_CODES, CommandError, describe
+from .output import Output
+from .prompt import Prompt, is_usable
+from .running import run
+from .stdin import Stdin
+
+_OPTIONS = ClientOptions(backoff_initial=0.5, backoff_maximum=15.0, close_timeout=5.0)
+
+_COME_BACK = (
+    *(None, CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.BUSY),
+    *(CloseCode.HANDLER, CloseCode.TIMEOUT, CloseCode.SLOW),
+)
+"""Ends after which it makes sense to connect again."""
+
+_FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
+"""Failures that somebody must look at, even if it was connected before."""
+
+
+@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.argument("address", callback=server_address, default=DEFAULT)
+@client_sealing
+def chat(address: Address, sealing: ClientSealing) -> None:
+    """Talk through the server at ADDRESS, 127.0.0.1:1234 unless given.
+
+    Each line typed is a message, each message that comes is a line. Once it was
+    connected, it connects again by itself whenever the link is lost; what is typed
+    meanwhile waits. Ctrl-D ends it after all typed was sent, Ctrl-C at once.
+    Lines can come from a pipe just as well. Empty lines are not sent.
+    """
+    access = sealing.open(address)
+    with access.explained():
+        run(_chat(address, access))
+
+
+async def _chat(address: Address, access: Access) -> None:
+    stdin, output = Stdin(), Output(asyncio.current_task())
+    if output.terminal and sys.stdin.isatty() and is_usable():
+        with Prompt(output) as prompt:
+            await Chat(address, access, prompt).run(prompt.lines(stdin))
+    else:
+        await Chat(address, access, output).run(stdin.lines())
+
+
+class Chat:
+    """One conversation, over as many connections as it takes."""
+
+    def __init__(self, address: Address, access: Access, screen: Output | Prompt) -> None:
+        self._address = address
+        self._access = access
+        self._screen = screen
+        self._conn: Connection | None = None
+        self._connected = asyncio.Event()
+        self._was_connected = False
+        self._leaving = False
+        self._last_trouble = ""
+
+    async def run(self, lines: AsyncIterator[bytes]) -> None:
+        """Talk until the lines end or the server is not to be had."""
+        staying = asyncio.create_task(self._stay_connected())
+        typing = asyncio.create_task(self._send(lines))
+        try:
+            await asyncio.wait({staying, typing}, return_when=asyncio.FIRST_COMPLETED)
+            await (typing if typing.done() else staying)
+            await self._leave(staying)
+        finally:
+            staying.cancel()
+            typing.cancel()
+            await asyncio.gather(staying, typing, return_exceptions=True)
+
+    async def _send(self, lines: AsyncIterator[bytes]) -> None:
+        async for line in lines:
+            while line:
+                await self._connected.wait()
+                assert self._conn is not None
+                try:
+                    await self._conn.send(line)
+                except ConnectionClosed:
+                    # It was not accepted: it waits for the next connection.
+                    self._connected.clear()
+                else:
+                    break
+        if not self._was_connected:
+            await self._connected.wait()
+
+    async def _leave(self, staying: asyncio.Task[None]) -> None:
+        self._leaving = True
+        conn = self._conn
+        if conn is None:
+            return
+        clean = await conn.close()
+        # What came until the close is still shown.
+        await staying
+        if not clean:
+            raise CommandError(
+                "the server did not confirm the close: it may not have got everything"
+            )
+
+    async def _stay_connected(self) -> None:
+        address = self._address
+        async for conn in sealframe.connect(
+            address.host,
+            address.port,
+            path=address.path,
+            security=self._access.security,
+            options=_OPTIONS,
+            is_fatal=self._is_fatal,
+        ):
+            self._was_connected = True
+            self._last_trouble = ""
+            self._conn = conn
+            try:
+                await self._access.connected(conn)
+                self._connected.set()
+                self._screen.notice(f"connected to {address}, {_how(conn)}", "green")
+                await self._receive(conn)
+            finally:
+                self._connected.clear()
+                self._conn = None
+                await conn.close()
+            if self._leaving:
+                return
+
+    async def _receive(self, conn: Connection) -> None:
+        trouble = "the server closed the connection"
+        try:
+            async for message in conn:
+                self._screen.message(message)
+            if not conn.stats.messages_received and not conn.sealed:
+                trouble += " without a word: if it expects a key, use --key or --identity"
+        except ConnectionClosed as error:
+            if error.code not in _COME_BACK:
+                raise
+            trouble = describe(error)
+        if conn.stats.unsent:
+            trouble += f"; {conn.stats.unsent} messages were not sent"
+        self._report(trouble)
+
+    def _is_fatal(self, error: Exception) -> bool:
+        if not self._was_connected or isinstance(error, _FINAL):
+            return True
+        self._report(describe(error))
+        return False
+
+    def _report(self, trouble: str) -> None:
+        # Each attempt fails like the one before: once is enough.
+        if trouble != self._last_trouble and not self._leaving:
+            self._last_trouble = trouble
+            self._screen.notice(f"{trouble} (connecting again)", "yellow")
+
+
+def _how(conn: Connection) -> str:
+    if not conn.sealed:
+        return "plain"
+    server = f", server key {conn.peer.key}" if conn.peer is not None else ""
+    return f"sealed, as {conn.id}{server}"

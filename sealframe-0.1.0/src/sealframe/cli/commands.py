@@ -1,0 +1,67 @@
+"""The group of all commands, and the one place where their errors end."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+import sealframe
+
+from .chat import chat
+from .demo import demo
+from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
+from .keygen import keygen, public
+from .receive import receive
+from .send import send
+from .send_file import send_file
+from .serve import serve
+
+
+@click.group(
+    epilog=EXIT_CODES,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(sealframe.__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def sealframe_command(context: click.Context) -> None:
+    """Messages between programs over one socket, sealed with --identity or --key.
+
+    Try "sealframe demo" first: it needs nothing.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit(Exit.USAGE)
+
+
+for _command in (keygen, public, serve, chat, send, receive, send_file, demo):
+    sealframe_command.add_command(_command)
+
+
+def run() -> None:
+    """Run the command, print an error as one line, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        # click returns the code of its own early exits, such as --help.
+        return sealframe_command(prog_name="sealframe", standalone_mode=False) or Exit.DONE
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "sealframe"
+        complain(f"{error.format_message().rstrip('.')}; see {path} --help")
+        return Exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        close_stdout()
+        return Exit.FAILED
+    except (sealframe.SealframeError, CommandError, OSError) as error:
+        complain(describe(error))
+        return exit_code(error)

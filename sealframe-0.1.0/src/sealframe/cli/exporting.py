@@ -1,0 +1,59 @@
+"""``serve --metrics``: the server's figures over HTTP, for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+
+from .. import Server
+from .address import Address, listening_address, shown
+from .errors import CommandError
+
+
+def metrics_address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> Address | None:
+    """Parse HOST:PORT; port 0 takes a free port."""
+    if value is None:
+        return None
+    address = listening_address(ctx, param, value)
+    if address.path is not None:
+        raise click.BadParameter("write HOST:PORT: it is no Unix socket", ctx, param)
+    return address
+
+
+def check_installed() -> None:
+    """Fail early if what is needed is not there.
+
+    :raises MissingExtraError: it is not
+    """
+    import sealframe.metrics  # noqa: F401
+
+
+@asynccontextmanager
+async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
+    """Serve the figures meanwhile; give the URL.
+
+    :raises CommandError: the address cannot be used
+    """
+    from prometheus_client import REGISTRY, start_http_server
+
+    from ..metrics import ServerCollector
+
+    try:
+        http, thread = start_http_server(address.port or 0, address.host or "")
+    except OSError as error:
+        raise CommandError(f"cannot serve metrics on {address}: {error.strerror}") from error
+    collector = ServerCollector(server)
+    REGISTRY.register(collector)
+    try:
+        yield f"http://{shown((address.host or '', http.server_port))}/metrics"
+    finally:
+        REGISTRY.unregister(collector)
+        # It waits for the thread, which may wait for this event loop.
+        await asyncio.to_thread(http.shutdown)
+        http.server_close()
+        await asyncio.to_thread(thread.join)

@@ -1,0 +1,188 @@
+"""``sealframe receive``: a directory that takes files."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+from pathlib import Path
+
+import click
+
+import sealframe
+
+from .. import (
+    Connection,
+    ConnectionClosed,
+    Disconnect,
+    DisconnectKind,
+    FileTransferError,
+    Inbox,
+    Invitation,
+    ServerIdentity,
+    ServerOptions,
+    SharedKey,
+)
+from .address import DEFAULT, HELP, Address, listening_address, shown
+from .announcing import announce
+from .errors import EXIT_CODES, Exit, LogLines
+from .output import Output
+from .running import run
+from .sealing import FILE
+from .server_sealing import ServerSealing, server_sealing
+from .stopping import stop_signals
+from .text import size
+from .transfers import Transfers
+
+_OPTIONS = ServerOptions(close_timeout=2.0)
+
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,15}) ?([KMGT]?)(?:i?B)?", value, re.ASCII | re.IGNORECASE)
+    if match is None:
+        text = f"{value!r} is no size: use bytes, or a number and K, M, G or T, such as 20G"
+        raise click.BadParameter(text, ctx, param)
+    return int(match[1]) << _SHIFTS[match[2].upper()]
+
+
+@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.argument("directory", type=FILE)
+@click.argument("address", callback=listening_address, default=DEFAULT)
+@click.option(
+    "--overwrite", is_flag=True, help="Let files take the place of those that have their names."
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    callback=_bytes,
+    help="The largest file that is taken: bytes, or a number and K, M, G or T (20G).",
+)
+@click.option(
+    "--once",
+    is_flag=True,
+    help="End when the first sender has closed in order; then 0 means that all that it "
+    "offered has arrived.",
+)
+@server_sealing
+def receive(
+    directory: Path,
+    address: Address,
+    overwrite: bool,
+    max_size: int | None,
+    once: bool,
+    sealing: ServerSealing,
+) -> None:
+    """Receive files into DIRECTORY, from each "sealframe send-file" that comes to ADDRESS.
+
+    Files keep their names, and whatever these are, they are below DIRECTORY, which is
+    made if it is missing. A file has its name once it is whole, compared by its digest,
+    and on the disk. What broke off waits under a name like .photo.jpg.0123456789abcdef.part,
+    to be resumed when it is sent again.
+
+    ADDRESS is 127.0.0.1:1234 unless given, which this machine alone can reach; 0.0.0.0:1234
+    is reached over every IPv4 network that the machine is on. Ctrl-C or SIGTERM ends it.
+    """
+    logging.getLogger("sealframe").addHandler(LogLines())
+    security = sealing.open()
+    inbox = Inbox(directory, overwrite=overwrite, max_file_size=max_size)
+    work = _receive(address, inbox, security, sealing.invitations(security), once)
+    sys.exit(run(work, terminated=Exit.DONE))
+
+
+async def _receive(
+    address: Address,
+    inbox: Inbox,
+    security: SharedKey | ServerIdentity | None,
+    invitations: list[tuple[str, Invitation]],
+    once: bool,
+) -> Exit:
+    output = Output(asyncio.current_task())
+    stopped = stop_signals(lambda: output.console.show_cursor(True))
+    reception = Reception(inbox, output)
+
+    def left(conn: Connection, reason: Disconnect) -> None:
+        in_order = reason.kind is DisconnectKind.CLOSED
+        outcome = reception.left(conn)
+        # Whoever was cut off comes back.
+        if once and in_order and outcome is not None and not stopped.done():
+            stopped.set_result(outcome)
+
+    async with sealframe.serve(
+        None,
+        address.host,
+        address.port,
+        path=address.path,
+        security=security,
+        files=reception,
+        options=_OPTIONS,
+        on_disconnect=left,
+    ) as server:
+        announce(
+            server,
+            output,
+            security,
+            invitations,
+            what=f"files for {inbox.directory}",
+            joining="send-file PATH {address}",
+            allowed="send files here",
+        )
+        async with reception.transfers.shown():
+            await stopped
+            # What is on its way waits to be resumed.
+            await server.close("the receiving end was stopped", timeout=0)
+    return stopped.result()
+
+
+class Reception:
+    """Takes what is offered, and shows it; the argument ``files`` of the server."""
+
+    def __init__(self, inbox: Inbox, output: Output) -> None:
+        self._inbox = inbox
+        self._outcomes: dict[Connection, Exit] = {}
+        self.transfers = Transfers(output)
+
+    def left(self, conn: Connection) -> Exit | None:
+        """Note that a connection is over.
+
+        :return: whether all that was offered on it has arrived; None if nothing was
+        """
+        return self._outcomes.pop(conn, None)
+
+    async def __call__(self, offer: sealframe.files.Offer) -> None:
+        """Receive one file."""
+        conn: Connection = offer.connection
+        self._outcomes.setdefault(conn, Exit.DONE)
+        who = _sender(conn)
+        what = f"{offer.name}/" if offer.is_directory else f"{offer.name} ({size(offer.size)})"
+        transfer = self.transfers.begin(
+            offer.name, offer.size, lambda: offer.received, f"{who} sends {what}"
+        )
+        try:
+            path = await offer.accept(self._inbox)
+        except FileTransferError as error:
+            self._outcomes[conn] = Exit.FAILED
+            transfer.failed(f"{offer.name} from {who} has not arrived: {error}")
+        except (ConnectionClosed, asyncio.CancelledError) as error:
+            self._outcomes[conn] = Exit.FAILED
+            why = "the connection was lost" if isinstance(error, ConnectionClosed) else "stopped"
+            transfer.failed(
+                f"{offer.name} from {who} has not arrived yet: {why} "
+                f"after {size(offer.received)} of {size(offer.size)}"
+            )
+            raise
+        except BaseException:
+            self._outcomes[conn] = Exit.FAILED
+            transfer.paused()
+            raise
+        else:
+            transfer.arrived(f"received {what} from {who}: {path}")
+
+
+def _sender(conn: Connection) -> str:
+    address = shown(conn.remote_address)
+    return address if conn.peer is None else f"{conn.peer.name}, {address}"

@@ -1,0 +1,142 @@
+"""``sealframe send``: one message, a file's bytes, or stdin line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+import click
+
+import sealframe
+
+from .. import ClientOptions, CloseCode, Connection
+from .address import HELP, Address, server_address
+from .client_sealing import Access, ClientSealing, client_sealing
+from .errors import EXIT_CODES, CommandError
+from .output import Output
+from .running import run
+from .stdin import Stdin
+
+
+@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.argument("address", callback=server_address)
+@click.argument("message", required=False)
+@click.option("--lines", is_flag=True, help="Send each line of stdin as one message.")
+@click.option(
+    "--file",
+    type=click.File("rb"),
+    metavar="PATH",
+    help="Send a file's bytes as one message; - is stdin. For large files, directories and "
+    "whatever is to arrive for certain there is: sealframe send-file",
+)
+@click.option(
+    "--wait",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Then wait for N messages and print each on a line.",
+)
+@client_sealing
+def send(
+    address: Address,
+    message: str | None,
+    lines: bool,
+    file: BinaryIO | None,
+    wait: int,
+    sealing: ClientSealing,
+) -> None:
+    """Send to the server at ADDRESS: MESSAGE, a file, or lines from stdin.
+
+    Exits with 0 only if the close was clean. Sealed, that means that the server
+    took everything; plain, that all bytes left and the server closed in order.
+    """
+    if (message is not None) + lines + (file is not None) != 1:
+        raise click.UsageError("give either a MESSAGE, or --file PATH, or --lines")
+    access = sealing.open(address)
+    data = None
+    if file is not None:
+        data = file.read()
+    elif message is not None:
+        data = message.encode(errors="surrogateescape")
+    with access.explained():
+        run(_send_from(address, access, data, wait))
+
+
+async def _send_from(address: Address, access: Access, message: bytes | None, wait: int) -> None:
+    """Connect, send the message, or without one the lines of stdin, and close."""
+    replies = _Replies(Output(asyncio.current_task()), wait)
+    messages = _once(message) if message is not None else Stdin().lines()
+    async with sealframe.connect(
+        address.host,
+        address.port,
+        path=address.path,
+        security=access.security,
+        options=ClientOptions(),
+    ) as conn:
+        await access.connected(conn)
+        await _converse(conn, messages, replies)
+        clean = await conn.close()
+    if not clean or conn.close_code not in (None, CloseCode.NORMAL):
+        raise CommandError(
+            "the server did not confirm the close: it may not have got everything"
+            + (f" ({conn.close_reason})" if conn.close_reason else "")
+        )
+
+
+class _Replies:
+    """Prints as many messages as were asked for, and drops the others."""
+
+    def __init__(self, output: Output, wanted: int) -> None:
+        self._output = output
+        self._wanted = wanted
+        self.complete = asyncio.Event()
+        if not wanted:
+            self.complete.set()
+
+    def take(self, message: bytes) -> None:
+        if self._wanted:
+            self._output.message(message)
+            self._wanted -= 1
+            if not self._wanted:
+                self.complete.set()
+
+
+async def _converse(conn: Connection, messages: AsyncIterator[bytes], replies: _Replies) -> None:
+    """Send all messages and await the replies; read all the while.
+
+    A client that does not read while it sends holds up a server that answers.
+    """
+    sent = 0
+
+    async def send_all() -> None:
+        nonlocal sent
+        async for message in messages:
+            await conn.send(message)
+            sent += 1
+        await replies.complete.wait()
+
+    async def receive() -> None:
+        async for message in conn:
+            replies.take(message)
+
+    receiving = asyncio.create_task(receive())
+    sending = asyncio.create_task(send_all())
+    try:
+        await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if receiving.done():
+            await receiving
+        if sending.done():
+            await sending
+        else:
+            raise CommandError(
+                f"the server closed the connection after {sent} messages, before all was done"
+            )
+    finally:
+        receiving.cancel()
+        sending.cancel()
+        await asyncio.gather(receiving, sending, return_exceptions=True)
+
+
+async def _once(message: bytes) -> AsyncIterator[bytes]:
+    yield message

@@ -1,0 +1,211 @@
+"""One attempt to connect: the socket, the handshake, and the end of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from ..aio.callback_connection import awaiting_each
+from ..aio.caller import current_caller
+from ..aio.connection import AnyConnection, protocol_of
+from ..aio.connection_protocol import ConnectionProtocol
+from ..aio.endpoint import Endpoint, reason
+from ..aio.hooks import Hooks
+from ..aio.peer_handlers import PeerHandlers
+from ..aio.program_faults import close_after
+from ..core.protocol import ProtocolMachine
+from ..errors import ConnectError, ConnectionClosed, ConnectionClosedError, ConnectTimeoutError
+from ..options import ClientOptions
+from ..wire import CloseCode
+from ..wire.control import Close, Hello
+
+logger = logging.getLogger("sealframe.client")
+
+_GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
+
+_PREFIX: Final = secrets.token_hex(3)
+_NUMBERS: Final = itertools.count(1)
+
+
+def next_id() -> str:
+    """Return an id for a connection that has none from a server yet."""
+    return f"{_PREFIX}-{next(_NUMBERS)}"
+
+
+class Attempt:
+    """Connects; then it is the owner of the connection, and calls the hooks.
+
+    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
+
+    :param make_connection: returns what programs see of a transport protocol
+    """
+
+    # The owner lives as long as the connection, of which there may be many.
+    __slots__ = ("_conn", "_established", "_hooks", "_make_connection", "_serving")
+
+    def __init__(self, make_connection: Callable[..., AnyConnection], hooks: Hooks) -> None:
+        self._make_connection = make_connection
+        self._hooks = hooks
+        self._conn: AnyConnection | None = None
+        # The task of an async on_message.
+        self._serving: asyncio.Task[None] | None = None
+        # None once the program has the connection.
+        self._established: asyncio.Future[AnyConnection] | None = None
+
+    async def connect(
+        self,
+        endpoint: Endpoint,
+        machine: ProtocolMachine,
+        options: ClientOptions,
+        peer_handlers: PeerHandlers,
+        id: str,
+    ) -> AnyConnection:
+        """Connect and shake hands.
+
+        :param id: what the connection is called until the server gives it another id
+
+        :raises ConnectError: there is no connection to be had within ``connect_timeout``
+        :raises ConnectionClosed: the handshake failed
+        """
+        established: asyncio.Future[AnyConnection] = asyncio.get_running_loop().create_future()
+        self._established = established
+        protocol = ConnectionProtocol(
+            machine,
+            options,
+            self,
+            id=id,
+            handlers=peer_handlers,
+        )
+        try:
+            await _dial(endpoint, protocol, options.connect_timeout)
+            return await established
+        except ConnectionClosed:
+            # A refusal may still be on its way to the peer.
+            try:
+                await protocol.closer.wait_closed()
+            finally:
+                protocol.closer.abort(_GIVEN_UP)
+            raise
+        except BaseException:
+            established.cancel()
+            protocol.closer.abort(_GIVEN_UP)
+            raise
+
+    def hand_over(self) -> None:
+        """Note that the program gets the connection: from now on the hooks are called."""
+        assert self._conn is not None
+        self._hooks.connected(self._conn)
+        self._established = None
+        protocol = protocol_of(self._conn)
+        protocol.receiver.start_calls(self._conn)
+        each_message = protocol.handlers.each_message
+        if each_message is not None:
+            self._start(awaiting_each(each_message)(self._conn), self._conn)
+        if self._conn.closed:
+            protocol.receiver.finish()
+            self._hooks.disconnected(self._conn)
+
+    def give_up(self) -> None:
+        """Drop the connection that the program is not to get."""
+        assert self._conn is not None
+        protocol_of(self._conn).closer.abort(_GIVEN_UP)
+
+    def _start(self, serving: Coroutine[Any, Any, None], conn: AnyConnection) -> None:
+        loop = asyncio.get_running_loop()
+        self._serving = loop.create_task(serving, name=f"on_message {conn.id}")
+        self._serving.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        assert self._conn is not None
+        protocol = protocol_of(self._conn)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.on_callback_failed(protocol, error)
+        else:
+            code = CloseCode.GOING_AWAY if task.cancelled() else CloseCode.NORMAL
+            protocol.closer.close(Close(code))
+
+    async def settle(self, conn: AnyConnection, deadline: float) -> None:
+        """Wait for an async ``on_message``, and for the hooks; cancel what still runs at the
+        deadline. Whichever of them calls this is not waited for.
+
+        :param deadline: a time of the event loop's clock
+        """
+        task = self._serving
+        if task is not None and task is not current_caller():
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait([task], timeout=max(0.0, left))
+            if not task.done():
+                logger.warning("on_message of connection %s did not end in time", conn.id)
+                task.cancel()
+                await asyncio.wait([task])
+        await self._hooks.settle(conn, deadline)
+
+    # What the connection calls
+
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Make the connection that the program gets."""
+        if hello.client_id:
+            protocol.rename(hello.client_id)
+        self._conn = self._make_connection(protocol, hooks=self)
+        if self._established is not None and not self._established.done():
+            self._established.set_result(self._conn)
+
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """End the handshake."""
+        if self._established is not None and not self._established.done():
+            self._established.set_exception(error.fresh())
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """Log the error, and end the connection with it."""
+        assert self._conn is not None
+        close = close_after(error, self._conn, "on_message failed")
+        if close.code == CloseCode.NORMAL:
+            protocol.closer.close(close)
+            return
+        more = protocol.handlers.note_failure()
+        if more is not None:
+            what = "on_message of connection %s failed%s"
+            logger.error(what, self._conn.id, more, exc_info=error)
+        text = f"on_message failed, and the connection is closed: {type(error).__name__}: {error}"
+        failure = ConnectionClosedError(text, code=close.code, reason=close.reason)
+        failure.__cause__ = error
+        protocol.closer.disconnect(failure, close)
+
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
+        """Call the hook, if the program had the connection."""
+        if self._established is None and self._conn is not None:
+            self._hooks.disconnected(self._conn)
+
+    def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
+        """Return what programs see of it."""
+        assert self._conn is not None
+        return self._conn
+
+
+async def _dial(endpoint: Endpoint, protocol: ConnectionProtocol, timeout: float) -> None:
+    loop = asyncio.get_running_loop()
+
+    def factory() -> ConnectionProtocol:
+        return protocol
+
+    try:
+        async with asyncio.timeout(timeout):
+            if endpoint.path:
+                await loop.create_unix_connection(factory, endpoint.path)
+            else:
+                await loop.create_connection(factory, endpoint.host, endpoint.port)
+    except TimeoutError as error:
+        raise ConnectTimeoutError(
+            f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
+        ) from error
+    except UnicodeError as error:
+        # Host names are encoded by IDNA before they are looked up.
+        raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
+    except OSError as error:
+        number, why = reason(error)
+        raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error

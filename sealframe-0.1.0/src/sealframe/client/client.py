@@ -1,0 +1,281 @@
+"""What :func:`sealframe.connect` takes and returns: one attempt to connect, or many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Final, Generic
+
+from ..aio.callback_connection import connection_maker
+from ..aio.config import ConnectionConfig
+from ..aio.connection import Connection, OnMessage, OnRequest, Received, Sent
+from ..aio.endpoint import Endpoint
+from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.payload_codec import payload_codec
+from ..aio.peer_handlers import OnStream, PeerHandlers
+from ..aio.trace_log import trace_log
+from ..codecs import Codec, check_codec
+from ..errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionClosed,
+    HandshakeError,
+    KeyFileError,
+    KeyFormatError,
+    ServerKeyChangedError,
+    UnauthorizedError,
+    UnknownServerError,
+)
+from ..files.receiving import OnOffer
+from ..files.transfers import Transfers
+from ..framing import Framing
+from ..options import ClientOptions
+from ..trust.identity import ClientIdentity
+from ..trust.keys import PublicKey, SharedKey
+from ..wire import RETRY_CODES
+from .attempt import Attempt, next_id
+from .backoff import Backoff
+
+logger = logging.getLogger("sealframe.client")
+
+_DEFAULT_OPTIONS: Final = ClientOptions()
+
+
+def connect(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    security: SharedKey | ClientIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    extended: bool = False,
+    codec: Codec[Sent, Received] | None = None,
+    on_message: OnMessage[Sent, Received] | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ClientOptions | None = None,
+    is_fatal: Callable[[Exception], bool] | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Connecting[Sent, Received]:
+    """Connect to a server.
+
+    ``conn = await connect(...)`` and ``async with connect(...) as conn`` try once; the
+    latter closes the connection at its end, the former leaves that to you.
+    ``async for conn in connect(...)`` keeps trying until it is connected, and
+    connects again whenever the body ends or goes on to its next round::
+
+        async for conn in connect(host, port):
+            try:
+                async for message in conn:
+                    ...
+            except ConnectionClosed:
+                continue
+
+    Between attempts it waits, longer each time and with jitter, as ``options``
+    say; a connection that lasted longer than the wait before it starts the
+    waits anew. Use the connection inside the loop only: whoever leaves the loop,
+    by ``break`` too, leaves it to be closed.
+
+    With a codec, a :exc:`~sealframe.DecodeError` that leaves ``async with`` closes the
+    connection with ``CloseCode.MALFORMED``. An ``async for`` is not told what its body
+    raises: write ``async with conn:`` in it, if the server is to know.
+
+    :param host: address or name of the server
+    :param port: its TCP port
+    :param path: its Unix socket, instead of host and port
+    :param security: a shared key, or an identity, seals the connection; it never
+        falls back to plain
+    :param context: the server's name for its service, the same at both ends
+        (sealed only)
+    :param framing: a foreign frame layout, messages only
+    :param extended: on a plain connection, speak control frames (``ping``, requests,
+        streams, reasons for closing); the server must be sealframe too. Sealed connections
+        always do.
+    :param codec: what makes messages of objects and objects of messages, see
+        :mod:`sealframe.codecs`; None leaves them ``bytes``
+    :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
+        as :func:`sealframe.serve` describes it; it may be called before the connection is
+        returned. Once the server has closed and the last call is done, the connection is
+        closed, so ``await conn.wait_closed()`` waits for that. What it raises is logged, and
+        ends the connection: later calls raise :exc:`~sealframe.ConnectionClosedError`, with
+        that as its cause. :meth:`Connection.close` waits for the task of an ``async def``, up
+        to ``close_timeout``.
+    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a
+        request of the server, as :func:`sealframe.serve` describes it
+    :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
+        likewise
+    :param files: takes, or decides about, the files that the server sends, likewise
+    :param options: limits, time-outs and back-off
+    :param is_fatal: for ``async for``: says of an error whether to give up and
+        raise it; the default is :func:`is_fatal` until the first success, and after
+        it only :exc:`~sealframe.UnauthorizedError` ends the loop
+    :param on_connect: called with each connection before the program gets it. A
+        function, or a coroutine function, which runs in a task beside the program.
+        What a hook raises is logged, and ends nothing.
+    :param on_disconnect: called with the connection and a :class:`Disconnect` once its
+        socket is gone, after ``on_connect``. :meth:`Connection.close` waits for both.
+    :raises ConfigurationError: the arguments cannot work together
+    :raises ConnectError: when awaited: refused, no such host, or
+        :exc:`~sealframe.ConnectTimeoutError`
+    :raises HandshakeError: when awaited: the server refused or is of another kind;
+        :exc:`~sealframe.UnauthorizedError` if it does not let this identity in,
+        :exc:`~sealframe.UnknownServerError` or
+        :exc:`~sealframe.ServerKeyChangedError` if its own is not the known one
+    :raises KeyFileError: when awaited: the file of known servers cannot be used
+    :raises KeyFormatError: when awaited: a line of that file is wrong
+    """
+    options = _DEFAULT_OPTIONS if options is None else options
+    if not isinstance(options, ClientOptions):
+        raise ConfigurationError("options for a client are ClientOptions(...)")
+    check_codec(codec)
+    peer_handlers = PeerHandlers(
+        on_message=on_message,
+        on_request=on_request,
+        on_stream=on_stream,
+        files=Transfers(files),
+        codec=payload_codec(codec),
+    )
+    config = ConnectionConfig(
+        client=True,
+        security=security,
+        context=context,
+        framing=framing,
+        extended=extended,
+        options=options,
+        takes_streams=peer_handlers.takes_streams,
+        takes_requests=peer_handlers.takes_requests,
+    )
+    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    return Connecting(
+        Endpoint.of(host, port, path), config, options, is_fatal, hooks, peer_handlers
+    )
+
+
+def is_fatal(error: Exception) -> bool:
+    """Return whether trying again cannot help: wrong key, wrong kind of server.
+
+    A server that is not there, is busy, or vanished meanwhile may come back. One
+    that merely closes, as a server of another kind may, looks the same.
+    """
+    if isinstance(error, UnknownServerError | ServerKeyChangedError):
+        return True
+    if isinstance(error, HandshakeError):
+        return error.code is not None and error.code not in RETRY_CODES
+    return not isinstance(error, ConnectError | ConnectionClosed)
+
+
+class Connecting(Generic[Sent, Received]):
+    """What :func:`sealframe.connect` returns: await it, or use ``async with`` or ``async for``."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: ConnectionConfig,
+        options: ClientOptions,
+        is_fatal: Callable[[Exception], bool] | None,
+        hooks: Hooks,
+        peer_handlers: PeerHandlers,
+    ) -> None:
+        self._endpoint = endpoint
+        self._config = config
+        self._options = options
+        self._is_fatal = is_fatal
+        self._hooks = hooks
+        self._peer_handlers = peer_handlers
+        self._make_connection = connection_maker(
+            peer_handlers.codec, calls_back=peer_handlers.calls_back
+        )
+        self._conn: Connection[Sent, Received] | None = None
+        # Verified once, a key stays the known one, even if its line is taken out of the file.
+        self._server_key: PublicKey | None = None
+
+    def __await__(self) -> Generator[Any, None, Connection[Sent, Received]]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection[Sent, Received]:
+        self._conn = await self._open()
+        return self._conn
+
+    async def __aexit__(self, *exception: object) -> None:
+        assert self._conn is not None
+        await self._conn.__aexit__(*exception)
+
+    async def __aiter__(self) -> AsyncIterator[Connection[Sent, Received]]:
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(self._options)
+        delay = 0.0
+        decide = self._is_fatal or is_fatal
+        while True:
+            try:
+                conn = await self._open()
+            except (OSError, ConnectionClosed, KeyFormatError) as error:
+                if decide(error):
+                    raise
+                delay = backoff.next_delay()
+                level = logging.WARNING if _is_alarming(error) else logging.INFO
+                logger.log(level, "%s; next attempt in %.1f s", error, delay)
+            else:
+                if self._is_fatal is None:
+                    # The first success has shown that key and server are right; a later
+                    # refusal, unless it came in a record, may be forged.
+                    decide = _is_proven
+                started = loop.time()
+                try:
+                    yield conn
+                finally:
+                    await conn.close()
+                if loop.time() - started > delay:
+                    backoff.reset()
+                delay = backoff.next_delay()
+                logger.debug("connection %s is over; next attempt in %.1f s", conn.id, delay)
+            await asyncio.sleep(delay)
+
+    async def _open(self) -> Connection[Sent, Received]:
+        logger.debug("connecting to %s", self._endpoint)
+        try:
+            conn = await self._connect()
+        except Exception as error:
+            logger.debug("connecting to %s failed: %s", self._endpoint, error)
+            raise
+        logger.debug("connected to %s as %s", self._endpoint, conn.id)
+        return conn
+
+    async def _connect(self) -> Connection[Sent, Received]:
+        address = self._endpoint.name
+        verifier = self._config.server_verifier(address)
+        if verifier is not None:
+            await asyncio.to_thread(verifier.look_up, self._server_key)
+        id = next_id()
+        machine = self._config.protocol(
+            address=address,
+            verify_server_key=None if verifier is None else verifier.verify_server_key,
+            trace=trace_log(id),
+        )
+        attempt = Attempt(self._make_connection, self._hooks)
+        conn = await attempt.connect(
+            self._endpoint, machine, self._options, self._peer_handlers, id
+        )
+        if verifier is not None and conn.peer is not None:
+            try:
+                await asyncio.to_thread(verifier.record, conn.peer.key)
+                self._server_key = conn.peer.key
+            except BaseException:
+                attempt.give_up()
+                raise
+        attempt.hand_over()
+        return conn
+
+
+def _is_proven(error: Exception) -> bool:
+    return isinstance(error, UnauthorizedError)
+
+
+def _is_alarming(error: Exception) -> bool:
+    # A retry may help, but only once somebody has changed something.
+    kinds = ServerKeyChangedError | UnknownServerError | KeyFileError | KeyFormatError
+    return isinstance(error, kinds)

@@ -1,0 +1,712 @@
+"""The state machine of one connection: bytes in, messages out, and the reverse.
+
+Theory of operation. The owner reads into :meth:`get_buffer`, tells :meth:`buffer_updated`, takes
+the messages it returns, then looks at :attr:`events` and :attr:`has_output`. What may arrive when,
+and what comes next, is the table of :mod:`.rules`; each entry names one of the methods ``on_...``
+below. Nothing here raises for what a peer did: a fault becomes a :class:`Failed` event, after the
+messages that came before it. No sockets, no clock, no event loop.
+
+Longer than other modules, because each kind of frame has its method here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, TypeAlias, cast
+
+from .. import wire
+from ..errors import (
+    ConnectionClosedError,
+    FrameTooLargeError,
+    FramingError,
+    HandshakeError,
+    MessageTooLargeError,
+    MessageTooSmallError,
+    NotSupportedError,
+    ProtocolError,
+    TruncatedError,
+    UnauthorizedError,
+)
+from ..framing import Decoder, Framing
+from ..noise.records import RecordLayer
+from ..wire import CloseCode, Control, Opcode, control
+from ..wire.control import Close, Hello, MalformedBodyError
+from ..wire.sniffing import diagnose
+from .control_output import ControlOutput
+from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
+from .introductions import (
+    Identify,
+    Introductions,
+    PeerIdentity,
+    UnreadableIntroductionError,
+    introduction,
+)
+from .multiplexer import Multiplexer, ViolationError
+from .rules import ESTABLISHED, EXPECTED, MESSAGE, RULES, UNKNOWN, opcode_name
+from .trace import Trace, trace_messages, trace_received, trace_sent
+
+SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
+"""The native layout; what is sent is bounded by the peer's limit, not by our own."""
+
+_TURN: Final = 64 * 1024
+"""Bytes of streams, about, that are framed and sealed in one go."""
+
+_DISCARD: Final = bytearray(64 * 1024)
+"""Where the bytes of failed connections go, all of them: nobody reads it."""
+
+# To look these up in their class, at each read, takes longer than to compare them.
+_PACKETS: Final = Phase.PACKETS
+_EXTENDED: Final = Phase.EXTENDED
+_FAILED: Final = Phase.FAILED
+_SEALED_HELLO: Final = Phase.SEALED_HELLO
+
+_UNANNOUNCED: Final = Established(Hello())
+"""Packets may flow, and the peer has said nothing of itself."""
+
+
+class ProtocolMachine:
+    """One end of a connection.
+
+    :param client: whether this end connected
+    :param max_message_size: the largest message accepted, in bytes
+    :param framing: a foreign layout, messages only, whose maximum is not over
+        ``max_message_size``; None for sealframe's own
+    :param records: the sealed layer, None for plain
+    :param extended: for a plain client, ask for control frames
+    :param client_id: on a server, the id that WELCOME tells the client
+    :param invitation: on a client, the token that HELLO shows to the server
+    :param window: cost of the messages that the peer may send before it gets CREDIT;
+        None gives none, and knows of none
+    :param max_streams: how many streams of the peer this end takes at a time
+    :param max_requests: the same of requests
+    :param identify: given the key that the peer has proved and, on a server, the token
+        that it showed, returns who that is, or the error that refuses it with
+        ``CloseCode.UNAUTHORIZED``
+    """
+
+    __slots__ = (
+        "_answered",
+        "_multiplexer",
+        "_write_closed",
+        "client",
+        "decoder",
+        "encoder",
+        "events",
+        "extended",
+        "frames_received",
+        "introductions",
+        "output",
+        "phase",
+        "records",
+        "send_limit",
+        "send_minimum",
+        "trace",
+        "work_items",
+    )
+
+    def __init__(
+        self,
+        *,
+        client: bool,
+        max_message_size: int,
+        framing: Framing | None = None,
+        records: RecordLayer | None = None,
+        extended: bool = False,
+        client_id: str = "",
+        software: str = "",
+        invitation: bytes = b"",
+        window: int | None = None,
+        max_streams: int = 0,
+        max_requests: int = 0,
+        identify: Identify | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.client = client
+        self.trace = trace
+        """Logs frames, where somebody reads them."""
+        sending = framing or SENDING
+        self.encoder = sending.encoder
+        self.decoder: Decoder = _receiving(framing, max_message_size).decoder()
+        self.records = records
+        """The sealed layer, None for plain."""
+        local = introduction(max_message_size, software, window, max_streams, max_requests)
+        if invitation:
+            local = replace(local, invitation=invitation)
+        self.introductions = Introductions(local, client_id, identify)
+        """What both ends say of themselves."""
+        self._multiplexer: Multiplexer | None = None
+        self.output: ControlOutput | None = None
+        """Control frames that wait to be written, once there were any."""
+        self._write_closed = False
+        # Unknown opcodes that UNSUPPORTED has answered.
+        self._answered: set[int] | None = None
+        self.events: list[Event] | tuple[()] = ()
+        """What happened beside messages; the owner empties it."""
+        self.extended = False
+        """Whether control frames may be sent."""
+        self.work_items = 0
+        """Records, frames and fields of the last read that were handled one by one, and one
+        more; 0 if there were none, and neither events nor output can have come of it."""
+        self.frames_received = 0
+        """Message frames and counted control frames so far."""
+        self.send_limit = min(max_message_size, sending.layout.maximum)
+        """The largest message that may be sent, in bytes."""
+        self.send_minimum = 0 if framing is None else framing.layout.minimum
+        """The smallest message that may be sent, in bytes."""
+        if records is not None:
+            self.phase = Phase.SEALING
+        elif framing is not None or (client and not extended):
+            self.phase = Phase.PACKETS
+            self._emit(_UNANNOUNCED)
+        elif client:
+            self.phase = Phase.WELCOME
+            self.queue(self.introductions.hello())
+        else:
+            self.phase = Phase.FIRST
+            self._emit(_UNANNOUNCED)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether this end encrypts."""
+        return self.records is not None
+
+    @property
+    def peer(self) -> PeerIdentity | None:
+        """Who is at the other end, as it proved, where it has an identity."""
+        return self.introductions.identity
+
+    @property
+    def channel_binding(self) -> bytes:
+        """The handshake hash of a sealed connection, else empty."""
+        return b"" if self.records is None else self.records.channel_binding
+
+    # Receiving
+
+    def get_buffer(self) -> bytearray | memoryview:
+        """Return where the next bytes from the socket go."""
+        if self.phase is _FAILED:
+            return _DISCARD
+        return self.decoder.get_buffer() if self.records is None else self.records.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> list[bytes]:
+        """Take in ``nbytes`` of the buffer; return the messages that are whole now."""
+        self.work_items = 1
+        if self.phase is _FAILED:
+            return []
+        if self.records is None:
+            decoder = self.decoder
+            try:
+                frames = decoder.buffer_updated(nbytes)
+            except FramingError as fault:
+                return self.receive_fault(fault)
+            if self.trace is not None:
+                trace_received(self.trace, frames)
+            if not decoder.saw_control and (self.phase is _PACKETS or self.phase is _EXTENDED):
+                self.frames_received += len(frames)
+                self.work_items = 0
+                return frames  # type: ignore[return-value]  # no Control among them
+            return self.receive_frames(frames)
+        return self._receive_sealed(self.records, nbytes)
+
+    def receive_eof(self) -> None:
+        """Take in the end of the peer's stream."""
+        self._return_buffer()
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        if self.phase is Phase.SEALING:
+            assert self.records is not None
+            self._fail(self.records.end())
+        elif self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.WELCOME):
+            self._fail(HandshakeError(self.explain("the peer closed during the handshake")))
+        elif self._pending:
+            self._fail(TruncatedError(self.explain(self._truncation("ended"))))
+        elif self.phase is Phase.EXTENDED:
+            self._fail(
+                TruncatedError(
+                    "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
+                )
+            )
+        else:
+            self.phase = Phase.ENDED
+            self._emit(Ended(None))
+
+    def receive_loss(self, cause: Exception | None) -> None:
+        """Take in that the socket is gone, with the error it gave."""
+        self._return_buffer()
+        if self.phase in (Phase.ENDED, Phase.FAILED):
+            return
+        why = f": {cause}" if cause is not None else ""
+        error: ConnectionClosedError
+        if self.phase in ESTABLISHED:
+            if self._pending:
+                error = TruncatedError(self.explain(self._truncation("was reset")))
+            else:
+                error = TruncatedError(f"the connection was lost without a close{why}")
+        else:
+            error = HandshakeError(
+                self.explain(f"the connection was lost during the handshake{why}")
+            )
+        error.__cause__ = cause
+        self._fail(error)
+
+    def _return_buffer(self) -> None:
+        # Event loops ask for a buffer and then find the end.
+        if self.records is not None:
+            self.records.return_buffer()
+        elif self.phase is not Phase.FAILED:
+            with suppress(ValueError):  # none is exported
+                self.decoder.buffer_updated(0)
+
+    # Sending
+
+    def check_size(self, size: int) -> None:
+        """Refuse a message that cannot be sent.
+
+        :raises MessageTooLargeError: it is over :attr:`send_limit`
+        :raises MessageTooSmallError: it is below :attr:`send_minimum`
+        """
+        if size > self.send_limit:
+            raise MessageTooLargeError(size, self.send_limit)
+        if size < self.send_minimum:
+            raise MessageTooSmallError(size, self.send_minimum)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether :meth:`take_output` has something beside messages."""
+        if self._write_closed:
+            return False
+        if self.output is not None and self.output.pending:
+            return True
+        if self._multiplexer is not None and self._multiplexing and self._multiplexer.has_output:
+            return True
+        return self.records is not None and bool(self.records.output)
+
+    def take_output(self, messages: list[bytes]) -> list[bytes]:
+        """Return the buffers to write now, framed and sealed, ``messages`` among them.
+
+        Call it in wire order and write all that it returns. Of what goes over streams
+        it is a part, so that messages and streams take turns.
+
+        :param messages: each at most :attr:`send_limit` bytes; the frames of the
+            whole list go out together
+        """
+        if self._write_closed:
+            return []
+        records = self.records
+        if self.trace is not None:
+            trace_messages(self.trace, messages)
+        if not self.has_output and (records is None or records.established):
+            buffers = self.encoder.pack(messages)
+            return buffers if records is None else records.seal(*buffers)
+        output = _NO_OUTPUT if self.output is None else self.output
+        buffers = output.take_plaintext()
+        if records is not None:
+            buffers += records.output
+            records.output = []
+            if not records.established:
+                return buffers
+        before, after = output.take()
+        if self._multiplexer is not None and self._multiplexing:
+            # Parts of what the program wrote, which are written and sealed as bytes are.
+            after = cast("list[bytes]", self._multiplexer.take(_TURN)) + after
+        if self.trace is not None:
+            trace_sent(self.trace, [*before, *after])
+        inner = before + self.encoder.pack(messages) + after if messages else before + after
+        if records is None:
+            return buffers + inner if buffers else inner
+        return buffers + records.seal(*inner)
+
+    def ping(self, body: bytes) -> None:
+        """Queue a PING.
+
+        :param body: at most 8 bytes, which PONG brings back
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if not self.extended:
+            raise self._packets_only("ping")
+        self.queue(control.frame(Opcode.PING, body))
+
+    def _packets_only(self, what: str) -> NotSupportedError:
+        verb = "needs" if what == "ping" else "need"
+        if self.phase is Phase.FIRST:
+            return NotSupportedError(
+                f"{what} {verb} an extended client, and this one has not said yet whether it is: "
+                "receive its first message before, or use security=..."
+            )
+        return NotSupportedError(
+            f"this connection carries packets only; {what} {verb} security=... or extended=True"
+        )
+
+    @property
+    def window(self) -> int:
+        """Cost of the messages that the peer may send before it gets CREDIT."""
+        return self.introductions.local.window or 0
+
+    @property
+    def windowed(self) -> bool:
+        """Whether both ends give each other CREDIT for messages."""
+        return self.introductions.windowed
+
+    def give_credit(self, increment: int) -> None:
+        """Let the peer send messages of that cost more."""
+        self._make_output().credit(increment)
+
+    @property
+    def multiplexer(self) -> Multiplexer:
+        """The streams and requests.
+
+        :raises NotSupportedError: only packets are spoken here
+        """
+        if self._multiplexer is None:
+            local, peer = self.introductions.local, self.introductions.peer
+            if not self.extended or peer is None:
+                raise self._packets_only("streams and requests")
+            self._multiplexer = Multiplexer(client=self.client, local=local, peer=peer)
+        return self._multiplexer
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something accepted for a stream or request is not written yet."""
+        multiplexer = self._multiplexer
+        return multiplexer is not None and self._multiplexing and multiplexer.unsent
+
+    @property
+    def _multiplexing(self) -> bool:
+        # The CLOSE of either end ends all streams and requests.
+        return self.extended and self.phase is _EXTENDED
+
+    def fail_protocol(self, text: str) -> None:
+        """Fail because the peer broke a rule that only the owner can see broken."""
+        self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    def go_away(self, close: Close) -> None:
+        """Queue a GOAWAY, where the peer understands it."""
+        if self.extended:
+            self.queue(control.frame(Opcode.GOAWAY, close.encode()))
+
+    def close(self, close: Close) -> bool:
+        """Queue our CLOSE, which goes after everything else, and stop answering.
+
+        :return: whether there is one: where only packets flow, FIN says it
+        """
+        if not self.extended:
+            # A CLOSE that waits to be written still goes out.
+            self._write_closed = self.output is None or self.output.close is None
+            return False
+        self._queue_close(close)
+        self.extended = False
+        return True
+
+    # Inside: output
+
+    def _make_output(self) -> ControlOutput:
+        if self.output is None:
+            self.output = ControlOutput()
+        return self.output
+
+    def queue(self, frame: bytes) -> None:
+        """Queue a whole control frame."""
+        self._make_output().add(frame)
+
+    def _queue_close(self, close: Close, *, size: int = 0) -> None:
+        body = Close(close.code, close.reason, self.frames_received).encode(size=size)
+        self._make_output().end(control.frame(Opcode.CLOSE, body))
+
+    # Inside: input
+
+    def _emit(self, event: Event) -> None:
+        # No list for the many connections on which nothing but messages come.
+        if isinstance(self.events, list):
+            self.events.append(event)
+        else:
+            self.events = [event]
+
+    def _receive_sealed(self, layer: RecordLayer, nbytes: int) -> list[bytes]:
+        records: Iterable[bytes | memoryview]
+        single = layer.take_single(nbytes)
+        if single is None:
+            layer.buffer_updated(nbytes)
+            records = layer.records()
+        else:
+            records = (single,)
+        if self.phase is Phase.SEALING and layer.established:
+            self.phase = Phase.SEALED_WELCOME if self.client else Phase.SEALED_HELLO
+            if self.client:
+                self.queue(self.introductions.hello())
+        decoder = self.decoder
+        messages: list[bytes] = []
+        for record in records:
+            self.work_items += 1
+            if self.phase is _FAILED:
+                layer.open(record)
+                continue
+            first = self.phase is _SEALED_HELLO
+            try:
+                frames = layer.open_into(record, decoder)
+            except FramingError as fault:
+                messages += self.receive_fault(fault)
+                continue
+            if self.trace is not None:
+                trace_received(self.trace, frames)
+            if self.phase is _EXTENDED and not decoder.saw_control:
+                self.frames_received += len(frames)
+                messages += frames  # type: ignore[arg-type]  # no Control among them
+            elif layer.failure is None:
+                if first and (len(frames) != 1 or decoder.pending):
+                    self._fail_forbidden("a first record that is not HELLO alone")
+                messages += self.receive_frames(frames)
+        if layer.failure is not None:
+            # Nothing goes out after a record that does not open.
+            self.extended = False
+            if self.output is not None:
+                self.output.forget_close()
+            self._fail(layer.failure)
+        return messages
+
+    def receive_fault(self, fault: FramingError) -> list[bytes]:
+        if self.trace is not None:
+            trace_received(self.trace, fault.frames)
+        messages = self.receive_frames(fault.frames)
+        if self.phase is not Phase.FAILED:
+            code = CloseCode.PROTOCOL
+            if isinstance(fault, FrameTooLargeError):
+                code = CloseCode.TOO_LARGE
+            error = self._fault(self.explain(str(fault)), code)
+            error.__cause__ = fault
+            self._fail(error, code)
+        return messages
+
+    def receive_frames(self, frames: list[bytes | Control]) -> list[bytes]:
+        self.work_items += len(frames)
+        messages: list[bytes] = []
+        for frame in frames:
+            phase = self.phase
+            row = _METHODS[phase]
+            if isinstance(frame, bytes):
+                if MESSAGE not in row:
+                    self._fail_forbidden("a message")
+                    break
+                self.phase = row[MESSAGE][1]
+                self.frames_received += 1
+                messages.append(frame)
+                continue
+            known = frame.opcode in wire.KNOWN_OPCODES
+            rule = row.get(frame.opcode if known else UNKNOWN)
+            if rule is None:
+                self._fail_forbidden(opcode_name(frame.opcode))
+                break
+            if frame.opcode & wire.OPCODE_COUNTED:
+                self.frames_received += 1
+            method, following = rule
+            method(self, frame)
+            if self.phase is phase:
+                self.phase = following
+            if self.phase is Phase.FAILED:
+                break
+        return messages
+
+    def _fail(self, error: ConnectionClosedError, code: int | None = None) -> None:
+        if self.phase is Phase.FAILED:
+            return
+        # What was opened came from a holder of the key, who reads CLOSE.
+        told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
+        self.phase = Phase.FAILED
+        if self.output is not None:
+            self.output.clear()
+        if code == CloseCode.UNAUTHORIZED:
+            # Of the size of WELCOME, so that nobody on the way sees which it was.
+            self._queue_close(Close(code), size=len(self.introductions.welcome()))
+        elif code is not None and told:
+            self._queue_close(Close(code, str(error)))
+        self.extended = False
+        self._emit(Failed(error))
+
+    def _fail_forbidden(self, what: str) -> None:
+        text = f"{what} is not allowed here ({EXPECTED[self.phase]})"
+        self._fail(self._fault(self.explain(text), CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+
+    def _fault(self, text: str, code: CloseCode) -> ConnectionClosedError:
+        """Return the error for a peer that broke the protocol in this phase."""
+        kind = ProtocolError if self.phase in ESTABLISHED else HandshakeError
+        return kind(text, code=code)
+
+    @property
+    def _pending(self) -> int:
+        inner = self.decoder.pending
+        return inner if self.records is None else inner + self.records.pending
+
+    def _truncation(self, how: str) -> str:
+        size = self.decoder.frame_size
+        if self.records is not None and self.records.pending:
+            return f"the peer's stream {how} inside a sealed record"
+        of = f"{self.decoder.pending} of its {size} bytes" if size else "a part of its head"
+        return f"the peer's stream {how} inside a frame: only {of} came"
+
+    def explain(self, text: str) -> str:
+        """Add to an error's text what the first bytes say about the peer, if they do."""
+        if self.frames_received or self.records is not None:
+            return text
+        diagnosis = diagnose(self.decoder.prefix)
+        return f"{text} ({diagnosis})" if diagnosis else text
+
+    # Rules: one method per kind of control frame
+
+    def on_message(self, frame: Control) -> None:
+        """Stands in the rows where messages may come; they are delivered without it."""
+
+    def on_hello(self, frame: Control) -> None:
+        """Server: a client introduces itself."""
+        hello = self._read_introduction(frame)
+        if hello is None:
+            return
+        if self._write_closed:
+            # It crossed our FIN, after which nothing can be answered.
+            self.phase = Phase.PACKETS
+            return
+        if self._check_identity(hello.invitation):
+            self.queue(control.frame(Opcode.WELCOME, self.introductions.welcome()))
+            self._establish(hello)
+
+    def on_welcome(self, frame: Control) -> None:
+        """Client: the server introduces itself."""
+        hello = self._read_introduction(frame)
+        if hello is not None and self._check_identity(b""):
+            self._establish(hello)
+
+    def _establish(self, hello: Hello) -> None:
+        self.extended = True
+        self.send_limit = hello.max_frame
+        self.introductions.settle(hello)
+        self._emit(Established(hello))
+
+    def _check_identity(self, invitation: bytes) -> bool:
+        key = b"" if self.records is None else self.records.peer_key
+        refused = self.introductions.check_identity(key, invitation)
+        if refused is not None:
+            self._fail(refused, CloseCode.UNAUTHORIZED)
+        return refused is None
+
+    def _read_introduction(self, frame: Control) -> Hello | None:
+        try:
+            return self.introductions.read(frame.body)
+        except UnreadableIntroductionError as error:
+            text = self.explain(f"{opcode_name(frame.opcode)} is malformed: {error}")
+            self.extended = error.reads_control
+            self._fail(HandshakeError(text, code=error.code), error.code)
+            return None
+
+    def on_plain_handshake(self, frame: Control) -> None:
+        """Server without a key: a client asks for a sealed connection."""
+        if frame.body.startswith(wire.MAGIC):
+            refusal = control.frame(Opcode.CLOSE, Close(CloseCode.PLAIN).encode())
+            self._make_output().add_plaintext(refusal)
+        self._fail(
+            HandshakeError(
+                "a client asked for a sealed connection and this server is plain: "
+                "give the server the key, or the client none",
+                code=CloseCode.PLAIN,
+            )
+        )
+
+    def on_refusal(self, frame: Control) -> None:
+        """Client: CLOSE in place of WELCOME."""
+        close = self._decode_close(frame)
+        if close is None:
+            return
+        if close.code == CloseCode.UNAUTHORIZED and self.sealed:
+            text = "the server does not have this client's key among the authorised ones"
+            self._fail(UnauthorizedError(text, code=close.code, reason=close.reason))
+        else:
+            name = control.close_name(close.code)
+            detail = f": {close.reason}" if close.reason else ""
+            self._fail(
+                HandshakeError(
+                    f"the server refused the connection ({name}{detail})",
+                    code=close.code,
+                    reason=close.reason,
+                )
+            )
+
+    def on_close(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self._emit(Ended(close))
+
+    def on_go_away(self, frame: Control) -> None:
+        close = self._decode_close(frame)
+        if close is not None:
+            self._emit(GoingAway(close))
+
+    def _decode_close(self, frame: Control) -> Close | None:
+        # Its fields, of 4 bytes or more each, are handled one by one too.
+        self.work_items += len(frame.body) // 4
+        try:
+            return Close.decode(frame.body)
+        except MalformedBodyError as error:
+            text = f"{opcode_name(frame.opcode)} is malformed: {error}"
+            self._fail(self._fault(text, CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+            return None
+
+    def on_ping(self, frame: Control) -> None:
+        if len(frame.body) > wire.MAX_PING:
+            text = f"a PING of {len(frame.body)} bytes is over {wire.MAX_PING}"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif self.extended:
+            self._make_output().pong(frame.body)
+
+    def on_pong(self, frame: Control) -> None:
+        self._emit(Ponged(frame.body[: wire.MAX_PING]))
+
+    def on_credit(self, frame: Control) -> None:
+        increment = int.from_bytes(frame.body, "little")
+        if len(frame.body) != 4 or not 1 <= increment <= wire.MAX_WINDOW:
+            self.fail_protocol("CREDIT is not a number from 1 to 2^31 - 1")
+        elif self.windowed:
+            self._emit(Credited(increment))
+
+    def on_multiplexed(self, frame: Control) -> None:
+        if not self.extended:
+            # This end has sent CLOSE, and so ended all streams and requests.
+            return
+        try:
+            event = self.multiplexer.receive(frame)
+        except ViolationError as error:
+            self.fail_protocol(f"{opcode_name(frame.opcode)} breaks the rules: {error}")
+        else:
+            if event is not None:
+                self._emit(event)
+
+    def on_ignored(self, frame: Control) -> None:
+        pass
+
+    def on_unknown(self, frame: Control) -> None:
+        if frame.opcode & wire.OPCODE_CLOSE:
+            text = f"the peer sent {opcode_name(frame.opcode)}, which must be understood"
+            self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
+        elif not frame.opcode & wire.OPCODE_SKIP and self.extended:
+            if self._answered is None:
+                self._answered = set()
+            if frame.opcode not in self._answered:
+                self._answered.add(frame.opcode)
+                self.queue(control.unsupported(frame.opcode, frame.body))
+
+
+@lru_cache(maxsize=16)
+def _receiving(framing: Framing | None, maximum: int) -> Framing:
+    return framing or Framing(control=True, maximum=maximum)
+
+
+_Method: TypeAlias = Callable[[ProtocolMachine, Control], None]
+
+_METHODS: Final[dict[Phase, dict[int, tuple[_Method, Phase]]]] = {
+    phase: {
+        opcode: (getattr(ProtocolMachine, rule.method), rule.next) for opcode, rule in row.items()
+    }
+    for phase, row in RULES.items()
+}
+"""The table of :mod:`.rules`, looked up once."""
+_NO_OUTPUT: Final = ControlOutput()
+"""In place of one that was not made; it stays empty."""

@@ -1,0 +1,408 @@
+"""Every exception that sealframe raises, in one tree.
+
+``except SealframeError`` catches all of them. Only a wrong argument in a call gets
+Python's own ``TypeError``, ``ValueError`` or ``BufferError``. Whatever ends a connection is a
+:exc:`ConnectionClosed`, so one ``except`` around a loop of ``recv`` and
+``send`` is enough to reconnect.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from functools import partial
+from typing import Any
+
+
+class SealframeError(Exception):
+    """Base of everything below."""
+
+
+class ConfigurationError(SealframeError, ValueError):
+    """Arguments that cannot work together, refused before anything is opened."""
+
+
+class MissingExtraError(SealframeError, ImportError):
+    """A feature needs a package that is not installed; the text names the extra."""
+
+
+class WrongLoopError(SealframeError, RuntimeError):
+    """An object was used from a thread or event loop other than its own."""
+
+
+class WaitTimeoutError(SealframeError, TimeoutError):
+    """A blocking call (:mod:`sealframe.sync`) was not done within its ``timeout=``.
+
+    It was cancelled, and nothing is lost.
+    """
+
+
+class NotSupportedError(SealframeError):
+    """This connection cannot do that, for example ``ping`` where only packets flow."""
+
+
+class UnknownClientError(SealframeError, LookupError):
+    """No client of that id is there: it left, or the id was never one.
+
+    :ivar id: what was asked for
+    """
+
+    def __init__(self, id: object) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return (
+            f"no client has the id {self.id!r}: it may have left; server.clients has those "
+            "that are there, by id"
+        )
+
+
+class MetricsError(SealframeError):
+    """A server's figures cannot be had now: its event loop is busy, or closed."""
+
+
+class _MessageSizeError(SealframeError, ValueError):
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+
+class MessageTooLargeError(_MessageSizeError):
+    """A message to be sent is over the limit. Nothing was sent.
+
+    :ivar size: bytes in the refused message
+    :ivar limit: the largest message that can be sent here, in bytes
+    """
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes is over the limit of {self.limit} bytes"
+
+
+class MessageTooSmallError(_MessageSizeError):
+    """A message to be sent is below the minimum of this framing. Nothing was sent.
+
+    :ivar size: bytes in the refused message
+    :ivar limit: the smallest message that can be sent here, in bytes
+    """
+
+    def __str__(self) -> str:
+        return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
+
+
+class SendQueueFullError(SealframeError):
+    """``send_nowait`` found no room in the send queue. The message was not accepted.
+
+    :ivar limit: ``outbox_limit``, in bytes
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"the send queue is full: outbox_limit, {self.limit} bytes, is reached, or others wait "
+            "for room: await send(), which waits for its turn, or raise outbox_limit"
+        )
+
+
+class EncodeError(SealframeError, ValueError):
+    """The codec cannot encode what was to be sent. Nothing was sent."""
+
+
+class DecodeError(SealframeError, ValueError):
+    """The codec cannot decode a message, or the answer to a request, that came.
+
+    That message is taken: whoever receives again gets the next one. The text says of what
+    kind the fault is, and where, and nothing of the content; ``__cause__`` may quote it.
+    A codec or a handler that finds fault with a message itself raises ``DecodeError(text)``:
+    the peer is told the text.
+
+    :ivar message: the message as it came
+    :ivar connection: the :class:`sealframe.Connection` it came on, ``None`` where the codec
+        was called without one
+    """
+
+    def __init__(self, text: str, *, message: bytes = b"") -> None:
+        super().__init__(text)
+        self.message = message
+        self.connection: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), message=self.message), self.args)
+
+
+class KeyFormatError(SealframeError, ValueError):
+    """A key, its text form, or a line of a list of keys is malformed; a passphrase is too weak."""
+
+
+class _PlainOSError(SealframeError, OSError):
+    """An OSError whose text is for people and does not start with a number."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class KeyFileError(_PlainOSError):
+    """A file with a key, or a list of keys, cannot be used.
+
+    It is missing or unreadable, belongs to another user, or cannot be written because
+    another program holds it; a key file is readable by others or already there, a list
+    of keys can be written by others.
+    """
+
+
+class DecryptionError(SealframeError):
+    """Authentication of a ciphertext failed. Nothing of it was handed out."""
+
+
+class NonceExhaustedError(SealframeError):
+    """A cipher has used every nonce its key allows; a new connection is needed."""
+
+
+class ConnectError(_PlainOSError):
+    """No connection could be opened: refused, no such host, no such path."""
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """No connection could be opened within ``connect_timeout``."""
+
+
+class ListenError(_PlainOSError):
+    """The server cannot listen there: the address is in use, forbidden or unknown."""
+
+
+class StreamError(SealframeError):
+    """A stream is over in that direction, by what this end did."""
+
+    def fresh(self) -> StreamError:
+        """Return a copy without traceback, so that it can be raised many times."""
+        return copy.copy(self)
+
+
+class StreamResetError(StreamError):
+    """The other end reset the stream.
+
+    :ivar code: 0 if it just wanted no more, 1 to 15 if it could not serve the stream
+        (:class:`sealframe.wire.ResetCode`), from 16 up what its program said
+    :ivar reason: the text that came with it
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        detail = f": {self.reason}" if self.reason else ""
+        return f"the other end reset the stream (code {self.code}){detail}"
+
+
+class RequestError(SealframeError):
+    """A request got no reply, and the connection goes on."""
+
+
+class RemoteError(RequestError):
+    """What answered the request at the other end raised an exception.
+
+    To answer with an error of its own, ``on_request`` raises ``RemoteError(type, message)``.
+
+    :ivar type: the name of the exception's class there
+    :ivar message: its text
+    """
+
+    def __init__(self, type: str, message: str = "") -> None:
+        super().__init__(type, message)
+        self.type = type
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    """There was no answer in time; the other end was told to stop."""
+
+
+class RequestCancelledError(RequestError):
+    """The other end gave the request up, for example because it shuts down."""
+
+
+class FileTransferError(SealframeError):
+    """A file did not go over. Base of those below."""
+
+
+class FileRefusedError(FileTransferError):
+    """The receiving end does not take a file, or not any further.
+
+    :ivar code: why (:class:`sealframe.FileRefusal`)
+    :ivar reason: the same for people
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class FileUnreadableError(FileTransferError, _PlainOSError):
+    """What is to be sent cannot be read, or is neither a regular file nor a directory."""
+
+
+class FileChangedError(FileTransferError):
+    """A file was written to while it was being sent; send it again."""
+
+
+class DirectoryTransferError(FileTransferError):
+    """Parts of a directory did not go over; the others did.
+
+    :ivar failures: for each of them, by its name at the other end, why
+    :ivar receipt: what has arrived (:class:`sealframe.files.Receipt`)
+    """
+
+    def __init__(self, failures: dict[str, FileTransferError], receipt: Any) -> None:
+        super().__init__(failures, receipt)
+        self.failures = failures
+        self.receipt = receipt
+
+    def __str__(self) -> str:
+        shown = [f"{name}: {error}" for name, error in itertools.islice(self.failures.items(), 3)]
+        more = len(self.failures) - len(shown)
+        return (
+            f"{len(self.failures)} were not sent and {len(self.receipt.names)} were: "
+            + "; ".join(shown)
+            + (f"; and {more} more" if more else "")
+        )
+
+
+class FramingError(SealframeError):
+    """Received bytes cannot be a frame of this layout; the decoder stays unusable.
+
+    :ivar frames: the whole frames that came before the fault in the same call
+    """
+
+    frames: list[Any]
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.frames = []
+
+
+class FrameTooLargeError(FramingError):
+    """A frame declares more than the limit."""
+
+
+class FrameTooSmallError(FramingError):
+    """A frame declares less than its own header, or less than the minimum."""
+
+
+class MalformedLengthError(FramingError):
+    """A variable-width length runs on past 64 bits."""
+
+
+class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the name websockets users know
+    """The connection is over, or nothing more can be sent on it.
+
+    :ivar code: the close code (:class:`sealframe.CloseCode`) that the peer
+        sent or that we sent to it, ``None`` where no CLOSE was seen
+    :ivar reason: the text that came with it
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+    def fresh(self) -> ConnectionClosed:
+        """Return a copy without traceback, so that it can be raised many times."""
+        error = copy.copy(self)
+        error.__cause__ = self.__cause__
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), code=self.code, reason=self.reason), self.args)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """Both sides closed properly; ``async for`` simply ends on it."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The connection ended in any other way."""
+
+
+class TruncatedError(ConnectionClosedError):
+    """The stream ended inside a frame, or without the CLOSE that is owed."""
+
+
+class ProtocolError(ConnectionClosedError):
+    """The peer sent something that the protocol does not allow there."""
+
+
+class PeerTimeoutError(ConnectionClosedError, TimeoutError):
+    """The peer was silent for too long."""
+
+
+class SlowPeerError(ConnectionClosedError):
+    """The peer did not read fast enough, and the policy is to disconnect it."""
+
+
+class HandshakeError(ConnectionClosedError):
+    """A sealed or extended connection could not be established."""
+
+
+class UnauthorizedError(HandshakeError):
+    """The server proved itself and does not let this client's key in.
+
+    It says so inside the seal, so that nobody on the way can have made it up. A live
+    connection whose key is withdrawn ends with :exc:`ConnectionClosedError` instead,
+    code ``UNAUTHORIZED``.
+    """
+
+
+class UnknownServerError(HandshakeError):
+    """The server's key is not among the known ones, and is not to be trusted unasked.
+
+    Ask somebody who can compare the key, add it to the known servers, and connect again.
+
+    :ivar name: the server's address, as the file of known servers has it
+    :ivar key: the key that the server showed (:class:`sealframe.PublicKey`)
+    """
+
+    def __init__(self, message: str, *, name: str = "", key: Any = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), name=self.name, key=self.key), self.args)
+
+
+class ServerKeyChangedError(HandshakeError):
+    """The server's key is not the one known for its address: maybe somebody poses as it.
+
+    :ivar name: the server's address, as the file of known servers has it
+    :ivar known: the key in the file (:class:`sealframe.PublicKey`)
+    :ivar offered: the key that the server showed
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", known: Any = None, offered: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.known = known
+        self.offered = offered
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        keys = {"known": self.known, "offered": self.offered}
+        return (partial(type(self), name=self.name, **keys), self.args)
+
+
+class HandshakeTimeoutError(HandshakeError, PeerTimeoutError):
+    """The handshake was not finished within ``handshake_timeout``."""

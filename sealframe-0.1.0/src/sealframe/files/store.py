@@ -1,0 +1,302 @@
+"""The directory that files are received into."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..errors import ConfigurationError, FileRefusedError, FileUnreadableError
+from ..wire import FileRefusal
+from .digest import Algorithm, available
+from .failures import refusing
+from .folder import Folder
+from .locking import try_lock
+from .partial import Partial, open_partial
+from .paths import MAX_DEPTH, checked_name, is_partial, partial_name
+from .quota import Quota
+from .source import Source
+
+MIB: Final = 1 << 20
+
+
+class Store:
+    """A directory, what it takes, and the files that are being received into it.
+
+    Nothing that a peer sends is written outside of it, and no file has its name before
+    it is whole, correct and on the disk. Until then it is called ``.NAME.TAG.part``,
+    beside its later place, for us alone to read; what remains of a transfer that broke
+    off can be resumed. Any number of threads may use one store, any number of processes
+    one directory; the quotas are this store's alone, and begin anew with it.
+
+    The directory and those in it are opened one by one and never through a symbolic
+    link, as far as the system can; what Windows cannot, see :class:`.Folder`.
+
+    :param directory: made if it is not there, in a directory that is
+    :param overwrite: whether a file takes the place of one that has its name
+    :param max_file_size: the largest file, in bytes; None: any
+    :param max_total: bytes of all files together, those included that wait to be resumed;
+        None: any number
+    :param max_files: files and directories in all, likewise
+    :param keep_free: bytes of the disk that stay free
+    :raises ConfigurationError: the directory cannot be used, or a limit is negative
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        max_file_size: int | None = None,
+        max_total: int | None = None,
+        max_files: int | None = None,
+        keep_free: int = 64 * MIB,
+    ) -> None:
+        limits = {
+            "max_file_size": max_file_size,
+            "max_total": max_total,
+            "max_files": max_files,
+            "keep_free": keep_free,
+        }
+        for name, limit in limits.items():
+            if limit is not None and limit < 0:
+                raise ConfigurationError(f"{name} must not be negative, but is {limit}")
+        self.directory = Path(os.path.abspath(directory))  # noqa: PTH100 - links stay as they are
+        """Where it is; absolute."""
+        try:
+            self.directory.mkdir(exist_ok=True)
+            Folder.at(self.directory).close()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.directory} cannot receive files: {error.strerror}"
+            ) from error
+        self.quota = Quota(max_files, max_total)
+        """What counts at the moment."""
+        self._overwrite = overwrite
+        self._max_file_size = max_file_size
+        self._keep_free = keep_free
+        self._mode = 0o666 & ~_umask()
+
+    def begin(
+        self,
+        name: str,
+        size: int,
+        key: bytes,
+        *,
+        scope: bytes = b"",
+        algorithm: int = Algorithm.SHA256,
+    ) -> Partial:
+        """Begin to receive a file, or go on where an earlier attempt stopped.
+
+        Directories that are missing are made. They stay, whatever becomes of the file.
+
+        :param name: from the peer, see :func:`.checked_name`
+        :param size: of the whole file, in bytes
+        :param key: what the sender calls this transfer, now and when it is resumed
+        :param scope: who sends: nobody resumes, or disturbs, a transfer of another scope
+        :param algorithm: of the digest, see :class:`.Algorithm`
+        :raises FileRefusedError: it is not taken; ``code`` says why
+        """
+        parts = checked_name(name).split("/")
+        if size < 0:
+            raise ValueError(f"size must not be negative, but is {size}")
+        if algorithm not in available():
+            raise FileRefusedError(
+                FileRefusal.NOT_SUPPORTED, f"digest algorithm {algorithm} is not available"
+            )
+        if self._max_file_size is not None and size > self._max_file_size:
+            raise FileRefusedError(
+                FileRefusal.TOO_LARGE, f"no file over {self._max_file_size} bytes is taken"
+            )
+        partial = partial_name(parts[-1], _tag(name, size, key, scope))
+        with refusing("looking for the file"):
+            there, free = self._look(parts, partial)
+        reservation = self.quota.reserve(
+            self._relative(parts, partial),
+            size,
+            there=there,
+            room=free - self._keep_free,
+        )
+        try:
+            with refusing("opening the directory"):
+                folder = self._make(parts[:-1])
+            try:
+                file = open_partial(folder, partial)
+                try:
+                    return Partial(
+                        folder,
+                        file,
+                        partial,
+                        name,
+                        size,
+                        reservation,
+                        algorithm=algorithm,
+                        mode=self._mode,
+                        overwrite=self._overwrite,
+                    )
+                except BaseException:
+                    file.close()
+                    raise
+            except BaseException:
+                folder.close()
+                raise
+        except BaseException:
+            reservation.undo()
+            raise
+
+    def same(self, name: str, size: int) -> Source | None:
+        """Return the file of that name, if there is one of that size already.
+
+        :param name: from the peer, see :func:`.checked_name`
+        :param size: in bytes
+        :raises FileRefusedError: the name is not taken
+        """
+        try:
+            file = Source(checked_name(name), below=self.directory)
+        except FileUnreadableError:
+            return None
+        if file.size == size:
+            return file
+        file.close()
+        return None
+
+    def make_directory(self, name: str) -> Path:
+        """Make a directory, and those above it; one that is there is as good.
+
+        :param name: from the peer, see :func:`.checked_name`
+        :return: where it is
+        :raises FileRefusedError: it is not taken; ``code`` says why
+        """
+        parts = checked_name(name).split("/")
+        with refusing("making the directory"), self._make(parts) as folder:
+            return folder.path
+
+    def clean(self, older_than: float, *, most: int = 100_000) -> int:
+        """Remove partial files that nobody writes to.
+
+        :param older_than: seconds since they were last written to
+        :param most: files and directories to look at; what is beyond stays
+        :return: how many were removed
+        """
+        before = time.time() - older_than
+        removed = 0
+        with suppress(OSError), Folder.at(self.directory) as root:
+            for folder, entry in _below(root, most):
+                if is_partial(entry.name) and _is_old(entry, before):
+                    with suppress(OSError):
+                        if _remove_unused(folder, entry.name, before):
+                            removed += 1
+                            path = folder.path / entry.name
+                            self.quota.forget(path.relative_to(self.directory).as_posix())
+        return removed
+
+    def _look(self, parts: list[str], partial: str) -> tuple[int, int]:
+        """Return how much of a file is there, and the bytes that are free, making nothing."""
+        folder = Folder.at(self.directory)
+        for part in parts[:-1]:
+            with folder:
+                try:
+                    folder = folder.sub(part)
+                except FileNotFoundError:
+                    return 0, folder.free()
+        with folder:
+            status = folder.status(parts[-1])
+            if status is not None and not (self._overwrite and stat.S_ISREG(status.st_mode)):
+                raise FileRefusedError(FileRefusal.EXISTS, "something of that name is there")
+            status = folder.status(partial)
+            there = status.st_size if status is not None and stat.S_ISREG(status.st_mode) else 0
+            return there, folder.free()
+
+    def _make(self, parts: list[str]) -> Folder:
+        """Open a directory, making it and those above it where there is none."""
+        folder = Folder.at(self.directory)
+        for part in parts:
+            with folder:
+                try:
+                    folder = folder.sub(part)
+                except FileNotFoundError:
+                    self._make_in(folder, part)
+                    folder = folder.sub(part)
+        return folder
+
+    def _make_in(self, folder: Folder, part: str) -> None:
+        self.quota.count_directory()
+        made = False
+        try:
+            made = folder.make(part)
+        finally:
+            if not made:
+                self.quota.uncount_directory()
+
+    @staticmethod
+    def _relative(parts: list[str], partial: str) -> str:
+        return "/".join([*parts[:-1], partial])
+
+
+def _tag(name: str, size: int, key: bytes, scope: bytes) -> bytes:
+    tag = hashlib.sha256()
+    for field in (scope, key, name.encode(), str(size).encode()):
+        tag.update(len(field).to_bytes(8, "big") + field)
+    return tag.digest()
+
+
+def _below(root: Folder, most: int) -> Iterator[tuple[Folder, os.DirEntry[str]]]:
+    """Yield at most so many entries of a directory and those below it, links not followed."""
+    looked_at = 0
+
+    def below(folder: Folder, depth: int) -> Iterator[tuple[Folder, os.DirEntry[str]]]:
+        nonlocal looked_at
+        for entry in folder.entries():
+            if looked_at >= most:
+                return
+            looked_at += 1
+            yield folder, entry
+            if depth < MAX_DEPTH:
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        with folder.sub(entry.name) as inner:
+                            yield from below(inner, depth + 1)
+
+    return below(root, 1)
+
+
+def _is_old(entry: os.DirEntry[str], before: float) -> bool:
+    with suppress(OSError):
+        status = entry.stat(follow_symlinks=False)
+        return stat.S_ISREG(status.st_mode) and status.st_mtime <= before
+    return False
+
+
+def _remove_unused(folder: Folder, name: str, before: float) -> bool:
+    descriptor = folder.open(name, os.O_RDWR)
+    try:
+        # Before the lock, another transfer may have resumed it, and stopped again.
+        if not (
+            try_lock(descriptor)
+            and folder.names(name, descriptor)
+            and os.fstat(descriptor).st_mtime <= before
+        ):
+            return False
+        if os.name == "posix":
+            folder.remove(name)
+    finally:
+        os.close(descriptor)
+    if os.name != "posix":  # what is open cannot be removed there
+        folder.remove(name)
+    return True
+
+
+def _umask() -> int:
+    """Return what new files are denied. Python can tell it only by changing it."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").split("\n")
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    # For a moment other threads make files that are too private.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,38 @@
+"""Frame layouts: how a length in front of each message is written.
+
+A :class:`~sealframe.Framing` describes a layout and makes decoders and encoders for it.
+They know nothing of sockets: bytes go in, messages come out, and the reverse::
+
+    decoder = PACKET.decoder()
+    for data in chunks:
+        for message in decoder.feed(data):
+            ...
+    socket.sendall(PACKET.encode(b"hello"))
+
+The work is done by one of two codecs that behave alike, one compiled and one in
+pure Python; :data:`sealframe.IMPLEMENTATION` names the one in use. Two environment
+variables choose between them when this module is imported:
+``SEALFRAME_NO_EXTENSIONS=1`` takes the pure one, and ``SEALFRAME_EXTENSION=yes``
+raises :exc:`ImportError` where the compiled one is missing, rather than go on
+without it.
+"""
+
+from __future__ import annotations
+
+from .backend import IMPLEMENTATION, Decoder, Encoder
+from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
+from .layout import DEFAULT_MAXIMUM, Framing
+
+__all__ = [
+    "DEFAULT_MAXIMUM",
+    "IMPLEMENTATION",
+    "INT32_BE",
+    "NATIVE",
+    "PACKET",
+    "PROTOBUF_DELIMITED",
+    "UINT16_BE",
+    "UINT16_LE",
+    "Decoder",
+    "Encoder",
+    "Framing",
+]

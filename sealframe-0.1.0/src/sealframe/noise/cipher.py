@@ -1,0 +1,414 @@
+"""AES-256-GCM with a counter, X25519 and Argon2id: all that needs ``cryptography``.
+
+No other module imports that package, and this one does so at first use, so that
+sealframe works without it for as long as nothing is to be sealed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Final, NoReturn
+from weakref import ref
+
+from ..buffers import BytesLike
+from ..errors import (
+    DecryptionError,
+    KeyFormatError,
+    MissingExtraError,
+    NonceExhaustedError,
+    NotSupportedError,
+)
+from ..wire import REKEY_INTERVAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+__all__ = [
+    "KEY_SIZE",
+    "TAG_SIZE",
+    "CipherState",
+    "KeyPair",
+    "argon2id",
+    "generate_keypair",
+    "public_key",
+    "x25519",
+]
+
+KEY_SIZE: Final = 32
+"""Bytes in every key here: AES-256, X25519 private and public, pre-shared."""
+TAG_SIZE: Final = 16
+"""Bytes by which a ciphertext is longer than its plaintext."""
+
+MAX_AWAKE: Final = 512
+"""``AESGCM`` objects that are kept at a time; each connection has two ciphers. A cipher whose
+object was dropped (asleep) makes another at its next use."""
+_RESERVED_NONCE: Final = 2**64 - 1  # Noise, section 5.1: for REKEY alone
+_NONCE_SIZE: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Primitives:
+    """The parts of ``cryptography`` that are used."""
+
+    aesgcm: type[AESGCM]
+    into: bool
+    """Whether it writes into memory that it is given, as from version 47 on."""
+    invalid_tag: type[InvalidTag]
+    generate: Callable[[], X25519PrivateKey]
+    private_key: Callable[[bytes], X25519PrivateKey]
+    public_key: Callable[[bytes], X25519PublicKey]
+    argon2id: type[Argon2id]
+    unsupported: type[UnsupportedAlgorithm]
+
+
+@cache
+def primitives() -> Primitives:
+    """Import ``cryptography`` at the first call.
+
+    :raises MissingExtraError: it is not installed, or is too old
+    """
+    try:
+        from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.x25519 import (
+            X25519PrivateKey,
+            X25519PublicKey,
+        )
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+    except ImportError as error:
+        raise MissingExtraError(
+            "sealing needs the cryptography package, version 44 or newer: "
+            'run: pip install "sealframe[crypto]"'
+        ) from error
+    return Primitives(
+        aesgcm=AESGCM,
+        into=hasattr(AESGCM, "decrypt_into"),
+        invalid_tag=InvalidTag,
+        generate=X25519PrivateKey.generate,
+        private_key=X25519PrivateKey.from_private_bytes,
+        public_key=X25519PublicKey.from_public_bytes,
+        argon2id=Argon2id,
+        unsupported=UnsupportedAlgorithm,
+    )
+
+
+def require() -> None:
+    """Check that sealing is possible here, before anything depends on it.
+
+    :raises MissingExtraError: ``cryptography`` is not installed, or is too old
+    """
+    primitives()
+
+
+def raw_key(value: BytesLike, name: str) -> bytes:
+    """Return `value` as ``bytes`` once it is known to be a key.
+
+    :param value: 32 bytes
+    :param name: what to call it in the error
+    :raises KeyFormatError: it has another length
+    :raises TypeError: it is not bytes-like
+    """
+    # Through a memoryview, because bytes(32) would make a key of zeros.
+    raw = bytes(memoryview(value))
+    if len(raw) != KEY_SIZE:
+        raise KeyFormatError(f"{name} must be {KEY_SIZE} bytes, not {len(raw)}")
+    return raw
+
+
+def _octets(data: BytesLike) -> BytesLike:
+    # The package refuses views whose items are wider than a byte.
+    return memoryview(data).cast("B")
+
+
+def _check_place(place: memoryview, size: int) -> None:
+    # Checked before a nonce is used: versions of the package check this differently.
+    if place.nbytes != size:
+        raise ValueError(f"the place for the result has {place.nbytes} bytes, not {size}")
+
+
+class Secret:
+    """Base of what holds key material: nothing of it in a repr, no pickle, no copy."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled or copied")
+
+
+class CipherState(Secret):
+    """AES-256-GCM under one key, with a counter as the nonce.
+
+    This is the CipherState of the Noise specification, revision 34, section 5.1,
+    with the ``AESGCM`` functions of section 12.4: the nonce is four zero bytes and
+    the counter as a 64-bit big-endian number. One object serves one direction; each
+    call that succeeds takes the next counter value. Calls from several threads
+    are safe: a nonce is never used twice.
+
+    :param key: 32 bytes, never to be given to a second object that seals
+    :raises KeyFormatError: the key is not 32 bytes long
+    :raises MissingExtraError: ``cryptography`` is not installed
+    """
+
+    __slots__ = ("__weakref__", "_aead", "_key", "_lock", "_nonce", "_self")
+
+    def __init__(self, key: BytesLike) -> None:
+        require()
+        self._key = raw_key(key, "a cipher key")
+        self._aead: AESGCM | None = None
+        self._nonce = 0
+        # Made here, not in _wake(): an allocation there could run finalizers, which could
+        # use this cipher again while its lock is held.
+        self._self = ref(self)
+        # `cryptography` releases the GIL while it encrypts. Without a lock two threads could
+        # use one nonce, which gives away AES-GCM's authentication key (RFC 5116 section 5.1.1).
+        self._lock = Lock()
+
+    @property
+    def nonce(self) -> int:
+        """The counter value that the next call will use."""
+        return self._nonce
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether it has its ``AESGCM`` object now; it makes one at its next use otherwise."""
+        return self._aead is not None
+
+    def set_nonce(self, nonce: int) -> None:
+        """Skip counter values: SetNonce of section 5.1. It never goes back.
+
+        :raises ValueError: the value was used already
+        """
+        with self._lock:
+            if nonce < self._nonce:
+                raise ValueError(f"nonce {nonce} was used: the next one is {self._nonce}")
+            self._nonce = nonce
+
+    def seal(self, plaintext: BytesLike, ad: BytesLike = b"") -> bytes:
+        """Encrypt and authenticate.
+
+        :param plaintext: any bytes-like object, less than 2**31 bytes
+        :param ad: authenticated along with it, and not part of the result
+        :returns: the ciphertext, 16 bytes longer than the plaintext
+        :raises NonceExhaustedError: every counter value was used
+        """
+        data = plaintext if type(plaintext) is bytes else _octets(plaintext)
+        more = ad if type(ad) is bytes else _octets(ad)
+        with self._lock:
+            aead = self._aead or self._wake()
+            sealed = aead.encrypt(self._next(), data, more or None)
+            self._nonce += 1
+        return sealed
+
+    def open(self, ciphertext: BytesLike, ad: BytesLike = b"") -> bytes:
+        """Verify and decrypt. A failed call leaves the object as it was.
+
+        :param ciphertext: what ``seal`` returned; any bytes-like object
+        :param ad: what ``seal`` was given
+        :returns: the plaintext, 16 bytes shorter
+        :raises DecryptionError: it was not sealed under this key, counter value and
+            `ad`, or was changed since, or is shorter than 16 bytes
+        :raises NonceExhaustedError: every counter value was used
+        """
+        data = ciphertext if type(ciphertext) is bytes else _octets(ciphertext)
+        more = ad if type(ad) is bytes else _octets(ad)
+        with self._lock:
+            aead = self._aead or self._wake()
+            try:
+                plaintext = aead.decrypt(self._next(), data, more or None)
+            except primitives().invalid_tag:
+                raise DecryptionError("the ciphertext is not authentic") from None
+            self._nonce += 1
+        return plaintext
+
+    def seal_record(self, plaintext: bytes) -> bytes:
+        """Seal a record, and derive the next key where one is due (docs/PROTOCOL.md section 6)."""
+        sealed = self.seal(plaintext)
+        if not self._nonce % REKEY_INTERVAL:
+            self.rekey()
+        return sealed
+
+    def open_record(self, ciphertext: bytes) -> bytes:
+        """Open what :meth:`seal_record` returned at the other end."""
+        plaintext = self.open(ciphertext)
+        if not self._nonce % REKEY_INTERVAL:
+            self.rekey()
+        return plaintext
+
+    def seal_into(self, plaintext: BytesLike, place: memoryview) -> None:
+        """Do as :meth:`seal` does, without `ad`, and write the ciphertext to `place`.
+
+        :param plaintext: as bytes, or as a view of bytes
+        :param place: 16 bytes longer, and apart from it
+        :raises ValueError: it is not 16 bytes longer
+        """
+        _check_place(place, len(plaintext) + TAG_SIZE)
+        with self._lock:
+            aead, nonce = self._aead or self._wake(), self._next()
+            if primitives().into:
+                aead.encrypt_into(nonce, plaintext, None, place)
+            else:
+                place[:] = aead.encrypt(nonce, plaintext, None)
+            self._nonce += 1
+
+    def open_into(self, ciphertext: BytesLike, place: memoryview) -> None:
+        """Do as :meth:`open` does, without `ad`, and write the plaintext to `place`.
+
+        :param ciphertext: as bytes, or as a view of bytes
+        :param place: 16 bytes shorter, and apart from it; full of zeros after a
+            :exc:`~sealframe.DecryptionError`
+        :raises ValueError: it is not 16 bytes shorter
+        """
+        _check_place(place, len(ciphertext) - TAG_SIZE)
+        with self._lock:
+            aead, nonce = self._aead or self._wake(), self._next()
+            try:
+                if primitives().into:
+                    aead.decrypt_into(nonce, ciphertext, None, place)
+                else:
+                    place[:] = aead.decrypt(nonce, ciphertext, None)
+            except primitives().invalid_tag:
+                # The package decrypts before it verifies: the place holds unauthenticated
+                # plaintext now, which must not get out (RFC 5116 section 2.2).
+                place[:] = bytes(len(place))
+                raise DecryptionError("the ciphertext is not authentic") from None
+            self._nonce += 1
+
+    def rekey(self) -> None:
+        """Replace the key by one derived from it; the counter goes on.
+
+        This is Rekey of Noise revision 34, sections 4.2 and 11.3: the key becomes the first
+        32 bytes of ENCRYPT(k, 2^64 - 1, "", zeros). The old key cannot be computed from it.
+        """
+        with self._lock:
+            reserved = _RESERVED_NONCE.to_bytes(_NONCE_SIZE, "big")
+            derived = (self._aead or self._wake()).encrypt(reserved, bytes(KEY_SIZE), None)
+            self._key = derived[:KEY_SIZE]
+            aead = primitives().aesgcm(self._key)
+            # If it was put to sleep meanwhile, `awake` has no entry for it: it stays asleep, or
+            # more would be awake than counted.
+            if self._aead is not None:
+                self._aead = aead
+
+    def _wake(self) -> AESGCM:
+        """Make the ``AESGCM`` object; beyond ``MAX_AWAKE``, drop the oldest of another cipher.
+
+        It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
+        to make.
+        """
+        self._aead = aead = primitives().aesgcm(self._key)
+        awake.append(self._self)
+        if len(awake) > MAX_AWAKE:
+            other = awake.popleft()()
+            if other is not None:
+                other._aead = None
+        return aead
+
+    def _next(self) -> bytes:
+        if self._nonce >= _RESERVED_NONCE:
+            raise NonceExhaustedError("every nonce of this key was used; open a new connection")
+        # As 12 big-endian bytes, a 64-bit counter has the four zero bytes in front.
+        return self._nonce.to_bytes(_NONCE_SIZE, "big")
+
+
+awake: Final[deque[ref[CipherState]]] = deque()
+"""The ciphers that have an ``AESGCM`` object, those that made it first in front."""
+
+
+class KeyPair(Secret):
+    """An X25519 (RFC 7748) private key and its public key, which is costly to compute.
+
+    :param private: 32 bytes
+    :raises KeyFormatError: `private` is not 32 bytes long
+    """
+
+    __slots__ = ("_private", "public")
+
+    def __init__(self, private: BytesLike) -> None:
+        self._set(primitives().private_key(raw_key(private, "a private key")))
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a new one."""
+        pair = cls.__new__(cls)
+        pair._set(primitives().generate())
+        return pair
+
+    def _set(self, private: X25519PrivateKey) -> None:
+        self._private = private
+        self.public = private.public_key().public_bytes_raw()
+        """The public key, 32 bytes."""
+
+    def agree(self, public: BytesLike) -> bytes:
+        """Return the secret that the private key and the peer's public key agree on.
+
+        :param public: 32 bytes
+        :returns: 32 bytes; not uniform, so to be hashed before it serves as a key
+        :raises KeyFormatError: the public key is not 32 bytes long, or of low order, so
+            that the result would be all zeros (RFC 7748, section 6.1)
+        """
+        theirs = primitives().public_key(raw_key(public, "a public key"))
+        try:
+            return self._private.exchange(theirs)
+        except ValueError:
+            raise KeyFormatError(
+                "the public key is of low order: no secret can be agreed with it"
+            ) from None
+
+
+def generate_keypair() -> tuple[bytes, bytes]:
+    """Return a new X25519 private key and its public key, 32 bytes each."""
+    pair = KeyPair.generate()
+    return pair._private.private_bytes_raw(), pair.public
+
+
+def public_key(private: BytesLike) -> bytes:
+    """Return the X25519 public key of `private`, both 32 bytes.
+
+    :raises KeyFormatError: `private` is not 32 bytes long
+    """
+    return KeyPair(private).public
+
+
+def x25519(private: BytesLike, public: BytesLike) -> bytes:
+    """Return the secret that our private and the peer's public key agree on.
+
+    For the parameters and errors see :class:`KeyPair`.
+    """
+    return KeyPair(private).agree(public)
+
+
+def argon2id(passphrase: bytes, salt: bytes) -> bytes:
+    """Return a 32-byte key made from a passphrase by Argon2id.
+
+    The parameters are the second recommendation of RFC 9106, section 4: 64 MiB of
+    memory, 3 passes, 4 lanes. The call blocks for some tenths of a second.
+
+    :param salt: at least 8 bytes, best 16 random ones
+    :raises KeyFormatError: the salt is shorter
+    :raises NotSupportedError: OpenSSL as used by ``cryptography`` has no Argon2id
+    """
+    if len(salt) < 8:
+        raise KeyFormatError(f"a salt must be at least 8 bytes, not {len(salt)}")
+    package = primitives()
+    try:
+        function = package.argon2id(
+            salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024
+        )
+    except package.unsupported:
+        raise NotSupportedError(
+            "the OpenSSL that cryptography uses has no Argon2id (it came with 3.2): "
+            "use a generated key instead of a passphrase"
+        ) from None
+    return function.derive(passphrase)

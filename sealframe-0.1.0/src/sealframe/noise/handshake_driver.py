@@ -1,0 +1,353 @@
+"""The handshake of a sealed connection: frames in, frames out (docs/PROTOCOL.md, section 6).
+
+Theory of operation. Before there are keys, each end writes HANDSHAKE frames with one Noise
+message each; the first also has the preamble::
+
+    +--------+------+----------------+---------+---------+---------------+
+    |  head  | 0x41 |    "sealfram"  | version | pattern | Noise message |
+    +--------+------+----------------+---------+---------+---------------+
+     4 bytes  opcode  magic            1 byte    1 byte    exact length
+
+A client has one pattern and writes its first message when the driver is made. A server has a set
+of patterns and learns from the preamble which one to take. From then on both read and write in
+turn, until the last message gives two ciphers and the handshake hash. :attr:`HandshakeDriver.stage`
+says how far that is::
+
+    PREAMBLE --first frame--> MESSAGES --last message--> DONE
+        |                        |
+        +------- any fault ------+--> FAILED
+
+What is answered to a fault depends on bytes that anyone can see ("Failures" in section 6): nothing
+to a peer that does not say the magic, CLOSE(VERSION) to an unknown pattern, and the same
+CLOSE(REFUSED) to everything that has to do with keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from .. import wire
+from ..errors import ConnectionClosedError, HandshakeError
+from ..wire import CloseCode, Opcode, Pattern, control
+from ..wire.sniffing import diagnose
+from .cipher import CipherState
+from .credentials import Credentials
+from .handshake import Handshake
+
+_NOISE_LENGTHS: Final = {
+    Pattern.NNPSK0: (48, 48),
+    Pattern.XK: (48, 48, 64),
+    Pattern.XX: (32, 96, 64),
+}
+"""Exact bytes of each Noise message; the payloads are empty."""
+
+_PREAMBLE_SIZE: Final = len(wire.MAGIC) + 2
+_MAX_PLAIN_CLOSE: Final = 3 + wire.MAX_REASON
+_SNIFFED: Final = 8
+"""Bytes of the stream's start that are kept, to name a wrong peer."""
+
+_REFUSED: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.REFUSED).encode())
+_VERSION: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.VERSION).encode())
+BUSY_REPLY: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.BUSY).encode())
+"""What an overloaded server answers, before and instead of any handshake."""
+
+_HINTS: Final[dict[int, str]] = {
+    CloseCode.REFUSED: "the peer refused the handshake: check the key and the context at both ends",
+    CloseCode.VERSION: "the server does not take this kind of handshake: it expects a shared key "
+    "or an identity, whichever this is not, or it does not show its own key to clients that have "
+    "not got it, or one end is too old",
+    CloseCode.BUSY: "the server is at its limit of connections: try again later",
+    CloseCode.PLAIN: "the server is not sealed: start it with a key, or connect without one",
+}
+"""What a plaintext CLOSE may mean. Anyone on the way can forge it: these are hints for people."""
+
+
+class HandshakeStage(Enum):
+    """How far a handshake has come."""
+
+    PREAMBLE = auto()
+    """A server that does not know the pattern yet."""
+    MESSAGES = auto()
+    """The pattern is settled; Noise messages go both ways."""
+    DONE = auto()
+    """:attr:`HandshakeDriver.result` is there."""
+    FAILED = auto()
+    """:attr:`HandshakeDriver.failure` is there."""
+
+
+class HandshakeResult(NamedTuple):
+    """What both ends have after the last message."""
+
+    sender: CipherState
+    """For what this end sends."""
+    receiver: CipherState
+    """For what it receives."""
+    channel_binding: bytes
+    """The handshake hash, 32 bytes (Noise, section 11.2)."""
+    peer_key: bytes
+    """The peer's proven public key, 32 bytes; empty where the pattern has none."""
+
+
+class HandshakeDriver:
+    """One end of a handshake.
+
+    :param initiator: whether this is the client's end
+    :param credentials: our keys, and the patterns that we take
+    :param context: the responder's name; both ends must give the same
+    :param verify_server_key: for a client that learns the server's public key on the way:
+        given its 32 bytes before the client shows its own, it returns an error to stop
+    :param trace: called with one line of text for each step: the number, size and pattern
+        of a message, and what a failure came of; never with contents, keys or names
+    """
+
+    __slots__ = (
+        "_context",
+        "_credentials",
+        "_first",
+        "_messages_done",
+        "_noise",
+        "_pattern",
+        "_trace",
+        "_verify_server_key",
+        "failure",
+        "initiator",
+        "output",
+        "received",
+        "result",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        credentials: Credentials,
+        context: bytes,
+        verify_server_key: Callable[[bytes], ConnectionClosedError | None] | None,
+        trace: Callable[[str], None] | None,
+    ) -> None:
+        self.initiator = initiator
+        self._context = context
+        self._verify_server_key = verify_server_key
+        self._trace = trace
+        self._credentials: Credentials | None = credentials
+        self._pattern: Pattern | None = None
+        self._noise: Handshake | None = None
+        self._messages_done = 0
+        self._first = b""
+        self.stage = HandshakeStage.PREAMBLE
+        self.output: list[bytes] = []
+        """Handshake frames, or the plaintext refusal, for the wire as they are."""
+        self.received = bytearray()
+        """An unfinished frame; after the last message, what came behind it."""
+        self.result: HandshakeResult | None = None
+        self.failure: ConnectionClosedError | None = None
+        if initiator:
+            (pattern,) = credentials.patterns
+            self._begin(credentials, pattern)
+            self._write_message(_preamble(pattern))
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take the next bytes of the stream, and go on as far as they reach."""
+        if len(self._first) < _SNIFFED:
+            self._first += data[: _SNIFFED - len(self._first)]
+        self.received += data
+        while self.stage in (HandshakeStage.PREAMBLE, HandshakeStage.MESSAGES):
+            frame = self._next_frame()
+            if frame is None:
+                break
+            self._receive_frame(*frame)
+
+    def end(self) -> ConnectionClosedError:
+        """Return the error for a stream that ends before the handshake did."""
+        if self.initiator:
+            text = "the server closed during the handshake: check that it is sealed"
+        else:
+            text = "the client closed during the handshake"
+        return HandshakeError(self._with_diagnosis(text))
+
+    # Frames
+
+    def _next_frame(self) -> tuple[int, bytes] | None:
+        """Take one whole frame from what was received, as (opcode, body)."""
+        received = self.received
+        if len(received) < wire.HEAD_SIZE:
+            return None
+        head = int.from_bytes(received[: wire.HEAD_SIZE], "little")
+        size = head & wire.LENGTH_MASK
+        if not head & wire.CONTROL_BIT:
+            self._fail_unsealed()
+            return None
+        if not 1 <= size <= wire.MAX_CONTROL:
+            self._fail_handshake("a handshake frame has the wrong length")
+            return None
+        if size > 1 + max(_MAX_PLAIN_CLOSE, self._expected_size()):
+            # Its start is enough to say what is wrong with it, and all that is held:
+            # message 1 of a later pattern may be longer than what may be held.
+            size = 1 + _PREAMBLE_SIZE
+        if len(received) < wire.HEAD_SIZE + size:
+            return None
+        body = bytes(received[wire.HEAD_SIZE + 1 : wire.HEAD_SIZE + size])
+        opcode = received[wire.HEAD_SIZE]
+        del received[: wire.HEAD_SIZE + size]
+        return opcode, body
+
+    def _expected_size(self) -> int:
+        """Return the size of the next body; of the first, the largest that may be."""
+        if self._credentials is None:
+            return self._next_length()
+        return _PREAMBLE_SIZE + max(_NOISE_LENGTHS[p][0] for p in self._credentials.patterns)
+
+    def _next_length(self) -> int:
+        """Return the exact size of the next Noise message."""
+        assert self._pattern is not None
+        return _NOISE_LENGTHS[self._pattern][self._messages_done]
+
+    def _receive_frame(self, opcode: int, body: bytes) -> None:
+        if opcode == Opcode.CLOSE:
+            self._receive_close(body)
+        elif opcode != Opcode.HANDSHAKE:
+            self._fail_unsealed()
+        elif self._credentials is not None:
+            self._receive_first(self._credentials, body)
+        else:
+            self._read_message(body)
+
+    def _receive_first(self, credentials: Credentials, body: bytes) -> None:
+        """Server: the preamble settles the pattern; the first message stands behind it."""
+        patterns = {_preamble(pattern): pattern for pattern in credentials.patterns}
+        pattern = patterns.get(body[:_PREAMBLE_SIZE])
+        if not body.startswith(wire.MAGIC):
+            self._fail_handshake("the magic of the sealed protocol is missing")
+        elif pattern is None:
+            self.output.append(_VERSION)
+            self._fail_handshake(
+                "the peer asks for another version or pattern: does it have another kind of key?",
+                CloseCode.VERSION,
+            )
+        else:
+            self._begin(credentials, pattern)
+            self._read_message(body[_PREAMBLE_SIZE:])
+
+    def _receive_close(self, body: bytes) -> None:
+        try:
+            close = control.Close.decode(body)
+        except control.MalformedBodyError as error:
+            self._fail_handshake(f"the peer's CLOSE is malformed: {error}")
+            return
+        name = control.close_name(close.code)
+        hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
+        self._tell(f"received CLOSE({name}) in plaintext")
+        self._fail(HandshakeError(hint, code=close.code, reason=close.reason))
+
+    # Noise messages
+
+    def _begin(self, credentials: Credentials, pattern: Pattern) -> None:
+        """Settle the pattern. The prologue (Noise, section 6) is the preamble and the context."""
+        context = len(self._context).to_bytes(2, "little") + self._context
+        self._noise = credentials.handshake(
+            pattern, initiator=self.initiator, prologue=_preamble(pattern) + context
+        )
+        self._pattern = pattern
+        self._credentials = None
+        self.stage = HandshakeStage.MESSAGES
+
+    def _write_message(self, preamble: bytes = b"") -> None:
+        assert self._noise is not None
+        message = self._noise.write_message()
+        self.output.append(control.frame(Opcode.HANDSHAKE, preamble + message))
+        self._count_message("wrote", len(message))
+        if self._noise.finished:
+            self._finish()
+
+    def _read_message(self, message: bytes) -> None:
+        assert self._noise is not None
+        if len(message) != self._next_length():
+            self._refuse("a handshake message has the wrong length")
+            return
+        try:
+            self._noise.read_message(message)
+            self._count_message("read", len(message))
+            if self._noise.finished:
+                self._finish()
+            elif (objection := self._objection()) is not None:
+                self.output.append(_REFUSED)
+                self._tell("the server's key is not accepted")
+                self._fail(objection)
+            else:
+                # A bad public key in what was just read shows only here.
+                self._write_message()
+        except HandshakeError:
+            self._refuse(
+                "the peer has another key, or the context differs: check both at both ends"
+            )
+
+    def _objection(self) -> ConnectionClosedError | None:
+        """Return why a client must not go on with this server, once its key is known."""
+        assert self._noise is not None
+        key, verify = self._noise.remote_static, self._verify_server_key
+        return verify(key) if verify is not None and key is not None else None
+
+    def _finish(self) -> None:
+        assert self._noise is not None
+        sender, receiver = self._noise.split()
+        self.result = HandshakeResult(
+            sender, receiver, self._noise.hash, self._noise.remote_static or b""
+        )
+        self._let_go()
+        self.stage = HandshakeStage.DONE
+        self._tell("the handshake is finished")
+
+    # Failures
+
+    def _refuse(self, text: str) -> None:
+        self.output.append(_REFUSED)
+        self._fail_handshake(text, CloseCode.REFUSED)
+
+    def _fail_unsealed(self) -> None:
+        text = (
+            "the server does not answer as a sealed one: start it with a key, "
+            "or connect without one"
+            if self.initiator
+            else "a client that is not sealed connected to a sealed server: give it the key"
+        )
+        self._tell("the peer does not speak the sealed protocol")
+        self._fail(HandshakeError(self._with_diagnosis(text), code=CloseCode.PROTOCOL))
+
+    def _fail_handshake(self, text: str, code: CloseCode = CloseCode.PROTOCOL) -> None:
+        self._tell(f"{code.name}: {text}")
+        self._fail(HandshakeError(text, code=code))
+
+    def _fail(self, error: ConnectionClosedError) -> None:
+        self._let_go()
+        self.stage = HandshakeStage.FAILED
+        self.received = bytearray()
+        self.failure = error
+
+    def _let_go(self) -> None:
+        """Drop keys, and what leads to them."""
+        self._noise = self._credentials = self._verify_server_key = None
+
+    def _with_diagnosis(self, text: str) -> str:
+        diagnosis = diagnose(self._first)
+        return f"{text} ({diagnosis})" if diagnosis else text
+
+    # For the log
+
+    def _count_message(self, verb: str, size: int) -> None:
+        self._messages_done += 1
+        if self._trace is not None:
+            assert self._pattern is not None
+            self._tell(
+                f"{verb} message {self._messages_done} of {self._pattern.name}, {size} bytes"
+            )
+
+    def _tell(self, step: str) -> None:
+        if self._trace is not None:
+            self._trace(step)
+
+
+def _preamble(pattern: Pattern) -> bytes:
+    return wire.MAGIC + bytes((wire.VERSION, pattern))

@@ -1,0 +1,187 @@
+"""Limits and time-outs: frozen, checked when they are made, with sane defaults.
+
+Sizes are bytes, times are seconds. The cost of a message in a queue is its
+length plus 64 (:data:`sealframe.wire.MESSAGE_OVERHEAD`), so that tiny and empty
+messages count too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from . import wire
+from .errors import ConfigurationError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What holds for every connection, on either side.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    max_message_size: int = 16 * MIB
+    """The largest message accepted from the peer. On a connection that speaks
+    packets alone, a foreign framing's included, it bounds what is sent too; an
+    extended or sealed peer announces its own limit, which holds for sending."""
+
+    inbox_limit: int = 1 * MIB
+    """Cost of received messages that may wait to be taken. The peer of an extended or
+    sealed connection is told how much room there is and sends no more; where packets
+    flow, reading pauses until half are taken."""
+
+    outbox_limit: int = 1 * MIB
+    """Cost of messages waiting to be written at which ``send`` waits."""
+
+    max_streams: int = 128
+    """How many streams the peer may have open at a time (see ``on_stream``); it waits
+    with any further one. File transfers are streams too."""
+
+    stream_window: int = 256 * KIB
+    """Bytes that the peer may send on a stream before the program has read any."""
+
+    max_requests: int = 64
+    """How many requests the peer may have running at a time (see ``on_request``); it
+    waits with any further one."""
+
+    handshake_timeout: float = 10.0
+    """From the open socket to the finished handshake (extended and sealed)."""
+
+    close_timeout: float = 10.0
+    """How long ``close`` waits for what is unsent and for the peer's own close; a server's
+    ``close`` waits as long for its handlers, where it is told no time."""
+
+    idle_timeout: float | None = None
+    """Close a connection on which no message went either way for so long, and nothing of
+    a stream, file or request."""
+
+    keepalive_interval: float | None = 20.0
+    """Silence after which the peer is probed: PING when extended or sealed, TCP
+    keepalive for packets. ``None`` sends no probe."""
+
+    keepalive_timeout: float = 20.0
+    """Silence after a probe that ends the connection. Any byte counts as life. A
+    peer whose program leaves its inbox full answers PING all the same, unless it is
+    one that announced no window: that one reads nothing meanwhile."""
+
+    def __post_init__(self) -> None:
+        _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)
+        _check_size("inbox_limit", self.inbox_limit)
+        _check_size("outbox_limit", self.outbox_limit)
+        _check_size("max_streams", self.max_streams, maximum=wire.MAX_LENGTH)
+        _check_size("stream_window", self.stream_window, maximum=wire.MAX_WINDOW)
+        _check_size("max_requests", self.max_requests, maximum=wire.MAX_LENGTH)
+        _check_time("handshake_timeout", self.handshake_timeout)
+        _check_time("close_timeout", self.close_timeout)
+        _check_time("keepalive_timeout", self.keepalive_timeout)
+        if self.idle_timeout is not None:
+            _check_time("idle_timeout", self.idle_timeout)
+        if self.keepalive_interval is not None:
+            _check_time("keepalive_interval", self.keepalive_interval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(Options):
+    """What a server adds.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    max_connections: int = 1000
+    """Connections in total; a further one is turned away (BUSY when sealed). On a
+    sealed server a handshake that is not finished makes room for it instead."""
+
+    max_pending: int | None = None
+    """Connections of a sealed server whose handshake is not finished. When a further
+    one comes, a random one of them is dropped. ``None``: as ``max_connections``."""
+
+    max_pending_per_address: int = 512
+    """Unfinished handshakes of one address: an IPv4 address, the /64 network of an IPv6
+    one, or the user at the other end of a Unix socket. When a further one comes, a random
+    one of them is dropped."""
+
+    connection_rate: float | None = None
+    """New connections per second from one such address; a further one is closed at
+    once. ``None``: no limit."""
+
+    connection_burst: int = 100
+    """How many may come at once before ``connection_rate`` holds them back."""
+
+    inbox_budget: int = 256 * MIB
+    """Cost of received messages of all clients together. It is shared out evenly: an
+    inbox is full at ``inbox_limit`` or at its share, whichever is less."""
+
+    slow_client: Literal["drop", "disconnect"] = "disconnect"
+    """What ``broadcast`` does with a client whose outbox is full: drop the
+    message for that client and count it, or disconnect that client."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size("max_connections", self.max_connections)
+        if self.max_pending is not None:
+            _check_size("max_pending", self.max_pending)
+        _check_size("max_pending_per_address", self.max_pending_per_address)
+        if self.connection_rate is not None:
+            _check_rate("connection_rate", self.connection_rate)
+        _check_size("connection_burst", self.connection_burst)
+        _check_size("inbox_budget", self.inbox_budget)
+        if self.slow_client not in ("drop", "disconnect"):
+            raise ConfigurationError(
+                f"slow_client is {self.slow_client!r}; use 'drop' or 'disconnect'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(Options):
+    """What a client adds.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    connect_timeout: float = 10.0
+    """For name look-up and the TCP or Unix connection together."""
+
+    backoff_initial: float = 0.1
+    """Mean delay before the first attempt to reconnect."""
+
+    backoff_factor: float = 2.0
+    """By how much each further mean delay is longer than the one before."""
+
+    backoff_maximum: float = 30.0
+    """No delay is longer than this, jitter included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_time("connect_timeout", self.connect_timeout)
+        _check_time("backoff_initial", self.backoff_initial)
+        _check_time("backoff_maximum", self.backoff_maximum)
+        if not _is_number(self.backoff_factor) or not 1.0 <= self.backoff_factor <= 100.0:
+            raise ConfigurationError(
+                f"backoff_factor is {self.backoff_factor!r}; use a number from 1 to 100"
+            )
+        if self.backoff_maximum < self.backoff_initial:
+            raise ConfigurationError("backoff_maximum is less than backoff_initial")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_size(name: str, value: object, *, maximum: int = 2**62) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
+        raise ConfigurationError(f"{name} is {value!r}; use a whole number from 1 to {maximum}")
+
+
+def _check_time(name: str, value: object) -> None:
+    if not _is_number(value) or not (0 < value < math.inf):  # type: ignore[operator]
+        raise ConfigurationError(f"{name} is {value!r}; use a positive number of seconds")
+
+
+def _check_rate(name: str, value: object) -> None:
+    if not _is_number(value) or not 0.001 <= value <= 1e6:  # type: ignore[operator]
+        raise ConfigurationError(f"{name} is {value!r}; use a number from 0.001 to 1000000")

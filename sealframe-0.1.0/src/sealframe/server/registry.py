@@ -1,0 +1,267 @@
+"""The connections of one server, each from its accept to the loss of its socket.
+
+accept → (handshake) → registered as a client, its handler runs → handler done or socket gone:
+unregistered → both: forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+from typing import Any, Final
+
+from ..aio.addresses import address_of, show
+from ..aio.callback_connection import connection_maker
+from ..aio.config import ConnectionConfig
+from ..aio.connection import AnyConnection, protocol_of
+from ..aio.connection_protocol import ConnectionProtocol
+from ..aio.hooks import Hooks
+from ..aio.keepalive_timer import keepalive_wheel
+from ..aio.peer_handlers import PeerHandlers
+from ..aio.program_faults import close_after
+from ..aio.receive_queue import Budget
+from ..aio.stats import ServerStats, Stats
+from ..aio.trace_log import trace_log
+from ..errors import ConnectionClosedError, DecodeError
+from ..noise.handshake_driver import BUSY_REPLY
+from ..options import ServerOptions
+from ..wire import CloseCode
+from ..wire.control import Close, Hello
+from .admission import Admission, Decision
+from .connection_log import ConnectionLog
+from .groups import Memberships
+from .handlers import Handler, Handlers
+from .rate_limit_key import rate_limit_key
+from .reject import RejectedClients
+from .revocation import Revocation
+
+logger = logging.getLogger("sealframe.server")
+
+_DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room for a newcomer")
+_CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
+
+
+class ConnectionRegistry:
+    """Accepts connections, runs the handler of each, and forgets them; owns them all.
+
+    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
+
+    :param counters: the server's
+    """
+
+    def __init__(
+        self,
+        handler: Handler[Any, Any] | None,
+        config: ConnectionConfig,
+        options: ServerOptions,
+        hooks: Hooks,
+        peer_handlers: PeerHandlers,
+        counters: ServerStats,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.counters = counters
+        self.connections: dict[ConnectionProtocol, AnyConnection] = {}
+        """Those whose socket is open, unfinished handshakes included."""
+        self.clients: dict[str, AnyConnection] = {}
+        """The registered ones, by id."""
+        self.gone = Stats()
+        """Sums over the connections that are forgotten."""
+        self.admission: Admission[ConnectionProtocol] = Admission(
+            options, handshakes=config.security is not None
+        )
+        reply = BUSY_REPLY if config.security is not None else b""
+        self.rejected = RejectedClients(reply, options.handshake_timeout)
+        self.memberships = Memberships()
+        self.budget = Budget(options.inbox_limit, options.inbox_budget)
+        self.log = ConnectionLog(counters)
+        self.handlers = Handlers(handler, self.log, self._handler_done)
+        self.peer_handlers = peer_handlers
+        clients_file = config.clients_file
+        self.revocation = None if clients_file is None else Revocation(clients_file)
+        """None unless the clients are in a file."""
+        self._config = config
+        self._options = options
+        self._hooks = hooks
+        self._accepting = True
+        self._make_connection = connection_maker(
+            peer_handlers.codec, calls_back=peer_handlers.calls_back
+        )
+        self._keepalive_wheel = keepalive_wheel(options)
+        # A counter behind a random prefix: unique over restarts and over several servers.
+        self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
+
+    # What the listening socket calls
+
+    def accept(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
+        """Return the protocol for a new connection, None to drop it."""
+        if not self._accepting:
+            return None
+        key = rate_limit_key(transport)
+        match self.admission.check(key, self.loop.time()):
+            case Decision.TOO_FAST:
+                self.log.rejected_too_fast(address_of(transport, "peername"))
+                return None
+            case Decision.FULL:
+                who = address_of(transport, "peername")
+                self.log.rejected_full(who, self._options.max_connections)
+                return self.rejected.add()
+        self.counters.accepted += 1
+        client_id = next(self._ids)
+        protocol = ConnectionProtocol(
+            self._config.protocol(client_id=client_id, trace=trace_log(client_id)),
+            self._options,
+            self,
+            id=client_id,
+            handlers=self.peer_handlers,
+            budget=self.budget,
+            keepalive_wheel=self._keepalive_wheel,
+        )
+        self.connections[protocol] = self._make_connection(
+            protocol, groups=self.memberships, hooks=self._hooks
+        )
+        if logger.isEnabledFor(logging.DEBUG):
+            who = address_of(transport, "peername")
+            logger.debug("accepted connection %s from %s", client_id, show(who))
+        dropped = self.admission.add(protocol, key)
+        if dropped is not None:
+            if dropped.receiver.error is None:
+                who = address_of(transport, "peername")
+                self.log.dropped_handshake(who, self.admission.pending)
+            dropped.closer.abort(_DROPPED)
+        return protocol
+
+    # What the connections call
+
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Register the client, and start its handler, or the calls of ``on_message``."""
+        if not self._accepting or not self.admission.establish(protocol):
+            protocol.closer.abort(_CLOSED)
+            return
+        conn = self.connections[protocol]
+        self.clients[conn.id] = conn
+        logger.debug("registered client %s", conn.id)
+        if self.revocation is not None:
+            self.revocation.add(conn)
+        self.budget.join()
+        self._hooks.connected(conn)
+        if self.peer_handlers.on_message is None:
+            protocol.closer.handler = self.handlers.start(conn)
+        else:
+            protocol.receiver.start_calls(conn)
+
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """Log and count the error."""
+        # A handshake that the server dropped, or that its close ended, is no fault.
+        if error is not _DROPPED and (_was_registered(protocol) or self._accepting):
+            self.log.failed(self.connections[protocol].id, protocol.remote_address, error)
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """Log the error, and close the connection."""
+        conn = self.connections[protocol]
+        close = close_after(error, conn, "on_message failed")
+        if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
+            self.log.failed(conn.id, protocol.remote_address, error)
+        elif close.code == CloseCode.HANDLER:
+            more = self.peer_handlers.note_failure()
+            if more is not None:
+                what = "on_message of client %s failed%s"
+                logger.error(what, conn.id, more, exc_info=error)
+        self._unregister(conn)
+        protocol.closer.close(close)
+
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
+        """Forget the connection; its handler may still run."""
+        conn = self.connections.pop(protocol)
+        self.gone.add(conn.stats)
+        self._unregister(conn)
+        self.admission.discard(protocol)
+        if not _was_registered(protocol):
+            return
+        self._hooks.disconnected(conn)
+        if protocol.closer.handler not in self.handlers:
+            self.budget.leave()
+            protocol.closer.handler = None
+
+    def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
+        """Return what programs see of it."""
+        return self.connections[protocol]
+
+    def _handler_done(self, conn: AnyConnection, close: Close) -> None:
+        protocol = protocol_of(conn)
+        if protocol.closer.closed:
+            # Until now its handler could read messages, which count in the budget.
+            self.budget.leave()
+            protocol.closer.handler = None
+        else:
+            self._unregister(conn)
+            if not protocol.going_away or not protocol.busy:
+                protocol.closer.close(close)
+
+    def _unregister(self, conn: AnyConnection) -> None:
+        # Called when the handler is done, and when the socket is gone.
+        if self.clients.pop(conn.id, None) is not None:
+            logger.debug("unregistered client %s", conn.id)
+        self.memberships.end(conn)
+
+    # Closing
+
+    def stop_accepting(self) -> None:
+        """Take in nobody from now on, unfinished handshakes included."""
+        self._accepting = False
+
+    def exclude(self, task: asyncio.Task[Any] | None) -> None:
+        """Do not wait for a task that waits itself for :meth:`close`."""
+        for tasks in (self.handlers, self._hooks, self.peer_handlers.tasks):
+            tasks.exclude(task)
+        for protocol in list(self.connections):
+            protocol.close_if_idle()
+
+    async def close(self, close: Close, deadline: float) -> int:
+        """Close every connection, and wait until all is over.
+
+        :param close: what the clients are told
+        :param deadline: until when handlers and the like may run, by the event loop's clock
+        :return: how many tasks did not finish in time and were cancelled
+        """
+        for protocol in list(self.connections):
+            protocol.closer.go_away(close)
+        self.rejected.abort()
+        cancelled = await self.peer_handlers.tasks.finish(deadline)
+        cancelled += await self.handlers.finish(deadline)
+        await self._finish_calls(deadline)
+        for protocol in list(self.connections):
+            protocol.closer.close(close)
+        for protocol in list(self.connections):
+            await protocol.closer.wait_closed()
+        cancelled += await self._hooks.finish(deadline)
+        if self.revocation is not None:
+            await self.revocation.stop()
+        return cancelled
+
+    async def _finish_calls(self, deadline: float) -> None:
+        """Wait for messages that ``on_message`` has not got, since their clients read too slowly
+        what it sends; drop those that are left at the deadline."""
+        waiting = [
+            protocol
+            for protocol in self.connections
+            if protocol.receiver.calls_back and not protocol.receiver.all_called
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                for protocol in waiting:
+                    # It closes by itself after the last one.
+                    await protocol.closer.wait_closed()
+        for protocol in waiting:
+            protocol.receiver.drop_queue()
+
+    def lost(self) -> tuple[int, int]:
+        """Return how many messages were left unsent, and how many discarded, until now."""
+        counted = [self.gone, *(protocol.stats for protocol in self.connections)]
+        return sum(s.unsent for s in counted), sum(s.discarded for s in counted)
+
+
+def _was_registered(protocol: ConnectionProtocol) -> bool:
+    return protocol.closer.handler is not None or protocol.receiver.calls_back

@@ -1,0 +1,270 @@
+"""The server as programs see it; its connections are in :mod:`sealframe.server.registry`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, Self
+
+from ..aio.addresses import Address, show
+from ..aio.caller import current_caller
+from ..aio.config import ConnectionConfig
+from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
+from ..aio.endpoint import Endpoint
+from ..aio.hooks import Hooks
+from ..aio.listening import Listener, listen
+from ..aio.peer_handlers import PeerHandlers
+from ..aio.stats import ServerStats
+from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
+from ..options import ServerOptions
+from ..wire import CloseCode
+from ..wire.control import Close
+from .broadcasting import Broadcasts
+from .groups import Group, Groups
+from .handlers import Handler
+from .registry import ConnectionRegistry
+from .shutdown import ShutdownReport
+from .snapshot import snapshot
+
+
+class Server(Generic[Sent, Received]):
+    """A listening server, made by :func:`sealframe.serve`.
+
+    It belongs to the event loop that made it.
+    """
+
+    def __init__(
+        self,
+        handler: Handler[Sent, Received] | None,
+        config: ConnectionConfig,
+        options: ServerOptions,
+        hooks: Hooks,
+        peer_handlers: PeerHandlers,
+    ) -> None:
+        self.counters = ServerStats()
+        """Counters of this server; they go on counting."""
+        self._loop = asyncio.get_running_loop()
+        self._options = options
+        self._listener: Listener | None = None
+        self._registry = ConnectionRegistry(
+            handler, config, options, hooks, peer_handlers, self.counters
+        )
+        self._broadcasts = Broadcasts(options, peer_handlers.codec.encode, self.counters)
+        self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
+        self._closing: asyncio.Task[ShutdownReport] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(show, self.addresses)) or "not listening"
+        return f"<Server {shown}, {len(self._registry.clients)} clients>"
+
+    @property
+    def clients(self) -> Mapping[str, Connection[Sent, Received]]:
+        """The clients that are there now, by id; a live, read-only view."""
+        return MappingProxyType(self._registry.clients)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the server listens: ``(host, port)`` each, or the Unix socket's path."""
+        return [] if self._listener is None else list(self._listener.addresses)
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on, the first where there are several: a name
+        such as ``"localhost"`` may have an IPv4 and an IPv6 address, and port 0
+        then takes a free one for each.
+
+        :raises ConfigurationError: it listens on a Unix socket
+        """
+        for address in self.addresses:
+            if isinstance(address, tuple):
+                return address[1]
+        raise ConfigurationError("this server listens on a Unix socket, which has no port")
+
+    def broadcast(
+        self,
+        message: Sent,
+        *,
+        exclude: AnyConnection | Collection[AnyConnection] | None = None,
+    ) -> int:
+        """Send one message to every client, without waiting for any.
+
+        A client that announced a lower limit than the message's size misses it.
+        A client whose outbox is full is treated by ``options.slow_client``: it
+        misses the message or is disconnected. Both are counted, in its ``stats``
+        and in the server's ``counters``. The others do not notice.
+
+        :param message: any bytes-like object; with a codec, what that encodes
+        :param exclude: a connection, or several, that do not get it
+        :return: how many clients it was queued for
+        :raises TypeError: the message is not bytes-like, or ``exclude`` holds
+            something other than connections
+        :raises EncodeError: the codec cannot encode it; nobody gets it
+        :raises MessageTooLargeError: it is over this server's ``max_message_size``
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        return self._broadcasts.send(message, self._registry.clients.values(), exclude)
+
+    @property
+    def groups(self) -> Mapping[str, Group[Sent, Received]]:
+        """The groups that have members, by name; a live, read-only view."""
+        return self._groups
+
+    def group(self, name: str) -> Group[Sent, Received]:
+        """Return the group of that name, which may have no members.
+
+        :param name: as in :meth:`Connection.join`
+        """
+        return Group(self._groups, name)
+
+    def stats(self) -> dict[str, Any]:
+        """Return what the server is doing, as plain data that ``json.dumps()`` takes.
+
+        ``clients`` has for each id: name (of its key, or None), address, sealed,
+        connected_for (seconds), the counters of :class:`Stats`, inbox_cost and
+        outbox_cost (length plus 64 for each message that waits), latency (seconds, or
+        None) and groups. ``groups`` has the number of members by name, ``connections``
+        how many sockets are open, unfinished handshakes included. Beside them stand the
+        server's :attr:`counters`, and sums of the other counters of :class:`Stats` over
+        all connections, those that are gone included.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        return snapshot(self._registry, self._groups)
+
+    def kick(self, id: str, reason: str = "") -> None:
+        """Put a client out: its connection ends here at once, and it is told why.
+
+        Returns without waiting. What was accepted for it is still sent. Its handler
+        reads what came before and then gets :exc:`~sealframe.ConnectionClosedError`.
+        A client that speaks packets alone sees no more than the end of the stream.
+
+        :param id: as in :attr:`clients`
+        :param reason: text for the client, cut to 255 bytes of UTF-8
+        :raises UnknownClientError: no client of that id is there
+        :raises TypeError: the reason is not text
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
+        conn = self._registry.clients.get(id)
+        if conn is None:
+            raise UnknownClientError(id)
+        text = "the client was kicked" + (f": {reason}" if reason else "")
+        error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
+        protocol_of(conn).closer.disconnect(error, Close(CloseCode.KICKED, reason))
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed.
+
+        If this call is cancelled, the server is closed first, as :meth:`close` does.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        try:
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def close(self, reason: str = "", *, timeout: float | None = None) -> ShutdownReport:
+        """Stop listening, let handlers finish, close every connection; return when all is over.
+
+        Clients are told that the server goes away, with ``reason``, and may come back. From
+        then on no message of theirs is taken in: once a handler has read what came before,
+        its loop ends as it does when a client closes. It can still send, and so can what
+        answers requests, serves streams or takes files; new ones are refused. Each connection
+        is closed when its handler is done, or only waits for that in ``conn.wait_closed()``,
+        and so is what answers and serves its client; it then waits up to ``close_timeout``
+        for the client. Whatever of all this, and of the hooks, still runs after ``timeout`` is
+        cancelled.
+
+        The close goes on even if this call is cancelled; calling it again only waits.
+
+        :param reason: text for the clients, cut to 255 bytes of UTF-8
+        :param timeout: seconds that handlers have; None for ``options.close_timeout``, 0 to
+            cancel them at once
+        :return: what was there, and what was not finished or sent
+        :raises TypeError: the reason is not text
+        :raises ValueError: the time-out is negative
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is text, not {type(reason).__name__}")
+        if timeout is None:
+            timeout = self._options.close_timeout
+        elif timeout < 0:
+            raise ValueError(f"timeout is {timeout}; use seconds from 0 up, or None")
+        self._registry.exclude(current_caller())
+        if self._closing is None:
+            self._registry.stop_accepting()
+            close = Close(CloseCode.GOING_AWAY, reason)
+            self._closing = self._loop.create_task(self._close(close, timeout))
+        return await asyncio.shield(self._closing)
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed, whoever closes it.
+
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._check_loop()
+        await asyncio.shield(self._ended)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Inside
+
+    def _check_loop(self) -> None:
+        if asyncio._get_running_loop() is not self._loop:
+            raise WrongLoopError(
+                "a server belongs to the event loop that made it; from another thread use "
+                "loop.call_soon_threadsafe(), for example with server.broadcast"
+            )
+
+    async def _listen(self, endpoint: Endpoint) -> None:
+        revocation = self._registry.revocation
+        if revocation is not None:
+            await revocation.refresh()
+        self._listener = await listen(self._registry.accept, endpoint, self._options)
+        if revocation is not None:
+            revocation.start()
+
+    async def _close(self, close: Close, timeout: float) -> ShutdownReport:
+        assert self._listener is not None
+        registry = self._registry
+        self._listener.close()
+        clients, (unsent, discarded) = len(registry.clients), registry.lost()
+        cancelled = await registry.close(close, self._loop.time() + timeout)
+        await self._listener.wait_closed()
+        if not self._ended.done():
+            self._ended.set_result(None)
+        unsent_now, discarded_now = registry.lost()
+        return ShutdownReport(
+            clients=clients,
+            cancelled=cancelled,
+            unsent=unsent_now - unsent,
+            discarded=discarded_now - discarded,
+        )
+
+
+def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
+    """Return the connections of a server. Internal: programs have :attr:`Server.clients`."""
+    return server._registry
+
+
+async def listen_at(server: Server[Any, Any], endpoint: Endpoint) -> None:
+    """Begin to serve there. Internal.
+
+    :raises ListenError: the address is in use, forbidden or unknown
+    """
+    await server._listen(endpoint)

@@ -1,0 +1,194 @@
+"""What :func:`sealframe.serve` takes, checked before anything is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any, Generic
+
+from ..aio.callback_connection import awaiting_each
+from ..aio.config import ConnectionConfig
+from ..aio.connection import OnMessage, OnRequest, Received, Sent
+from ..aio.endpoint import Endpoint
+from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.payload_codec import payload_codec
+from ..aio.peer_handlers import OnStream, PeerHandlers
+from ..codecs import Codec, check_codec
+from ..errors import ConfigurationError
+from ..files.receiving import OnOffer
+from ..files.transfers import Transfers
+from ..framing import Framing
+from ..options import ServerOptions
+from ..trust.identity import ServerIdentity
+from ..trust.keys import SharedKey
+from .handlers import Handler
+from .server import Server, listen_at
+
+
+def serve(
+    handler: Handler[Sent, Received] | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    security: SharedKey | ServerIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    codec: Codec[Sent, Received] | None = None,
+    on_message: OnMessage[Sent, Received] | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ServerOptions | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Serving[Sent, Received]:
+    """Listen, and run ``handler`` in a task of its own for each client.
+
+    Use ``async with serve(...) as server``, which closes it at the end, or
+    ``server = await serve(...)``.
+
+    What a client may do beside sending messages is what the arguments provide for: requests
+    need ``on_request``, streams ``on_stream``, files ``files``.
+
+    A client is listed, and its handler started, when it can receive: at once
+    where packets flow, after the handshake on a sealed server. When the handler
+    returns, the connection is closed; when it raises, that is logged with the
+    client's id, and that client alone is closed with a reason. A handler may
+    let :exc:`~sealframe.ConnectionClosed` pass: it only ends the handler. It may let
+    :exc:`~sealframe.DecodeError` pass too: the client is closed with
+    ``CloseCode.MALFORMED``, and that gets a line in the log, as other faults of clients do.
+
+    :param handler: ``async def handler(conn)``, which serves one client from beginning to
+        end; most of them are one ``async for message in conn:``. None where ``on_message``
+        takes its place, or ``on_request``, ``on_stream`` or ``files`` does all there is to do:
+        messages are then read and dropped. Each connection then lives until its client closes
+        it, and has no task
+    :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
+        machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
+        from every IPv6 one
+    :param port: TCP port; 0 takes a free one, see :attr:`Server.port`
+    :param path: a Unix socket to listen on, instead of host and port
+    :param security: a shared key, or an identity with the clients that it lets in,
+        seals every connection; unsealed clients are refused
+    :param context: name of this service, the same at both ends (sealed only). Give
+        each service that shares a key its own.
+    :param framing: a foreign frame layout, messages only
+    :param codec: what makes messages of objects and objects of messages, see
+        :mod:`sealframe.codecs`; None leaves them ``bytes``
+    :param on_message: in place of a handler: ``def on_message(conn, message)`` is called with
+        each message as it comes in, without a task, and sends by
+        :meth:`Connection.send_nowait`. It holds up the event loop while it runs. While the
+        connection's own send queue is full it is not called: messages wait, and the client
+        gets no more credit, as it does with a handler that waits in ``send``. What it raises
+        is logged, and that client alone closed, with ``CloseCode.HANDLER``, as for a handler,
+        and what else came is dropped; ``KeyboardInterrupt`` and ``SystemExit`` also go on to
+        the event loop. Once the client has closed and has got its last call, the connection
+        is closed. An ``async def`` runs in one task for each client, which awaits it with one
+        message after the other.
+    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
+        of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
+        runs in a task of its own, beside the handler. What it raises reaches the client as
+        :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
+        a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
+        cancelled when the client gives the request up or is gone. With a codec, payload
+        and answer are objects, None too; one whose payload cannot be decoded gets a
+        ``RemoteError`` of type ``"DecodeError"``, and the program does not see it.
+    :param on_stream: ``async def on_stream(stream)`` serves a stream that a client opens
+        (:meth:`Connection.open_stream`), in a task of its own. When it returns, the stream
+        is over; when it raises, the client's end is reset, and the error logged.
+    :param files: an :class:`Inbox`, the directory that receives the files of clients
+        (:meth:`Connection.send_file`), or ``async def on_offer(offer)``, which decides about
+        each :class:`sealframe.files.Offer`, in a task of its own. Without it none are taken.
+    :param options: limits and time-outs
+    :param on_connect: called with each client's connection before its handler starts.
+        A function, or a coroutine function, which runs in a task beside the handler.
+        What a hook raises is logged, and ends nothing.
+    :param on_disconnect: called with the connection and a :class:`Disconnect` once the
+        socket of such a client is gone, after ``on_connect``. The server no longer
+        lists the client then; its handler may still run. One that waits for what is
+        not to come is cancelled at the end, see :meth:`Server.close`.
+    :raises ConfigurationError: the arguments cannot work together
+    :raises ListenError: when awaited: the address is in use, forbidden or unknown
+    """
+    peer_handlers = PeerHandlers(
+        on_message=on_message,
+        on_request=on_request,
+        on_stream=on_stream,
+        files=Transfers(files),
+        codec=payload_codec(codec),
+    )
+    if handler is None:
+        if peer_handlers.each_message is not None:
+            handler = awaiting_each(peer_handlers.each_message)
+        elif not peer_handlers.calls_back:
+            if not (peer_handlers.takes_requests or peer_handlers.takes_streams):
+                raise ConfigurationError(
+                    "handler is None, and so nothing would be served: "
+                    "give a handler, on_message, on_request, on_stream or files"
+                )
+            peer_handlers.drop_messages()
+    elif peer_handlers.calls_back:
+        raise ConfigurationError(
+            "messages go to the handler or to on_message: give one of them, not both"
+        )
+    elif not callable(handler):
+        raise ConfigurationError("handler is an async function that takes the connection")
+    options = ServerOptions() if options is None else options
+    if not isinstance(options, ServerOptions):
+        raise ConfigurationError("options for a server are ServerOptions(...)")
+    check_codec(codec)
+    config = ConnectionConfig(
+        client=False,
+        security=security,
+        context=context,
+        framing=framing,
+        options=options,
+        takes_streams=peer_handlers.takes_streams,
+        takes_requests=peer_handlers.takes_requests,
+    )
+    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    return Serving(handler, Endpoint.of(host, port, path), config, options, hooks, peer_handlers)
+
+
+class Serving(Generic[Sent, Received]):
+    """What :func:`sealframe.serve` returns: await it, or use it in ``async with``."""
+
+    def __init__(
+        self,
+        handler: Handler[Sent, Received] | None,
+        endpoint: Endpoint,
+        config: ConnectionConfig,
+        options: ServerOptions,
+        hooks: Hooks,
+        peer_handlers: PeerHandlers,
+    ) -> None:
+        self._handler = handler
+        self._endpoint = endpoint
+        self._config = config
+        self._options = options
+        self._hooks = hooks
+        self._peer_handlers = peer_handlers
+        self._server: Server[Sent, Received] | None = None
+
+    async def _start(self) -> Server[Sent, Received]:
+        server = Server(
+            self._handler,
+            self._config,
+            self._options,
+            self._hooks,
+            self._peer_handlers,
+        )
+        await listen_at(server, self._endpoint)
+        return server
+
+    def __await__(self) -> Generator[Any, None, Server[Sent, Received]]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server[Sent, Received]:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        await self._server.close()

@@ -1,0 +1,43 @@
+"""What a server is doing, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from dataclasses import asdict
+from typing import Any
+
+from ..aio.connection import AnyConnection, opened_at, protocol_of
+from ..aio.stats import Stats
+from .registry import ConnectionRegistry
+
+
+def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[str, Any]:
+    """Return what :meth:`Server.stats` does."""
+    now = registry.loop.time()
+    total = Stats()
+    total.add(registry.gone)
+    for protocol in registry.connections:
+        total.add(protocol.stats)
+    return {
+        "clients": {id: _describe(conn, now) for id, conn in registry.clients.items()},
+        "groups": {name: len(group) for name, group in groups.items()},
+        "connections": len(registry.connections),
+        # `dropped` is in both: the server counts it itself, over all connections.
+        **total.as_dict(),
+        **asdict(registry.counters),
+    }
+
+
+def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
+    protocol = protocol_of(conn)
+    return {
+        "name": None if conn.peer is None else conn.peer.name,
+        "address": conn.remote_address,
+        "sealed": conn.sealed,
+        "connected_for": now - opened_at(conn),
+        **conn.stats.as_dict(),
+        "inbox_cost": protocol.receiver.queue.queued_bytes,
+        "outbox_cost": protocol.sender.queue.queued_bytes,
+        "latency": conn.latency,
+        "groups": sorted(conn.groups),
+    }

@@ -1,0 +1,189 @@
+"""The queue of what is to be written: order, cost, and who is let in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sealframe.aio import _queues_py
+
+from .fake_connection import OVERHEAD, FakeConnection, finish
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+FLUSH_BYTES = _queues_py.FLUSH_BYTES
+
+
+def test_a_new_one_is_empty_and_lets_nobody_in(backend: ModuleType) -> None:
+    queue = backend.OutQueue()
+    assert (len(queue), queue.queued_bytes, queue.high_water) == (0, 0, 0)
+    assert (queue.smallest, queue.largest, queue.scheduled) == (0, 0, False)
+    assert queue.take(100) == []
+    assert queue.clear() == 0
+    assert not queue.offer([])
+
+
+def test_first_in_first_out(conn: FakeConnection) -> None:
+    finish(conn.send(b"one"))
+    conn.send_queue.append(b"two")
+    conn.send_queue.extend([b"three", b"four"])
+    assert conn.send_queue.offer([b"five", b"six"])
+    finish(conn.send(b"seven"))
+    assert len(conn.send_queue) == 7
+    assert conn.written() == [b"one", b"two", b"three", b"four", b"five", b"six", b"seven"]
+    assert len(conn.send_queue) == 0
+
+
+def test_a_message_costs_its_length_and_64(conn: FakeConnection) -> None:
+    finish(conn.send(b""))
+    assert conn.send_queue.queued_bytes == 64
+    finish(conn.send(b"abc"))
+    assert conn.send_queue.queued_bytes == 64 + 67
+    conn.send_queue.append(b"ab")
+    assert conn.send_queue.queued_bytes == 64 + 67 + 66
+    conn.send_queue.extend([b"a", b""])
+    assert conn.send_queue.queued_bytes == 64 + 67 + 66 + 65 + 64
+    conn.send_queue.offer([b"abcd"])
+    assert conn.send_queue.queued_bytes == 64 + 67 + 66 + 65 + 64 + 68
+    conn.send_queue.take(100)
+    assert conn.send_queue.queued_bytes == 66 + 65 + 64 + 68
+    assert conn.send_queue.clear() == 4
+    assert conn.send_queue.queued_bytes == 0
+
+
+def test_the_message_is_kept_and_not_copied(conn: FakeConnection) -> None:
+    message = bytes(range(200))
+    finish(conn.send(message))
+    conn.send_queue.append(message)
+    assert [taken is message for taken in conn.written()] == [True, True]
+
+
+@pytest.mark.parametrize(("cost", "at_once"), [(999, True), (1000, False), (1001, False)])
+def test_the_high_water_mark_is_the_size_from_which_nobody_is_let_in(
+    conn: FakeConnection, cost: int, at_once: bool
+) -> None:
+    conn.send_queue.high_water = 1000
+    conn.send_queue.append(bytes(cost - OVERHEAD))
+    assert conn.send_queue.offer([b"x"]) == at_once
+    conn.send_queue.clear()
+    conn.send_queue.append(bytes(cost - OVERHEAD))
+    finish(conn.send(b"x"))
+    assert conn.asked == (["flush"] if at_once else ["send"])
+
+
+def test_one_may_pass_the_high_water_mark(conn: FakeConnection) -> None:
+    conn.send_queue.high_water = 1
+    finish(conn.send(bytes(500)))
+    assert conn.asked == ["flush"]
+    conn.send_queue.clear()
+    assert conn.send_queue.offer([bytes(500)] * 20)
+    assert not conn.send_queue.offer([])
+
+
+@pytest.mark.parametrize(
+    ("size", "at_once"), [(2, False), (3, True), (5, True), (6, False)], ids=str
+)
+def test_the_sizes_that_are_let_in(conn: FakeConnection, size: int, at_once: bool) -> None:
+    conn.send_queue.smallest, conn.send_queue.largest = 3, 5
+    assert conn.send_queue.offer([bytes(4), bytes(size)]) == at_once
+    assert len(conn.send_queue) == 2 * at_once
+    finish(conn.send(bytes(size)))
+    assert conn.asked == (["flush"] if at_once else ["send"])
+
+
+class Message(bytes):
+    """Not exactly bytes, but bytes-like."""
+
+
+@pytest.mark.parametrize("other", [bytearray(b"x"), memoryview(b"x"), Message(b"x")], ids=type)
+def test_only_bytes_are_let_in_at_once(conn: FakeConnection, other: Any) -> None:
+    finish(conn.send(other))
+    assert conn.asked == ["send"]
+    assert not conn.send_queue.offer([b"first", other])
+    assert [type(message) for message in conn.written()] == [bytes]
+
+
+@pytest.mark.parametrize("other", [Message(b"x"), bytearray(b"x"), None, 5, bytes(5001)], ids=type)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_offer_is_accepted_as_a_whole_or_not_at_all(
+    conn: FakeConnection, other: Any, place: int
+) -> None:
+    messages: list[Any] = [b"one", b"two"]
+    messages.insert(place, other)
+    assert not conn.send_queue.offer(messages)
+    assert (len(conn.send_queue), conn.send_queue.queued_bytes) == (0, 0)
+
+
+def test_an_offer_leaves_the_callers_list_alone(conn: FakeConnection) -> None:
+    messages = [b"one", b"two"]
+    conn.send_queue.offer(messages)
+    conn.send_queue.extend(messages)
+    assert messages == [b"one", b"two"]
+    messages.clear()
+    assert conn.written() == [b"one", b"two"] * 2
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(0, 0), (1, 1), (164, 1), (165, 2), (328, 2), (329, 3), (10_000, 5)]
+)
+def test_taken_are_the_oldest_until_they_cost_enough(
+    conn: FakeConnection, size: int, count: int
+) -> None:
+    messages = [bytes([n]) * 100 for n in range(5)]
+    conn.send_queue.extend(messages)
+    assert conn.send_queue.take(size) == messages[:count]
+    assert len(conn.send_queue) == 5 - count
+    assert conn.send_queue.queued_bytes == (5 - count) * 164
+    assert conn.send_queue.take(10_000) == messages[count:]
+
+
+def test_what_was_taken_is_the_callers(conn: FakeConnection) -> None:
+    conn.send_queue.append(b"one")
+    taken = conn.send_queue.take(1000)
+    conn.send_queue.append(b"two")
+    assert taken == [b"one"]
+    taken.append(b"three")
+    assert conn.send_queue.take(1000) == [b"two"]
+
+
+def test_a_flush_is_due_once_a_tick_and_when_much_waits(conn: FakeConnection) -> None:
+    queue = conn.send_queue
+    queue.high_water = queue.largest = FLUSH_BYTES * 2
+    assert queue.due
+    finish(conn.send(b"first"))
+    assert conn.asked == ["flush"]
+    queue.scheduled = True
+    assert not queue.due
+    finish(conn.send(b"second"))
+    assert conn.asked == ["flush"]
+    queue.clear()
+    finish(conn.send(bytes(FLUSH_BYTES - OVERHEAD - 1)))
+    assert not queue.due
+    assert conn.asked == ["flush"]
+    queue.clear()
+    finish(conn.send(bytes(FLUSH_BYTES - OVERHEAD)))
+    assert queue.due
+    assert conn.asked == ["flush", "flush"]
+    # To try where nothing can be written would take time for each message.
+    queue.paused = True
+    assert not queue.due
+    finish(conn.send(b"held"))
+    assert conn.asked == ["flush", "flush"]
+    queue.scheduled = False
+    queue.clear()
+    assert queue.due
+
+
+def test_what_a_flush_raises_comes_at_the_await(
+    conn: FakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("no flush")
+
+    monkeypatch.setattr(conn, "flush_soon", broken)
+    call = conn.send(b"x")
+    with pytest.raises(OSError, match="no flush"):
+        call.send(None)
+    assert len(conn.send_queue) == 1

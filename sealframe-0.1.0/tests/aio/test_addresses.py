@@ -1,0 +1,52 @@
+"""Addresses as programs and people see them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sealframe.aio.addresses import Address, address_of, normalise, show
+
+
+class Transport(asyncio.BaseTransport):
+    """A transport that knows its addresses and nothing else."""
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        (("127.0.0.1", 1234), ("127.0.0.1", 1234)),
+        (("::1", 1234, 0, 0), ("::1", 1234)),
+        (("fe80::1%eth0", 1234, 0, 2), ("fe80::1%eth0", 1234)),
+        ("/run/chat.sock", "/run/chat.sock"),
+        (b"\x00hidden", "\x00hidden"),
+        (b"\xff", "\ufffd"),
+        ("", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_a_raw_address_is_made_plain(raw: object, address: Address) -> None:
+    """Flow and scope numbers go; an unnamed Unix socket has no address at all."""
+    assert normalise(raw) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (("127.0.0.1", 1234), "127.0.0.1:1234"),
+        (("::1", 1234), "[::1]:1234"),
+        ("/run/chat.sock", "/run/chat.sock"),
+        (None, "unnamed"),
+    ],
+)
+def test_an_address_is_written_as_people_do(address: Address, text: str) -> None:
+    assert show(address) == text
+
+
+def test_both_ends_are_read_from_the_transport() -> None:
+    transport = Transport({"peername": ("::1", 5, 0, 0), "sockname": "/run/chat.sock"})
+    assert address_of(transport, "peername") == ("::1", 5)
+    assert address_of(transport, "sockname") == "/run/chat.sock"
+    assert address_of(Transport(), "peername") is None

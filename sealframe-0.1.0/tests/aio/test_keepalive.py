@@ -1,0 +1,238 @@
+"""Signs of life: what keeps a quiet connection, and what ends a dead one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import sealframe
+from sealframe import ClientOptions, Connection, PeerTimeoutError, ServerOptions, Stream
+from sealframe.aio.connection import protocol_of
+from sealframe.wire import Control, Opcode, control
+
+from .ends import PATIENCE, Family, FamilyName, Mode, has_ipv6, open_pair
+from .scripted import Role, facing, message, until
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+class TestPing:
+    async def test_a_quiet_peer_is_asked(self, control_mode: Mode, role: Role) -> None:
+        async with facing(role, control_mode, keepalive_interval=0.02) as (conn, peer):
+            for _ in range(3):
+                frame = await peer.read()
+                assert isinstance(frame, Control)
+                assert frame.opcode == Opcode.PING
+                await peer.write(control.frame(Opcode.PONG, frame.body))
+            await peer.write(message(b"still here"))
+            assert await conn.recv() == b"still here"
+
+    async def test_two_sealframes_keep_a_quiet_link(self, control_mode: Mode) -> None:
+        quick: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": PATIENCE}
+        async with open_pair(
+            control_mode,
+            server_options=ServerOptions(**quick),
+            client_options=ClientOptions(**quick),
+        ) as (client, accepted, _):
+            several = 10 * len(control.frame(Opcode.PING))
+            for conn in (client, accepted):
+                quiet = conn.stats.bytes_received
+                await until(lambda c=conn, q=quiet: c.stats.bytes_received > q + several)  # type: ignore[misc]
+            assert client.stats.messages_received == accepted.stats.messages_received == 0
+            await client.send(b"still here")
+            assert await accepted.recv() == b"still here"
+
+    async def test_a_peer_that_stops_answering_is_found(
+        self, control_mode: Mode, role: Role, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 0.1}
+        async with facing(role, control_mode, **options) as (conn, peer):
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(PeerTimeoutError, match=r"keepalive_timeout, 0\.1 s"):
+                    await conn.recv()
+            with pytest.raises(PeerTimeoutError):
+                await conn.send(b"too late")
+            assert await conn.close() is False
+            # One PING was all, and no CLOSE follows it.
+            frames = await peer.read_to_end()
+            assert [frame.opcode for frame in frames if isinstance(frame, Control)] == [Opcode.PING]
+        if role == "server":
+            records = [r for r in caplog.records if r.levelno > logging.INFO]
+            assert len(records) == 1
+
+    @pytest.mark.parametrize(
+        "sign",
+        [message(b"a message"), message(b""), control.frame(Opcode.PAD, b"x"), message(b"")[:1]],
+        ids=["message", "empty message", "PAD", "one byte"],
+    )
+    async def test_any_traffic_is_life(self, control_mode: Mode, role: Role, sign: bytes) -> None:
+        """No PONG ever comes, only this, and it comes once after each PING."""
+        options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 5.0}
+        async with facing(role, control_mode, **options) as (conn, peer):
+            for _ in range(3):
+                # A second PING comes only because the first was answered.
+                frame = await peer.read()
+                assert isinstance(frame, Control)
+                assert frame.opcode == Opcode.PING
+                await peer.write(sign)
+            assert protocol_of(conn).receiver.error is None
+
+    async def test_no_ping_while_there_is_traffic(self, control_mode: Mode, role: Role) -> None:
+        async with facing(role, control_mode, keepalive_interval=5.0) as (conn, peer):
+            for number in range(10):
+                await peer.write(message(b"%d" % number))
+                assert await conn.recv() == b"%d" % number
+            assert not peer.raw.has_input()
+
+    async def test_none_is_sent_where_it_is_switched_off(
+        self, control_mode: Mode, role: Role
+    ) -> None:
+        options: dict[str, Any] = {"keepalive_interval": None, "keepalive_timeout": 0.01}
+        async with facing(role, control_mode, **options) as (conn, peer):
+            await asyncio.sleep(0.05)
+            assert not peer.raw.has_input()
+            await conn.send(b"no timer runs")
+            assert await peer.read() == b"no timer runs"
+            assert protocol_of(conn).keepalive is None
+
+    async def test_none_is_sent_where_only_packets_flow(self, role: Role) -> None:
+        options: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": 0.01}
+        async with facing(role, Mode("packets"), **options) as (conn, peer):
+            await asyncio.sleep(0.05)
+            assert not peer.raw.has_input()
+            await peer.write(message(b"no timer ran"))
+            assert await conn.recv() == b"no timer ran"
+            await peer.say_end()
+
+
+class TestPausedReading:
+    """While we do not read, the peer cannot show that it lives."""
+
+    async def _stay_paused(self, holds: Callable[[], bool]) -> None:
+        # Many times as long as it takes to give up a peer that is heard.
+        await asyncio.sleep(0.15)
+        assert holds()
+
+    async def test_no_peer_is_given_up(self, control_mode: Mode, role: Role) -> None:
+        options: dict[str, Any] = {
+            "keepalive_interval": 0.02,
+            "keepalive_timeout": 0.02,
+            "inbox_limit": 1000,
+        }
+        async with facing(role, control_mode, **options) as (conn, peer):
+            await peer.write(message(bytes(2000)))
+            await until(lambda: protocol_of(conn).receiver.paused)
+            await self._stay_paused(lambda: protocol_of(conn).receiver.error is None)
+            assert await conn.recv() == bytes(2000)
+            # From here on it has to answer again.
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(PeerTimeoutError, match="keepalive_timeout"):
+                    await conn.recv()
+
+    async def test_the_idle_limit_waits_too(self, role: Role) -> None:
+        options: dict[str, Any] = {"idle_timeout": 0.05, "inbox_limit": 1000}
+        async with facing(role, Mode("packets"), **options) as (conn, peer):
+            await peer.write(message(bytes(2000)))
+            await until(lambda: protocol_of(conn).receiver.paused)
+            await self._stay_paused(lambda: protocol_of(conn).receiver.error is None)
+            assert await conn.recv() == bytes(2000)
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(PeerTimeoutError, match="idle_timeout"):
+                    await conn.recv()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="options have other names there")
+class TestTcp:
+    """Packets have no PING: the kernel looks after the peer."""
+
+    @pytest.mark.parametrize("name", ["tcp4", "tcp6"])
+    async def test_the_options_are_set(self, mode: Mode, name: FamilyName) -> None:
+        if name == "tcp6" and not has_ipv6():
+            pytest.skip("this machine has no ::1")
+        quick: dict[str, Any] = {"keepalive_interval": 7.5, "keepalive_timeout": 12.0}
+        async with open_pair(
+            mode,
+            Family(name),
+            server_options=ServerOptions(**quick),
+            client_options=ClientOptions(**quick),
+        ) as (client, accepted, _):
+            idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
+            assert idle is not None
+            for conn in (client, accepted):
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                sock = transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+                assert sock.getsockopt(socket.IPPROTO_TCP, idle) == 8
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 4
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    async def test_they_are_not_where_keepalive_is_off(self, mode: Mode) -> None:
+        async with open_pair(
+            mode,
+            server_options=ServerOptions(keepalive_interval=None),
+            client_options=ClientOptions(keepalive_interval=None),
+        ) as (client, accepted, _):
+            for conn in (client, accepted):
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                sock = transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+
+
+async def test_requests_and_streams_are_no_idleness(control_mode: Mode) -> None:
+    async def echo(_: Connection, payload: bytes) -> bytes:
+        return payload
+
+    async def swallow(stream: Stream) -> None:
+        assert await stream.read() == b"some"
+
+    def is_active(conn: Connection) -> bool:
+        keepalive = protocol_of(conn).keepalive
+        assert keepalive is not None
+        return keepalive.clocks.last_message > 0
+
+    def forget(*conns: Connection) -> None:
+        for conn in conns:
+            keepalive = protocol_of(conn).keepalive
+            assert keepalive is not None
+            keepalive.clocks.last_message = 0
+
+    serving = sealframe.serve(
+        idle,
+        "127.0.0.1",
+        0,
+        on_request=echo,
+        on_stream=swallow,
+        options=ServerOptions(idle_timeout=600),
+        **control_mode.server,
+    )
+    async with serving as server:
+        options = ClientOptions(idle_timeout=600)
+        async with sealframe.connect(
+            "127.0.0.1", server.port, options=options, **control_mode.client
+        ) as conn:
+            (accepted,) = server.clients.values()
+            forget(conn, accepted)
+            assert await conn.request(b"?") == b"?"
+            assert is_active(conn)
+            assert is_active(accepted)
+            forget(conn, accepted)
+            async with await conn.open_stream() as stream:
+                await stream.write(b"some")
+                await stream.end()
+                assert await stream.read() == b""
+            assert is_active(conn)
+            assert is_active(accepted)
+
+
+async def idle(conn: Connection) -> None:
+    async for _ in conn:
+        pass

@@ -1,0 +1,354 @@
+"""Peers of another kind on our port, and we on theirs: one error, and one log line, that say so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+
+import pytest
+
+import sealframe
+from sealframe import (
+    CloseCode,
+    Connection,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    HandshakeError,
+    Server,
+    SharedKey,
+)
+from sealframe.server.server import registry_of
+
+from .ends import PATIENCE, Mode, shared_key, start
+from .scripted import Raw, dialled, listening, message, until
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture(params=["plain", "sealed"])
+def port_mode(request: pytest.FixtureRequest) -> Mode:
+    """What a server expects on its port."""
+    if request.param == "plain":
+        return Mode("packets")
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    return Mode("sealed")
+
+
+def client_hello() -> bytes:
+    """Return the first bytes of a real TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+FOREIGN = [
+    pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "an HTTP client", id="HTTP GET"),
+    pytest.param(b"POST /x HTTP/1.1\r\nHost: h\r\n\r\n", "an HTTP client", id="HTTP POST"),
+    pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "an HTTP client", id="HTTP/2"),
+    pytest.param(client_hello(), "a TLS peer", id="TLS"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH peer", id="SSH"),
+    pytest.param(b"\0\0\0\x05hello", "swapped byte order", id="big-endian 5"),
+    pytest.param(b"\0\0\x01\0" + bytes(256), "swapped byte order", id="big-endian 256"),
+    pytest.param(b"hello world, who are you?\n", "lines of text", id="text"),
+]
+
+
+class Watched:
+    """A handler that keeps what happened to its clients."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.messages: list[bytes] = []
+        self.calls = 0
+
+    async def __call__(self, conn: Connection) -> None:
+        self.calls += 1
+        try:
+            async for data in conn:
+                self.messages.append(data)
+        except ConnectionClosed as error:
+            self.errors.append(error)
+            raise
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return all that was logged, by anyone."""
+    return [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+async def gone(server: Server) -> None:
+    """Wait until the server has no connection left."""
+    await until(lambda: server.counters.accepted > 0 and not registry_of(server).connections)
+
+
+class TestOnOurPort:
+    @pytest.mark.parametrize(("data", "cause"), FOREIGN)
+    async def test_it_is_named_once(
+        self, port_mode: Mode, data: bytes, cause: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handler = Watched()
+        async with start(handler, port_mode) as server, await Raw.dial(server.port) as raw:
+            await raw.send(data)
+            # A length that is legal when read the other way shows at the end only.
+            raw.finish()
+            # Such a peer would not understand an answer.
+            assert await raw.receive_to_end() == b""
+            await gone(server)
+            assert server.clients == {}
+        (record,) = logged(caplog)
+        assert cause in record.getMessage()
+        assert record.exc_info is None
+        assert handler.messages == []
+        if port_mode.sealed:
+            assert handler.calls == 0
+            assert server.counters.failed_handshakes == 1
+        else:
+            (error,) = handler.errors
+            assert cause in str(error)
+            assert isinstance(error, ConnectionClosedError)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"\0\0\0\x05hello",
+        ],
+        ids=["HTTP", "SSH", "big-endian 5"],
+    )
+    async def test_it_is_told_at_once_by_fin(
+        self, port_mode: Mode, data: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A peer that waits for an answer gets the end of the stream."""
+        async with start(Watched(), port_mode) as server, await Raw.dial(server.port) as raw:
+            await raw.send(data)
+            assert await raw.receive_to_end() == b""
+            # What it still says changes nothing.
+            await raw.send(data)
+            raw.close()
+            await gone(server)
+        assert len(logged(caplog)) == 1
+
+    @pytest.mark.parametrize(("data", "cause"), FOREIGN)
+    async def test_byte_by_byte(
+        self, port_mode: Mode, data: bytes, cause: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The name does not depend on how the bytes arrive, only on the first of them."""
+        async with start(Watched(), port_mode) as server, await Raw.dial(server.port) as raw:
+            await until(lambda: bool(registry_of(server).connections))
+            (protocol,) = registry_of(server).connections
+            for number in range(8):
+                await raw.send(data[number : number + 1])
+                await until(lambda done=number: protocol.stats.bytes_received > done)  # type: ignore[misc]
+            raw.finish()
+            assert await raw.receive_to_end() == b""
+            await gone(server)
+        (record,) = logged(caplog)
+        assert cause in record.getMessage() or "is ASCII" in record.getMessage()
+
+    async def test_others_are_served(self, port_mode: Mode) -> None:
+        async def echo(conn: Connection) -> None:
+            async for data in conn:
+                await conn.send(data)
+
+        async with start(echo, port_mode) as server:
+            async with sealframe.connect("127.0.0.1", server.port, **port_mode.client) as conn:
+                async with await Raw.dial(server.port) as raw:
+                    await raw.send(b"GET / HTTP/1.1\r\n\r\n")
+                    assert await raw.receive_to_end() == b""
+                await conn.send(b"unharmed")
+                assert await conn.recv() == b"unharmed"
+
+    async def test_who_leaves_without_a_word(
+        self, port_mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A port scan, say: on a plain port that is a client like any other."""
+        async with start(Watched(), port_mode) as server:
+            (await Raw.dial(server.port)).close()
+            await gone(server)
+        assert len(logged(caplog)) == (1 if port_mode.sealed else 0)
+
+
+class TestOnTheirPort:
+    @pytest.mark.parametrize(
+        ("answer", "cause"),
+        [
+            pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "an HTTP server", id="HTTP"),
+            pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH peer", id="SSH"),
+            pytest.param(b"220 mail.example ESMTP\r\n", "a mail or FTP server", id="SMTP"),
+            pytest.param(b"\x15\x03\x01\0\x02\x02\x28", "a TLS peer", id="TLS alert"),
+        ],
+    )
+    async def test_the_server_is_named(self, mode: Mode, answer: bytes, cause: str) -> None:
+        async with listening() as listener:
+
+            async def use() -> None:
+                async with asyncio.timeout(PATIENCE):
+                    async with sealframe.connect("127.0.0.1", listener.port, **mode.client) as conn:
+                        await conn.recv()
+
+            using = asyncio.ensure_future(use())
+            async with await listener.accept() as raw:
+                await raw.send(answer)
+                raw.finish()
+                with pytest.raises(ConnectionClosedError, match=cause):
+                    await using
+
+
+class TestOneSideSealed:
+    async def test_plain_client_on_a_sealed_port(
+        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The client can only infer it: a plain stream has no room for an answer."""
+        caplog.set_level(logging.INFO, "sealframe.connection")
+        handler = Watched()
+        async with start(handler, sealed) as server:
+            async with sealframe.connect("127.0.0.1", server.port) as conn:
+                await conn.send(b"hello?")
+                with pytest.raises(ConnectionClosedOK, match=r"expect a key \(security=") as caught:
+                    await conn.recv()
+                assert caught.value.code is None
+            await gone(server)
+            assert server.clients == {}
+        assert handler.calls == 0
+        (record,) = logged(caplog)
+        assert "not sealed" in record.getMessage()
+        # A loop over messages ends quietly there, so the hint is logged as well.
+        (hint,) = [r for r in caplog.records if r.name == "sealframe.connection"]
+        assert "security=" in hint.getMessage()
+        assert "give it the key" in record.getMessage()
+
+    async def test_extended_client_on_a_sealed_port(
+        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handler = Watched()
+        async with start(handler, sealed) as server:
+            with pytest.raises(HandshakeError, match="closed during the handshake"):
+                await sealframe.connect("127.0.0.1", server.port, extended=True)
+            await gone(server)
+        assert handler.calls == 0
+        (record,) = logged(caplog)
+        assert "give it the key" in record.getMessage()
+
+    async def test_sealed_client_on_a_plain_port(
+        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A plain server lists whoever connects, as it may be the one to speak first."""
+        handler = Watched()
+        async with start(handler, Mode("packets")) as server:
+            with pytest.raises(HandshakeError, match="the server is not sealed") as caught:
+                await sealframe.connect("127.0.0.1", server.port, **sealed.client)
+            assert caught.value.code == CloseCode.PLAIN
+            assert sealframe.is_fatal(caught.value)
+            await gone(server)
+            await until(lambda: not server.clients)
+        assert handler.messages == []
+        (error,) = handler.errors
+        assert isinstance(error, HandshakeError)
+        (record,) = logged(caplog)
+        assert "sealed connection" in record.getMessage()
+        assert "give the server the key" in record.getMessage()
+
+    async def test_sealed_client_on_a_port_of_another_framing(
+        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handler = Watched()
+        foreign = Mode("packets", sealframe.Framing(byteorder="big", maximum=1000))
+        async with start(handler, foreign) as server:
+            with pytest.raises(HandshakeError, match="check that it is sealed"):
+                await sealframe.connect("127.0.0.1", server.port, **sealed.client)
+            await gone(server)
+        assert handler.messages == []
+        assert len(logged(caplog)) == 1
+
+
+class TestKeys:
+    async def _refused(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        *,
+        key: SharedKey | None = None,
+        context: str = "",
+        server_context: str = "",
+    ) -> None:
+        handler = Watched()
+        async with sealframe.serve(
+            handler, "127.0.0.1", 0, security=shared_key(), context=server_context
+        ) as server:
+            with pytest.raises(
+                HandshakeError, match="the key and the context at both ends"
+            ) as caught:
+                await sealframe.connect(
+                    "127.0.0.1", server.port, security=key or shared_key(), context=context
+                )
+            assert caught.value.code == CloseCode.REFUSED
+            await gone(server)
+            assert server.clients == {}
+            assert server.counters.failed_handshakes == 1
+        assert handler.calls == 0
+        (record,) = logged(caplog)
+        assert "another key, or the context differs" in record.getMessage()
+        assert record.exc_info is None
+
+    async def test_another_key(self, sealed: Mode, caplog: pytest.LogCaptureFixture) -> None:
+        await self._refused(caplog, key=SharedKey.generate())
+
+    @pytest.mark.parametrize(
+        ("context", "server_context"),
+        [("chat", "mail"), ("chat", "chats"), ("", "mail"), ("chat", "")],
+    )
+    async def test_another_context(
+        self,
+        sealed: Mode,
+        context: str,
+        server_context: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        await self._refused(caplog, context=context, server_context=server_context)
+
+    async def test_the_same_context(self, sealed: Mode) -> None:
+        async def echo(conn: Connection) -> None:
+            async for data in conn:
+                await conn.send(data)
+
+        async with sealframe.serve(
+            echo, "127.0.0.1", 0, security=shared_key(), context="chat"
+        ) as server:
+            async with sealframe.connect(
+                "127.0.0.1", server.port, security=shared_key(), context=b"chat"
+            ) as conn:
+                await conn.send(b"hello")
+                assert await conn.recv() == b"hello"
+
+    async def test_no_secret_is_told(self, sealed: Mode, caplog: pytest.LogCaptureFixture) -> None:
+        key = SharedKey.generate()
+        await self._refused(caplog, key=key)
+        for secret in (key, shared_key()):
+            assert secret.to_text() not in caplog.text
+            assert secret.secret_bytes().hex() not in caplog.text
+
+
+class TestTampering:
+    async def test_a_record_that_does_not_open(
+        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handler = Watched()
+        async with start(handler, sealed) as server, dialled(server, sealed) as peer:
+            assert peer.records is not None
+            await peer.write(message(b"genuine"))
+            (record,) = peer.records.seal(message(b"changed"))
+            await peer.raw.send(record[:-1] + bytes((record[-1] ^ 1,)))
+            # Nothing is sent after a bad record, no CLOSE either.
+            assert await peer.read_to_end() == []
+            peer.raw.close()
+            await gone(server)
+        assert handler.messages == [b"genuine"]
+        (error,) = handler.errors
+        assert isinstance(error, ConnectionClosedError)
+        assert "sealed stream is broken" in str(error)
+        assert len(logged(caplog)) == 1

@@ -1,0 +1,39 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from sealframe import SharedKey
+
+
+@pytest.fixture(autouse=True)
+def _children_heed_ctrl_c() -> Iterator[None]:
+    """A process that ignores SIGINT, as in a shell's background, hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """A file with a new shared key."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    path = tmp_path / "key"
+    SharedKey.generate().save(path)
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that holds what commands remember, instead of the user's own."""
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    home = tmp_path / "home"
+    for variable in ("HOME", "XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(variable, str(home))
+    return Path(click.get_app_dir("sealframe"))

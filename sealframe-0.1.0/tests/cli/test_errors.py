@@ -1,0 +1,171 @@
+"""What goes wrong is told in one line, with an exit code that says of which kind it is."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+import sealframe
+from sealframe import Connection, SharedKey
+
+from .commands import outcome, relay
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        for command in (["send", address, "hello"], ["chat", address]):
+            done = await outcome(*command)
+            assert (done.code, done.output) == (1, "")
+            assert done.error.startswith(f"cannot connect to {address}: ")
+            assert done.error.endswith("is the server running there?")
+
+
+async def test_no_such_socket(tmp_path: Path) -> None:
+    done = await outcome("send", tmp_path / "none", "hello")
+    assert done.code == 1
+    assert f"cannot connect to {tmp_path / 'none'}" in done.error
+
+
+@pytest.mark.parametrize("host", ["host..name", "a" * 64, "\udcff"])
+async def test_no_such_host(host: str) -> None:
+    done = await outcome("send", f"{host}:1", "hello")
+    assert done.code == 1
+    assert "this is no host name" in done.error
+
+
+async def test_a_port_in_use() -> None:
+    async with relay("127.0.0.1:0") as server:
+        done = await outcome("serve", server.address)
+        assert (done.code, done.output) == (1, "")
+        assert f"cannot listen on {server.address}" in done.error
+        assert "choose another" in done.error
+
+
+async def test_an_address_of_another_machine() -> None:
+    done = await outcome("serve", "192.0.2.77:0")
+    assert done.code == 1
+    assert "choose an address of this machine" in done.error
+
+
+async def test_another_key(key_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    SharedKey.generate().save(other)
+    async with relay("127.0.0.1:0", "--key", key_file) as server:
+        for command in (["send", server.address, "hello"], ["chat", server.address]):
+            done = await outcome(*command, "--key", other)
+            assert (done.code, done.output) == (3, "")
+            assert "check the key" in done.error
+            assert "another key" in await server.program.error_line()
+
+
+async def test_sealed_to_plain(key_file: Path) -> None:
+    async with relay("127.0.0.1:0") as server:
+        done = await outcome("send", server.address, "hello", "--key", key_file)
+        assert done.code == 1
+        assert "not sealed" in done.error
+
+
+async def test_chat_plain_to_sealed_names_the_key(key_file: Path) -> None:
+    """Only the server's silent end tells a plain client; it is told what that may mean."""
+    async with relay("127.0.0.1:0", "--key", key_file) as server:
+        done = await outcome("chat", server.address, typed=b"hello\n")
+        assert "sealed server: give it the key" in await server.program.error_line()
+        assert "connected to" in done.errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["send", "127.0.0.1", "hi"], "write HOST:PORT"),
+        (["send", "127.0.0.1:x", "hi"], "is not a port"),
+        (["send", "127.0.0.1:65536", "hi"], "is not a port"),
+        (["send", "127.0.0.1:0", "hi"], "port 0"),
+        (["chat", "::1:1234"], "[::1]:1234"),
+        (["send", "127.0.0.1:1"], "give either a MESSAGE"),
+        (["send", "127.0.0.1:1", "hi", "--lines"], "give either a MESSAGE"),
+        (["send", "127.0.0.1:1", "--file", "/none/at/all"], "/none/at/all"),
+        (["send", "127.0.0.1:1", "hi", "--wait", "-1"], "--wait"),
+        (["serve", "--what"], "--what"),
+        (["sing"], "sing"),
+    ],
+)
+async def test_wrong_arguments(arguments: list[str], text: str) -> None:
+    done = await outcome(*arguments)
+    assert (done.code, done.output) == (2, "")
+    assert text in done.error
+    assert "--help" in done.error
+
+
+async def test_no_arguments_show_the_help() -> None:
+    done = await outcome()
+    assert done.code == 2
+    assert "Exit codes:" in done.output
+
+
+@pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "demo"])
+async def test_help_names_the_exit_codes(command: str) -> None:
+    done = await outcome(command, "--help")
+    assert (done.code, done.errors) == (0, "")
+    assert "130  ended by Ctrl-C" in done.output
+
+
+@pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "send-file"])
+async def test_help_speaks_no_class_names(command: str) -> None:
+    """A renamed class must not rename a word of the help with it."""
+    done = await outcome(command, "--help")
+    assert not re.findall(r"\b[A-Z][a-z]+[A-Z][a-z]\w+", done.output)
+
+
+async def test_version() -> None:
+    done = await outcome("--version")
+    assert (done.code, done.output) == (0, f"sealframe {sealframe.__version__}\n")
+
+
+def without(package: str) -> tuple[str, ...]:
+    """Return the command for a Python in which a package cannot be imported."""
+    program = f"import sys; sys.modules[{package!r}] = None; import sealframe.cli as c; c.main()"
+    return (sys.executable, "-W", "error", "-c", program)
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+async def test_without_the_extra(missing: str) -> None:
+    done = await outcome("demo", command=without(missing))
+    assert (done.code, done.output) == (1, "")
+    assert done.error == f'the commands need {missing}; run: pip install "sealframe[cli]"'
+
+
+async def test_without_cryptography(key_file: Path) -> None:
+    done = await outcome("serve", "127.0.0.1:0", "--key", key_file, command=without("cryptography"))
+    assert (done.code, done.output) == (1, "")
+    assert "sealframe[crypto]" in done.error
+
+
+async def test_without_uvloop() -> None:
+    async with relay("127.0.0.1:0", command=without("uvloop")) as server:
+        done = await outcome("send", server.address, "hello", command=without("uvloop"))
+        assert (done.code, done.output, done.errors) == (0, "", "")
+        await server.program.lines_until(": hello")
+
+
+async def test_an_http_client_is_named_in_one_line() -> None:
+    async with relay("127.0.0.1:0") as server:
+        host, _, port = server.address.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert "HTTP client" in await server.program.error_line()
+
+
+async def test_an_error_of_the_file_itself(tmp_path: Path) -> None:
+    async def ignore(conn: Connection) -> None:
+        await conn.recv()
+
+    async with sealframe.serve(ignore, "127.0.0.1", 0) as server:
+        done = await outcome("send", f":{server.port}", "--file", tmp_path)
+    assert done.code == 2
+    assert str(tmp_path) in done.error

@@ -1,0 +1,103 @@
+"""Options that seal: which go together, and ``--passphrase``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import sealframe
+from sealframe import Connection, SharedKey
+from sealframe.cli.commands import sealframe_command
+
+from .commands import chatting, outcome, relay
+from .terminal import on_terminal
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+PASSPHRASE = "correct horse battery staple, and some more"
+
+SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "127.0.0.1:1", "hi"], ["chat", "127.0.0.1:1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([*SERVE, "--key", "a", "--passphrase"], "only one of --key"),
+        ([*SERVE, "--key", "a", "--identity", "b", "--clients", "c"], "only one of --key"),
+        ([*SERVE, "--identity", "b"], "--clients FILE too"),
+        ([*SERVE, "--clients", "b"], "--identity FILE too"),
+        ([*SERVE, "--invite", "laptop"], "--identity FILE too"),
+        ([*SEND, "--passphrase", "--identity", "a"], "only one of --key"),
+        ([*CHAT, "--invitation", "a"], "--invitation needs --identity FILE too"),
+        ([*CHAT, "--server-key", "a"], "--server-key needs --identity FILE too"),
+        ([*SEND, "--key", "a", "--known-servers", "b"], "--known-servers needs --identity"),
+        ([*SEND, "--trust-first-use"], "--trust-first-use needs --identity"),
+        ([*CHAT, "--identity", "a", "--server-key", "b", "--invitation", "c"], "work together"),
+        ([*CHAT, "--identity", "a", "--server-key", "b", "--known-servers", "c"], "work together"),
+        ([*CHAT, "--identity", "a", "--invitation", "b", "--trust-first-use"], "work together"),
+    ],
+)
+def test_wrong_combinations(
+    arguments: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(click.UsageError) as refusal:
+        sealframe_command.main(arguments, standalone_mode=False)
+    assert text in refusal.value.format_message()
+    # Nothing was made before it was refused.
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["my laptop", "", "#laptop"])
+async def test_a_name_that_no_client_can_have(name: str, tmp_path: Path) -> None:
+    options = ("--identity", "b", "--clients", "c", "--invite", "laptop", "--invite", name)
+    done = await outcome(*SERVE, *options, folder=tmp_path)
+    assert (done.code, done.output) == (2, "")
+    assert done.error.startswith("--invite: ")
+    assert repr(name) in done.error
+    assert done.error.endswith("see sealframe serve --help")
+
+
+async def test_a_passphrase_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALFRAME_PASSPHRASE", PASSPHRASE)
+    async with relay("127.0.0.1:0", "--passphrase") as server, chatting(server) as (chat, _):
+        host, _, port = server.address.rpartition(":")
+        key = SharedKey.from_passphrase(PASSPHRASE)
+        async with sealframe.connect(host, int(port), security=key) as conn:
+            await conn.send(b"hello")
+            assert (await chat.line()).endswith(": hello")
+
+
+async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEALFRAME_PASSPHRASE", "too short")
+    done = await outcome(*SEND, "--passphrase")
+    assert done.code == 3
+    assert "at least 20 characters" in done.error
+
+
+async def test_a_passphrase_that_cannot_be_asked_for() -> None:
+    done = await outcome(*SERVE, "--passphrase")
+    assert done.code == 2
+    assert "SEALFRAME_PASSPHRASE" in done.error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+async def test_a_passphrase_is_asked_for_without_echo() -> None:
+    heard: list[bytes] = []
+
+    async def handler(conn: Connection) -> None:
+        heard.append(await conn.recv())
+
+    key = SharedKey.from_passphrase(PASSPHRASE)
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
+        on_terminal("send", f":{server.port}", "hello", "--passphrase") as shown,
+    ):
+        await shown.until("Passphrase: ")
+        shown.type(PASSPHRASE.encode() + b"\n")
+        assert await shown.process.wait() == 0
+        assert heard == [b"hello"]
+    assert "horse" not in shown.text

@@ -1,0 +1,64 @@
+"""What holds for every test: no nonce is ever used twice under one key."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+from nonce_recorder import NonceRecorder
+
+recorder = NonceRecorder()
+
+# How long an example takes says nothing here, least of all on a busy machine.
+settings.register_profile("sealframe", deadline=None)
+settings.load_profile("sealframe")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "fixed_keys(reason): seals under keys that other seals used too, known answers for "
+        "example; its nonces are not recorded",
+    )
+    recorder.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("fixed_keys"):
+            if not marker.kwargs.get("reason"):
+                raise pytest.UsageError(f"{item.nodeid}: fixed_keys needs reason=...")
+
+
+def pytest_collection_finish() -> None:
+    # Many tests collect garbage, and would go through these thousands of tests each time.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    recorder.active = item.get_closest_marker("fixed_keys") is None
+    return (yield from _checked())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _checked())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    return (yield from _checked())
+
+
+def _checked() -> Generator[None, object, object]:
+    result = yield
+    if found := recorder.take_violations():
+        pytest.fail(
+            "\n".join([*found, "A test that does this on purpose is marked fixed_keys(reason)."]),
+            pytrace=False,
+        )
+    return result

@@ -1,0 +1,39 @@
+"""The event loops that a test is run under, for the conftest of those that want both.
+
+A module sets ``ANY_LOOP = True`` where what it tests is decided above the event loop, which
+carries the bytes there and calls back, and has its own tests for that under each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+
+def _new_uvloop() -> asyncio.AbstractEventLoop:
+    if uvloop is None:
+        pytest.skip("uvloop is not installed")
+    return uvloop.new_event_loop()
+
+
+FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": _new_uvloop,
+}
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Parametrise every async test over the event loops."""
+    module = item.getparent(pytest.Module)
+    if module is not None and getattr(module.obj, "ANY_LOOP", False):
+        return {"asyncio": FACTORIES["asyncio"]}
+    return FACTORIES

@@ -1,0 +1,299 @@
+"""Breaks sealframe on purpose, one line at a time, and demands that a test turns red.
+
+Each mutation in mutations.toml is applied to a copy of the package, and the tests that
+must catch it run against that copy. Further ones can be given in a file of the same
+form, or one on the command line:
+
+    check.py                                    all of mutations.toml
+    check.py prologue-left-out split-twice      some of them
+    check.py --table more.toml                  those of another file instead
+    check.py --file noise/cipher.py --old '"big"' --new '"little"' --test tests/noise_
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PROJECT: Final = Path(__file__).parents[2]
+PACKAGE: Final = PROJECT / "src" / "sealframe"
+TABLE: Final = Path(__file__).with_name("mutations.toml")
+DEFAULT_TESTS: Final = ("tests/noise_", "tests/trust", "tests/core")
+"""What must catch a mutation that names no tests."""
+
+_TIMEOUT: Final = 300.0
+_TEST_TIMEOUT: Final = 20.0
+_TESTS_FAILED: Final = 1
+_SHOWN_LINES: Final = 20
+# A mutation that does not even run proves nothing about the tests.
+_NOT_RUN: Final = re.compile(
+    r"\b(?:SyntaxError|IndentationError|NameError|UnboundLocalError|ImportError)\b"
+)
+
+
+class MutationError(Exception):
+    """A mutation that cannot be applied, or a run that says nothing about it."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of the source that the tests must notice."""
+
+    name: str
+    file: str
+    """Where, below src/sealframe/."""
+    old: str
+    """Stands there exactly once."""
+    new: str
+    tests: tuple[str, ...] = DEFAULT_TESTS
+    """What pytest is to run: files, folders or node ids, relative to the project."""
+
+    def apply(self, package: Path) -> None:
+        """Change the file in `package`.
+
+        :raises MutationError: the old text is not there, or is there more than once
+        """
+        path = package / self.file
+        text = path.read_text(encoding="utf-8")
+        count = text.count(self.old) if self.old else 0
+        if count != 1:
+            raise MutationError(
+                f"{self.name}: the old text is in {self.file} {count} times, not once; "
+                "follow the source with it, or drop the mutation"
+            )
+        if self.old == self.new:
+            raise MutationError(f"{self.name}: old and new text are the same")
+        mutated = text.replace(self.old, self.new)
+        try:
+            compile(mutated, self.file, "exec")
+        except SyntaxError as error:
+            raise MutationError(f"{self.name}: the result is not Python: {error}") from None
+        path.write_text(mutated, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tests made of one mutation."""
+
+    caught: bool
+    detail: str
+    seconds: float
+
+
+def load(path: Path) -> list[Mutation]:
+    """Read a table of mutations.
+
+    :raises MutationError: it cannot be read, or is not of this form
+    """
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))["mutation"]
+        found = [
+            Mutation(
+                name=row["name"],
+                file=row["file"],
+                old=row["old"],
+                new=row["new"],
+                tests=tuple(row.get("tests", DEFAULT_TESTS)),
+            )
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MutationError(f"{path}: no table of mutations: {error!r}") from None
+    names = [mutation.name for mutation in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise MutationError(f"{path}: more than one mutation named {', '.join(sorted(twice))}")
+    return found
+
+
+class Bench:
+    """Runs tests against copies of the package in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pristine = folder / "pristine"
+        # Without the extension: what is changed is Python, and the backends have their own tests.
+        shutil.copytree(
+            PACKAGE,
+            self._pristine / "sealframe",
+            ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
+        )
+        self._check_import()
+
+    def _environment(self, source: Path) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": str(source),
+            "SEALFRAME_NO_EXTENSIONS": "1",
+            # Else pytest cuts the errors off its summary.
+            "COLUMNS": "500",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
+        }
+
+    def _check_import(self) -> None:
+        # Else an installed sealframe in front of the copies would make every test green.
+        found = subprocess.run(
+            [sys.executable, "-c", "import sealframe; print(sealframe.__file__)"],
+            cwd=PROJECT,
+            env=self._environment(self._pristine),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        if not Path(found.strip()).is_relative_to(self._pristine):
+            raise MutationError(f"the tests would import {found.strip()}, not the copy")
+
+    def _pytest(self, source: Path, tests: tuple[str, ...]) -> tuple[int, str]:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=line"]
+        command += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--timeout={_TEST_TIMEOUT:g}"]
+        try:
+            done = subprocess.run(
+                [*command, *tests],
+                cwd=PROJECT,
+                env=self._environment(source),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MutationError(f"pytest took more than {_TIMEOUT:g} s") from None
+        return done.returncode, done.stdout
+
+    def check_green(self, tests: tuple[str, ...]) -> float:
+        """Run tests against the package as it is.
+
+        :return: how many seconds that took
+        :raises MutationError: they are not green
+        """
+        started = time.monotonic()
+        code, output = self._pytest(self._pristine, tests)
+        if code != 0:
+            raise MutationError(f"without any mutation the tests are not green:\n{output}")
+        return time.monotonic() - started
+
+    def run(self, mutation: Mutation) -> Outcome:
+        """Run a mutation's tests against it.
+
+        :raises MutationError: it cannot be applied, or the tests could not run
+        """
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            source = Path(folder)
+            # With what the first run compiled, which saves a third of the time.
+            shutil.copytree(self._pristine / "sealframe", source / "sealframe")
+            mutation.apply(source / "sealframe")
+            for compiled in source.rglob(f"{Path(mutation.file).stem}.*.pyc"):
+                compiled.unlink()
+            code, output = self._pytest(source, mutation.tests)
+        failures = re.findall(r"^FAILED (.*)$", output, re.MULTILINE)
+        if code not in (0, _TESTS_FAILED) or (code and not failures):
+            end = "\n".join(output.splitlines()[-_SHOWN_LINES:])
+            raise MutationError(f"{mutation.name}: no test failed, pytest itself did:\n{end}")
+        if any(_NOT_RUN.search(failure) for failure in failures):
+            raise MutationError(f"{mutation.name}: the changed code does not run: {failures[0]}")
+        detail = failures[0].partition(" - ")[0] if failures else "every test stayed green"
+        return Outcome(bool(failures), detail, time.monotonic() - started)
+
+
+def try_to_apply(mutation: Mutation, folder: Path) -> str:
+    """Apply a mutation to a copy of its file alone; return what is wrong, if anything."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        copy = Path(name) / mutation.file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copy(PACKAGE / mutation.file, copy)
+            mutation.apply(Path(name))
+        except (OSError, MutationError) as error:
+            return str(error)
+    return ""
+
+
+def check(mutations: list[Mutation], jobs: int) -> bool:
+    """Run mutations, print what became of each, and return whether all were caught.
+
+    :raises MutationError: one of them cannot be applied, or the tests are not green without
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sealframe-mutations-") as folder:
+        # All that cannot be applied is told before any test has run.
+        faults = list(filter(None, (try_to_apply(one, Path(folder)) for one in mutations)))
+        if faults:
+            raise MutationError("\n".join(faults))
+        bench = Bench(Path(folder))
+        with ThreadPoolExecutor(jobs) as pool:
+            tests = sorted({test for mutation in mutations for test in mutation.tests})
+            shares = [tuple(tests[number::jobs]) for number in range(min(jobs, len(tests)))]
+            seconds = max(pool.map(bench.check_green, shares))
+        print(f"green without a mutation ({seconds:.1f} s)", flush=True)
+        caught = 0
+        with ThreadPoolExecutor(jobs) as pool:
+            runs = [(mutation, pool.submit(bench.run, mutation)) for mutation in mutations]
+            for mutation, run in runs:
+                try:
+                    outcome = run.result()
+                except MutationError as error:
+                    print(f"BROKEN    {error}", flush=True)
+                    continue
+                caught += outcome.caught
+                result = "caught  " if outcome.caught else "SURVIVED"
+                times = f"{outcome.seconds:4.1f} s"
+                print(f"{result}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
+    total = time.monotonic() - started
+    print(f"{caught} of {len(mutations)} mutations caught in {total:.0f} s")
+    return caught == len(mutations)
+
+
+def main() -> int:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="*", help="run these of the table only")
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument("--table", type=Path, default=TABLE, help="another file of mutations")
+    parser.add_argument("--file", help="one mutation: the file below src/sealframe/")
+    parser.add_argument("--old", help="the text to be replaced, which stands there once")
+    parser.add_argument("--new", help="what comes in its place")
+    parser.add_argument(
+        "--test",
+        action="append",
+        help=f"what must catch it, for pytest (default: {' '.join(DEFAULT_TESTS)})",
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    arguments = parser.parse_args()
+    given = [arguments.file, arguments.old, arguments.new]
+    try:
+        if any(part is not None for part in given):
+            if None in given:
+                parser.error("--file, --old and --new go together")
+            tests = tuple(arguments.test or DEFAULT_TESTS)
+            mutations = [Mutation("given", arguments.file, arguments.old, arguments.new, tests)]
+        else:
+            mutations = load(arguments.table)
+            if unknown := set(arguments.name) - {mutation.name for mutation in mutations}:
+                parser.error(f"no mutation named {', '.join(sorted(unknown))}; see --list")
+            if arguments.name:
+                mutations = [one for one in mutations if one.name in arguments.name]
+        if arguments.list:
+            print(*(mutation.name for mutation in mutations), sep="\n")
+            return 0
+        return 0 if check(mutations, arguments.jobs) else 1
+    except MutationError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

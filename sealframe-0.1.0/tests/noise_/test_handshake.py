@@ -1,0 +1,570 @@
+from __future__ import annotations
+
+import gc
+import hmac
+from secrets import token_bytes
+
+import pytest
+from trust.secrecy import assert_not_copied, assert_not_shown, reachable
+
+from sealframe.errors import (
+    ConfigurationError,
+    DecryptionError,
+    HandshakeError,
+    MessageTooLargeError,
+)
+from sealframe.noise.cipher import CipherState, generate_keypair, public_key
+from sealframe.noise.credentials import Credentials
+from sealframe.noise.handshake import PATTERNS, Handshake, SymmetricState, hkdf, initial_hash
+from sealframe.wire import Pattern
+
+PSK = bytes(range(1, 33))
+CLIENT = bytes(range(33, 65))
+SERVER = bytes(range(65, 97))
+EPHEMERALS = (bytes(range(97, 129)), bytes(range(129, 161)))
+WRONG = bytes(range(161, 193))
+
+# Points whose multiples by any private key are zero, of order 1, 4 and 8 on the
+# curve or its twist (https://cr.yp.to/ecdh.html).
+LOW_ORDER = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]
+
+# What each side is given; the sizes of the messages when their payloads are empty.
+KEYS: dict[str, tuple[dict[str, bytes], dict[str, bytes]]] = {
+    "NNpsk0": ({"psk": PSK}, {"psk": PSK}),
+    "XK": ({"static": CLIENT, "remote_static": public_key(SERVER)}, {"static": SERVER}),
+    "XX": ({"static": CLIENT}, {"static": SERVER}),
+}
+SIZES = {"NNpsk0": [48, 48], "XK": [48, 48, 64], "XX": [32, 96, 64]}
+
+MESSAGES = [(pattern, number) for pattern, sizes in SIZES.items() for number in range(len(sizes))]
+
+every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
+same_state = pytest.mark.fixed_keys(reason="each try starts from the very same state")
+
+
+def sides(pattern: str, prologue: bytes = b"") -> tuple[Handshake, Handshake]:
+    """Return initiator and responder with the right keys."""
+    ours, theirs = KEYS[pattern]
+    return (
+        Handshake(pattern, initiator=True, prologue=prologue, **ours),
+        Handshake(pattern, initiator=False, prologue=prologue, **theirs),
+    )
+
+
+def exchange(first: Handshake, second: Handshake, messages: int = 3) -> None:
+    """Pass empty messages, up to that many, until both have finished."""
+    for _ in range(messages):
+        if not first.finished:
+            assert second.read_message(first.write_message()) == b""
+            first, second = second, first
+
+
+def before(pattern: str, number: int) -> tuple[Handshake, Handshake]:
+    """Return who writes and who reads message `number`, when it is its turn.
+
+    All keys are fixed, so that each call leads to the very same state.
+    """
+    ours, theirs = KEYS[pattern]
+    writer = Handshake(pattern, initiator=True, ephemeral=EPHEMERALS[0], **ours)
+    reader = Handshake(pattern, initiator=False, ephemeral=EPHEMERALS[1], **theirs)
+    for _ in range(number):
+        reader.read_message(writer.write_message())
+        writer, reader = reader, writer
+    return writer, reader
+
+
+def assert_dead(handshake: Handshake) -> None:
+    with pytest.raises(HandshakeError, match="has failed"):
+        handshake.write_message()
+    with pytest.raises(HandshakeError, match="has failed"):
+        handshake.read_message(bytes(48))
+    with pytest.raises(HandshakeError):
+        handshake.split()
+    with pytest.raises(HandshakeError):
+        _ = handshake.hash
+    assert not handshake.finished
+    assert handshake.remote_static is None
+
+
+def test_tables_of_this_file_cover_every_pattern() -> None:
+    assert KEYS.keys() == SIZES.keys() == PATTERNS.keys()
+
+
+@every_pattern
+def test_empty_messages_have_the_sizes_of_the_protocol(pattern: str) -> None:
+    writer, reader = sides(pattern)
+    for size in SIZES[pattern]:
+        assert not writer.finished
+        assert not reader.finished
+        message = writer.write_message()
+        assert len(message) == size
+        reader.read_message(message)
+        writer, reader = reader, writer
+    assert writer.finished
+    assert reader.finished
+
+
+@every_pattern
+def test_both_sides_agree_and_can_talk(pattern: str) -> None:
+    initiator, responder = sides(pattern, prologue=b"as agreed")
+    exchange(initiator, responder)
+    assert initiator.hash == responder.hash
+    ours, theirs = initiator.split(), responder.split()
+    for _ in range(3):
+        assert theirs[1].open(ours[0].seal(b"there")) == b"there"
+        assert ours[1].open(theirs[0].seal(b"and back")) == b"and back"
+    assert initiator.hash == responder.hash
+    assert len(initiator.hash) == 32
+    assert initiator.finished
+
+
+@every_pattern
+def test_two_directions_and_two_handshakes_have_different_keys(pattern: str) -> None:
+    first, second = sides(pattern), sides(pattern)
+    exchange(*first)
+    exchange(*second)
+    assert first[0].hash != second[0].hash
+    ciphers = [cipher for pair in (first, second) for cipher in pair[0].split()]
+    assert len({cipher.seal(bytes(16)) for cipher in ciphers}) == 4
+
+
+@every_pattern
+def test_ephemeral_keys_are_new_each_time(pattern: str) -> None:
+    assert len({sides(pattern)[0].write_message()[:32] for _ in range(5)}) == 5
+
+
+@every_pattern
+def test_payloads_of_any_bytes_like_type_travel_with_the_messages(pattern: str) -> None:
+    writer, reader = sides(pattern)
+    for number, size in enumerate(SIZES[pattern]):
+        payload = memoryview(bytes([number]) * 40)[: number * 20]
+        message = writer.write_message(payload)
+        assert len(message) == size + len(payload)
+        assert reader.read_message(bytearray(message)) == payload
+        writer, reader = reader, writer
+
+
+@every_pattern
+def test_longest_payload_fits_every_message(pattern: str) -> None:
+    writer, reader = sides(pattern)
+    longest = bytes(65_439)
+    while not writer.finished:
+        with pytest.raises(MessageTooLargeError) as refusal:
+            writer.write_message(bytes(65_440))
+        assert (refusal.value.size, refusal.value.limit) == (65_440, 65_439)
+        message = writer.write_message(longest)
+        assert len(message) <= 65_535
+        assert reader.read_message(message) == longest
+        writer, reader = reader, writer
+
+
+def test_message_over_the_limit_of_noise_is_refused() -> None:
+    writer, reader = sides("XX")
+    with pytest.raises(HandshakeError):
+        reader.read_message(writer.write_message() + bytes(65_535))
+    assert_dead(reader)
+
+
+@pytest.mark.parametrize("pattern", ["XK", "XX"])
+def test_static_keys_are_learned_with_the_message_that_carries_them(pattern: str) -> None:
+    initiator, responder = sides(pattern)
+    client, server = public_key(CLIENT), public_key(SERVER)
+    known = [(initiator.remote_static, responder.remote_static)]
+    writer, reader = initiator, responder
+    for _ in range(3):
+        reader.read_message(writer.write_message())
+        known.append((initiator.remote_static, responder.remote_static))
+        writer, reader = reader, writer
+    beforehand = server if pattern == "XK" else None
+    assert known == [(beforehand, None), (beforehand, None), (server, None), (server, client)]
+
+
+def test_without_static_keys_none_is_learned() -> None:
+    initiator, responder = sides("NNpsk0")
+    exchange(initiator, responder)
+    assert initiator.remote_static is responder.remote_static is None
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_hkdf_is_that_of_hmac(outputs: int) -> None:
+    for size in [*range(70), 1000]:
+        key, material = token_bytes(32), token_bytes(size)
+        secret = hmac.digest(key, material, "sha256")
+        expected = [hmac.digest(secret, b"\1", "sha256")]
+        while len(expected) < outputs:
+            number = bytes([len(expected) + 1])
+            expected.append(hmac.digest(secret, expected[-1] + number, "sha256"))
+        assert list(hkdf(key, material, outputs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        (b"Noise_X1psk_25519_AESGCM_SHA256", b"Noise_X1psk_25519_AESGCM_SHA256\0".hex()),
+        (b"Noise_XXpsk3_25519_AESGCM_SHA256", b"Noise_XXpsk3_25519_AESGCM_SHA256".hex()),
+        (
+            b"Noise_X1Xpsk3_25519_AESGCM_SHA256",
+            "04bd0452cf5fe6f99ac75c840731fd5f92b144a97fb076e68539356f85af677f",
+        ),
+    ],
+)
+def test_name_of_a_protocol_is_padded_up_to_32_bytes_and_hashed_beyond(
+    name: bytes, start: str
+) -> None:
+    """Noise, section 5.2. The name with the shared key has just 32."""
+    assert initial_hash(name).hex() == start
+
+
+# Order of the calls
+
+
+@every_pattern
+def test_call_out_of_turn_is_refused_and_harmless(pattern: str) -> None:
+    initiator, responder = sides(pattern)
+    writer, reader = initiator, responder
+    while not writer.finished:
+        with pytest.raises(HandshakeError, match="our turn"):
+            writer.read_message(bytes(48))
+        with pytest.raises(HandshakeError, match="the peer's turn"):
+            reader.write_message()
+        for side in (writer, reader):
+            with pytest.raises(HandshakeError, match="not finished"):
+                side.split()
+            with pytest.raises(HandshakeError, match="not finished"):
+                _ = side.hash
+        reader.read_message(writer.write_message())
+        writer, reader = reader, writer
+    for side in (writer, reader):
+        with pytest.raises(HandshakeError, match="is finished"):
+            side.write_message()
+        with pytest.raises(HandshakeError, match="is finished"):
+            side.read_message(bytes(48))
+    theirs = responder.split()[1]
+    assert theirs.open(initiator.split()[0].seal(b"still works")) == b"still works"
+
+
+@every_pattern
+def test_split_works_once(pattern: str) -> None:
+    initiator, responder = sides(pattern)
+    exchange(initiator, responder)
+    for side in (initiator, responder):
+        side.split()
+        with pytest.raises(HandshakeError, match="split before"):
+            side.split()
+
+
+@every_pattern
+@pytest.mark.parametrize("wrong", ["text", 48, None])
+def test_argument_of_another_type_is_refused_and_harmless(pattern: str, wrong: object) -> None:
+    initiator, responder = sides(pattern)
+    with pytest.raises(TypeError):
+        initiator.write_message(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        responder.read_message(wrong)  # type: ignore[arg-type]
+    exchange(initiator, responder)
+    assert responder.finished
+
+
+# What bad messages get
+
+
+@same_state
+@pytest.mark.parametrize(("pattern", "number"), MESSAGES)
+def test_every_byte_of_every_message_counts(pattern: str, number: int) -> None:
+    for position in range(SIZES[pattern][number]):
+        writer, reader = before(pattern, number)
+        message = bytearray(writer.write_message())
+        # The top bit, as X25519 ignores that of a public key's last byte.
+        message[position] ^= 0x80
+        if (pattern, number) == ("XX", 0):
+            # Nothing is authenticated yet: the next message shows it.
+            reader.read_message(message)
+            message = bytearray(reader.write_message())
+            writer, reader = reader, writer
+        with pytest.raises(HandshakeError):
+            reader.read_message(message)
+        assert_dead(reader)
+
+
+@same_state
+@pytest.mark.parametrize(("pattern", "number"), MESSAGES)
+def test_message_cut_anywhere_is_refused(pattern: str, number: int) -> None:
+    for length in range(SIZES[pattern][number]):
+        writer, reader = before(pattern, number)
+        with pytest.raises(HandshakeError):
+            reader.read_message(writer.write_message()[:length])
+        assert_dead(reader)
+
+
+@same_state
+@pytest.mark.parametrize(("pattern", "number"), [one for one in MESSAGES if one != ("XX", 0)])
+def test_lengthened_or_repeated_message_is_refused(pattern: str, number: int) -> None:
+    for tail in (b"\0", bytes(16), bytes(1000)):
+        writer, reader = before(pattern, number)
+        with pytest.raises(HandshakeError):
+            reader.read_message(writer.write_message() + tail)
+        assert_dead(reader)
+    if number >= 2:
+        writer, reader = before(pattern, number - 2)
+        first = writer.write_message()
+        reader.read_message(first)
+        writer.read_message(reader.write_message())
+        with pytest.raises(HandshakeError):
+            reader.read_message(first)
+        assert_dead(reader)
+
+
+@same_state
+def test_bad_messages_all_get_the_same_text() -> None:
+    """The text may go to the peer or a log, and tells neither what was wrong with it."""
+    texts = set()
+    for pattern, number in MESSAGES:
+        if (pattern, number) == ("XX", 0):
+            continue
+        message = before(pattern, number)[0].write_message()
+        low_order = bytes.fromhex(LOW_ORDER[0])
+        for bad in (
+            b"",
+            message[:31],
+            message[:-1],
+            message + b"\0",
+            bytes(65_536),
+            low_order + message[32:],
+            message[:-1] + bytes([message[-1] ^ 1]),
+        ):
+            _, reader = before(pattern, number)
+            with pytest.raises(HandshakeError) as failure:
+                reader.read_message(bad)
+            texts.add((str(failure.value), failure.value.args, failure.value.code))
+            assert failure.value.__cause__ is None
+            assert_not_shown(PSK + CLIENT + SERVER, failure.value, *failure.value.args)
+    assert len(texts) == 1
+
+
+@every_pattern
+def test_different_prologues_do_not_fit(pattern: str) -> None:
+    ours, theirs = KEYS[pattern]
+    for prologues in [(b"", b"x"), (b"x", b""), (b"one", b"two")]:
+        initiator = Handshake(pattern, initiator=True, prologue=prologues[0], **ours)
+        responder = Handshake(pattern, initiator=False, prologue=prologues[1], **theirs)
+        with pytest.raises(HandshakeError):
+            exchange(initiator, responder)
+        assert not initiator.finished
+        assert not responder.finished
+
+
+def test_different_shared_keys_do_not_fit() -> None:
+    initiator = Handshake("NNpsk0", initiator=True, psk=PSK)
+    responder = Handshake("NNpsk0", initiator=False, psk=WRONG)
+    with pytest.raises(HandshakeError):
+        responder.read_message(initiator.write_message())
+    assert_dead(responder)
+
+
+def test_server_of_another_identity_is_refused() -> None:
+    initiator, _ = sides("XK")
+    responder = Handshake("XK", initiator=False, static=WRONG)
+    with pytest.raises(HandshakeError):
+        responder.read_message(initiator.write_message())
+    assert_dead(responder)
+
+
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_ephemeral_key_of_low_order_ends_the_handshake(point: str) -> None:
+    # In XX its secret is first needed for our own answer.
+    _, responder = sides("XX")
+    responder.read_message(bytes.fromhex(point))
+    with pytest.raises(HandshakeError):
+        responder.write_message()
+    assert_dead(responder)
+
+    _, responder = sides("XK")
+    with pytest.raises(HandshakeError):
+        responder.read_message(bytes.fromhex(point) + bytes(16))
+    assert_dead(responder)
+
+
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_holder_of_the_shared_key_cannot_use_a_low_order_key(point: str) -> None:
+    # The message is authentic, so it shows in our own answer.
+    forged = SymmetricState(b"Noise_NNpsk0_25519_AESGCM_SHA256")
+    forged.mix_hash(b"")
+    forged.mix_key_and_hash(PSK)
+    forged.mix_hash(bytes.fromhex(point))
+    forged.mix_key(bytes.fromhex(point))
+    _, responder = sides("NNpsk0")
+    assert responder.read_message(bytes.fromhex(point) + forged.encrypt_and_hash(b"")) == b""
+    with pytest.raises(HandshakeError):
+        responder.write_message()
+    assert_dead(responder)
+
+
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_static_key_of_low_order_ends_the_handshake(point: str) -> None:
+    initiator = Handshake("XK", initiator=True, static=CLIENT, remote_static=bytes.fromhex(point))
+    with pytest.raises(HandshakeError):
+        initiator.write_message()
+    assert_dead(initiator)
+
+
+# What is given at construction
+
+
+@pytest.mark.parametrize(
+    ("pattern", "initiator", "keys", "text"),
+    [
+        ("NN", True, (), "no handshake pattern 'NN'"),
+        ("nnpsk0", True, ("psk",), "no handshake pattern"),
+        ("", True, (), "no handshake pattern"),
+        ("NNpsk0", True, (), "initiator needs the key psk"),
+        ("NNpsk0", False, (), "responder needs the key psk"),
+        ("NNpsk0", True, ("psk", "static"), "no use for the key static"),
+        ("NNpsk0", True, ("psk", "remote_static"), "no use for the key remote_static"),
+        ("XK", True, ("static",), "needs the key remote_static"),
+        ("XK", True, ("remote_static",), "needs the key static"),
+        ("XK", True, ("static", "remote_static", "psk"), "no use for the key psk"),
+        ("XK", False, (), "needs the key static"),
+        ("XK", False, ("static", "remote_static"), "no use for the key remote_static"),
+        ("XX", True, (), "needs the key static"),
+        ("XX", False, (), "needs the key static"),
+        ("XX", True, ("static", "remote_static"), "no use for the key remote_static"),
+        ("XX", False, ("static", "psk"), "no use for the key psk"),
+    ],
+)
+def test_keys_that_do_not_go_with_the_pattern_are_refused(
+    pattern: str, initiator: bool, keys: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        Handshake(pattern, initiator=initiator, **dict.fromkeys(keys, WRONG))
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("NNpsk0", "psk"),
+        ("NNpsk0", "ephemeral"),
+        ("XK", "static"),
+        ("XK", "remote_static"),
+        ("XX", "static"),
+    ],
+)
+def test_key_of_another_size_is_refused(pattern: str, name: str, length: int) -> None:
+    keys = {**KEYS[pattern][0], name: bytes(length)}
+    with pytest.raises(ConfigurationError, match=f"{name} must be 32 bytes, not {length}"):
+        Handshake(pattern, initiator=True, **keys)
+
+
+# Many with the same keys
+
+
+@every_pattern
+def test_handshakes_with_the_same_credentials_do_not_disturb_each_other(pattern: str) -> None:
+    kind = Pattern[pattern.upper()]
+    ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
+    pairs = [
+        (
+            ours.handshake(kind, initiator=True, prologue=b"as agreed"),
+            theirs.handshake(kind, initiator=False, prologue=b"as agreed"),
+        )
+        for _ in range(3)
+    ]
+    for number in range(len(SIZES[pattern])):
+        for pair in pairs:
+            writer, reader = pair if number % 2 == 0 else pair[::-1]
+            assert reader.read_message(writer.write_message(b"payload")) == b"payload"
+    assert len({one.hash for pair in pairs for one in pair}) == len(pairs)
+    # One that was made for itself alone fits too.
+    initiator = Handshake(pattern, initiator=True, prologue=b"as agreed", **KEYS[pattern][0])
+    exchange(initiator, theirs.handshake(kind, initiator=False, prologue=b"as agreed"))
+    assert initiator.finished
+
+
+@every_pattern
+def test_credentials_serve_many_prologues_and_keep_few(pattern: str) -> None:
+    kind = Pattern[pattern.upper()]
+    ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
+    for number in [*range(100), 0]:
+        prologue = b"number %d" % number
+        initiator = ours.handshake(kind, initiator=True, prologue=prologue)
+        exchange(initiator, theirs.handshake(kind, initiator=False, prologue=prologue))
+        assert initiator.finished
+    found = [one for one in gc.get_referents(ours) if isinstance(one, dict)]
+    assert all(len(one) <= 8 for one in found)
+    assert found
+    initiator = ours.handshake(kind, initiator=True, prologue=b"number 1")
+    with pytest.raises(HandshakeError):
+        exchange(initiator, theirs.handshake(kind, initiator=False, prologue=b"number 2"))
+
+
+# Secrets
+
+
+@same_state
+@every_pattern
+def test_secrets_are_let_go_when_finished(pattern: str) -> None:
+    for role, keys in enumerate(KEYS[pattern]):
+        handshakes = before(pattern, 0)
+        secrets = {EPHEMERALS[role], *keys.values()} - {public_key(SERVER)}
+        # A handshake has the key that was made of the psk, and not the psk.
+        assert secrets - {PSK} <= set(reachable(handshakes[role]))
+        exchange(*handshakes)
+        kept = set(reachable(handshakes[role]))
+        assert handshakes[role].hash in kept
+        ciphers = set(reachable(handshakes[role].split()))
+        assert not secrets & kept
+        assert {one for one in kept if len(one) == 32} <= {
+            handshakes[role].hash,
+            handshakes[role].remote_static,
+            *(public_key(ephemeral) for ephemeral in EPHEMERALS),
+            *ciphers,
+        }
+
+
+@same_state
+@every_pattern
+def test_secrets_are_let_go_after_a_failure(pattern: str) -> None:
+    number = 1 if pattern == "XX" else 0
+    _, reader = before(pattern, number)
+    with pytest.raises(HandshakeError):
+        reader.read_message(bytes(SIZES[pattern][number]))
+    assert [one for one in reachable(reader) if len(one) == 32] == []
+
+
+@same_state
+@every_pattern
+def test_nothing_secret_is_shown_or_copied(pattern: str) -> None:
+    secret = PSK + CLIENT + SERVER + b"".join(EPHEMERALS)
+    initiator, responder = before(pattern, 0)
+    for _ in range(2):
+        assert_not_shown(secret, initiator, responder)
+        assert_not_copied(initiator)
+        assert_not_copied(SymmetricState(b"Noise"))
+        exchange(initiator, responder)
+    assert repr(initiator) == f"<Handshake {pattern} as initiator>"
+
+
+def test_ciphers_are_of_one_handshake_only() -> None:
+    first, second = sides("NNpsk0"), sides("NNpsk0")
+    exchange(*first)
+    exchange(*second)
+    sealed = first[0].split()[0].seal(b"for the first")
+    with pytest.raises(DecryptionError):
+        second[1].split()[1].open(sealed)
+    assert isinstance(first[1].split()[1], CipherState)
+
+
+def test_public_and_private_keys_go_together() -> None:
+    private, public = generate_keypair()
+    initiator = Handshake("XK", initiator=True, static=CLIENT, remote_static=public)
+    responder = Handshake("XK", initiator=False, static=private)
+    exchange(initiator, responder)
+    assert responder.finished

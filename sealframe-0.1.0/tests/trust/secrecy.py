@@ -1,0 +1,47 @@
+"""What holds for every object with a secret in it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+from types import FunctionType, ModuleType
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+
+def assert_not_copied(holder: object) -> None:
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            pickle.dumps(holder, protocol)
+    for duplicate in (copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            duplicate(holder)
+
+
+def assert_not_shown(secret: bytes, *shown: object) -> None:
+    """Fail if a `repr` or `str` holds four bytes in a row of a secret, raw or as hex."""
+    text = "".join(repr(thing) + str(thing) for thing in shown)
+    for start in range(len(secret) - 3):
+        piece = secret[start : start + 4]
+        assert piece.hex() not in text.lower()
+        assert repr(piece)[2:-1] not in text
+
+
+def reachable(holder: object) -> list[bytes]:
+    """Return every ``bytes`` object and private key that `holder` keeps alive."""
+    found: list[bytes] = []
+    seen: set[int] = set()
+    waiting = [holder]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, bytes):
+            found.append(thing)
+        if isinstance(thing, X25519PrivateKey):
+            found.append(thing.private_bytes_raw())
+        waiting += gc.get_referents(thing)
+    return found

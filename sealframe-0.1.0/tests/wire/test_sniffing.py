@@ -1,0 +1,71 @@
+"""Naming a wrong peer by its first bytes. Best effort: a hint, never a decision."""
+
+from __future__ import annotations
+
+import pytest
+
+from sealframe.wire import Opcode, control
+from sealframe.wire.sniffing import diagnose
+
+CASES = {
+    b"GET / HT": "length 542393671 is ASCII 'GET ': an HTTP client?",
+    b"POST /a ": "length 1414745936 is ASCII 'POST': an HTTP client?",
+    b"PRI * HT": "length 541676112 is ASCII 'PRI ': an HTTP client?",
+    b"HTTP/1.1": "length 1347703880 is ASCII 'HTTP': an HTTP server?",
+    b"SSH-2.0-": "length 759714643 is ASCII 'SSH-': an SSH peer?",
+    b"220 mail": "length 540029490 is ASCII '220 ': a mail or FTP server?",
+    b"* OK IMA": "length 1263476778 is ASCII '* OK': a mail or FTP server?",
+    b"+OK POP3": "length 541806379 is ASCII '+OK ': a mail or FTP server?",
+    b"hello\r\nx": "length 1819043176 is ASCII 'hell': a peer that sends lines of text?",
+    b"nick\n": "length 1801677166 is ASCII 'nick': a peer that sends lines of text?",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01": "the first bytes are a TLS record: a TLS peer?",
+    b"\x16\x03\x03\x00": "the first bytes are a TLS record: a TLS peer?",
+    b"\x15\x03\x03\x00\x02\x02\x28": "the first bytes are a TLS record: a TLS peer?",
+    control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01" + bytes(48))[:8]: (
+        "the peer asks for a sealed connection: give both ends the key, or neither"
+    ),
+    control.frame(Opcode.HELLO, b"sealfram\x01")[:8]: ("the peer asks for an extended connection"),
+    control.frame(Opcode.CLOSE, bytes(3))[:8]: "the peer refused with a CLOSE frame",
+}
+
+
+@pytest.mark.parametrize(("first", "text"), CASES.items(), ids=lambda case: repr(case)[:20])
+def test_a_known_start_is_named(first: bytes, text: str) -> None:
+    assert diagnose(first) == text
+
+
+@pytest.mark.parametrize("length", [5, 128, 256, 512, 1024, 65_535, (1 << 20) - 1])
+@pytest.mark.parametrize("after", [b"", b"abcd"])
+def test_a_big_endian_length_is_named(length: int, after: bytes) -> None:
+    """256, 512 and 1024 are legal little-endian lengths when read so: they count too."""
+    assert diagnose(length.to_bytes(4, "big") + after) == (
+        f"read as big-endian the length is {length}: a peer with swapped byte order?"
+    )
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 11, 255, 256, 257, 1024, 4096, 65_535, 100_000])
+def test_a_sane_start_gets_no_diagnosis(length: int) -> None:
+    """A little-endian length that a real peer may send suggests nothing."""
+    assert diagnose(length.to_bytes(4, "little") + b"\x00\x01\x02\x03") == ""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"", b"G", b"GET", bytes(8), b"\xff" * 8, control.frame(Opcode.PING)[:8], b"\x03\x00\x00\x80"],
+)
+def test_what_suggests_nothing_gets_no_diagnosis(first: bytes) -> None:
+    assert diagnose(first) == ""
+
+
+def test_a_swapped_length_over_the_limit_is_not_taken_for_one() -> None:
+    over = ((1 << 20) + 1).to_bytes(4, "big")
+    assert diagnose(over) == ""
+    assert "swapped" in diagnose(over, swapped_limit=1 << 21)
+
+
+def test_no_start_makes_it_raise_or_print_control_characters() -> None:
+    """Every pair of first bytes gives printable text or none."""
+    for first in range(256):
+        for second in range(256):
+            for rest in (b"ET ", b"\x01\x02\x00ab", b"\x1b[2Jab", b"\x00\x80\x41se"):
+                assert diagnose(bytes((first, second)) + rest).isprintable()
