@@ -30,7 +30,7 @@ BAD_TIMES: tuple[Any, ...] = (0, 0.0, -1, -0.5, math.inf, math.nan, "1", True, 1
 def test_the_defaults_are_what_the_documentation_says() -> None:
     assert dataclasses.asdict(Options()) == {
         "max_message_size": 16 * 1024 * 1024,
-        "inbox_limit": 1024 * 1024,
+        "inbox_limit": None,
         "outbox_limit": 1024 * 1024,
         "max_streams": 128,
         "stream_window": 256 * 1024,
@@ -56,8 +56,8 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
         (name, value)
         for name in (*SIZES, *SERVER_SIZES)
         for value in BAD_SIZES
-        # This one may be None: as many as max_connections.
-        if (name, value) != ("max_pending", None)
+        # These may be None: as many as max_connections, and as the kind of connection needs.
+        if (name, value) not in {("max_pending", None), ("inbox_limit", None)}
     ],
     ids=repr,
 )

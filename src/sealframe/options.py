@@ -30,10 +30,12 @@ class Options:
     packets alone, a foreign framing's included, it bounds what is sent too; an
     extended or sealed peer announces its own limit, which holds for sending."""
 
-    inbox_limit: int = 1 * MIB
+    inbox_limit: int | None = None
     """Cost of received messages that may wait to be taken. The peer of an extended or
-    sealed connection is told how much room there is and sends no more; where packets
-    flow, reading pauses until half are taken."""
+    sealed connection is told how much room there is and sends no more: 64 KiB at first,
+    and more, up to this, while the program takes in a round trip what came in one. The
+    windows of all streams together grow by no more than this too. Where packets flow,
+    reading pauses until half are taken. ``None``: 16 MiB, and 1 MiB where packets flow."""
 
     outbox_limit: int = 1 * MIB
     """Cost of messages waiting to be written at which ``send`` waits."""
@@ -43,7 +45,8 @@ class Options:
     with any further one. File transfers are streams too."""
 
     stream_window: int = 256 * KIB
-    """Bytes that the peer may send on a stream before the program has read any."""
+    """Bytes that the peer may send on a stream before the program has read any. It grows as
+    that of messages does (see ``inbox_limit``)."""
 
     max_requests: int = 64
     """How many requests the peer may have running at a time (see ``on_request``); it
@@ -69,9 +72,21 @@ class Options:
     peer whose program leaves its inbox full answers PING all the same, unless it is
     one that announced no window: that one reads nothing meanwhile."""
 
+    @property
+    def pause_limit(self) -> int:
+        """``inbox_limit`` where packets flow. TCP has windows of its own, so more is of no use."""
+        return MIB if self.inbox_limit is None else self.inbox_limit
+
+    @property
+    def window_limit(self) -> int:
+        """``inbox_limit`` where the peer is told how much room there is."""
+        limit = 16 * MIB if self.inbox_limit is None else self.inbox_limit
+        return min(limit, wire.MAX_WINDOW)
+
     def __post_init__(self) -> None:
         _check_size("max_message_size", self.max_message_size, maximum=wire.MAX_LENGTH)
-        _check_size("inbox_limit", self.inbox_limit)
+        if self.inbox_limit is not None:
+            _check_size("inbox_limit", self.inbox_limit)
         _check_size("outbox_limit", self.outbox_limit)
         _check_size("max_streams", self.max_streams, maximum=wire.MAX_LENGTH)
         _check_size("stream_window", self.stream_window, maximum=wire.MAX_WINDOW)

@@ -27,8 +27,9 @@ from sealframe import (
     ServerOptions,
 )
 from sealframe.aio.connection import protocol_of
-from sealframe.aio.receive_queue import Budget, ReceiveQueue
+from sealframe.aio.receive_queue import ReceiveQueue
 from sealframe.aio.send_queue import SendQueue
+from sealframe.core.budget import Budget
 from sealframe.wire import MAGIC, Control, Opcode, control
 
 from .ends import PATIENCE, Family, Mode, count_sockets, dial, open_pair, start

@@ -49,10 +49,7 @@ async def test_their_credit_is_given_back(control_mode: Mode, early: int, count:
             await conn.recv()
         given = 0
         while given < count * (SIZE + MESSAGE_OVERHEAD) - WINDOW // 2:
-            credit = await peer.read()
-            assert isinstance(credit, Control)
-            assert credit.opcode == Opcode.CREDIT
-            given += int.from_bytes(credit.body, "little")
+            given += int.from_bytes(await peer.read_opcode(Opcode.CREDIT), "little")
         assert given <= count * (SIZE + MESSAGE_OVERHEAD)
         await peer.say_end()
         await conn.close()

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait
 
-from sealframe.aio.receive_queue import Budget, ReceiveQueue
+from sealframe.aio.receive_queue import ReceiveQueue
+from sealframe.core.budget import Budget
 
 # A wake-up that is lost shows as a test that never ends.
 pytestmark = pytest.mark.timeout(30)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.budget import Budget
 from .callables import refuse_awaitable
 from .intake import FAIR_SHARE
-from .receive_queue import Budget
 from .receiver import Receiver
 from .send_queue import SendQueue
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from .. import wire
+from ..core.budget import FIRST_WINDOW
 from ..core.introductions import Identify
 from ..core.protocol import ProtocolMachine
 from ..core.trace import Trace
@@ -29,11 +30,6 @@ from ..trust.keys import PublicKey, SharedKey, shared_credentials
 from ..trust.known_servers import ServerVerifier
 from ..trust.peer import Peer
 from ..version import SOFTWARE
-
-_FIRST_WINDOW: Final = 64 * 1024
-"""The window in WELCOME: the cost of the messages that a client may send before it gets CREDIT.
-The rest of ``inbox_limit`` is granted once it has sent some, so that memory is not reserved for
-the many clients that send nothing (docs/PROTOCOL.md section 7)."""
 
 Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
@@ -153,7 +149,7 @@ class ConnectionConfig:
             client_id=client_id,
             software=SOFTWARE,
             invitation=invitation,
-            window=min(options.inbox_limit, wire.MAX_WINDOW if self.client else _FIRST_WINDOW),
+            window=min(options.window_limit, FIRST_WINDOW),
             max_streams=options.max_streams if self.takes_streams else 0,
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,

@@ -19,6 +19,7 @@ import asyncio
 import typing
 from typing import Any, cast
 
+from ..core.budget import Budget
 from ..core.events import (
     Credited,
     Ended,
@@ -28,6 +29,7 @@ from ..core.events import (
     GoingAway,
     Ponged,
 )
+from ..core.growth import Growing
 from ..core.keepalive import is_watched
 from ..core.protocol import ProtocolMachine
 from ..core.window import Window
@@ -47,7 +49,6 @@ from .fast_path import ReadPath
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
 from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
-from .receive_queue import Budget
 from .receiver import Receiver
 from .sender import Sender
 from .socket_options import INHERITED, configure
@@ -111,8 +112,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.trace = machine.trace
 
     def _make_receiver(self, budget: Budget | None) -> Receiver:
-        limit, on_message = self.options.inbox_limit, self.handlers.on_message
-        budget = budget or Budget(limit, limit)
+        options, on_message = self.options, self.handlers.on_message
+        budget = budget or Budget(options.pause_limit, options.window_limit)
         if on_message is None:
             return Receiver(self, budget)
         return CallbackReceiver(self, budget, on_message, self.sender.queue)
@@ -237,7 +238,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
                     self._establish(hello)
                 case Ponged(body):
                     if self.pings is not None:
-                        self.pings.answer(body)
+                        self.receiver.ponged(self.pings.answer(body))
                 case GoingAway():
                     self.closer.peer_going_away = True
                 case Credited(increment):
@@ -360,11 +361,26 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def send_ping(self) -> bytes:
         """Send PING; return its body."""
+        body = self.queue_ping()
+        self.sender.flush()
+        return body
+
+    def queue_ping(self) -> bytes:
+        """Have PING go out with what is written next; return its body."""
         self.pings = self.pings or Pings(self.loop)
         body = self.pings.next_body()
         self.machine.ping(body)
-        self.sender.flush()
         return body
+
+    # Windows of streams
+
+    def measure(self, measured: Growing, grant: int) -> None:
+        """Find out how wide a window has to be: a grant for it is about to be written."""
+        self.receiver.measure(measured, grant)
+
+    def release(self, measured: Growing) -> None:
+        """Give back what a window has grown by: it is used no more."""
+        self.receiver.release(measured)
 
 
 class ConnectionOwner(typing.Protocol):

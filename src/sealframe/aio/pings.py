@@ -51,14 +51,16 @@ class Pings:
         finally:
             del self._waiting[body]
 
-    def answer(self, body: bytes) -> None:
+    def answer(self, body: bytes) -> int:
         """Take a PONG: it answers its PING and all older ones.
 
         A peer may answer only the newest of several PINGs (section 3).
+
+        :return: the number of the newest PING that it answers, 0 if none
         """
-        number = _number(body)
+        number = number_of(body)
         if len(body) != _SIZE or number > self._count:
-            return
+            return 0
         now = self._loop.time()
         if number == self._count and self._asked is not None:
             self.latency, self._asked = now - self._asked, None
@@ -66,8 +68,9 @@ class Pings:
         if number != self._count and body in waiting:
             self.latency = now - waiting[body][1]
         for other, (waiter, started) in waiting.items():
-            if _number(other) <= number and not waiter.done():
+            if number_of(other) <= number and not waiter.done():
                 waiter.set_result(now - started)
+        return number
 
     def fail(self, error: ConnectionClosed) -> None:
         """End every wait: the connection is over."""
@@ -76,5 +79,6 @@ class Pings:
                 waiter.set_exception(error.fresh())
 
 
-def _number(body: bytes) -> int:
+def number_of(body: bytes) -> int:
+    """Return the number of a PING."""
     return int.from_bytes(body, "little")

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.budget import Budget
 from ..core.closing import CloseState
+from ..core.growth import Growing, Growth
 from ..core.window import Window
 from ..errors import ConnectionClosed, HandshakeError
 from ..wire import MESSAGE_OVERHEAD
 from .fast_path import ReceivePath
 from .intake import PILE, SMALL_READS, Intake, Pause
-from .receive_queue import Budget, ReceiveQueue
+from .pings import number_of
+from .receive_queue import ReceiveQueue
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
@@ -34,7 +37,7 @@ class Receiver(ReceivePath):
     :param budget: what the receive queues of a server share
     """
 
-    __slots__ = ("_pause", "error")
+    __slots__ = ("_growth", "_pause", "error")
 
     def __init__(self, protocol: ConnectionProtocol, budget: Budget) -> None:
         self.protocol = protocol
@@ -47,6 +50,8 @@ class Receiver(ReceivePath):
         self.on_message = None
         self.conn = None
         self.send_queue = protocol.sender.queue
+        # By how much windows have grown, once one was used.
+        self._growth: Growth | None = None
         self.small_reads = SMALL_READS
 
     # Where messages go to on_message: aio/callback_receiver.py
@@ -104,7 +109,7 @@ class Receiver(ReceivePath):
     def _check_handshake(self) -> None:
         # An extended client reads on until WELCOME, which may stand behind many messages.
         options = self.protocol.options
-        if self.queue.queued_bytes > options.inbox_limit + options.max_message_size:
+        if self.queue.queued_bytes > options.pause_limit + options.max_message_size:
             self.protocol.fail(
                 HandshakeError(
                     "the server sent inbox_limit and more, and no WELCOME: "
@@ -162,13 +167,46 @@ class Receiver(ReceivePath):
         window, queue, protocol = self.window, self.queue, self.protocol
         if window is None:
             return
-        due = window.update(queue.quota, 0 if self._ending else queue.queued_bytes)
+        size = queue.budget.window + window.borrowed
+        due = window.update(size, 0 if self._ending else queue.queued_bytes)
         if due:
             protocol.machine.give_credit(due)
             if protocol.trace is not None:
                 protocol.trace("window update: the peer may send %d more", due)
+            self.measure(self, due)
             protocol.sender.flush()
         queue.set_low_water(window.low_water)
+
+    @property
+    def taken(self) -> int:
+        """The cost of all messages that came and wait no more."""
+        return 0 if self.window is None else self.window.received - self.queue.queued_bytes
+
+    def measure(self, measured: Growing, grant: int) -> None:
+        """Find out how wide a window has to be: a grant for it is about to be written."""
+        protocol = self.protocol
+        if not protocol.machine.extended:
+            return
+        if self._growth is None:
+            budget = self.queue.budget
+            self._growth = Growth(budget, protocol.options.window_limit - budget.window)
+        if self._growth.begin(measured, grant):
+            self._growth.ping = number_of(protocol.queue_ping())
+
+    def ponged(self, number: int) -> None:
+        """PONG came for this PING and all before it."""
+        if self._growth is not None and number >= self._growth.ping:
+            self._growth.end()
+
+    def release(self, measured: Growing) -> None:
+        """Give back what a window has grown by: it is used no more."""
+        if self._growth is not None:
+            self._growth.release(measured)
+
+    @property
+    def borrowed(self) -> int:
+        """By how much the windows of this connection have grown."""
+        return 0 if self._growth is None else self._growth.borrowed
 
     # Pausing
 

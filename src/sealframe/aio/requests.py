@@ -311,7 +311,7 @@ class Requests:
 
     def _count_payload(self, size: int) -> None:
         self.payload_bytes += size
-        if self.payload_bytes < self._host.options.inbox_limit:
+        if self.payload_bytes < self._host.options.pause_limit:
             self._may_collect.set()
         else:
             self._may_collect.clear()

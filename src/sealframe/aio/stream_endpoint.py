@@ -5,9 +5,9 @@ keeps them; an endpoint adds what asyncio needs: a receive buffer that tasks wai
 backpressure for those who write. :class:`sealframe.Stream` is what programs see of it;
 :class:`.requests.Requests` uses endpoints themselves.
 
-A reader returns credit: bytes that were read may be sent again. While all that comes is
-collected (:meth:`StreamEndpoint.read_all`), credit is returned ahead, for bytes that are still
-in the buffer, so that more may come than the receive window is wide.
+A reader gives credit: bytes that were read may be sent again. While all that comes is collected
+(:meth:`StreamEndpoint.read_all`), what is still in the buffer counts as read, so that more may
+come than the receive window is wide.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from operator import index
 from typing import Any, Final
 
 from ..buffers import BytesLike, as_bytes
+from ..core.growth import Growing
 from ..core.multiplexer import Multiplexer
+from ..core.window import Window
 from ..errors import ConnectionClosed, StreamError
 from .chunks import Chunk, append_chunk
 
@@ -36,6 +38,7 @@ class EndpointOwner(typing.Protocol):
     def check_loop(self) -> None: ...
     def flush_soon(self) -> None: ...
     def discard(self, number: int) -> None: ...
+    def measure(self, measured: Growing, grant: int) -> None: ...
 
 
 class StreamEndpoint:
@@ -51,8 +54,7 @@ class StreamEndpoint:
     """
 
     __slots__ = (
-        "_credit_ahead",
-        "_credit_due",
+        "_first_window",
         "_multiplexer",
         "_owner",
         "_readable",
@@ -60,11 +62,11 @@ class StreamEndpoint:
         "_receive_error",
         "_received_end",
         "_send_error",
-        "_window",
         "_writable",
         "buffered",
         "chunks",
         "number",
+        "window",
     )
 
     def __init__(
@@ -77,11 +79,10 @@ class StreamEndpoint:
         """The receive buffer."""
         self.buffered = 0
         """Bytes in the receive buffer."""
-        self._window = window
-        # Bytes that were read, and not returned as credit yet.
-        self._credit_due = 0
-        # Bytes in the receive buffer that were returned as credit already.
-        self._credit_ahead = 0
+        self.window = Window(window)
+        """What the peer may send."""
+        # The size of the window before it grows.
+        self._first_window = window
         self._reading_all = False
         self._received_end = False
         self._receive_error: Exception | None = None
@@ -208,7 +209,7 @@ class StreamEndpoint:
             while not self._received_end and self._receive_error is None:
                 if self.buffered > limit:
                     break
-                self._return_credit_ahead()
+                self._give_credit()
                 self._readable.clear()
                 await self._readable.wait()
         finally:
@@ -219,7 +220,7 @@ class StreamEndpoint:
             raise _again(self._receive_error)
         whole = b"".join(self.chunks)
         self.chunks.clear()
-        self.buffered = self._credit_ahead = 0
+        self.buffered = 0
         return whole
 
     async def _wait_readable(self) -> None:
@@ -237,35 +238,34 @@ class StreamEndpoint:
             view = memoryview(chunk)
             self.chunks.appendleft(view[n:])
             chunk = view[:n]
-        size = len(chunk)
-        self.buffered -= size
-        returned = min(size, self._credit_ahead)
-        self._credit_ahead -= returned
-        self._return_credit(size - returned)
+        self.buffered -= len(chunk)
+        self._give_credit()
         return chunk
 
-    def _return_credit(self, size: int) -> None:
-        """Let the peer send so many bytes again, by one STREAM_CREDIT per half a window."""
-        self._credit_due += size
-        if self._credit_due * 2 >= self._window and not self._received_end:
-            self._send_credit(self._credit_due)
-            self._credit_due = 0
+    @property
+    def taken(self) -> int:
+        """Bytes that were read, or are collected."""
+        return self.window.received - (0 if self._reading_all else self.buffered)
 
-    def _return_credit_ahead(self) -> None:
-        ahead = self.buffered - self._credit_ahead
-        self._credit_ahead = self.buffered
-        self._return_credit(ahead)
+    def _give_credit(self) -> None:
+        if self.taken >= self.window.next_grant:
+            self.update_window()
 
-    def _send_credit(self, increment: int) -> None:
-        self._multiplexer.update_window(self.number, increment)
-        self._owner.flush_soon()
+    def update_window(self) -> None:
+        """Send STREAM_CREDIT for what was read, once it is worth a frame."""
+        window = self.window
+        size = self._first_window + window.borrowed
+        due = 0 if self._received_end else window.update(size, window.received - self.taken)
+        if due:
+            self._multiplexer.update_window(self.number, due)
+            self._owner.measure(self, due)
+            self._owner.flush_soon()
 
     def widen(self, window: int) -> None:
         """Make the receive window so wide, in bytes, unless it is; somebody reads now."""
-        more = window - self._window
-        if more > 0:
-            self._window = window
-            self._send_credit(more)
+        if window > self._first_window:
+            self._first_window = window
+            self.update_window()
 
     # What the peer does
 
@@ -273,8 +273,9 @@ class StreamEndpoint:
         """Append to the receive buffer."""
         append_chunk(self.chunks, data)
         self.buffered += len(data)
+        self.window.received += len(data)
         if self._reading_all:
-            self._return_credit_ahead()
+            self._give_credit()
         self._readable.set()
 
     def receive_end(self) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from .. import wire
+from ..core.growth import Growing
 from ..core.multiplexer import Multiplexer
 from ..errors import ConnectionClosed, DecodeError, NotSupportedError, StreamError, StreamResetError
 from ..options import Options
@@ -38,6 +39,8 @@ class Host(typing.Protocol):
     def check_loop(self) -> None: ...
     def flush_soon(self) -> None: ...
     def close_if_idle(self) -> None: ...
+    def measure(self, measured: Growing, grant: int) -> None: ...
+    def release(self, measured: Growing) -> None: ...
 
 
 class _Accepted(typing.NamedTuple):
@@ -61,6 +64,7 @@ class Streams:
         # One call less for each write and read.
         self.check_loop = host.check_loop
         self.flush_soon = host.flush_soon
+        self.measure = host.measure
         self.limiter = FairLimiter(lambda: multiplexer.may_open)
         """Holds back streams over the peer's max_streams."""
         self.endpoints: dict[int, StreamEndpoint] = {}
@@ -122,7 +126,13 @@ class Streams:
 
     def discard(self, number: int) -> None:
         """Drop an endpoint, if it is there: this end resets the stream."""
-        self.endpoints.pop(number, None)
+        self._remove(number)
+
+    def _remove(self, number: int) -> StreamEndpoint | None:
+        endpoint = self.endpoints.pop(number, None)
+        if endpoint is not None:
+            self._host.release(endpoint)
+        return endpoint
 
     # What the peer does
 
@@ -198,12 +208,12 @@ class Streams:
         if endpoint is not None:
             endpoint.receive_end()
             if endpoint.is_done and self._multiplexer.is_over(number):
-                del self.endpoints[number]
+                self._remove(number)
 
     def receive_reset(self, number: int, code: int, reason: str) -> None:
         """STREAM_RESET came."""
         self.queue.pop(number, None)
-        endpoint = self.endpoints.pop(number, None)
+        endpoint = self._remove(number)
         if endpoint is not None:
             endpoint.fail(StreamResetError(code, reason))
 
@@ -222,7 +232,7 @@ class Streams:
             endpoint = self.endpoints.get(number)
             # Not done: its STREAM_OPEN, STREAM_END or STREAM_RESET is still to be handled.
             if endpoint is not None and endpoint.is_done:
-                del self.endpoints[number]
+                self._remove(number)
 
     # The end of the connection
 

@@ -1,8 +1,9 @@
-"""The receive window for messages: what the peer may send, and when it is told of more.
+"""A receive window: what the peer may send, and when it is told of more.
 
-docs/PROTOCOL.md section 7 has the rules. A message costs its length plus 64 bytes
-(MESSAGE_OVERHEAD). All numbers here are such costs, and all but the size count from the start
-of the connection, as QUIC's do (RFC 9000, section 4.1): none of them ever falls.
+docs/PROTOCOL.md section 7 has the rules for messages, section 8 those for streams. A message
+costs its length plus 64 bytes (MESSAGE_OVERHEAD), a byte of a stream itself. All numbers here
+are such costs, and all but the size count from the start of the connection or stream, as QUIC's
+do (RFC 9000, section 4.1): none of them ever falls.
 
 Credit is given by the quarter of a window. By the half the peer has less time to hear of it
 before it must stop; for each message a CREDIT would cost as much as the message.
@@ -14,7 +15,7 @@ from ..wire import MAX_WINDOW
 
 
 class Window:
-    """What the peer may send on one connection, as the receiver counts it.
+    """What the peer may send, as the receiver counts it.
 
     A message may begin while any credit is left, so the last one may pass what was granted.
     *Taken* is what came and waits no more: ``received`` less what is queued.
@@ -24,11 +25,13 @@ class Window:
         ends hold the same numbers
     """
 
-    __slots__ = ("granted", "next_grant", "received", "size")
+    __slots__ = ("borrowed", "granted", "next_grant", "received", "size")
 
     def __init__(self, size: int, received: int = 0) -> None:
         self.size = size
         """How much may be queued."""
+        self.borrowed = 0
+        """The part of the size that it grew by (:mod:`.growth`)."""
         self.received = received
         """All that came."""
         self.granted = size

@@ -22,9 +22,9 @@ from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
-from ..aio.receive_queue import Budget
 from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
+from ..core.budget import Budget
 from ..errors import ConnectionClosedError, DecodeError
 from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
@@ -75,7 +75,7 @@ class ConnectionRegistry:
         reply = BUSY_REPLY if config.security is not None else b""
         self.rejected = RejectedClients(reply, options.handshake_timeout)
         self.memberships = Memberships()
-        self.budget = Budget(options.inbox_limit, options.inbox_budget)
+        self.budget = Budget(options.pause_limit, options.inbox_budget)
         self.log = ConnectionLog(counters)
         self.handlers = Handlers(handler, self.log, self._handler_done)
         self.peer_handlers = peer_handlers
@@ -182,7 +182,7 @@ class ConnectionRegistry:
             return
         self._hooks.disconnected(conn)
         if protocol.closer.handler not in self.handlers:
-            self.budget.leave()
+            self.budget.leave(protocol.receiver.borrowed)
             protocol.closer.handler = None
 
     def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
@@ -193,7 +193,7 @@ class ConnectionRegistry:
         protocol = protocol_of(conn)
         if protocol.closer.closed:
             # Until now its handler could read messages, which count in the budget.
-            self.budget.leave()
+            self.budget.leave(protocol.receiver.borrowed)
             protocol.closer.handler = None
         else:
             self._unregister(conn)
