@@ -12,6 +12,7 @@ from sealframe.core.multiplexer import Multiplexer
 from sealframe.errors import DecryptionError
 from sealframe.framing import _codec_py
 from sealframe.noise.cipher import CipherState
+from sealframe.noise.handshake import SymmetricState
 
 from .targets import TARGETS, inputs, run
 
@@ -40,17 +41,28 @@ def planted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
         monkeypatch.setattr(_codec_py, "UNKNOWN_BODY_KEPT", 7)
     elif request.param == "channels":
         monkeypatch.setattr(Multiplexer, "refuse_body", lambda *_: None)
-    else:
-        checked = CipherState.open
+    elif request.param == "handshake":
+        decrypt = SymmetricState.decrypt_and_hash
 
-        def unchecked(state: CipherState, ciphertext: bytes, ad: bytes = b"") -> bytes:
+        def unchecked_hash(state: SymmetricState, sealed: bytes) -> bytes:
             try:
-                return checked(state, ciphertext, ad)
+                return decrypt(state, sealed)
+            except DecryptionError:
+                state.mix_hash(sealed)
+                return sealed[:-16]
+
+        monkeypatch.setattr(SymmetricState, "decrypt_and_hash", unchecked_hash)
+    else:
+        checked = CipherState.open_record
+
+        def unchecked(state: CipherState, ciphertext: bytes) -> bytes:
+            try:
+                return checked(state, ciphertext)
             except DecryptionError:
                 state.set_nonce(state.nonce + 1)
                 return bytes(ciphertext[:-16])
 
-        monkeypatch.setattr(CipherState, "open", unchecked)
+        monkeypatch.setattr(CipherState, "open_record", unchecked)
     target: str = request.param
     return target
 

@@ -53,8 +53,8 @@ def test_each_mutation_can_be_applied_and_names_tests_that_exist(
         ("no such text", "other", "in noise/cipher.py 0 times, not once"),
         ("", "other", "in noise/cipher.py 0 times, not once"),
         ("self._nonce", "other", "times, not once"),
-        ("def _next(self)", "def _next(self)", "the same"),
-        ("def _next(self)", "def _next(self", "not Python"),
+        ("def _claim(self)", "def _claim(self)", "the same"),
+        ("def _claim(self)", "def _claim(self", "not Python"),
     ],
 )
 def test_a_mutation_that_cannot_be_applied_is_told(

@@ -165,6 +165,8 @@ def test_seal_that_fails_in_the_package_takes_no_nonce_either(
             cipher.seal(TEXT)
         with pytest.raises(MemoryError):
             cipher.seal_into(TEXT, memoryview(bytearray(len(TEXT) + 16)))
+        with pytest.raises(MemoryError):
+            cipher.seal_record(TEXT)
     lull(cipher)
     assert cipher.nonce == 0
     assert cipher.seal(b"").hex() == FROZEN[0][2]
@@ -333,11 +335,89 @@ def test_threads_never_share_a_nonce_in_memory_either(
     assert len(set(sealed)) == cipher.nonce == 200
 
 
+# As the record layer does it
+
+
+def sealed_text(nonce: int) -> bytes:
+    return AESGCM(KEY).encrypt(nonce.to_bytes(12, "big"), TEXT, None)
+
+
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+def test_the_record_layer_seals_and_opens_the_same(kind: Callable[[bytes], BytesLike]) -> None:
+    sender, reference, receiver = (CipherState(KEY) for _ in range(3))
+    for count in range(5):
+        assert sender.nonce == receiver.nonce == count
+        sealed = sender.seal_record(kind(TEXT))  # type: ignore[arg-type]
+        assert sealed == reference.seal(TEXT)
+        assert receiver.open_record(kind(sealed)) == TEXT  # type: ignore[arg-type]
+        if count == 2:
+            for cipher in (sender, reference, receiver):
+                cipher.rekey()
+    # One counter, however they are called.
+    assert (
+        receiver.open(sender.seal_record(TEXT)) == receiver.open_record(sender.seal(TEXT)) == TEXT
+    )
+
+
+def test_what_the_record_layer_cannot_open_changes_nothing() -> None:
+    sender, receiver = CipherState(KEY), CipherState(KEY)
+    sealed = sender.seal_record(TEXT)
+    for wrong in (b"", bytes(15), sealed[:-1], sealed[::-1], sealed + b"x"):
+        with pytest.raises(DecryptionError, match="the ciphertext is not authentic") as failure:
+            receiver.open_record(wrong)
+        assert failure.value.__cause__ is None
+        assert receiver.nonce == 0
+    assert receiver.open_record(sealed) == TEXT
+    with pytest.raises(DecryptionError):
+        receiver.open_record(sealed)
+
+
+def test_the_record_layer_never_uses_the_last_nonce() -> None:
+    sender, receiver = at(2**64 - 2), at(2**64 - 2)
+    assert receiver.open_record(sender.seal_record(TEXT)) == TEXT
+    for _ in range(2):
+        with pytest.raises(NonceExhaustedError):
+            sender.seal_record(TEXT)
+        with pytest.raises(NonceExhaustedError):
+            receiver.open_record(bytes(32))
+    assert sender.nonce == receiver.nonce == 2**64 - 1
+
+
+def test_a_nonce_is_given_back_only_if_no_other_call_has_come_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cipher = CipherState(KEY)
+
+    class Failing:
+        """Fails, and lets the cipher be used by another meanwhile."""
+
+        def __init__(self, key: bytes) -> None:
+            self._real = AESGCM(key)
+            self._first = True
+
+        def encrypt(self, nonce: bytes, data: bytes, ad: bytes | None) -> bytes:
+            if self._first:
+                self._first = False
+                between.append(cipher.seal(TEXT))
+                raise MemoryError
+            return self._real.encrypt(nonce, data, ad)
+
+    between: list[bytes] = []
+    use(Failing, monkeypatch)
+    with pytest.raises(MemoryError):
+        cipher.seal(TEXT)
+    assert between == [sealed_text(1)]
+    assert cipher.nonce == 2
+    assert cipher.seal(TEXT) == sealed_text(2)
+
+
 # Asleep
 
 CALLS: dict[str, Callable[[CipherState], object]] = {
     "seal": lambda cipher: cipher.seal(TEXT),
     "open": lambda cipher: cipher.open(bytes.fromhex(FROZEN[cipher.nonce][2])),
+    "seal next": lambda cipher: cipher.seal_record(TEXT),
+    "open next": lambda cipher: cipher.open_record(sealed_text(cipher.nonce)),
     "seal into": lambda cipher: seal_into(cipher, TEXT),
     "open into": lambda cipher: open_into(cipher, bytes.fromhex(FROZEN[cipher.nonce][2])),
     "rekey": CipherState.rekey,

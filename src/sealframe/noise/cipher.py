@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import ref
 
@@ -147,6 +147,12 @@ class Secret:
         raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled or copied")
 
 
+_changing: Final = RLock()
+"""Held, for all ciphers, while one claims a nonce or gives it back, or changes its key or its
+``AESGCM`` object. Never while data is encrypted. A finalizer or a signal handler may use a cipher
+at any time, so a thread may take it again."""
+
+
 class CipherState(Secret):
     """AES-256-GCM under one key, with a counter as the nonce.
 
@@ -156,24 +162,23 @@ class CipherState(Secret):
     call that succeeds takes the next counter value. Calls from several threads
     are safe: a nonce is never used twice.
 
+    `cryptography` releases the GIL while it encrypts, and two uses of one nonce give away
+    AES-GCM's authentication key (RFC 5116, section 5.1.1). So each call claims its nonce
+    before it encrypts. One that fails gives it back, unless another call has come since.
+
     :param key: 32 bytes, never to be given to a second object that seals
     :raises KeyFormatError: the key is not 32 bytes long
     :raises MissingExtraError: ``cryptography`` is not installed
     """
 
-    __slots__ = ("__weakref__", "_aead", "_key", "_lock", "_nonce", "_self")
+    # Each idle sealed connection has two.
+    __slots__ = ("__weakref__", "_aead", "_key", "_nonce")
 
     def __init__(self, key: BytesLike) -> None:
         require()
         self._key = raw_key(key, "a cipher key")
         self._aead: AESGCM | None = None
         self._nonce = 0
-        # Made here, not in _wake(): an allocation there could run finalizers, which could
-        # use this cipher again while its lock is held.
-        self._self = ref(self)
-        # `cryptography` releases the GIL while it encrypts. Without a lock two threads could
-        # use one nonce, which gives away AES-GCM's authentication key (RFC 5116 section 5.1.1).
-        self._lock = Lock()
 
     @property
     def nonce(self) -> int:
@@ -190,7 +195,7 @@ class CipherState(Secret):
 
         :raises ValueError: the value was used already
         """
-        with self._lock:
+        with _changing:
             if nonce < self._nonce:
                 raise ValueError(f"nonce {nonce} was used: the next one is {self._nonce}")
             self._nonce = nonce
@@ -205,11 +210,12 @@ class CipherState(Secret):
         """
         data = plaintext if type(plaintext) is bytes else _octets(plaintext)
         more = ad if type(ad) is bytes else _octets(ad)
-        with self._lock:
-            aead = self._aead or self._wake()
-            sealed = aead.encrypt(self._next(), data, more or None)
-            self._nonce += 1
-        return sealed
+        aead, nonce = self._aead or self._wake(), self._claim()
+        try:
+            return aead.encrypt(_encoded(nonce), data, more or None)
+        except BaseException:
+            self._give_back(nonce)
+            raise
 
     def open(self, ciphertext: BytesLike, ad: BytesLike = b"") -> bytes:
         """Verify and decrypt. A failed call leaves the object as it was.
@@ -223,28 +229,57 @@ class CipherState(Secret):
         """
         data = ciphertext if type(ciphertext) is bytes else _octets(ciphertext)
         more = ad if type(ad) is bytes else _octets(ad)
-        with self._lock:
-            aead = self._aead or self._wake()
-            try:
-                plaintext = aead.decrypt(self._next(), data, more or None)
-            except primitives().invalid_tag:
+        aead, nonce = self._aead or self._wake(), self._claim()
+        try:
+            return aead.decrypt(_encoded(nonce), data, more or None)
+        except BaseException as error:
+            self._give_back(nonce)
+            if isinstance(error, primitives().invalid_tag):
                 raise DecryptionError("the ciphertext is not authentic") from None
-            self._nonce += 1
-        return plaintext
+            raise
 
-    def seal_record(self, plaintext: bytes) -> bytes:
-        """Seal a record, and derive the next key where one is due (docs/PROTOCOL.md section 6)."""
-        sealed = self.seal(plaintext)
+    # For the record layer, which belongs to one thread: no lock
+
+    def seal_record(self, plaintext: bytes | memoryview) -> bytes:
+        """Seal a record, and derive the next key where one is due (docs/PROTOCOL.md section 6).
+
+        All calls come from one thread.
+
+        :param plaintext: as bytes, or as a view of bytes
+        """
+        nonce = self._nonce
+        if nonce >= _RESERVED_NONCE:
+            raise _exhausted()
+        self._nonce = nonce + 1
+        try:
+            aead = self._aead or self._wake()
+            sealed = aead.encrypt(nonce.to_bytes(_NONCE_SIZE, "big"), plaintext, None)
+        except BaseException:
+            self._give_back(nonce)
+            raise
         if not self._nonce % REKEY_INTERVAL:
             self.rekey()
         return sealed
 
-    def open_record(self, ciphertext: bytes) -> bytes:
-        """Open what :meth:`seal_record` returned at the other end."""
-        plaintext = self.open(ciphertext)
+    def open_record(self, ciphertext: bytes | memoryview) -> bytes:
+        """Open what :meth:`seal_record` returned at the other end, in calls from one thread.
+
+        :param ciphertext: as bytes, or as a view of bytes
+        """
+        nonce = self._nonce
+        if nonce >= _RESERVED_NONCE:
+            raise _exhausted()
+        try:
+            aead = self._aead or self._wake()
+            plaintext = aead.decrypt(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None)
+        except primitives().invalid_tag:
+            raise DecryptionError("the ciphertext is not authentic") from None
+        self._nonce = nonce + 1
         if not self._nonce % REKEY_INTERVAL:
             self.rekey()
         return plaintext
+
+    # Into memory that is given
 
     def seal_into(self, plaintext: BytesLike, place: memoryview) -> None:
         """Do as :meth:`seal` does, without `ad`, and write the ciphertext to `place`.
@@ -254,13 +289,15 @@ class CipherState(Secret):
         :raises ValueError: it is not 16 bytes longer
         """
         _check_place(place, len(plaintext) + TAG_SIZE)
-        with self._lock:
-            aead, nonce = self._aead or self._wake(), self._next()
+        aead, nonce = self._aead or self._wake(), self._claim()
+        try:
             if primitives().into:
-                aead.encrypt_into(nonce, plaintext, None, place)
+                aead.encrypt_into(_encoded(nonce), plaintext, None, place)
             else:
-                place[:] = aead.encrypt(nonce, plaintext, None)
-            self._nonce += 1
+                place[:] = aead.encrypt(_encoded(nonce), plaintext, None)
+        except BaseException:
+            self._give_back(nonce)
+            raise
 
     def open_into(self, ciphertext: BytesLike, place: memoryview) -> None:
         """Do as :meth:`open` does, without `ad`, and write the plaintext to `place`.
@@ -271,19 +308,20 @@ class CipherState(Secret):
         :raises ValueError: it is not 16 bytes shorter
         """
         _check_place(place, len(ciphertext) - TAG_SIZE)
-        with self._lock:
-            aead, nonce = self._aead or self._wake(), self._next()
-            try:
-                if primitives().into:
-                    aead.decrypt_into(nonce, ciphertext, None, place)
-                else:
-                    place[:] = aead.decrypt(nonce, ciphertext, None)
-            except primitives().invalid_tag:
+        aead, nonce = self._aead or self._wake(), self._claim()
+        try:
+            if primitives().into:
+                aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
+            else:
+                place[:] = aead.decrypt(_encoded(nonce), ciphertext, None)
+        except BaseException as error:
+            self._give_back(nonce)
+            if isinstance(error, primitives().invalid_tag):
                 # The package decrypts before it verifies: the place holds unauthenticated
                 # plaintext now, which must not get out (RFC 5116 section 2.2).
                 place[:] = bytes(len(place))
                 raise DecryptionError("the ciphertext is not authentic") from None
-            self._nonce += 1
+            raise
 
     def rekey(self) -> None:
         """Replace the key by one derived from it; the counter goes on.
@@ -291,9 +329,9 @@ class CipherState(Secret):
         This is Rekey of Noise revision 34, sections 4.2 and 11.3: the key becomes the first
         32 bytes of ENCRYPT(k, 2^64 - 1, "", zeros). The old key cannot be computed from it.
         """
-        with self._lock:
-            reserved = _RESERVED_NONCE.to_bytes(_NONCE_SIZE, "big")
-            derived = (self._aead or self._wake()).encrypt(reserved, bytes(KEY_SIZE), None)
+        with _changing:
+            aead = self._aead or self._wake()
+            derived = aead.encrypt(_encoded(_RESERVED_NONCE), bytes(KEY_SIZE), None)
             self._key = derived[:KEY_SIZE]
             aead = primitives().aesgcm(self._key)
             # If it was put to sleep meanwhile, `awake` has no entry for it: it stays asleep, or
@@ -307,19 +345,41 @@ class CipherState(Secret):
         It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
         to make.
         """
-        self._aead = aead = primitives().aesgcm(self._key)
-        awake.append(self._self)
-        if len(awake) > MAX_AWAKE:
-            other = awake.popleft()()
-            if other is not None:
-                other._aead = None
+        with _changing:
+            aead = self._aead
+            if aead is not None:
+                return aead
+            self._aead = aead = primitives().aesgcm(self._key)
+            awake.append(ref(self))
+            if len(awake) > MAX_AWAKE:
+                other = awake.popleft()()
+                if other is not None:
+                    other._aead = None
         return aead
 
-    def _next(self) -> bytes:
-        if self._nonce >= _RESERVED_NONCE:
-            raise NonceExhaustedError("every nonce of this key was used; open a new connection")
-        # As 12 big-endian bytes, a 64-bit counter has the four zero bytes in front.
-        return self._nonce.to_bytes(_NONCE_SIZE, "big")
+    def _claim(self) -> int:
+        """Take the next counter value, which no other call gets."""
+        with _changing:
+            nonce = self._nonce
+            if nonce >= _RESERVED_NONCE:
+                raise _exhausted()
+            self._nonce = nonce + 1
+        return nonce
+
+    def _give_back(self, nonce: int) -> None:
+        """Nothing was encrypted with it: it is the next one again, if it was the last claimed."""
+        with _changing:
+            if self._nonce == nonce + 1:
+                self._nonce = nonce
+
+
+def _encoded(nonce: int) -> bytes:
+    # As 12 big-endian bytes, a 64-bit counter has the four zero bytes in front.
+    return nonce.to_bytes(_NONCE_SIZE, "big")
+
+
+def _exhausted() -> NonceExhaustedError:
+    return NonceExhaustedError("every nonce of this key was used; open a new connection")
 
 
 awake: Final[deque[ref[CipherState]]] = deque()

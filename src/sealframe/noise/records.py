@@ -271,8 +271,7 @@ class RecordLayer:
         receiver = self.receiver
         assert receiver is not None
         try:
-            plaintext = receiver.open(record)
-            _rekey_if_due(receiver)
+            plaintext = receiver.open_record(record)
         except (DecryptionError, NonceExhaustedError) as error:
             self._fail_record(error)
             return b""
@@ -324,7 +323,7 @@ class RecordLayer:
         if not pieces:
             return []
         if len(pieces) == 1 and len(pieces[0]) < SMALL_RECORD:
-            record = sender.seal_record(bytes(pieces[0]))
+            record = sender.seal_record(pieces[0])
             return [_HEAD.pack(len(record)) + record]
         # One piece of memory for all of them, written once.
         buffer = bytearray(sum(map(len, pieces)) + len(pieces) * _OVERHEAD)
