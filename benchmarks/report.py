@@ -160,27 +160,24 @@ def compared(row: Row, comparison: Row, ours: Row, results: dict[str, Row]) -> l
     ratio = f"{value['median']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
     return [
         title,
-        amount(ours),
+        amount(row, ours),
         cpu(ours),
         comparison["theirs"],
-        amount(theirs),
+        amount(row, theirs),
         cpu(theirs),
         ratio,
         wanted,
     ]
 
 
-def amount(result: Row) -> str:
+def amount(row: Row, result: Row) -> str:
     """Return the figure that a row is about."""
     if "memory" in result:
         return f"{result['memory']['median']:,.0f} B"
     if "latency" in result:
         return f"{three_digits(result['latency']['median'])} us"
-    return rate(result)
-
-
-def rate(result: Row) -> str:
-    """Return how many a second."""
+    if row["workload"] == "file":
+        return f"{result['rate']['median']:,.0f} MiB/s"
     return f"{short(result['rate']['median'])}/s"
 
 

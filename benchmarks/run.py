@@ -147,7 +147,9 @@ def stale(path: Path) -> set[str]:
 
 def with_size(row: Row, mib: int) -> Row:
     """Return the row with a file of another size, if it is about one."""
-    return replace(row, fixed=(0, mib)) if row.workload == "file" else row
+    if row.workload != "file":
+        return row
+    return replace(row, fixed=(0, mib), title=f"a file of {mib:,} MiB in memory, {row.way}")
 
 
 def parse() -> argparse.Namespace:
@@ -172,7 +174,7 @@ def parse() -> argparse.Namespace:
     add("--peers", type=peers, default=NAMES, help=f"of {','.join(NAMES)}")
     add("--loops", type=words, default=["uvloop"], help="uvloop, asyncio or uvloop,asyncio")
     add("--rounds", type=int, default=5, help="of everyone in turn (default: 5)")
-    add("--seconds", type=float, default=0.7, help="of each measurement (default: 0.7)")
+    add("--seconds", type=float, default=0.6, help="of each measurement (default: 0.6)")
     add(
         "--against",
         type=words,

@@ -93,7 +93,9 @@ def short_name(commit: str) -> str:
     except OSError as error:
         raise NoSuchCommitError(f"git cannot be run: {error}") from None
     if done.returncode:
-        raise NoSuchCommitError(f"the history that is here has no {commit}")
+        # Nothing is said of a commit that is missing, but what is wrong with the repository is.
+        reason = done.stderr.strip().partition("\n")[0]
+        raise NoSuchCommitError(reason or f"the history that is here has no {commit}")
     return done.stdout.strip()
 
 

@@ -277,7 +277,13 @@ FILE_SIZE: Final = 1024
 
 ROWS: Final = [
     _one_way(128, Target(4, BEST), Target(10, "picows"), _pure()),
-    _one_way(128, Target(6, BEST), _pure(), batch=True),
+    _one_way(
+        128,
+        Target(6, BEST),
+        _pure(),
+        batch=True,
+        without=frozenset({"picows", "websockets", "multiprocessing", "raw_socket"}),
+    ),
     _one_way(128, Target(1, "4798d3a"), way="extended"),
     _one_way(
         128,
@@ -287,10 +293,15 @@ ROWS: Final = [
         _pure(),
         way="sealed",
     ),
-    _one_way(4096, Target(3, BEST)),
+    _one_way(4096, Target(3, BEST), without=frozenset({"websockets", "raw_socket"})),
     _one_way(4096, Target(1, "4798d3a"), way="extended"),
     _one_way(4096, Target(3, "picows"), Target(1, "4798d3a"), way="sealed", without=_SLOW),
-    _one_way(65536, Target(1, BEST), Target(0.8, BEST, "cpu", at_most=True)),
+    _one_way(
+        65536,
+        Target(1, BEST),
+        Target(0.8, BEST, "cpu", at_most=True),
+        without=frozenset({"websockets", "twisted"}),
+    ),
     _one_way(65536, Target(1, "4798d3a"), way="extended"),
     _one_way(65536, Target(1.2, "picows"), Target(1, "4798d3a"), way="sealed", without=_SLOW),
     _one_way(1048576, Target(1, BEST), without=frozenset({"websockets", "twisted"})),

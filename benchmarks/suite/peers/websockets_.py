@@ -32,13 +32,16 @@ OPTIONS: Final[dict[str, Any]] = {
     "max_size": None,
     "max_queue": 256,
 }
+PROMPT: Final = {**OPTIONS, "max_queue": 16}
+"""With the queue that it has by default, which a small message beside large ones waits for."""
 
 
 async def listen(job: Job, handler: Callable[[ServerConnection], Awaitable[None]]) -> Server:
     """Start a server, and tell the other side where."""
     allow_many_connections()
     ssl = server_context(job.directory) if job.sealed else None
-    server = await serve(handler, HOST, 0, ssl=ssl, backlog=1024, **OPTIONS)
+    options = OPTIONS if job.workload != "beside" else PROMPT
+    server = await serve(handler, HOST, 0, ssl=ssl, backlog=1024, **options)
     job.listening(server.sockets[0].getsockname()[1])
     return server
 
@@ -46,11 +49,12 @@ async def listen(job: Job, handler: Callable[[ServerConnection], Awaitable[None]
 def connector(job: Job) -> Callable[[], connect]:
     """Return what makes a connection."""
     allow_many_connections()
+    options = OPTIONS if job.workload != "beside" else PROMPT
     if job.sealed:
         return partial(
-            connect, f"wss://{HOST}:{job.port}/", ssl=client_context(job.directory), **OPTIONS
+            connect, f"wss://{HOST}:{job.port}/", ssl=client_context(job.directory), **options
         )
-    return partial(connect, f"ws://{HOST}:{job.port}/", **OPTIONS)
+    return partial(connect, f"ws://{HOST}:{job.port}/", **options)
 
 
 def one_way_server(job: Job) -> None:

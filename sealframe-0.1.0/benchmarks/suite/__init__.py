@@ -1,1 +1,0 @@
-"""Measures sealframe side by side with what one would use instead of it."""

@@ -1,1 +1,0 @@
-"""What only a server needs. Internal: the public names are in :mod:`sealframe`."""

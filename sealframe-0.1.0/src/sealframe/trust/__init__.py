@@ -1,3 +1,0 @@
-"""Keys, identities, and the files that say whom to trust. Internal: the public names are
-in :mod:`sealframe`.
-"""
