@@ -1,7 +1,10 @@
 """Requests and their answers, both ways, many at a time.
 
 docs/PROTOCOL.md section 9 has the rules. A payload of up to one frame goes in REQUEST or REPLY,
-a longer one over a stream of its own. Each request of the peer gets exactly one answer.
+a longer one over a stream of its own. Each request of the peer gets exactly one answer: within the
+read that brought it, where what answers it does not wait.
+
+Longer than other modules: both directions share the numbers, the limits and the end.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ def connect(
         ends the connection: later calls raise :exc:`~sealframe.ConnectionClosedError`, with
         that as its cause. :meth:`Connection.close` waits for the task of an ``async def``, up
         to ``close_timeout``.
-    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a
-        request of the server, as :func:`sealframe.serve` describes it
+    :param on_request: ``def on_request(conn, payload)``, or an ``async def``, returns the answer
+        to a request of the server, as :func:`sealframe.serve` describes it
     :param on_stream: ``async def on_stream(stream)`` serves a stream that the server opens,
         likewise
     :param files: takes, or decides about, the files that the server sends, likewise

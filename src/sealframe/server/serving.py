@@ -86,9 +86,12 @@ def serve(
         the event loop. Once the client has closed and has got its last call, the connection
         is closed. An ``async def`` runs in one task for each client, which awaits it with one
         message after the other.
-    :param on_request: ``async def on_request(conn, payload)`` returns the answer to a request
-        of a client (:meth:`Connection.request`), bytes-like, or None for an empty one. Each
-        runs in a task of its own, beside the handler. What it raises reaches the client as
+    :param on_request: ``def on_request(conn, payload)``, or an ``async def``, returns the answer
+        to a request of a client (:meth:`Connection.request`), bytes-like, or None for an empty
+        one. A plain function answers within the read that brought the request, and holds up
+        the event loop meanwhile. An async one runs in a task of its own, beside the handler;
+        its first step, up to where it waits, is run within the read too, unless the program
+        has set a task factory. What it raises reaches the client as
         :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
         a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
         cancelled when the client gives the request up or is gone. With a codec, payload
