@@ -208,10 +208,18 @@ cdef class Decoder:
     cdef readonly Py_ssize_t frame_size
     cdef readonly bint saw_control
 
+    # Each idle connection has one: what is small stands together, and takes a byte.
+    cdef int opcode
+    cdef uint8_t width
+    cdef uint8_t big_endian
+    cdef uint8_t control
+    cdef uint8_t under_way
+    cdef uint8_t busy
+    cdef uint8_t exports_body
+    cdef uint8_t first_size
+    cdef uint8_t[_PREFIX] first
+
     cdef object layout
-    cdef int width
-    cdef bint big_endian
-    cdef bint control
     cdef Py_ssize_t offset
     cdef Py_ssize_t header
     cdef Py_ssize_t strip
@@ -222,20 +230,14 @@ cdef class Decoder:
     cdef object known
 
     cdef uint8_t *head
-    cdef bint under_way
-    cdef int opcode
     cdef Py_ssize_t lead
     cdef Py_ssize_t size
     cdef PyObject *body
     cdef Py_ssize_t capacity
 
-    cdef uint8_t[_PREFIX] first
-    cdef Py_ssize_t first_size
     cdef tuple fault
-    cdef bint busy
     cdef BorrowedBuffer exported
     cdef object view
-    cdef bint exports_body
 
     def __cinit__(self, layout):
         refuse.check_layout(layout)
