@@ -19,6 +19,25 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
+cdef extern from *:
+    """
+    #if defined(__unix__) || defined(__APPLE__)
+    #include <sys/types.h>
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    static Py_ssize_t send_now(int socket, const char *data, Py_ssize_t size) {
+        return send(socket, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    #else
+    static Py_ssize_t send_now(int socket, const char *data, Py_ssize_t size) {
+        return -1;
+    }
+    #endif
+    """
+    Py_ssize_t send_now(int, const char *, Py_ssize_t)
+
 from sealframe.core.closing import CloseState
 from sealframe.core.events import Phase
 from sealframe.errors import DecryptionError, FramingError, NonceExhaustedError
@@ -26,6 +45,7 @@ from sealframe.noise.records import SCRATCH_SIZE, SMALL_RECORD, spare_buffers
 from sealframe.wire import MESSAGE_OVERHEAD, MIN_RECORD
 
 from sealframe.aio.callables import refuse_awaitable
+from sealframe.aio.writing import NO_SOCKET, socket_of
 from sealframe.aio.intake import FAIR_SHARE, PILE, SMALL_READ, Intake
 
 __all__ = ["Counters", "ReadPath", "ReceivePath", "SendPath"]
@@ -322,6 +342,30 @@ cdef class SendPath:
     cdef public long long sent_cost
     cdef public bint write_paused
     cdef public bint written
+    cdef public object socket
+
+    cdef int write(self, object transport, bytes data) except -1:
+        """Write now: to the socket, where the transport has nothing to write before, and would
+        otherwise do it in a later turn of the event loop."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t sent
+        if self.socket is None and not self.protocol.receiver.small_reads:
+            # Only now: uvloop keeps 300 bytes from then on, and most connections are idle.
+            self.socket = socket_of(transport)
+        if (
+            self.socket is not None
+            and self.socket != NO_SOCKET
+            and transport.get_write_buffer_size() == 0
+        ):
+            sent = send_now(self.socket, PyBytes_AS_STRING(data), size)
+            if sent == size:
+                return 0
+            if sent > 0:
+                transport.write(data[sent:])
+                return 0
+        # Where the socket has failed, the transport finds that too.
+        transport.write(data)
+        return 0
 
     def flush_soon(self):
         """Write what is queued, now or at the end of this turn."""
@@ -359,14 +403,20 @@ cdef class SendPath:
         if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
             return False
         machine = protocol.machine
-        if machine.has_output:
+        output = machine.output
+        if output is not None and output.pending:
+            return False
+        opened = machine.opened
+        if opened is not None and opened.has_output:
             return False
         records = machine.records
+        if records is not None and records.output:
+            return False
         data = machine.encoder.encode(message)
         if records is not None:
             data = _with_head(records.sender.seal_record(data))
         self.written = True
-        transport.write(data)
+        self.write(transport, data)
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1
         self.sent_cost += size + _OVERHEAD

@@ -252,9 +252,20 @@ class SendPath:
         connection, as QUIC's do (RFC 9000, section 4.1).
     :ivar write_paused: whether the transport's buffer is full
     :ivar written: whether something was written in this turn of the event loop
+    :ivar socket: what the compiled backend writes to, where the transport has nothing to write
+        before, and would otherwise write only in a later turn of the event loop; None until a
+        connection proves to be busy, and :data:`~.writing.NO_SOCKET` where it must not
     """
 
-    __slots__ = ("credit_limit", "protocol", "queue", "sent_cost", "write_paused", "written")
+    __slots__ = (
+        "credit_limit",
+        "protocol",
+        "queue",
+        "sent_cost",
+        "socket",
+        "write_paused",
+        "written",
+    )
 
     protocol: ConnectionProtocol
     queue: SendQueue
@@ -262,6 +273,7 @@ class SendPath:
     sent_cost: int
     write_paused: bool
     written: bool
+    socket: int | None
 
     def flush_soon(self) -> None:
         """Messages were put into the queue: write them now, or at the end of this turn."""

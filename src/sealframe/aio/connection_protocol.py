@@ -54,6 +54,7 @@ from .sender import Sender
 from .socket_options import INHERITED, configure
 from .stats import Stats
 from .trace_log import TraceLog, logger
+from .writing import NO_SOCKET
 
 
 class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
@@ -192,6 +193,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         """End: the socket is gone."""
         self._addresses = self._look_up_addresses()
         self.transport = None
+        self.sender.socket = NO_SOCKET
         lossy = exc is not None or not self.sender.all_sent
         self.machine.receive_loss(exc)
         failures = [event.error for event in self._take_events() if isinstance(event, Failed)]

@@ -45,6 +45,7 @@ class Sender(SendPath):
         self.credit_limit = None
         self.write_paused = False
         self.written = False
+        self.socket = None
         self.broadcast_pending = False
         """Whether what was broadcast to it is about to be written."""
 

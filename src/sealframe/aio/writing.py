@@ -1,4 +1,4 @@
-"""Writes to a transport: several buffers in one call, and the end of the stream."""
+"""Writes to a transport: several buffers in one call, the end of the stream, or past it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,20 @@ def end_writing(transport: asyncio.WriteTransport) -> None:
         # Fails if the peer has reset the connection, which the event loop reports by itself.
         with contextlib.suppress(OSError):
             transport.write_eof()
+
+
+NO_SOCKET: Final = -1
+"""In place of a socket that may be written to."""
+
+
+def socket_of(transport: asyncio.BaseTransport) -> int:
+    """Return the socket that may be written to while the transport has nothing to write.
+
+    uvloop collects what is written until the end of its turn. Its transports write plainly to
+    their socket, and keep it open until ``connection_lost`` was called.
+    """
+    kind = type(transport)
+    if kind.__module__ != "uvloop.loop" or kind.__name__ not in ("TCPTransport", "UnixTransport"):
+        return NO_SOCKET
+    sock = transport.get_extra_info("socket")
+    return NO_SOCKET if sock is None else int(sock.fileno())

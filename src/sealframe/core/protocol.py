@@ -89,7 +89,6 @@ class ProtocolMachine:
 
     __slots__ = (
         "_answered",
-        "_multiplexer",
         "_write_closed",
         "client",
         "decoder",
@@ -98,6 +97,7 @@ class ProtocolMachine:
         "extended",
         "frames_received",
         "introductions",
+        "opened",
         "output",
         "phase",
         "records",
@@ -137,7 +137,8 @@ class ProtocolMachine:
             local = replace(local, invitation=invitation)
         self.introductions = Introductions(local, client_id, identify)
         """What both ends say of themselves."""
-        self._multiplexer: Multiplexer | None = None
+        self.opened: Multiplexer | None = None
+        """The streams and requests, once there were any."""
         self.output: ControlOutput | None = None
         """Control frames that wait to be written, once there were any."""
         self._write_closed = False
@@ -280,7 +281,7 @@ class ProtocolMachine:
             return False
         if self.output is not None and self.output.pending:
             return True
-        if self._multiplexer is not None and self._multiplexing and self._multiplexer.has_output:
+        if self.opened is not None and self._multiplexing and self.opened.has_output:
             return True
         return self.records is not None and bool(self.records.output)
 
@@ -309,9 +310,9 @@ class ProtocolMachine:
             if not records.established:
                 return buffers
         before, after = output.take()
-        if self._multiplexer is not None and self._multiplexing:
+        if self.opened is not None and self._multiplexing:
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            after = cast("list[bytes]", self._multiplexer.take(_TURN)) + after
+            after = cast("list[bytes]", self.opened.take(_TURN)) + after
         if self.trace is not None:
             trace_sent(self.trace, [*before, *after])
         inner = before + self.encoder.pack(messages) + after if messages else before + after
@@ -360,17 +361,17 @@ class ProtocolMachine:
 
         :raises NotSupportedError: only packets are spoken here
         """
-        if self._multiplexer is None:
+        if self.opened is None:
             local, peer = self.introductions.local, self.introductions.peer
             if not self.extended or peer is None:
                 raise self._packets_only("streams and requests")
-            self._multiplexer = Multiplexer(client=self.client, local=local, peer=peer)
-        return self._multiplexer
+            self.opened = Multiplexer(client=self.client, local=local, peer=peer)
+        return self.opened
 
     @property
     def unsent(self) -> bool:
         """Whether something accepted for a stream or request is not written yet."""
-        multiplexer = self._multiplexer
+        multiplexer = self.opened
         return multiplexer is not None and self._multiplexing and multiplexer.unsent
 
     @property

@@ -1,0 +1,77 @@
+"""Small messages of a busy connection may go to the socket past the transport: nothing is lost or
+reordered where the socket takes a part of one, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+
+import sealframe
+from sealframe.aio.connection import protocol_of
+from sealframe.aio.intake import SMALL_READS
+
+SIZE = 30_000
+FRAME = struct.Struct("<i")
+
+
+async def warm_up(conn: sealframe.Connection, times: int = SMALL_READS + 2) -> None:
+    """Make it a busy connection."""
+    for _ in range(times):
+        await conn.send(b"ping")
+        assert await conn.recv() == b"ping"
+
+
+@pytest.mark.parametrize("taken", ["at first", "never before the end"])
+async def test_what_the_socket_does_not_take_follows_in_order(taken: str) -> None:
+    reading, received = asyncio.Event(), bytearray()
+    done = asyncio.get_running_loop().create_future()
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(SMALL_READS + 2):
+            writer.write(await reader.readexactly(8))
+        await reading.wait()
+        while data := await reader.read(1 << 16):
+            received.extend(data)
+        writer.close()
+        done.set_result(None)
+
+    server = await asyncio.start_server(peer, "127.0.0.1", 0, limit=1 << 12)
+    port = server.sockets[0].getsockname()[1]
+    sent = []
+    async with server, sealframe.connect("127.0.0.1", port) as conn:
+        await warm_up(conn)
+        if taken == "at first":
+            reading.set()
+        for number in range(400):
+            message = struct.pack("<I", number) * (SIZE // 4)
+            try:
+                conn.send_nowait(message)
+            except sealframe.SendQueueFullError:
+                reading.set()
+                await conn.send(message)
+            sent.append(message)
+            # So that each is the first of its turn.
+            await asyncio.sleep(0)
+        reading.set()
+        await conn.close()
+        await done
+    expected = b"".join(FRAME.pack(len(message)) + message for message in sent)
+    assert bytes(received) == expected
+
+
+async def test_a_connection_that_is_gone_writes_to_no_socket() -> None:
+    """The number of its socket may be another's by then."""
+
+    async def echo(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            await conn.send(message)
+
+    async with sealframe.serve(echo, "127.0.0.1", 0) as server:
+        conn = await sealframe.connect("127.0.0.1", server.port)
+        sender = protocol_of(conn).sender
+        await warm_up(conn)
+        await conn.close()
+        assert sender.socket == -1
+        assert not sender.write_now(b"late")
