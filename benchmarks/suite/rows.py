@@ -357,7 +357,7 @@ ROWS: Final = [
         (Target(0.5, "websockets", "latency", at_most=True),),
         size=65536,
         way="sealed",
-        fixed=(50, 500),
+        fixed=(30, 300),
     ),
     _idle(
         Target(3000, figure="memory", at_most=True, ours="callbacks"),
