@@ -321,15 +321,32 @@ async def test_send_nowait_accepts_as_long_as_there_is_room(mode: Mode) -> None:
         waiting = asyncio.create_task(conn.send(b"waits"))
         await asyncio.sleep(0)
         protocol_of(conn).resume_writing()
-        await until(lambda: not protocol_of(conn).sender.queue.over_limit)
-        if not waiting.done():
-            with pytest.raises(SendQueueFullError):
-                conn.send_nowait(b"would pass it")
         await waiting
         conn.send_nowait(b"last")
         async with asyncio.timeout(PATIENCE):
             got = [await accepted.recv() for _ in range(12)]
         assert got == [bytes(36)] * 10 + [b"waits", b"last"]
+
+
+async def test_send_nowait_queues_behind_those_that_wait(mode: Mode) -> None:
+    """Also where there is room again, and their tasks have only not run yet."""
+    options = ClientOptions(outbox_limit=1000)
+    async with open_pair(mode, client_options=options) as (conn, accepted, _):
+        protocol_of(conn).pause_writing()
+        conn.send_nowait(bytes(1000))
+        waiting = asyncio.create_task(conn.send(b"first"))
+        await asyncio.sleep(0)
+        protocol = protocol_of(conn)
+        protocol.sender.write_paused = False
+        protocol.sender.flush()
+        assert not protocol.sender.queue.over_limit
+        with pytest.raises(SendQueueFullError):
+            conn.send_nowait(b"would pass it")
+        await waiting
+        conn.send_nowait(b"second")
+        async with asyncio.timeout(PATIENCE):
+            got = [await accepted.recv() for _ in range(3)]
+        assert got == [bytes(1000), b"first", b"second"]
 
 
 async def test_send_nowait_raises_what_send_raises(mode: Mode) -> None:
