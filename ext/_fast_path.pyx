@@ -15,7 +15,7 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
@@ -40,9 +40,10 @@ cdef extern from *:
 
 from sealframe.core.closing import CloseState
 from sealframe.core.events import Phase
+from sealframe.core.multiplexer import ViolationError
 from sealframe.errors import DecryptionError, FramingError, NonceExhaustedError
 from sealframe.noise.records import SCRATCH_SIZE, SMALL_RECORD, spare_buffers
-from sealframe.wire import MESSAGE_OVERHEAD, MIN_RECORD
+from sealframe.wire import MESSAGE_OVERHEAD, MIN_RECORD, Opcode
 
 from sealframe.aio.callables import refuse_awaitable
 from sealframe.aio.writing import NO_SOCKET, socket_of
@@ -67,6 +68,9 @@ cdef object _PACKETS = Phase.PACKETS
 cdef object _FAILED = Phase.FAILED
 cdef object _OPEN = CloseState.OPEN
 cdef object _DELIVER = Intake.DELIVER
+cdef object _OVER = Intake.OVER
+cdef object _REQUEST = int(Opcode.REQUEST)
+cdef object _REPLY = int(Opcode.REPLY)
 
 
 cdef inline uint32_t _read_head(const uint8_t *place) noexcept:
@@ -111,6 +115,7 @@ cdef class ReadPath:
     cdef public object transport
     cdef public object closer
     cdef public object keepalive
+    cdef public object channels
     cdef public object trace
     cdef public Counters stats
     cdef public ReceivePath receiver
@@ -140,11 +145,14 @@ cdef class ReadPath:
         """Take in the bytes of one read."""
         cdef ReceivePath receiver = self.receiver
         cdef Py_ssize_t work = 0
-        cdef list messages = self.read_messages(nbytes, &work)
+        cdef object event = None
+        cdef object came = self.read_fast(nbytes, &work)
         machine = self.machine
-        if messages is None:
-            messages = machine.buffer_updated(nbytes)
+        if came is None:
+            came = machine.buffer_updated(nbytes)
             work = machine.work_items
+        elif not PyList_CheckExact(came):
+            event = came
         self.stats.bytes_received += nbytes
         # What comes in may be answered, and nothing of this turn was written yet.
         self.sender.written = False
@@ -153,8 +161,11 @@ cdef class ReadPath:
             self.loop.time(), machine.frames_received
         ):
             keepalive.answered()
-        if PyList_GET_SIZE(messages):
-            receiver.deliver(messages)
+        if event is not None:
+            if receiver.intake is not _OVER:
+                self.channels.handle(event)
+        elif PyList_GET_SIZE(came):
+            receiver.deliver(came)
         if work:
             if machine.events:
                 self.handle_events()
@@ -165,15 +176,20 @@ cdef class ReadPath:
         if receiver.small_reads:
             receiver.small_reads -= 1
 
+    def flush_soon(self):
+        """Write what streams and requests have to say, now or at the end of this turn."""
+        self.sender.flush_soon()
+
     def handle_events(self, *, at_fin=False):
         """Take in what the machine has to tell; for the subclass."""
         raise NotImplementedError
 
-    cdef list read_messages(self, Py_ssize_t nbytes, Py_ssize_t *work):
-        """Return the messages of a read in which nothing is out of the ordinary; else None, and
-        then nothing has happened.
+    cdef object read_fast(self, Py_ssize_t nbytes, Py_ssize_t *work):
+        """Take in a read in which nothing is out of the ordinary; else return None, and then
+        nothing has happened.
 
         :param work: set to the items handled one by one, where there were any
+        :return: the messages, or what came of the one request or reply of which it consists
         """
         cdef list frames
         machine = self.machine
@@ -196,12 +212,31 @@ cdef class ReadPath:
             work[0] = machine.work_items
             return frames
         if decoder.saw_control:
+            if PyList_GET_SIZE(frames) == 1 and self.channels is not None:
+                event = self.take_exchange(machine, frames[0])
+                if event is not None:
+                    return event
             machine.work_items = 1
             frames = machine.receive_frames(frames)
             work[0] = machine.work_items
         else:
             machine.frames_received += PyList_GET_SIZE(frames)
         return frames
+
+    cdef object take_exchange(self, object machine, object frame):
+        """Return what comes of a request or a reply; None if it is neither, or is refused: the
+        slow path finds that again, and fails."""
+        opcode = (<tuple>frame)[0]
+        if (opcode != _REQUEST and opcode != _REPLY) or not machine.extended:
+            return None
+        if machine.phase is not _EXTENDED:
+            return None
+        try:
+            event = machine.opened.receive(frame)
+        except ViolationError:
+            return None
+        machine.frames_received += 1
+        return event
 
     cdef bytes open_single(self, object records, Py_ssize_t nbytes):
         """Return the plaintext of the small record of which the read consists, as in a dialogue;
@@ -374,7 +409,8 @@ cdef class SendPath:
             return
         if not queue.paused and (not self.written or queue.scheduled):
             self.written = True
-            self.flush()
+            if not self.write_urgent():
+                self.flush()
         else:
             # It costs as much as to write a small message, so not for the first.
             queue.scheduled = True
@@ -383,6 +419,45 @@ cdef class SendPath:
     def flush(self):
         """Write what may be written; for the subclass."""
         raise NotImplementedError
+
+    cdef bint write_urgent(self) except -1:
+        """Write the requests and replies that wait, where nothing else does."""
+        cdef ReadPath protocol = self.protocol
+        cdef bytes data
+        if len(self.queue) or not self.may_write():
+            return False
+        machine = protocol.machine
+        opened = machine.opened
+        if opened is None:
+            return False
+        records = machine.records
+        data = opened.take_urgent()
+        if not PyBytes_GET_SIZE(data):
+            return False
+        if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
+            data = b"".join(records.seal(data))
+        elif records is not None:
+            data = _with_head(records.sender.seal_record(data))
+        self.write(protocol.transport, data)
+        protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
+        return True
+
+    cdef bint may_write(self) except -1:
+        """Return whether bytes can be written, and no control frame is to go before them."""
+        cdef ReadPath protocol = self.protocol
+        if (
+            self.write_paused
+            or protocol.transport is None
+            or protocol.closer.state is not _OPEN
+            or protocol.trace is not None
+        ):
+            return False
+        machine = protocol.machine
+        output = machine.output
+        if output is not None and output.pending:
+            return False
+        records = machine.records
+        return records is None or not records.output
 
     def end_turn(self):
         """Write at the end of this turn of the event loop; for the subclass."""
@@ -394,29 +469,21 @@ cdef class SendPath:
         cdef ReadPath protocol = self.protocol
         cdef Py_ssize_t size = PyBytes_GET_SIZE(message)
         cdef bytes data
-        if self.written or self.write_paused or size >= _SMALL_RECORD - _HEAD:
+        if self.written or size >= _SMALL_RECORD - _HEAD:
             return False
         queue = self.queue
-        if len(queue) or queue.scheduled or queue.paused:
-            return False
-        transport = protocol.transport
-        if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
+        if len(queue) or queue.scheduled or queue.paused or not self.may_write():
             return False
         machine = protocol.machine
-        output = machine.output
-        if output is not None and output.pending:
-            return False
         opened = machine.opened
-        if opened is not None and opened.has_output:
+        if opened is not None and (opened.urgent or opened.ready):
             return False
         records = machine.records
-        if records is not None and records.output:
-            return False
         data = machine.encoder.encode(message)
         if records is not None:
             data = _with_head(records.sender.seal_record(data))
         self.written = True
-        self.write(transport, data)
+        self.write(protocol.transport, data)
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1
         self.sent_cost += size + _OVERHEAD

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 from ..core.protocol import ProtocolMachine
 from ..core.trace import Trace
 from ..core.window import Window
+from .channels import Channels
 from .closer import Closer
 from .connection_protocol import ConnectionProtocol
 from .intake import Intake
@@ -36,12 +37,14 @@ class ReadPath:
     transport: Transport | None
     closer: Closer
     keepalive: KeepaliveTimer | None
+    channels: Channels | None
     trace: Trace | None
     stats: Stats
     receiver: Receiver
     sender: Sender
     def get_buffer(self, sizehint: int) -> bytearray | memoryview: ...
     def buffer_updated(self, nbytes: int) -> None: ...
+    def flush_soon(self) -> None: ...
     def handle_events(self, *, at_fin: bool = False) -> None: ...
 
 @disjoint_base

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..core.protocol import ProtocolMachine
     from ..core.trace import Trace
     from ..core.window import Window
+    from .channels import Channels
     from .closer import Closer
     from .connection_protocol import ConnectionProtocol
     from .keepalive_timer import KeepaliveTimer
@@ -68,11 +69,13 @@ class ReadPath:
 
     :ivar machine: the protocol, sans-IO
     :ivar transport: None before there is a socket, and once it is gone
+    :ivar channels: the streams and requests, once there were any
     :ivar keepalive: signs of life, where any time is kept; made once it is established
     :ivar trace: logs lines at DEBUG; None where nobody reads them
     """
 
     __slots__ = (
+        "channels",
         "closer",
         "keepalive",
         "loop",
@@ -89,6 +92,7 @@ class ReadPath:
     transport: asyncio.Transport | None
     closer: Closer
     keepalive: KeepaliveTimer | None
+    channels: Channels | None
     trace: Trace | None
     stats: Stats
     receiver: Receiver
@@ -122,6 +126,10 @@ class ReadPath:
                 receiver.give_others_a_turn()
         if receiver.small_reads:
             receiver.small_reads -= 1
+
+    def flush_soon(self) -> None:
+        """Write what streams and requests have to say, now or at the end of this turn."""
+        self.sender.flush_soon()
 
     def handle_events(self, *, at_fin: bool = False) -> None:
         """Take in what the machine has to tell; for the subclass."""

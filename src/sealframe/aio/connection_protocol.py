@@ -74,7 +74,6 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         "_addresses",
         "_keepalive_wheel",
         "_owner",
-        "channels",
         "handlers",
         "id",
         "options",
@@ -103,8 +102,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.receiver = self._make_receiver(budget)
         self.closer = Closer(self)
         self.keepalive = None
-        self.channels: Channels | None = None
-        """The streams and requests, once there were any."""
+        self.channels = None
         self.pings: Pings | None = None
         """The PINGs that wait for PONG, once there were any."""
         self._owner: ConnectionOwner | None = owner
@@ -326,10 +324,6 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def going_away(self) -> bool:
         """Whether this end announced its close, so that nothing new is begun."""
         return self.closer.going_away
-
-    def flush_soon(self) -> None:
-        """Write what streams and requests have to say, now or at the end of this turn."""
-        self.sender.flush_soon()
 
     def close_if_idle(self) -> None:
         """Close, where only what the peer asked for had kept the connection open."""

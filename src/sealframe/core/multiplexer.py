@@ -282,6 +282,15 @@ class Multiplexer:
             size -= max(written, _MIN_QUANTUM)
         return buffers
 
+    def take_urgent(self) -> bytes:
+        """Return the frames that go first, joined, where no stream has anything to write."""
+        if self.ready or not self.urgent:
+            return b""
+        whole = self.urgent[0] if len(self.urgent) == 1 else b"".join(self.urgent)
+        self.urgent.clear()
+        self.requests.answers_written()
+        return whole
+
     def _schedule(self, stream: StreamState) -> None:
         if not stream.scheduled and stream.is_ready:
             stream.scheduled = True

@@ -109,8 +109,9 @@ class RequestTable:
 
     def answers_written(self) -> None:
         """Count the answers as sent: only now the peer may take their slots again."""
-        self.peer_pending.difference_update(self.answered)
-        self.answered.clear()
+        if self.answered:
+            self.peer_pending.difference_update(self.answered)
+            self.answered.clear()
 
     def reply_stream_written(self, number: int) -> None:
         """Count an answer that went out on a stream, now that this is over."""
