@@ -16,7 +16,7 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from *:
@@ -43,7 +43,7 @@ from sealframe.core.events import Phase
 from sealframe.core.multiplexer import ViolationError
 from sealframe.errors import DecryptionError, FramingError, NonceExhaustedError
 from sealframe.noise.records import SCRATCH_SIZE, SMALL_RECORD, spare_buffers
-from sealframe.wire import MESSAGE_OVERHEAD, MIN_RECORD, Opcode
+from sealframe.wire import MAX_CHUNK, MESSAGE_OVERHEAD, MIN_RECORD, Opcode
 
 from sealframe.aio.callables import refuse_awaitable
 from sealframe.aio.writing import NO_SOCKET, socket_of
@@ -54,8 +54,11 @@ __all__ = ["Counters", "ReadPath", "ReceivePath", "SendPath"]
 cdef enum:
     # Kept equal to wire.HEAD_SIZE.
     _HEAD = 4
+    # Of a request, in its frame and in that of its reply.
+    _NUMBER = 8
 
 cdef Py_ssize_t _OVERHEAD = MESSAGE_OVERHEAD
+cdef Py_ssize_t _MAX_CHUNK = MAX_CHUNK
 cdef Py_ssize_t _MIN_RECORD = MIN_RECORD
 cdef Py_ssize_t _SMALL_RECORD = SMALL_RECORD
 cdef Py_ssize_t _SCRATCH_SIZE = SCRATCH_SIZE
@@ -163,7 +166,7 @@ cdef class ReadPath:
             keepalive.answered()
         if event is not None:
             if receiver.intake is not _OVER:
-                self.channels.handle(event)
+                self.channels.exchange(*event)
         elif PyList_GET_SIZE(came):
             receiver.deliver(came)
         if work:
@@ -224,19 +227,31 @@ cdef class ReadPath:
         return frames
 
     cdef object take_exchange(self, object machine, object frame):
-        """Return what comes of a request or a reply; None if it is neither, or is refused: the
-        slow path finds that again, and fails."""
-        opcode = (<tuple>frame)[0]
-        if (opcode != _REQUEST and opcode != _REPLY) or not machine.extended:
+        """Count a request or a reply, and return what it is, for ``Channels``; None if it is
+        neither, or is refused: the slow path finds that again, and fails."""
+        cdef const uint8_t *place
+        cdef Py_ssize_t size
+        cdef uint64_t number = 0
+        cdef int i
+        opcode, body = <tuple>frame
+        size = PyBytes_GET_SIZE(body) - _NUMBER
+        if (opcode != _REQUEST and opcode != _REPLY) or not 0 <= size <= _MAX_CHUNK:
             return None
-        if machine.phase is not _EXTENDED:
+        if not machine.extended or machine.phase is not _EXTENDED:
             return None
+        place = <const uint8_t *>PyBytes_AS_STRING(body)
+        for i in range(_NUMBER):
+            number |= <uint64_t>place[i] << 8 * i
+        table = machine.opened.requests
         try:
-            event = machine.opened.receive(frame)
+            if opcode == _REQUEST:
+                table.receive(number)
+            else:
+                table.receive_answer(number)
         except ViolationError:
             return None
         machine.frames_received += 1
-        return event
+        return opcode == _REQUEST, number, PyBytes_FromStringAndSize(<const char *>place + 8, size)
 
     cdef bytes open_single(self, object records, Py_ssize_t nbytes):
         """Return the plaintext of the small record of which the read consists, as in a dialogue;

@@ -61,6 +61,19 @@ class Channels:
             self._handle_other(event)
         self._drop_what_is_over()
 
+    def exchange(self, asked: bool, number: int, payload: bytes) -> None:
+        """Pass on a request of the peer, or the reply to one of this end.
+
+        :param asked: whether it is a request
+        """
+        if self._ended:
+            return
+        if asked:
+            self.requests.receive(number, payload)
+        else:
+            self.requests.take_reply(number, payload)
+        self._drop_what_is_over()
+
     def _handle_other(self, event: MultiplexerEvent) -> None:
         streams, requests = self.streams, self.requests
         match event:

@@ -314,10 +314,10 @@ class Requests:
 
     def _count_payload(self, size: int) -> None:
         self.payload_bytes += size
-        if self.payload_bytes < self._host.options.pause_limit:
-            self._may_collect.set()
-        else:
+        if self.payload_bytes >= self._host.options.pause_limit:
             self._may_collect.clear()
+        elif not self._may_collect.is_set():
+            self._may_collect.set()
 
     async def _collect_request(self, stream: StreamEndpoint) -> bytes:
         try:
