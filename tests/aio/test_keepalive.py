@@ -168,11 +168,33 @@ class TestTcp:
                 transport = protocol_of(conn).transport
                 assert transport is not None
                 sock = transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+                if sys.platform == "linux":
+                    lowat = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+                    assert lowat == 16 * 1024
+                # A plain server does not know before whether a client says HELLO.
+                if mode.sealed or (mode.has_control and conn is client):
+                    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+                    continue
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
                 assert sock.getsockopt(socket.IPPROTO_TCP, idle) == 8
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 4
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
-                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="TCP_RTO_MAX_MS is Linux's")
+    async def test_a_link_that_is_back_is_used_within_a_second(self, mode: Mode) -> None:
+        rto_max_ms = 44
+        with socket.socket() as probe:
+            try:
+                probe.setsockopt(socket.IPPROTO_TCP, rto_max_ms, 1000)
+            except OSError:
+                pytest.skip("this kernel has no TCP_RTO_MAX_MS: it is older than 6.15")
+        async with open_pair(mode) as (client, accepted, _):
+            for conn in (client, accepted):
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                sock = transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, rto_max_ms) == 1000
 
     async def test_they_are_not_where_keepalive_is_off(self, mode: Mode) -> None:
         async with open_pair(

@@ -332,7 +332,8 @@ class TestReadingAll:
 
     async def test_after_a_cancelled_one_the_window_holds_again(self, control_mode: Mode) -> None:
         arrivals = Arrivals()
-        options = ServerOptions(stream_window=64 * KIB)
+        # With this inbox_limit the window does not grow while all is taken.
+        options = ServerOptions(stream_window=64 * KIB, inbox_limit=64 * KIB)
         async with open_pair(
             control_mode, server_options=options, at_server={"on_stream": arrivals}
         ) as (client, _, _):

@@ -65,4 +65,4 @@ def controls(buffers: list[Buffer]) -> list[Control]:
 
 def taken(multiplexer: Multiplexer, size: int = 1 << 30) -> list[Control]:
     """Return the frames that it writes now."""
-    return controls(multiplexer.take(size))
+    return controls([*multiplexer.take_all_urgent(), *multiplexer.take(size)])

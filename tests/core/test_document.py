@@ -116,7 +116,7 @@ def channels() -> dict[str, bytes]:
     )
 
     def written(multiplexer: Multiplexer) -> bytes:
-        return b"".join(multiplexer.take(MEBIBYTE))
+        return b"".join([*multiplexer.take_all_urgent(), *multiplexer.take(MEBIBYTE)])
 
     found = {"hello-channels": control.frame(Opcode.HELLO, hello.encode())}
     protocol = ProtocolMachine(client=False, max_message_size=1)

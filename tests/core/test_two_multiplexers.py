@@ -145,7 +145,8 @@ class End:
 
     def send(self, choice: int) -> None:
         """Write some; no stream goes beyond its credit."""
-        taken = b"".join(self.multiplexer.take(choice))
+        urgent = self.multiplexer.take_all_urgent()
+        taken = b"".join([*urgent, *self.multiplexer.take(choice)])
         self.multiplexer.drained.clear()
         self.multiplexer.over.clear()
         for frame in self.writes.feed(taken):

@@ -273,6 +273,18 @@ def test_after_its_own_close_an_end_looks_at_no_stream_any_more() -> None:
     assert client.error is not None
 
 
+def test_a_request_and_its_answer_overtake_messages_that_wait() -> None:
+    client, server = extended_pair(max_requests=2)
+    client.protocol.multiplexer.request(b"quick")
+    sent = b"".join(client.protocol.take_output([bytes(100_000)]))
+    assert sent.index(b"quick") < 100
+    server.read(sent)
+    assert server.messages == [bytes(100_000)]
+    server.protocol.multiplexer.reply(0, b"answer")
+    sent = b"".join(server.protocol.take_output([bytes(100_000)]))
+    assert sent.index(b"answer") < 100
+
+
 @pytest.mark.parametrize("kind", ["packets client", "packets server"])
 def test_packets_carry_no_streams(kind: str) -> None:
     peer: Peer = plain(client=kind == "packets client", max_streams=2, max_requests=2)

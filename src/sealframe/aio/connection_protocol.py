@@ -27,6 +27,7 @@ from ..core.events import (
     Event,
     Failed,
     GoingAway,
+    Phase,
     Ponged,
 )
 from ..core.growth import Growing
@@ -51,7 +52,7 @@ from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
 from .receiver import Receiver
 from .sender import Sender
-from .socket_options import INHERITED, configure
+from .socket_options import INHERITED, WRITE_BUFFER, configure
 from .stats import Stats
 from .trace_log import TraceLog, logger
 from .writing import NO_SOCKET
@@ -163,7 +164,9 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         # uvloop's transports do not inherit from asyncio's.
         self.transport = transport = cast("asyncio.Transport", transport)
         if self.machine.client or not INHERITED:
-            configure(transport.get_extra_info("socket"), self.options)
+            keepalive = self.machine.phase in (Phase.FIRST, Phase.PACKETS)
+            configure(transport.get_extra_info("socket"), self.options, keepalive=keepalive)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
         if not self.closer.handshaking:
             # The program gave the connection up before the event loop told of it.
             transport.abort()

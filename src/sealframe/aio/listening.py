@@ -73,10 +73,13 @@ class AcceptProtocol(asyncio.Protocol):
             protocol.connection_made(transport)
 
 
-async def listen(decide: Decide, endpoint: Endpoint, options: Options) -> Listener:
+async def listen(
+    decide: Decide, endpoint: Endpoint, options: Options, *, keepalive: bool
+) -> Listener:
     """Start to listen.
 
     :param decide: returns the protocol for a new connection, None to drop it
+    :param keepalive: whether the kernel probes the clients, since some may know no PING
     :raises ListenError: the address is in use, forbidden or unknown
     """
     loop = asyncio.get_running_loop()
@@ -98,7 +101,7 @@ async def listen(decide: Decide, endpoint: Endpoint, options: Options) -> Listen
         listener = Listener(server, endpoint.path)
         try:
             for sock in server.sockets:
-                configure(sock, options)
+                configure(sock, options, keepalive=keepalive)
             # Not by create_server(): if that is cancelled while it does so, it leaves them open.
             await server.start_serving()
             for sock in server.sockets:

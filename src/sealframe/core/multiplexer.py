@@ -259,15 +259,20 @@ class Multiplexer:
         """Whether something accepted is not written yet, if only for want of credit."""
         return bool(self.urgent) or any(stream.has_unsent for stream in self.streams.values())
 
-    def take(self, size: int) -> list[Buffer]:
-        """Return frames to write now, of about ``size`` bytes, each stream in its turn."""
-        buffers: list[Buffer] = []
-        if self.urgent:
-            buffers += self.urgent
-            # However many requests there are, streams go on.
-            size = max(1, size - sum(map(len, self.urgent)))
-            self.urgent.clear()
+    def take_all_urgent(self) -> list[bytes]:
+        """Return the frames to write before messages and streams."""
+        urgent = self.urgent
+        if urgent:
+            self.urgent = []
             self.requests.answers_written()
+        return urgent
+
+    def take(self, size: int) -> list[Buffer]:
+        """Return frames of streams to write now, of about ``size`` bytes, each in its turn.
+
+        Call :meth:`take_all_urgent` before: a stream is opened there.
+        """
+        buffers: list[Buffer] = []
         while self.ready and size > 0:
             stream = self.ready.popleft()
             stream.scheduled = False

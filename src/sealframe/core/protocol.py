@@ -311,6 +311,8 @@ class ProtocolMachine:
                 return buffers
         before, after = output.take()
         if self.opened is not None and self._multiplexing:
+            # A request overtakes the messages that wait.
+            before += self.opened.take_all_urgent()
             # Parts of what the program wrote, which are written and sealed as bytes are.
             after = cast("list[bytes]", self.opened.take(_TURN)) + after
         if self.trace is not None:

@@ -93,6 +93,11 @@ class ConnectionRegistry:
         # A counter behind a random prefix: unique over restarts and over several servers.
         self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
 
+    @property
+    def takes_packets(self) -> bool:
+        """Whether a client may be one that knows no PING."""
+        return self._config.security is None
+
     # What the listening socket calls
 
     def accept(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:

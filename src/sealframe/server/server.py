@@ -235,7 +235,9 @@ class Server(Generic[Sent, Received]):
         revocation = self._registry.revocation
         if revocation is not None:
             await revocation.refresh()
-        self._listener = await listen(self._registry.accept, endpoint, self._options)
+        self._listener = await listen(
+            self._registry.accept, endpoint, self._options, keepalive=self._registry.takes_packets
+        )
         if revocation is not None:
             revocation.start()
 
