@@ -14,7 +14,7 @@ from typing import Final
 
 from .against import ROOT
 
-_MESSAGES: Final = ("ext", "framing", "wire", "core", "aio", "noise")
+_MESSAGES: Final = ("ext", "framing", "wire", "core", "aio", "noise", "buffers.py", "options.py")
 _CONNECTIONS: Final = (*_MESSAGES, "trust", "server", "client")
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "aes_gcm": (),
@@ -25,7 +25,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "growth": _CONNECTIONS,
     "file": (*_MESSAGES, "files"),
 }
-"""``ext`` and packages of sealframe, by the beginning of a row's id; of the others: messages."""
+"""``ext``, and packages and modules of sealframe, by the beginning of a row's id; of the others: messages."""
 
 _WORDLESS: Final = re.compile(
     r"""
@@ -65,8 +65,9 @@ def without_words(source: str) -> str:
 def _hash(parts: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for part in parts:
-        folder = ROOT / "ext" if part == "ext" else ROOT / "src" / "sealframe" / part
-        for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.pyx"), *folder.rglob("*.pxd")]):
+        place = ROOT / "ext" if part == "ext" else ROOT / "src" / "sealframe" / part
+        files = [path for path in place.rglob("*") if path.suffix in (".py", ".pyx", ".pxd")]
+        for path in sorted(files or [place]):
             name = path.relative_to(ROOT).as_posix()
             text = without_words(path.read_text(encoding="utf-8"))
             found.update(f"{name}\n{len(text)}\n{text}\n".encode())
