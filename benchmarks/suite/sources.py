@@ -25,7 +25,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "growth": _CONNECTIONS,
     "file": (*_MESSAGES, "files"),
 }
-"""``ext``, and packages and modules of sealframe, by the beginning of a row's id; of the others: messages."""
+"""``ext``, packages and modules, by the beginning of a row's id; of the other rows: messages."""
 
 _WORDLESS: Final = re.compile(
     r"""
