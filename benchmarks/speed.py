@@ -31,10 +31,8 @@ ROUNDS: Final = 3
 AGAIN: Final = 7
 """Rounds of the second measurement."""
 COUNTS: Final = {
-    "one_way-128": 100_000,
-    "one_way-128-extended": 100_000,
-    "one_way-128-sealed": 100_000,
-    "one_way-4096": 25_000,
+    "one_way-128": 60_000,
+    "one_way-128-sealed": 60_000,
     "one_way-4096-extended": 25_000,
     "one_way-4096-sealed": 20_000,
     "one_way-65536": 3_000,
