@@ -160,10 +160,13 @@ cdef class ReadPath:
         # What comes in may be answered, and nothing of this turn was written yet.
         self.sender.written = False
         keepalive = self.keepalive
-        if keepalive is not None and keepalive.clocks.received(
-            self.loop.time(), machine.frames_received
-        ):
-            keepalive.answered()
+        if keepalive is not None:
+            clocks = keepalive.clocks
+            if clocks.probed_at is None and not keepalive.idle:
+                # All that clocks.received() would do then.
+                clocks.last_received = self.loop.time()
+            elif clocks.received(self.loop.time(), machine.frames_received):
+                keepalive.answered()
         if event is not None:
             if receiver.intake is not _OVER:
                 self.channels.exchange(*event)
@@ -505,6 +508,7 @@ cdef class SendPath:
         limit = self.credit_limit
         if limit is not None and self.sent_cost >= <long long>limit:
             queue.paused = True
-        if protocol.keepalive is not None:
-            protocol.keepalive.sent()
+        keepalive = protocol.keepalive
+        if keepalive is not None and keepalive.idle:
+            keepalive.sent()
         return True

@@ -22,14 +22,15 @@ class KeepaliveTimer:
     :param wheel: calls it when a check is due, shared by connections of the same options
     """
 
-    __slots__ = ("_idle", "_protocol", "_wheel", "bucket", "clocks")
+    __slots__ = ("_protocol", "_wheel", "bucket", "clocks", "idle")
 
     def __init__(self, protocol: ConnectionProtocol, wheel: KeepaliveWheel) -> None:
         self._protocol = protocol
         self._wheel = wheel
         self.bucket: Bucket[KeepaliveTimer] | None = None
         """What it is in until the next check, None while none is due."""
-        self._idle = protocol.options.idle_timeout is not None
+        self.idle = protocol.options.idle_timeout is not None
+        """Whether messages are timed too, and not only signs of life."""
         self.clocks = Keepalive(protocol.options, now=protocol.loop.time())
 
     def answered(self) -> None:
@@ -40,7 +41,7 @@ class KeepaliveTimer:
 
     def sent(self) -> None:
         """Count messages that went."""
-        if self._idle:
+        if self.idle:
             self.clocks.sent(self._protocol.loop.time())
 
     def restart(self) -> None:

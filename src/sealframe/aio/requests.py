@@ -117,18 +117,24 @@ class Requests:
                 await self._send_body(body, payload, answer)
             reply = await answer
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
+        except BaseException:
+            self._give_up(number, answer)
+            raise
         finally:
-            # None of this has an effect on a stream or a request that is over.
+            # This has no effect on a stream that is over.
             if body is not None:
                 body.reset(ResetCode.CANCELLED, "")
-            if self.pending.pop(number, None) is not None and self.limiter.error is None:
-                self._multiplexer.cancel(number)
-                self._host.flush_soon()
-            # A reply on a stream may have begun in the turn in which this was cancelled.
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                reply = answer.result()
-                if isinstance(reply, StreamEndpoint):
-                    reply.reset(ResetCode.CANCELLED, "")
+
+    def _give_up(self, number: int, answer: asyncio.Future[bytes | StreamEndpoint]) -> None:
+        # None of this has an effect on a stream or a request that is over.
+        if self.pending.pop(number, None) is not None and self.limiter.error is None:
+            self._multiplexer.cancel(number)
+            self._host.flush_soon()
+        # A reply on a stream may have begun in the turn in which this was cancelled.
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            reply = answer.result()
+            if isinstance(reply, StreamEndpoint):
+                reply.reset(ResetCode.CANCELLED, "")
 
     async def _send_body(
         self, body: StreamEndpoint, payload: bytes, answer: asyncio.Future[bytes | StreamEndpoint]

@@ -35,15 +35,15 @@ class Keepalive:
     known only once a client has said HELLO.
 
     :ivar last_received: when bytes last came
+    :ivar probed_at: when PING was sent, None in the state quiet
     :ivar last_message: when a message last came or went, or a frame of a stream or request came
     """
 
-    __slots__ = ("_frames", "_options", "_probed_at", "last_message", "last_received")
+    __slots__ = ("_frames", "_options", "last_message", "last_received", "probed_at")
 
     def __init__(self, options: Options, *, now: float) -> None:
         self._options = options
-        # When PING was sent, None in the state quiet.
-        self._probed_at: float | None = None
+        self.probed_at: float | None = None
         self.last_received = now
         self.last_message = now
         # How many messages, and frames of streams and requests, had come by last_message.
@@ -55,8 +55,8 @@ class Keepalive:
         :param frames: how many messages, and frames of streams and requests, came so far
         :return: whether a PING was out, so that the next check is due at another time
         """
-        answered = self._probed_at is not None
-        self._probed_at = None
+        answered = self.probed_at is not None
+        self.probed_at = None
         self.last_received = now
         if self._frames != frames:
             self._frames = frames
@@ -71,7 +71,7 @@ class Keepalive:
         """Restart all clocks: a peer cannot show life while this end does not read."""
         self.last_received = now
         self.last_message = now
-        self._probed_at = None
+        self.probed_at = None
 
     def check(self, now: float, *, probing: bool) -> KeepaliveAction:
         """Return what is due now. A PING counts as sent once it was asked for."""
@@ -80,11 +80,11 @@ class Keepalive:
             return KeepaliveAction.DISCONNECT
         if options.keepalive_interval is None or not probing:
             return KeepaliveAction.WAIT
-        if self._probed_at is not None:
-            silent = now - self._probed_at >= options.keepalive_timeout
+        if self.probed_at is not None:
+            silent = now - self.probed_at >= options.keepalive_timeout
             return KeepaliveAction.ABORT if silent else KeepaliveAction.WAIT
         if now - self.last_received >= options.keepalive_interval:
-            self._probed_at = now
+            self.probed_at = now
             return KeepaliveAction.SEND_PING
         return KeepaliveAction.WAIT
 
@@ -94,8 +94,8 @@ class Keepalive:
         if options.idle_timeout is not None:
             due = self.last_message + options.idle_timeout
         if options.keepalive_interval is not None and probing:
-            if self._probed_at is not None:
-                due = min(due, self._probed_at + options.keepalive_timeout)
+            if self.probed_at is not None:
+                due = min(due, self.probed_at + options.keepalive_timeout)
             else:
                 due = min(due, self.last_received + options.keepalive_interval)
         return due
