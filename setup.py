@@ -1,11 +1,11 @@
-"""Builds the C backends of codec, queues and fast path; all else stands in pyproject.toml.
+"""Builds the C backends, the pyx files in ext/; all else stands in pyproject.toml.
 
 Two environment variables are read:
 
 ``SEALFRAME_EXTENSION``
-    ``auto`` (the default) compiles ``sealframe.framing._codec``, ``sealframe.aio._queues`` and
-    ``sealframe.aio._fast_path`` if it can, and goes on without any, with a warning, if it
-    cannot. ``yes`` makes a failed compilation fail the build. ``no`` does not compile.
+    ``auto`` (the default) compiles ``sealframe.framing._codec`` and the others below if it
+    can, and goes on without any of them, with a warning, if it cannot. ``yes`` makes a
+    failed compilation fail the build. ``no`` does not compile.
 
 ``SEALFRAME_COVERAGE``
     ``1`` compiles with line tracing, so that coverage sees the lines of the pyx.
@@ -99,6 +99,7 @@ def extensions() -> list[Extension]:
             "sealframe.framing._codec",
             "sealframe.aio._queues",
             "sealframe.aio._fast_path",
+            "sealframe.noise._record_cipher",
         )
     ]
 

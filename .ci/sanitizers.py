@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 SANITIZE = "-fsanitize=address,undefined"
 FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
-MODULES = ("_codec.", "_queues.", "_fast_path.")
+MODULES = ("_codec.", "_queues.", "_fast_path.", "_record_cipher.")
 EXERCISES = ("exercise_framing.py", "exercise_queues.py")
 TESTS = ("tests/framing", "tests/aio/queues", "-k", "not python and not selection and not no_leak")
 """Of both backends' tests those of the compiled one; which of the two is taken needs no tool, and

@@ -21,6 +21,7 @@ EXTENSIONS = {
     "framing._codec": ROOT / "ext" / "_codec.pyx",
     "aio._queues": ROOT / "ext" / "_queues.pyx",
     "aio._fast_path": ROOT / "ext" / "_fast_path.pyx",
+    "noise._record_cipher": ROOT / "ext" / "_record_cipher.pyx",
 }
 
 BASE = {"buffers", "errors", "options", "version"}

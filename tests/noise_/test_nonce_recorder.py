@@ -55,7 +55,7 @@ def test_in_a_fixture(reused):
 def test_counter_set_back():
     cipher = CipherState(bytes([1]) * 32)
     cipher.seal(b"x")
-    cipher._nonce = 0
+    cipher.next_nonce = 0
     try:
         cipher.seal(b"x")
     except Exception:

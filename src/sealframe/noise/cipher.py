@@ -21,7 +21,7 @@ from ..errors import (
     NonceExhaustedError,
     NotSupportedError,
 )
-from ..wire import REKEY_INTERVAL
+from ..framing import IMPLEMENTATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+if TYPE_CHECKING or IMPLEMENTATION == "python":
+    from ._record_cipher_py import RecordCipher
+else:
+    from ._record_cipher import RecordCipher
 
 __all__ = [
     "KEY_SIZE",
@@ -153,7 +158,7 @@ _changing: Final = RLock()
 at any time, so a thread may take it again."""
 
 
-class CipherState(Secret):
+class CipherState(Secret, RecordCipher):
     """AES-256-GCM under one key, with a counter as the nonce.
 
     This is the CipherState of the Noise specification, revision 34, section 5.1,
@@ -172,23 +177,23 @@ class CipherState(Secret):
     """
 
     # Each idle sealed connection has two.
-    __slots__ = ("__weakref__", "_aead", "_key", "_nonce")
+    __slots__ = ("__weakref__", "_key")
 
     def __init__(self, key: BytesLike) -> None:
         require()
         self._key = raw_key(key, "a cipher key")
-        self._aead: AESGCM | None = None
-        self._nonce = 0
+        self.aead = None
+        self.next_nonce = 0
 
     @property
     def nonce(self) -> int:
         """The counter value that the next call will use."""
-        return self._nonce
+        return self.next_nonce
 
     @property
     def is_awake(self) -> bool:
         """Whether it has its ``AESGCM`` object now; it makes one at its next use otherwise."""
-        return self._aead is not None
+        return self.aead is not None
 
     def set_nonce(self, nonce: int) -> None:
         """Skip counter values: SetNonce of section 5.1. It never goes back.
@@ -196,9 +201,9 @@ class CipherState(Secret):
         :raises ValueError: the value was used already
         """
         with _changing:
-            if nonce < self._nonce:
-                raise ValueError(f"nonce {nonce} was used: the next one is {self._nonce}")
-            self._nonce = nonce
+            if nonce < self.next_nonce:
+                raise ValueError(f"nonce {nonce} was used: the next one is {self.next_nonce}")
+            self.next_nonce = nonce
 
     def seal(self, plaintext: BytesLike, ad: BytesLike = b"") -> bytes:
         """Encrypt and authenticate.
@@ -210,11 +215,11 @@ class CipherState(Secret):
         """
         data = plaintext if type(plaintext) is bytes else _octets(plaintext)
         more = ad if type(ad) is bytes else _octets(ad)
-        aead, nonce = self._aead or self._wake(), self._claim()
+        aead, nonce = self.aead or self.wake(), self._claim()
         try:
             return aead.encrypt(_encoded(nonce), data, more or None)
         except BaseException:
-            self._give_back(nonce)
+            self.give_back(nonce)
             raise
 
     def open(self, ciphertext: BytesLike, ad: BytesLike = b"") -> bytes:
@@ -229,55 +234,14 @@ class CipherState(Secret):
         """
         data = ciphertext if type(ciphertext) is bytes else _octets(ciphertext)
         more = ad if type(ad) is bytes else _octets(ad)
-        aead, nonce = self._aead or self._wake(), self._claim()
+        aead, nonce = self.aead or self.wake(), self._claim()
         try:
             return aead.decrypt(_encoded(nonce), data, more or None)
         except BaseException as error:
-            self._give_back(nonce)
+            self.give_back(nonce)
             if isinstance(error, primitives().invalid_tag):
                 raise DecryptionError("the ciphertext is not authentic") from None
             raise
-
-    # For the record layer, which belongs to one thread: no lock
-
-    def seal_record(self, plaintext: bytes | memoryview) -> bytes:
-        """Seal a record, and derive the next key where one is due (docs/PROTOCOL.md section 6).
-
-        All calls come from one thread.
-
-        :param plaintext: as bytes, or as a view of bytes
-        """
-        nonce = self._nonce
-        if nonce >= _RESERVED_NONCE:
-            raise _exhausted()
-        self._nonce = nonce + 1
-        try:
-            aead = self._aead or self._wake()
-            sealed = aead.encrypt(nonce.to_bytes(_NONCE_SIZE, "big"), plaintext, None)
-        except BaseException:
-            self._give_back(nonce)
-            raise
-        if not self._nonce % REKEY_INTERVAL:
-            self.rekey()
-        return sealed
-
-    def open_record(self, ciphertext: bytes | memoryview) -> bytes:
-        """Open what :meth:`seal_record` returned at the other end, in calls from one thread.
-
-        :param ciphertext: as bytes, or as a view of bytes
-        """
-        nonce = self._nonce
-        if nonce >= _RESERVED_NONCE:
-            raise _exhausted()
-        try:
-            aead = self._aead or self._wake()
-            plaintext = aead.decrypt(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None)
-        except primitives().invalid_tag:
-            raise DecryptionError("the ciphertext is not authentic") from None
-        self._nonce = nonce + 1
-        if not self._nonce % REKEY_INTERVAL:
-            self.rekey()
-        return plaintext
 
     # Into memory that is given
 
@@ -289,14 +253,14 @@ class CipherState(Secret):
         :raises ValueError: it is not 16 bytes longer
         """
         _check_place(place, len(plaintext) + TAG_SIZE)
-        aead, nonce = self._aead or self._wake(), self._claim()
+        aead, nonce = self.aead or self.wake(), self._claim()
         try:
             if primitives().into:
                 aead.encrypt_into(_encoded(nonce), plaintext, None, place)
             else:
                 place[:] = aead.encrypt(_encoded(nonce), plaintext, None)
         except BaseException:
-            self._give_back(nonce)
+            self.give_back(nonce)
             raise
 
     def open_into(self, ciphertext: BytesLike, place: memoryview) -> None:
@@ -308,14 +272,14 @@ class CipherState(Secret):
         :raises ValueError: it is not 16 bytes shorter
         """
         _check_place(place, len(ciphertext) - TAG_SIZE)
-        aead, nonce = self._aead or self._wake(), self._claim()
+        aead, nonce = self.aead or self.wake(), self._claim()
         try:
             if primitives().into:
                 aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
             else:
                 place[:] = aead.decrypt(_encoded(nonce), ciphertext, None)
         except BaseException as error:
-            self._give_back(nonce)
+            self.give_back(nonce)
             if isinstance(error, primitives().invalid_tag):
                 # The package decrypts before it verifies: the place holds unauthenticated
                 # plaintext now, which must not get out (RFC 5116 section 2.2).
@@ -330,56 +294,62 @@ class CipherState(Secret):
         32 bytes of ENCRYPT(k, 2^64 - 1, "", zeros). The old key cannot be computed from it.
         """
         with _changing:
-            aead = self._aead or self._wake()
+            aead = self.aead or self.wake()
             derived = aead.encrypt(_encoded(_RESERVED_NONCE), bytes(KEY_SIZE), None)
             self._key = derived[:KEY_SIZE]
             aead = primitives().aesgcm(self._key)
             # If it was put to sleep meanwhile, `awake` has no entry for it: it stays asleep, or
             # more would be awake than counted.
-            if self._aead is not None:
-                self._aead = aead
+            if self.aead is not None:
+                self.aead = aead
 
-    def _wake(self) -> AESGCM:
+    def wake(self) -> AESGCM:
         """Make the ``AESGCM`` object; beyond ``MAX_AWAKE``, drop the oldest of another cipher.
 
         It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
         to make.
         """
         with _changing:
-            aead = self._aead
+            aead = self.aead
             if aead is not None:
                 return aead
-            self._aead = aead = primitives().aesgcm(self._key)
+            self.aead = aead = primitives().aesgcm(self._key)
             awake.append(ref(self))
             if len(awake) > MAX_AWAKE:
                 other = awake.popleft()()
                 if other is not None:
-                    other._aead = None
+                    other.aead = None
         return aead
+
+    def exhausted(self) -> NonceExhaustedError:
+        """Return the error for a key of which all nonces are used."""
+        return NonceExhaustedError("every nonce of this key was used; open a new connection")
+
+    def refusal(self, error: Exception) -> Exception:
+        """Return the error for what does not open."""
+        if isinstance(error, primitives().invalid_tag):
+            return DecryptionError("the ciphertext is not authentic")
+        return error
 
     def _claim(self) -> int:
         """Take the next counter value, which no other call gets."""
         with _changing:
-            nonce = self._nonce
+            nonce = self.next_nonce
             if nonce >= _RESERVED_NONCE:
-                raise _exhausted()
-            self._nonce = nonce + 1
+                raise self.exhausted()
+            self.next_nonce = nonce + 1
         return nonce
 
-    def _give_back(self, nonce: int) -> None:
+    def give_back(self, nonce: int) -> None:
         """Nothing was encrypted with it: it is the next one again, if it was the last claimed."""
         with _changing:
-            if self._nonce == nonce + 1:
-                self._nonce = nonce
+            if self.next_nonce == nonce + 1:
+                self.next_nonce = nonce
 
 
 def _encoded(nonce: int) -> bytes:
     # As 12 big-endian bytes, a 64-bit counter has the four zero bytes in front.
     return nonce.to_bytes(_NONCE_SIZE, "big")
-
-
-def _exhausted() -> NonceExhaustedError:
-    return NonceExhaustedError("every nonce of this key was used; open a new connection")
 
 
 awake: Final[deque[ref[CipherState]]] = deque()
