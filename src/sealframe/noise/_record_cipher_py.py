@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..wire import REKEY_INTERVAL
+
+if TYPE_CHECKING:
+    from ..buffers import BytesLike
 
 __all__ = ["RecordCipher"]
 
@@ -16,17 +19,13 @@ _NONCE_SIZE: Final = 12
 class Aead(Protocol):
     """What is used of an ``AESGCM`` object of ``cryptography``."""
 
-    def encrypt(
-        self, nonce: bytes, data: bytes | memoryview, ad: bytes | memoryview | None, /
-    ) -> bytes: ...
-    def decrypt(
-        self, nonce: bytes, data: bytes | memoryview, ad: bytes | memoryview | None, /
-    ) -> bytes: ...
+    def encrypt(self, nonce: bytes, data: BytesLike, ad: BytesLike | None, /) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: BytesLike, ad: BytesLike | None, /) -> bytes: ...
     def encrypt_into(
-        self, nonce: bytes, data: bytes | memoryview, ad: None, place: memoryview, /
+        self, nonce: bytes, data: BytesLike, ad: None, place: memoryview, /
     ) -> int: ...
     def decrypt_into(
-        self, nonce: bytes, data: bytes | memoryview, ad: None, place: memoryview, /
+        self, nonce: bytes, data: BytesLike, ad: None, place: memoryview, /
     ) -> int: ...
 
 

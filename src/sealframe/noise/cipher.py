@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 if TYPE_CHECKING or IMPLEMENTATION == "python":
-    from ._record_cipher_py import RecordCipher
+    from ._record_cipher_py import Aead, RecordCipher
 else:
     from ._record_cipher import RecordCipher
 
@@ -303,7 +303,7 @@ class CipherState(Secret, RecordCipher):
             if self.aead is not None:
                 self.aead = aead
 
-    def wake(self) -> AESGCM:
+    def wake(self) -> Aead:
         """Make the ``AESGCM`` object; beyond ``MAX_AWAKE``, drop the oldest of another cipher.
 
         It takes 2.5 KB, most of what an idle sealed connection would cost, and a microsecond
