@@ -492,6 +492,9 @@ cdef class SendPath:
         queue = self.queue
         if len(queue) or queue.scheduled or queue.paused or not self.may_write():
             return False
+        limit = self.credit_limit
+        if limit is not None and self.sent_cost >= <long long>limit:
+            return False
         machine = protocol.machine
         opened = machine.opened
         if opened is not None and (opened.urgent or opened.ready):
@@ -505,7 +508,6 @@ cdef class SendPath:
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1
         self.sent_cost += size + _OVERHEAD
-        limit = self.credit_limit
         if limit is not None and self.sent_cost >= <long long>limit:
             queue.paused = True
         keepalive = protocol.keepalive

@@ -75,3 +75,27 @@ async def test_a_connection_that_is_gone_writes_to_no_socket() -> None:
         await conn.close()
         assert sender.socket == -1
         assert not sender.write_now(b"late")
+
+
+async def test_nothing_is_written_at_once_without_credit() -> None:
+    """Also where the queue has not heard yet that the credit is used up."""
+    done = asyncio.Event()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        await conn.recv()
+        done.set()
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0) as server,
+        sealframe.connect("127.0.0.1", server.port, extended=True) as conn,
+    ):
+        sender = protocol_of(conn).sender
+        await asyncio.sleep(0)
+        sender.limit_credit(sender.sent_cost)
+        assert not sender.queue.paused
+        assert not sender.write_now(b"refused")
+        sender.limit_credit(sender.sent_cost + 1)
+        assert sender.write_now(b"taken")
+        assert sender.queue.paused
+        sender.lift_credit()
+        await done.wait()

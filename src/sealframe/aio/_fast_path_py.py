@@ -315,6 +315,9 @@ class SendPath:
             return False
         if len(queue) or queue.scheduled or queue.paused:
             return False
+        limit = self.credit_limit
+        if limit is not None and self.sent_cost >= limit:
+            return False
         transport, machine = protocol.transport, protocol.machine
         if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
             return False
@@ -331,7 +334,7 @@ class SendPath:
         protocol.stats.bytes_sent += len(data)
         protocol.stats.messages_sent += 1
         self.sent_cost += size + MESSAGE_OVERHEAD
-        if self.credit_limit is not None and self.sent_cost >= self.credit_limit:
+        if limit is not None and self.sent_cost >= limit:
             queue.paused = True
         if protocol.keepalive is not None:
             protocol.keepalive.sent()
