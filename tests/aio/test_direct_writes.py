@@ -92,10 +92,8 @@ async def test_nothing_is_written_at_once_without_credit() -> None:
         sender = protocol_of(conn).sender
         await asyncio.sleep(0)
         sender.limit_credit(sender.sent_cost)
-        assert not sender.queue.paused
-        assert not sender.write_now(b"refused")
+        assert [sender.queue.paused, sender.write_now(b"refused")] == [False, False]
         sender.limit_credit(sender.sent_cost + 1)
-        assert sender.write_now(b"taken")
-        assert sender.queue.paused
+        assert [sender.write_now(b"taken"), sender.queue.paused] == [True, True]
         sender.lift_credit()
         await done.wait()
