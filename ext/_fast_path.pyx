@@ -120,6 +120,7 @@ cdef class ReadPath:
     cdef public object keepalive
     cdef public object channels
     cdef public object trace
+    cdef public double since
     cdef public Counters stats
     cdef public ReceivePath receiver
     cdef public SendPath sender
@@ -285,7 +286,6 @@ cdef class ReceivePath:
 
     cdef public ReadPath protocol
     cdef public object queue
-    cdef public object send_queue
     cdef public object on_message
     cdef public object conn
     cdef public object intake
@@ -337,7 +337,7 @@ cdef class ReceivePath:
         cdef Py_ssize_t count = 0
         on_message = self.on_message
         conn = self.conn
-        send_queue = self.send_queue
+        send_queue = self.protocol.sender.queue
         try:
             for message in messages:
                 if send_queue.queued_bytes >= send_queue.high_water and self.must_stop():

@@ -39,6 +39,7 @@ class ReadPath:
     keepalive: KeepaliveTimer | None
     channels: Channels | None
     trace: Trace | None
+    since: float
     stats: Stats
     receiver: Receiver
     sender: Sender
@@ -51,7 +52,6 @@ class ReadPath:
 class ReceivePath:
     protocol: ConnectionProtocol
     queue: ReceiveQueue
-    send_queue: SendQueue
     on_message: OnBytes | None
     conn: Any
     intake: Intake

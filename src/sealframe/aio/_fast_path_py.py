@@ -72,6 +72,7 @@ class ReadPath:
     :ivar channels: the streams and requests, once there were any
     :ivar keepalive: signs of life, where any time is kept; made once it is established
     :ivar trace: logs lines at DEBUG; None where nobody reads them
+    :ivar since: when it was established, by the event loop's clock
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class ReadPath:
         "machine",
         "receiver",
         "sender",
+        "since",
         "stats",
         "trace",
         "transport",
@@ -94,6 +96,7 @@ class ReadPath:
     keepalive: KeepaliveTimer | None
     channels: Channels | None
     trace: Trace | None
+    since: float
     stats: Stats
     receiver: Receiver
     sender: Sender
@@ -141,8 +144,8 @@ class ReceivePath:
 
     :ivar queue: those that wait for the program
     :ivar on_message: called at once with ``conn`` and each message, in place of the queue; None
-        where messages are queued, if only for now
-    :ivar send_queue: of the same connection; while it is full nothing is called
+        where messages are queued, if only for now. Nothing is called while the send queue of
+        the same connection is full.
     :ivar window: what the peer may still send, None where it knows no CREDIT
     :ivar small_reads: how many of the next reads are small: thousands of tiny frames, and no
         more, then hold up the other connections at a time
@@ -154,14 +157,12 @@ class ReceivePath:
         "on_message",
         "protocol",
         "queue",
-        "send_queue",
         "small_reads",
         "window",
     )
 
     protocol: ConnectionProtocol
     queue: ReceiveQueue
-    send_queue: SendQueue
     on_message: OnBytes | None
     conn: Any
     intake: Intake
@@ -200,7 +201,7 @@ class ReceivePath:
 
     def call_back(self, messages: list[bytes]) -> None:
         """Call ``on_message`` with each of these; queue the rest once the send queue is full."""
-        on_message, conn, send_queue = self.on_message, self.conn, self.send_queue
+        on_message, conn, send_queue = self.on_message, self.conn, self.protocol.sender.queue
         assert on_message is not None
         count = 0
         try:

@@ -16,7 +16,6 @@ from ..core.budget import Budget
 from .callables import refuse_awaitable
 from .intake import FAIR_SHARE
 from .receiver import Receiver
-from .send_queue import SendQueue
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
@@ -43,24 +42,19 @@ _OVER: Final = Calls.OVER
 
 
 class CallbackReceiver(Receiver):
-    """What is taken in on one connection, and handed to a function of the program.
+    """What is taken in on one connection, and handed to the program's ``on_message``."""
 
-    :param on_message: called with what programs see of the connection, and each message
-    """
+    __slots__ = ("_calls",)
 
-    __slots__ = ("_calls", "_function")
-
-    def __init__(
-        self,
-        protocol: ConnectionProtocol,
-        budget: Budget,
-        on_message: OnBytes,
-        send_queue: SendQueue,
-    ) -> None:
+    def __init__(self, protocol: ConnectionProtocol, budget: Budget) -> None:
         super().__init__(protocol, budget)
         self._calls = Calls.NOT_YET
-        self._function = on_message
-        self.send_queue = send_queue
+
+    @property
+    def _function(self) -> OnBytes:
+        on_message = self.protocol.handlers.on_message
+        assert on_message is not None
+        return on_message
 
     @property
     def calls_back(self) -> bool:
@@ -89,7 +83,7 @@ class CallbackReceiver(Receiver):
         else:
             self.queue.extend(messages)
             self._enter(_QUEUED)
-            self.send_queue.wait_for_turn(self._go_on)
+            self.protocol.sender.queue.wait_for_turn(self._go_on)
 
     def fail_call(self, error: BaseException, left: int) -> None:
         """End the connection: ``on_message`` raised an exception.
@@ -107,7 +101,7 @@ class CallbackReceiver(Receiver):
     def must_stop(self) -> bool:
         """Return whether nothing is to be called now: it is over, or the send queue is full."""
         # Once nothing more can be sent, nothing is held back either.
-        return self._calls is _OVER or self.send_queue.holds_back
+        return self._calls is _OVER or self.protocol.sender.queue.holds_back
 
     def _enter(self, calls: Calls) -> None:
         self._calls = calls
@@ -117,7 +111,7 @@ class CallbackReceiver(Receiver):
         """Call ``on_message`` with what is queued, as far as a turn of the event loop goes."""
         if self._calls is not _QUEUED:
             return
-        queue, send_queue = self.queue, self.send_queue
+        queue, send_queue = self.queue, self.protocol.sender.queue
         count = 0
         try:
             while len(queue) and count < FAIR_SHARE and not self.must_stop():

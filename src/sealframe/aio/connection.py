@@ -75,7 +75,6 @@ class Connection(Generic[Sent, Received]):
         "_receiver",
         "_send_queue",
         "_sender",
-        "_since",
         "_state",
     )
 
@@ -92,7 +91,7 @@ class Connection(Generic[Sent, Received]):
         self._receive_queue = protocol.receiver.queue
         self._sender = protocol.sender
         self._send_queue = protocol.sender.queue
-        self._since = protocol.loop.time()
+        protocol.since = protocol.loop.time()
         # Idle connections are many: what few of them use is made at its first use.
         self._groups = groups
         self._hooks = hooks
@@ -533,8 +532,6 @@ AnyConnection: TypeAlias = Connection[Any, Any]
 
 protocol_of: Callable[[AnyConnection], ConnectionProtocol] = attrgetter("_protocol")
 """Return the transport protocol of a connection."""
-opened_at: Callable[[AnyConnection], float] = attrgetter("_since")
-"""Return when a connection was made, by the event loop's clock."""
 
 
 def end_memberships(conn: AnyConnection) -> frozenset[str]:

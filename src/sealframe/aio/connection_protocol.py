@@ -110,13 +110,14 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self._addresses: tuple[Address, Address] = (None, None)
         self._keepalive_wheel = keepalive_wheel
         self.trace = machine.trace
+        self.since = 0.0
 
     def _make_receiver(self, budget: Budget | None) -> Receiver:
         options, on_message = self.options, self.handlers.on_message
         budget = budget or Budget(options.pause_limit, options.window_limit)
         if on_message is None:
             return Receiver(self, budget)
-        return CallbackReceiver(self, budget, on_message, self.sender.queue)
+        return CallbackReceiver(self, budget)
 
     def rename(self, id: str) -> None:
         """Take the id that the server gave."""

@@ -49,7 +49,6 @@ class Receiver(ReceivePath):
         self.window = None
         self.on_message = None
         self.conn = None
-        self.send_queue = protocol.sender.queue
         # By how much windows have grown, once one was used.
         self._growth: Growth | None = None
         self.small_reads = SMALL_READS

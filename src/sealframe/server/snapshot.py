@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sized
 from dataclasses import asdict
 from typing import Any
 
-from ..aio.connection import AnyConnection, opened_at, protocol_of
+from ..aio.connection import AnyConnection, protocol_of
 from ..aio.stats import Stats
 from .registry import ConnectionRegistry
 
@@ -34,7 +34,7 @@ def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
         "name": None if conn.peer is None else conn.peer.name,
         "address": conn.remote_address,
         "sealed": conn.sealed,
-        "connected_for": now - opened_at(conn),
+        "connected_for": now - protocol.since,
         **conn.stats.as_dict(),
         "inbox_cost": protocol.receiver.queue.queued_bytes,
         "outbox_cost": protocol.sender.queue.queued_bytes,
