@@ -15,6 +15,7 @@ from sealframe import (
     ServerOptions,
     SharedKey,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import REKEY_INTERVAL
 
 if TYPE_CHECKING:
@@ -91,11 +92,16 @@ async def exchange(conn: Connection) -> None:
     """Send all there is to send while reading it back, ping in between, and close."""
     messages = [*MESSAGES, *(b"%d" % number for number in range(TICKS))]
 
+    queue = protocol_of(conn).sender.queue
+
     async def send_all() -> None:
         for number, message in enumerate(messages):
             await conn.send(message)
-            # What is sent in one tick of the loop would share a record.
+            # What is sent in one tick of the loop would share a record, as would what waits while
+            # the transport is full.
             await asyncio.sleep(0)
+            for _ in iter(lambda: len(queue), 0):
+                await asyncio.sleep(0)
             if number == TOTAL // 2:
                 await conn.ping()
 
