@@ -88,11 +88,7 @@ def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
 
 def test_a_codec_without_its_queues_is_an_error(c_backend: ModuleType) -> None:
     """No build leaves one of them: what is there is a remnant, and would hide as slowness."""
-    for missing in (
-        "sealframe.aio._queues",
-        "sealframe.aio._fast_path",
-        "sealframe.noise._record_cipher",
-    ):
+    for missing in ("aio._queues", "aio._fast_path", "noise._record_cipher"):
         for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
             done = run(without(f"sealframe.{missing}") + "import sealframe", **variables)
             assert done.returncode == 1
