@@ -500,10 +500,11 @@ cdef class SendPath:
         if opened is not None and (opened.urgent or opened.ready):
             return False
         records = machine.records
+        # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
+        self.written = True
         data = machine.encoder.encode(message)
         if records is not None:
             data = _with_head(records.sender.seal_record(data))
-        self.written = True
         self.write(protocol.transport, data)
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1

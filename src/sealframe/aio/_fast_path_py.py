@@ -325,12 +325,13 @@ class SendPath:
         if machine.has_output:
             return False
         records = machine.records
+        # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
+        self.written = True
         data = machine.encoder.encode(message)
         if records is not None:
             assert records.sender is not None
             record = records.sender.seal_record(data)
             data = len(record).to_bytes(HEAD_SIZE, "little") + record
-        self.written = True
         transport.write(data)
         protocol.stats.bytes_sent += len(data)
         protocol.stats.messages_sent += 1

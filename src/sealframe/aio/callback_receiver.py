@@ -76,6 +76,13 @@ class CallbackReceiver(Receiver):
 
     # From the event loop, see ReceivePath.deliver()
 
+    def deliver_slow_path(self, messages: list[bytes]) -> None:
+        """Queue what comes once this end has begun to close; it is handed over from there."""
+        super().deliver_slow_path(messages)
+        if self._calls is _DIRECT and len(self.queue):
+            self._enter(_QUEUED)
+            self.protocol.loop.call_soon(self._go_on)
+
     def hold_back(self, messages: list[bytes]) -> None:
         """Queue what is not called now, or drop it where nothing is called any more."""
         if self._calls is _OVER:

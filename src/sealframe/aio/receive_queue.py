@@ -74,7 +74,7 @@ class ReceiveQueue(InQueue):
             self.add_waiter(waiter)
             try:
                 await waiter
-            except asyncio.CancelledError:
+            except BaseException:
                 self.discard_waiter(waiter)
                 raise
         message = self.pop()

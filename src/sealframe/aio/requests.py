@@ -228,14 +228,18 @@ class Requests:
 
         :param clean_up: called when that is over, or never began
         """
-        self.serving[number] = None
+        serving = self.serving
+        serving[number] = None
         task = self._host.handlers.start_now(running, f"request {number}")
         if task is None:
             self._served(number, clean_up)
             return
         # Its first step may have answered already.
-        if number in self.serving:
-            self.serving[number] = task
+        if number in serving:
+            serving[number] = task
+            if serving is not self.serving:
+                # Or ended the connection, when end_sending() did not have the task yet.
+                task.cancel()
         # A callback: a task that is cancelled before its first step must be answered too.
         task.add_done_callback(lambda _: self._served(number, clean_up))
 

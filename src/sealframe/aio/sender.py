@@ -99,6 +99,8 @@ class Sender(SendPath):
             protocol.stats,
             protocol.closer,
         )
+        # What a finalizer sends while this seals must not overtake it.
+        written, self.written = self.written, True
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
         # fill the memory with answers. Only the last frame goes out in any case.
         while not self.write_paused or closer.write_closed:
@@ -113,6 +115,7 @@ class Sender(SendPath):
                     protocol.keepalive.sent()
             if not len(queue) and not machine.has_output:
                 break
+        self.written = written
         limit = self.credit_limit
         queue.paused = self.write_paused or (limit is not None and self.sent_cost >= limit)
         queue.wake()

@@ -255,7 +255,9 @@ class StreamEndpoint:
         """Send STREAM_CREDIT for what was read, once it is worth a frame."""
         window = self.window
         size = self._first_window + window.borrowed
-        due = 0 if self._received_end else window.update(size, window.received - self.taken)
+        # Of a stream that is over nothing more can come, though what came may still be read.
+        over = self._received_end or self._receive_error is not None
+        due = 0 if over else window.update(size, window.received - self.taken)
         if due:
             self._multiplexer.update_window(self.number, due)
             self._owner.measure(self, due)
