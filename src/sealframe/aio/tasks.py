@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 Subject = TypeVar("Subject")
 
@@ -23,6 +24,8 @@ class Tasks(Generic[Subject]):
         self._done = done
         self._members: dict[asyncio.Task[None], Subject] = {}
         self._excluded: set[asyncio.Task[None]] = set()
+        # Excluded before they were added: a task may end its server in its first step.
+        self._early: WeakSet[asyncio.Task[None]] = WeakSet()
         self._idle = asyncio.Event()
         # One bound method and one context for all tasks: for each they would take 64 bytes
         # apiece.
@@ -43,12 +46,18 @@ class Tasks(Generic[Subject]):
         self._members[task] = subject
         self._idle.clear()
         task.add_done_callback(self._callback, context=self._context)
+        if task in self._early:
+            self.exclude(task)
 
     def exclude(self, task: asyncio.Task[None] | None) -> None:
-        """Do not wait for this task; harmless if it is none of them."""
-        if task is not None and task in self._members:
+        """Do not wait for this task, also if it is added later; harmless if it never is."""
+        if task is None:
+            return
+        if task in self._members:
             self._excluded.add(task)
             self._update_idle()
+        else:
+            self._early.add(task)
 
     def awaits_any(self, tasks: Iterable[asyncio.Task[None]]) -> bool:
         """Return whether any of these members is not excluded."""
