@@ -5,8 +5,10 @@ PING goes out beside a grant, now and then, and what the program takes until PON
 a round trip carries. Where the peer had used up all credit when PING reached it, a round trip
 carries the whole window or more. The window becomes four times that: a sender's congestion
 window doubles in each round trip while it starts (RFC 5681, section 3.1), and it hears of credit
-one round trip late. What is measured is what was *taken*: a program that does not keep up, or
-does not read at all, gets no larger window, and one that has become slower a smaller one.
+one round trip late. What is measured is what was *taken*: a program that does not keep up gets
+no larger window, and one that has become slower a smaller one. One that does not read at all may
+still get one, where less than half of its window had come when PONG did; the limit of the
+connection and the budget bound that too.
 
 No clock is needed: PONG stands behind what the peer had sent when PING reached it. A peer that
 delays PONG gets a larger window, within what can be borrowed.
