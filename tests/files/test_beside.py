@@ -19,8 +19,9 @@ from sealframe.options import MIB
 from .pair import PATIENCE, bytes_in, open_pair, until
 
 BIG = 256 * MIB
-AHEAD = 3 * MIB
-"""Bytes that may be on their way before a message: a window and what is written in a turn."""
+AHEAD = 8 * MIB
+"""Bytes that may be on their way before a message: a window is larger than what the kernel's
+buffers hold, 6 MiB and what is written in a turn."""
 FLAT = 24 * MIB
 
 
