@@ -20,8 +20,8 @@ from .pair import PATIENCE, bytes_in, open_pair, until
 
 BIG = 256 * MIB
 AHEAD = 8 * MIB
-"""Bytes that may be on their way before a message: a window is larger than what the kernel's
-buffers hold, 6 MiB and what is written in a turn."""
+"""Bytes that may be on their way before a message: what the kernel's buffers come to hold, which is
+less than a window, and what is written in a turn."""
 FLAT = 24 * MIB
 
 
