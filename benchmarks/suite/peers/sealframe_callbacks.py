@@ -25,18 +25,11 @@ __all__ = ["idle_client", "request_client"]
 SEALED: Final = True
 
 
-def round_trip_server(job: Job) -> None:
-    """Echo."""
+def serve_until_gone(job: Job, **functions: Any) -> None:
+    """Serve with these functions until every client has come and gone."""
 
     async def main() -> None:
-        first, done, connections = True, asyncio.Event(), job.connections
-
-        def echo(conn: sealframe.Connection, message: bytes) -> None:
-            nonlocal first
-            if first:
-                first = False
-                job.meter.start()
-            conn.send_nowait(message)
+        done, connections = asyncio.Event(), job.connections
 
         def gone(conn: sealframe.Connection, reason: object) -> None:
             nonlocal connections
@@ -46,17 +39,26 @@ def round_trip_server(job: Job) -> None:
                 done.set()
 
         async with sealframe.serve(
-            None,
-            HOST,
-            0,
-            security=server_security(job),
-            on_message=echo,
-            on_disconnect=gone,
+            None, HOST, 0, security=server_security(job), on_disconnect=gone, **functions
         ) as server:
             job.listening(server.port)
             await done.wait()
 
     job.run(main())
+
+
+def round_trip_server(job: Job) -> None:
+    """Echo."""
+    first = True
+
+    def echo(conn: sealframe.Connection, message: bytes) -> None:
+        nonlocal first
+        if first:
+            first = False
+            job.meter.start()
+        conn.send_nowait(message)
+
+    serve_until_gone(job, on_message=echo)
 
 
 class Requester:
@@ -112,33 +114,16 @@ def round_trip_client(job: Job) -> None:
 
 def request_server(job: Job) -> None:
     """Answer requests with what they say."""
+    first = True
 
-    async def main() -> None:
-        first, done = True, asyncio.Event()
+    def answer(conn: sealframe.Connection, payload: bytes) -> bytes:
+        nonlocal first
+        if first:
+            first = False
+            job.meter.start()
+        return payload
 
-        def answer(conn: sealframe.Connection, payload: bytes) -> bytes:
-            nonlocal first
-            if first:
-                first = False
-                job.meter.start()
-            return payload
-
-        def gone(conn: sealframe.Connection, reason: object) -> None:
-            job.meter.stop()
-            done.set()
-
-        async with sealframe.serve(
-            None,
-            HOST,
-            0,
-            security=server_security(job),
-            on_request=answer,
-            on_disconnect=gone,
-        ) as server:
-            job.listening(server.port)
-            await done.wait()
-
-    job.run(main())
+    serve_until_gone(job, on_request=answer)
 
 
 def idle_server(job: Job) -> None:
