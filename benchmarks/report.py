@@ -14,14 +14,20 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from suite import aes_gcm, decoder, growth, latency
+from suite import aes_gcm, decoder, growth, latency, long_links
 from suite.rows import OURS as OUR_PEERS
 from suite.rows import ROWS
 
 Row: TypeAlias = dict[str, Any]
 """One of ``rows`` in the file; :mod:`suite.results` says what it has."""
 
-ALONE: Final = {"decoder": decoder, "latency": latency, "aes_gcm": aes_gcm, "growth": growth}
+ALONE: Final = {
+    "decoder": decoder,
+    "latency": latency,
+    "aes_gcm": aes_gcm,
+    "growth": growth,
+    "long_links": long_links,
+}
 OURS: Final = {peer.name for peer in OUR_PEERS}
 ORDER: Final = [row.id for row in ROWS] + list(ALONE)
 

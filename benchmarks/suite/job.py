@@ -60,8 +60,10 @@ class Job:
     """Whether to send and receive many messages per call, where the peer can."""
     thorough: bool = False
     """Whether the checksum covers every byte of a large message, or one of each cache line."""
+    host: str = HOST
+    """Where the server listens."""
     port: int = 0
-    """On the client's side, where the server listens."""
+    """On the client's side, the server's port."""
     directory: str = ""
     """A temporary one of the measurement's, the same at both sides."""
     sealframe: str = ""

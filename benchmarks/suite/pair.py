@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from .job import Job
+from .links.emulator import FAR, Link
 from .tls import make_certificate
 
 Side: TypeAlias = dict[str, Any]
@@ -35,6 +36,7 @@ def run_pair(
     source: Path | None = None,
     checked: bool = True,
     limit: float = 60,
+    link: Link | None = None,
 ) -> tuple[Side, Side]:
     """Run one measurement and return what server and client report.
 
@@ -42,6 +44,7 @@ def run_pair(
     :param source: a folder that has another sealframe than the one imported here
     :param checked: whether the side that receives has made a checksum
     :param limit: seconds after which the processes are killed
+    :param link: what the client is at the near end of, and the server at the far one
     :raises FailedError: one of them failed, or messages got lost or changed
     """
     environment = dict(os.environ)
@@ -56,10 +59,10 @@ def run_pair(
     with tempfile.TemporaryDirectory(dir=memory) as directory:
         if job.sealed:
             make_certificate(directory)
-        job = replace(job, directory=directory)
+        job = replace(job, directory=directory, host=FAR if link else job.host)
         with Path(directory, "errors").open("w+") as errors:
             try:
-                server, client = _run(job, environment, errors, limit)
+                server, client = _run(job, environment, errors, limit, link)
             except (OSError, ValueError) as error:
                 errors.seek(0)
                 raise FailedError(f"{error}\n{errors.read()}".strip()) from None
@@ -68,13 +71,22 @@ def run_pair(
     return server, client
 
 
-def _run(job: Job, environment: dict[str, str], errors: IO[str], limit: float) -> tuple[Side, Side]:
+def _run(
+    job: Job,
+    environment: dict[str, str],
+    errors: IO[str],
+    limit: float,
+    link: Link | None,
+) -> tuple[Side, Side]:
     processes: list[subprocess.Popen[str]] = []
     timed_out = threading.Event()
 
     def start(side: str, job: Job) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "suite.child", side, job.to_json()]
+        if link is not None:
+            command = link.command(link.far if side == "server" else link.near, command)
         process = subprocess.Popen(
-            [sys.executable, "-m", "suite.child", side, job.to_json()],
+            command,
             cwd=BENCHMARKS,
             env=environment,
             stdout=subprocess.PIPE,

@@ -24,6 +24,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "idle": _CONNECTIONS,
     "growth": _CONNECTIONS,
     "file": (*_MESSAGES, "files"),
+    "long_links": (*_MESSAGES, "files"),
 }
 """``ext``, packages and modules, by the beginning of a row's id; of the other rows: messages."""
 

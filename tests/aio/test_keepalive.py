@@ -196,6 +196,21 @@ class TestTcp:
                 sock = transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.IPPROTO_TCP, rto_max_ms) == 1000
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is Linux's")
+    async def test_where_little_is_in_flight_the_kernel_takes_little(self, mode: Mode) -> None:
+        """After a link was long and fast, see tests/test_links.py; loopback is short."""
+        async with open_pair(mode) as (client, accepted, _):
+            protocol = protocol_of(client)
+            assert protocol.transport is not None
+            sock = protocol.transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 1 << 20)
+            protocol.pause_writing()
+            await client.send(b"waits")
+            protocol.resume_writing()
+            assert await accepted.recv() == b"waits"
+            lowat = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+            assert lowat == 16 * 1024
+
     async def test_they_are_not_where_keepalive_is_off(self, mode: Mode) -> None:
         async with open_pair(
             mode,

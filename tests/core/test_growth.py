@@ -164,7 +164,7 @@ def test_windows_shrink_when_more_clients_come_than_there_is_room_for() -> None:
     budget.join()
     end = End(budget, 16 * MIB)
     run(end, 20, carries=100 * MIB)
-    for _ in range(200):
+    for _ in range(100):
         budget.join()
     assert budget.free < 0
     run(end, 20, carries=100 * MIB)

@@ -17,7 +17,7 @@ from ..beside import SMALL, Beside
 from ..crowd import ACKNOWLEDGED, DONE, HERE, WINDOW, Crowd
 from ..descriptors import allow_many_connections
 from ..files import check_file, make_file, received
-from ..job import HOST, Job
+from ..job import Job
 from ..latency import OpenLoop
 from ..memory import ALL_OPEN, IdleMemory, Peak
 from ..payloads import make_payloads
@@ -57,7 +57,7 @@ def connector(
     """Return what makes a connection; all have the same key."""
     return partial(
         sealframe.connect,
-        HOST,
+        job.host,
         job.port,
         security=client_security(job),
         extended=job.way == "extended",
@@ -81,7 +81,7 @@ def one_way_server(job: Job) -> None:
             await receive(job, conn)
             done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
+        async with sealframe.serve(handler, job.host, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -176,7 +176,7 @@ def round_trip_server(job: Job) -> None:
                 job.meter.stop()
                 done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
+        async with sealframe.serve(handler, job.host, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -235,7 +235,7 @@ def request_server(job: Job) -> None:
             done.set()
 
         async with sealframe.serve(
-            handler, HOST, 0, security=server_security(job), on_request=answer
+            handler, job.host, 0, security=server_security(job), on_request=answer
         ) as server:
             job.listening(server.port)
             await done.wait()
@@ -272,7 +272,7 @@ def beside_server(job: Job) -> None:
                     await conn.send(message)
             done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
+        async with sealframe.serve(handler, job.host, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -304,7 +304,7 @@ def file_server(job: Job) -> None:
 
         inbox = sealframe.Inbox(received(job), keep_free=0)
         async with sealframe.serve(
-            handler, HOST, 0, security=server_security(job), files=inbox
+            handler, job.host, 0, security=server_security(job), files=inbox
         ) as server:
             job.listening(server.port)
             await done.wait()
@@ -338,7 +338,7 @@ def broadcast_server(job: Job) -> None:
                 crowd.hear(message)
 
         async with sealframe.serve(
-            handler, HOST, 0, security=server_security(job), options=MANY_CLIENTS
+            handler, job.host, 0, security=server_security(job), options=MANY_CLIENTS
         ) as server:
             job.listening(server.port)
             await crowd.send_all(server.broadcast)
@@ -401,7 +401,7 @@ def connect_server(job: Job) -> None:
                 job.meter.stop()
                 done.set()
 
-        async with sealframe.serve(handler, HOST, 0, security=server_security(job)) as server:
+        async with sealframe.serve(handler, job.host, 0, security=server_security(job)) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -443,7 +443,7 @@ def idle_server(job: Job) -> None:
                 await conn.send(message)
 
         async with sealframe.serve(
-            handler, HOST, 0, security=server_security(job), options=MANY_CLIENTS
+            handler, job.host, 0, security=server_security(job), options=MANY_CLIENTS
         ) as server:
             job.listening(server.port)
             await memory.done.wait()
@@ -496,7 +496,7 @@ def growth_server(job: Job) -> None:
             done.set()
 
         async with sealframe.serve(
-            handler, HOST, 0, security=server_security(job), options=options
+            handler, job.host, 0, security=server_security(job), options=options
         ) as server:
             job.listening(server.port)
             await done.wait()

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from ..beside import SMALL, Beside
 from ..crowd import ACKNOWLEDGED, DONE, HERE, WINDOW, Crowd
 from ..descriptors import allow_many_connections
-from ..job import HOST, Job
+from ..job import Job
 from ..memory import ALL_OPEN, IdleMemory
 from ..tls import client_context, server_context
 from ..turns import in_turns
@@ -41,7 +41,7 @@ async def listen(job: Job, handler: Callable[[ServerConnection], Awaitable[None]
     allow_many_connections()
     ssl = server_context(job.directory) if job.sealed else None
     options = OPTIONS if job.workload != "beside" else PROMPT
-    server = await serve(handler, HOST, 0, ssl=ssl, backlog=1024, **options)
+    server = await serve(handler, job.host, 0, ssl=ssl, backlog=1024, **options)
     job.listening(server.sockets[0].getsockname()[1])
     return server
 
@@ -52,9 +52,9 @@ def connector(job: Job) -> Callable[[], connect]:
     options = OPTIONS if job.workload != "beside" else PROMPT
     if job.sealed:
         return partial(
-            connect, f"wss://{HOST}:{job.port}/", ssl=client_context(job.directory), **options
+            connect, f"wss://{job.host}:{job.port}/", ssl=client_context(job.directory), **options
         )
-    return partial(connect, f"ws://{HOST}:{job.port}/", **options)
+    return partial(connect, f"ws://{job.host}:{job.port}/", **options)
 
 
 def one_way_server(job: Job) -> None:

@@ -14,6 +14,7 @@ from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
 from .fast_path import SendPath
 from .send_queue import SendQueue
+from .socket_options import WIDEN_INTERVAL, widen
 from .writing import write_buffers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Sender(SendPath):
     :param limit: queued bytes from which senders wait
     """
 
-    __slots__ = ("_large_batch", "_paused_at", "broadcast_pending", "error")
+    __slots__ = ("_large_batch", "_paused_at", "_widened_at", "broadcast_pending", "error")
 
     def __init__(self, protocol: ConnectionProtocol, limit: int) -> None:
         self.protocol = protocol
@@ -58,6 +59,7 @@ class Sender(SendPath):
         # The batch of large messages, by how long the transport was full the last time.
         self._large_batch = _BATCH_SIZE
         self._paused_at = 0.0
+        self._widened_at = 0.0
         self.broadcast_pending = False
         """Whether what was broadcast to it is about to be written."""
 
@@ -156,11 +158,15 @@ class Sender(SendPath):
     def resume_writing(self) -> None:
         """Write on."""
         self.write_paused = False
-        fast = self.protocol.loop.time() - self._paused_at < _FAST
-        self._large_batch = _LARGE_BATCH if fast else _BATCH_SIZE
+        protocol = self.protocol
+        now = protocol.loop.time()
+        self._large_batch = _LARGE_BATCH if now - self._paused_at < _FAST else _BATCH_SIZE
+        if now - self._widened_at >= WIDEN_INTERVAL and protocol.transport is not None:
+            self._widened_at = now
+            widen(protocol.transport.get_extra_info("socket"))
         # Not from within: asyncio's transport calls connection_lost() twice if it
         # is closed here.
-        self.protocol.loop.call_soon(self.flush)
+        protocol.loop.call_soon(self.flush)
 
     # Credit: docs/PROTOCOL.md, section 7
 

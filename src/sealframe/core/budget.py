@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-FIRST_WINDOW: Final = 64 * 1024
-"""The window for messages before it has grown."""
+FIRST_WINDOW: Final = 128 * 1024
+"""The window for messages before it has grown. Credit comes back for whole messages only, so two of
+64 KiB must fit, or the second waits for the first to have come across the link."""
 
 
 class Budget:

@@ -1,0 +1,61 @@
+"""A link that is cut and comes back: how soon is it used again?
+
+Something small is sent every 100 ms. While the link is cut the kernel sends it again after ever
+longer waits (RFC 6298, section 5.5), and notices only with the next try that the link is back.
+TCP_RTO_MAX_MS bounds the wait, of Linux 6.15; sealframe sets it.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+from ..job import Job
+from ..pair import run_pair
+from .emulator import open_link
+from .ticks import TICK
+
+SECONDS: Final = 25.0
+"""How long the link is cut; less than the keepalive waits for."""
+_ROUND_TRIP: Final = 0.05
+_BEFORE: Final = 3.0
+"""Seconds until the cut, in which both processes start."""
+_AFTER: Final = 15.0
+"""Seconds for what comes then."""
+
+
+def measure_cut(loop: str, seconds: float = SECONDS) -> list[dict[str, Any]]:
+    """Return for how many seconds nothing came on each connection, all over the same link.
+
+    :param seconds: how long the link is cut
+    """
+    count = round((_BEFORE + seconds + _AFTER) / TICK)
+    sealframe = Job("cut", "link_sealframe", loop=loop, count=count)
+    tcp = Job("cut", "link_socket", count=count)
+    jobs = {
+        "a TCP socket": tcp,
+        "a TCP socket, TCP_RTO_MAX_MS 1000": replace(tcp, extra={"rto_max_ms": 1000}),
+        "sealframe": replace(sealframe, way="extended"),
+        "sealframe, sealed": replace(sealframe, way="sealed"),
+    }
+    limit = 2 * (_BEFORE + seconds + _AFTER)
+    with open_link(round_trip=_ROUND_TRIP) as link, ThreadPoolExecutor(len(jobs)) as pool:
+        running = {
+            name: pool.submit(run_pair, job, link=link, limit=limit) for name, job in jobs.items()
+        }
+        time.sleep(_BEFORE)
+        link.cut()
+        time.sleep(seconds)
+        link.join()
+        found = {name: future.result()[0] for name, future in running.items()}
+    return [
+        {"name": name, "cut": seconds, "silence": server["silence"]}
+        for name, server in found.items()
+    ]
+
+
+def show_cut(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the results as lines of text."""
+    return [f"{row['name']:36}{row['silence']:6.1f} s" for row in rows]
