@@ -27,15 +27,28 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
+    #include <errno.h>
     static Py_ssize_t send_now(int socket, const char *data, Py_ssize_t size) {
-        return send(socket, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = send(socket, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) return sent;
+        switch (errno) {
+        case EAGAIN:
+    #if EWOULDBLOCK != EAGAIN
+        case EWOULDBLOCK:
+    #endif
+        case EINTR: case ENOBUFS: case ENOMEM:
+            return 0;
+        default:
+            return -errno;
+        }
     }
     #else
     static Py_ssize_t send_now(int socket, const char *data, Py_ssize_t size) {
-        return -1;
+        return 0;
     }
     #endif
     """
+    # How many bytes were sent, or the negative errno of a socket that has failed.
     Py_ssize_t send_now(int, const char *, Py_ssize_t)
 
 from sealframe.core.closing import CloseState
@@ -186,6 +199,10 @@ cdef class ReadPath:
     def flush_soon(self):
         """Write what streams and requests have to say, now or at the end of this turn."""
         self.sender.flush_soon()
+
+    def socket_failed(self, number):
+        """End the connection: a write to its socket failed; for the subclass."""
+        raise NotImplementedError
 
     def handle_events(self, *, at_fin=False):
         """Take in what the machine has to tell; for the subclass."""
@@ -416,7 +433,10 @@ cdef class SendPath:
             if sent > 0:
                 transport.write(data[sent:])
                 return 0
-        # Where the socket has failed, the transport finds that too.
+            if sent < 0:
+                # The kernel tells why only once: the transport would get EPIPE.
+                self.protocol.socket_failed(-sent)
+                return 0
         transport.write(data)
         return 0
 

@@ -345,7 +345,7 @@ class ProtocolError(ConnectionClosedError):
 
 
 class PeerTimeoutError(ConnectionClosedError, TimeoutError):
-    """The peer was silent for too long."""
+    """The peer was silent for too long, or nothing that was sent to it was acknowledged."""
 
 
 class SlowPeerError(ConnectionClosedError):

@@ -65,12 +65,15 @@ class Options:
 
     keepalive_interval: float | None = 20.0
     """Silence after which the peer is probed: PING when extended or sealed, TCP
-    keepalive for packets. ``None`` sends no probe."""
+    keepalive for packets. ``None`` sends no probe, and what is sent may stay
+    unacknowledged for as long as the system lets it."""
 
     keepalive_timeout: float = 20.0
     """Silence after a probe that ends the connection. Any byte counts as life. A
     peer whose program leaves its inbox full answers PING all the same, unless it is
-    one that announced no window: that one reads nothing meanwhile."""
+    one that announced no window: that one reads nothing meanwhile. Over TCP a
+    connection also ends once data was not acknowledged for both times together, a
+    second at least (``TCP_USER_TIMEOUT``, RFC 5482; Linux and macOS)."""
 
     @property
     def pause_limit(self) -> int:

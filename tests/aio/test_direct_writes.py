@@ -12,6 +12,10 @@ import sealframe
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.intake import SMALL_READS
 
+from .ends import PATIENCE
+from .scripted import Raw
+from .scripted import message as framed
+
 SIZE = 30_000
 FRAME = struct.Struct("<i")
 
@@ -97,3 +101,36 @@ async def test_nothing_is_written_at_once_without_credit() -> None:
         assert [sender.write_now(b"taken"), sender.queue.paused] == [True, True]
         sender.lift_credit()
         await done.wait()
+
+
+async def test_why_the_socket_failed_is_known_where_the_write_finds_it() -> None:
+    """A message of one client goes to another, which has reset its connection in that turn: the
+    kernel tells the write why, and whoever asks next gets a broken pipe, or the end."""
+    ended: asyncio.Queue[BaseException | None] = asyncio.Queue()
+    conns: list[sealframe.Connection] = []
+
+    def forward(conn: sealframe.Connection, message: bytes) -> None:
+        (conns[1] if message == b"forward" else conn).send_nowait(message)
+
+    async with sealframe.serve(
+        None,
+        "127.0.0.1",
+        0,
+        on_message=forward,
+        on_connect=conns.append,
+        on_disconnect=lambda _, why: ended.put_nowait(why.error),
+    ) as server:
+        async with await Raw.dial(server.port) as first, await Raw.dial(server.port) as second:
+            for peer in (first, second):
+                for _ in range(SMALL_READS + 2):
+                    await peer.send(framed(b"ping"))
+                    assert await peer.receive() == framed(b"ping")
+            # After a write at the end of a turn, the next one is at once.
+            await first.send(framed(b"forward"))
+            assert await second.receive() == framed(b"forward")
+            first.sock.send(framed(b"forward"))
+            second.reset()
+            async with asyncio.timeout(PATIENCE):
+                error = await ended.get()
+            assert isinstance(error, sealframe.TruncatedError)
+            assert isinstance(error.__cause__, ConnectionResetError)

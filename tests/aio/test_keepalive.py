@@ -172,6 +172,8 @@ class TestTcp:
                 if sys.platform == "linux":
                     lowat = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
                     assert lowat == 16 * 1024
+                    user_timeout = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                    assert user_timeout == 19_500
                 # A plain server does not know before whether a client says HELLO.
                 if mode.sealed or (mode.has_control and conn is client):
                     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
@@ -222,6 +224,8 @@ class TestTcp:
                 assert transport is not None
                 sock = transport.get_extra_info("socket")
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+                if sys.platform == "linux":
+                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
 
 
 async def test_requests_and_streams_are_no_idleness(control_mode: Mode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from sealframe import framing
 from sealframe.core.events import Ended, Established, Phase
 from sealframe.core.protocol import ProtocolMachine
-from sealframe.errors import FrameTooLargeError, NotSupportedError, ProtocolError, TruncatedError
+from sealframe.errors import (
+    FrameTooLargeError,
+    NotSupportedError,
+    PeerTimeoutError,
+    ProtocolError,
+    TruncatedError,
+)
 from sealframe.wire import CloseCode, Opcode, control
 from sealframe.wire.control import Close
 
@@ -148,6 +155,18 @@ def test_a_reset_is_never_a_proper_close(backend: str, cut: int) -> None:
     assert server.messages == [b"whole"]
     assert isinstance(server.fault, TruncatedError)
     assert server.fault.__cause__ is cause
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH])
+def test_a_peer_that_the_system_gave_up_was_silent_for_too_long(number: int) -> None:
+    for rest in (b"", message(b"broken")[:5]):
+        server = plain(client=False)
+        server.read(message(b"whole") + rest)
+        server.protocol.receive_loss(OSError(number, "given up"))
+        server.note()
+        assert server.messages == [b"whole"]
+        assert isinstance(server.fault, PeerTimeoutError)
+        assert "no sign of life" in str(server.fault)
 
 
 def test_a_loss_after_the_end_is_not_news() -> None:

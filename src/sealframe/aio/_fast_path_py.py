@@ -134,6 +134,13 @@ class ReadPath:
         """Write what streams and requests have to say, now or at the end of this turn."""
         self.sender.flush_soon()
 
+    def socket_failed(self, number: int) -> None:
+        """End the connection: a write to its socket failed; for the subclass.
+
+        :param number: errno
+        """
+        raise NotImplementedError
+
     def handle_events(self, *, at_fin: bool = False) -> None:
         """Take in what the machine has to tell; for the subclass."""
         raise NotImplementedError

@@ -16,8 +16,9 @@ Programs see it through :class:`sealframe.Connection`.
 from __future__ import annotations
 
 import asyncio
+import os
 import typing
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ..core.budget import Budget
 from ..core.events import (
@@ -56,6 +57,8 @@ from .socket_options import INHERITED, WRITE_BUFFER, configure
 from .stats import Stats
 from .trace_log import TraceLog, logger
 from .writing import NO_SOCKET
+
+_CLOSED: Final = ConnectionClosedError("the connection is closed")
 
 
 class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
@@ -197,17 +200,23 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.transport = None
         self.sender.socket = NO_SOCKET
         lossy = exc is not None or not self.sender.all_sent
-        self.machine.receive_loss(exc)
-        failures = [event.error for event in self._take_events() if isinstance(event, Failed)]
-        error: ConnectionClosed
-        error = self.receiver.error or ConnectionClosedError("the connection is closed")
-        error = failures[0] if failures else error
-        self.closer.lost(error, lossy=lossy or bool(failures))
+        failure = self._lose(exc)
+        error: ConnectionClosed = failure or self.receiver.error or _CLOSED
+        self.closer.lost(error, lossy=lossy or failure is not None)
         self.receiver.finish()
         if self._owner is not None:
             # It holds what holds this connection.
             owner, self._owner = self._owner, None
             owner.on_finished(self)
+
+    def socket_failed(self, number: int) -> None:
+        """End: a write past the transport found that the socket has failed."""
+        self.closer.abort(self._lose(OSError(number, os.strerror(number))) or _CLOSED)
+
+    def _lose(self, cause: Exception | None) -> ConnectionClosedError | None:
+        self.machine.receive_loss(cause)
+        failures = [event.error for event in self._take_events() if isinstance(event, Failed)]
+        return failures[0] if failures else None
 
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""

@@ -44,6 +44,9 @@ that is back stays unused for as long again."""
 _TCP_RTO_MAX_MS: Final = 44
 """Of Linux 6.15; Python's socket module has no name for it."""
 
+_TCP_RXT_CONNDROPTIME: Final = 0x80
+"""Of macOS: seconds that it sends again for; Python's socket module has no name for it."""
+
 INHERITED: Final = sys.platform == "linux"
 """Whether an accepted socket inherits the options of the listening one. That saves five system
 calls for each connection, and the memory of a socket object."""
@@ -88,9 +91,17 @@ def _settings(options: Options, keepalive: bool) -> tuple[tuple[int, int, int], 
             settings.append((level, getattr(socket, name), value))
 
     add(socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", _NOTSENT_LOWAT)
+    seconds = user_timeout(options)
+    if options.keepalive_interval is None or seconds is None:
+        return tuple(settings)
+    # Nothing is probed while data is unacknowledged; this bounds that time (RFC 5482).
+    add(socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", math.ceil(seconds * 1000))
+    if sys.platform == "darwin":
+        settings.append((socket.IPPROTO_TCP, _TCP_RXT_CONNDROPTIME, math.ceil(seconds)))
     if sys.platform == "linux":
+        # Only with the time-out: Linux gives up after so many attempts, which are then 15 s.
         settings.append((socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _RTO_MAX_MS))
-    if keepalive and options.keepalive_interval is not None:
+    if keepalive:
         add(socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
         # TCP_KEEPALIVE is macOS's name.
         name = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
@@ -99,3 +110,12 @@ def _settings(options: Options, keepalive: bool) -> tuple[tuple[int, int, int], 
         add(socket.IPPROTO_TCP, "TCP_KEEPINTVL", between)
         add(socket.IPPROTO_TCP, "TCP_KEEPCNT", _PROBES)
     return tuple(settings)
+
+
+def user_timeout(options: Options) -> float | None:
+    """Return the seconds that data may stay unacknowledged: as long as a silent peer has, and a
+    second at least, since what is lost is sent again only after some tenths of one. None where
+    ``keepalive_interval`` is."""
+    if options.keepalive_interval is None:
+        return None
+    return max(1.0, options.keepalive_interval + options.keepalive_timeout)

@@ -17,6 +17,7 @@ from ..aio.endpoint import Endpoint, reason
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
+from ..aio.user_timeout import unwatch, watch
 from ..core.protocol import ProtocolMachine
 from ..errors import ConnectError, ConnectionClosed, ConnectionClosedError, ConnectTimeoutError
 from ..options import ClientOptions
@@ -151,6 +152,7 @@ class Attempt:
         """Make the connection that the program gets."""
         if hello.client_id:
             protocol.rename(hello.client_id)
+        watch(protocol)
         self._conn = self._make_connection(protocol, hooks=self)
         if self._established is not None and not self._established.done():
             self._established.set_result(self._conn)
@@ -178,6 +180,7 @@ class Attempt:
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """Call the hook, if the program had the connection."""
+        unwatch(protocol)
         if self._established is None and self._conn is not None:
             self._hooks.disconnected(self._conn)
 

@@ -11,6 +11,7 @@ Longer than other modules, because each kind of frame has its method here.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +27,7 @@ from ..errors import (
     MessageTooLargeError,
     MessageTooSmallError,
     NotSupportedError,
+    PeerTimeoutError,
     ProtocolError,
     TruncatedError,
     UnauthorizedError,
@@ -62,6 +64,10 @@ _PACKETS: Final = Phase.PACKETS
 _EXTENDED: Final = Phase.EXTENDED
 _FAILED: Final = Phase.FAILED
 _SEALED_HELLO: Final = Phase.SEALED_HELLO
+
+_UNREACHABLE: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""With which a connected socket ends once keepalive, or what was sent, is not acknowledged in time
+(RFC 1122, sections 4.2.3.5 and 4.2.3.9)."""
 
 _UNANNOUNCED: Final = Established(Hello())
 """Packets may flow, and the peer has said nothing of itself."""
@@ -242,7 +248,11 @@ class ProtocolMachine:
         why = f": {cause}" if cause is not None else ""
         error: ConnectionClosedError
         if self.phase in ESTABLISHED:
-            if self._pending:
+            if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+                error = PeerTimeoutError(
+                    f"the peer gave no sign of life, and the system gave it up{why}"
+                )
+            elif self._pending:
                 error = TruncatedError(self.explain(self._truncation("was reset")))
             else:
                 error = TruncatedError(f"the connection was lost without a close{why}")

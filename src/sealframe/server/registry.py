@@ -24,6 +24,7 @@ from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
 from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
+from ..aio.user_timeout import UserTimeouts
 from ..core.budget import Budget
 from ..errors import ConnectionClosedError, DecodeError
 from ..noise.handshake_driver import BUSY_REPLY
@@ -91,6 +92,8 @@ class ConnectionRegistry:
         )
         self._keepalive_wheel = keepalive_wheel(options)
         # A counter behind a random prefix: unique over restarts and over several servers.
+        self.user_timeouts = UserTimeouts(options, self.connections.keys())
+        """Those of the connections, once they are TCP connections."""
         self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
 
     @property
@@ -244,6 +247,7 @@ class ConnectionRegistry:
         cancelled += await self._hooks.finish(deadline)
         if self.revocation is not None:
             await self.revocation.stop()
+        self.user_timeouts.stop()
         return cancelled
 
     async def _finish_calls(self, deadline: float) -> None:

@@ -240,6 +240,8 @@ class Server(Generic[Sent, Received]):
         )
         if revocation is not None:
             revocation.start()
+        if any(isinstance(address, tuple) for address in self.addresses):
+            self._registry.user_timeouts.start()
 
     async def _close(self, close: Close, timeout: float) -> ShutdownReport:
         assert self._listener is not None
