@@ -106,7 +106,9 @@ class Sender(SendPath):
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
         # fill the memory with answers. Only the last frame goes out in any case.
         while not self.write_paused or closer.write_closed:
-            messages = self._take_messages()
+            messages = self._take_messages() if len(queue) else []
+            if not messages and not machine.has_output:
+                break
             buffers = machine.take_output(messages)
             if not buffers:
                 break
@@ -115,8 +117,6 @@ class Sender(SendPath):
                 stats.messages_sent += len(messages)
                 if protocol.keepalive is not None:
                     protocol.keepalive.sent()
-            if not len(queue) and not machine.has_output:
-                break
         self.written = written
         limit = self.credit_limit
         queue.paused = self.write_paused or (limit is not None and self.sent_cost >= limit)

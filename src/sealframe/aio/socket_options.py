@@ -57,11 +57,16 @@ def configure(sock: socket.socket | None, options: Options, *, keepalive: bool) 
 
     :param keepalive: whether the kernel probes the peer, since there may be no PING
     """
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock is None or (family := sock.family) not in (socket.AF_INET, socket.AF_INET6):
         return
-    for level, option, value in _settings(options, keepalive):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(level, option, value)
+    # That of an event loop makes a socket object of its own for each call.
+    same = socket.socket(family, sock.type, sock.proto, fileno=sock.fileno())
+    try:
+        for level, option, value in _settings(options, keepalive):
+            with contextlib.suppress(OSError):
+                same.setsockopt(level, option, value)
+    finally:
+        same.detach()
 
 
 def widen(sock: socket.socket | None) -> None:

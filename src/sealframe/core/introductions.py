@@ -7,7 +7,6 @@ the *peer* settings of a connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
@@ -69,7 +68,7 @@ class Introductions:
 
     def welcome(self) -> bytes:
         """Return the body of the server's frame."""
-        return replace(self.local, client_id=self._client_id).encode()
+        return self.local.encode(client_id=self._client_id)
 
     @staticmethod
     def read(body: bytes) -> Hello:

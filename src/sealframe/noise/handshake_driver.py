@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from struct import Struct
 from typing import Final, NamedTuple
 
 from .. import wire
@@ -43,6 +44,10 @@ _NOISE_LENGTHS: Final = {
 }
 """Exact bytes of each Noise message; the payloads are empty."""
 
+_HEAD: Final = Struct("<I")
+_PREAMBLES: Final = {pattern: wire.MAGIC + bytes((wire.VERSION, pattern)) for pattern in Pattern}
+"""What stands before the first Noise message of each pattern."""
+_PATTERNS: Final = {preamble: pattern for pattern, preamble in _PREAMBLES.items()}
 _PREAMBLE_SIZE: Final = len(wire.MAGIC) + 2
 _MAX_PLAIN_CLOSE: Final = 3 + wire.MAX_REASON
 _SNIFFED: Final = 8
@@ -147,7 +152,7 @@ class HandshakeDriver:
         if initiator:
             (pattern,) = credentials.patterns
             self._begin(credentials, pattern)
-            self._write_message(_preamble(pattern))
+            self._write_message(_PREAMBLES[pattern])
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the stream, and go on as far as they reach."""
@@ -175,7 +180,7 @@ class HandshakeDriver:
         received = self.received
         if len(received) < wire.HEAD_SIZE:
             return None
-        head = int.from_bytes(received[: wire.HEAD_SIZE], "little")
+        head: int = _HEAD.unpack_from(received)[0]
         size = head & wire.LENGTH_MASK
         if not head & wire.CONTROL_BIT:
             self._fail_unsealed()
@@ -217,11 +222,10 @@ class HandshakeDriver:
 
     def _receive_first(self, credentials: Credentials, body: bytes) -> None:
         """Server: the preamble settles the pattern; the first message stands behind it."""
-        patterns = {_preamble(pattern): pattern for pattern in credentials.patterns}
-        pattern = patterns.get(body[:_PREAMBLE_SIZE])
+        pattern = _PATTERNS.get(body[:_PREAMBLE_SIZE])
         if not body.startswith(wire.MAGIC):
             self._fail_handshake("the magic of the sealed protocol is missing")
-        elif pattern is None:
+        elif pattern is None or pattern not in credentials.patterns:
             self.output.append(_VERSION)
             self._fail_handshake(
                 "the peer asks for another version or pattern: does it have another kind of key?",
@@ -248,7 +252,7 @@ class HandshakeDriver:
         """Settle the pattern. The prologue (Noise, section 6) is the preamble and the context."""
         context = len(self._context).to_bytes(2, "little") + self._context
         self._noise = credentials.handshake(
-            pattern, initiator=self.initiator, prologue=_preamble(pattern) + context
+            pattern, initiator=self.initiator, prologue=_PREAMBLES[pattern] + context
         )
         self._pattern = pattern
         self._credentials = None
@@ -347,7 +351,3 @@ class HandshakeDriver:
     def _tell(self, step: str) -> None:
         if self._trace is not None:
             self._trace(step)
-
-
-def _preamble(pattern: Pattern) -> bytes:
-    return wire.MAGIC + bytes((wire.VERSION, pattern))
