@@ -162,7 +162,8 @@ class ClientOptions(Options):
     """
 
     connect_timeout: float = 10.0
-    """For name look-up and the TCP or Unix connection together."""
+    """For name look-up and the TCP or Unix connection together, whatever the number of
+    addresses that the name has."""
 
     backoff_initial: float = 0.1
     """Mean delay before the first attempt to reconnect."""

@@ -13,16 +13,17 @@ from ..aio.callback_connection import awaiting_each
 from ..aio.caller import current_caller
 from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
-from ..aio.endpoint import Endpoint, reason
+from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
 from ..aio.user_timeout import unwatch, watch
 from ..core.protocol import ProtocolMachine
-from ..errors import ConnectError, ConnectionClosed, ConnectionClosedError, ConnectTimeoutError
+from ..errors import ConnectionClosed, ConnectionClosedError
 from ..options import ClientOptions
 from ..wire import CloseCode
 from ..wire.control import Close, Hello
+from .dialing import dial
 
 logger = logging.getLogger("sealframe.client")
 
@@ -82,7 +83,7 @@ class Attempt:
             handlers=peer_handlers,
         )
         try:
-            await _dial(endpoint, protocol, options.connect_timeout)
+            await dial(endpoint, protocol, options.connect_timeout)
             return await established
         except ConnectionClosed:
             # A refusal may still be on its way to the peer.
@@ -188,27 +189,3 @@ class Attempt:
         """Return what programs see of it."""
         assert self._conn is not None
         return self._conn
-
-
-async def _dial(endpoint: Endpoint, protocol: ConnectionProtocol, timeout: float) -> None:
-    loop = asyncio.get_running_loop()
-
-    def factory() -> ConnectionProtocol:
-        return protocol
-
-    try:
-        async with asyncio.timeout(timeout):
-            if endpoint.path:
-                await loop.create_unix_connection(factory, endpoint.path)
-            else:
-                await loop.create_connection(factory, endpoint.host, endpoint.port)
-    except TimeoutError as error:
-        raise ConnectTimeoutError(
-            f"cannot connect to {endpoint} within connect_timeout, {timeout:g} s"
-        ) from error
-    except UnicodeError as error:
-        # Host names are encoded by IDNA before they are looked up.
-        raise ConnectError(f"cannot connect to {endpoint}: this is no host name") from error
-    except OSError as error:
-        number, why = reason(error)
-        raise ConnectError(number, f"cannot connect to {endpoint}: {why}") from error
