@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.closing import CloseState
+from ..core.events import Phase
 from ..noise.records import SMALL_RECORD
 from ..wire import HEAD_SIZE, MESSAGE_OVERHEAD
 from .callables import refuse_awaitable
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters", "ReadPath", "ReceivePath", "SendPath"]
 
+_FAILED: Final = Phase.FAILED
+_EXTENDED: Final = Phase.EXTENDED
+_PACKETS: Final = Phase.PACKETS
 _OPEN: Final = CloseState.OPEN
 _DELIVER: Final = Intake.DELIVER
 
@@ -103,21 +107,38 @@ class ReadPath:
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """Return where the next bytes go."""
-        buffer = self.machine.get_buffer()
+        machine = self.machine
+        if machine.records is None and machine.phase is not _FAILED:
+            buffer = machine.decoder.lend_buffer()
+        else:
+            buffer = machine.get_buffer()
         return memoryview(buffer)[:SMALL_READ] if self.receiver.small_reads else buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes of one read."""
         machine, receiver = self.machine, self.receiver
-        messages = machine.buffer_updated(nbytes)
+        message = None
+        if self.trace is None and machine.records is None:
+            phase = machine.phase
+            if phase is _PACKETS or phase is _EXTENDED:
+                message = machine.decoder.take_single(nbytes)
+        if message is None:
+            messages = machine.buffer_updated(nbytes)
+        else:
+            machine.frames_received += 1
+            machine.work_items = 0
+            messages = [message]
         self.stats.bytes_received += nbytes
         # What comes in may be answered, and nothing of this turn was written yet.
         self.sender.written = False
         keepalive = self.keepalive
-        if keepalive is not None and keepalive.clocks.received(
-            self.loop.time(), machine.frames_received
-        ):
-            keepalive.answered()
+        if keepalive is not None:
+            clocks = keepalive.clocks
+            if clocks.probed_at is None and not keepalive.idle:
+                # All that clocks.received() would do then.
+                clocks.last_received = self.loop.time()
+            elif clocks.received(self.loop.time(), machine.frames_received):
+                keepalive.answered()
         if messages:
             receiver.deliver(messages)
         if machine.work_items:
@@ -195,14 +216,15 @@ class ReceivePath:
             self.call_back(messages)
         queued = queue.queued_bytes
         if window is None:
-            if queued >= queue.quota:
+            if queued >= queue.budget.quota:
                 self.pause_if_full()
             return
         # What was called is taken; what was not is in the queue by now.
-        if window.received - queued >= window.next_grant:
+        low_water = window.received - window.next_grant
+        if queued <= low_water:
             self.update_window()
         else:
-            queue.set_low_water(window.low_water)
+            queue.set_low_water(low_water)
         if queued >= PILE:
             self.yield_turn()
 
@@ -313,15 +335,15 @@ class SendPath:
         raise NotImplementedError
 
     def write_now(self, message: bytes) -> bool:
-        """Write one small message past the queue; return False, and do nothing, where it has to
-        wait, or where something else is to be written too.
+        """Write one small message past the empty queue; return False, and do nothing, where it
+        has to wait, or where something else is to be written too.
 
         :param message: of a size that may be sent
         """
         protocol, queue, size = self.protocol, self.queue, len(message)
         if self.written or self.write_paused or size >= SMALL_RECORD - HEAD_SIZE:
             return False
-        if len(queue) or queue.scheduled or queue.paused:
+        if queue.scheduled or queue.paused:
             return False
         limit = self.credit_limit
         if limit is not None and self.sent_cost >= limit:
@@ -329,9 +351,12 @@ class SendPath:
         transport, machine = protocol.transport, protocol.machine
         if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
             return False
-        if machine.has_output:
-            return False
         records = machine.records
+        # On a plain connection without either of these, nothing else waits to be written.
+        if (
+            machine.output is not None or machine.opened is not None or records is not None
+        ) and machine.has_output:
+            return False
         # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
         self.written = True
         data = machine.encoder.encode(message)
@@ -340,11 +365,13 @@ class SendPath:
             record = records.sender.seal_record(data)
             data = len(record).to_bytes(HEAD_SIZE, "little") + record
         transport.write(data)
-        protocol.stats.bytes_sent += len(data)
-        protocol.stats.messages_sent += 1
+        stats = protocol.stats
+        stats.bytes_sent += len(data)
+        stats.messages_sent += 1
         self.sent_cost += size + MESSAGE_OVERHEAD
         if limit is not None and self.sent_cost >= limit:
             queue.paused = True
-        if protocol.keepalive is not None:
-            protocol.keepalive.sent()
+        keepalive = protocol.keepalive
+        if keepalive is not None and keepalive.idle:
+            keepalive.sent()
         return True

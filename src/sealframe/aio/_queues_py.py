@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from asyncio import AbstractEventLoop, Future, _get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from threading import get_ident
 from typing import Final, Protocol, Self
 
@@ -211,7 +211,7 @@ class InQueue:
         :data:`ALWAYS_WAKE` while tasks wait
     :ivar waiters: the tasks that wait, rarely more than one; None while there are none
     :ivar waits_here: whether a call may wait for its message without a coroutine of the slow
-        path; the compiled backend does where this is set
+        path
     """
 
     __slots__ = (
@@ -275,26 +275,26 @@ class InQueue:
             self.wake()
         elif self.waiters is not None and waiter in self.waiters:  # a wake-up may have skipped it
             self.waiters.remove(waiter)
-            self._settle()
+            if not self.waiters:
+                self.waiters = None
+                self.low_water = self._mark
 
     def wake(self) -> None:
         """Wake the task that waits longest; it wakes the next while there are messages."""
-        while self.waiters:
-            waiter = self.waiters.pop(0)
+        waiters = self.waiters
+        while waiters:
+            waiter = waiters.pop(0)
             if not waiter.done():
                 waiter.set_result(None)
                 break
-        self._settle()
+        if not waiters:
+            self.waiters = None
+            self.low_water = self._mark
 
     def wake_all(self) -> None:
         """Wake every task that waits: nothing more will come."""
         while self.waiters:
             self.wake()
-
-    def _settle(self) -> None:
-        if not self.waiters:
-            self.waiters = None
-            self.low_water = self._mark
 
     def pop(self) -> bytes:
         """Take the oldest message.
@@ -328,16 +328,40 @@ class InQueue:
             return taken
         return [self.pop() for _ in range(limit)]
 
-    async def recv(self, owner: ReceiveQueueOwner) -> bytes:
+    async def recv(self, owner: ReceiveQueueOwner, iterating: bool = False) -> bytes:
         """Take the oldest message: by the fast path if there is one and the pop stays above
         the low-water mark, else by :meth:`recv_slow_path`.
 
+        Where :attr:`waits_here` is set, the only task that waits does so here: one coroutine
+        less to wake, and to keep while a connection is idle.
+
         :param owner: handed to the slow path
+        :param iterating: likewise; an iteration began in the right loop
         """
-        # An iteration began in the right loop; to look for each message costs too much.
-        if self._ready and _get_running_loop() is self._loop:
-            return self.pop()
-        return await self.recv_slow_path(owner, False)
+        messages = self._messages
+        # To look for the loop at each message of an iteration costs too much.
+        if get_ident() == self._thread and (
+            (iterating and messages is not None) or _get_running_loop() is self._loop
+        ):
+            if messages is None and self.waits_here and self.waiters is None and not owner.error:
+                waiter = owner.loop.create_future()
+                self.waiters = [waiter]
+                self.low_water = ALWAYS_WAKE
+                try:
+                    await waiter
+                except BaseException:
+                    self.discard_waiter(waiter)
+                    raise
+                messages = self._messages
+            if messages is not None:
+                left = self.queued_bytes - len(messages[0]) - MESSAGE_OVERHEAD
+                if left > self.low_water or self.low_water < 0:
+                    self.queued_bytes = left
+                    message = messages.popleft()
+                    if not messages:
+                        self._messages = None
+                    return message
+        return await self.recv_slow_path(owner, iterating)
 
     def iterate(self, owner: ReceiveQueueOwner) -> AsyncIterator[bytes]:
         """Return an iterator that takes message by message, as :meth:`recv` does, until the
@@ -351,14 +375,6 @@ class InQueue:
         :param iterating: whether to raise :exc:`StopAsyncIteration` at a proper end
         """
         raise NotImplementedError
-
-    @property
-    def _ready(self) -> bool:
-        """Whether there is a message whose pop stays above the low-water mark."""
-        if self._messages is None or get_ident() != self._thread:
-            return False
-        after = self.queued_bytes - len(self._messages[0]) - MESSAGE_OVERHEAD
-        return self.low_water < 0 or after > self.low_water
 
 
 class _Messages:
@@ -374,10 +390,8 @@ class _Messages:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
-        if self._queue._ready:
-            return self._queue.pop()
-        return await self._queue.recv_slow_path(self._owner, True)
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._queue.recv(self._owner, True)
 
 
 # Warnings and the names of tasks show what the user called.

@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, SupportsIndex, final
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, SupportsIndex, final
 
 from ..errors import FramingError
 from . import refusals as refuse
@@ -30,7 +31,7 @@ from .codec_types import Control, Layout
 from .native import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from typing_extensions import Buffer
 
@@ -51,6 +52,13 @@ _MESSAGE: Final = -1
 # putting it back are atomic: decoders of two threads never hold the same one.
 _spare: deque[bytearray] = deque(maxlen=1)
 _NO_VIEW: Final = memoryview(b"")
+
+_STRUCTS: Final = {
+    (width, big): Struct((">" if big else "<") + code)
+    for width, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
+    for big in (False, True)
+}
+"""Read a length field faster than ``int.from_bytes``, by its width and byte order."""
 
 
 @final
@@ -77,7 +85,6 @@ class Decoder:
         "_body",
         "_byteorder",
         "_exported",
-        "_exported_size",
         "_fault",
         "_head",
         "_header",
@@ -86,6 +93,7 @@ class Decoder:
         "_opcode",
         "_size",
         "_under_way",
+        "_unpack",
         "_view",
         "frame_size",
         "pending",
@@ -106,8 +114,10 @@ class Decoder:
         self._size = 0
         self._body = bytearray()
         self._exported: bytearray | None = None
-        self._exported_size = 0
         self._view = _NO_VIEW
+        field = _STRUCTS.get((layout.width, layout.big_endian))
+        self._unpack: Callable[..., tuple[Any, ...]] | None
+        self._unpack = None if field is None else field.unpack_from
         self.pending = 0
         self.frame_size = 0
         self.prefix = b""
@@ -135,24 +145,22 @@ class Decoder:
         has been allocated. Until :meth:`buffer_updated` the same memory is exported.
         """
         self._check_fault()
+        filled = self.pending - self._lead
         if self._exported is not None:
             try:
-                len(self._view)
+                if len(self._view):
+                    return self._view
             except ValueError:
                 pass  # the borrower released it and comes back for another
-            else:
-                return self._view
+        elif self._under_way and filled >= 0 and self._size - filled > _DIRECT:
+            if len(self._body) - filled < _LARGE:
+                self._reserve(filled + _LARGE)
+            self._exported = self._body
         else:
-            filled = self.pending - self._lead
-            if self._under_way and filled >= 0 and self._size - filled > _DIRECT:
-                if len(self._body) - filled < _LARGE:
-                    self._reserve(filled + _LARGE)
-                self._exported = self._body
-                self._exported_size = len(self._body) - filled
-            else:
-                self._exported = _take_scratch()
-                self._exported_size = _SCRATCH
-        self._view = memoryview(self._exported)[-self._exported_size :]
+            self._exported = _take_scratch()
+        self._view = memoryview(self._exported)
+        if self._exported is self._body:
+            self._view = self._view[filled:]
         return self._view
 
     def buffer_updated(self, nbytes: SupportsIndex) -> list[bytes | Control]:
@@ -163,22 +171,25 @@ class Decoder:
         an export or for a number the buffer does not have; the export goes on then.
         """
         count = index(nbytes)
-        self._check_fault()
-        if self._exported is None:
-            raise refuse.nothing_exported()
-        if not 0 <= count <= self._exported_size:
-            raise refuse.bad_count(nbytes, self._exported_size)
+        if self._fault is not None:
+            self._check_fault()
         buffer = self._exported
+        if buffer is None:
+            raise refuse.nothing_exported()
+        direct = buffer is self._body
+        filled = self.pending - self._lead if direct else 0
+        if not 0 <= count <= len(buffer) - filled:
+            raise refuse.bad_count(nbytes, len(buffer) - filled)
         self._exported = None
-        with suppress(BufferError):  # uvloop lets go of it only after this call
-            self._view.release()
-        self._view = _NO_VIEW
-        if buffer is not self._body:
+        if self._view is not _NO_VIEW:
+            with suppress(BufferError):  # uvloop lets go of it only after this call
+                self._view.release()
+            self._view = _NO_VIEW
+        if not direct:
             with memoryview(buffer) as view:
                 data = view[:count].tobytes()
             _spare.append(buffer)
             return self._parse(data)
-        filled = self.pending - self._lead
         self._note_prefix(buffer[filled : filled + min(count, _PREFIX)])
         self.pending += count
         self.saw_control = False
@@ -186,6 +197,36 @@ class Decoder:
         if self.pending == self.frame_size:
             self._finish(frames)
         return frames
+
+    # For the fast path of a connection. The compiled backend needs neither.
+
+    def lend_buffer(self) -> bytearray | memoryview:
+        """Export as :meth:`get_buffer` does, for an event loop, which lets go by itself.
+
+        The scratch buffer is exported without a view of which the release would be tried in
+        vain: uvloop lets go of it only after :meth:`buffer_updated`.
+        """
+        if self._exported is None and not self._under_way and self._fault is None:
+            self._exported = scratch = _take_scratch()
+            return scratch
+        return self.get_buffer()
+
+    def take_single(self, nbytes: int) -> bytes | None:
+        """Return the small message of which the ``nbytes`` of a buffer that was lent consist, if
+        they are just that, as in a dialogue; otherwise nothing has happened."""
+        buffer, unpack, layout = self._exported, self._unpack, self._layout
+        if buffer is None or unpack is None or self.pending or nbytes > _DIRECT:
+            return None
+        value: int = unpack(buffer, layout.offset)[0]
+        if value + layout.extra != nbytes or not layout.smallest <= value <= layout.largest:
+            return None
+        if self._view is not _NO_VIEW or len(self.prefix) < _PREFIX:
+            return None
+        self._exported = None
+        self.saw_control = False
+        message = bytes(buffer[layout.strip : nbytes])
+        _spare.append(buffer)
+        return message
 
     def _check_fault(self) -> None:
         if self._fault is not None:
@@ -371,7 +412,16 @@ class Encoder:
     for what is not bytes-like and :exc:`BufferError` for a view with gaps.
     """
 
-    __slots__ = ("_byteorder", "_header", "_layout", "_overlap")
+    __slots__ = (
+        "_added",
+        "_byteorder",
+        "_header",
+        "_largest",
+        "_layout",
+        "_overlap",
+        "_smallest",
+        "_width",
+    )
 
     def __init__(self, layout: Layout) -> None:
         refuse.check_layout(layout)
@@ -379,12 +429,23 @@ class Encoder:
         self._header = layout.offset + layout.width
         self._overlap = layout.strip < self._header
         self._byteorder: Literal["little", "big"] = "big" if layout.big_endian else "little"
+        # The head of most layouts is the length field alone: the message's size and what is added
+        # to it, in so many bytes. In the others no size is between these.
+        simple = 0 < layout.width == layout.strip and not layout.offset
+        self._added = layout.strip - layout.extra
+        self._width = layout.width
+        self._smallest = layout.minimum
+        self._largest = layout.maximum if simple else -1
 
     def __reduce__(self) -> NoReturn:
         raise refuse.no_pickle(self)
 
     def encode(self, payload: Buffer) -> bytes:
         """Return the frame that carries ``payload``."""
+        if type(payload) is bytes:
+            size = len(payload)
+            if self._smallest <= size <= self._largest:
+                return (size + self._added).to_bytes(self._width, self._byteorder) + payload
         return b"".join(self._pieces(payload))
 
     def encode_many(self, payloads: Iterable[Buffer]) -> bytes:
@@ -403,12 +464,17 @@ class Encoder:
         """
         buffers: list[bytes] = []
         pieces: list[Buffer] = []
+        smallest, largest = self._smallest, min(self._largest, _LARGE - 1)
+        added, width, byteorder = self._added, self._width, self._byteorder
         for payload in list(payloads):
             message = payload if type(payload) is bytes else _readable(payload).tobytes()
-            if len(message) < _LARGE or self._overlap:
+            size = len(message)
+            if smallest <= size <= largest:
+                pieces += ((size + added).to_bytes(width, byteorder), message)
+            elif size < _LARGE or self._overlap:
                 pieces += self._pieces(message)
             else:
-                pieces.append(self._make_head(len(message)))
+                pieces.append(self._make_head(size))
                 buffers += (b"".join(pieces), message)
                 pieces = []
         if pieces:
