@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from asyncio import AbstractEventLoop, Future, _get_running_loop
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from threading import get_ident
 from typing import Final, Protocol, Self
@@ -27,6 +26,8 @@ __all__ = ["ALWAYS_WAKE", "InQueue", "OutQueue"]
 ALWAYS_WAKE: Final = sys.maxsize
 """A low-water mark above any size: tasks wait, so each arrival calls :meth:`InQueue.wake`
 and each pop takes the slow path."""
+_COMPACT: Final = 1024
+"""Messages taken from the front of a list from which on it is cut."""
 FLUSH_BYTES: Final = 128 * 1024
 """Queued bytes from which a flush does not wait for the end of the tick."""
 
@@ -218,6 +219,7 @@ class InQueue:
         "_loop",
         "_mark",
         "_messages",
+        "_place",
         "_thread",
         "low_water",
         "queued_bytes",
@@ -226,7 +228,9 @@ class InQueue:
     )
 
     def __init__(self, *_: object) -> None:
-        self._messages: deque[bytes] | None = None
+        self._messages: list[bytes] | None = None
+        # Of the oldest message; before it stands nothing any more.
+        self._place = 0
         self._loop = _get_running_loop()
         self._thread = get_ident()
         self.queued_bytes = 0
@@ -237,15 +241,17 @@ class InQueue:
         self.waits_here = False
 
     def __len__(self) -> int:
-        return 0 if self._messages is None else len(self._messages)
+        return 0 if self._messages is None else len(self._messages) - self._place
 
     def extend(self, messages: list[bytes]) -> None:
         """Add messages; the list is the queue's from now on."""
         if self._messages is not None:
             self._messages += messages
         elif messages:
-            self._messages = deque(messages)
-        self.queued_bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+            self._messages = messages
+        count = len(messages)
+        size = len(messages[0]) if count == 1 else sum(map(len, messages))
+        self.queued_bytes += size + MESSAGE_OVERHEAD * count
         if self.low_water == ALWAYS_WAKE:
             self.wake()
 
@@ -301,13 +307,21 @@ class InQueue:
 
         :raises IndexError: there is none
         """
-        if self._messages is None:
+        messages, place = self._messages, self._place
+        if messages is None:
             raise IndexError("pop from an empty queue")
-        message = self._messages.popleft()
+        message = messages[place]
         self.queued_bytes -= len(message) + MESSAGE_OVERHEAD
-        if not self._messages:
-            # Even an empty one has 600 bytes, and most connections are idle.
+        self._place = place = place + 1
+        if place == len(messages):
+            # Most connections are idle.
             self._messages = None
+            self._place = 0
+        elif place >= _COMPACT and 2 * place >= len(messages):
+            del messages[:place]
+            self._place = 0
+        else:
+            messages[place - 1] = b""
         return message
 
     def peek(self) -> bytes:
@@ -317,13 +331,18 @@ class InQueue:
         """
         if self._messages is None:
             raise IndexError("peek into an empty queue")
-        return self._messages[0]
+        return self._messages[self._place]
 
     def pop_many(self, limit: int | None) -> list[bytes]:
         """Take all messages, or the oldest ``limit`` of them."""
+        taken = self._messages
+        if taken is None:
+            return []
         if limit is None or limit >= len(self):
-            taken = list(self._messages or ())
+            if self._place:
+                taken = taken[self._place :]
             self._messages = None
+            self._place = 0
             self.queued_bytes = 0
             return taken
         return [self.pop() for _ in range(limit)]
@@ -343,8 +362,14 @@ class InQueue:
         if get_ident() == self._thread and (
             (iterating and messages is not None) or _get_running_loop() is self._loop
         ):
-            if messages is None and self.waits_here and self.waiters is None and not owner.error:
-                waiter = owner.loop.create_future()
+            if (
+                messages is None
+                and self.waits_here
+                and self.waiters is None
+                and owner.error is None
+            ):
+                assert self._loop is not None
+                waiter = self._loop.create_future()
                 self.waiters = [waiter]
                 self.low_water = ALWAYS_WAKE
                 try:
@@ -353,14 +378,12 @@ class InQueue:
                     self.discard_waiter(waiter)
                     raise
                 messages = self._messages
-            if messages is not None:
-                left = self.queued_bytes - len(messages[0]) - MESSAGE_OVERHEAD
-                if left > self.low_water or self.low_water < 0:
-                    self.queued_bytes = left
-                    message = messages.popleft()
-                    if not messages:
-                        self._messages = None
-                    return message
+            if messages is not None and (
+                self.low_water < 0
+                or self.queued_bytes - len(messages[self._place]) - MESSAGE_OVERHEAD
+                > self.low_water
+            ):
+                return self.pop()
         return await self.recv_slow_path(owner, iterating)
 
     def iterate(self, owner: ReceiveQueueOwner) -> AsyncIterator[bytes]:
