@@ -47,7 +47,7 @@ class Sensor:
             try:
                 while True:
                     await self._deliver_next(conn)
-            except (sealframe.ConnectionClosed, sealframe.RequestCancelledError) as error:
+            except sealframe.ConnectionClosed as error:
                 # The loop's next round is the next connection, however long that takes.
                 print("cut off:", error)
 

@@ -227,7 +227,10 @@ class RequestTimeoutError(RequestError, TimeoutError):
 
 
 class RequestCancelledError(RequestError):
-    """The other end gave the request up, for example because it shuts down."""
+    """The other end gave the request up, and the connection goes on.
+
+    Where it did so because it shuts down, that is a :exc:`ConnectionClosed`.
+    """
 
 
 class FileTransferError(SealframeError):

@@ -41,8 +41,8 @@ class Closer:
         "_waiters",
         "close_sent",
         "handler",
+        "peer_announced",
         "peer_close",
-        "peer_going_away",
         "state",
     )
 
@@ -53,8 +53,8 @@ class Closer:
         """How this end closes, or would, None if it was not asked to."""
         self.peer_close: Close | None = None
         """The peer's CLOSE, None where there was none."""
-        self.peer_going_away = False
-        """Whether the peer announced that it will close soon (GOAWAY)."""
+        self.peer_announced: Close | None = None
+        """The peer's GOAWAY, None where there was none."""
         self.handler: asyncio.Task[None] | None = None
         """The task that serves the connection, where it has one."""
         self._handler_waits = False

@@ -87,8 +87,7 @@ class CodecConnection(Connection[Sent, Received]):
         _, error, _ = exception
         if isinstance(error, DecodeError) and error.connection is self:
             await self.close(CloseCode.MALFORMED, str(error))
-        else:
-            await self.close()
+        await super().__aexit__(*exception)
 
 
 class _Decoded(AsyncIterator[Received]):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
 
 from ..buffers import BytesLike, as_bytes
-from ..errors import NotSupportedError
+from ..errors import ConnectionClosed, NotSupportedError
 from ..trust.peer import Peer
 from ..wire import MAX_METADATA, CloseCode, StreamKind
 from ..wire.control import Close
@@ -152,7 +152,7 @@ class Connection(Generic[Sent, Received]):
     @property
     def going_away(self) -> bool:
         """Whether the peer announced that it will close soon (GOAWAY)."""
-        return self._protocol.closer.peer_going_away
+        return self._protocol.closer.peer_announced is not None
 
     @property
     def closed(self) -> bool:
@@ -338,9 +338,9 @@ class Connection(Generic[Sent, Received]):
             has no ``on_request``
         :raises RequestTimeoutError: no answer in time
         :raises RemoteError: ``on_request`` at the other end raised an exception
-        :raises RequestCancelledError: the other end gave it up, as it does when it shuts
-            down
-        :raises ConnectionClosed: the connection ended before the answer came
+        :raises RequestCancelledError: the other end gave it up, and the connection goes on
+        :raises ConnectionClosed: the connection ended before the answer came, or is about to:
+            the other end is shutting down
         :raises WrongLoopError: called from another thread or event loop
         """
         requests = self._channels().requests
@@ -361,7 +361,8 @@ class Connection(Generic[Sent, Received]):
         :param metadata: what the stream is for, at most 4,096 bytes; ``on_stream`` reads it
             as ``stream.metadata``
         :return: the stream; the other end may still refuse it, which reading and writing
-            then raise as :exc:`~sealframe.StreamResetError`
+            then raise as :exc:`~sealframe.StreamResetError`, or, where it is shutting down,
+            as :exc:`~sealframe.ConnectionClosed`
         :raises TypeError: the metadata is not bytes-like
         :raises ValueError: it is too long
         :raises NotSupportedError: this connection carries packets only, or the other end
@@ -515,8 +516,15 @@ class Connection(Generic[Sent, Received]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *exception: object) -> None:
+        """Close. What a group of tasks in the block raised because the connection ended leaves
+        it as one :exc:`~sealframe.ConnectionClosed`."""
         await self.close()
+        _, error, _ = exception
+        if isinstance(error, BaseExceptionGroup):
+            ended = _only_ended(error)
+            if ended is not None:
+                raise ended from error
 
 
 OnRequest: TypeAlias = Callable[
@@ -543,6 +551,18 @@ def end_memberships(conn: AnyConnection) -> frozenset[str]:
     # serves the last requests of a connection outlives its handler.
     conn._joined = frozenset(joined or ())
     return conn._joined
+
+
+def _only_ended(group: BaseExceptionGroup[BaseException]) -> ConnectionClosed | None:
+    """Return one of the errors of a group, if all of them are of connections that ended."""
+    _, others = group.split(ConnectionClosed)
+    if others is not None:
+        return None
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, ConnectionClosed)
+    return first.fresh()
 
 
 def check_limit(limit: int | None) -> None:

@@ -38,6 +38,7 @@ from ..core.window import Window
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
+    ConnectionClosedOK,
     HandshakeTimeoutError,
     WrongLoopError,
 )
@@ -252,8 +253,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
                 case Ponged(body):
                     if self.pings is not None:
                         self.receiver.ponged(self.pings.answer(body))
-                case GoingAway():
-                    self.closer.peer_going_away = True
+                case GoingAway(close):
+                    self.closer.peer_announced = close
                 case Credited(increment):
                     self.sender.add_credit(increment)
                 case Ended(close):
@@ -337,6 +338,19 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def going_away(self) -> bool:
         """Whether this end announced its close, so that nothing new is begun."""
         return self.closer.going_away
+
+    def departure(self, text: str) -> ConnectionClosed | None:
+        """Return what a program is told of something that the end of the connection has ended;
+        None where the peer has not announced its end, and nothing is over.
+
+        :param text: what has happened to it
+        """
+        if self.sender.error is not None:
+            return self.sender.error.fresh()
+        announced = self.closer.peer_announced
+        if announced is None:
+            return None
+        return ConnectionClosedOK(text, code=announced.code, reason=announced.reason)
 
     def close_if_idle(self) -> None:
         """Close, where only what the peer asked for had kept the connection open."""

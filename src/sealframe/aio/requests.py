@@ -117,6 +117,12 @@ class Requests:
                 await self._send_body(body, payload, answer)
             reply = await answer
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
+        except RequestCancelledError as error:
+            # A server that is ended without a shutdown cancels, and closes in the same turn.
+            departure = self._host.departure(str(error))
+            if departure is None:
+                raise
+            raise departure from None
         except BaseException:
             self._give_up(number, answer)
             raise
@@ -153,7 +159,7 @@ class Requests:
             stream.reset(_TOO_LARGE, "")
             raise self._reply_too_large() from None
         except StreamError:
-            raise RequestCancelledError("the peer gave up while it answered") from None
+            raise self._cancelled("the peer gave up while it answered") from None
 
     def _reply_too_large(self) -> RemoteError:
         limit = self._host.options.max_message_size
@@ -182,7 +188,22 @@ class Requests:
         """FAILURE came."""
         answer = self.pending.pop(number, None)
         if answer is not None and not answer.done():
-            answer.set_exception(_failure(code, kind, text))
+            answer.set_exception(self._failure(code, kind, text))
+
+    def _failure(self, code: int, kind: str, text: str) -> Exception:
+        match code:
+            case FailureCode.UNSUPPORTED:
+                return NotSupportedError("the peer answers no requests")
+            case FailureCode.CANCELLED:
+                return self._cancelled("the peer gave the request up")
+            case FailureCode.GOING_AWAY:
+                return self._cancelled("the peer is shutting down, and has not begun the request")
+        return RemoteError(kind or f"failure {code}", text)
+
+    def _cancelled(self, text: str) -> Exception:
+        """Return what is raised where the peer has given a request up: a program that only
+        reconnects when its connection ends must meet that end here, too."""
+        return self._host.departure(text) or RequestCancelledError(text)
 
     # Requests of the peer
 
@@ -412,17 +433,6 @@ class _TooLargeError(Exception):
 
 class _WithdrawnError(Exception):
     """The body of a request was reset, or the connection ended, before it was whole."""
-
-
-def _failure(code: int, kind: str, text: str) -> Exception:
-    match code:
-        case FailureCode.UNSUPPORTED:
-            return NotSupportedError("the peer answers no requests")
-        case FailureCode.CANCELLED:
-            return RequestCancelledError("the peer gave the request up")
-        case FailureCode.GOING_AWAY:
-            return RequestCancelledError("the peer is shutting down")
-    return RemoteError(kind or f"failure {code}", text)
 
 
 def _nothing() -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import typing
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from .. import wire
 from ..core.growth import Growing
@@ -26,6 +26,9 @@ from .stream_endpoint import StreamEndpoint
 
 logger = logging.getLogger("sealframe.streams")
 
+_ENDED_WITH_CONNECTION: Final = frozenset({ResetCode.BUSY, ResetCode.CANCELLED})
+"""Codes that a peer which shuts down has for the streams that it does not serve to their end."""
+
 
 class Host(typing.Protocol):
     """What streams and requests need of the transport protocol of their connection."""
@@ -36,6 +39,7 @@ class Host(typing.Protocol):
 
     @property
     def going_away(self) -> bool: ...
+    def departure(self, text: str) -> ConnectionClosed | None: ...
     def check_loop(self) -> None: ...
     def flush_soon(self) -> None: ...
     def close_if_idle(self) -> None: ...
@@ -214,8 +218,12 @@ class Streams:
         """STREAM_RESET came."""
         self.queue.pop(number, None)
         endpoint = self._remove(number)
-        if endpoint is not None:
-            endpoint.fail(StreamResetError(code, reason))
+        if endpoint is None:
+            return
+        error: Exception | None = None
+        if code in _ENDED_WITH_CONNECTION:
+            error = self._host.departure("the peer is shutting down, and has reset the stream")
+        endpoint.fail(error or StreamResetError(code, reason))
 
     # What was written
 
