@@ -1,4 +1,4 @@
-"""How much is framed and sealed in one go: more of large messages, on a link that takes it fast."""
+"""How much is framed and sealed in one go: more of what is large, on a link that takes it fast."""
 
 from __future__ import annotations
 
@@ -38,3 +38,27 @@ async def test_the_batch_follows_the_link(messages: list[bytes], seconds: float,
         await asyncio.sleep(seconds)
         sender.resume_writing()
         assert sender.batch_size == size
+
+
+@pytest.mark.parametrize(("seconds", "turn", "frame"), [(0, 120, 60), (0.01, 16, 16)])
+async def test_the_turn_of_streams_follows_the_link(seconds: float, turn: int, frame: int) -> None:
+    """A request waits for what of a file was framed before it."""
+    first: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def on_stream(stream: sealframe.Stream) -> None:
+        first.set_result(len(await stream.read_chunk()))
+
+    async with (
+        sealframe.serve(None, "127.0.0.1", 0, on_stream=on_stream) as server,
+        sealframe.connect("127.0.0.1", server.port, extended=True) as conn,
+    ):
+        sender = protocol_of(conn).sender
+        assert sender.stream_turn == 16 * KIB
+        sender.pause_writing()
+        await asyncio.sleep(seconds)
+        sender.resume_writing()
+        assert sender.stream_turn == turn * KIB
+        stream = await conn.open_stream()
+        await stream.write(bytes(200 * KIB))
+        # One frame: it was not read in parts, nor with another.
+        assert await first == frame * KIB

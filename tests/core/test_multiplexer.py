@@ -532,6 +532,16 @@ def test_every_stream_has_its_turn() -> None:
     ]
 
 
+def test_a_frame_has_no_more_than_what_is_taken() -> None:
+    """What one stream leaves of it is no reason to cut the frame of the next one."""
+    multiplexer = make()
+    multiplexer.write(multiplexer.open(0, b"", window=0), bytes(30))
+    multiplexer.write(multiplexer.open(0, b"", window=0), bytes(2000))
+    multiplexer.take_all_urgent()
+    assert taken(multiplexer, 1000) == [data(0, bytes(30)), data(2, bytes(1000))]
+    assert taken(multiplexer, 1000) == [data(2, bytes(1000))]
+
+
 def test_turns_go_on_where_they_were_left() -> None:
     """However little is taken at a time, nobody is passed over."""
     multiplexer = make()
@@ -539,7 +549,7 @@ def test_turns_go_on_where_they_were_left() -> None:
         multiplexer.write(multiplexer.open(0, b"", window=0), bytes(FIRST))
     found = []
     while multiplexer.has_output:
-        found += taken(multiplexer, 1)
+        found += taken(multiplexer, CHUNK)
     numbers = [frame.body[0] for frame in found if frame.opcode == Opcode.STREAM_DATA]
     assert numbers == [0, 2, 4, 0, 2, 4]
 

@@ -7,12 +7,23 @@ from dataclasses import replace
 import pytest
 
 from sealframe import framing, wire
+from sealframe.core.events import Requested, StreamData
 from sealframe.core.protocol import ProtocolMachine
 from sealframe.framing import Framing
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close
 
-from .peers import HELLO, MAXIMUM, Peer, extended_pair, message, plain, records, sealed_pair
+from .peers import (
+    HELLO,
+    MAXIMUM,
+    Peer,
+    exchange,
+    extended_pair,
+    message,
+    plain,
+    records,
+    sealed_pair,
+)
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -150,6 +161,24 @@ def test_sealed_output_is_records_with_their_heads() -> None:
     assert [len(body) for body in records(b"".join(buffers))] == [17, 65_535]
     server.read(record + record_of_full + b"".join(buffers))
     assert [len(received) for received in server.messages] == [1, 1, full, full + 1]
+
+
+@pytest.mark.parametrize(("streamed", "shared"), [(4000, True), (16_000, False)])
+def test_what_overtakes_a_stream_does_not_wait_for_it(streamed: int, shared: bool) -> None:
+    """A record opens once all of it is here: a request before a large frame has its own."""
+    client, server = sealed_pair(max_streams=1, max_requests=1)
+    multiplexer = client.protocol.multiplexer
+    number = multiplexer.open(0, b"", window=1)
+    exchange(client, server)
+    multiplexer.write(number, bytes(streamed))
+    multiplexer.request(b"?")
+    sent = b"".join(client.protocol.take_output([b"!"]))
+    first, *rest = records(sent)
+    assert bool(rest) is not shared
+    server.read(len(first).to_bytes(4, "little") + first)
+    assert server.messages == [b"!"]
+    assert server.events_of(Requested) == [Requested(0, b"?")]
+    assert bool(server.events_of(StreamData)) is shared
 
 
 def test_no_message_goes_out_before_the_keys_exist() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..core.closing import CloseState
+from ..core.protocol import LARGE_TURN, TURN
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
 from .fast_path import SendPath
@@ -109,7 +110,7 @@ class Sender(SendPath):
             messages = self._take_messages() if len(queue) else []
             if not messages and not machine.has_output:
                 break
-            buffers = machine.take_output(messages)
+            buffers = machine.take_output(messages, self.stream_turn)
             if not buffers:
                 break
             stats.bytes_sent += write_buffers(transport, buffers)
@@ -132,6 +133,11 @@ class Sender(SendPath):
         queue = self.queue
         large = queue.queued_bytes >= len(queue) * _LARGE_MESSAGE
         return self._large_batch if large else _BATCH_SIZE
+
+    @property
+    def stream_turn(self) -> int:
+        """Bytes of streams that are framed and sealed in one go, now."""
+        return LARGE_TURN if self._large_batch == _LARGE_BATCH else TURN
 
     def _take_messages(self) -> list[bytes]:
         queue, size = self.queue, self.batch_size

@@ -268,23 +268,26 @@ class Multiplexer:
         return urgent
 
     def take(self, size: int) -> list[Buffer]:
-        """Return frames of streams to write now, of about ``size`` bytes, each in its turn.
+        """Return frames of streams to write now, each in its turn.
 
         Call :meth:`take_all_urgent` before: a stream is opened there.
+
+        :param size: bytes of data, at most in one frame and about in all of them
         """
         buffers: list[Buffer] = []
-        while self.ready and size > 0:
+        left = size
+        while self.ready and left > 0:
             stream = self.ready.popleft()
             stream.scheduled = False
-            written = stream.write_turn(buffers)
-            if written:
+            written = stream.write_turn(buffers, size)
+            if written and (not self.drained or self.drained[-1] != stream.number):
                 self.drained.append(stream.number)
             if stream.is_ready:
                 stream.scheduled = True
                 self.ready.append(stream)
             elif stream.is_over:
                 self._forget(stream)
-            size -= max(written, _MIN_QUANTUM)
+            left -= max(written, _MIN_QUANTUM)
         return buffers
 
     def take_urgent(self) -> bytes:

@@ -181,9 +181,10 @@ class StreamState:
 
     # What is written
 
-    def write_turn(self, buffers: list[Buffer]) -> int:
+    def write_turn(self, buffers: list[Buffer], most: int = wire.MAX_CHUNK) -> int:
         """Write the frames of one turn: all that is due, of data one frame.
 
+        :param most: bytes of data
         :return: bytes of data
         """
         number = self.number
@@ -195,7 +196,7 @@ class StreamState:
             buffers.append(stream_credit(number, self.window_update))
             self.receive_window += self.window_update
             self.window_update = 0
-        size = min(self.queued_bytes, self.credit, wire.MAX_CHUNK)
+        size = min(self.queued_bytes, self.credit, wire.MAX_CHUNK, most)
         if size:
             self._write_data(size, buffers)
         if not self.queue and (self.sending is _ENDING or self.sending is _FINISHING):

@@ -16,24 +16,33 @@ def fragment(plaintexts: Sequence[bytes]) -> Sequence[bytes | memoryview]:
     if len(plaintexts) == 1 and 0 < len(plaintexts[0]) <= wire.MAX_RECORD_PLAINTEXT:
         return plaintexts
     pieces: list[bytes | memoryview] = []
-    lead = b""
+    # What shares the next record. It is joined once: frames of streams are nearly as large as a
+    # record, and each has a head before it.
+    lead: list[bytes | memoryview] = []
+    taken = 0
     for plaintext in plaintexts:
         size = len(plaintext)
         rest = size % wire.MAX_RECORD_PLAINTEXT
-        if len(lead) + rest > wire.MAX_RECORD_PLAINTEXT:
-            pieces.append(lead)
-            lead = b""
+        if taken + rest > wire.MAX_RECORD_PLAINTEXT:
+            pieces.append(_joined(lead))
+            lead, taken = [], 0
         if rest == size:
-            lead += plaintext
+            if size:
+                lead.append(plaintext)
+                taken += size
             continue
         view = memoryview(plaintext)
+        if rest:
+            lead.append(view[:rest])
         if lead:
-            pieces.append(lead + view[:rest])
-            lead = b""
-        elif rest:
-            pieces.append(view[:rest])
+            pieces.append(_joined(lead))
+            lead, taken = [], 0
         starts = range(rest, size, wire.MAX_RECORD_PLAINTEXT)
         pieces += [view[start : start + wire.MAX_RECORD_PLAINTEXT] for start in starts]
     if lead:
-        pieces.append(lead)
+        pieces.append(_joined(lead))
     return pieces
+
+
+def _joined(pieces: list[bytes | memoryview]) -> bytes | memoryview:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
