@@ -101,10 +101,12 @@ cdef enum _Kind:
 
 @cython.final
 @cython.freelist(16)
+@cython.no_gc_clear
 cdef class _Call:
     """A call that is over at its first step, or goes on as the coroutine of its slow path.
 
-    One class for all of them: only a class without a base has a free list.
+    One class for all of them: only a class without a base has a free list. Cycles are broken at
+    the other objects in them: one that waits needs what it has until it is gone.
     """
 
     cdef object owner
@@ -244,6 +246,9 @@ cdef class _Call:
     def __dealloc__(self):
         if self.fresh:
             _warn_never_awaited(self.kind)
+        elif self.waiter is not None:
+            # It was dropped while it waited. A coroutine is closed then.
+            self.end_wait()
 
 
 cdef inline _Call _make_call(_Kind kind, object owner, object queue, object message):
@@ -293,6 +298,10 @@ cdef class OutQueue:
     @property
     def due(self):
         return self.is_due()
+
+    @property
+    def above_high_water(self):
+        return self.queued_bytes >= self.high_water
 
     def send(self, owner, message):
         """Return an awaitable that sends one message."""
@@ -379,7 +388,12 @@ cdef class OutQueue:
             return False
         if not self.scheduled and _get_running_loop() is not self.loop:
             return False
-        if self.messages is not None or not owner.write_now(message):
+        if (
+            self.messages is not None
+            or self.scheduled
+            or self.paused
+            or not owner.write_now(message)
+        ):
             self.push(message)
             if self.is_due():
                 owner.flush_soon()

@@ -102,8 +102,9 @@ async def test_a_request_whose_first_step_ends_the_connection_is_cancelled() -> 
 
 async def test_a_recv_that_was_closed_takes_no_wake_up() -> None:
     async def handler(conn: sealframe.Connection) -> None:
-        await conn.recv()
-        await conn.send(b"answer")
+        # It does not end: the end of the connection wakes all.
+        async for _ in conn:
+            await conn.send(b"answer")
 
     async with (
         sealframe.serve(handler, "127.0.0.1", 0) as server,
@@ -116,4 +117,29 @@ async def test_a_recv_that_was_closed_takes_no_wake_up() -> None:
             receiving = asyncio.create_task(conn.recv())
             await asyncio.sleep(0)
             await conn.send(b"ask")
+            assert await receiving == b"answer"
+
+
+@pytest.mark.parametrize("woken", [False, True], ids=["waiting", "woken"])
+async def test_a_recv_that_was_dropped_takes_no_wake_up(woken: bool) -> None:
+    """Nobody closes it: it goes with its last reference."""
+
+    async def handler(conn: sealframe.Connection) -> None:
+        # It does not end: the end of the connection wakes all.
+        async for _ in conn:
+            await conn.send(b"answer")
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0) as server,
+        sealframe.connect("127.0.0.1", server.port) as conn,
+    ):
+        dropped = conn.recv()
+        woken_up = dropped.send(None)
+        receiving = asyncio.create_task(conn.recv())
+        await asyncio.sleep(0)
+        await conn.send(b"ask")
+        if woken:
+            await asyncio.wait([woken_up], timeout=5)
+        del dropped
+        async with asyncio.timeout(5):
             assert await receiving == b"answer"

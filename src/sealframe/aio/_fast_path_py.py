@@ -223,7 +223,7 @@ class ReceivePath:
         low_water = window.received - window.next_grant
         if queued <= low_water:
             self.update_window()
-        else:
+        elif self.on_message is None:
             queue.set_low_water(low_water)
         if queued >= PILE:
             self.yield_turn()
@@ -335,15 +335,15 @@ class SendPath:
         raise NotImplementedError
 
     def write_now(self, message: bytes) -> bool:
-        """Write one small message past the empty queue; return False, and do nothing, where it
-        has to wait, or where something else is to be written too.
+        """Write one small message past the queue; return False, and do nothing, where it has to
+        wait, or where something else is to be written too.
+
+        The queue calls it: nothing waits there, no write is scheduled, and it is not paused.
 
         :param message: of a size that may be sent
         """
-        protocol, queue, size = self.protocol, self.queue, len(message)
+        protocol, size = self.protocol, len(message)
         if self.written or self.write_paused or size >= SMALL_RECORD - HEAD_SIZE:
-            return False
-        if queue.scheduled or queue.paused:
             return False
         limit = self.credit_limit
         if limit is not None and self.sent_cost >= limit:
@@ -370,7 +370,7 @@ class SendPath:
         stats.messages_sent += 1
         self.sent_cost += size + MESSAGE_OVERHEAD
         if limit is not None and self.sent_cost >= limit:
-            queue.paused = True
+            self.queue.paused = True
         keepalive = protocol.keepalive
         if keepalive is not None and keepalive.idle:
             keepalive.sent()

@@ -45,8 +45,8 @@ class SendQueueOwner(Protocol):
         """Raise if a message of that size cannot be sent."""
 
     def write_now(self, message: bytes) -> bool:
-        """Write a message past the empty send queue; return False, and do nothing, if it has
-        to wait."""
+        """Write a message past the send queue, in which nothing waits and which nothing holds
+        back; return False, and do nothing, if it has to wait."""
 
     def flush_soon(self) -> None:
         """Write what is in the send queue: now, or at the end of this tick."""
@@ -148,7 +148,7 @@ class OutQueue:
             or not (self.scheduled or _get_running_loop() is self._loop)
         ):
             return False
-        if self._messages or not owner.write_now(message):
+        if self._messages or self.scheduled or self.paused or not owner.write_now(message):
             self._messages.append(message)
             self.queued_bytes += len(message) + MESSAGE_OVERHEAD
             if self.due:
@@ -167,6 +167,11 @@ class OutQueue:
         self._messages += messages  # type: ignore[arg-type]  # bytes, as was just seen
         self.queued_bytes += total
         return True
+
+    @property
+    def above_high_water(self) -> bool:
+        """Whether :meth:`send` takes the slow path."""
+        return self.queued_bytes >= self.high_water
 
     def append(self, message: bytes) -> None:
         """Accept a message, even above the high-water mark."""

@@ -47,19 +47,17 @@ class Channels:
 
     def handle(self, event: MultiplexerEvent) -> None:
         """Pass on what the peer did."""
-        if self._ended:
-            return
-        streams, requests = self.streams, self.requests
         # The most frequent ones first: to match takes as long as to answer a request.
         if isinstance(event, Requested):
-            requests.receive(event.request, event.payload)
+            self.exchange(True, event.request, event.payload)
         elif isinstance(event, Replied):
-            requests.take_reply(event.request, event.payload)
-        elif isinstance(event, StreamData):
-            streams.receive(event.stream, event.data)
-        else:
-            self._handle_other(event)
-        self._drop_what_is_over()
+            self.exchange(False, event.request, event.payload)
+        elif not self._ended:
+            if isinstance(event, StreamData):
+                self.streams.receive(event.stream, event.data)
+            else:
+                self._handle_other(event)
+            self._drop_what_is_over()
 
     def exchange(self, asked: bool, number: int, payload: bytes) -> None:
         """Pass on a request of the peer, or the reply to one of this end.

@@ -423,7 +423,8 @@ class Connection(Generic[Sent, Received]):
         self._protocol.check_loop()
         if self._sender.error is not None:
             raise self._sender.error.fresh()
-        return self._protocol.open_channels()
+        channels = self._protocol.channels
+        return self._protocol.open_channels() if channels is None else channels
 
     # Receiving
 

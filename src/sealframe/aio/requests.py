@@ -51,7 +51,7 @@ class Requests:
         self._multiplexer = multiplexer
         self._connection = connection
         self._streams = streams
-        self.limiter = FairLimiter(lambda: multiplexer.may_request)
+        self.limiter = FairLimiter(lambda: multiplexer.requests.may_make)
         """Holds back requests over the peer's max_requests."""
         self.pending: dict[int, asyncio.Future[bytes | StreamEndpoint]] = {}
         """Requests of this end, by number: what their answer is put into."""
@@ -59,6 +59,7 @@ class Requests:
         """Requests of the peer that are not answered, by number: what answers them."""
         self.payload_bytes = 0
         """Bytes of the payloads of running requests of the peer."""
+        self._payload_limit = host.options.pause_limit
         # Bodies on streams are collected one at a time, and only while payload_bytes is below
         # inbox_limit: what comes before that stays within the receive window of its stream.
         self._collecting = asyncio.Lock()
@@ -72,16 +73,20 @@ class Requests:
 
     # Requests of this end
 
-    async def request(self, payload: bytes, timeout: float | None) -> bytes:
-        """Ask the peer; return its answer.
+    def request(self, payload: bytes, timeout: float | None) -> Coroutine[Any, Any, bytes]:
+        """Return what asks the peer, and returns its answer; to be awaited at once.
 
         :param timeout: seconds for all of it, None for no limit
         """
+        if timeout is None and self.limiter.open:
+            return self._ask(payload)
+        return self._ask_in_turn(payload, timeout)
+
+    async def _ask_in_turn(self, payload: bytes, timeout: float | None) -> bytes:
         self._check()
         if timeout is None:
-            if not self.limiter.open:
-                await self.limiter.wait()
-                self._check()
+            await self.limiter.wait()
+            self._check()
             return await self._ask(payload)
         try:
             async with asyncio.timeout(timeout) as limit:
@@ -344,10 +349,11 @@ class Requests:
         return on_request(connection, request)
 
     def _count_payload(self, size: int) -> None:
-        self.payload_bytes += size
-        if self.payload_bytes >= self._host.options.pause_limit:
+        before, limit = self.payload_bytes, self._payload_limit
+        self.payload_bytes = after = before + size
+        if before < limit <= after:
             self._may_collect.clear()
-        elif not self._may_collect.is_set():
+        elif after < limit <= before:
             self._may_collect.set()
 
     async def _collect_request(self, stream: StreamEndpoint) -> bytes:

@@ -234,7 +234,8 @@ class Multiplexer:
         self._answer(number, frames.failure(number, code, kind, text))
 
     def _answer(self, number: int, answer: bytes) -> None:
-        self.refuse_body(number)
+        if self.requests.bodies:
+            self.refuse_body(number)
         self.urgent.append(answer)
         self.requests.answer(number)
 
@@ -264,7 +265,8 @@ class Multiplexer:
         urgent = self.urgent
         if urgent:
             self.urgent = []
-            self.requests.answers_written()
+            if self.requests.answered:
+                self.requests.answers_written()
         return urgent
 
     def take(self, size: int) -> list[Buffer]:
@@ -289,15 +291,6 @@ class Multiplexer:
                 self._forget(stream)
             left -= max(written, _MIN_QUANTUM)
         return buffers
-
-    def take_urgent(self) -> bytes:
-        """Return the frames that go first, joined, where no stream has anything to write."""
-        if self.ready or not self.urgent:
-            return b""
-        whole = self.urgent[0] if len(self.urgent) == 1 else b"".join(self.urgent)
-        self.urgent.clear()
-        self.requests.answers_written()
-        return whole
 
     def _schedule(self, stream: StreamState) -> None:
         if not stream.scheduled and stream.is_ready:

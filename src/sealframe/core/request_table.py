@@ -109,9 +109,8 @@ class RequestTable:
 
     def answers_written(self) -> None:
         """Count the answers as sent: only now the peer may take their slots again."""
-        if self.answered:
-            self.peer_pending.difference_update(self.answered)
-            self.answered.clear()
+        self.peer_pending.difference_update(self.answered)
+        self.answered.clear()
 
     def reply_stream_written(self, number: int) -> None:
         """Count an answer that went out on a stream, now that this is over."""
