@@ -8,6 +8,9 @@ check that can fail. All else is the slow path, a method of the subclass:
 :mod:`sealframe.aio.receive_queue` and :mod:`sealframe.aio.send_queue`. Each call names the
 queue's owner, for the queue holds no reference to it: that would take 8 bytes of each
 connection and make a reference cycle.
+
+Both queues share one file, longer than most, because the extension is one file too: they are read
+side by side.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ _MESSAGE: Final = -1
 _spare: deque[bytearray] = deque(maxlen=1)
 _NO_VIEW: Final = memoryview(b"")
 
-_STRUCTS: Final = {
-    (width, big): Struct((">" if big else "<") + code)
+_UNPACK: Final = {
+    (width, big): Struct((">" if big else "<") + code).unpack_from
     for width, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
     for big in (False, True)
 }
@@ -115,9 +115,8 @@ class Decoder:
         self._body = bytearray()
         self._exported: bytearray | None = None
         self._view = _NO_VIEW
-        field = _STRUCTS.get((layout.width, layout.big_endian))
         self._unpack: Callable[..., tuple[Any, ...]] | None
-        self._unpack = None if field is None else field.unpack_from
+        self._unpack = _UNPACK.get((layout.width, layout.big_endian))
         self.pending = 0
         self.frame_size = 0
         self.prefix = b""
