@@ -80,6 +80,10 @@ def test_broadcast(mode: Mode) -> None:
             assert server.counters.accepted == 2
 
 
+class PanicError(BaseException):
+    """As extension modules raise it."""
+
+
 def test_a_handler_that_returns_closes_and_one_that_raises_is_logged(
     control_mode: Mode, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,14 +94,18 @@ def test_a_handler_that_returns_closes_and_one_that_raises_is_logged(
             case b"stop":
                 next(iter(()))
             case b"exit":
+                # It would end this thread alone, which nobody means.
                 raise SystemExit(1)
+            case b"panic":
+                raise PanicError("lost")
 
     with start(handler, control_mode) as server:
         for said, code in (
             (b"return", CloseCode.NORMAL),
-            (b"exit", CloseCode.NORMAL),
             (b"raise", CloseCode.HANDLER),
             (b"stop", CloseCode.HANDLER),
+            (b"exit", CloseCode.HANDLER),
+            (b"panic", CloseCode.HANDLER),
         ):
             with dial(server, control_mode) as conn:
                 conn.send(said)
@@ -110,7 +118,9 @@ def test_a_handler_that_returns_closes_and_one_that_raises_is_logged(
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [str(record.exc_info[1]) for record in errors if record.exc_info] == [
         "no such thing",
-        "the function raised StopIteration",
+        "the function raised StopIteration: ",
+        "the function raised SystemExit: 1",
+        "the function raised PanicError: lost",
     ]
 
 

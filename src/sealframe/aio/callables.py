@@ -33,3 +33,8 @@ def refuse_awaitable(name: str, result: object) -> None:
         f"{name} is a plain function and returned {type(result).__name__!r}, which nobody "
         "awaits: make it an async function, or let it start a task"
     )
+
+
+def ends_program(error: BaseException) -> bool:
+    """Return whether it goes on to the event loop, which stops: the program is to end."""
+    return isinstance(error, KeyboardInterrupt | SystemExit)

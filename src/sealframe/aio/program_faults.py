@@ -1,4 +1,8 @@
-"""How a connection is closed after an exception of the program's code that serves it."""
+"""What becomes of an exception of the program's code that serves a connection.
+
+Whatever it is, the peer is told of a failure, and the log has it. A BaseException is no other: an
+extension module's panic, for one, is none of asyncio's ways to end a task.
+"""
 
 from __future__ import annotations
 

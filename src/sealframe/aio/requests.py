@@ -29,7 +29,7 @@ from ..errors import (
     StreamError,
 )
 from ..wire import FailureCode, ResetCode
-from .eager import tell_of_failure
+from .callables import ends_program
 from .fair_limiter import FairLimiter
 from .stream import Stream
 from .stream_endpoint import StreamEndpoint
@@ -285,14 +285,12 @@ class Requests:
                 self._run(number, running, getattr(answer, "close", _nothing))
                 return
             data = self._host.handlers.codec.encode_reply(answer)
-        except Exception as error:  # noqa: BLE001 - it is told to the peer
-            self._fail_with(number, error)
-        except BaseException as error:
+        except asyncio.CancelledError:
             self._fail(number, FailureCode.CANCELLED)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+        except BaseException as error:
+            self._fail_with(number, error)
+            if ends_program(error):
                 raise
-            if not isinstance(error, asyncio.CancelledError):
-                tell_of_failure(self._host.loop, error)
         else:
             self._reply(number, data)
 
@@ -315,8 +313,12 @@ class Requests:
         self._count_payload(size)
         try:
             data = self._host.handlers.codec.encode_reply(await answer)
-        except Exception as error:  # noqa: BLE001 - it is told to the peer
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             self._fail_with(number, error)
+            if ends_program(error):
+                raise
         else:
             if len(data) <= wire.MAX_CHUNK:
                 self._reply(number, data)
@@ -325,7 +327,7 @@ class Requests:
         finally:
             self._count_payload(-size)
 
-    def _fail_with(self, number: int, error: Exception) -> None:
+    def _fail_with(self, number: int, error: BaseException) -> None:
         """Answer with an exception of the program."""
         if isinstance(error, RemoteError):
             self._fail(number, FailureCode.RAISED, _text(error.type), _text(error.message))

@@ -19,6 +19,7 @@ from ..core.multiplexer import Multiplexer
 from ..errors import ConnectionClosed, DecodeError, NotSupportedError, StreamError, StreamResetError
 from ..options import Options
 from ..wire import ResetCode
+from .callables import ends_program
 from .fair_limiter import FairLimiter
 from .peer_handlers import OnStream, PeerHandlers
 from .stream import Stream
@@ -172,20 +173,23 @@ class Streams:
         except asyncio.CancelledError:
             endpoint.reset(ResetCode.CANCELLED, "")
             raise
-        except Exception as error:
+        except BaseException as error:
             # Not logged: the peer has reset the stream, left, or sent a malformed payload.
             malformed = isinstance(error, DecodeError) and error.connection is self.connection
             expected = malformed or isinstance(error, ConnectionClosed | StreamResetError)
             if not expected and (more := self._host.handlers.note_failure()) is not None:
                 logger.exception("what serves %r failed%s", endpoint, more)
             endpoint.reset(ResetCode.FAILED, "the program failed")
+            if ends_program(error):
+                raise
         else:
             self._finish(endpoint)
 
     def _served(self, endpoint: StreamEndpoint, task: asyncio.Task[None]) -> None:
         self.serving.discard(task)
+        # The exception that ends the program is looked at, so that nobody complains of it.
         if task.cancelled() or task.exception() is not None:
-            # Cancelled before its first step, or ended by a BaseException.
+            # Maybe cancelled before its first step.
             endpoint.reset(ResetCode.CANCELLED, "")
         self._serve_next()
         self._host.close_if_idle()

@@ -61,7 +61,7 @@ class Handlers(Tasks[AnyConnection]):
         error = None if task.cancelled() else task.exception()
         if task.cancelled():
             close = Close(CloseCode.GOING_AWAY)
-        elif isinstance(error, Exception):
+        elif error is not None:
             # The end of its own connection is no fault of the handler, and is logged already.
             close = close_after(error, conn, "the handler failed")
             if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:

@@ -12,7 +12,6 @@ from ..aio.disconnect import Disconnect
 from ..aio.stream import Stream as AsyncStream
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
-from .connection import AnyConnection
 from .stream import Stream
 from .workers import Workers
 from .wrappers import Wrappers
@@ -86,14 +85,8 @@ class Callbacks:
 
     async def _answer(self, conn: AsyncConnection, payload: object) -> object:
         name = f"sealframe request of {conn.id}"
-        return await self._requests.run(name, self._ask, self._wrappers.wrap(conn), payload)
-
-    def _ask(self, conn: AnyConnection, payload: object) -> object:
         assert self._on_request is not None
-        try:
-            return self._on_request(conn, payload)
-        except SystemExit:
-            raise RuntimeError("what answers requests raised SystemExit") from None
+        return await self._requests.run(name, self._on_request, self._wrappers.wrap(conn), payload)
 
     async def _serve(self, stream: AsyncStream) -> None:
         assert self._on_stream is not None

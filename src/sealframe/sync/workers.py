@@ -31,8 +31,9 @@ class Workers:
         If this is cancelled, the function runs on, since no thread can be stopped.
 
         :param name: the thread's
-        :return: None too where ``SystemExit`` ended the thread
-        :raises Exception: what the function raised
+        :raises Exception: what the function raised; a ``RuntimeError`` whose cause it is, where
+            that is no ``Exception``. ``SystemExit`` too is a failure: it would end the thread
+            alone, which nobody who calls ``sys.exit()`` means.
         """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
@@ -46,14 +47,8 @@ class Workers:
             result: T | None = None
             try:
                 result = context.run(function, *args)
-            except SystemExit:
-                pass
-            except StopIteration as stop:
-                # A future takes it for the end of a generator.
-                error = RuntimeError("the function raised StopIteration")
-                error.__cause__ = stop
-            except Exception as raised:  # noqa: BLE001 - it is raised where it is awaited
-                error = raised
+            except BaseException as raised:  # noqa: BLE001 - it is raised where it is awaited
+                error = _as_exception(raised)
             finally:
                 # At the program's end the loop may be gone before the thread.
                 with contextlib.suppress(RuntimeError):
@@ -76,6 +71,16 @@ class Workers:
             ended.set_result(result)
         else:
             ended.set_exception(error)
+
+
+def _as_exception(raised: BaseException) -> Exception:
+    # A future takes StopIteration for the end of a generator, and others that are no Exception
+    # would end the event loop's thread.
+    if isinstance(raised, Exception) and not isinstance(raised, StopIteration):
+        return raised
+    error = RuntimeError(f"the function raised {type(raised).__name__}: {raised}")
+    error.__cause__ = raised
+    return error
 
 
 def task_of_thread() -> asyncio.Task[Any] | None:
