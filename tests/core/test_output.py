@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from .peers import (
     exchange,
     extended_pair,
     message,
+    opcodes,
     plain,
     records,
     sealed_pair,
@@ -189,3 +191,34 @@ def test_no_message_goes_out_before_the_keys_exist() -> None:
     (first,) = client.protocol.take_output([b"secret"])
     assert b"secret" not in first
     assert client.protocol.take_output([b"secret"]) == []
+
+
+@pytest.mark.parametrize("pair", [extended_pair, sealed_pair])
+def test_what_is_written_leaves_no_output_behind(
+    pair: Callable[[], tuple[Peer, Peer]],
+) -> None:
+    """An idle connection holds no list or buffer of its own for what it may write one day."""
+    for peer in pair():
+        for _ in range(2):
+            assert peer.protocol.output is None
+            assert peer.protocol.records is None or peer.protocol.records.output == ()
+            peer.protocol.ping(b"1")
+            assert opcodes(peer.take()) == [Opcode.PING] or peer.protocol.sealed
+
+
+def test_numbers_of_the_peer_are_shared() -> None:
+    """Those of a HELLO would take 32 bytes each of every connection."""
+    first, second = (extended_pair(window=70_000)[1].protocol for _ in range(2))
+    assert first.send_limit is second.send_limit
+    assert first.introductions.peer is second.introductions.peer
+
+
+def test_connections_that_hold_no_record_share_one_buffer() -> None:
+    (first, _), (second, _) = sealed_pair(), sealed_pair()
+    assert first.protocol.records is not None
+    assert second.protocol.records is not None
+    assert first.protocol.records.held is second.protocol.records.held
+    part = bytes(range(7))
+    first.read(part[:3])
+    assert first.protocol.records.held == part[:3]
+    assert not second.protocol.records.held

@@ -75,7 +75,7 @@ def check(choices: Choices) -> None:
         if pattern is not Pattern.NNPSK0:
             # Message 3, without the HELLO that is written along with it.
             server.read(b"".join(records_of(client).output))
-            records_of(client).output.clear()
+            records_of(client).output = ()
     victim, writer = (client, server) if attack_client else (server, client)
     if introduced:
         exchange(client, server)

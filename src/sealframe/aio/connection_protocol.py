@@ -272,7 +272,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         if self.keepalive is None and is_watched(self.options, probing=machine.extended):
             wheel = self._keepalive_wheel or keepalive_wheel(self.options)
             self.keepalive = KeepaliveTimer(self, wheel)
-        self._set_windows(hello)
+        self._set_windows()
         first = self.closer.established()
         if first:
             # Until now reading went on, since WELCOME may stand behind many messages.
@@ -285,12 +285,14 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         elif self._owner is not None:
             self._owner.on_established(self, hello)
 
-    def _set_windows(self, hello: Hello) -> None:
+    def _set_windows(self) -> None:
         if not self.machine.windowed:
             self.receiver.window = None
             return
-        assert hello.window is not None
-        self.sender.limit_credit(hello.window)
+        peer = self.machine.introductions.peer
+        assert peer is not None
+        assert peer.window is not None
+        self.sender.limit_credit(peer.window)
         self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
 
     def describe_fin(self) -> str:

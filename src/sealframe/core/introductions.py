@@ -95,11 +95,12 @@ class Introductions:
         self.identity = found
         return None
 
-    def settle(self, hello: Hello) -> None:
-        """Keep what the peer said."""
+    def settle(self, hello: Hello) -> Hello:
+        """Keep what the peer said, less what names it, and return that."""
         self.peer = introduction(
             hello.max_frame, "", hello.window, hello.max_streams, hello.max_requests
         )
+        return self.peer
 
     @property
     def windowed(self) -> bool:

@@ -324,10 +324,12 @@ class ProtocolMachine:
         buffers = output.take_plaintext()
         if records is not None:
             buffers += records.output
-            records.output = []
+            records.output = ()
             if not records.established:
                 return buffers
         before, last = output.take()
+        # An idle connection keeps none: the next frame makes another.
+        self.output = None
         streams: list[bytes] = []
         if self.opened is not None and self._multiplexing:
             # A request overtakes the messages that wait.
@@ -603,8 +605,9 @@ class ProtocolMachine:
 
     def _establish(self, hello: Hello) -> None:
         self.extended = True
-        self.send_limit = hello.max_frame
-        self.introductions.settle(hello)
+        # Its numbers are those of many connections; each of this HELLO takes 32 bytes more.
+        peer = self.introductions.settle(hello)
+        self.send_limit = peer.max_frame
         self._emit(Established(hello))
 
     def _check_identity(self, invitation: bytes) -> bool:

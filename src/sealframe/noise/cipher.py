@@ -53,7 +53,7 @@ KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 """Bytes by which a ciphertext is longer than its plaintext."""
 
-MAX_AWAKE: Final = 512
+MAX_AWAKE: Final = 256
 """``AESGCM`` objects that are kept at a time; each connection has two ciphers. A cipher whose
 object was dropped (asleep) makes another at its next use."""
 _RESERVED_NONCE: Final = 2**64 - 1  # Noise, section 5.1: for REKEY alone

@@ -32,7 +32,7 @@ FAILED
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from struct import Struct
 from typing import Final, cast
@@ -61,6 +61,9 @@ it in place."""
 
 _HEAD: Final = Struct("<I")
 _OVERHEAD: Final = wire.HEAD_SIZE + wire.TAG_SIZE
+
+_NOTHING: Final = bytearray()
+"""In place of a part of a record, for all connections that have none; it stays empty."""
 
 _LARGEST_FIRST: Final = wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE
 """The longest first record of a client, which has proved nothing before."""
@@ -132,13 +135,13 @@ class RecordLayer:
         self._behind = 0
         self.exported: bytearray | None = None
         """What :meth:`get_buffer` gave out, until it is taken back."""
-        self.held = bytearray()
+        self.held = _NOTHING
         """The start of an unfinished record."""
         self.sender: CipherState | None = None
         """Seals; there once the handshake is over."""
         self.receiver: CipherState | None = None
         """Opens; likewise."""
-        self.output = handshake.output
+        self.output: Sequence[bytes] = handshake.output
         """Handshake frames, or the plaintext refusal, for the wire as they are."""
         self.failure: ConnectionClosedError | None = None
         """Why nothing more can be received; set once."""
@@ -206,7 +209,7 @@ class RecordLayer:
             self._fresh = memoryview(data)
             return
         handshake.receive(data)
-        self.output += handshake.output
+        self.output = [*self.output, *handshake.output]
         handshake.output = []
         if handshake.failure is not None:
             self._fail(handshake.failure)
@@ -232,7 +235,7 @@ class RecordLayer:
                 if place > end:
                     return
                 self._behind = end - place
-                held, self.held = self.held, bytearray()
+                held, self.held = self.held, _NOTHING
                 record = memoryview(held)[wire.HEAD_SIZE :]
                 yield record
                 record.release()
@@ -253,7 +256,7 @@ class RecordLayer:
                     record.release()
                 place = after
             if place < end and self.failure is None:
-                self.held += fresh[place:]
+                self.held = bytearray(fresh[place:])
         except FramingError as fault:
             self._fail_record(fault)
         finally:
@@ -356,7 +359,7 @@ class RecordLayer:
 
     def _fail(self, error: ConnectionClosedError) -> None:
         self._state = RecordState.FAILED
-        self.held = bytearray()
+        self.held = _NOTHING
         self._handshake = None
         self.failure = error
 
