@@ -4,12 +4,20 @@
 """The counter and the calls of one direction's records: the compiled backend, equal to
 ``sealframe.noise._record_cipher_py``, which has the contract. Same steps, same names."""
 
+from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
 from sealframe.wire import REKEY_INTERVAL
 
 __all__ = ["RecordCipher"]
+
+cdef enum:
+    # Kept equal to wire.HEAD_SIZE and wire.TAG_SIZE.
+    _HEAD = 4
+    _TAG = 16
 
 cdef uint64_t _RESERVED_NONCE = 0xFFFFFFFFFFFFFFFF
 cdef uint64_t _INTERVAL = REKEY_INTERVAL
@@ -52,6 +60,60 @@ cdef class RecordCipher:
             self.rekey()
         return sealed
 
+    def seal_records(self, pieces):
+        """Seal records and return them, each with its head, in one piece of memory."""
+        cdef bint in_place = self.in_place()
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t size
+        cdef bytes whole
+        cdef uint8_t *place
+        for piece in pieces:
+            total += _HEAD + len(piece) + _TAG
+        # Nobody has it yet, and all of it is written below.
+        whole = PyBytes_FromStringAndSize(NULL, total)
+        place = <uint8_t *>PyBytes_AS_STRING(whole)
+        for piece in pieces:
+            size = len(piece) + _TAG
+            total -= _HEAD + size
+            if total < 0:
+                raise ValueError("a piece has changed its size")
+            place[0] = size & 0xFF
+            place[1] = size >> 8 & 0xFF
+            place[2] = size >> 16 & 0xFF
+            place[3] = size >> 24 & 0xFF
+            place += _HEAD
+            if in_place:
+                self.seal_at(piece, <char *>place, size)
+            else:
+                sealed = self.seal_record(piece)
+                memcpy(place, PyBytes_AS_STRING(sealed), size)
+            place += size
+        return whole
+
+    cdef int seal_at(self, object plaintext, char *place, Py_ssize_t size) except -1:
+        """Do as ``seal_record`` does, and write the record to its place."""
+        cdef uint64_t nonce
+        aead = self.aead
+        if aead is None:
+            aead = self.wake()
+        view = PyMemoryView_FromMemory(place, size, PyBUF_WRITE)
+        nonce = self.next_nonce
+        if nonce == _RESERVED_NONCE:
+            raise self.exhausted()
+        self.next_nonce = nonce + 1
+        try:
+            aead.encrypt_into(_encoded(nonce), plaintext, None, view)
+        except BaseException:
+            self.give_back(nonce)
+            raise
+        if self.next_nonce % _INTERVAL == 0:
+            self.rekey()
+        return 0
+
+    def in_place(self):
+        """Return whether what encrypts can write to memory that it is given; for the subclass."""
+        raise NotImplementedError
+
     def open_record(self, ciphertext):
         """Open what ``seal_record`` returned at the other end."""
         cdef uint64_t nonce = self.next_nonce
@@ -69,6 +131,29 @@ cdef class RecordCipher:
             self.rekey()
         return plaintext
 
+    def open_record_into(self, ciphertext, place):
+        """Open what ``seal_record`` returned at the other end, into memory that is given."""
+        cdef uint64_t nonce = self.next_nonce
+        cdef Py_ssize_t size = len(ciphertext) - _TAG
+        if len(place) != size:
+            raise self.misfit(place, size)
+        aead = self.aead
+        if nonce == _RESERVED_NONCE:
+            raise self.exhausted()
+        if aead is None:
+            aead = self.wake()
+        try:
+            if self.in_place():
+                aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
+            else:
+                place[:] = aead.decrypt(_encoded(nonce), ciphertext, None)
+        except Exception as error:
+            place[:] = bytes(size)
+            raise self.refusal(error) from None
+        self.next_nonce = nonce + 1
+        if self.next_nonce % _INTERVAL == 0:
+            self.rekey()
+
     def wake(self):
         """Make the object that encrypts; for the subclass."""
         raise NotImplementedError
@@ -83,6 +168,10 @@ cdef class RecordCipher:
 
     def exhausted(self):
         """Return the error for a key of which all nonces are used; for the subclass."""
+        raise NotImplementedError
+
+    def misfit(self, place, size):
+        """Return the error for a place of another size; for the subclass."""
         raise NotImplementedError
 
     def refusal(self, error):

@@ -129,7 +129,7 @@ def test_this_suite_is_watched(request: pytest.FixtureRequest) -> None:
     cipher.seal(b"one")
     cipher.rekey()
     cipher.seal(b"two")
-    cipher.seal_into(b"three", memoryview(bytearray(21)))
+    cipher.seal_records([b"three"])
     assert recorder.count == before + 3
 
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 # To look it up in its class, for each write, takes longer than to compare it.
 _OPEN: Final = CloseState.OPEN
 
-_BATCH_SIZE: Final = 64 * 1024
-"""Cost that is framed and sealed in one go. For more the system would give fresh memory each
-time, which costs more than the calls that it saves; and on a slow link a batch is what a request
-waits for."""
+_BATCH_SIZE: Final = 60 * 1024
+"""Cost that is framed and sealed in one go; of messages up to 4 KiB it fills one record, where a
+little more would take two. For much more the system would give fresh memory each time, which costs
+more than the calls that it saves; and on a slow link a batch is what a request waits for."""
 _LARGE_BATCH: Final = 256 * 1024
-"""The same for large messages on a link that takes it within :data:`_FAST`. Each batch has a cost
-of its own, and four messages of 64 KiB fill five records, where one fills two."""
+"""The same for large messages on a link that takes it within :data:`_FAST`: each batch has a cost
+of its own."""
 _LARGE_MESSAGE: Final = 32 * 1024
 """Cost of a message, on average, that is large."""
 _FAST: Final = 0.003

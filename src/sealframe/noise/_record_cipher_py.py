@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from ..wire import REKEY_INTERVAL
+from ..wire import HEAD_SIZE, REKEY_INTERVAL, TAG_SIZE
 
 if TYPE_CHECKING:
     from ..buffers import BytesLike
@@ -68,6 +69,47 @@ class RecordCipher:
             self.rekey()
         return sealed
 
+    def seal_records(self, pieces: Sequence[bytes | memoryview]) -> bytes:
+        """Seal records and return them, each with its head, in one piece of memory.
+
+        :param pieces: the plaintext of each record, as bytes, or as a view of bytes
+        :raises NonceExhaustedError: every counter value was used
+        """
+        in_place = self.in_place()
+        buffer = bytearray(sum(map(len, pieces)) + len(pieces) * (HEAD_SIZE + TAG_SIZE))
+        start = 0
+        with memoryview(buffer) as view:
+            for piece in pieces:
+                body = start + HEAD_SIZE
+                end = body + len(piece) + TAG_SIZE
+                view[start:body] = (end - body).to_bytes(HEAD_SIZE, "little")
+                if in_place:
+                    self._seal_at(piece, view[body:end])
+                else:
+                    view[body:end] = self.seal_record(piece)
+                start = end
+        # Nobody writes to it any more.
+        return cast("bytes", buffer)
+
+    def _seal_at(self, plaintext: bytes | memoryview, place: memoryview) -> None:
+        """Do as :meth:`seal_record` does, and write the record to its place."""
+        aead = self.aead or self.wake()
+        nonce = self.next_nonce
+        if nonce == _RESERVED_NONCE:
+            raise self.exhausted()
+        self.next_nonce = nonce + 1
+        try:
+            aead.encrypt_into(nonce.to_bytes(_NONCE_SIZE, "big"), plaintext, None, place)
+        except BaseException:
+            self.give_back(nonce)
+            raise
+        if self.next_nonce % REKEY_INTERVAL == 0:
+            self.rekey()
+
+    def in_place(self) -> bool:
+        """Return whether what encrypts can write to memory that it is given; for the subclass."""
+        raise NotImplementedError
+
     def open_record(self, ciphertext: bytes | memoryview) -> bytes:
         """Open what :meth:`seal_record` returned at the other end.
 
@@ -88,6 +130,35 @@ class RecordCipher:
             self.rekey()
         return plaintext
 
+    def open_record_into(self, ciphertext: bytes | memoryview, place: memoryview) -> None:
+        """Do as :meth:`open_record` does, and write the plaintext to ``place``.
+
+        :param place: 16 bytes shorter than the record, and apart from it; full of zeros after a
+            :exc:`~sealframe.DecryptionError`
+        :raises ValueError: it is not 16 bytes shorter
+        """
+        size = len(ciphertext) - TAG_SIZE
+        if len(place) != size:
+            # Checked before a nonce is used: versions of the package check this differently.
+            raise self.misfit(place, size)
+        nonce = self.next_nonce
+        if nonce == _RESERVED_NONCE:
+            raise self.exhausted()
+        aead = self.aead or self.wake()
+        try:
+            if self.in_place():
+                aead.decrypt_into(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None, place)
+            else:
+                place[:] = aead.decrypt(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None)
+        except Exception as error:  # noqa: BLE001 - the subclass knows the package's
+            # The package decrypts before it verifies: the place may hold unauthenticated
+            # plaintext, which must not get out (RFC 5116, section 2.2).
+            place[:] = bytes(size)
+            raise self.refusal(error) from None
+        self.next_nonce = nonce + 1
+        if not self.next_nonce % REKEY_INTERVAL:
+            self.rekey()
+
     def wake(self) -> Aead:
         """Make the object that encrypts; for the subclass."""
         raise NotImplementedError
@@ -102,6 +173,10 @@ class RecordCipher:
 
     def exhausted(self) -> Exception:
         """Return the error for a key of which all nonces are used; for the subclass."""
+        raise NotImplementedError
+
+    def misfit(self, place: memoryview, size: int) -> Exception:
+        """Return the error for a place of another size; for the subclass."""
         raise NotImplementedError
 
     def refusal(self, error: Exception) -> Exception:

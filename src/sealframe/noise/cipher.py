@@ -134,12 +134,6 @@ def _octets(data: BytesLike) -> BytesLike:
     return memoryview(data).cast("B")
 
 
-def _check_place(place: memoryview, size: int) -> None:
-    # Checked before a nonce is used: versions of the package check this differently.
-    if place.nbytes != size:
-        raise ValueError(f"the place for the result has {place.nbytes} bytes, not {size}")
-
-
 class Secret:
     """Base of what holds key material: nothing of it in a repr, no pickle, no copy."""
 
@@ -243,50 +237,6 @@ class CipherState(Secret, RecordCipher):
                 raise DecryptionError("the ciphertext is not authentic") from None
             raise
 
-    # Into memory that is given
-
-    def seal_into(self, plaintext: BytesLike, place: memoryview) -> None:
-        """Do as :meth:`seal` does, without `ad`, and write the ciphertext to `place`.
-
-        :param plaintext: as bytes, or as a view of bytes
-        :param place: 16 bytes longer, and apart from it
-        :raises ValueError: it is not 16 bytes longer
-        """
-        _check_place(place, len(plaintext) + TAG_SIZE)
-        aead, nonce = self.aead or self.wake(), self._claim()
-        try:
-            if primitives().into:
-                aead.encrypt_into(_encoded(nonce), plaintext, None, place)
-            else:
-                place[:] = aead.encrypt(_encoded(nonce), plaintext, None)
-        except BaseException:
-            self.give_back(nonce)
-            raise
-
-    def open_into(self, ciphertext: BytesLike, place: memoryview) -> None:
-        """Do as :meth:`open` does, without `ad`, and write the plaintext to `place`.
-
-        :param ciphertext: as bytes, or as a view of bytes
-        :param place: 16 bytes shorter, and apart from it; full of zeros after a
-            :exc:`~sealframe.DecryptionError`
-        :raises ValueError: it is not 16 bytes shorter
-        """
-        _check_place(place, len(ciphertext) - TAG_SIZE)
-        aead, nonce = self.aead or self.wake(), self._claim()
-        try:
-            if primitives().into:
-                aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
-            else:
-                place[:] = aead.decrypt(_encoded(nonce), ciphertext, None)
-        except BaseException as error:
-            self.give_back(nonce)
-            if isinstance(error, primitives().invalid_tag):
-                # The package decrypts before it verifies: the place holds unauthenticated
-                # plaintext now, which must not get out (RFC 5116 section 2.2).
-                place[:] = bytes(len(place))
-                raise DecryptionError("the ciphertext is not authentic") from None
-            raise
-
     def rekey(self) -> None:
         """Replace the key by one derived from it; the counter goes on.
 
@@ -324,6 +274,14 @@ class CipherState(Secret, RecordCipher):
     def exhausted(self) -> NonceExhaustedError:
         """Return the error for a key of which all nonces are used."""
         return NonceExhaustedError("every nonce of this key was used; open a new connection")
+
+    def in_place(self) -> bool:
+        """Return whether the package can write to memory that it is given."""
+        return primitives().into
+
+    def misfit(self, place: memoryview, size: int) -> ValueError:
+        """Return the error for a place of another size."""
+        return ValueError(f"the place for the result has {len(place)} bytes, not {size}")
 
     def refusal(self, error: Exception) -> Exception:
         """Return the error for what does not open."""

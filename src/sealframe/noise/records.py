@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from struct import Struct
-from typing import Final, cast
+from typing import Final
 
 from .. import wire
 from ..errors import (
@@ -60,7 +60,6 @@ SMALL_RECORD: Final = 32 * 1024
 it in place."""
 
 _HEAD: Final = Struct("<I")
-_OVERHEAD: Final = wire.HEAD_SIZE + wire.TAG_SIZE
 
 _NOTHING: Final = bytearray()
 """In place of a part of a record, for all connections that have none; it stays empty."""
@@ -304,8 +303,7 @@ class RecordLayer:
             return decoder.feed(self.open(record))
         with exported[:size] as place:
             try:
-                receiver.open_into(record, place)
-                _rekey_if_due(receiver)
+                receiver.open_record_into(record, place)
             except (DecryptionError, NonceExhaustedError) as error:
                 self._fail_record(error)
                 size = 0
@@ -328,19 +326,7 @@ class RecordLayer:
         if len(pieces) == 1 and len(pieces[0]) < SMALL_RECORD:
             record = sender.seal_record(pieces[0])
             return [_HEAD.pack(len(record)) + record]
-        # One piece of memory for all of them, written once.
-        buffer = bytearray(sum(map(len, pieces)) + len(pieces) * _OVERHEAD)
-        start = 0
-        with memoryview(buffer) as view:
-            for piece in pieces:
-                body = start + wire.HEAD_SIZE
-                end = body + len(piece) + wire.TAG_SIZE
-                _HEAD.pack_into(buffer, start, end - body)
-                sender.seal_into(piece, view[body:end])
-                _rekey_if_due(sender)
-                start = end
-        # Nobody writes to it any more.
-        return [cast("bytes", buffer)]
+        return [sender.seal_records(pieces)]
 
     # The handshake's end, and failures
 
@@ -392,11 +378,6 @@ def _take_scratch() -> bytearray:
         return spare_buffers.pop()
     except IndexError:
         return bytearray(SCRATCH_SIZE)
-
-
-def _rekey_if_due(cipher: CipherState) -> None:
-    if cipher.nonce % wire.REKEY_INTERVAL == 0:
-        cipher.rekey()
 
 
 def _refuse_size(head: bytes | bytearray, largest: int) -> None:
