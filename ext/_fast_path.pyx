@@ -297,6 +297,8 @@ cdef class ReadPath:
                 self.sender.flush()
             if work > _FAIR_SHARE:
                 receiver.give_others_a_turn()
+        if nbytes >= _PILE and receiver.on_message is not None:
+            receiver.yield_turn()
         if receiver.small_reads:
             receiver.small_reads -= 1
 

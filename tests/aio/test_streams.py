@@ -501,7 +501,7 @@ class TestEnds:
             control_mode, client_options=options, at_server={"on_stream": arrivals}
         ) as (client, _, _):
             stream = await client.open_stream()
-            await stream.write(bytes(24 * MIB))
+            await stream.write(bytes(5 * MIB))
             await arrivals.next()
             async with asyncio.timeout(PATIENCE):
                 assert await client.close() is False

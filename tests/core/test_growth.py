@@ -104,6 +104,19 @@ def test_it_does_not_grow_while_nothing_is_taken() -> None:
     assert end.window.size == FIRST_WINDOW
 
 
+def test_it_does_not_grow_where_all_comes_before_the_answer_and_nothing_is_taken() -> None:
+    """So a stream begins: the peer sends what it may while the first grant is under way."""
+    budget = Budget(MIB, 64 * MIB, MIB)
+    end = End(budget, 16 * MIB)
+    end.window = Window(FIRST_WINDOW)
+    end.update_window()
+    assert end.pinged
+    end.receive(FIRST_WINDOW)
+    end.turn_round()
+    assert end.window.size == MIB
+    assert budget.lent == 0
+
+
 def test_it_does_not_grow_for_one_that_takes_slowly_what_waits() -> None:
     """The peer has no credit left then, and it is not the link that is long."""
     end = End(Budget(MIB, 64 * MIB), 16 * MIB)

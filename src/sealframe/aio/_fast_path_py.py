@@ -148,6 +148,9 @@ class ReadPath:
                 self.sender.flush()
             if machine.work_items > FAIR_SHARE:
                 receiver.give_others_a_turn()
+        if nbytes >= PILE and receiver.on_message is not None:
+            # Nothing piles up, but there is more to read, and others wait.
+            receiver.yield_turn()
         if receiver.small_reads:
             receiver.small_reads -= 1
 

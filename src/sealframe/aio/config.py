@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from .. import wire
-from ..core.budget import FIRST_WINDOW
+from ..core.budget import CLIENT_WINDOW, FIRST_WINDOW
 from ..core.introductions import Identify
 from ..core.protocol import ProtocolMachine
 from ..core.trace import Trace
@@ -149,7 +149,7 @@ class ConnectionConfig:
             client_id=client_id,
             software=SOFTWARE,
             invitation=invitation,
-            window=min(options.window_limit, FIRST_WINDOW),
+            window=min(options.pause_limit, CLIENT_WINDOW if self.client else FIRST_WINDOW),
             max_streams=options.max_streams if self.takes_streams else 0,
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,

@@ -20,7 +20,7 @@ import os
 import typing
 from typing import Any, Final, cast
 
-from ..core.budget import Budget
+from ..core.budget import CLIENT_WINDOW, Budget
 from ..core.events import (
     Credited,
     Ended,
@@ -118,7 +118,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def _make_receiver(self, budget: Budget | None) -> Receiver:
         options, on_message = self.options, self.handlers.on_message
-        budget = budget or Budget(options.pause_limit, options.window_limit)
+        if budget is None:
+            budget = Budget(options.pause_limit, options.window_limit, CLIENT_WINDOW)
         if on_message is None:
             return Receiver(self, budget)
         return CallbackReceiver(self, budget)

@@ -14,7 +14,8 @@ FAIR_SHARE: Final = 1024
 PILE: Final = 256 * 1024
 """Queued bytes from which those who take messages have a turn before more is read: uvloop reads up
 to 32 times in one, and what piles up meanwhile is memory that has left the processor's cache. What
-waits in the kernel costs nothing."""
+waits in the kernel costs nothing. With ``on_message`` nothing is queued, and a read of so much
+gives others a turn."""
 
 
 class Intake(Enum):

@@ -11,8 +11,13 @@ from __future__ import annotations
 from typing import Final
 
 FIRST_WINDOW: Final = 128 * 1024
-"""The window for messages before it has grown. Credit comes back for whole messages only, so two of
-64 KiB must fit, or the second waits for the first to have come across the link."""
+"""The window for messages before it has grown, where many connections share a budget. Credit comes
+back for whole messages only, so two of 64 KiB must fit, or the second waits for the first to have
+come across the link."""
+
+CLIENT_WINDOW: Final = 1024 * 1024
+"""The same on a client, whose few connections have a budget each. A server may send so much at a
+time, and need not take the client for a slow one."""
 
 
 class Budget:
@@ -24,11 +29,13 @@ class Budget:
 
     :param limit: the largest quota, in queued bytes
     :param total: queued bytes for all connections together
+    :param first: the largest window for messages before it has grown
     """
 
-    __slots__ = ("_limit", "_total", "lent", "members", "quota", "window")
+    __slots__ = ("_first", "_limit", "_total", "lent", "members", "quota", "window")
 
-    def __init__(self, limit: int, total: int) -> None:
+    def __init__(self, limit: int, total: int, first: int = FIRST_WINDOW) -> None:
+        self._first = min(limit, first)
         self._limit = limit
         self._total = total
         self.members = 0
@@ -58,8 +65,7 @@ class Budget:
     @property
     def free(self) -> int:
         """What may be lent; below 0 where too much is, since others came."""
-        first = min(self._limit, FIRST_WINDOW)
-        return self._total - self.lent - max(1, self.members) * first
+        return self._total - self.lent - max(1, self.members) * self._first
 
     def lend(self, amount: int) -> int:
         """Lend so much, or less; return how much.
@@ -79,4 +85,4 @@ class Budget:
     def _divide(self) -> None:
         share = max(1, (self._total - self.lent) // max(1, self.members))
         self.quota = min(self._limit, share)
-        self.window = min(self.quota, FIRST_WINDOW)
+        self.window = min(self.quota, self._first)

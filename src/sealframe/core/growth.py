@@ -6,9 +6,8 @@ a round trip carries. Where the peer had used up all credit when PING reached it
 carries the whole window or more. The window becomes four times that: a sender's congestion
 window doubles in each round trip while it starts (RFC 5681, section 3.1), and it hears of credit
 one round trip late. What is measured is what was *taken*: a program that does not keep up gets
-no larger window, and one that has become slower a smaller one. One that does not read at all may
-still get one, where less than half of its window had come when PONG did; the limit of the
-connection and the budget bound that too.
+no larger window, and one that has become slower a smaller one. So of the credit that the peer had
+before the grant, more than half must be taken when PONG comes, however much of it has come.
 
 No clock is needed: PONG stands behind what the peer had sent when PING reached it. A peer that
 delays PONG gets a larger window, within what can be borrowed.
@@ -99,7 +98,9 @@ class Growth:
         if measured is None or measured.window is None:
             return
         window, taken = measured.window, measured.taken
-        if window.received >= self._granted and window.received - taken <= window.size // 2:
+        # Not half of the size: the grant may be for a window that has just grown.
+        credit = max(0, self._granted - self._taken)
+        if window.received >= self._granted and window.received - taken <= credit // 2:
             used = window.size
         else:
             used = taken - self._taken
