@@ -35,8 +35,8 @@ class Options:
     sealed connection is told how much room there is and sends no more: 128 KiB at first (1 MiB
     where this end is a client), and more, up to this, while the program takes in a round trip
     what came in one. The windows of all streams together grow by no more than this too. Where
-    packets flow,
-    reading pauses until half are taken. ``None``: 16 MiB, and 1 MiB where packets flow."""
+    packets flow, reading pauses until half are taken. ``None``: 16 MiB, and 1 MiB where packets
+    flow."""
 
     outbox_limit: int = 1 * MIB
     """Cost of messages waiting to be written at which ``send`` waits."""
