@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loops import pytest_asyncio_loop_factories
 
-from .ends import PATIENCE, Family, FamilyName, Mode, ModeName, count_sockets, has_ipv6
+from .ends import PATIENCE, Api, Family, FamilyName, Mode, ModeName, count_sockets, has_ipv6
 from .scripted import Role
 
 __all__ = ["pytest_asyncio_loop_factories"]
@@ -47,6 +47,13 @@ def role(request: pytest.FixtureRequest) -> Role:
     """Which end sealframe has."""
     end: Role = request.param
     return end
+
+
+@pytest.fixture(params=list(Api), ids=lambda api: str(api.value))
+def api(request: pytest.FixtureRequest) -> Api:
+    """Each way to get messages."""
+    way: Api = request.param
+    return way
 
 
 @pytest.fixture(params=["tcp4", "tcp6", "unix"])

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
+from weakref import WeakKeyDictionary
 
 import sealframe
 from sealframe import (
     ClientOptions,
     Connection,
+    ConnectionClosedOK,
     Framing,
     Server,
     ServerOptions,
@@ -175,6 +179,56 @@ def dial(
     return sealframe.connect(**family.target(server), **mode.client, options=options)
 
 
+class Api(Enum):
+    """How a program gets its messages."""
+
+    RECV = "recv"
+    ON_MESSAGE = "on_message"
+
+
+_called: WeakKeyDictionary[Connection, deque[bytes]] = WeakKeyDictionary()
+"""What ``on_message`` was called with, and the test has not taken."""
+
+
+def keep(conn: Connection, message: bytes) -> None:
+    """Be the ``on_message`` of a connection whose messages :func:`receive` returns."""
+    _called.setdefault(conn, deque()).append(message)
+
+
+async def receive(conn: Connection) -> bytes:
+    """Return the next message, from ``recv`` or from what ``on_message`` was called with.
+
+    :raises ConnectionClosed: there is none, nor will there be
+    """
+    receiver = protocol_of(conn).receiver
+    if not receiver.calls_back:
+        return await conn.recv()
+    called = _called.setdefault(conn, deque())
+    while not called:
+        if receiver.error is not None and receiver.all_called:
+            raise receiver.error
+        await asyncio.sleep(0)
+    return called.popleft()
+
+
+async def take(conn: Connection, count: int) -> list[bytes]:
+    """Receive that many messages."""
+    async with asyncio.timeout(PATIENCE):
+        return [await receive(conn) for _ in range(count)]
+
+
+async def collect(conn: Connection) -> list[bytes]:
+    """Return all messages up to a clean end."""
+    got = []
+    async with asyncio.timeout(PATIENCE):
+        if not protocol_of(conn).receiver.calls_back:
+            return [message async for message in conn]
+        with contextlib.suppress(ConnectionClosedOK):
+            while True:
+                got.append(await receive(conn))
+    return got
+
+
 class Pair(NamedTuple):
     """Both ends of one connection."""
 
@@ -193,9 +247,11 @@ async def open_pair(
     client_options: ClientOptions | None = None,
     at_server: Services | None = None,
     at_client: Services | None = None,
+    api: Api = Api.RECV,
 ) -> AsyncIterator[Pair]:
     """Open a connection and hand out both ends; close both at the end.
 
+    :param api: how both ends get their messages
     :param at_server: what the server does with streams and requests
     :param at_client: the same of the client
     """
@@ -205,14 +261,21 @@ async def open_pair(
         arrived.put_nowait(conn)
         await conn.wait_closed()
 
+    serving: dict[str, Any] = {"handler": handler}
+    if api is Api.ON_MESSAGE:
+        serving = {"on_message": keep, "on_connect": arrived.put_nowait}
     async with asyncio.timeout(PATIENCE):
         server = await sealframe.serve(
-            handler, **family.listen, **mode.server, **(at_server or {}), options=server_options
+            **serving, **family.listen, **mode.server, **(at_server or {}), options=server_options
         )
     try:
         async with asyncio.timeout(PATIENCE):
             client = await sealframe.connect(
-                **family.target(server), **mode.client, **(at_client or {}), options=client_options
+                **family.target(server),
+                **mode.client,
+                **(at_client or {}),
+                on_message=keep if api is Api.ON_MESSAGE else None,
+                options=client_options,
             )
             accepted = await arrived.get()
         yield Pair(client, accepted, server)

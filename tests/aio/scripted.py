@@ -18,7 +18,7 @@ from sealframe.noise.records import RecordLayer
 from sealframe.wire import MAX_LENGTH, CloseCode, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
-from .ends import PATIENCE, Mode, Services, shared_key
+from .ends import PATIENCE, Api, Mode, Services, keep, shared_key
 
 Role = Literal["server", "client"]
 """Which end sealframe has; the scripted peer has the other."""
@@ -259,6 +259,7 @@ class Peer:
 
 class _Setup(NamedTuple):
     mode: Mode
+    api: Api
     small_buffer: bool
     hello: Hello | None
     serving: Services
@@ -272,6 +273,7 @@ async def facing(
     small_buffer: bool = False,
     hello: Hello | None = None,
     serving: Services | None = None,
+    api: Api = Api.RECV,
     **limits: Any,
 ) -> AsyncIterator[tuple[Connection, Peer]]:
     """Open a connection of sealframe in that role with a scripted peer at the other end.
@@ -279,9 +281,10 @@ async def facing(
     :param small_buffer: let the kernel hold only a few KiB that the peer did not read
     :param hello: what the peer says of itself
     :param serving: what sealframe does with the peer's streams and requests
+    :param api: how sealframe's end gets its messages
     :param limits: fields of :class:`~sealframe.options.Options`
     """
-    setup = _Setup(mode, small_buffer, hello, serving or {})
+    setup = _Setup(mode, api, small_buffer, hello, serving or {})
     if role == "server":
         opened = _facing_client(setup, ServerOptions(**limits))
     else:
@@ -306,8 +309,16 @@ async def _facing_client(
         # Not the handler itself, which would have nothing more to say once the peer has closed.
         await asyncio.ensure_future(conn.wait_closed())
 
+    serving: dict[str, Any] = {"handler": handler}
+    if setup.api is Api.ON_MESSAGE:
+        serving = {"on_message": keep, "on_connect": arrived.put_nowait}
     async with sealframe.serve(
-        handler, "127.0.0.1", 0, **setup.mode.server, **setup.serving, options=options
+        host="127.0.0.1",
+        port=0,
+        **serving,
+        **setup.mode.server,
+        **setup.serving,
+        options=options,
     ) as server:
         raw = await Raw.dial(server.port, small_buffer=setup.small_buffer)
         peer = Peer(raw, setup.mode, client=True)
@@ -328,7 +339,12 @@ async def _facing_server(
 
 async def _connect(port: int, setup: _Setup, options: ClientOptions) -> Connection:
     return await sealframe.connect(
-        "127.0.0.1", port, **setup.mode.client, **setup.serving, options=options
+        "127.0.0.1",
+        port,
+        **setup.mode.client,
+        **setup.serving,
+        on_message=keep if setup.api is Api.ON_MESSAGE else None,
+        options=options,
     )
 
 

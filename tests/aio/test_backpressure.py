@@ -17,7 +17,7 @@ from sealframe import ClientOptions, Connection, HandshakeError, PeerTimeoutErro
 from sealframe.aio.connection import protocol_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
-from .ends import PATIENCE, Family, Mode, dial, is_held_back, open_pair, start
+from .ends import PATIENCE, Api, Family, Mode, dial, is_held_back, open_pair, start, take
 from .scripted import Peer, Role, facing, listening, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -35,12 +35,6 @@ TRANSPORT = 64 * KIB
 roles = pytest.mark.parametrize("role", ["client", "server"])
 
 
-async def take(conn: Connection, count: int) -> list[bytes]:
-    """Receive that many messages."""
-    async with asyncio.timeout(PATIENCE):
-        return [await conn.recv() for _ in range(count)]
-
-
 async def visit_the_selector() -> None:
     """Return after the event loop has looked at its sockets, and at those that wait twice."""
     async with open_pair(Mode()) as (client, accepted, _):
@@ -56,10 +50,10 @@ async def visit_the_selector() -> None:
 
 @pytest.mark.parametrize(("size", "accepted_at_once"), [(0, 16), (1, 16), (36, 10), (936, 1)])
 async def test_the_outbox_takes_messages_until_their_cost_reaches_the_limit(
-    mode: Mode, size: int, accepted_at_once: int
+    mode: Mode, size: int, accepted_at_once: int, api: Api
 ) -> None:
     options = ClientOptions(outbox_limit=1000)
-    async with open_pair(mode, client_options=options) as (client, accepted, _):
+    async with open_pair(mode, api=api, client_options=options) as (client, accepted, _):
         protocol_of(client).pause_writing()
         tasks = [asyncio.create_task(client.send(bytes(size))) for _ in range(20)]
         for _ in range(3):
@@ -73,10 +67,10 @@ async def test_the_outbox_takes_messages_until_their_cost_reaches_the_limit(
         assert await take(accepted, 20) == [bytes(size)] * 20
 
 
-async def test_send_many_passes_the_limit_once(mode: Mode) -> None:
+async def test_send_many_passes_the_limit_once(mode: Mode, api: Api) -> None:
     sent = [b"%d" % number for number in range(100)]
     options = ClientOptions(outbox_limit=1000)
-    async with open_pair(mode, client_options=options) as (client, accepted, _):
+    async with open_pair(mode, api=api, client_options=options) as (client, accepted, _):
         protocol_of(client).pause_writing()
         await client.send(b"not full yet")
         async with asyncio.timeout(PATIENCE):
@@ -94,9 +88,9 @@ async def test_send_many_passes_the_limit_once(mode: Mode) -> None:
         assert await take(accepted, 202) == [b"not full yet", *sent, *sent, b"last"]
 
 
-async def test_who_waits_longest_is_let_in_first(mode: Mode) -> None:
+async def test_who_waits_longest_is_let_in_first(mode: Mode, api: Api) -> None:
     options = ClientOptions(outbox_limit=100)
-    async with open_pair(mode, client_options=options) as (client, accepted, _):
+    async with open_pair(mode, api=api, client_options=options) as (client, accepted, _):
         protocol_of(client).pause_writing()
         await client.send(bytes(100))
         entered: list[int] = []
@@ -120,9 +114,9 @@ async def test_who_waits_longest_is_let_in_first(mode: Mode) -> None:
 
 
 @roles
-async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role) -> None:
+async def test_a_peer_that_does_not_read_stops_the_sender(mode: Mode, role: Role, api: Api) -> None:
     limit, size = 100 * KIB, 16 * KIB
-    async with facing(role, mode, small_buffer=True, outbox_limit=limit) as (conn, peer):
+    async with facing(role, mode, api=api, small_buffer=True, outbox_limit=limit) as (conn, peer):
         sent: list[bytes] = []
         enough = False
 

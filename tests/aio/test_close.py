@@ -22,19 +22,13 @@ from sealframe import (
 from sealframe.aio.connection import protocol_of
 from sealframe.wire import MESSAGE_OVERHEAD, Opcode, control
 
-from .ends import PATIENCE, Family, Mode, is_held_back, open_pair
+from .ends import PATIENCE, Api, Family, Mode, collect, is_held_back, open_pair, receive
 from .scripted import Role, close_frame, facing, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024
 MIB = 1024 * KIB
-
-
-async def collect(conn: Connection) -> list[bytes]:
-    """Return all messages up to a clean end."""
-    async with asyncio.timeout(PATIENCE):
-        return [data async for data in conn]
 
 
 async def close(conn: Connection, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
@@ -60,8 +54,8 @@ def frames(messages: Iterable[bytes]) -> bytes:
 
 
 class TestInOrder:
-    async def test_the_peer_answers(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_the_peer_answers(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             await conn.send(b"last")
             closing = asyncio.ensure_future(close(conn))
             assert await peer.await_end() == [b"last"]
@@ -69,8 +63,8 @@ class TestInOrder:
             assert await closing is True
             assert await peer.raw.receive() == b""
 
-    async def test_the_peer_begins(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_the_peer_begins(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             await peer.write(message(b"last"))
             await peer.say_end()
             assert await collect(conn) == [b"last"]
@@ -96,16 +90,16 @@ class TestInOrder:
             assert await replying is True
             assert conn.stats.unsent == 0
 
-    async def test_both_ends_are_sealframe(self, mode: Mode, family: Family) -> None:
-        async with open_pair(mode, family) as (client, accepted, _):
+    async def test_both_ends_are_sealframe(self, mode: Mode, family: Family, api: Api) -> None:
+        async with open_pair(mode, family, api=api) as (client, accepted, _):
             await client.send(b"to the server")
             await accepted.send(b"to the client")
             assert all(await asyncio.gather(close(client), close(accepted)))
             assert await collect(accepted) == [b"to the server"]
             assert await collect(client) == [b"to the client"]
 
-    async def test_the_end_of_the_context_closes(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_the_end_of_the_context_closes(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
 
             async def use() -> None:
                 async with conn as same:
@@ -118,18 +112,18 @@ class TestInOrder:
             await using
             assert "closed" in repr(conn)
 
-    async def test_messages_that_came_before_stay_readable(self, mode: Mode) -> None:
+    async def test_messages_that_came_before_stay_readable(self, mode: Mode, api: Api) -> None:
         messages = [b"one", b"", b"three"]
-        async with open_pair(mode) as (client, accepted, _):
+        async with open_pair(mode, api=api) as (client, accepted, _):
             await accepted.send_many(messages)
             await until(lambda: client.stats.messages_received == 3)
             assert all(await asyncio.gather(close(client), close(accepted)))
-            assert [await client.recv() for _ in messages] == messages
+            assert [await receive(client) for _ in messages] == messages
             with pytest.raises(ConnectionClosedOK):
-                await client.recv()
+                await receive(client)
 
-    async def test_nothing_can_be_sent_after_it(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_nothing_can_be_sent_after_it(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             closing = await begin_close(conn)
             with pytest.raises(ConnectionClosedOK, match="this end"):
                 await conn.send(b"late")
@@ -139,8 +133,8 @@ class TestInOrder:
             await peer.say_end()
             assert await closing is True
 
-    async def test_a_second_close_only_waits(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_a_second_close_only_waits(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             first = asyncio.ensure_future(close(conn))
             second = asyncio.ensure_future(close(conn, CloseCode.KICKED, "again"))
             if mode.has_control:
@@ -158,8 +152,8 @@ class TestInOrder:
             assert await collect(conn) == [b"kept"]
             assert await close(conn) is True
 
-    async def test_wait_closed_waits_for_either_end(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_wait_closed_waits_for_either_end(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             waiting = asyncio.ensure_future(conn.wait_closed())
             await peer.say_end()
             assert await collect(conn) == []
@@ -168,11 +162,14 @@ class TestInOrder:
             async with asyncio.timeout(PATIENCE):
                 await waiting
 
-    async def test_close_while_senders_wait(self, mode: Mode, role: Role) -> None:
+    async def test_close_while_senders_wait(self, mode: Mode, role: Role, api: Api) -> None:
         data = numbered(200, 64 * KIB)
         accepted: list[bytes] = []
         refused: list[bytes] = []
-        async with facing(role, mode, small_buffer=True, outbox_limit=256 * KIB) as (conn, peer):
+        async with facing(role, mode, api=api, small_buffer=True, outbox_limit=256 * KIB) as (
+            conn,
+            peer,
+        ):
 
             async def send(part: bytes) -> None:
                 try:
@@ -203,12 +200,13 @@ class TestInFlight:
 
     @pytest.mark.parametrize("both", [False, True], ids=["one closes", "both close"])
     async def test_all_arrives_where_there_is_room(
-        self, mode: Mode, family: Family, both: bool
+        self, mode: Mode, family: Family, both: bool, api: Api
     ) -> None:
         room: dict[str, Any] = {"inbox_limit": 4 * MIB, "outbox_limit": 4 * MIB}
         async with open_pair(
             mode,
             family,
+            api=api,
             server_options=ServerOptions(**room),
             client_options=ClientOptions(**room),
         ) as (client, accepted, _):
@@ -301,8 +299,8 @@ class TestAfterTheLocalClose:
             assert await collect(conn) == []
             assert conn.stats.discarded == 2
 
-    async def test_another_code_discards_all(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_another_code_discards_all(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             closing = asyncio.ensure_future(close(conn, CloseCode.KICKED, "out"))
             assert await peer.await_end() == []
             await peer.write(frames([b"one", b"two"]))
@@ -311,8 +309,8 @@ class TestAfterTheLocalClose:
             assert await collect(conn) == []
             assert conn.stats.discarded == 2
 
-    async def test_no_frame_follows_close(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+    async def test_no_frame_follows_close(self, control_mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, control_mode, api=api) as (conn, peer):
             closing = await begin_close(conn)
             await peer.read_close()
             await peer.write(control.frame(Opcode.PING, b"hello?"))
@@ -323,9 +321,9 @@ class TestAfterTheLocalClose:
             assert await peer.read_to_end() == []
 
     async def test_fin_waits_for_the_close_of_the_peer(
-        self, control_mode: Mode, role: Role
+        self, control_mode: Mode, role: Role, api: Api
     ) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+        async with facing(role, control_mode, api=api) as (conn, peer):
             closing = await begin_close(conn)
             await peer.read_close()
             await peer.write(message(b"still here"))
@@ -339,25 +337,27 @@ class TestAfterTheLocalClose:
 class TestCodes:
     @pytest.mark.parametrize("code", [CloseCode.NORMAL, CloseCode.GOING_AWAY])
     async def test_an_end_that_is_no_error(
-        self, control_mode: Mode, role: Role, code: CloseCode
+        self, control_mode: Mode, role: Role, code: CloseCode, api: Api
     ) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+        async with facing(role, control_mode, api=api) as (conn, peer):
             await peer.write(message(b"before"))
             await peer.say_end(code, "lunch")
             assert await collect(conn) == [b"before"]
             assert (conn.close_code, conn.close_reason) == (code, "lunch")
             with pytest.raises(ConnectionClosedOK, match=f"{code.name}.*lunch") as caught:
-                await conn.recv()
+                await receive(conn)
             assert (caught.value.code, caught.value.reason) == (code, "lunch")
 
     @pytest.mark.parametrize("code", [CloseCode.KICKED, CloseCode.HANDLER, 999])
-    async def test_an_end_that_is_an_error(self, control_mode: Mode, role: Role, code: int) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+    async def test_an_end_that_is_an_error(
+        self, control_mode: Mode, role: Role, code: int, api: Api
+    ) -> None:
+        async with facing(role, control_mode, api=api) as (conn, peer):
             await peer.write(message(b"before"))
             await peer.say_end(code, "shoo")
-            assert await conn.recv() == b"before"
+            assert await receive(conn) == b"before"
             with pytest.raises(ConnectionClosedError, match="shoo") as caught:
-                await conn.recv()
+                await receive(conn)
             assert (caught.value.code, caught.value.reason) == (code, "shoo")
             # The peer discards what we send, so that nothing more is taken.
             with pytest.raises(ConnectionClosedError, match="shoo") as caught:
@@ -366,8 +366,8 @@ class TestCodes:
             assert (await peer.read_close()).code == CloseCode.NORMAL
             assert await close(conn) is False
 
-    async def test_what_the_peer_is_told(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+    async def test_what_the_peer_is_told(self, control_mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, control_mode, api=api) as (conn, peer):
             await peer.write(frames([b"one", b"two"]))
             await until(lambda: conn.stats.messages_received == 2)
             closing = asyncio.ensure_future(close(conn, CloseCode.KICKED, "ж" * 200))
@@ -378,17 +378,17 @@ class TestCodes:
             await peer.say_end()
             await closing
 
-    async def test_between_two_sealframes(self, mode: Mode) -> None:
-        async with open_pair(mode) as (client, accepted, _):
+    async def test_between_two_sealframes(self, mode: Mode, api: Api) -> None:
+        async with open_pair(mode, api=api) as (client, accepted, _):
             closing = asyncio.ensure_future(close(accepted, CloseCode.KICKED, "bye"))
             if mode.has_control:
                 with pytest.raises(ConnectionClosedError, match="KICKED") as caught:
-                    await client.recv()
+                    await receive(client)
                 assert caught.value.reason == "bye"
                 assert client.close_code == CloseCode.KICKED
             else:
                 with pytest.raises(ConnectionClosedOK):
-                    await client.recv()
+                    await receive(client)
                 assert client.close_code is None
             assert accepted.close_code is None or mode.has_control
             await close(client)
@@ -405,36 +405,38 @@ class TestCodes:
 
 class TestTimeout:
     @pytest.mark.parametrize("busy", [False, True], ids=["nothing unsent", "8 MiB unsent"])
-    async def test_a_peer_that_never_reads(self, mode: Mode, role: Role, busy: bool) -> None:
+    async def test_a_peer_that_never_reads(
+        self, mode: Mode, role: Role, busy: bool, api: Api
+    ) -> None:
         limits: dict[str, Any] = {"close_timeout": 0.1, "outbox_limit": 16 * MIB}
-        async with facing(role, mode, small_buffer=True, **limits) as (conn, _):
+        async with facing(role, mode, api=api, small_buffer=True, **limits) as (conn, _):
             if busy:
                 await conn.send_many(numbered(256, 32 * KIB))
             assert await close(conn) is False
             assert (conn.stats.unsent > 0) is busy
             with pytest.raises(PeerTimeoutError, match="close_timeout"):
-                await conn.recv()
+                await receive(conn)
             assert await close(conn) is False
 
-    async def test_a_peer_that_goes_on_sending(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode, close_timeout=0.1) as (conn, peer):
+    async def test_a_peer_that_goes_on_sending(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api, close_timeout=0.1) as (conn, peer):
             await peer.write(message(b"kept"))
             closing = await begin_close(conn)
             assert await peer.await_end() == []
             await peer.write(message(b"kept too"))
             assert await closing is False
-            assert [await conn.recv() for _ in range(2)] == [b"kept", b"kept too"]
+            assert [await receive(conn) for _ in range(2)] == [b"kept", b"kept too"]
             with pytest.raises(PeerTimeoutError):
-                await conn.recv()
+                await receive(conn)
 
 
 async def expect_truncation(conn: Connection, whole: list[bytes], match: str) -> None:
     """Read the whole messages, then find the truncation, and find it again."""
     async with asyncio.timeout(PATIENCE):
-        assert [await conn.recv() for _ in whole] == whole
+        assert [await receive(conn) for _ in whole] == whole
         for _ in range(2):
             with pytest.raises(TruncatedError, match=match):
-                await conn.recv()
+                await receive(conn)
         with pytest.raises(TruncatedError, match=match):
             await conn.send(b"into the void")
         assert await conn.close() is False
@@ -451,17 +453,19 @@ INSIDE = [
 
 class TestCut:
     @pytest.mark.parametrize(("part", "text"), INSIDE)
-    async def test_fin_inside_a_frame(self, mode: Mode, role: Role, part: bytes, text: str) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_fin_inside_a_frame(
+        self, mode: Mode, role: Role, part: bytes, text: str, api: Api
+    ) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             await peer.write(frames(WHOLE) + part)
             peer.raw.finish()
             await expect_truncation(conn, WHOLE, text)
 
     @pytest.mark.parametrize(("part", "text"), INSIDE)
     async def test_reset_inside_a_frame(
-        self, mode: Mode, role: Role, part: bytes, text: str
+        self, mode: Mode, role: Role, part: bytes, text: str, api: Api
     ) -> None:
-        async with facing(role, mode) as (conn, peer):
+        async with facing(role, mode, api=api) as (conn, peer):
             before = conn.stats.bytes_received
             await peer.write(frames(WHOLE) + part)
             await until(
@@ -470,8 +474,8 @@ class TestCut:
             peer.raw.reset()
             await expect_truncation(conn, WHOLE, f"reset inside a frame: only {text}")
 
-    async def test_reset_between_frames(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_reset_between_frames(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             await peer.write(frames(WHOLE))
             await until(lambda: conn.stats.messages_received == len(WHOLE))
             peer.raw.reset()
@@ -487,34 +491,34 @@ class TestCut:
             peer.raw.finish()
             await expect_truncation(conn, WHOLE, "inside a sealed record")
 
-    async def test_fin_without_close(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+    async def test_fin_without_close(self, control_mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, control_mode, api=api) as (conn, peer):
             await peer.write(frames(WHOLE))
             peer.raw.finish()
             await expect_truncation(conn, WHOLE, "without a CLOSE")
 
     async def test_fin_without_close_after_the_local_close(
-        self, control_mode: Mode, role: Role
+        self, control_mode: Mode, role: Role, api: Api
     ) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+        async with facing(role, control_mode, api=api) as (conn, peer):
             closing = await begin_close(conn)
             await peer.read_close()
             peer.raw.finish()
             assert await closing is False
             with pytest.raises(TruncatedError, match="without a CLOSE"):
-                await conn.recv()
+                await receive(conn)
 
-    async def test_reset_after_the_local_close(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode) as (conn, peer):
+    async def test_reset_after_the_local_close(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api) as (conn, peer):
             closing = await begin_close(conn)
             assert await peer.await_end() == []
             peer.raw.reset()
             assert await closing is False
             with pytest.raises(TruncatedError):
-                await conn.recv()
+                await receive(conn)
 
-    async def test_a_frame_after_close(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode) as (conn, peer):
+    async def test_a_frame_after_close(self, control_mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, control_mode, api=api) as (conn, peer):
             await peer.write(close_frame() + message(b"too late"))
             assert await collect(conn) == []
             assert (await peer.read_close()).code == CloseCode.PROTOCOL
@@ -522,8 +526,8 @@ class TestCut:
             assert await close(conn) is False
             assert conn.stats.messages_received == 0
 
-    async def test_reset_while_sending(self, mode: Mode, role: Role) -> None:
-        async with facing(role, mode, small_buffer=True) as (conn, peer):
+    async def test_reset_while_sending(self, mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, mode, api=api, small_buffer=True) as (conn, peer):
 
             async def send_for_ever() -> None:
                 while True:

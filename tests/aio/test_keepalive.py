@@ -16,27 +16,28 @@ from sealframe import ClientOptions, Connection, PeerTimeoutError, ServerOptions
 from sealframe.aio.connection import protocol_of
 from sealframe.wire import Control, Opcode, control
 
-from .ends import PATIENCE, Family, FamilyName, Mode, has_ipv6, open_pair
+from .ends import PATIENCE, Api, Family, FamilyName, Mode, has_ipv6, open_pair, receive
 from .scripted import Role, facing, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 class TestPing:
-    async def test_a_quiet_peer_is_asked(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode, keepalive_interval=0.02) as (conn, peer):
+    async def test_a_quiet_peer_is_asked(self, control_mode: Mode, role: Role, api: Api) -> None:
+        async with facing(role, control_mode, api=api, keepalive_interval=0.02) as (conn, peer):
             for _ in range(3):
                 frame = await peer.read()
                 assert isinstance(frame, Control)
                 assert frame.opcode == Opcode.PING
                 await peer.write(control.frame(Opcode.PONG, frame.body))
             await peer.write(message(b"still here"))
-            assert await conn.recv() == b"still here"
+            assert await receive(conn) == b"still here"
 
-    async def test_two_sealframes_keep_a_quiet_link(self, control_mode: Mode) -> None:
+    async def test_two_sealframes_keep_a_quiet_link(self, control_mode: Mode, api: Api) -> None:
         quick: dict[str, Any] = {"keepalive_interval": 0.01, "keepalive_timeout": PATIENCE}
         async with open_pair(
             control_mode,
+            api=api,
             server_options=ServerOptions(**quick),
             client_options=ClientOptions(**quick),
         ) as (client, accepted, _):
@@ -46,16 +47,16 @@ class TestPing:
                 await until(lambda c=conn, q=quiet: c.stats.bytes_received > q + several)  # type: ignore[misc]
             assert client.stats.messages_received == accepted.stats.messages_received == 0
             await client.send(b"still here")
-            assert await accepted.recv() == b"still here"
+            assert await receive(accepted) == b"still here"
 
     async def test_a_peer_that_stops_answering_is_found(
-        self, control_mode: Mode, role: Role, caplog: pytest.LogCaptureFixture
+        self, control_mode: Mode, role: Role, caplog: pytest.LogCaptureFixture, api: Api
     ) -> None:
         options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 0.1}
-        async with facing(role, control_mode, **options) as (conn, peer):
+        async with facing(role, control_mode, api=api, **options) as (conn, peer):
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(PeerTimeoutError, match=r"keepalive_timeout, 0\.1 s"):
-                    await conn.recv()
+                    await receive(conn)
             with pytest.raises(PeerTimeoutError):
                 await conn.send(b"too late")
             assert await conn.close() is False
@@ -71,10 +72,12 @@ class TestPing:
         [message(b"a message"), message(b""), control.frame(Opcode.PAD, b"x"), message(b"")[:1]],
         ids=["message", "empty message", "PAD", "one byte"],
     )
-    async def test_any_traffic_is_life(self, control_mode: Mode, role: Role, sign: bytes) -> None:
+    async def test_any_traffic_is_life(
+        self, control_mode: Mode, role: Role, sign: bytes, api: Api
+    ) -> None:
         """No PONG ever comes, only this, and it comes once after each PING."""
         options: dict[str, Any] = {"keepalive_interval": 0.02, "keepalive_timeout": 5.0}
-        async with facing(role, control_mode, **options) as (conn, peer):
+        async with facing(role, control_mode, api=api, **options) as (conn, peer):
             for _ in range(3):
                 # A second PING comes only because the first was answered.
                 frame = await peer.read()
@@ -83,11 +86,13 @@ class TestPing:
                 await peer.write(sign)
             assert protocol_of(conn).receiver.error is None
 
-    async def test_no_ping_while_there_is_traffic(self, control_mode: Mode, role: Role) -> None:
-        async with facing(role, control_mode, keepalive_interval=5.0) as (conn, peer):
+    async def test_no_ping_while_there_is_traffic(
+        self, control_mode: Mode, role: Role, api: Api
+    ) -> None:
+        async with facing(role, control_mode, api=api, keepalive_interval=5.0) as (conn, peer):
             for number in range(10):
                 await peer.write(message(b"%d" % number))
-                assert await conn.recv() == b"%d" % number
+                assert await receive(conn) == b"%d" % number
             assert not peer.raw.has_input()
 
     async def test_none_is_sent_where_it_is_switched_off(

@@ -28,7 +28,7 @@ from sealframe.framing import INT32_BE, PROTOBUF_DELIMITED, UINT16_BE
 from sealframe.wire import MAX_RECORD_PLAINTEXT, Opcode
 from sealframe.wire.control import Hello, frame
 
-from .ends import PATIENCE, Family, Mode, dial, open_pair, start
+from .ends import PATIENCE, Api, Family, Mode, dial, open_pair, start, take
 from .scripted import Raw, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -39,12 +39,6 @@ MIB = 1024 * KIB
 PACKETS = Mode("packets")
 RECORD = MAX_RECORD_PLAINTEXT - 4
 """The largest message that fits into one sealed record with its head."""
-
-
-async def take(conn: Connection, count: int) -> list[bytes]:
-    """Receive that many messages."""
-    async with asyncio.timeout(PATIENCE):
-        return [await conn.recv() for _ in range(count)]
 
 
 async def check_both_ways(client: Connection, accepted: Connection) -> None:
@@ -66,10 +60,10 @@ async def check_both_ways(client: Connection, accepted: Connection) -> None:
         *(256 * KIB, MIB, 5 * MIB + 3),
     ],
 )
-async def test_a_message_of_any_size_arrives_as_it_was(mode: Mode, size: int) -> None:
+async def test_a_message_of_any_size_arrives_as_it_was(mode: Mode, size: int, api: Api) -> None:
     pattern = bytes(range(251))
     message = (pattern * (size // len(pattern) + 1))[:size]
-    async with open_pair(mode) as (client, accepted, _):
+    async with open_pair(mode, api=api) as (client, accepted, _):
         for sender, receiver in ((client, accepted), (accepted, client)):
             await sender.send(message)
             await sender.send(b"further")
@@ -79,11 +73,13 @@ async def test_a_message_of_any_size_arrives_as_it_was(mode: Mode, size: int) ->
             assert got[1] == b"further"
 
 
-async def test_messages_go_both_ways_over_every_kind_of_socket(mode: Mode, family: Family) -> None:
+async def test_messages_go_both_ways_over_every_kind_of_socket(
+    mode: Mode, family: Family, api: Api
+) -> None:
     sizes = (0, 1, 100, 70_000, 300_000)
     there = [b"t" * size for size in sizes]
     back = [b"b" * size for size in sizes]
-    async with open_pair(mode, family) as (client, accepted, _):
+    async with open_pair(mode, family, api=api) as (client, accepted, _):
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(client.send_many(there), accepted.send_many(back))
             assert await take(accepted, len(there)) == there
@@ -115,9 +111,9 @@ class Bytes(bytes):
     ids=lambda value: "",
 )
 async def test_any_bytes_like_object_is_a_message(
-    mode: Mode, given: bytes | bytearray | memoryview, arrives: bytes
+    mode: Mode, given: bytes | bytearray | memoryview, arrives: bytes, api: Api
 ) -> None:
-    async with open_pair(mode) as (client, accepted, server):
+    async with open_pair(mode, api=api) as (client, accepted, server):
         await client.send(given)
         await client.send_many([given, given])
         got = await take(accepted, 3)
@@ -127,9 +123,9 @@ async def test_any_bytes_like_object_is_a_message(
         assert await take(client, 1) == [arrives]
 
 
-async def test_a_message_is_what_it_was_when_it_was_sent(mode: Mode) -> None:
+async def test_a_message_is_what_it_was_when_it_was_sent(mode: Mode, api: Api) -> None:
     options = ClientOptions(outbox_limit=1)
-    async with open_pair(mode, client_options=options) as (client, accepted, _):
+    async with open_pair(mode, api=api, client_options=options) as (client, accepted, _):
         message = bytearray(b"before")
         protocol_of(client).pause_writing()
         await client.send(message)
@@ -216,11 +212,12 @@ async def test_too_large_a_message_is_refused_at_the_sender(mode: Mode) -> None:
         await check_both_ways(client, accepted)
 
 
-async def test_each_end_keeps_to_the_limit_of_the_other(mode: Mode) -> None:
+async def test_each_end_keeps_to_the_limit_of_the_other(mode: Mode, api: Api) -> None:
     if not mode.has_control:
         pytest.skip("where only packets flow the ends do not tell each other")
     async with open_pair(
         mode,
+        api=api,
         client_options=ClientOptions(max_message_size=100),
         server_options=ServerOptions(max_message_size=200),
     ) as (client, accepted, _):
@@ -236,9 +233,9 @@ async def test_each_end_keeps_to_the_limit_of_the_other(mode: Mode) -> None:
 # Order
 
 
-async def test_messages_of_many_senders_keep_their_order(mode: Mode) -> None:
+async def test_messages_of_many_senders_keep_their_order(mode: Mode, api: Api) -> None:
     options = ClientOptions(outbox_limit=2000)
-    async with open_pair(mode, client_options=options) as (client, accepted, _):
+    async with open_pair(mode, api=api, client_options=options) as (client, accepted, _):
 
         async def send(name: int) -> None:
             for number in range(0, 60, 3):
@@ -272,10 +269,10 @@ async def test_a_burst_arrives_whole_and_in_order(mode: Mode, size: int) -> None
         assert got == sent
 
 
-async def test_small_and_large_messages_mix(mode: Mode) -> None:
+async def test_small_and_large_messages_mix(mode: Mode, api: Api) -> None:
     sent = [bytes([number]) * (3 if number % 3 else 100_000) for number in range(100)]
     async with (
-        open_pair(mode) as (client, accepted, _),
+        open_pair(mode, api=api) as (client, accepted, _),
         asyncio.timeout(PATIENCE),
         asyncio.TaskGroup() as group,
     ):
@@ -513,8 +510,8 @@ async def test_stats_of_packets_count_every_byte() -> None:
         assert sent.dropped == sent.discarded == sent.unsent == 0
 
 
-async def test_stats_of_both_ends_agree(mode: Mode) -> None:
-    async with open_pair(mode) as (client, accepted, _):
+async def test_stats_of_both_ends_agree(mode: Mode, api: Api) -> None:
+    async with open_pair(mode, api=api) as (client, accepted, _):
         before = client.stats.bytes_sent
         await client.send_many([b"1", bytes(100_000), b""])
         await accepted.send(b"1")

@@ -50,12 +50,15 @@ class Link:
 
     def dropped(self) -> int:
         """Return how many packets the devices have dropped, which ``link`` did not take in time."""
-        counts = []
-        for end in (self.near, self.far):
-            for name in ("tx_dropped", "rx_dropped"):
-                path = f"/sys/class/net/link0/statistics/{name}"
-                counts.append(int(_run(*self.command(end, ["cat", path]))))
-        return sum(counts)
+        return sum(
+            int(self.read(end, f"/sys/class/net/link0/statistics/{name}"))
+            for end in (self.near, self.far)
+            for name in ("tx_dropped", "rx_dropped")
+        )
+
+    def read(self, end: str, path: str) -> str:
+        """Return what a file of the system says at one end."""
+        return _run(*self.command(end, ["cat", path]))
 
     def _say(self, word: str) -> None:
         assert self.process.stdin is not None

@@ -9,6 +9,8 @@ from ..job import Job
 
 TICK: Final = 0.1
 """Seconds between two messages."""
+LOST: Final = 40.0
+"""Seconds of silence after which nothing more will come."""
 
 
 class Ticks:
@@ -26,5 +28,6 @@ class Ticks:
         self._last = now
 
     def report(self) -> None:
-        """Tell how long the silence was, in seconds."""
-        self._job.extra["silence"] = self._longest
+        """Tell how long the silence was, in seconds, and whether anything came after it."""
+        over = time.perf_counter() - self._last < self._longest
+        self._job.extra["silence"] = self._longest if over else None

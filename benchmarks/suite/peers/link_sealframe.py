@@ -14,7 +14,7 @@ import sealframe
 from ..files import make_file, received
 from ..job import Job
 from ..links.requests import SMALL, time_requests
-from ..links.ticks import TICK, Ticks
+from ..links.ticks import LOST, TICK, Ticks
 from .sealframe_ import connector, file_client, file_server, server_security
 
 __all__ = ["file_client", "file_server"]
@@ -171,8 +171,10 @@ def cut_server(job: Job) -> None:
         ticks, done = Ticks(job), asyncio.Event()
 
         async def handler(conn: sealframe.Connection) -> None:
-            with contextlib.suppress(sealframe.ConnectionClosed):
-                async for _ in conn:
+            with contextlib.suppress(sealframe.ConnectionClosed, TimeoutError):
+                while True:
+                    async with asyncio.timeout(LOST):
+                        await conn.recv()
                     ticks.came()
             done.set()
 
@@ -188,9 +190,10 @@ def cut_client(job: Job) -> None:
     """Send a small message, again and again."""
 
     async def main() -> None:
-        async with connector(job)() as conn:
-            for _ in range(job.count):
-                await conn.send(job.payloads[0])
-                await asyncio.sleep(TICK)
+        with contextlib.suppress(sealframe.ConnectionClosed):
+            async with connector(job)() as conn:
+                for _ in range(job.count):
+                    await conn.send(job.payloads[0])
+                    await asyncio.sleep(TICK)
 
     job.run(main())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
 from ..job import Job
-from ..links.ticks import TICK, Ticks
+from ..links.ticks import LOST, TICK, Ticks
 from .raw_socket import PIECE
 
 RTO_MAX_MS = 44
@@ -43,7 +44,8 @@ def cut_server(job: Job) -> None:
         job.listening(listener.getsockname()[1])
         sock, _ = listener.accept()
     ticks = Ticks(job)
-    with sock:
+    sock.settimeout(LOST)
+    with sock, contextlib.suppress(OSError):
         while sock.recv(PIECE):
             ticks.came()
     ticks.report()
@@ -54,6 +56,7 @@ def cut_client(job: Job) -> None:
     with socket.create_connection((job.host, job.port)) as sock:
         if limit := job.extra.get("rto_max_ms"):
             sock.setsockopt(socket.IPPROTO_TCP, RTO_MAX_MS, limit)
-        for _ in range(job.count):
-            sock.sendall(job.payloads[0])
-            time.sleep(TICK)
+        with contextlib.suppress(OSError):
+            for _ in range(job.count):
+                sock.sendall(job.payloads[0])
+                time.sleep(TICK)
