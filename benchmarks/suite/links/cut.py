@@ -70,12 +70,9 @@ def _connections(link: Link) -> int:
 
 def show_cut(rows: list[dict[str, Any]]) -> list[str]:
     """Return the results as lines of text."""
-    return [
-        f"{row['name']:36}"
-        + (
-            "     never: the connection was lost"
-            if row["silence"] is None
-            else f"{row['silence']:6.1f} s"
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        silence = row["silence"]
+        found = f"{silence:6.1f} s" if silence is not None else " never: the connection was lost"
+        lines.append(f"{row['name']:36}{found}")
+    return lines
