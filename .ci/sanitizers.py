@@ -52,7 +52,10 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Build the package with its extensions into ``folder/lib``."""
-    command = [sys.executable, "setup.py", "--quiet", "build", "--force"]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside the sources it would be shared with whatever else is built there meanwhile.
+    command = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(folder)]
+    command += ["build", "--force"]
     command += ["--build-base", str(folder / "build"), "--build-lib", str(folder / "lib")]
     return run(command, SEALFRAME_EXTENSION="yes", **environment)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import stat
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ from sealframe.server.handlers import Handler
 ModeName = Literal["packets", "extended", "sealed"]
 FamilyName = Literal["tcp4", "tcp6", "unix"]
 
-_DESCRIPTORS = Path("/proc/self/fd")
+_DESCRIPTORS = "/proc/self/fd"
 
 PATIENCE = 10.0
 """Seconds after which a test that waits for something gives up; never what it measures."""
@@ -143,11 +145,12 @@ def has_ipv6() -> bool:
 def count_sockets() -> int:
     """Return how many sockets this process has, 0 where the platform does not list them."""
     count = 0
-    if _DESCRIPTORS.is_dir():
-        for entry in _DESCRIPTORS.iterdir():
-            # The one that lists the folder is gone already.
-            with contextlib.suppress(FileNotFoundError):
-                count += str(entry.readlink()).startswith("socket:")
+    # Before and after every test: paths as objects would take a tenth of the tests' time.
+    with contextlib.suppress(FileNotFoundError), os.scandir(_DESCRIPTORS) as entries:
+        for entry in entries:
+            # Another thread may have closed it meanwhile.
+            with contextlib.suppress(OSError):
+                count += stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode)
     return count
 
 

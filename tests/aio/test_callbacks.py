@@ -451,6 +451,9 @@ async def test_nothing_is_called_after_a_failure_that_followed_a_wait(mode: Mode
         await conn.send_many([b"1", b"2", b"3"])
         await until(lambda: accepted.stats.messages_received == 3)
         protocol_of(accepted).resume_writing()
+        await until(lambda: protocol_of(accepted).closer.closing)
+        # Where only packets flow, the server waits for this.
+        await conn.close()
         await accepted.wait_closed()
     assert log.got == [b"1", b"2"]
 

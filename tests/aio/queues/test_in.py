@@ -102,22 +102,27 @@ def test_thousands_in_and_out(conn: FakeConnection, seed: int) -> None:
     choice = random.Random(seed)
     messages = (number.to_bytes(4, "big") * choice.randrange(4) for number in range(1 << 30))
     expected: deque[bytes] = deque()
-    seen = 0
+    seen = waiting = 0
     for _ in range(300):
         arrived = [next(messages) for _ in range(choice.choice([0, 1, 5, 900, 2500]))]
         expected += arrived
+        waiting += sum(map(len, arrived))
         conn.receive_queue.extend(arrived)
         for _ in range(choice.choice([0, 1, 7, 1023, 1024, 1025, 3000])):
             if not expected:
                 break
-            assert conn.receive_queue.pop() == expected.popleft()
+            message = expected.popleft()
+            waiting -= len(message)
+            assert conn.receive_queue.pop() == message
             seen += 1
         limit = choice.choice([0, 1, 2, 1500, None])
         count = min(len(expected), len(expected) if limit is None else limit)
         if choice.random() < 0.3:
-            assert conn.receive_queue.pop_many(limit) == [expected.popleft() for _ in range(count)]
+            taken = [expected.popleft() for _ in range(count)]
+            waiting -= sum(map(len, taken))
+            assert conn.receive_queue.pop_many(limit) == taken
         assert len(conn.receive_queue) == len(expected)
-        assert conn.receive_queue.queued_bytes == sum(map(len, expected)) + OVERHEAD * len(expected)
+        assert conn.receive_queue.queued_bytes == waiting + OVERHEAD * len(expected)
     assert seen > 10_000
 
 
