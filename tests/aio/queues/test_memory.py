@@ -253,8 +253,9 @@ async def test_tasks_that_wait_leave_nothing_behind(
         await use(100)
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        await use(2000)
+        await use(1000)
         gc.collect()
+        # No object is as small as what this leaves to each call.
         assert tracemalloc.get_traced_memory()[0] - before < 20_000
     finally:
         tracemalloc.stop()
