@@ -7,6 +7,7 @@ are installed without an index, so that nothing is fetched.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,12 @@ ROOT = Path(__file__).parents[2]
 
 MODULES = ["_codec", "_fast_path", "_queues", "_record_cipher"]
 """What is compiled, or nothing of it."""
+
+NOT_SOURCES = (
+    *(".git", ".tox", ".venv", ".hypothesis", ".*_cache", "__pycache__"),
+    *("build", "dist", "sealframe-*", "*.egg-info"),
+)
+"""What a copy of the project does without. What compilers left is copied, but not to be packed."""
 
 QUICKLY = {"CFLAGS": "-O0"}
 """Environment variables of a build whose extensions nobody runs."""
@@ -90,20 +97,39 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = (
         "import sys; from setuptools.build_meta import build_sdist; print(build_sdist(sys.argv[1]))"
     )
-    # An sdist is put together in the project's folder, where there is room for one at a time.
-    with FileLock(tmp_path_factory.getbasetemp().parent / "sdist.lock"):
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(target)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+    # An sdist is put together in the project's folder, where tox may be making one meanwhile.
+    project = tmp_path_factory.mktemp("project") / "copy"
+    shutil.copytree(ROOT, project, symlinks=True, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(target)],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout
     (archive,) = target.glob("*.tar.gz")
     return archive
+
+
+@pytest.fixture(scope="module")
+def earlier(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sources with what a complete build left there, for all workers; copy it."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    built = common / "earlier"
+    with FileLock(common / "earlier.lock"):
+        if not built.exists():
+            folder = tmp_path_factory.mktemp("earlier")
+            source = unpack(sdist, folder / "source")
+            done, wheels = build_wheel(source, folder / "dist", **QUICKLY)
+            assert done.returncode == 0, done.stdout
+            assert [compiled_modules(wheel) for wheel in wheels] == [MODULES]
+            source.rename(built)
+    return built
 
 
 def install_and_talk(wheel: Path, folder: Path) -> str:
@@ -242,14 +268,14 @@ def test_an_extension_that_is_demanded_and_not_compiled_fails_the_build(
     "name", ["framing._codec", "aio._queues", "aio._fast_path", "noise._record_cipher"]
 )
 def test_where_one_extension_does_not_compile_there_is_neither(
-    sdist: Path, tmp_path: Path, name: str, rest: bool
+    request: pytest.FixtureRequest, sdist: Path, tmp_path: Path, name: str, rest: bool
 ) -> None:
     """Not even where an earlier build left both."""
-    source = unpack(sdist, tmp_path / "source")
     if rest:
-        done, wheels = build_wheel(source, tmp_path / "before", **QUICKLY)
-        assert done.returncode == 0, done.stdout
-        assert [compiled_modules(wheel) for wheel in wheels] == [MODULES]
+        source = tmp_path / "source"
+        shutil.copytree(request.getfixturevalue("earlier"), source)
+    else:
+        source = unpack(sdist, tmp_path / "source")
     break_extension(source, name.rpartition(".")[2])
     done, wheels = build_wheel(source, tmp_path / "dist", **QUICKLY)
     assert done.returncode == 0, done.stdout
@@ -264,8 +290,9 @@ def test_where_one_extension_does_not_compile_there_is_neither(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_each_extension_is_demanded(sdist: Path, tmp_path: Path, name: str) -> None:
-    source = unpack(sdist, tmp_path / "source")
+def test_each_extension_is_demanded(earlier: Path, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(earlier, source)
     break_extension(source, name)
     done, wheels = build_wheel(source, tmp_path / "dist", SEALFRAME_EXTENSION="yes", **QUICKLY)
     assert done.returncode != 0
