@@ -23,6 +23,9 @@ COMMAND = [sys.executable, "-m", "sealframe"]
 NAMED = re.compile(r"^<!-- ([^>]+) -->\n```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
 def read(path: str) -> str:
     """Return the text of a document, by its path from the root."""
     return (ROOT / path).read_text(encoding="utf-8")
@@ -33,6 +36,12 @@ def blocks(text: str, language: str) -> dict[str, str]:
     found = [(name, block) for name, word, block in NAMED.findall(text) if word == language]
     assert len(dict(found)) == len(found), "two blocks have one name"
     return dict(found)
+
+
+def program_with(text: str, part: str) -> str:
+    """Return the one program without a name in which a text stands: it does not run as it is."""
+    (found,) = (block for block in PYTHON.findall(text) if part in block)
+    return str(found)
 
 
 def examples(text: str) -> dict[str, str]:

@@ -71,6 +71,7 @@ from .errors import (
 from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
 from .options import ClientOptions, ServerOptions
+from .server.activation import activated_sockets
 from .server.groups import Group
 from .server.server import Server
 from .server.serving import Serving, serve
@@ -164,6 +165,7 @@ __all__ = [
     "WaitTimeoutError",
     "WrongLoopError",
     "__version__",
+    "activated_sockets",
     "connect",
     "is_fatal",
     "serve",

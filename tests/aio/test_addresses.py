@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -19,6 +20,7 @@ class Transport(asyncio.BaseTransport):
         (("127.0.0.1", 1234), ("127.0.0.1", 1234)),
         (("::1", 1234, 0, 0), ("::1", 1234)),
         (("fe80::1%eth0", 1234, 0, 2), ("fe80::1%eth0", 1234)),
+        (("fe80::1", 1234, 0, 2**31 - 1), ("fe80::1%2147483647", 1234)),
         ("/run/chat.sock", "/run/chat.sock"),
         (b"\x00hidden", "\x00hidden"),
         (b"\xff", "\ufffd"),
@@ -28,8 +30,13 @@ class Transport(asyncio.BaseTransport):
     ],
 )
 def test_a_raw_address_is_made_plain(raw: object, address: Address) -> None:
-    """Flow and scope numbers go; an unnamed Unix socket has no address at all."""
+    """The flow label goes, and a scope that is none; an unnamed Unix socket has no address."""
     assert normalise(raw) == address
+
+
+def test_the_scope_of_a_link_local_address_stays() -> None:
+    number, name = socket.if_nameindex()[0]
+    assert normalise(("fe80::1", 1234, 0, number)) == (f"fe80::1%{name}", 1234)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +45,7 @@ def test_a_raw_address_is_made_plain(raw: object, address: Address) -> None:
         (("127.0.0.1", 1234), "127.0.0.1:1234"),
         (("::1", 1234), "[::1]:1234"),
         ("/run/chat.sock", "/run/chat.sock"),
+        ("\0hidden", "@hidden"),
         (None, "unnamed"),
     ],
 )

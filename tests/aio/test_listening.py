@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sealframe
-from sealframe import ConfigurationError, Connection, ListenError, Server
+from sealframe import ConfigurationError, ConnectError, Connection, ListenError, Server
 
-from .ends import Mode, dial, has_ipv6, start
+from .ends import PATIENCE, Mode, dial, has_ipv6, start
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -65,6 +69,116 @@ class TestTcp:
     async def test_an_address_of_another_machine(self) -> None:
         # Set aside for documentation (RFC 5737): no machine has it.
         await refused(lambda: _serve("203.0.113.7", 0), errno.EADDRNOTAVAIL, r"203\.0\.113\.7")
+
+    async def test_a_name_has_one_port_at_all_its_addresses(self) -> None:
+        async with sealframe.serve(echo, "localhost", 0) as server:
+            assert {address[1] for address in server.addresses if address} == {server.port}
+            for host, port in server.addresses:  # type: ignore[misc, str-unpack]
+                await _check_echo(host, int(port))
+
+    async def test_several_hosts(self) -> None:
+        if not has_ipv6():
+            pytest.skip("this machine has no ::1")
+        async with sealframe.serve(echo, ["0.0.0.0", "::"], 0) as server:
+            assert server.addresses == [("0.0.0.0", server.port), ("::", server.port)]
+            for host in ("127.0.0.1", "::1"):
+                await _check_echo(host, server.port)
+
+    async def test_one_of_several_is_in_use(self) -> None:
+        async with sealframe.serve(echo, "127.0.0.1", 0) as server:
+            hosts = ["127.0.0.1"] if sys.platform != "linux" else ["127.0.0.2", "127.0.0.1"]
+            await refused(
+                lambda: sealframe.serve(echo, hosts, server.port), errno.EADDRINUSE, "127.*in use"
+            )
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the last server gets all")
+    async def test_processes_share_a_port(self) -> None:
+        came: list[int] = []
+
+        def serving(number: int, port: int) -> sealframe.Serving[bytes, bytes]:
+            return sealframe.serve(
+                echo,
+                "127.0.0.1",
+                port,
+                reuse_port=True,
+                on_connect=lambda _: came.append(number),
+            )
+
+        async with serving(1, 0) as first, serving(2, first.port):
+            for _ in range(32):
+                await _check_echo("127.0.0.1", first.port)
+        assert set(came) == {1, 2}
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")
+    async def test_a_process_that_was_forked_meanwhile_accepts_nobody(self) -> None:
+        async with sealframe.serve(echo, "127.0.0.1", 0) as server:
+            inherited = _listening_on(server.port)
+        with inherited, pytest.raises(ConnectError, match="refused"):
+            await sealframe.connect("127.0.0.1", server.port)
+
+
+def _listening_on(port: int) -> socket.socket:
+    """Return a second descriptor of the socket that listens there, as a child would have it."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if not entry.is_symlink() or not str(entry.readlink()).startswith("socket:"):
+            continue
+        sock = socket.socket(fileno=os.dup(int(entry.name)))
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if listens and sock.getsockname()[1] == port:
+            return sock
+        sock.close()
+    raise AssertionError("nobody listens there")
+
+
+async def _check_echo(host: str | None = None, port: int | None = None, **where: Any) -> None:
+    async with asyncio.timeout(PATIENCE), sealframe.connect(host, port, **where) as conn:
+        await conn.send(b"hello")
+        assert await conn.recv() == b"hello"
+
+
+class TestGiven:
+    """Sockets that the program, or what has started it, has bound."""
+
+    async def test_several(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        path = str(tmp_path_factory.mktemp("s") / "s")
+        tcp, unix = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
+        address = tcp.getsockname()
+        unix.bind(path)
+        async with sealframe.serve(echo, sock=[tcp, unix]) as server:
+            assert server.addresses == [address, path]
+            assert server.port == address[1]
+            # They are the server's now.
+            assert tcp.fileno() == unix.fileno() == -1
+            await _check_echo(*address)
+            await _check_echo(path=path)
+        # The file is whose it was.
+        assert Path(path).is_socket()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")
+    async def test_who_has_them_too_can_go_on(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            address = sock.getsockname()
+            async with sealframe.serve(echo, sock=sock.dup()):
+                await _check_echo(*address)
+            async with sealframe.serve(echo, sock=sock.dup()):
+                await _check_echo(*address)
+
+    async def test_one_that_cannot_listen(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            connected = socket.create_connection(server.getsockname())
+            await refused(lambda: sealframe.serve(echo, sock=connected), None, "the given socket")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract sockets")
+async def test_an_abstract_unix_socket() -> None:
+    name = f"\0sealframe-{os.getpid()}"
+    async with sealframe.serve(echo, path=name) as server:
+        assert server.addresses == [name]
+        assert f"@{name[1:]}," in repr(server)
+        await _check_echo(path=name)
+        await refused(lambda: sealframe.serve(echo, path=name), errno.EADDRINUSE, f"@{name[1:]}")
+    with pytest.raises(ConnectError, match=f"@{name[1:]}: Connection refused"):
+        await sealframe.connect(path=name)
 
 
 async def _serve(host: str, port: int) -> Server:

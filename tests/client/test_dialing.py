@@ -16,8 +16,9 @@ from aio.scripted import until
 
 import sealframe
 from sealframe import ClientOptions, ConnectError, Connection, ConnectTimeoutError
+from sealframe.aio.addresses import AddressInfo
 from sealframe.client import dialing
-from sealframe.client.dialing import AddressInfo, interleave
+from sealframe.client.dialing import interleave
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -35,7 +36,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> list[AddressInfo]:
     async def resolve(host: str, port: int) -> list[AddressInfo]:
         return found
 
-    monkeypatch.setattr(dialing, "resolve", resolve)
+    monkeypatch.setattr(dialing, "look_up", resolve)
     return found
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+import socket
+from typing import Any, TypeAlias
 
 Address: TypeAlias = tuple[str, int] | str | None
 """``(host, port)`` for TCP, the path for a Unix socket, None if it has none."""
+
+AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+"""What ``getaddrinfo`` returns: family, type, protocol, canonical name, socket address."""
 
 
 def address_of(transport: asyncio.BaseTransport, name: str) -> Address:
@@ -18,12 +22,41 @@ def address_of(transport: asyncio.BaseTransport, name: str) -> Address:
 
 
 def normalise(raw: object) -> Address:
-    """Return a socket module address without the parts that only IPv6 has."""
+    """Return a socket module address in the form that programs use.
+
+    IPv6 has a flow label and a scope beside it. The scope says which link a link-local address is
+    on, without which it leads nowhere: it stays, as ``fe80::1%eth0`` (RFC 4007, section 11).
+    """
     if isinstance(raw, tuple):
-        return (str(raw[0]), int(raw[1]))
+        host, port = str(raw[0]), int(raw[1])
+        if len(raw) == 4 and raw[3] and "%" not in host:
+            host = f"{host}%{_interface(raw[3])}"
+        return host, port
     if isinstance(raw, bytes):
         return raw.decode(errors="replace") or None
     return raw if isinstance(raw, str) and raw else None
+
+
+async def look_up(host: str, port: int) -> list[AddressInfo]:
+    """Return the addresses of a host, in the order in which the system prefers them (RFC 6724).
+
+    Not by the event loop's ``getaddrinfo``: uvloop's forgets the scope of link-local addresses.
+
+    :raises OSError: there is no such host
+    """
+    if is_numeric(host):
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    look_up_name = socket.getaddrinfo
+    return list(await asyncio.to_thread(look_up_name, host, port, type=socket.SOCK_STREAM))
+
+
+def is_numeric(host: str) -> bool:
+    """Return whether this is an address, which needs no look-up, and not a name."""
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return False
+    return True
 
 
 def show(address: Address) -> str:
@@ -33,5 +66,16 @@ def show(address: Address) -> str:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if address is None:
         return "unnamed"
+    if address.startswith("\0"):
+        # The abstract namespace of Linux, as unix(7) and most tools write it.
+        address = "@" + address[1:]
     # A peer on a Unix socket chooses its path, line feeds and all.
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in address)
+
+
+def _interface(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:
+        # It is gone meanwhile. The number names it as well.
+        return str(number)

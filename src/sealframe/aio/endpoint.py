@@ -1,4 +1,4 @@
-"""Where to listen or connect: host and port, or the path of a Unix socket."""
+"""Where to listen or connect: host and port, the path of a Unix socket, or given sockets."""
 
 from __future__ import annotations
 
@@ -6,54 +6,187 @@ import errno
 import os
 import re
 import socket
+import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from ..errors import ConfigurationError
-from .addresses import show
+from .addresses import normalise, show
+
+OpenSocket: TypeAlias = Callable[[], Awaitable[socket.socket]]
+"""Returns a new connected socket each time, through a proxy for example."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A host and port, or a path; :meth:`of` checks what a program gave."""
+    """Where to connect to, and what through; :meth:`of` checks what a program gave."""
 
     host: str = ""
     port: int = 0
     path: str = ""
     """Empty for TCP."""
+    sock: socket.socket | OpenSocket | None = None
+    """What is connected already, or makes it so. Host and port then only name the server."""
+    local: tuple[str, int] | None = None
+    """From which address to connect."""
 
     @classmethod
-    def of(cls, host: object, port: object, path: object) -> Self:
+    def of(
+        cls, host: object, port: object, path: object, sock: object, local_address: object
+    ) -> Self:
         """Return the endpoint.
 
-        :raises ConfigurationError: neither or both were given, or of wrong types
+        :raises ConfigurationError: these cannot go together, or are of wrong types
         """
+        if local_address is not None and (path is not None or sock is not None):
+            raise ConfigurationError("local_address goes with host and port alone")
         if path is not None:
-            if host is not None or port is not None:
-                raise ConfigurationError("give either host and port, or path, not both")
-            text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-            if not isinstance(text, str) or not text or "\0" in text:
-                raise ConfigurationError(f"path is {path!r}; use the path of a Unix socket")
-            if not hasattr(socket, "AF_UNIX"):
-                raise ConfigurationError("this platform has no Unix sockets: use host and port")
-            return cls(path=text)
-        if not isinstance(host, str) or not host:
+            if sock is not None:
+                raise ConfigurationError("give either path or sock, not both")
+            return cls(path=_path(host, port, path))
+        if sock is not None:
+            _check_connected(sock)
+            if host is None and port is None:
+                if not isinstance(sock, socket.socket):
+                    raise ConfigurationError("give host and port, which name the server, with sock")
+                return cls(sock=sock)
+        host, port = _host(host), _port(port)
+        if local_address is not None and not _is_address(local_address):
             raise ConfigurationError(
-                f"host is {host!r}; use a name or an address, '0.0.0.0' for every IPv4 network, "
-                "or give path=... for a Unix socket"
+                f"local_address is {local_address!r}; use (host, port), with port 0 for any"
             )
-        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
-            raise ConfigurationError(f"port is {port!r}; use a number from 0 to 65535")
-        return cls(host=host, port=port)
+        # The checks above have no types for what they let through.
+        return cls(host=host, port=port, sock=sock, local=local_address)  # type: ignore[arg-type]
 
     @property
     def name(self) -> str:
         """The name in files of known servers: ``host:port``, or the absolute path."""
-        return str(Path(self.path).absolute()) if self.path else str(self)
+        return _name(self.path) if self.path else str(self)
 
     def __str__(self) -> str:
-        return self.path or show((self.host, self.port))
+        if not self.host and isinstance(self.sock, socket.socket):
+            try:
+                return show(normalise(self.sock.getpeername()))
+            except OSError:
+                return "the given socket"
+        return show(self.path or (self.host, self.port))
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where to listen; :meth:`of` checks what a program gave."""
+
+    hosts: tuple[str, ...] = ()
+    port: int = 0
+    path: str = ""
+    socks: tuple[socket.socket, ...] = ()
+    """Sockets that are bound already, maybe by another process."""
+    reuse_port: bool = False
+
+    @classmethod
+    def of(cls, host: object, port: object, path: object, sock: object, reuse_port: object) -> Self:
+        """Return where to listen.
+
+        :raises ConfigurationError: these cannot go together, or are of wrong types
+        """
+        if not isinstance(reuse_port, bool):
+            raise ConfigurationError(f"reuse_port is {reuse_port!r}; use True or False")
+        if reuse_port and (path is not None or sock is not None):
+            raise ConfigurationError("reuse_port goes with host and port alone")
+        if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+            raise ConfigurationError("this platform has no SO_REUSEPORT")
+        if sock is not None:
+            if host is not None or port is not None or path is not None:
+                raise ConfigurationError("sock says where to listen: give no host, port or path")
+            return cls(socks=_bound(sock))
+        if path is not None:
+            return cls(path=_path(host, port, path))
+        hosts = tuple(map(_host, host if isinstance(host, list | tuple) else [host]))
+        if not hosts:
+            raise ConfigurationError("host is an empty list: nothing would be listened on")
+        return cls(hosts=hosts, port=_port(port), reuse_port=reuse_port)
+
+    def __str__(self) -> str:
+        if self.socks:
+            return "the given socket"
+        return show(self.path) if self.path else ", ".join(show((h, self.port)) for h in self.hosts)
+
+
+def _host(host: object) -> str:
+    if not isinstance(host, str) or not host:
+        raise ConfigurationError(
+            f"host is {host!r}; use a name or an address, '0.0.0.0' for every IPv4 network, "
+            "or give path=... for a Unix socket"
+        )
+    return host
+
+
+def _port(port: object) -> int:
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
+        raise ConfigurationError(f"port is {port!r}; use a number from 0 to 65535")
+    return port
+
+
+def _path(host: object, port: object, path: object) -> str:
+    if host is not None or port is not None:
+        raise ConfigurationError("give either host and port, or path, not both")
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    # A first NUL is the abstract namespace of Linux (unix(7)); there is none further on.
+    abstract = sys.platform == "linux" and isinstance(text, str) and text[:1] == "\0"
+    if not isinstance(text, str) or not text[abstract:] or "\0" in text[abstract:]:
+        raise ConfigurationError(f"path is {path!r}; use the path of a Unix socket")
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError("this platform has no Unix sockets: use host and port")
+    return text
+
+
+def _name(path: str) -> str:
+    return show(path) if is_abstract(path) else str(Path(path).absolute())
+
+
+def is_abstract(path: str) -> bool:
+    """Return whether a Unix socket has a name in the abstract namespace, and so no file."""
+    return path.startswith("\0")
+
+
+def _check_connected(sock: object) -> None:
+    if not isinstance(sock, socket.socket):
+        if not callable(sock):
+            raise ConfigurationError(
+                "sock is a connected socket, or an async function that returns one"
+            )
+        return
+    try:
+        sock.getpeername()
+    except OSError as error:
+        raise ConfigurationError(f"sock is not connected: {error.strerror}") from error
+    _check_stream(sock)
+
+
+def _check_stream(sock: socket.socket) -> None:
+    if sock.type != socket.SOCK_STREAM:
+        raise ConfigurationError("sock is not a stream socket (SOCK_STREAM)")
+
+
+def _bound(sock: object) -> tuple[socket.socket, ...]:
+    socks = tuple(sock) if isinstance(sock, list | tuple) else (sock,)
+    if not socks:
+        raise ConfigurationError("sock is an empty list: nothing would be listened on")
+    for one in socks:
+        if not isinstance(one, socket.socket):
+            raise ConfigurationError("sock is a socket, or a list of sockets, to listen on")
+        _check_stream(one)
+    return socks
+
+
+def _is_address(address: object) -> bool:
+    if not isinstance(address, tuple) or len(address) != 2:
+        return False
+    _host(address[0])
+    _port(address[1])
+    return True
 
 
 def reason(error: OSError) -> tuple[int | None, str]:

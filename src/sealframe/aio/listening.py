@@ -1,20 +1,20 @@
-"""Opens the listening sockets of a server: TCP ports and Unix sockets."""
+"""Accepts the connections of a server, on all its listening sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
-import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from ..errors import ListenError
 from ..options import Options
 from .addresses import Address, normalise
-from .endpoint import Endpoint, reason
+from .endpoint import Binding, is_abstract, reason
+from .listening_sockets import ListeningSocket, bind
 from .socket_options import configure
 
 _BACKLOG: Final = 1024
@@ -22,24 +22,57 @@ _BACKLOG: Final = 1024
 sends it again after a second (RFC 6298, section 2.1)."""
 
 _ACCEPTS: Final = 16
-"""Accepts in one turn of asyncio's loop. In a flood the other sockets are served after so many,
-and without descriptors each failed accept is a traceback in the log."""
+"""Accepts in one turn of asyncio's loop. In a flood the other sockets are served after so many."""
 
 Decide: TypeAlias = Callable[[asyncio.Transport], asyncio.BaseProtocol | None]
 
 
 class Listener:
-    """An open listening socket, or several where a name has several addresses."""
+    """The open listening sockets of a server.
 
-    def __init__(self, server: asyncio.Server, path: str) -> None:
-        self._server = server
+    :param path: of the socket file that was made for it, empty if there is none
+    :param given: whether the sockets were; others may listen on them too
+    """
+
+    def __init__(self, socks: list[ListeningSocket], path: str, *, given: bool) -> None:
+        self._socks = socks
+        self._servers: list[asyncio.Server] = []
         self._path = path
+        self._given = given
         self._file = _identity(path) if path else None
-        self.addresses: list[Address] = [normalise(s.getsockname()) for s in server.sockets]
+        self.addresses: list[Address] = [normalise(s.getsockname()) for s in socks]
+
+    async def start(self, first: AcceptProtocol) -> None:
+        """Listen, and accept from now on."""
+        loop = asyncio.get_running_loop()
+        for sock in self._socks:
+            options: dict[str, Any] = {"sock": sock, "backlog": _ACCEPTS, "start_serving": False}
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                server = await loop.create_server(lambda: first, **options)
+            else:
+                if sys.version_info >= (3, 13):
+                    # We know whose the file is.
+                    options["cleanup_socket"] = False
+                server = await loop.create_unix_server(lambda: first, **options)
+            self._servers.append(server)
+        for server, sock in zip(self._servers, self._socks, strict=True):
+            await server.start_serving()
+            # asyncio uses `backlog` for listen() and for the accepts in a turn; this sets the
+            # former alone.
+            sock.listen(_BACKLOG)
 
     def close(self) -> None:
         """Stop listening, and remove the socket file unless it is another server's now."""
-        self._server.close()
+        for sock in self._socks:
+            if not self._given:
+                # A process that was forked meanwhile holds the socket too, and would have the
+                # kernel accept clients that nobody ever serves.
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+        for server in self._servers:
+            server.close()
+        for sock in self._socks[len(self._servers) :]:
+            sock.close()
         if self._file is not None and _identity(self._path) == self._file:
             with contextlib.suppress(FileNotFoundError):
                 Path(self._path).unlink()
@@ -47,7 +80,8 @@ class Listener:
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed."""
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
 
 class AcceptProtocol(asyncio.Protocol):
@@ -74,7 +108,7 @@ class AcceptProtocol(asyncio.Protocol):
 
 
 async def listen(
-    decide: Decide, endpoint: Endpoint, options: Options, *, keepalive: bool
+    decide: Decide, binding: Binding, options: Options, *, keepalive: bool
 ) -> Listener:
     """Start to listen.
 
@@ -82,33 +116,14 @@ async def listen(
     :param keepalive: whether the kernel probes the clients, since some may know no PING
     :raises ListenError: the address is in use, forbidden or unknown
     """
-    loop = asyncio.get_running_loop()
-    first = AcceptProtocol(decide)
     try:
-        if endpoint.path:
-            _remove_stale(endpoint.path)
-            server = await loop.create_unix_server(
-                lambda: first, endpoint.path, backlog=_ACCEPTS, start_serving=False
-            )
-        else:
-            server = await loop.create_server(
-                lambda: first,
-                endpoint.host,
-                endpoint.port,
-                backlog=_ACCEPTS,
-                start_serving=False,
-            )
-        listener = Listener(server, endpoint.path)
+        socks = await bind(binding)
+        for sock in socks:
+            configure(sock, options, keepalive=keepalive)
+        path = "" if is_abstract(binding.path) else binding.path
+        listener = Listener(socks, path, given=bool(binding.socks))
         try:
-            for sock in server.sockets:
-                configure(sock, options, keepalive=keepalive)
-            # Not by create_server(): if that is cancelled while it does so, it leaves them open.
-            await server.start_serving()
-            for sock in server.sockets:
-                # asyncio uses `backlog` for listen() and for the accepts in a turn; this sets the
-                # former alone.
-                with socket.fromfd(sock.fileno(), sock.family, sock.type) as same:
-                    same.listen(_BACKLOG)
+            await listener.start(AcceptProtocol(decide))
         except BaseException:
             listener.close()
             raise
@@ -116,10 +131,10 @@ async def listen(
         raise
     except UnicodeError as error:
         # Host names are encoded by IDNA before they are looked up.
-        raise ListenError(f"cannot listen on {endpoint}: this is no host name") from error
+        raise ListenError(f"cannot listen on {binding}: this is no host name") from error
     except OSError as error:
         number, why = reason(error)
-        raise ListenError(number, f"cannot listen on {endpoint}: {why}") from error
+        raise ListenError(number, f"cannot listen on {binding}: {why}") from error
     return listener
 
 
@@ -129,29 +144,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket file on which nobody listens; refuse any other file.
-
-    A connection attempt tells: only a file without a listener refuses it. Event loops remove
-    the file without asking.
-    """
-    try:
-        if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise ListenError(
-                errno.EEXIST, f"cannot listen on {path}: something that is not a socket is there"
-            )
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            Path(path).unlink()
-        except BlockingIOError:
-            # The backlog is full, so a live server listens.
-            raise OSError(errno.EADDRINUSE, "address already in use") from None
-        else:
-            raise OSError(errno.EADDRINUSE, "address already in use")

@@ -8,12 +8,13 @@ _INTERVAL: Final = 60.0
 """Seconds."""
 
 
-def others(count: int) -> str:
+def others(count: int, what: str = "more") -> str:
     """Return the text for the events since the last line, "" if there are none.
 
     :param count: from :meth:`LogThrottle.count`
+    :param what: what the other events are
     """
-    return f" (and {count - 1} more since the last such line)" if count > 1 else ""
+    return f" (and {count - 1} {what} since the last such line)" if count > 1 else ""
 
 
 class LogThrottle:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Final, Generic
 
 from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
 from ..aio.connection import Connection, OnMessage, OnRequest, Received, Sent
-from ..aio.endpoint import Endpoint
+from ..aio.endpoint import Endpoint, OpenSocket
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
@@ -48,6 +49,8 @@ def connect(
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | OpenSocket | None = None,
+    local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -87,7 +90,13 @@ def connect(
 
     :param host: address or name of the server
     :param port: its TCP port
-    :param path: its Unix socket, instead of host and port
+    :param path: its Unix socket, instead of host and port. On Linux ``"\\0name"`` is one in the
+        abstract namespace, which has no file (unix(7)); logs show ``@name``
+    :param sock: a socket that is connected already, and belongs to the connection from then on;
+        or an async function that returns one, for example through a proxy, and is called for
+        each attempt, within ``connect_timeout``. Host and port beside it name the server, in
+        texts and in the file of known servers
+    :param local_address: ``(host, port)`` of this machine to connect from; port 0 is any
     :param security: a shared key, or an identity, seals the connection; it never
         falls back to plain
     :param context: the server's name for its service, the same at both ends
@@ -151,9 +160,8 @@ def connect(
         takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Connecting(
-        Endpoint.of(host, port, path), config, options, is_fatal, hooks, peer_handlers
-    )
+    endpoint = Endpoint.of(host, port, path, sock, local_address)
+    return Connecting(endpoint, config, options, is_fatal, hooks, peer_handlers)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -206,6 +214,11 @@ class Connecting(Generic[Sent, Received]):
         await self._conn.__aexit__(*exception)
 
     async def __aiter__(self) -> AsyncIterator[Connection[Sent, Received]]:
+        if isinstance(self._endpoint.sock, socket.socket):
+            raise ConfigurationError(
+                "a socket serves one connection: to reconnect, give an async function as sock, "
+                "which returns a new one each time"
+            )
         loop = asyncio.get_running_loop()
         backoff = Backoff(self._options)
         delay = 0.0

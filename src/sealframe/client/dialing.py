@@ -12,19 +12,16 @@ import contextlib
 import itertools
 import os
 import socket
-from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from ..aio.addresses import normalise, show
+from ..aio.addresses import AddressInfo, is_numeric, look_up, normalise, show
 from ..aio.connection_protocol import ConnectionProtocol
-from ..aio.endpoint import Endpoint, reason
+from ..aio.endpoint import Endpoint, OpenSocket, is_abstract, reason
 from ..errors import ConnectError, ConnectTimeoutError
 
 _ATTEMPT_DELAY: Final = 0.25
 """Seconds before the next address is tried, beside those before it (RFC 8305, section 5)."""
-
-AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
-"""What ``getaddrinfo`` returns: family, type, protocol, canonical name, socket address."""
 
 
 async def dial(endpoint: Endpoint, protocol: ConnectionProtocol, timeout: float) -> None:
@@ -58,33 +55,48 @@ async def _open(endpoint: Endpoint, protocol: ConnectionProtocol, race: Race) ->
     def factory() -> ConnectionProtocol:
         return protocol
 
+    if endpoint.sock is not None:
+        await _use(endpoint.sock, factory)
+        return
+    if is_abstract(endpoint.path):
+        # uvloop would take the name to end where it begins.
+        sock = await _connected(socket.AF_UNIX, endpoint.path)
+        await loop.create_unix_connection(factory, sock=sock)
+        return
     if endpoint.path:
         await loop.create_unix_connection(factory, endpoint.path)
         return
-    host, port = endpoint.host, endpoint.port
+    host, port, local = endpoint.host, endpoint.port, endpoint.local
     if not is_numeric(host):
-        addresses = await resolve(host, port)
+        addresses = await look_up(host, port)
         if len(addresses) > 1:
-            sock = await race.run(addresses)
+            sock = await race.run(addresses, [] if local is None else await look_up(*local))
             await loop.create_connection(factory, sock=sock)
             return
         host, port = _with_scope(addresses[0][4])[:2]
-    await loop.create_connection(factory, host, port)
+    await loop.create_connection(factory, host, port, local_addr=local)
 
 
-def is_numeric(host: str) -> bool:
-    """Return whether this is an address, which needs no look-up, and not a name."""
-    try:
-        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return False
-    return True
-
-
-async def resolve(host: str, port: int) -> list[AddressInfo]:
-    """Return the addresses of a host, in the order in which the system prefers them (RFC 6724)."""
+async def _use(
+    given: socket.socket | OpenSocket, factory: Callable[[], ConnectionProtocol]
+) -> None:
     loop = asyncio.get_running_loop()
-    return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    if isinstance(given, socket.socket):
+        sock = given
+    else:
+        try:
+            sock = await given()
+        except (OSError, TimeoutError):
+            raise
+        except Exception as error:
+            # Libraries for proxies have errors of their own; to us it is a failed attempt.
+            raise OSError(f"{type(error).__name__}: {error}") from error
+        if not isinstance(sock, socket.socket):
+            raise TypeError(f"sock returned {type(sock).__name__}, not a connected socket")
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        await loop.create_connection(factory, sock=sock)
+    else:
+        await loop.create_unix_connection(factory, sock=sock)
 
 
 class Race:
@@ -96,18 +108,23 @@ class Race:
     def __init__(self) -> None:
         self.failures: dict[str, OSError | None] = {}
 
-    async def run(self, addresses: Iterable[AddressInfo]) -> socket.socket:
+    async def run(
+        self, addresses: Iterable[AddressInfo], local: Iterable[AddressInfo] = ()
+    ) -> socket.socket:
         """Return a socket that is connected to the first that answers.
 
+        :param local: from where to connect, empty for anywhere; what it has no family for is
+            not tried
         :raises OSError: none lets us in; with errno if all say the same
         """
         loop = asyncio.get_running_loop()
-        waiting = interleave(addresses)
+        sources = {address[0]: address[4] for address in local}
+        waiting = interleave(a for a in addresses if not sources or a[0] in sources)
         running: set[asyncio.Task[socket.socket]] = set()
         try:
             while waiting or running:
                 if waiting:
-                    running.add(loop.create_task(self._attempt(waiting.pop(0))))
+                    running.add(loop.create_task(self._attempt(waiting.pop(0), sources)))
                 # The next begins at once where one has failed.
                 done, running = await asyncio.wait(
                     running,
@@ -130,24 +147,17 @@ class Race:
         numbers = {error.errno for error in self.failures.values() if error is not None}
         if len(numbers) == 1 and (number := numbers.pop()) is not None:
             raise OSError(number, os.strerror(number))
-        raise OSError(self.describe())
+        raise OSError(self.describe() or "local_address is of another family")
 
-    async def _attempt(self, address: AddressInfo) -> socket.socket:
-        family, kind, protocol, _, target = address
+    async def _attempt(self, address: AddressInfo, sources: dict[int, Any]) -> socket.socket:
+        family, target = address[0], address[4]
         name = show(normalise(target))
         self.failures[name] = None
-        sock = None
         try:
-            sock = socket.socket(family, kind, protocol)
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, _with_scope(target))
-        except BaseException as error:
-            if isinstance(error, OSError):
-                self.failures[name] = error
-            if sock is not None:
-                sock.close()
+            return await _connected(family, _with_scope(target), sources.get(family))
+        except OSError as error:
+            self.failures[name] = error
             raise
-        return sock
 
     def describe(self) -> str:
         """Return what became of each address, in one line."""
@@ -159,6 +169,19 @@ class Race:
     def tried(self) -> str:
         """Return the same in brackets, behind a text; empty where there was no choice."""
         return f" ({self.describe()})" if self.failures else ""
+
+
+async def _connected(family: int, target: Any, source: Any = None) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if source is not None:
+            sock.bind(source)
+        await asyncio.get_running_loop().sock_connect(sock, target)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def interleave(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:

@@ -11,7 +11,7 @@ from ..aio.addresses import Address, show
 from ..aio.caller import current_caller
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
-from ..aio.endpoint import Endpoint
+from ..aio.endpoint import Binding
 from ..aio.hooks import Hooks
 from ..aio.listening import Listener, listen
 from ..aio.peer_handlers import PeerHandlers
@@ -71,9 +71,8 @@ class Server(Generic[Sent, Received]):
 
     @property
     def port(self) -> int:
-        """The TCP port it listens on, the first where there are several: a name
-        such as ``"localhost"`` may have an IPv4 and an IPv6 address, and port 0
-        then takes a free one for each.
+        """The TCP port it listens on. It is the same at every address: where port 0 takes a free
+        one, it is free at all of them. Of given sockets (``sock=``) it is the first one's.
 
         :raises ConfigurationError: it listens on a Unix socket
         """
@@ -231,12 +230,12 @@ class Server(Generic[Sent, Received]):
                 "loop.call_soon_threadsafe(), for example with server.broadcast"
             )
 
-    async def _listen(self, endpoint: Endpoint) -> None:
+    async def _listen(self, binding: Binding) -> None:
         revocation = self._registry.revocation
         if revocation is not None:
             await revocation.refresh()
         self._listener = await listen(
-            self._registry.accept, endpoint, self._options, keepalive=self._registry.takes_packets
+            self._registry.accept, binding, self._options, keepalive=self._registry.takes_packets
         )
         if revocation is not None:
             revocation.start()
@@ -266,9 +265,9 @@ def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
     return server._registry
 
 
-async def listen_at(server: Server[Any, Any], endpoint: Endpoint) -> None:
+async def listen_at(server: Server[Any, Any], binding: Binding) -> None:
     """Begin to serve there. Internal.
 
     :raises ListenError: the address is in use, forbidden or unknown
     """
-    await server._listen(endpoint)
+    await server._listen(binding)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import socket
+from collections.abc import Generator, Sequence
 from typing import Any, Generic
 
 from ..aio.callback_connection import awaiting_each
 from ..aio.config import ConnectionConfig
 from ..aio.connection import OnMessage, OnRequest, Received, Sent
-from ..aio.endpoint import Endpoint
+from ..aio.endpoint import Binding
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
@@ -27,10 +28,12 @@ from .server import Server, listen_at
 
 def serve(
     handler: Handler[Sent, Received] | None = None,
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -66,9 +69,16 @@ def serve(
         it, and has no task
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
         machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
-        from every IPv6 one
+        from every IPv6 one. A list of them, ``["0.0.0.0", "::"]``, listens on each
     :param port: TCP port; 0 takes a free one, see :attr:`Server.port`
-    :param path: a Unix socket to listen on, instead of host and port
+    :param path: a Unix socket to listen on, instead of host and port. On Linux ``"\\0name"``
+        is one in the abstract namespace, which has no file (unix(7)); logs show ``@name``
+    :param sock: a socket that is bound already, or several, instead of host and port: those of
+        systemd, see :func:`sealframe.activated_sockets`, or of a process that has given up
+        its privileges. They belong to the server, which closes them, and does not shut them
+        down: whoever else has them can go on accepting
+    :param reuse_port: let further processes listen on the same address, each of them with
+        this argument (``SO_REUSEPORT``); the kernel shares the clients out
     :param security: a shared key, or an identity with the clients that it lets in,
         seals every connection; unsealed clients are refused
     :param context: name of this service, the same at both ends (sealed only). Give
@@ -151,7 +161,8 @@ def serve(
         takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
-    return Serving(handler, Endpoint.of(host, port, path), config, options, hooks, peer_handlers)
+    binding = Binding.of(host, port, path, sock, reuse_port)
+    return Serving(handler, binding, config, options, hooks, peer_handlers)
 
 
 class Serving(Generic[Sent, Received]):
@@ -160,14 +171,14 @@ class Serving(Generic[Sent, Received]):
     def __init__(
         self,
         handler: Handler[Sent, Received] | None,
-        endpoint: Endpoint,
+        binding: Binding,
         config: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
     ) -> None:
         self._handler = handler
-        self._endpoint = endpoint
+        self._binding = binding
         self._config = config
         self._options = options
         self._hooks = hooks
@@ -182,7 +193,7 @@ class Serving(Generic[Sent, Received]):
             self._hooks,
             self._peer_handlers,
         )
-        await listen_at(server, self._endpoint)
+        await listen_at(server, self._binding)
         return server
 
     def __await__(self) -> Generator[Any, None, Server[Sent, Received]]:

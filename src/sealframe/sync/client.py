@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Generic, cast
 
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.connection import Received, Sent
+from ..aio.endpoint import OpenSocket
 from ..client.client import Connecting
 from ..client.client import connect as async_connect
 from ..codecs import Codec
@@ -19,9 +21,18 @@ from ..framing import Framing
 from ..options import ClientOptions
 from ..trust.identity import ClientIdentity
 from ..trust.keys import SharedKey
-from .callbacks import Callbacks, OnConnect, OnDisconnect, OnRequest, OnStream, inbox
+from .callbacks import (
+    Callbacks,
+    OnConnect,
+    OnDisconnect,
+    OnRequest,
+    OnStream,
+    check_blocking,
+    inbox,
+)
 from .connection import Connection
 from .loop_thread import shared
+from .workers import Workers
 from .wrappers import Wrappers
 
 
@@ -30,6 +41,8 @@ def connect(
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Callable[[], socket.socket] | None = None,
+    local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -57,6 +70,7 @@ def connect(
     request was given up, or whose connection is gone, runs on, and what it returns then is
     forgotten.
 
+    :param sock: a connected socket, or a function that returns one, which runs in a thread
     :param on_request: ``def on_request(conn, payload)`` returns the answer to a request
     :param on_stream: ``def on_stream(stream)`` serves a :class:`sealframe.sync.Stream`
     :param files: a :class:`sealframe.Inbox`; no function that decides about each file
@@ -73,6 +87,8 @@ def connect(
         host,
         port,
         path=path,
+        sock=_opener(sock),
+        local_address=local_address,
         security=security,
         context=context,
         framing=framing,
@@ -108,6 +124,8 @@ def reconnect(
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Callable[[], socket.socket] | None = None,
+    local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -150,6 +168,8 @@ def reconnect(
             host,
             port,
             path=path,
+            sock=_opener(sock),
+            local_address=local_address,
             security=security,
             context=context,
             framing=framing,
@@ -222,3 +242,33 @@ def _callbacks(
         streams=options.max_streams,
         hooks=options.max_requests,
     )
+
+
+def _opener(
+    sock: socket.socket | Callable[[], socket.socket] | None,
+) -> socket.socket | OpenSocket | None:
+    if sock is None or isinstance(sock, socket.socket) or not callable(sock):
+        return sock
+    check_blocking("sock", sock)
+    connect = sock
+    # One that hangs keeps the next attempts from having threads too.
+    workers = Workers(1)
+
+    async def open_socket() -> socket.socket:
+        opening = asyncio.ensure_future(workers.run("sealframe sock", connect))
+        try:
+            # Whatever is no socket is refused where it is used.
+            return cast("socket.socket", await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            # The thread goes on, and what it returns is of no use any more.
+            opening.add_done_callback(_close_late)
+            raise
+
+    return open_socket
+
+
+def _close_late(opening: asyncio.Future[socket.socket | None]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        sock = opening.result()
+        if sock is not None:
+            sock.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias
 
@@ -42,10 +43,12 @@ Handler: TypeAlias = Callable[[Connection[Sent, Received]], object]
 
 def serve(
     handler: Handler[Sent, Received] | None = None,
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -116,6 +119,8 @@ def serve(
         host,
         port,
         path=path,
+        sock=sock,
+        reuse_port=reuse_port,
         security=security,
         context=context,
         framing=framing,
