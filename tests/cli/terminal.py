@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import os
 import re
+import struct
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,9 +41,20 @@ class Terminal:
             self._changed.clear()
             await self._changed.wait()
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size, which the command is told of by SIGWINCH."""
+        _set_size(self._screen, columns, lines)
+
     def close(self) -> None:
         """Stop to read."""
         self._loop.remove_reader(self._screen)
+
+
+def _set_size(screen: int, columns: int, lines: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
 @asynccontextmanager
@@ -53,6 +65,9 @@ async def on_terminal(*args: object, columns: int = 40, lines: int = 25) -> Asyn
 
     screen, device = pty.openpty()
     before = termios.tcgetattr(device)
+    _set_size(screen, columns, lines)
+    # They would count for more than the terminal's own size.
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     async with asyncio.timeout(PATIENCE):
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
@@ -62,13 +77,7 @@ async def on_terminal(*args: object, columns: int = 40, lines: int = 25) -> Asyn
             stderr=device,
             # Of its own, for what is hidden is asked for on the controlling terminal.
             start_new_session=True,
-            env={
-                **os.environ,
-                "TERM": "xterm",
-                "COLUMNS": str(columns),
-                "LINES": str(lines),
-                "PYTHONUTF8": "1",
-            },
+            env={**env, "TERM": "xterm", "PYTHONUTF8": "1"},
         )
         terminal = Terminal(screen, process)
         try:

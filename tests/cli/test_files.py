@@ -162,8 +162,9 @@ class TestArrived:
         assert digests(there / "tree") == digests(tree)
         assert (there / "big").read_bytes() == single.read_bytes()
         # A line for the beginning and one for the end of each, at both ends.
-        lines = done.output.splitlines()
+        *lines, summary = done.output.splitlines()
         assert len(lines) == 50
+        assert re.fullmatch(r"24 files arrived: 6\.\d MiB in \d+\.\d s, .+B/s", summary)
         assert lines.index("sending tree/big (3.0 MiB)") < lines.index("sent tree/big (3.0 MiB)")
         assert "sent tree/deep/nothing/" in lines
         who = re.search(r"127\.0\.0\.1:\d+", shown[0])
@@ -176,7 +177,10 @@ class TestArrived:
         (tmp_path / "none").mkdir()
         async with receiving(there) as receiver:
             done = await outcome("send-file", "none", receiver.address, folder=tmp_path)
-        assert (done.code, done.output) == (0, "sending none/\nsent none/\n")
+        assert done.code == 0
+        assert re.fullmatch(
+            r"sending none/\nsent none/\n0 files arrived: 0 B in \S+ s, 0 B/s\n", done.output
+        )
         assert digests(there) == {"none": None}
 
     @posix_only
@@ -196,6 +200,18 @@ class TestArrived:
         skipped, end = done.errors.splitlines()
         assert skipped.startswith("sealframe: tree/a:b is skipped: ")
         assert end == "sealframe: not all has arrived: 24 of 25 files arrived"
+
+    async def test_quiet(self, tree: Path, there: Path) -> None:
+        async with receiving(there) as receiver:
+            done = await outcome("send-file", "-q", tree, receiver.address)
+            assert (done.code, done.output, done.errors) == (0, "", "")
+            (tree / "big").write_bytes(b"changed")
+            done = await outcome("send-file", "--quiet", tree / "big", tree, receiver.address)
+            assert (done.code, done.output) == (1, "")
+            assert "tree/big has not arrived: " in done.errors
+            async with on_terminal("send-file", "-q", tree / "empty", receiver.address) as shown:
+                assert await shown.process.wait() == 0
+            assert shown.text == ""
 
     async def test_once(self, tree: Path, there: Path) -> None:
         for options, code in (((), 0), ((), 1), (("--overwrite",), 0)):
@@ -291,9 +307,11 @@ class TestResumed:
             cutter.after, cutter.reset = 4 * MIB, reset
             done = await outcome("send-file", tmp_path / "a", f":{cutter.port}")
         assert done.code == 0
-        first, *again, last = done.output.splitlines()
+        first, *again, last, summary = done.output.splitlines()
         assert (first, again[0]) == ("sending a (9.0 MiB)", "sending again a (9.0 MiB)")
         assert re.fullmatch(r"sent a \(9\.0 MiB\), [4-8]\.\d MiB were there", last)
+        # All of it was sent by this command.
+        assert re.fullmatch(r"1 file arrived: 9\.0 MiB in \d+\.\d s, .+B/s", summary)
         assert "(connecting again)" in done.errors
         assert digests(there) == {"a": hashlib.sha256(data).hexdigest()}
 
@@ -351,7 +369,7 @@ class TestResumed:
                 async with receiving(there, address=receiver.address):
                     done = await sender.end()
         assert done.code == 0, done.errors
-        assert done.output.splitlines()[-1].endswith("iB were there")
+        assert done.output.splitlines()[-2].endswith("iB were there")
         assert digests(there) == {"large": hashlib.sha256(large.read_bytes()).hexdigest()}
 
     @posix_only
@@ -365,7 +383,7 @@ class TestResumed:
         assert stopped.code == 130
         assert re.search(r"large from \S+ has not arrived yet: stopped after", stopped.errors)
         assert done.code == 1
-        assert "stopped" in done.errors
+        assert "the peer is shutting down" in done.errors
         await self.is_resumed(large, there)
 
     @posix_only
@@ -385,7 +403,11 @@ class TestResumed:
         async with receiving(there) as receiver:
             done = await outcome("send-file", large, receiver.address)
         assert done.code == 0
-        assert re.search(r"\nsent large \(256\.0 MiB\), \S+ .iB were there\n", done.output)
+        assert re.search(
+            r"\nsent large \(256\.0 MiB\), (\S+ .iB) were there\n"
+            r"1 file arrived: 256\.0 MiB \(\1 were there\) in ",
+            done.output,
+        )
         assert digests(there) == {"large": hashlib.sha256(large.read_bytes()).hexdigest()}
 
 

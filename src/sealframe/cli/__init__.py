@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell gives it: 128 and the number of SIGINT."""
+
 
 def main() -> None:
     """Run the command that the arguments name, then exit the process."""
@@ -14,6 +17,10 @@ def main() -> None:
             f"sealframe: the commands need {' and '.join(missing)}; "
             'run: pip install "sealframe[cli]"'
         )
-    from .commands import run
+    try:
+        # Imported late: it takes a while, in which Ctrl-C ends the command as it does later.
+        from .commands import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -19,6 +19,7 @@ from .. import (
     ServerKeyChangedError,
     UnknownServerError,
 )
+from . import INTERRUPTED
 from .text import visible
 
 
@@ -29,7 +30,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     KEY = 3
-    INTERRUPTED = 130
+    INTERRUPTED = INTERRUPTED
     TERMINATED = 143
 
 

@@ -20,15 +20,38 @@ class Output:
     """Prints whole lines, at once. A reader that has gone ends the command.
 
     :param command: the task that then is cancelled, where there is an event loop
+    :param quiet: whether nothing is printed but notices, and these on stderr
     """
 
-    def __init__(self, command: asyncio.Task[Any] | None = None) -> None:
+    def __init__(self, command: asyncio.Task[Any] | None = None, *, quiet: bool = False) -> None:
         self._command = command
+        self._quiet = quiet
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self.terminal = self.console.is_terminal
+        self.terminal = self.console.is_terminal and not quiet
+        self._size = self.console.size
+
+    def make_room(self) -> bool:
+        """Where the terminal has another size than before, let all that it shows scroll away.
+
+        Terminals wrap long lines anew at a resize, so that nobody knows where a table stands
+        that is to be drawn over. It stays above, and the next one begins at the top.
+
+        :return: whether it did
+        """
+        console, before = self.console, self._size
+        self._size = console.size
+        if not self.terminal or self._size == before or console.legacy_windows:
+            return False
+        height = self._size.height
+        # To the last line, then a line feed for each, then to the first (ECMA-48, CUP).
+        console.file.write(f"\x1b[{height};1H" + "\n" * height + "\x1b[H")
+        console.file.flush()
+        return True
 
     def line(self, text: str | Text, style: str = "") -> None:
         """Print one line; the style is rich's and shows on a terminal only."""
+        if self._quiet:
+            return
         try:
             if self.terminal:
                 self.console.print(text, style=style)

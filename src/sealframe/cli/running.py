@@ -21,8 +21,8 @@ def run(work: Coroutine[Any, Any, _T], *, terminated: Exit = Exit.TERMINATED) ->
     :param terminated: the exit code after SIGTERM
     :return: what the work returns
     """
-    factory, _ = event_loop()
     try:
+        factory, _ = event_loop()
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(_until_terminated(work, terminated))
     except asyncio.CancelledError:
@@ -30,6 +30,9 @@ def run(work: Coroutine[Any, Any, _T], *, terminated: Exit = Exit.TERMINATED) ->
         sys.exit(Exit.FAILED)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
+    finally:
+        # Ctrl-C may have come before it began.
+        work.close()
 
 
 def event_loop() -> tuple[LoopFactory | None, str]:

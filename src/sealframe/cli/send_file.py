@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections import deque
 from pathlib import Path
 
@@ -80,31 +81,42 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
     type=click.FloatRange(min=0, min_open=True),
     help="Give up when not all has arrived after so long. Unless given: never.",
 )
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Show nothing but what goes wrong, and that on stderr."
+)
 @client_sealing
 def send_file(
     paths: tuple[Path, ...],
     address: Address,
     retries: int,
     timeout: float | None,
+    quiet: bool,
     sealing: ClientSealing,
 ) -> None:
     """Send files and directories to "sealframe receive" at ADDRESS.
 
     Exits with 0 only if every file has arrived: whole, compared by its digest, and on the
-    disk there. When the link is lost it connects again, waits longer each time, and goes
+    disk there. The last line says how many these are, their size, the time and the rate of
+    what had to be sent. When the link is lost it connects again, waits longer each time, and goes
     on where it stopped. Give the same command again to resume what was ended by Ctrl-C
     or has failed. Symbolic links in directories are not followed but skipped.
     """
     items = collect(paths)
     access = sealing.open(address)
     with access.explained():
-        run(_send_all(address, access, items, retries, timeout))
+        run(_send_all(address, access, items, retries, timeout, quiet))
 
 
 async def _send_all(
-    address: Address, access: Access, found: Collected, retries: int, timeout: float | None
+    address: Address,
+    access: Access,
+    found: Collected,
+    retries: int,
+    timeout: float | None,
+    quiet: bool,
 ) -> None:
-    sender = _Sender(address, access, found.items, retries)
+    output = Output(asyncio.current_task(), quiet=quiet)
+    sender = _Sender(output, address, access, found.items, retries)
     try:
         async with asyncio.timeout(timeout), sender.transfers.shown():
             await sender.run()
@@ -113,32 +125,69 @@ async def _send_all(
             f"not all has arrived after {timeout:g} s: {sender.count()}; "
             "the same command resumes it"
         ) from None
+    output.line(sender.arrived.summary())
     if sender.failed or found.missing:
         raise CommandError(f"not all has arrived: {sender.count(found.missing)}")
+
+
+class _Arrived:
+    """Counts what has arrived since the command began.
+
+    :ivar files: and empty directories, which are not in the summary
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._directories = 0
+        self._bytes = 0
+        self._there = 0
+        self.files = 0
+
+    def add(self, item: Item, there: int) -> None:
+        """Note that one has arrived.
+
+        :param there: bytes of it that were there before
+        """
+        self.files += 1
+        self._directories += item.directory
+        self._bytes += item.size
+        self._there += there
+
+    def summary(self) -> str:
+        """Return the line that ends the command."""
+        seconds = time.monotonic() - self._began
+        files = self.files - self._directories
+        there = f" ({size(self._there)} were there)" if self._there else ""
+        rate = size((self._bytes - self._there) / max(seconds, 0.001))
+        return (
+            f"{files} {'file' if files == 1 else 'files'} arrived: "
+            f"{size(self._bytes)}{there} in {seconds:.1f} s, {rate}/s"
+        )
 
 
 class _Sender:
     """Sends all files, over as many connections as it takes."""
 
-    def __init__(self, address: Address, access: Access, items: list[Item], retries: int) -> None:
-        self._output = Output(asyncio.current_task())
+    def __init__(
+        self, output: Output, address: Address, access: Access, items: list[Item], retries: int
+    ) -> None:
         self._address = address
         self._access = access
         self._retries = retries
         self._waiting = deque(items)
         self._left = len(items)
-        self._arrived = 0
         self._attempts_in_vain = 0
         self._was_connected = False
         self._last_trouble = ""
         self._empty = ""
         self.failed = 0
-        self.transfers = Transfers(self._output, sum(item.size for item in items))
+        self.arrived = _Arrived()
+        self.transfers = Transfers(output, sum(item.size for item in items))
 
     def count(self, skipped: int = 0) -> str:
         """Say how many files arrived, and how many did not."""
         missing = self._left + self.failed + skipped
-        return f"{self._arrived} of {self._arrived + missing} files arrived"
+        return f"{self.arrived.files} of {self.arrived.files + missing} files arrived"
 
     async def run(self) -> None:
         """Send until each file has arrived or has failed for good."""
@@ -210,7 +259,8 @@ class _Sender:
             raise
         else:
             self._left -= 1
-            self._arrived += 1
+            # What an attempt before this one brought was sent by this command too.
+            self.arrived.add(item, 0 if again else receipt.resumed)
             self._attempts_in_vain = 0
             resumed = f", {size(receipt.resumed)} were there" if receipt.resumed else ""
             transfer.arrived(f"sent {what}{resumed}")

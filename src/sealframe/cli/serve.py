@@ -127,7 +127,7 @@ async def _serve(
             metrics=url,
         )
         relay.start(server)
-        await _until(stopped, Board(server, output.console) if status else None)
+        await _until(stopped, Board(server, output) if status else None)
         if server.clients and output.terminal:
             output.line(f"closing, {grace:g} s at most; Ctrl-C again ends it at once", "dim")
         complain_of(await server.close(timeout=grace))

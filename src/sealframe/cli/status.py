@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from .. import Connection, ConnectionClosed, NotSupportedError, Server
 from .address import shown
+from .output import Output
 from .text import size, visible
 
 _DRAWN_EVERY = 1.0
@@ -59,9 +59,10 @@ class Traffic:
 class Board:
     """Shows who is connected and what they do, until it is cancelled."""
 
-    def __init__(self, server: Server, console: Console) -> None:
+    def __init__(self, server: Server, output: Output) -> None:
         self._server = server
-        self._console = console
+        self._output = output
+        self._console = output.console
         self._before = server.stats()
         self._looked = asyncio.get_running_loop().time()
 
@@ -78,6 +79,7 @@ class Board:
                 redirect_stderr=sys.stderr.isatty(),
             ) as live:
                 while True:
+                    self._output.make_room()
                     live.update(self.table(), refresh=True)
                     await asyncio.sleep(_DRAWN_EVERY)
 
@@ -129,7 +131,8 @@ async def _ping(conn: Connection) -> None:
 
 def _heads(count: int, total: Traffic, queued: int) -> Table:
     table = Table(box=box.SIMPLE, show_footer=True, pad_edge=False, header_style="bold")
-    table.add_column("client", f"{count} clients", style="cyan", no_wrap=True)
+    clients = "1 client" if count == 1 else f"{count} clients"
+    table.add_column("client", clients, style="cyan", no_wrap=True)
     for head in ("name", "address"):
         table.add_column(head)
     heads = ("in/s", "in B/s", "out/s", "out B/s", "queue", "RTT", "for")

@@ -130,6 +130,7 @@ class _Bars:
             redirect_stdout=False,
             redirect_stderr=sys.stderr.isatty(),
         )
+        self._output = output
         self._known = whole
         self._bars: set[_Bar] = set()
         self._rate = _Rate()
@@ -181,6 +182,7 @@ class _Bars:
                 visible=self._known is not None or bool(self._bars),
                 rate=self._rate.value(),
             )
+            self._output.make_room()
             self.progress.refresh()
             await asyncio.sleep(_DRAWN_EVERY)
 
