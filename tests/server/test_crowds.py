@@ -17,6 +17,7 @@ from aio.scripted import Peer, Raw, until
 
 from sealframe import Connection, ConnectionClosed, HandshakeError, Server, ServerOptions
 from sealframe.aio.connection import protocol_of
+from sealframe.core.budget import FIRST_WINDOW
 from sealframe.server.rate_limit_key import rate_limit_key
 from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
@@ -450,7 +451,7 @@ class TestInboxBudget:
             held = sum(protocol_of(conn).receiver.queue.queued_bytes for conn in conns)
             # A window grows only while its messages are taken.
             windows = mode.has_control
-            least = self.COUNT * 64 * KIB if windows else self.OPTIONS.inbox_budget
+            least = self.COUNT * FIRST_WINDOW if windows else self.OPTIONS.inbox_budget
             assert least <= held <= (2 * least if windows else most)
             go.set()
             await asyncio.gather(*senders)
