@@ -32,6 +32,15 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Relay]:
         yield running_relay
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract sockets")
+async def test_an_abstract_unix_socket() -> None:
+    async with relay(f"@sealframe-{os.getpid()}") as server:
+        assert server.address == f"@sealframe-{os.getpid()}"
+        async with chatting(server) as (one, id_one), chatting(server) as (two, _):
+            await one.type("hello\n")
+            assert await two.line() == f"{id_one}: hello"
+
+
 async def test_what_one_says_all_others_get(server: Relay) -> None:
     async with chatting(server) as (one, id_one), chatting(server) as (two, id_two):
         await one.type("hello\n\ngrüß dich 🐞\r\n")

@@ -44,6 +44,7 @@ def test_each_mutation_can_be_applied_and_names_tests_that_exist(
     for test in mutation.tests:
         path, _, name = test.partition("[")[0].partition("::")
         assert (PROJECT / path).exists(), test
+        name = name.rpartition("::")[2]  # without the class
         assert not name or f"def {name}(" in (PROJECT / path).read_text(encoding="utf-8"), test
 
 

@@ -95,6 +95,8 @@ def _settings(options: Options, keepalive: bool) -> tuple[tuple[int, int, int], 
         if hasattr(socket, name):
             settings.append((level, getattr(socket, name), value))
 
+    # asyncio does it only for a socket whose protocol number is given, and many have 0.
+    add(socket.IPPROTO_TCP, "TCP_NODELAY", 1)
     add(socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", _NOTSENT_LOWAT)
     seconds = user_timeout(options)
     if options.keepalive_interval is None or seconds is None:

@@ -15,7 +15,8 @@ ADDRESS is one of
   HOST:PORT          192.0.2.7:1234, example.org:1234
   [IPV6]:PORT        [2001:db8::7]:1234
   :PORT              the same machine, 127.0.0.1:PORT
-  PATH               a Unix socket; it has a slash in it: ./relay.sock"""
+  PATH               a Unix socket; it has a slash in it: ./relay.sock
+  @NAME              a Unix socket without a file, in Linux's abstract namespace"""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Address:
 
         :raises ValueError: it names none; the text says what to write instead
         """
+        if text.startswith("@"):
+            return cls(path="\0" + text[1:])
         if "/" in text:
             return cls(path=text)
         host, colon, port = text.rpartition(":")
@@ -47,7 +50,7 @@ class Address:
 
     def __str__(self) -> str:
         if self.path is not None:
-            return self.path
+            return shown(self.path)
         return shown((self.host or "", self.port or 0))
 
 
@@ -72,6 +75,8 @@ def shown(address: tuple[str, int] | str | None) -> str:
     if isinstance(address, tuple):
         host, port = address
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if address and address.startswith("\0"):
+        return "@" + address[1:]
     return address or "a Unix socket"
 
 
