@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import BinaryIO
+from pathlib import Path
 
 import click
 
@@ -25,7 +25,7 @@ from .stdin import Stdin
 @click.option("--lines", is_flag=True, help="Send each line of stdin as one message.")
 @click.option(
     "--file",
-    type=click.File("rb"),
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     metavar="PATH",
     help="Send a file's bytes as one message; - is stdin. For large files, directories and "
     "whatever is to arrive for certain there is: sealframe send-file",
@@ -42,7 +42,7 @@ def send(
     address: Address,
     message: str | None,
     lines: bool,
-    file: BinaryIO | None,
+    file: str | None,
     wait: int,
     sealing: ClientSealing,
 ) -> None:
@@ -55,18 +55,24 @@ def send(
         raise click.UsageError("give either a MESSAGE, or --file PATH, or --lines")
     access = sealing.open(address)
     data = None
-    if file is not None:
-        data = file.read()
-    elif message is not None:
+    if message is not None:
         data = message.encode(errors="surrogateescape")
+    elif file is not None and file != "-":
+        data = Path(file).read_bytes()
     with access.explained():
-        run(_send_from(address, access, data, wait))
+        run(_send_from(address, access, data, wait, lines=lines))
 
 
-async def _send_from(address: Address, access: Access, message: bytes | None, wait: int) -> None:
-    """Connect, send the message, or without one the lines of stdin, and close."""
+async def _send_from(
+    address: Address, access: Access, message: bytes | None, wait: int, *, lines: bool
+) -> None:
+    """Connect, send the message, or without one what is on stdin, and close."""
     replies = _Replies(Output(asyncio.current_task()), wait)
-    messages = _once(message) if message is not None else Stdin().lines()
+    if lines:
+        messages = Stdin().lines()
+    else:
+        # A read in this thread could miss Ctrl-C between two calls of the system.
+        messages = _once(await Stdin().read_all() if message is None else message)
     async with sealframe.connect(
         address.host,
         address.port,

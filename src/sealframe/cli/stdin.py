@@ -34,6 +34,13 @@ class Stdin:
         self._asked = False
         return chunk
 
+    async def read_all(self) -> bytes:
+        """Return all bytes up to the end."""
+        read = bytearray()
+        while chunk := await self.read():
+            read += chunk
+        return bytes(read)
+
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield each line without its line end, a last one without any too."""
         pending = bytearray()
