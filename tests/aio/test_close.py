@@ -72,13 +72,14 @@ class TestInOrder:
             assert await peer.await_end() == []
             assert await closing is True
 
-    async def test_a_half_closed_peer_gets_all_replies(self, mode: Mode, role: Role) -> None:
+    async def test_a_half_closed_client_gets_all_replies(self, mode: Mode) -> None:
         requests = numbered(100, 100)
         replies = numbered(100, 10_000)
-        async with facing(role, mode) as (conn, peer):
+        async with facing("server", mode) as (conn, peer):
             await peer.write(frames(requests))
             await peer.say_end()
             assert await collect(conn) == requests
+            assert conn.going_away
 
             async def reply() -> bool:
                 for data in replies:
@@ -88,6 +89,34 @@ class TestInOrder:
             replying = asyncio.ensure_future(reply())
             assert await peer.await_end() == replies
             assert await replying is True
+            assert conn.stats.unsent == 0
+
+    async def test_a_client_that_only_sends_is_told(self, mode: Mode) -> None:
+        """Nobody reads at a server whose handler has returned: to send is no success."""
+        async with facing("client", mode) as (conn, peer):
+            await peer.write(message(b"before"))
+            await conn.send(b"arrives")
+            assert await peer.read() == b"arrives"
+            assert not conn.going_away
+            await peer.say_end()
+            with pytest.raises(ConnectionClosedOK, match="the peer closed"):
+                async with asyncio.timeout(PATIENCE):
+                    while True:
+                        await conn.send(b"more")
+                        await asyncio.sleep(0)
+            await until(lambda: conn.going_away)
+            await peer.await_end()
+            await until(lambda: conn.closed)
+            assert await collect(conn) == [b"before"]
+
+    async def test_what_a_server_had_not_got_when_it_closed_is_no_success(self, mode: Mode) -> None:
+        data = numbered(200, 64 * KIB)
+        async with facing("client", mode, small_buffer=True, outbox_limit=16 * MIB) as (conn, peer):
+            await conn.send_many(data)
+            await peer.say_end()
+            await until(lambda: conn.going_away)
+            assert await peer.await_end() == data
+            assert await close(conn) is False
             assert conn.stats.unsent == 0
 
     async def test_both_ends_are_sealframe(self, mode: Mode, family: Family, api: Api) -> None:

@@ -37,6 +37,7 @@ SPECIFIED = [
     # state, event, next
     (S.OPEN, E.CLOSE, S.DRAINING),
     (S.OPEN, E.PEER_CLOSE, S.PEER_CLOSED),
+    (S.OPEN, E.SERVER_CLOSE, S.DRAINING_PEER_CLOSED),
     (S.OPEN, E.PEER_DISCONNECT, S.DRAINING_PEER_CLOSED),
     (S.OPEN, E.FAULT, S.FAILED),
     (S.OPEN, E.FAULT_UNANSWERED, S.DISCONNECTING),
@@ -51,9 +52,11 @@ SPECIFIED = [
     (S.PEER_CLOSED, E.FAULT, S.FAILED),
     (S.DRAINING, E.CLOSE, S.DRAINING),
     (S.DRAINING, E.PEER_CLOSE, S.DRAINING_PEER_CLOSED),
+    (S.DRAINING, E.SERVER_CLOSE, S.DRAINING_PEER_CLOSED),
     (S.DRAINING, E.ALL_SENT, S.CLOSE_SENT),
     (S.DRAINING_PEER_CLOSED, E.ALL_SENT, S.DISCONNECTING),
     (S.CLOSE_SENT, E.PEER_CLOSE, S.DISCONNECTING),
+    (S.CLOSE_SENT, E.SERVER_CLOSE, S.DISCONNECTING),
     (S.CLOSE_SENT, E.PEER_DISCONNECT, S.DISCONNECTING),
     (S.CLOSE_SENT, E.FAULT, S.FAILED),
     (S.FAILED, E.PEER_FIN, S.DISCONNECTING),
@@ -78,6 +81,16 @@ def test_the_loss_of_the_socket_and_an_abort_end_every_state(state: CloseState) 
     following, actions = transition(state, E.ABORT)
     assert following is S.DISCONNECTING
     assert actions[-1] is A.ABORT_SOCKET
+
+
+def test_a_server_that_has_closed_is_sent_what_was_accepted_and_nothing_more() -> None:
+    for state in set(S) - {S.CLOSED, S.FAILED, S.DISCONNECTING}:
+        following, actions = transition(state, E.SERVER_CLOSE)
+        assert following in CLOSING
+        assert A.FLUSH in actions
+        assert A.DROP_QUEUE not in actions
+        if state not in CLOSING:
+            assert {A.END_SENDING, A.ARM_TIMER} <= set(actions)
 
 
 def test_both_directions_end_with_the_socket() -> None:

@@ -93,6 +93,11 @@ class Closer:
         return self._announced is not None
 
     @property
+    def peer_leaving(self) -> bool:
+        """Whether the peer announced its close, or nothing of it reaches the program any more."""
+        return self.peer_announced is not None or self._protocol.receiver.over
+
+    @property
     def write_closed(self) -> bool:
         """Whether this end's last frame is out, or never will be."""
         return self.state is not _OPEN and self.state in WRITE_CLOSED
@@ -185,7 +190,7 @@ class Closer:
     def peer_closed(self, close: Close | None) -> None:
         """CLOSE came, or FIN (None) where only packets flow."""
         if close is None:
-            self._feed(CloseEvent.PEER_CLOSE, ConnectionClosedOK(self._protocol.describe_fin()))
+            self._peer_ended(ConnectionClosedOK(self._protocol.describe_fin()))
             return
         self.peer_close = close
         over = close.code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
@@ -194,10 +199,23 @@ class Closer:
         kind = ConnectionClosedError if over else ConnectionClosedOK
         error = kind(text, code=close.code, reason=close.reason)
         if close.code == CloseCode.NORMAL:
-            self._feed(CloseEvent.PEER_CLOSE, error)
+            self._peer_ended(error)
         else:
             self.close_sent = self.close_sent or self._announced or Close()
             self._feed(CloseEvent.PEER_DISCONNECT, error)
+
+    def _peer_ended(self, error: ConnectionClosed) -> None:
+        protocol = self._protocol
+        if not protocol.machine.client:
+            self._feed(CloseEvent.PEER_CLOSE, error)
+            return
+        if not self.closing:
+            # What the server had not got when it closed is sent all the same, but no success.
+            self.close_sent = self.close_sent or Close()
+            received = None if self.peer_close is None else self.peer_close.frames_received
+            missing = received is not None and received < protocol.stats.messages_sent
+            self._lossy = self._lossy or missing or not protocol.sender.all_sent
+        self._feed(CloseEvent.SERVER_CLOSE, error)
 
     def peer_fin(self) -> None:
         """The peer's stream ended."""

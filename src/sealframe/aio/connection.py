@@ -151,8 +151,9 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def going_away(self) -> bool:
-        """Whether the peer announced that it will close soon (GOAWAY)."""
-        return self._protocol.closer.peer_announced is not None
+        """Whether the peer announced that it will close soon (GOAWAY), or has closed. What
+        only sends can stop by it: a client that has closed may read on, or be gone."""
+        return self._protocol.closer.peer_leaving
 
     @property
     def closed(self) -> bool:

@@ -64,7 +64,9 @@ class CloseEvent(_Key):
     DISCONNECT = auto()
     """This end puts the peer out: both directions end for the program at once."""
     PEER_CLOSE = auto()
-    """CLOSE with code 0 came, or FIN where only packets flow."""
+    """CLOSE with code 0 came from a client, or its FIN where only packets flow."""
+    SERVER_CLOSE = auto()
+    """The same from a server: its handler has returned, so that nobody reads there any more."""
     PEER_DISCONNECT = auto()
     """CLOSE with another code came: the peer reads no more, too."""
     PEER_FIN = auto()
@@ -129,6 +131,7 @@ _DISCONNECT: Final = (_A.DISCARD, _A.END_RECEIVING, *_DRAIN)
 _ANNOUNCE: Final = (_A.DISCARD, _A.ANNOUNCE, *_READ_ON, _A.FLUSH, _A.END_MESSAGES)
 _GO_AWAY: Final = (*_ANNOUNCE, _A.CLOSE_IF_IDLE)
 _PEER_CLOSE: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, _A.END_RECEIVING, _A.FLUSH)
+_SERVER_CLOSE: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, _A.END_RECEIVING, *_DRAIN)
 _PEER_DISCONNECT: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, *_END_BOTH, _A.DROP_QUEUE)
 _FAIL: Final = (_A.DISCARD, *_END_BOTH, _A.DROP_QUEUE, _A.ARM_TIMER, _A.FLUSH)
 _ABORT: Final = (*_END_BOTH, _A.DROP_QUEUE, _A.ABORT_SOCKET)
@@ -154,6 +157,7 @@ def _closable(
         _E.DISCONNECT: (draining, _DISCONNECT),
         _E.GO_AWAY: (going_away, _GO_AWAY),
         _E.PEER_CLOSE: (peer_closed, (*_PEER_CLOSE, _A.CLOSE_IF_IDLE)),
+        _E.SERVER_CLOSE: (_S.DRAINING_PEER_CLOSED, _SERVER_CLOSE),
         _E.PEER_DISCONNECT: (_S.DRAINING_PEER_CLOSED, (*_PEER_DISCONNECT, *_DRAIN)),
     }
 
@@ -164,6 +168,7 @@ _DRAINING_ROW: Final = {
     _E.DISCONNECT: (_S.DRAINING, (_A.DISCARD, *_END_BOTH)),
     _E.GO_AWAY: (_S.DRAINING, _GO_AWAY),
     _E.PEER_CLOSE: (_S.DRAINING_PEER_CLOSED, _PEER_CLOSE),
+    _E.SERVER_CLOSE: (_S.DRAINING_PEER_CLOSED, _PEER_CLOSE),
     _E.PEER_DISCONNECT: (_S.DRAINING_PEER_CLOSED, (*_PEER_DISCONNECT, _A.FLUSH)),
     _E.ALL_SENT: (_S.CLOSE_SENT, (_A.SEND_CLOSE,)),
 }
@@ -194,6 +199,7 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.DISCONNECT: (_S.CLOSE_SENT, (_A.DISCARD, *_END_BOTH)),
         _E.GO_AWAY: (_S.CLOSE_SENT, (_A.DISCARD, _A.RESUME_READING, _A.END_MESSAGES)),
         _E.PEER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
+        _E.SERVER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
         _E.PEER_DISCONNECT: (_S.DISCONNECTING, (*_PEER_DISCONNECT, _A.FLUSH, _A.CLOSE_SOCKET)),
     },
     _S.FAILED: {
