@@ -111,7 +111,7 @@ async def test_a_damaged_beginning_is_sent_anew(
         pytest.importorskip("blake3")
     monkeypatch.setattr("sealframe.files.sending.available", lambda: (algorithm,))
     async with open_pair(extended, inbox) as pair:
-        partial = await _break_off(pair.client, source / "a", root, 2 * PIECE)
+        partial = await _break_off(pair.server, pair.client, source / "a", root, 2 * PIECE)
         there = bytearray(partial.read_bytes())
         there[where] ^= 1
         partial.write_bytes(there)
@@ -120,13 +120,16 @@ async def test_a_damaged_beginning_is_sent_anew(
     assert received(root) == {"a": data}
 
 
-async def _break_off(conn: Connection, path: Path, root: Path, size: int) -> Path:
-    """Send part of a file; return where that is."""
+async def _break_off(
+    server: sealframe.Server, conn: Connection, path: Path, root: Path, size: int
+) -> Path:
+    """Send part of a file; return where that is, once nothing more is written there."""
     sending = asyncio.create_task(conn.send_file(path))
     await until(lambda: bytes_in(root) >= size)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    await until(lambda: not registry_of(server).peer_handlers.tasks)
     (name,) = received(root)
     return root / name
 
@@ -135,7 +138,7 @@ async def test_a_file_that_changed_since_is_sent_anew(
     extended: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
     async with open_pair(extended, inbox) as pair:
-        await _break_off(pair.client, source / "a", root, 1)
+        await _break_off(pair.server, pair.client, source / "a", root, 1)
         changed = b"x" + data[1:]
         (source / "a").write_bytes(changed)
         receipt = await pair.client.send_file(source / "a")
@@ -148,7 +151,7 @@ async def test_all_but_the_last_word_is_there(
 ) -> None:
     """The whole file is there and has no name yet: nothing of it is sent again."""
     async with open_pair(mode, inbox) as pair:
-        partial = await _break_off(pair.client, source / "a", root, 1)
+        partial = await _break_off(pair.server, pair.client, source / "a", root, 1)
         partial.write_bytes(data)
         receipt = await pair.client.send_file(source / "a")
     assert (receipt.size, receipt.resumed) == (SIZE, SIZE)
@@ -169,8 +172,7 @@ async def test_nobody_resumes_what_another_identity_began(
             )
             for k in clients
         ]
-        await _break_off(conns[0], source / "a", root, PIECE)
-        await until(lambda: not registry_of(server).peer_handlers.tasks)
+        await _break_off(server, conns[0], source / "a", root, PIECE)
         receipt = await conns[1].send_file(source / "a", name="a")
         assert receipt.resumed == 0
         assert received(root)["a"] == data
