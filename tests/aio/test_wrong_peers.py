@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from sealframe import (
     Connection,
     ConnectionClosed,
     ConnectionClosedError,
-    ConnectionClosedOK,
     HandshakeError,
     Server,
     SharedKey,
 )
 from sealframe.server.server import registry_of
+from sealframe.wire import Opcode, control
 
 from .ends import PATIENCE, Mode, shared_key, start
 from .scripted import Raw, dialled, listening, message, until
@@ -56,6 +58,16 @@ FOREIGN = [
     pytest.param(b"\0\0\x01\0" + bytes(256), "swapped byte order", id="big-endian 256"),
     pytest.param(b"hello world, who are you?\n", "lines of text", id="text"),
 ]
+
+
+def answer_of(mode: Mode) -> bytes:
+    """Return what a peer gets whose first bytes can be a packet.
+
+    On a plain port nothing: it would not understand an answer. On a sealed one it may be a client
+    that has no key, to which the end of the stream alone would look like a close in order.
+    """
+    close = control.frame(Opcode.CLOSE, control.Close(CloseCode.SEALED).encode())
+    return close if mode.sealed else b""
 
 
 class Watched:
@@ -96,8 +108,7 @@ class TestOnOurPort:
             await raw.send(data)
             # A length that is legal when read the other way shows at the end only.
             raw.finish()
-            # Such a peer would not understand an answer.
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == answer_of(port_mode)
             await gone(server)
             assert server.clients == {}
         (record,) = logged(caplog)
@@ -127,7 +138,7 @@ class TestOnOurPort:
         """A peer that waits for an answer gets the end of the stream."""
         async with start(Watched(), port_mode) as server, await Raw.dial(server.port) as raw:
             await raw.send(data)
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == answer_of(port_mode)
             # What it still says changes nothing.
             await raw.send(data)
             raw.close()
@@ -146,7 +157,7 @@ class TestOnOurPort:
                 await raw.send(data[number : number + 1])
                 await until(lambda done=number: protocol.stats.bytes_received > done)  # type: ignore[misc]
             raw.finish()
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == answer_of(port_mode)
             await gone(server)
         (record,) = logged(caplog)
         assert cause in record.getMessage() or "is ASCII" in record.getMessage()
@@ -160,7 +171,7 @@ class TestOnOurPort:
             async with sealframe.connect("127.0.0.1", server.port, **port_mode.client) as conn:
                 async with await Raw.dial(server.port) as raw:
                     await raw.send(b"GET / HTTP/1.1\r\n\r\n")
-                    assert await raw.receive_to_end() == b""
+                    assert await raw.receive_to_end() == answer_of(port_mode)
                 await conn.send(b"unharmed")
                 assert await conn.recv() == b"unharmed"
 
@@ -201,35 +212,66 @@ class TestOnTheirPort:
 
 
 class TestOneSideSealed:
+    @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
     async def test_plain_client_on_a_sealed_port(
-        self, sealed: Mode, caplog: pytest.LogCaptureFixture
+        self, sealed: Mode, unix: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The client can only infer it: a plain stream has no room for an answer."""
-        caplog.set_level(logging.INFO, "sealframe.connection")
         handler = Watched()
-        async with start(handler, sealed) as server:
-            async with sealframe.connect("127.0.0.1", server.port) as conn:
+        place: dict[str, Any] = (
+            {"path": tmp_path / "s"} if unix else {"host": "127.0.0.1", "port": 0}
+        )
+        async with sealframe.serve(handler, **place, **sealed.server) as server:
+            if not unix:
+                place = {"host": "127.0.0.1", "port": server.port}
+            async with sealframe.connect(**place) as conn:
                 await conn.send(b"hello?")
-                with pytest.raises(ConnectionClosedOK, match=r"expect a key \(security=") as caught:
+                with pytest.raises(HandshakeError, match=r"give it the key \(security=") as caught:
                     await conn.recv()
-                assert caught.value.code is None
+                assert caught.value.code == CloseCode.SEALED
+                assert sealframe.is_fatal(caught.value)
+            # One that only sends, and never looks, has not succeeded either.
+            conn = await sealframe.connect(**place)
+            await conn.send(b"hello?")
+            assert not await conn.close()
             await gone(server)
             assert server.clients == {}
         assert handler.calls == 0
-        (record,) = logged(caplog)
-        assert "not sealed" in record.getMessage()
-        # A loop over messages ends quietly there, so the hint is logged as well.
-        (hint,) = [r for r in caplog.records if r.name == "sealframe.connection"]
-        assert "security=" in hint.getMessage()
-        assert "give it the key" in record.getMessage()
+        told = [record.getMessage() for record in logged(caplog)]
+        assert sum("connected to a sealed server: give it the key" in text for text in told) == 2
+        assert sum("the server is sealed and this client is not" in text for text in told) == 2
+
+    async def test_a_plain_client_that_only_listens_to_a_sealed_server(self, sealed: Mode) -> None:
+        """It says nothing that could be answered, so the end of its time tells it."""
+        options = sealframe.ServerOptions(handshake_timeout=0.05)
+        async with sealframe.serve(
+            Watched(), "127.0.0.1", 0, options=options, **sealed.server
+        ) as server:
+            async with sealframe.connect("127.0.0.1", server.port) as conn:
+                with pytest.raises(HandshakeError, match="give it the key"):
+                    await conn.recv()
+            await gone(server)
+
+    async def test_the_reconnecting_loop_ends_for_want_of_a_key(self, sealed: Mode) -> None:
+        ends: list[ConnectionClosed] = []
+        async with start(Watched(), sealed) as server:
+            with pytest.raises(HandshakeError, match="give it the key"):
+                async for conn in sealframe.connect("127.0.0.1", server.port):
+                    try:
+                        await conn.send(b"hello?")
+                        await conn.recv()
+                    except ConnectionClosed as error:
+                        ends.append(error)
+            assert len(ends) == 1
+            await gone(server)
 
     async def test_extended_client_on_a_sealed_port(
         self, sealed: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         handler = Watched()
         async with start(handler, sealed) as server:
-            with pytest.raises(HandshakeError, match="closed during the handshake"):
+            with pytest.raises(HandshakeError, match="give it the key") as caught:
                 await sealframe.connect("127.0.0.1", server.port, extended=True)
+            assert caught.value.code == CloseCode.SEALED
             await gone(server)
         assert handler.calls == 0
         (record,) = logged(caplog)

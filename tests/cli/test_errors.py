@@ -71,12 +71,25 @@ async def test_sealed_to_plain(key_file: Path) -> None:
         assert "not sealed" in done.error
 
 
-async def test_chat_plain_to_sealed_names_the_key(key_file: Path) -> None:
-    """Only the server's silent end tells a plain client; it is told what that may mean."""
+@pytest.mark.parametrize("command", ["send", "send --file", "chat", "send-file"])
+async def test_plain_to_sealed_names_the_key(command: str, key_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(200_000))
     async with relay("127.0.0.1:0", "--key", key_file) as server:
-        done = await outcome("chat", server.address, typed=b"hello\n")
+        arguments: dict[str, list[object]] = {
+            "send": ["send", server.address, "hello"],
+            "send --file": ["send", server.address, "--file", file],
+            "chat": ["chat", server.address],
+            "send-file": ["send-file", file, server.address],
+        }
+        done = await outcome(*arguments[command], typed=b"hello\n")
+        assert (done.code, done.output) == (3, "")
+        assert done.errors.splitlines()[-1] == (
+            "sealframe: the server is sealed and this client is not: "
+            "give it the key (--key or --identity)"
+        )
+        assert done.errors.count("give it the key") == 1
         assert "sealed server: give it the key" in await server.program.error_line()
-        assert "connected to" in done.errors
 
 
 @pytest.mark.parametrize(

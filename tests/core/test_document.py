@@ -90,6 +90,7 @@ def expected() -> dict[str, bytes]:
             Opcode.CLOSE, Close(CloseCode.GOING_AWAY, "restart", frames_received=3).encode()
         ),
         "refused": control.frame(Opcode.CLOSE, Close(CloseCode.REFUSED).encode()),
+        "sealed": control.frame(Opcode.CLOSE, Close(CloseCode.SEALED).encode()),
         "client-public": bytes(CLIENT.public_key),
         "server-public": bytes(SERVER.public_key),
     }

@@ -23,7 +23,7 @@ from core.peers import (
 )
 
 from sealframe import wire
-from sealframe.errors import HandshakeError
+from sealframe.errors import HandshakeError, ProtocolError
 from sealframe.noise.cipher import KeyPair
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake_driver import BUSY_REPLY
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 REFUSED = bytes.fromhex("0400008044050000")
 VERSION = bytes.fromhex("0400008044040000")
 PLAIN = bytes.fromhex("0400008044070000")
+SEALED = bytes.fromhex("04000080440e0000")
 BUSY = bytes.fromhex("0400008044060000")
 
 WRONG_PSK = bytes(32)
@@ -64,13 +65,36 @@ def awaiting_message_3(pattern: Pattern) -> tuple[Peer, bytes]:
 # What a server answers
 
 
-SILENT = {
+UNSEALED = {
     "packet": message(b"hello"),
     "empty packet": message(b""),
     "large packet": (2**31 - 1).to_bytes(4, "little"),
     "http": b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
     "tls": bytes.fromhex("16030102000100 01fc0303"),
     "hello": HELLO,
+}
+
+
+@every_pattern
+@pytest.mark.parametrize("step", [1, None])
+@pytest.mark.parametrize("name", UNSEALED)
+def test_a_client_that_is_not_sealed_is_told_so(
+    name: str, step: int | None, pattern: Pattern
+) -> None:
+    """The end of the stream alone would look like a close in order to it."""
+    server = sealed(client=False, pattern=pattern)
+    server.read(UNSEALED[name], step=step)
+    check_failed(server, SEALED)
+
+
+def test_a_packet_in_place_of_message_3_gets_no_answer() -> None:
+    """Whoever began to seal knows that the server is sealed."""
+    server, _ = awaiting_message_3(Pattern.XK)
+    server.read(message(b"hello"))
+    check_failed(server, b"")
+
+
+SILENT = {
     "close": control.frame(Opcode.CLOSE, Close().encode()),
     "ping": control.frame(Opcode.PING, b"12345678"),
     "pad": control.frame(Opcode.PAD, bytes(5000)),
@@ -370,23 +394,33 @@ def test_the_reply_of_a_full_server() -> None:
 
 
 def test_a_plain_client_at_a_sealed_server() -> None:
-    """The server tells its owner; the client sees the end of the stream and no byte."""
+    """Both ends say what to do."""
     client, server = plain(client=True), sealed(client=False)
     client.send(b"hello")
     server.read(client.take())
     assert "a client that is not sealed connected to a sealed server" in str(server.fault)
-    check_failed(server, b"")
-    client.end()
-    assert client.close is None
+    client.read(server.take())
+    assert isinstance(client.fault, HandshakeError)
+    assert client.fault.code == CloseCode.SEALED
+    assert "give it the key (security=...)" in str(client.fault)
+
+
+@pytest.mark.parametrize("before", [b"", message(b"hello")], ids=["another code", "later"])
+def test_only_the_first_frame_says_that_a_server_is_sealed(before: bytes) -> None:
+    client = plain(client=True)
+    code = CloseCode.SEALED if before else CloseCode.PLAIN
+    client.read(before + control.frame(Opcode.CLOSE, Close(code).encode()))
+    assert isinstance(client.fault, ProtocolError)
 
 
 def test_an_extended_client_at_a_sealed_server() -> None:
     client, server = plain(client=True, extended=True), sealed(client=False)
     server.read(client.take())
     assert "the peer asks for an extended connection" in str(server.fault)
-    check_failed(server, b"")
-    client.end()
+    client.read(server.take())
     assert isinstance(client.fault, HandshakeError)
+    assert client.fault.code == CloseCode.SEALED
+    assert "give it the key (security=...)" in str(client.fault)
 
 
 def test_a_sealed_client_at_a_plain_server() -> None:

@@ -234,7 +234,14 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def _handshake_timed_out(self) -> None:
         text = f"no handshake within handshake_timeout, {self.options.handshake_timeout:g} s"
-        self.closer.abort(HandshakeTimeoutError(self.machine.explain(text)))
+        error = HandshakeTimeoutError(self.machine.explain(text))
+        self.machine.expire()
+        if self.machine.has_output:
+            # These few bytes do not wait for a peer that reads.
+            self.sender.flush()
+            self.closer.fail(error, answered=False)
+        else:
+            self.closer.abort(error)
 
     # What the machine says
 

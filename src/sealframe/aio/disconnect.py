@@ -75,6 +75,7 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.KICKED: DisconnectKind.KICKED,
     CloseCode.UNAUTHORIZED: DisconnectKind.UNAUTHORIZED,
     CloseCode.MALFORMED: DisconnectKind.PROTOCOL,
+    CloseCode.SEALED: DisconnectKind.REFUSED,
 }
 
 

@@ -21,7 +21,7 @@ from .. import (
 )
 from .address import DEFAULT, HELP, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
-from .errors import EXIT_CODES, CommandError, describe
+from .errors import EXIT_CODES, CommandError, describe, tell_errors_once
 from .output import Output
 from .prompt import Prompt, is_usable
 from .running import run
@@ -52,6 +52,7 @@ def chat(address: Address, sealing: ClientSealing) -> None:
     """
     access = sealing.open(address)
     with access.explained():
+        tell_errors_once()
         run(_chat(address, access))
 
 
@@ -75,6 +76,8 @@ class Chat:
         self._connected = asyncio.Event()
         self._was_connected = False
         self._leaving = False
+        # Whether the last connection that is over was closed in order.
+        self._clean = True
         self._last_trouble = ""
 
     async def run(self, lines: AsyncIterator[bytes]) -> None:
@@ -108,12 +111,12 @@ class Chat:
     async def _leave(self, staying: asyncio.Task[None]) -> None:
         self._leaving = True
         conn = self._conn
-        if conn is None:
-            return
-        clean = await conn.close()
-        # What came until the close is still shown.
-        await staying
-        if not clean:
+        if conn is not None:
+            self._clean = await conn.close()
+        if conn is not None or staying.done():
+            # What came until the close is still shown, and what ended it is raised.
+            await staying
+        if not self._clean:
             raise CommandError(
                 "the server did not confirm the close: it may not have got everything"
             )
@@ -139,7 +142,7 @@ class Chat:
             finally:
                 self._connected.clear()
                 self._conn = None
-                await conn.close()
+                self._clean = await conn.close()
             if self._leaving:
                 return
 

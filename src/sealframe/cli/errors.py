@@ -40,7 +40,7 @@ Exit codes:
   1    failed: no connection, refused, cut, not closed cleanly,
        or a file has not arrived
   2    wrong arguments
-  3    trouble with a key: file, wrong key, not let in, server unknown or changed
+  3    trouble with a key: file, none, wrong key, not let in, server unknown or changed
   130  ended by Ctrl-C
   143  ended by SIGTERM (serve, receive: 0)"""
 """For the end of a help page."""
@@ -89,7 +89,7 @@ def exit_code(error: Exception) -> Exit:
 
 _KEY_ERRORS = (KeyFileError, KeyFormatError, ServerKeyChangedError, UnknownServerError)
 
-_KEY_CODES = (CloseCode.REFUSED, CloseCode.UNAUTHORIZED)
+_KEY_CODES = (CloseCode.REFUSED, CloseCode.UNAUTHORIZED, CloseCode.SEALED)
 
 
 _CONNECTING = {
@@ -106,6 +106,11 @@ _LISTENING = {
     errno.EADDRNOTAVAIL: "choose an address of this machine, or 0.0.0.0 for all of them",
     errno.ENOENT: "make the folder first",
 }
+
+
+def tell_errors_once() -> None:
+    """Keep what the library logs off stderr, where the command itself says it."""
+    logging.getLogger("sealframe").addHandler(logging.NullHandler())
 
 
 class LogLines(logging.Handler):

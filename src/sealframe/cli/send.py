@@ -13,7 +13,7 @@ import sealframe
 from .. import ClientOptions, CloseCode, Connection
 from .address import HELP, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
-from .errors import EXIT_CODES, CommandError
+from .errors import EXIT_CODES, CommandError, tell_errors_once
 from .output import Output
 from .running import run
 from .stdin import Stdin
@@ -60,6 +60,7 @@ def send(
     elif file is not None and file != "-":
         data = Path(file).read_bytes()
     with access.explained():
+        tell_errors_once()
         run(_send_from(address, access, data, wait, lines=lines))
 
 
@@ -83,6 +84,8 @@ async def _send_from(
         await access.connected(conn)
         await _converse(conn, messages, replies)
         clean = await conn.close()
+    async for _ in conn:
+        """Nothing more is wanted; what ended the connection is raised."""
     if not clean or conn.close_code not in (None, CloseCode.NORMAL):
         raise CommandError(
             "the server did not confirm the close: it may not have got everything"

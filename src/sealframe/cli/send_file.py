@@ -50,7 +50,7 @@ _CLOSING = 1.0
 
 _OVER = (
     *(CloseCode.REFUSED, CloseCode.UNAUTHORIZED, CloseCode.KICKED),
-    *(CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.PLAIN),
+    *(CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.PLAIN, CloseCode.SEALED),
 )
 """Ends after which it makes no sense to connect again."""
 

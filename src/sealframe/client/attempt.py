@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from ..aio.addresses import show
 from ..aio.callback_connection import awaiting_each
 from ..aio.caller import current_caller
 from ..aio.connection import AnyConnection, protocol_of
@@ -19,7 +20,7 @@ from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
 from ..aio.user_timeout import unwatch, watch
 from ..core.protocol import ProtocolMachine
-from ..errors import ConnectionClosed, ConnectionClosedError
+from ..errors import ConnectionClosed, ConnectionClosedError, HandshakeError
 from ..options import ClientOptions
 from ..wire import CloseCode
 from ..wire.control import Close, Hello
@@ -162,6 +163,9 @@ class Attempt:
         """End the handshake."""
         if self._established is not None and not self._established.done():
             self._established.set_exception(error.fresh())
+        elif isinstance(error, HandshakeError):
+            # The program has the connection, and may never look at it again.
+            logger.warning("%s: %s", show(protocol.remote_address), error)
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
         """Log the error, and end the connection with it."""

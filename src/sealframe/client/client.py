@@ -11,7 +11,14 @@ from typing import Any, Final, Generic
 
 from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
-from ..aio.connection import Connection, OnMessage, OnRequest, Received, Sent
+from ..aio.connection import (
+    Connection,
+    OnMessage,
+    OnRequest,
+    Received,
+    Sent,
+    protocol_of,
+)
 from ..aio.endpoint import Endpoint, OpenSocket
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
@@ -233,15 +240,20 @@ class Connecting(Generic[Sent, Received]):
                 level = logging.WARNING if _is_alarming(error) else logging.INFO
                 logger.log(level, "%s; next attempt in %.1f s", error, delay)
             else:
-                if self._is_fatal is None:
-                    # The first success has shown that key and server are right; a later
-                    # refusal, unless it came in a record, may be forged.
-                    decide = _is_proven
                 started = loop.time()
                 try:
                     yield conn
                 finally:
                     await conn.close()
+                ended = protocol_of(conn).receiver.error
+                if isinstance(ended, HandshakeError):
+                    # To a client of packets a refusal comes once it has its connection.
+                    if decide(ended):
+                        raise ended.fresh()
+                elif self._is_fatal is None:
+                    # The first success has shown that key and server are right; a later
+                    # refusal, unless it came in a record, may be forged.
+                    decide = _is_proven
                 if loop.time() - started > delay:
                     backoff.reset()
                 delay = backoff.next_delay()

@@ -270,6 +270,12 @@ class ProtocolMachine:
         error.__cause__ = cause
         self._fail(error)
 
+    def expire(self) -> None:
+        """Take in that the time for the handshake is up."""
+        if self.phase is Phase.SEALING:
+            assert self.records is not None
+            self.records.refuse_silent()
+
     def _return_buffer(self) -> None:
         # Event loops ask for a buffer and then find the end.
         if self.records is not None:
@@ -523,7 +529,7 @@ class ProtocolMachine:
             known = frame.opcode in wire.KNOWN_OPCODES
             rule = row.get(frame.opcode if known else UNKNOWN)
             if rule is None:
-                self._fail_forbidden(opcode_name(frame.opcode))
+                self._fail_unexpected(frame)
                 break
             if frame.opcode & wire.OPCODE_COUNTED:
                 self.frames_received += 1
@@ -550,6 +556,12 @@ class ProtocolMachine:
             self._queue_close(Close(code, str(error)))
         self.extended = False
         self._emit(Failed(error))
+
+    def _fail_unexpected(self, frame: Control) -> None:
+        if self.client and self.phase is _PACKETS and not self.frames_received and _seals(frame):
+            self._fail(_sealed_server())
+        else:
+            self._fail_forbidden(opcode_name(frame.opcode))
 
     def _fail_forbidden(self, what: str) -> None:
         text = f"{what} is not allowed here ({EXPECTED[self.phase]})"
@@ -644,7 +656,9 @@ class ProtocolMachine:
         close = self._decode_close(frame)
         if close is None:
             return
-        if close.code == CloseCode.UNAUTHORIZED and self.sealed:
+        if close.code == CloseCode.SEALED and not self.sealed:
+            self._fail(_sealed_server())
+        elif close.code == CloseCode.UNAUTHORIZED and self.sealed:
             text = "the server does not have this client's key among the authorised ones"
             self._fail(UnauthorizedError(text, code=close.code, reason=close.reason))
         else:
@@ -725,6 +739,20 @@ class ProtocolMachine:
 @lru_cache(maxsize=16)
 def _receiving(framing: Framing | None, maximum: int) -> Framing:
     return framing or Framing(control=True, maximum=maximum)
+
+
+def _seals(frame: Control) -> bool:
+    """Return whether a frame is what a sealed server answers to a client that is not."""
+    if frame.opcode != Opcode.CLOSE:
+        return False
+    with suppress(MalformedBodyError):
+        return Close.decode(frame.body).code == CloseCode.SEALED
+    return False
+
+
+def _sealed_server() -> HandshakeError:
+    text = "the server is sealed and this client is not: give it the key (security=...)"
+    return HandshakeError(text, code=CloseCode.SEALED)
 
 
 _Method: TypeAlias = Callable[[ProtocolMachine, Control], None]

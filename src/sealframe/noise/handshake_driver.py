@@ -17,9 +17,10 @@ says how far that is::
         |                        |
         +------- any fault ------+--> FAILED
 
-What is answered to a fault depends on bytes that anyone can see ("Failures" in section 6): nothing
-to a peer that does not say the magic, CLOSE(VERSION) to an unknown pattern, and the same
-CLOSE(REFUSED) to everything that has to do with keys.
+What is answered to a fault depends on bytes that anyone can see ("Failures" in section 6):
+CLOSE(SEALED) to a client that begins with a message or HELLO, or says nothing at all; nothing to
+other bytes without the magic; CLOSE(VERSION) to an unknown pattern, and the same CLOSE(REFUSED) to
+everything that has to do with keys.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ _SNIFFED: Final = 8
 
 _REFUSED: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.REFUSED).encode())
 _VERSION: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.VERSION).encode())
+_SEALED: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.SEALED).encode())
+"""For a client without a key. One that knows only packets reads an impossible length, where the
+end of the stream alone would look like a close in order."""
 BUSY_REPLY: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.BUSY).encode())
 """What an overloaded server answers, before and instead of any handshake."""
 
@@ -173,6 +177,11 @@ class HandshakeDriver:
             text = "the client closed during the handshake"
         return HandshakeError(self._with_diagnosis(text))
 
+    def refuse_silent(self) -> None:
+        """Answer a client that has said nothing in time: it may be one that only listens."""
+        if not self.initiator and not self._first:
+            self.output.append(_SEALED)
+
     # Frames
 
     def _next_frame(self) -> tuple[int, bytes] | None:
@@ -183,7 +192,7 @@ class HandshakeDriver:
         head: int = _HEAD.unpack_from(received)[0]
         size = head & wire.LENGTH_MASK
         if not head & wire.CONTROL_BIT:
-            self._fail_unsealed()
+            self._fail_unsealed(answered=True)
             return None
         if not 1 <= size <= wire.MAX_CONTROL:
             self._fail_handshake("a handshake frame has the wrong length")
@@ -214,7 +223,7 @@ class HandshakeDriver:
         if opcode == Opcode.CLOSE:
             self._receive_close(body)
         elif opcode != Opcode.HANDSHAKE:
-            self._fail_unsealed()
+            self._fail_unsealed(answered=opcode == Opcode.HELLO)
         elif self._credentials is not None:
             self._receive_first(self._credentials, body)
         else:
@@ -310,7 +319,9 @@ class HandshakeDriver:
         self.output.append(_REFUSED)
         self._fail_handshake(text, CloseCode.REFUSED)
 
-    def _fail_unsealed(self) -> None:
+    def _fail_unsealed(self, *, answered: bool) -> None:
+        if answered and self.stage is HandshakeStage.PREAMBLE:
+            self.output.append(_SEALED)
         text = (
             "the server does not answer as a sealed one: start it with a key, "
             "or connect without one"

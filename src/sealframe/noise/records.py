@@ -335,6 +335,13 @@ class RecordLayer:
         assert self._handshake is not None
         return self._handshake.end()
 
+    def refuse_silent(self) -> None:
+        """Queue the answer to a client that has said nothing until the handshake had to be over."""
+        assert self._handshake is not None
+        self._handshake.refuse_silent()
+        self.output = [*self.output, *self._handshake.output]
+        self._handshake.output = []
+
     def _start(self, handshake: HandshakeDriver) -> None:
         """Go on with records; the first bytes may have come with the last message."""
         assert handshake.result is not None

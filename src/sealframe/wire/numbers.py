@@ -125,6 +125,8 @@ class CloseCode(IntEnum):
     """The client's key is not on the list, or no longer."""
     MALFORMED = 13
     """A message of the other end could not be decoded."""
+    SEALED = 14
+    """This server is sealed, and the client is not."""
 
 
 # Section 10: files
