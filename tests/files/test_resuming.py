@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from aio.ends import Mode, shared_key
@@ -111,7 +111,7 @@ async def test_a_damaged_beginning_is_sent_anew(
         pytest.importorskip("blake3")
     monkeypatch.setattr("sealframe.files.sending.available", lambda: (algorithm,))
     async with open_pair(extended, inbox) as pair:
-        partial = await _break_off(pair.server, pair.client, source / "a", root, 2 * PIECE)
+        partial = await _break_off(pair.server, source / "a", root, **extended.client)
         there = bytearray(partial.read_bytes())
         there[where] ^= 1
         partial.write_bytes(there)
@@ -120,15 +120,13 @@ async def test_a_damaged_beginning_is_sent_anew(
     assert received(root) == {"a": data}
 
 
-async def _break_off(
-    server: sealframe.Server, conn: Connection, path: Path, root: Path, size: int
-) -> Path:
-    """Send part of a file; return where that is, once nothing more is written there."""
-    sending = asyncio.create_task(conn.send_file(path))
-    await until(lambda: bytes_in(root) >= size)
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sending
+async def _break_off(server: sealframe.Server, path: Path, root: Path, **client: Any) -> Path:
+    """Send more than two pieces of a file; return where they are, once nothing is written."""
+    async with Cutter(server.port).standing() as cutter:
+        cutter.after = 2 * PIECE + PIECE // 4
+        with pytest.raises(ConnectionClosed):
+            async with sealframe.connect("127.0.0.1", cutter.port, **client) as conn:
+                await conn.send_file(path)
     await until(lambda: not registry_of(server).peer_handlers.tasks)
     (name,) = received(root)
     return root / name
@@ -138,7 +136,7 @@ async def test_a_file_that_changed_since_is_sent_anew(
     extended: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
     async with open_pair(extended, inbox) as pair:
-        await _break_off(pair.server, pair.client, source / "a", root, 1)
+        await _break_off(pair.server, source / "a", root, **extended.client)
         changed = b"x" + data[1:]
         (source / "a").write_bytes(changed)
         receipt = await pair.client.send_file(source / "a")
@@ -151,7 +149,7 @@ async def test_all_but_the_last_word_is_there(
 ) -> None:
     """The whole file is there and has no name yet: nothing of it is sent again."""
     async with open_pair(mode, inbox) as pair:
-        partial = await _break_off(pair.server, pair.client, source / "a", root, 1)
+        partial = await _break_off(pair.server, source / "a", root, **mode.client)
         partial.write_bytes(data)
         receipt = await pair.client.send_file(source / "a")
     assert (receipt.size, receipt.resumed) == (SIZE, SIZE)
@@ -166,20 +164,15 @@ async def test_nobody_resumes_what_another_identity_began(
     identity = ServerIdentity(key, {f"c{n}": k.public_key for n, k in enumerate(clients)})
     serving = sealframe.serve(_drain, "127.0.0.1", 0, files=inbox, security=identity)
     async with asyncio.timeout(PATIENCE), serving as server:
-        conns = [
-            await sealframe.connect(
-                "127.0.0.1", server.port, security=ClientIdentity(k, server=key.public_key)
-            )
-            for k in clients
-        ]
-        await _break_off(server, conns[0], source / "a", root, PIECE)
-        receipt = await conns[1].send_file(source / "a", name="a")
+        one, other = (ClientIdentity(k, server=key.public_key) for k in clients)
+        await _break_off(server, source / "a", root, security=one)
+        async with sealframe.connect("127.0.0.1", server.port, security=other) as conn:
+            receipt = await conn.send_file(source / "a", name="a")
         assert receipt.resumed == 0
         assert received(root)["a"] == data
         (root / "a").unlink()
-        assert (await conns[0].send_file(source / "a")).resumed >= PIECE
-        for conn in conns:
-            await conn.close()
+        async with sealframe.connect("127.0.0.1", server.port, security=one) as conn:
+            assert (await conn.send_file(source / "a")).resumed >= PIECE
     assert received(root) == {"a": data}
 
 
