@@ -58,9 +58,10 @@ async def test_a_made_up_answer_is_none(control_mode: Mode, role: Role) -> None:
         assert conn.latency is None
 
 
-async def test_an_answer_counts_once() -> None:
+async def test_an_answer_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Clock()
-    pings = Pings(clock)  # type: ignore[arg-type]
+    monkeypatch.setattr("sealframe.aio.pings.perf_counter", clock.time)
+    pings = Pings(asyncio.get_running_loop())
     body = pings.next_body()
     clock.now = 2.0
     pings.answer(body)
@@ -81,3 +82,10 @@ class _Clock:
 
     def time(self) -> float:
         return self.now
+
+
+async def test_it_is_finer_than_the_clock_of_the_event_loop(control_mode: Mode) -> None:
+    """That of uvloop counts whole milliseconds, and a round trip may take less."""
+    async with open_pair(control_mode) as (client, _, _):
+        measured = [await client.ping() for _ in range(3)]
+        assert all(seconds > 0 and round(seconds, 6) != round(seconds, 3) for seconds in measured)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sealframe import wire
-from sealframe.core.events import Established, GoingAway, Phase, Ponged
+from sealframe.core.events import Ended, Established, GoingAway, Phase, Ponged
 from sealframe.core.protocol import ProtocolMachine
-from sealframe.errors import HandshakeError, ProtocolError
+from sealframe.errors import HandshakeError, ProtocolError, TruncatedError
 from sealframe.wire import CloseCode, Control, Opcode, control
 from sealframe.wire.control import Close, Hello
 
@@ -179,12 +179,34 @@ def test_close_instead_of_welcome_is_a_refusal() -> None:
     assert client.take() == b""
 
 
-@pytest.mark.parametrize("data", [b"", WELCOME[:7], message(b"early")])
+@pytest.mark.parametrize("data", [b"", WELCOME[:7], message(b"early")[:-1]])
 def test_the_end_before_welcome_is_no_proper_close(data: bytes) -> None:
     client = plain(client=True, extended=True)
     client.read(data)
     client.end()
     assert isinstance(client.fault, HandshakeError)
+
+
+def test_the_end_after_messages_and_before_welcome_is_that_of_packets() -> None:
+    """The server had closed before it read HELLO: what it had sent is not lost."""
+    client = plain(client=True, extended=True)
+    client.read(message(b"early"))
+    client.end()
+    assert client.events == [Established(Hello()), Ended(None, unanswered=True)]
+    assert client.messages == [b"early"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_cut_after_messages_and_before_welcome_is_that_of_packets(lost: bool) -> None:
+    client = plain(client=True, extended=True)
+    client.read(message(b"early") + message(b"cut")[:-1])
+    if lost:
+        client.protocol.receive_loss(ConnectionResetError("reset"))
+        client.note()
+    else:
+        client.end()
+    assert client.established()
+    assert isinstance(client.fault, TruncatedError)
 
 
 def test_a_loss_before_welcome_is_a_handshake_error() -> None:

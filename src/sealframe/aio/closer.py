@@ -187,10 +187,14 @@ class Closer:
         self._lossy = True
         self._feed(CloseEvent.ABORT, error)
 
-    def peer_closed(self, close: Close | None) -> None:
-        """CLOSE came, or FIN (None) where only packets flow."""
+    def peer_closed(self, close: Close | None, *, unanswered: bool = False) -> None:
+        """CLOSE came, or FIN (None) where only packets flow.
+
+        :param unanswered: whether FIN came in place of WELCOME
+        """
         if close is None:
-            self._peer_ended(ConnectionClosedOK(self._protocol.describe_fin()))
+            text = self._protocol.describe_fin(unanswered=unanswered)
+            self._peer_ended(ConnectionClosedOK(text))
             return
         self.peer_close = close
         over = close.code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY)

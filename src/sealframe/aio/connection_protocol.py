@@ -217,8 +217,15 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def _lose(self, cause: Exception | None) -> ConnectionClosedError | None:
         self.machine.receive_loss(cause)
-        failures = [event.error for event in self._take_events() if isinstance(event, Failed)]
-        return failures[0] if failures else None
+        failure = None
+        for event in self._take_events():
+            match event:
+                case Established(hello):
+                    # In place of WELCOME, after messages.
+                    self._establish(hello)
+                case Failed(error):
+                    failure = error
+        return failure
 
     def pause_writing(self) -> None:
         """Hold messages back: the transport's buffer is full."""
@@ -265,8 +272,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
                     self.closer.peer_announced = close
                 case Credited(increment):
                     self.sender.add_credit(increment)
-                case Ended(close):
-                    self.closer.peer_closed(close)
+                case Ended(close, unanswered):
+                    self.closer.peer_closed(close, unanswered=unanswered)
                 case Failed(error):
                     self.fail(error, at_fin=at_fin)
                 case _:
@@ -282,7 +289,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
             self.keepalive = KeepaliveTimer(self, wheel)
         self._set_windows()
         first = self.closer.established()
-        if first:
+        if first and self.transport is not None:
             # Until now reading went on, since WELCOME may stand behind many messages.
             self.receiver.pause_if_full()
         if self.keepalive is not None:
@@ -303,9 +310,14 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.sender.limit_credit(peer.window)
         self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
 
-    def describe_fin(self) -> str:
-        """Return what FIN means where only packets flow."""
+    def describe_fin(self, *, unanswered: bool = False) -> str:
+        """Return what FIN means where only packets flow.
+
+        :param unanswered: whether it came in place of WELCOME
+        """
         text = "the peer closed the connection"
+        if unanswered:
+            return text + " before it had read HELLO, and so could not say why"
         if self.machine.client and not self.machine.frames_received and not self.closer.closing:
             text += " without a word: does the server expect a key (security=...)?"
             # A plain client cannot know, and its loop ends quietly on this end.

@@ -1,11 +1,14 @@
 """Matches PONGs to PINGs, and measures the latency (docs/PROTOCOL.md section 3).
 
-The body of each PING is a number, one higher than that of the PING before it.
+The body of each PING is a number, one higher than that of the PING before it. Round trips are
+measured with :func:`time.perf_counter`: the clock of an event loop may count whole milliseconds, as
+uvloop's does.
 """
 
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import Final
 
 from ..errors import ConnectionClosed
@@ -34,7 +37,7 @@ class Pings:
         It is never used again: the answer to a cancelled ping may still come.
         """
         self._count += 1
-        self._asked = self._loop.time()
+        self._asked = perf_counter()
         return self._count.to_bytes(_SIZE, "little")
 
     async def wait(self, body: bytes) -> float:
@@ -45,7 +48,7 @@ class Pings:
         waiter: asyncio.Future[float] = self._loop.create_future()
         if self._waiting is None:
             self._waiting = {}
-        self._waiting[body] = (waiter, self._loop.time())
+        self._waiting[body] = (waiter, perf_counter())
         try:
             return await waiter
         finally:
@@ -61,7 +64,7 @@ class Pings:
         number = number_of(body)
         if len(body) != _SIZE or number > self._count:
             return 0
-        now = self._loop.time()
+        now = perf_counter()
         if number == self._count and self._asked is not None:
             self.latency, self._asked = now - self._asked, None
         waiting = self._waiting or {}

@@ -67,6 +67,8 @@ class Ended:
 
     close: Close | None
     """What its CLOSE says; None where FIN came alone."""
+    unanswered: bool = False
+    """Whether FIN came in place of WELCOME, after messages."""
 
 
 @dataclass(frozen=True, slots=True)

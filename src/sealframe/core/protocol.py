@@ -230,6 +230,7 @@ class ProtocolMachine:
         self._return_buffer()
         if self.phase in (Phase.ENDED, Phase.FAILED):
             return
+        unanswered = self._settle_for_packets()
         if self.phase is Phase.SEALING:
             assert self.records is not None
             self._fail(self.records.end())
@@ -245,13 +246,14 @@ class ProtocolMachine:
             )
         else:
             self.phase = Phase.ENDED
-            self._emit(Ended(None))
+            self._emit(Ended(None, unanswered))
 
     def receive_loss(self, cause: Exception | None) -> None:
         """Take in that the socket is gone, with the error it gave."""
         self._return_buffer()
         if self.phase in (Phase.ENDED, Phase.FAILED):
             return
+        self._settle_for_packets()
         why = f": {cause}" if cause is not None else ""
         error: ConnectionClosedError
         if self.phase in ESTABLISHED:
@@ -275,6 +277,17 @@ class ProtocolMachine:
         if self.phase is Phase.SEALING:
             assert self.records is not None
             self.records.refuse_silent()
+
+    def _settle_for_packets(self) -> bool:
+        """Hand out what came of a server that ended without WELCOME; return whether it did so.
+
+        A plain server that closes before it has read HELLO knows of packets only (section 2).
+        """
+        if self.phase is not Phase.WELCOME or not self.frames_received:
+            return False
+        self.phase = Phase.PACKETS
+        self._emit(_UNANNOUNCED)
+        return True
 
     def _return_buffer(self) -> None:
         # Event loops ask for a buffer and then find the end.

@@ -1,0 +1,124 @@
+"""A plain server that is done with an extended client before HELLO has come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+import sealframe
+from sealframe import Connection, ConnectionClosedOK, HandshakeError, Server, TruncatedError
+
+from .ends import PATIENCE, Api, Mode, collect, keep, receive, start
+from .scripted import listening, message, until
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+MESSAGES = [b"first", b"second", bytes(100_000)]
+
+
+async def dial(port: int, api: Api) -> Connection:
+    """Connect as an extended client."""
+    on_message = keep if api is Api.ON_MESSAGE else None
+    async with asyncio.timeout(PATIENCE):
+        return await sealframe.connect("127.0.0.1", port, extended=True, on_message=on_message)
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on all bytes and the end."""
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.write_eof()
+
+
+@contextlib.asynccontextmanager
+async def slow_uplink(server: Server) -> AsyncIterator[int]:
+    """Relay, and hold back what clients send until the server has ended; return the port."""
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await copy(up_reader, writer)
+        await copy(reader, up_writer)
+        for end in (writer, up_writer):
+            end.close()
+            await end.wait_closed()
+        done.set()
+
+    done = asyncio.Event()
+    listener = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+        async with asyncio.timeout(PATIENCE):
+            await done.wait()
+    finally:
+        listener.close()
+        await listener.wait_closed()
+
+
+async def leave(conn: Connection, server: Server) -> None:
+    """End by the return of the handler."""
+
+
+async def refuse(conn: Connection, server: Server) -> None:
+    """End with a code."""
+    await conn.close(4711, "not today")
+
+
+async def kick(conn: Connection, server: Server) -> None:
+    """Put the client out."""
+    server.kick(conn.id, "not today")
+
+
+@pytest.mark.parametrize("end", [leave, refuse, kick])
+async def test_what_it_had_sent_is_handed_out(
+    api: Api, end: Callable[[Connection, Server], Awaitable[None]]
+) -> None:
+    async def handler(conn: Connection) -> None:
+        await conn.send_many(MESSAGES)
+        await end(conn, server)
+
+    async with start(handler, Mode("packets")) as server, slow_uplink(server) as port:
+        conn = await dial(port, api)
+        assert await collect(conn) == MESSAGES
+        with pytest.raises(ConnectionClosedOK, match="before it had read HELLO"):
+            await conn.send(b"too late")
+        assert await conn.close() is True
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_what_came_before_a_cut_is_handed_out(
+    api: Api, reset: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The log tells when the message was read, which a reset would destroy in the kernel.
+    caplog.set_level(logging.DEBUG, logger="sealframe.connection")
+    async with listening() as listener:
+        dialling = asyncio.ensure_future(dial(listener.port, api))
+        peer = await listener.accept()
+        data = message(b"whole")
+        await peer.send(data if reset else data + message(b"cut off")[:-1])
+        await until(lambda: "< message" in caplog.text)
+        if reset:
+            peer.reset()
+        else:
+            peer.finish()
+        conn = await dialling
+        async with asyncio.timeout(PATIENCE):
+            assert await receive(conn) == b"whole"
+            with pytest.raises(TruncatedError):
+                await receive(conn)
+        peer.close()
+        assert await conn.close() is False
+
+
+async def test_a_server_that_had_said_nothing_is_no_connection() -> None:
+    """It may be full, or no server of ours at all."""
+    async with listening() as listener:
+        dialling = asyncio.ensure_future(dial(listener.port, Api.RECV))
+        peer = await listener.accept()
+        peer.finish()
+        with pytest.raises(HandshakeError, match="closed during the handshake"):
+            await dialling
+        peer.close()
