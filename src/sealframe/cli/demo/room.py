@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import sealframe
 
-from ... import Connection, ConnectionClosed, Server, SharedKey
+from ... import Connection, ConnectionClosed, ConnectionClosedOK, Server, SharedKey
 
 
 class Room:
@@ -79,7 +79,8 @@ class Member:
         return self.bytes + (self.conn.stats.bytes_received if self.conn is not None else 0)
 
     async def say(self, message: bytes) -> None:
-        """Say something to the room."""
+        """Say something to the room, once it is there."""
+        await self.until(lambda: self.conn is not None)
         assert self.conn is not None
         await self.conn.send(message)
 
@@ -103,6 +104,8 @@ class Member:
                 async for message in conn:
                     self.got.append(message)
                     self._changed.set()
+            except ConnectionClosedOK:
+                self.state = "left"
             except ConnectionClosed:
                 self.state = "cut off"
                 self._report(self.name, "lost the link; tries again by itself")
