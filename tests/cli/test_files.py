@@ -259,6 +259,14 @@ class TestRefused:
                 assert (done.code, done.output) == (3, "")
         assert digests(there) == {}
 
+    @pytest.mark.parametrize("command", ["send", "chat"])
+    async def test_a_message(self, there: Path, command: str) -> None:
+        async with receiving(there) as receiver:
+            arguments = ["hello"] if command == "send" else []
+            done = await outcome(command, receiver.address, *arguments, typed=b"hello\n")
+            assert (done.code, done.output) == (1, "")
+            assert "this server takes none" in done.errors.splitlines()[-1]
+
     async def test_no_receiver(self, tree: Path) -> None:
         async with running("serve", "127.0.0.1:0") as relay:
             address = (await relay.line()).split()[-1]

@@ -33,6 +33,7 @@ from sealframe import (
     StreamResetError,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.framing import INT32_BE
 from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close, Hello
@@ -679,9 +680,6 @@ class TestNoHandler:
         service = Service()
         service.go_on.set()
         async with service.serve(None, control_mode) as server, dial(server, control_mode) as conn:
-            # What nobody wants is read, or the client would have to wait.
-            for _ in range(100):
-                await conn.send(bytes(100_000))
             assert await conn.request(b"this") == b"answer to this"
             stream = await conn.open_stream()
             assert await stream.read() == b"all of it"
@@ -728,21 +726,36 @@ class TestNoHandler:
             await until(lambda: not registry_of(server).connections)
         assert [record.exc_info for record in caplog.records if record.exc_info] == []
 
-    async def test_what_nobody_wants_is_not_decoded(self, control_mode: Mode) -> None:
+    @pytest.mark.parametrize("how", ["close", "recv"])
+    async def test_a_message_is_refused_and_the_client_told(
+        self, mode: Mode, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is not decoded, either, must not look as if it had been delivered."""
         service = Service()
-        service.go_on.set()
         serving = sealframe.serve(
             None,
             **TCP.listen,
-            **control_mode.server,
+            **mode.server,
             on_stream=service.on_stream,
+            on_disconnect=service.on_disconnect,
             codec=sealframe.codecs.Json(),
         )
-        async with serving as server, dial(server, control_mode) as conn:
+        async with serving as server, dial(server, mode) as conn:
             await conn.send(b"{")
-            assert await (await conn.open_stream()).read() == b"all of it"
-            await until(lambda: server.stats()["messages_received"] == 1)
-            assert len(server.clients) == 1
+            if how == "recv":
+                with pytest.raises(ConnectionClosedError, match="this server takes none") as caught:
+                    await conn.recv()
+                assert caught.value.code == CloseCode.NO_MESSAGES
+            assert not await conn.close()
+            await until(lambda: not registry_of(server).connections)
+            assert server.stats()["discarded"] == 1
+        assert [reason.kind for reason in service.reasons] == [DisconnectKind.PROTOCOL]
+        (record,) = [r for r in caplog.records if r.name == "sealframe.server"]
+        assert "sent a message, and this server takes none" in record.getMessage()
+
+    def test_a_foreign_layout_carries_messages_only(self) -> None:
+        with pytest.raises(sealframe.ConfigurationError, match="messages only: give a handler"):
+            sealframe.serve(None, **TCP.listen, framing=INT32_BE, on_request=lambda *_: b"")
 
     def test_something_must_be_served(self) -> None:
         with pytest.raises(sealframe.ConfigurationError, match="give a handler, on_message"):

@@ -316,14 +316,14 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     assert [code.name for code in sorted(CloseCode)] == [
         *("NORMAL", "GOING_AWAY", "PROTOCOL", "TOO_LARGE", "VERSION", "REFUSED", "BUSY"),
         *("PLAIN", "HANDLER", "TIMEOUT", "SLOW", "KICKED", "UNAUTHORIZED", "MALFORMED"),
-        "SEALED",
+        *("SEALED", "NO_MESSAGES"),
     ]
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
         *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
     ]
     assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 12))
-    assert [int(code) for code in sorted(CloseCode)] == list(range(15))
+    assert [int(code) for code in sorted(CloseCode)] == list(range(16))
 
 
 def test_exactly_requests_and_streams_are_counted() -> None:

@@ -76,6 +76,7 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.UNAUTHORIZED: DisconnectKind.UNAUTHORIZED,
     CloseCode.MALFORMED: DisconnectKind.PROTOCOL,
     CloseCode.SEALED: DisconnectKind.REFUSED,
+    CloseCode.NO_MESSAGES: DisconnectKind.PROTOCOL,
 }
 
 

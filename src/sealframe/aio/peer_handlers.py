@@ -89,12 +89,12 @@ class PeerHandlers:
 
     @property
     def calls_back(self) -> bool:
-        """Whether messages go to the program's ``on_message``, or are dropped."""
+        """Whether messages go to the program's ``on_message``, or are refused."""
         return self.on_message is not None or self.each_message is not None
 
-    def drop_messages(self) -> None:
-        """Have messages dropped: nobody wants them."""
-        self.on_message = _drop
+    def refuse_messages(self) -> None:
+        """Have the first message end its connection: nothing takes any."""
+        self.on_message = _refuse
 
     @property
     def on_file(self) -> OnStream | None:
@@ -158,8 +158,12 @@ def _decoding(on_message: Callable[[Any, Any], object], codec: PayloadCodec) -> 
     return on_bytes
 
 
-def _drop(conn: Any, data: bytes) -> None:
-    """Take a message that nobody wants."""
+class UnwantedMessageError(Exception):
+    """A message came, and nothing of the program takes any."""
+
+
+def _refuse(conn: Any, data: bytes) -> None:
+    raise UnwantedMessageError
 
 
 NO_HANDLERS: Final = PeerHandlers()

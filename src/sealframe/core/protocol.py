@@ -428,6 +428,18 @@ class ProtocolMachine:
         """Fail because the peer broke a rule that only the owner can see broken."""
         self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
 
+    def refuse_messages(self) -> None:
+        """Fail because the client sent a message, and nothing here takes any."""
+        text = "the client sent a message, and this server takes none"
+        if self.records is None and self.introductions.peer is None:
+            # To a client of packets the end of the stream alone would look like a close in order.
+            refusal = control.frame(Opcode.CLOSE, Close(CloseCode.NO_MESSAGES, text).encode())
+            self._make_output().add_plaintext(refusal)
+        if self.phase is not _FAILED:
+            # What came behind that message, its CLOSE for one, counts no more.
+            self.events = ()
+        self._fail(ProtocolError(text, code=CloseCode.NO_MESSAGES), CloseCode.NO_MESSAGES)
+
     def go_away(self, close: Close) -> None:
         """Queue a GOAWAY, where the peer understands it."""
         if self.extended:
@@ -571,8 +583,11 @@ class ProtocolMachine:
         self._emit(Failed(error))
 
     def _fail_unexpected(self, frame: Control) -> None:
-        if self.client and self.phase is _PACKETS and not self.frames_received and _seals(frame):
-            self._fail(_sealed_server())
+        error = None
+        if self.client and self.phase is _PACKETS:
+            error = _refusal(frame, first=not self.frames_received)
+        if error is not None:
+            self._fail(error)
         else:
             self._fail_forbidden(opcode_name(frame.opcode))
 
@@ -754,13 +769,21 @@ def _receiving(framing: Framing | None, maximum: int) -> Framing:
     return framing or Framing(control=True, maximum=maximum)
 
 
-def _seals(frame: Control) -> bool:
-    """Return whether a frame is what a sealed server answers to a client that is not."""
+def _refusal(frame: Control, *, first: bool) -> ConnectionClosedError | None:
+    """Return the error for a CLOSE that a client of packets may get; None for another frame.
+
+    :param first: whether it is the first frame of the server
+    """
     if frame.opcode != Opcode.CLOSE:
-        return False
+        return None
     with suppress(MalformedBodyError):
-        return Close.decode(frame.body).code == CloseCode.SEALED
-    return False
+        close = Close.decode(frame.body)
+        if close.code == CloseCode.SEALED and first:
+            return _sealed_server()
+        if close.code == CloseCode.NO_MESSAGES:
+            text = f"the peer closed the connection (NO_MESSAGES): {close.reason}"
+            return ConnectionClosedError(text, code=close.code, reason=close.reason)
+    return None
 
 
 def _sealed_server() -> HandshakeError:

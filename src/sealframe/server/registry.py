@@ -20,7 +20,7 @@ from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
-from ..aio.peer_handlers import PeerHandlers
+from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
 from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
@@ -168,6 +168,9 @@ class ConnectionRegistry:
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
         """Log the error, and close the connection."""
+        if isinstance(error, UnwantedMessageError):
+            self._refuse_messages(protocol)
+            return
         conn = self.connections[protocol]
         close = close_after(error, conn, "on_message failed")
         if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
@@ -179,6 +182,11 @@ class ConnectionRegistry:
                 logger.error(what, conn.id, more, exc_info=error)
         self._unregister(conn)
         protocol.closer.close(close)
+
+    def _refuse_messages(self, protocol: ConnectionProtocol) -> None:
+        protocol.stats.discarded += 1
+        protocol.machine.refuse_messages()
+        protocol.handle_events()
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """Forget the connection; its handler may still run."""

@@ -65,8 +65,8 @@ def serve(
     :param handler: ``async def handler(conn)``, which serves one client from beginning to
         end; most of them are one ``async for message in conn:``. None where ``on_message``
         takes its place, or ``on_request``, ``on_stream`` or ``files`` does all there is to do:
-        messages are then read and dropped. Each connection then lives until its client closes
-        it, and has no task
+        a client that sends a message is then told ``CloseCode.NO_MESSAGES``, and closed. Each
+        other connection lives until its client closes it, and has no task
     :param host: address or name to listen on; ``"127.0.0.1"`` is reached from this
         machine alone, ``"0.0.0.0"`` from every IPv4 network it is on, ``"::"``
         from every IPv6 one. A list of them, ``["0.0.0.0", "::"]``, listens on each
@@ -135,12 +135,16 @@ def serve(
         if peer_handlers.each_message is not None:
             handler = awaiting_each(peer_handlers.each_message)
         elif not peer_handlers.calls_back:
+            if framing is not None:
+                raise ConfigurationError(
+                    "a foreign framing carries messages only: give a handler or on_message"
+                )
             if not (peer_handlers.takes_requests or peer_handlers.takes_streams):
                 raise ConfigurationError(
                     "handler is None, and so nothing would be served: "
                     "give a handler, on_message, on_request, on_stream or files"
                 )
-            peer_handlers.drop_messages()
+            peer_handlers.refuse_messages()
     elif peer_handlers.calls_back:
         raise ConfigurationError(
             "messages go to the handler or to on_message: give one of them, not both"

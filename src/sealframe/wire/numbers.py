@@ -127,6 +127,8 @@ class CloseCode(IntEnum):
     """A message of the other end could not be decoded."""
     SEALED = 14
     """This server is sealed, and the client is not."""
+    NO_MESSAGES = 15
+    """This server takes no messages."""
 
 
 # Section 10: files
