@@ -54,6 +54,16 @@ FOREIGN = [
     pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "an HTTP client", id="HTTP/2"),
     pytest.param(client_hello(), "a TLS peer", id="TLS"),
     pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH peer", id="SSH"),
+    pytest.param(
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 1234\r\n\x05\0\0\0hello",
+        "sends the PROXY protocol",
+        id="PROXY 1",
+    ),
+    pytest.param(
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12) + b"\x05\0\0\0hello",
+        "sends the PROXY protocol",
+        id="PROXY 2",
+    ),
     pytest.param(b"\0\0\0\x05hello", "swapped byte order", id="big-endian 5"),
     pytest.param(b"\0\0\x01\0" + bytes(256), "swapped byte order", id="big-endian 256"),
     pytest.param(b"hello world, who are you?\n", "lines of text", id="text"),
@@ -175,14 +185,49 @@ class TestOnOurPort:
                 await conn.send(b"unharmed")
                 assert await conn.recv() == b"unharmed"
 
-    async def test_who_leaves_without_a_word(
-        self, port_mode: Mode, caplog: pytest.LogCaptureFixture
+
+class TestHealthChecks:
+    """A balancer connects every few seconds, and goes without a word."""
+
+    @pytest.mark.parametrize("how", ["FIN", "RST"])
+    async def test_fill_no_log(
+        self, port_mode: Mode, how: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A port scan, say: on a plain port that is a client like any other."""
+        caplog.set_level(logging.DEBUG, "sealframe.server")
         async with start(Watched(), port_mode) as server:
-            (await Raw.dial(server.port)).close()
+            for number in range(3):
+                raw = await Raw.dial(server.port)
+                await until(lambda done=number: server.counters.accepted > done)  # type: ignore[misc]
+                (raw.finish if how == "FIN" else raw.reset)()
+                await gone(server)
+                raw.close()
+            counters = server.counters
+            # On a plain server that one was a client that closes in order.
+            plain = how == "FIN" and not port_mode.sealed
+            assert counters.probes == (0 if plain else 3)
+            assert counters.failed_handshakes == 0
+        assert logged(caplog) == []
+        told = [r for r in caplog.records if "went before it sent a byte" in r.getMessage()]
+        assert [record.levelno for record in told] == [logging.DEBUG] * counters.probes
+
+    @pytest.mark.parametrize("data", [b"", b"\x05"], ids=["silent for too long", "a byte"])
+    async def test_what_else_ends_is_told(
+        self, sealed: Mode, data: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        options = sealframe.ServerOptions(handshake_timeout=10 if data else 0.05)
+        async with (
+            sealframe.serve(Watched(), "127.0.0.1", 0, options=options, **sealed.server) as server,
+            await Raw.dial(server.port) as raw,
+        ):
+            await until(lambda: server.counters.accepted == 1)
+            if data:
+                await raw.send(data)
+                raw.finish()
+            await raw.receive_to_end()
+            raw.close()
             await gone(server)
-        assert len(logged(caplog)) == (1 if port_mode.sealed else 0)
+            assert (server.counters.probes, server.counters.failed_handshakes) == (0, 1)
+        assert len(logged(caplog)) == 1
 
 
 class TestOnTheirPort:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 from aio.ends import PATIENCE, Family, Mode, dial, open_pair, start
-from aio.scripted import Raw, dialled, until
+from aio.scripted import Raw, dialled, message, until
 
 import sealframe
 from sealframe import (
@@ -278,6 +278,7 @@ class TestHandler:
         async def handler(conn: Connection) -> None:
             try:
                 await conn.recv()
+                await conn.recv()
             except TruncatedError as error:
                 seen.append(error)
                 raise
@@ -285,6 +286,8 @@ class TestHandler:
         async with start(handler, mode) as server, dialled(server, mode) as peer:
             await until(lambda: len(server.clients) == 1)
             (client_id,) = server.clients
+            await peer.write(message(b"hello"))
+            await until(lambda: server.stats()["messages_received"] == 1)
             peer.raw.reset()
             await until(lambda: not server.clients)
         assert len(seen) == 1

@@ -63,5 +63,8 @@ class ServerStats:
     """Of these, clients that proved a key which is not authorised."""
     dropped_handshakes: int = 0
     """Unfinished handshakes dropped to make room for a newcomer; not among the failed."""
+    probes: int = 0
+    """Connections that the client cut, or on a sealed server closed, before a byte was sent: health
+    checks of balancers. They are not among the failed handshakes."""
     dropped: int = 0
     """Broadcast messages not queued for a client: too slow, or it accepts less."""

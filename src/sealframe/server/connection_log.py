@@ -65,6 +65,11 @@ class ConnectionLog:
                 self._counters.unauthorized += 1
         self._log(kind, f"client {client_id} at", who, f": {error}")
 
+    def probed(self, client_id: str, who: Address) -> None:
+        """Count a client that went before it said anything; a balancer sends many a minute."""
+        self._counters.probes += 1
+        logger.debug("client %s at %s went before it sent a byte", client_id, show(who))
+
     def _log_arrival(self, kind: str, who: Address, text: str) -> None:
         self._log(kind, "a client at", who, f" {text}")
 

@@ -26,7 +26,13 @@ from ..aio.stats import ServerStats, Stats
 from ..aio.trace_log import trace_log
 from ..aio.user_timeout import UserTimeouts
 from ..core.budget import Budget
-from ..errors import ConnectionClosedError, DecodeError
+from ..errors import (
+    ConnectionClosedError,
+    DecodeError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    TruncatedError,
+)
 from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
 from ..wire import CloseCode
@@ -163,8 +169,21 @@ class ConnectionRegistry:
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """Log and count the error."""
         # A handshake that the server dropped, or that its close ended, is no fault.
-        if error is not _DROPPED and (_was_registered(protocol) or self._accepting):
-            self.log.failed(self.connections[protocol].id, protocol.remote_address, error)
+        if error is _DROPPED or not (_was_registered(protocol) or self._accepting):
+            return
+        if self._is_probe(protocol, error):
+            self.log.probed(protocol.id, protocol.remote_address)
+        else:
+            self.log.failed(protocol.id, protocol.remote_address, error)
+
+    def _is_probe(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> bool:
+        """Return whether a client came and went as the health check of a balancer does."""
+        stats = protocol.stats
+        if stats.bytes_received or stats.bytes_sent or isinstance(error, HandshakeTimeoutError):
+            return False
+        # One that has been there for longer is a client that was lost.
+        young = self.loop.time() - protocol.since < self._options.handshake_timeout
+        return young and isinstance(error, HandshakeError | TruncatedError)
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
         """Log the error, and close the connection."""

@@ -2,7 +2,8 @@
 
 The marks: an HTTP method or status line (RFC 9112 sections 3 and 4; ``PRI`` is HTTP/2's preface,
 RFC 9113 section 3.4), SSH's identification string (RFC 4253 section 4.2), the greetings of SMTP and
-FTP (220), IMAP (``* OK``) and POP3 (``+OK``), the head of a TLS record (RFC 8446 section 5.1).
+FTP (220), IMAP (``* OK``) and POP3 (``+OK``), the head of a TLS record (RFC 8446 section 5.1), and
+both versions of the PROXY protocol (HAProxy, "The PROXY protocol", sections 2.1 and 2.2).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _HTTP_STARTS = (
     b"CONN",
     b"PRI ",
 )
+_PROXY_STARTS = (b"PROXY ", b"\r\n\r\n\0\r\n")
 _GREETINGS = (b"220 ", b"220-", b"* OK", b"+OK ")
 
 
@@ -37,6 +39,8 @@ def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
         return _named(first, "an HTTP client")
     if start == b"HTTP":
         return _named(first, "an HTTP server")
+    if first.startswith(_PROXY_STARTS):
+        return "a load balancer sends the PROXY protocol, which is not expected here"
     if start == b"SSH-":
         return _named(first, "an SSH peer")
     if start in _GREETINGS:
