@@ -20,7 +20,8 @@ from .scripted import until
 class Timer:
     clock: Clock
     when: float
-    call: Callable[[], None]
+    call: Callable[..., None]
+    args: tuple[object, ...] = ()
 
     def cancel(self) -> None:
         if self in self.clock.timers:
@@ -33,18 +34,24 @@ class Clock:
     def __init__(self) -> None:
         self.timers: list[Timer] = []
 
-    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
-        self.timers.append(Timer(self, when, call))
+    def time(self) -> float:
+        return 0.0
+
+    def call_later(self, delay: float, call: Callable[..., None], *args: object) -> Timer:
+        self.timers.append(Timer(self, delay, call, args))
         return self.timers[-1]
 
-    def call_soon(self, call: Callable[[], None]) -> Timer:
-        return self.call_at(0.0, call)
+    def call_soon(self, call: Callable[..., None], *args: object) -> Timer:
+        return self.call_later(0.0, call, *args)
 
     def run_until(self, now: float) -> None:
         due = [timer for timer in self.timers if timer.when <= now]
-        self.timers = [timer for timer in self.timers if timer.when > now]
-        for timer in due:
-            timer.call()
+        while due:
+            self.timers = [timer for timer in self.timers if timer not in due]
+            for timer in due:
+                timer.call(*timer.args)
+            # What an expired time-out waits for; not the timers that were set meanwhile.
+            due = [timer for timer in self.timers if timer.args]
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import queue
 import socket
+import struct
 import threading
+import time
 
 import pytest
 from aio.ends import PATIENCE, Mode
@@ -40,6 +42,24 @@ def test_a_recv_that_timed_out_leaves_the_message(mode: Mode) -> None:
         # What is there is there without any time.
         until(lambda: client.stats.messages_received == 3)
         assert client.recv(timeout=0) == b"three"
+
+
+def test_what_came_while_the_event_loop_was_held_up_counts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with sync.connect("127.0.0.1", port) as client, listener.accept()[0] as peer:
+
+            def hold_up() -> None:
+                # RST
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+                time.sleep(4 * SHORT)
+
+            # Whenever the wait began: both timers fire in this order, or in two turns.
+            loop = protocol_of(unwrap(client)).loop
+            loop.call_soon_threadsafe(loop.call_later, SHORT / 2, hold_up)
+            client.wait_closed(timeout=SHORT)
+            assert client.closed
 
 
 def test_its_error_is_a_timeout_of_this_package() -> None:
@@ -106,9 +126,13 @@ def test_a_close_goes_on_after_the_time_to_wait_for_it() -> None:
 
 
 def test_a_ping_that_timed_out_leaves_the_next_its_own_answer(control_mode: Mode) -> None:
-    with open_pair(control_mode) as (client, _, _):
+    with open_pair(control_mode) as (client, accepted, _):
+        protocol = protocol_of(unwrap(accepted))
+        assert protocol.transport is not None
+        protocol.loop.call_soon_threadsafe(protocol.transport.pause_reading)
         with pytest.raises(WaitTimeoutError):
-            client.ping(timeout=0)
+            client.ping(timeout=SHORT)
+        protocol.loop.call_soon_threadsafe(protocol.transport.resume_reading)
         assert 0 < client.ping(timeout=PATIENCE) < PATIENCE
 
 

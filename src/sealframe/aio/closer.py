@@ -16,6 +16,7 @@ from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from ..wire import CloseCode
 from ..wire.control import Close, close_name
 from .caller import current_caller
+from .time_limit import Expiry
 from .writing import end_writing, write_buffers
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Closer:
         # What GOAWAY said; the close that follows it says the same.
         self._announced: Close | None = None
         self._lossy = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Expiry | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
 
     # What the state means
@@ -122,7 +123,7 @@ class Closer:
 
     def start_handshake_timer(self, seconds: float, expired: Callable[[], None]) -> None:
         """Bound the handshake by one absolute deadline."""
-        self._timer = self._protocol.loop.call_later(seconds, expired)
+        self._timer = Expiry(self._protocol.loop, seconds, expired)
 
     def established(self) -> bool:
         """Messages may flow; return whether they might not before."""
@@ -291,7 +292,7 @@ class Closer:
     def _arm_timer(self, _: object) -> None:
         if self._timer is None and self._protocol.transport is not None:
             timeout = self._protocol.options.close_timeout
-            self._timer = self._protocol.loop.call_later(timeout, self._timed_out)
+            self._timer = Expiry(self._protocol.loop, timeout, self._timed_out)
 
     def _timed_out(self) -> None:
         timeout = self._protocol.options.close_timeout

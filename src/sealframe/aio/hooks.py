@@ -14,6 +14,7 @@ from .caller import current_caller
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
 from .tasks import Tasks
+from .time_limit import Expiry, wait_for_task
 
 OnConnect: TypeAlias = Callable[[AnyConnection], Awaitable[None] | None]
 OnDisconnect: TypeAlias = Callable[[AnyConnection, Disconnect], Awaitable[None] | None]
@@ -63,7 +64,7 @@ class Hooks:
         if earlier is None:
             self._call_last(conn, reason)
             return
-        timer = asyncio.get_running_loop().call_later(self._timeout, earlier.cancel)
+        timer = Expiry(asyncio.get_running_loop(), self._timeout, earlier.cancel)
 
         def go_on(_: asyncio.Task[None]) -> None:
             timer.cancel()
@@ -91,9 +92,9 @@ class Hooks:
 
         :param deadline: a time of the event loop's clock
         """
-        loop, own = asyncio.get_running_loop(), current_caller()
+        own = current_caller()
         while (task := self._of.get(conn)) is not None and task is not own:
-            await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
+            await wait_for_task(task, deadline)
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])

@@ -34,6 +34,7 @@ from .fair_limiter import FairLimiter
 from .stream import Stream
 from .stream_endpoint import StreamEndpoint
 from .streams import Host, Streams
+from .time_limit import TimeLimit
 
 logger = logging.getLogger("sealframe.requests")
 
@@ -89,7 +90,7 @@ class Requests:
             self._check()
             return await self._ask(payload)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with TimeLimit(timeout) as limit:
                 await self.limiter.wait()
                 self._check()
                 return await self._ask(payload)

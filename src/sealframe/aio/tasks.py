@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
+from .time_limit import TimeLimit
+
 Subject = TypeVar("Subject")
 
 
@@ -71,7 +73,7 @@ class Tasks(Generic[Subject]):
         """
         cancelled: set[asyncio.Task[None]] = set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
+            async with TimeLimit(deadline - asyncio.get_running_loop().time()):
                 # `done` may have added another task.
                 while self._awaited():
                     await self._idle.wait()

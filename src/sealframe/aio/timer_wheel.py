@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from .time_limit import Expiry
+
 Member = TypeVar("Member", bound=Hashable)
 
 
@@ -60,7 +62,9 @@ class Bucket(Generic[Member]):
         self.members: set[Member] = set()
         self._wheel = wheel
         self._number = number
-        self._timer = asyncio.get_running_loop().call_at(when, self._call_all)
+        loop = asyncio.get_running_loop()
+        # A member may leave because of what has already come.
+        self._timer = Expiry(loop, when - loop.time(), self._call_all)
 
     def leave(self, member: Member) -> None:
         """Remove a member, which is then not called; harmless if it was called already."""

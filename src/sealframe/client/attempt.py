@@ -18,6 +18,7 @@ from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
+from ..aio.time_limit import wait_for_task
 from ..aio.user_timeout import unwatch, watch
 from ..core.protocol import ProtocolMachine
 from ..errors import ConnectionClosed, ConnectionClosedError, HandshakeError
@@ -140,8 +141,7 @@ class Attempt:
         """
         task = self._serving
         if task is not None and task is not current_caller():
-            left = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait([task], timeout=max(0.0, left))
+            await wait_for_task(task, deadline)
             if not task.done():
                 logger.warning("on_message of connection %s did not end in time", conn.id)
                 task.cancel()

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ..aio.addresses import AddressInfo, is_numeric, look_up, normalise, show
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint, OpenSocket, is_abstract, reason
+from ..aio.time_limit import TimeLimit
 from ..errors import ConnectError, ConnectTimeoutError
 
 _ATTEMPT_DELAY: Final = 0.25
@@ -33,7 +34,7 @@ async def dial(endpoint: Endpoint, protocol: ConnectionProtocol, timeout: float)
     """
     race = Race()
     try:
-        async with asyncio.timeout(timeout):
+        async with TimeLimit(timeout):
             await _open(endpoint, protocol, race)
     except TimeoutError as error:
         raise ConnectTimeoutError(

@@ -23,6 +23,7 @@ from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
 from ..aio.stats import ServerStats, Stats
+from ..aio.time_limit import TimeLimit
 from ..aio.trace_log import trace_log
 from ..aio.user_timeout import UserTimeouts
 from ..core.budget import Budget
@@ -286,7 +287,7 @@ class ConnectionRegistry:
             if protocol.receiver.calls_back and not protocol.receiver.all_called
         ]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
+            async with TimeLimit(deadline - asyncio.get_running_loop().time()):
                 for protocol in waiting:
                     # It closes by itself after the last one.
                     await protocol.closer.wait_closed()

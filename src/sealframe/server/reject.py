@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, cast
 
+from ..aio.time_limit import Expiry
 from ..aio.writing import end_writing
 
 MAX_REJECTED: Final = 64
@@ -57,13 +58,13 @@ class RejectedClient(asyncio.Protocol):
         self._timeout = timeout
         self._registry = registry
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Expiry | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the reply and FIN."""
         # uvloop's transports do not inherit from asyncio's.
         self._transport = transport = cast("asyncio.Transport", transport)
-        self._timer = asyncio.get_running_loop().call_later(self._timeout, transport.abort)
+        self._timer = Expiry(asyncio.get_running_loop(), self._timeout, transport.abort)
         if self._reply:
             transport.write(self._reply)
         end_writing(transport)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar, cast
 
+from ..aio.time_limit import TimeLimit
 from ..errors import SealframeError, WaitTimeoutError, WrongLoopError
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class _ExitError(Exception):
 
 async def _within(work: Callable[[], Awaitable[T]], timeout: float | None) -> T:
     try:
-        async with asyncio.timeout(timeout):
+        async with TimeLimit(timeout):
             return await work()
     except TimeoutError as error:
         # Some errors of a connection are time-outs of their own.
