@@ -6,6 +6,7 @@ Run it: python examples/echo_client.py [HOST [PORT [MESSAGE ...]]]
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 import sealframe
@@ -19,4 +20,5 @@ async def main(host: str = "127.0.0.1", port: str = "1234", *messages: str) -> N
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(*sys.argv[1:]))

@@ -6,6 +6,7 @@ Run it: python examples/stock_client.py [HOST [PORT]]
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 import sealframe
@@ -29,4 +30,5 @@ async def main(host: str = "127.0.0.1", port: str = "1234") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(*sys.argv[1:]))
