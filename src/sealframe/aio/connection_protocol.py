@@ -61,6 +61,10 @@ from .writing import NO_SOCKET
 
 _CLOSED: Final = ConnectionClosedError("the connection is closed")
 
+_ANSWER_ANY_THREAD: Final = ("asyncio.", "uvloop.")
+"""Whose transports tell their addresses in any thread, as the threads of ``sealframe.sync`` ask;
+those of others (aiofastnet) may refuse, and are asked once."""
+
 
 class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     """What the event loop calls.
@@ -111,7 +115,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.pings: Pings | None = None
         """The PINGs that wait for PONG, once there were any."""
         self._owner: ConnectionOwner | None = owner
-        self._addresses: tuple[Address, Address] = (None, None)
+        self._addresses: tuple[Address, Address] | None = None
         self._keepalive_wheel = keepalive_wheel
         self.trace = machine.trace
         self.since = 0.0
@@ -147,9 +151,11 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def _look_up_addresses(self) -> tuple[Address, Address]:
         # The transport knows them; ours would take 300 bytes of each idle connection.
+        if self._addresses is not None:
+            return self._addresses
         transport = self.transport
         if transport is None:
-            return self._addresses
+            return None, None
         return address_of(transport, "peername"), address_of(transport, "sockname")
 
     def check_loop(self) -> None:
@@ -173,6 +179,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
             keepalive = self.machine.phase in (Phase.FIRST, Phase.PACKETS)
             configure(transport.get_extra_info("socket"), self.options, keepalive=keepalive)
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        if not type(transport).__module__.startswith(_ANSWER_ANY_THREAD):
+            self._addresses = self._look_up_addresses()
         if not self.closer.handshaking:
             # The program gave the connection up before the event loop told of it.
             transport.abort()
