@@ -20,15 +20,29 @@ from sealframe import (
     TruncatedError,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.server.server import registry_of
 from sealframe.wire import MESSAGE_OVERHEAD, Opcode, control
 
-from .ends import PATIENCE, Api, Family, Mode, collect, is_held_back, open_pair, receive
+from .ends import (
+    PATIENCE,
+    Api,
+    Family,
+    Mode,
+    collect,
+    dial,
+    is_held_back,
+    open_pair,
+    receive,
+    start,
+)
 from .scripted import Role, close_frame, facing, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024
 MIB = 1024 * KIB
+UNREAD = 2.0
+"""``close_timeout`` where a tenth of it has to pass before what nobody reads is discarded."""
 
 
 async def close(conn: Connection, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
@@ -40,6 +54,15 @@ async def close(conn: Connection, code: int = CloseCode.NORMAL, reason: str = ""
 def numbered(count: int, size: int) -> list[bytes]:
     """Return messages that all differ."""
     return [b"%08d" % number + bytes(size - 8) for number in range(count)]
+
+
+async def collect_lossy(conn: Connection) -> list[bytes]:
+    """Return all messages up to the place from which they were discarded."""
+    kept = []
+    with pytest.raises(ConnectionClosedError, match="discarded"):
+        while True:
+            kept.append(await conn.recv())
+    return kept
 
 
 async def begin_close(conn: Connection) -> asyncio.Task[bool]:
@@ -258,23 +281,57 @@ class TestInFlight:
             mode,
             family,
             server_options=ServerOptions(outbox_limit=4 * MIB),
-            client_options=ClientOptions(inbox_limit=limit, outbox_limit=4 * MIB),
+            client_options=ClientOptions(
+                inbox_limit=limit, outbox_limit=4 * MIB, close_timeout=UNREAD
+            ),
         ) as (client, accepted, _):
             await client.send_many(self.MESSAGES)
             await accepted.send_many(self.MESSAGES)
             closing = asyncio.ensure_future(close(client))
             assert await collect(accepted) == self.MESSAGES
             assert await close(accepted) is True
-            assert await closing is True
-            kept = await collect(client)
+            assert await closing is False
+            kept = await collect_lossy(client)
             assert client.stats.discarded > 0
             assert len(kept) + client.stats.discarded == len(self.MESSAGES)
             assert kept == self.MESSAGES[: len(kept)]
             assert sum(len(data) + MESSAGE_OVERHEAD for data in kept) >= limit
 
+    async def test_who_still_takes_messages_gets_all(self, mode: Mode, api: Api) -> None:
+        """However small the room: the other end is held back."""
+        async with open_pair(
+            mode,
+            api=api,
+            server_options=ServerOptions(outbox_limit=4 * MIB),
+            client_options=ClientOptions(inbox_limit=64 * KIB, outbox_limit=4 * MIB),
+        ) as (client, accepted, _):
+            reading = asyncio.ensure_future(collect(client))
+            await accepted.send_many(self.MESSAGES)
+            closing = asyncio.ensure_future(close(client))
+            assert await collect(accepted) == []
+            assert await close(accepted) is True
+            assert await closing is True
+            assert await reading == self.MESSAGES
+            assert client.stats.discarded == 0
+
+    async def test_a_handler_that_has_returned_holds_nobody_back(self, mode: Mode) -> None:
+        async def handler(conn: Connection) -> None:
+            await conn.recv()
+
+        # Long enough that only a server which does not wait for a reader is done in time.
+        options = ServerOptions(inbox_limit=64 * KIB, close_timeout=100 * PATIENCE)
+        async with (
+            start(handler, mode, options=options) as server,
+            dial(server, mode, options=ClientOptions(outbox_limit=4 * MIB)) as client,
+        ):
+            await client.send_many(self.MESSAGES)
+            await close(client)
+            await until(lambda: not registry_of(server).connections)
+
     async def test_what_is_held_back_comes(self, mode: Mode, family: Family) -> None:
         limit = 64 * KIB
         options: dict[str, Any] = {"inbox_limit": limit, "outbox_limit": 4 * MIB}
+        options["close_timeout"] = UNREAD
         async with open_pair(
             mode,
             family,
@@ -284,9 +341,9 @@ class TestInFlight:
             await client.send_many(self.MESSAGES)
             await accepted.send_many(self.MESSAGES)
             await until(lambda: is_held_back(client) and is_held_back(accepted))
-            assert all(await asyncio.gather(close(client), close(accepted)))
+            assert not any(await asyncio.gather(close(client), close(accepted)))
             for conn in (client, accepted):
-                kept = await collect(conn)
+                kept = await collect_lossy(conn)
                 assert kept == self.MESSAGES[: len(kept)]
                 assert len(kept) + conn.stats.discarded == len(self.MESSAGES)
 
@@ -295,7 +352,7 @@ class TestAfterTheLocalClose:
     async def test_arrivals_are_kept_up_to_the_limit(self, mode: Mode, role: Role) -> None:
         cost = 100 + MESSAGE_OVERHEAD
         data = numbered(10, 100)
-        async with facing(role, mode, inbox_limit=3 * cost) as (conn, peer):
+        async with facing(role, mode, inbox_limit=3 * cost, close_timeout=UNREAD) as (conn, peer):
             closing = await begin_close(conn)
             assert await peer.await_end() == []
             for number, part in enumerate(data):
@@ -306,14 +363,14 @@ class TestAfterTheLocalClose:
                     )
                 )
             await peer.say_end()
-            assert await closing is True
-            assert await collect(conn) == data[:3]
+            assert await closing is False
+            assert await collect_lossy(conn) == data[:3]
             assert conn.stats.discarded == 7
             assert conn.stats.messages_received == 3
 
     async def test_what_is_kept_has_no_gap(self, mode: Mode, role: Role) -> None:
         data = numbered(3, 100)
-        async with facing(role, mode, inbox_limit=1) as (conn, peer):
+        async with facing(role, mode, inbox_limit=1, close_timeout=UNREAD) as (conn, peer):
             closing = await begin_close(conn)
             assert await peer.await_end() == []
             await peer.write(message(data[0]))
@@ -324,8 +381,8 @@ class TestAfterTheLocalClose:
             assert await conn.recv() == data[0]
             await peer.write(message(data[2]))
             await peer.say_end()
-            assert await closing is True
-            assert await collect(conn) == []
+            assert await closing is False
+            assert await collect_lossy(conn) == []
             assert conn.stats.discarded == 2
 
     async def test_another_code_discards_all(self, mode: Mode, role: Role, api: Api) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..core.closing import CLOSING, WRITE_CLOSED, CloseAction, CloseEvent, CloseState, transition
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _HANDSHAKE: Final = CloseState.HANDSHAKE
 _OPEN: Final = CloseState.OPEN
 _CLOSED: Final = CloseState.CLOSED
+
+_CHECKS: Final = 10
+"""How many times within ``close_timeout`` is looked whether the program still takes messages."""
 
 
 class Closer:
@@ -84,11 +88,6 @@ class Closer:
         return state is CloseState.DRAINING or state is CloseState.DRAINING_PEER_CLOSED
 
     @property
-    def ending(self) -> bool:
-        """Whether this end closes, or announced that it will."""
-        return self.state is not _OPEN and (self._announced is not None or self.closing)
-
-    @property
     def going_away(self) -> bool:
         """Whether this end announced its close."""
         return self._announced is not None
@@ -146,6 +145,9 @@ class Closer:
         self.close_sent = self.close_sent or close
         discards = close.code != CloseCode.NORMAL
         error = ConnectionClosedOK("this end has closed the connection", code=close.code)
+        if self.handler is not None and self.handler.done():
+            # Nobody is left who would take messages.
+            self._protocol.receiver.stop_holding_back()
         self._feed(CloseEvent.CLOSE_DISCARDING if discards else CloseEvent.CLOSE, error)
 
     def disconnect(self, error: ConnectionClosedError, close: Close, *, drop: bool = False) -> None:
@@ -291,10 +293,20 @@ class Closer:
 
     def _arm_timer(self, _: object) -> None:
         if self._timer is None and self._protocol.transport is not None:
-            timeout = self._protocol.options.close_timeout
-            self._timer = Expiry(self._protocol.loop, timeout, self._timed_out)
+            self._set_timer(_CHECKS)
 
-    def _timed_out(self) -> None:
+    def _set_timer(self, checks: int) -> None:
+        delay = self._protocol.options.close_timeout / _CHECKS
+        taken = self._protocol.receiver.taken_messages
+        self._timer = Expiry(self._protocol.loop, delay, partial(self._check, checks - 1, taken))
+
+    def _check(self, checks: int, taken: int) -> None:
+        receiver = self._protocol.receiver
+        if checks:
+            if receiver.taken_messages == taken:
+                receiver.stop_holding_back()
+            self._set_timer(checks)
+            return
         timeout = self._protocol.options.close_timeout
         self.abort(PeerTimeoutError(f"the peer did not close within close_timeout, {timeout:g} s"))
 
@@ -304,7 +316,7 @@ class Closer:
             self._timer = None
 
     def _resume_reading(self, _: object) -> None:
-        self._protocol.receiver.resume()
+        self._protocol.receiver.read_on()
 
     def _update_window(self, _: object) -> None:
         self._protocol.receiver.update_window()

@@ -475,15 +475,18 @@ class Connection(Generic[Sent, Received]):
         """Close the connection; return once it is closed, ``close_timeout`` at most.
 
         What was accepted is sent first. What still comes stays readable up to
-        ``inbox_limit``. The close goes on even if this call is cancelled;
+        ``inbox_limit``; the peer is held back as long as another task, or ``on_message``,
+        takes messages. Once none was taken for a tenth of ``close_timeout``, what finds no
+        room is discarded, and receiving ends with :exc:`~sealframe.ConnectionClosedError`.
+        The close goes on even if this call is cancelled;
         calling it again only waits. A hook that is a coroutine is waited for too,
         as far as ``close_timeout`` goes, and then cancelled.
 
         :param code: :class:`sealframe.CloseCode`, told to the peer unless
             only packets flow; any but 0 also discards what the peer still sends
         :param reason: text for the peer, cut to 255 bytes of UTF-8
-        :return: whether the close was clean: all went to the network, and the
-            peer closed too
+        :return: whether the close was clean: all went to the network, the peer closed
+            too, and nothing that it sent was discarded for want of room
         :raises ValueError: the code is none of them
         :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop

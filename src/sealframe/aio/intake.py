@@ -22,7 +22,9 @@ class Intake(Enum):
     """What becomes of what the peer sends. Later values include what earlier ones say."""
 
     DELIVER = auto()
-    """Messages are queued."""
+    """Messages are queued, and the peer is held back while the queue is full."""
+    FILL = auto()
+    """Messages are queued as long as there is room: this end closes, and nobody takes any."""
     DISCARD = auto()
     """Messages are dropped and counted; ``recv`` still waits for the end."""
     ENDED = auto()

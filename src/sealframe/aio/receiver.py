@@ -11,10 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.budget import Budget
-from ..core.closing import CloseState
 from ..core.growth import Growing, Growth
 from ..core.window import Window
-from ..errors import ConnectionClosed, HandshakeError
+from ..errors import ConnectionClosed, ConnectionClosedError, HandshakeError
 from ..wire import MESSAGE_OVERHEAD
 from .fast_path import ReceivePath
 from .intake import PILE, SMALL_READS, Intake, Pause
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 # To look these up in their class, for each read, takes longer than to compare them.
 _DELIVER: Final = Intake.DELIVER
-_OPEN: Final = CloseState.OPEN
+_FILL: Final = Intake.FILL
 _NO_PAUSE: Final = Pause.NONE
 
 
@@ -80,7 +79,11 @@ class Receiver(ReceivePath):
         """Queue messages that came, or drop them where nobody wants them any more."""
         protocol, queue = self.protocol, self.queue
         closer = protocol.closer
-        if self.intake is not _DELIVER or (closer.closing and queue.full):
+        if self.intake is _FILL and queue.full:
+            # All that follow go too, even if there is room again: no gap stays hidden.
+            text = "what came during the close was discarded: nobody took messages any more"
+            self.end_messages(ConnectionClosedError(text))
+        if self.intake is not _DELIVER and self.intake is not _FILL:
             self._discard(messages)
             return
         protocol.stats.messages_received += len(messages)
@@ -97,8 +100,6 @@ class Receiver(ReceivePath):
                 self.pause_if_full()
 
     def _discard(self, messages: list[bytes]) -> None:
-        # All that follow go too, even if there is room again: no gap stays hidden.
-        self.discard()
         self.protocol.stats.discarded += len(messages)
         if self.window is not None:
             last = len(messages[-1]) + MESSAGE_OVERHEAD
@@ -155,19 +156,14 @@ class Receiver(ReceivePath):
         self.protocol.machine.fail_protocol("the peer sent messages for which it had no credit")
         self.protocol.handle_events()
 
-    @property
-    def _ending(self) -> bool:
-        # What comes after a local close is discarded if need be, but it must come.
-        closer = self.protocol.closer
-        return closer.state is not _OPEN and closer.ending
-
     def update_window(self) -> None:
         """Send CREDIT for what was taken, once it is worth a frame."""
         window, queue, protocol = self.window, self.queue, self.protocol
         if window is None:
             return
         size = queue.budget.window + window.borrowed
-        due = window.update(size, 0 if self._ending else queue.queued_bytes)
+        # What is discarded, or would be, must come all the same.
+        due = window.update(size, queue.queued_bytes if self.intake is _DELIVER else 0)
         if due:
             protocol.machine.give_credit(due)
             if protocol.trace is not None:
@@ -216,9 +212,9 @@ class Receiver(ReceivePath):
 
     def pause_if_full(self) -> None:
         """Pause reading while the queue is full."""
-        # After a local close reading never pauses: unread input would make the
-        # kernel answer with RST and destroy what was sent before.
-        if self.queue.full and not self.protocol.closer.closing and not self.paused:
+        # Where nothing is delivered any more reading never pauses: unread input would make
+        # the kernel answer with RST and destroy what was sent before.
+        if self.queue.full and self.intake is _DELIVER and not self.paused:
             self.queue.on_reading_paused()
             self._add_pause(Pause.FULL)
             if self.protocol.trace is not None:
@@ -271,13 +267,30 @@ class Receiver(ReceivePath):
     # The end
 
     @property
+    def taken_messages(self) -> int:
+        """How many messages the program has taken."""
+        return self.protocol.stats.messages_received - len(self.queue)
+
+    def stop_holding_back(self) -> None:
+        """This end closes, and the program takes no messages: drop what finds no room."""
+        if len(self.queue) and self.intake is _DELIVER:
+            self.intake = _FILL
+            self.resume()
+            self.update_window()
+
+    def read_on(self) -> None:
+        """Read on, where nothing is delivered any more."""
+        if self.intake is not _DELIVER:
+            self.resume()
+
+    @property
     def over(self) -> bool:
         """Whether nothing reaches the program any more."""
         return self.intake is Intake.OVER
 
     def discard(self) -> None:
         """Drop the messages that come from now on."""
-        if self.intake is _DELIVER:
+        if self.intake is _DELIVER or self.intake is _FILL:
             self.intake = Intake.DISCARD
 
     def drop_queue(self) -> None:

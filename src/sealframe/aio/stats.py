@@ -16,7 +16,8 @@ class Stats(Counters):
     :ivar bytes_received: bytes from the socket, heads and authentication tags included
     :ivar bytes_sent: bytes handed to the transport, heads and authentication tags included
     :ivar dropped: broadcast messages not queued: the peer was too slow, or accepts less
-    :ivar discarded: messages that came after the local close and were not kept
+    :ivar discarded: messages that came after the local close and were not kept: its code was not
+        0, or nobody took messages any more and there was no room
     :ivar unsent: accepted messages that the end of the connection left unsent
     """
 

@@ -102,9 +102,10 @@ class CloseAction(_Key):
     ARM_TIMER = auto()
     """Abort after ``close_timeout``; during the handshake its own, absolute deadline stands."""
     RESUME_READING = auto()
-    """Unread input would make the kernel answer with a reset and destroy what was sent before."""
+    """Read on, unless the peer is held back for a program that takes messages: unread input would
+    make the kernel answer with a reset and destroy what was sent before."""
     UPDATE_WINDOW = auto()
-    """Give credit, whatever is queued: what is discarded must come, too."""
+    """Give credit, where all that comes is discarded whatever is queued: it must come, too."""
     ANNOUNCE = auto()
     """Queue GOAWAY, where the peer understands it."""
     FLUSH = auto()
