@@ -1,6 +1,7 @@
 """What type checkers know of connections with a codec, and what they refuse.
 
-mypy is the one who tests here: each ``type: ignore`` would be an error if it were of no use.
+mypy and pyright are the ones who test here: each ``type: ignore`` would be an error if it were of
+no use.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_type
+
+from msgspec import Struct
 
 from sealframe import Connecting, Connection, Server, Serving, connect, serve
 from sealframe.buffers import BytesLike
@@ -22,6 +25,16 @@ class Question:
 @dataclass
 class Answer:
     text: str
+
+
+class Come(Struct, tag=True):
+    """One of two kinds of message."""
+
+
+class Left(Struct, tag=True):
+    """The other."""
+
+    thing: str
 
 
 class Upper:
@@ -92,6 +105,18 @@ def test_what_is_served() -> None:
     serve(answers, "::1", 0, codec=Msgspec(Question))  # type: ignore[arg-type]
 
 
+async def both(conn: Connection[Come | Left, Come | Left]) -> None:
+    assert_type(await conn.recv(), Come | Left)
+    await conn.send(Left("a"))
+    await conn.send("text")  # type: ignore[arg-type]
+
+
+def test_a_union() -> None:
+    codec: Msgspec[Come | Left, Come | Left] = Msgspec(Come | Left)
+    assert_type(serve(both, "::1", 0, codec=codec), Serving[Come | Left, Come | Left])
+    assert_type(connect("::1", 1, codec=codec), Connecting[Come | Left, Come | Left])
+
+
 async def answer(conn: Connection[Answer, Question], question: Question) -> Answer:
     return Answer(question.text)
 
@@ -118,6 +143,7 @@ def test_what_is_answered() -> None:
     serve(None, "::1", 0, codec=codec, on_request=answer)
     serve(None, "::1", 0, codec=codec, on_request=nothing)
     serve(None, "::1", 0, on_request=answer_bytes)
+    serve(of_bytes, "::1", 0, on_request=answer_bytes)
     serve(None, "::1", 0, codec=codec, on_request=wrong_question)  # type: ignore[arg-type]
     serve(None, "::1", 0, codec=codec, on_request=wrong_answer)  # type: ignore[arg-type]
     connect("::1", 1, codec=codec, on_request=answer)

@@ -264,6 +264,20 @@ def test_what_msgspec_cannot_encode_is_refused(form: Any, wrong: Any) -> None:
         Msgspec(Point, form).encode(wrong)
 
 
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_what_is_sent_is_checked_where_that_is_asked_for(form: Any) -> None:
+    wrong: Any = Point("1", 2)  # type: ignore[arg-type]
+    assert Msgspec(Point, form).encode(wrong)
+    codec = Msgspec(Point, form, check_sent=True)
+    with pytest.raises(EncodeError, match=r"not as agreed: Expected `int`, got `str` - at `\$.x`"):
+        codec.encode(wrong)
+    assert codec.decode(codec.encode(Point(1, 2))) == Point(1, 2)
+    answers = Msgspec(Point, form, send_type=Person, check_sent=True)
+    assert answers.encode(Person("a"))
+    with pytest.raises(EncodeError, match="not as agreed"):
+        answers.encode(Point(1, 2))  # type: ignore[arg-type]
+
+
 def test_a_format_that_there_is_not() -> None:
     with pytest.raises(ConfigurationError, match=r'"json" or "msgpack"'):
         Msgspec(Point, "xml")  # type: ignore[call-overload]

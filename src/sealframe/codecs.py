@@ -132,18 +132,20 @@ class Msgspec(Generic[Sent, Received]):
     """Objects of a type that `msgspec <https://jcristharif.com/msgspec/>`_ knows.
 
     Those are its own ``Struct``, dataclasses, ``TypedDict``, unions, the built-in types and
-    more. What is received has that type for certain; what is sent is not looked at, since
-    the peer does that.
+    more. What is received has that type for certain. Type checkers have to be told what a
+    union is, as an annotation: ``codec: Msgspec[A | B, A | B] = Msgspec(A | B)``.
 
     :param receive_type: what is received; what is sent too, unless ``send_type`` is given
     :param format: ``"json"`` or ``"msgpack"``
-    :param send_type: what is sent, for type checkers
+    :param send_type: what is sent
+    :param check_sent: decode what is sent before it goes, as the peer will; this costs as much
+        as to receive it. Otherwise only the peer notices that a field holds something else.
     :raises ConfigurationError: the format is another one
     :raises TypeError: msgspec does not know such a type
     :raises MissingExtraError: msgspec is not installed
     """
 
-    __slots__ = ("_decode", "_encode", "_errors", "_format", "_type")
+    __slots__ = ("_check", "_decode", "_encode", "_errors", "_format", "_type")
 
     @overload
     def __init__(
@@ -151,6 +153,8 @@ class Msgspec(Generic[Sent, Received]):
         receive_type: type[_T],
         format: Literal["json", "msgpack"] = "json",
         send_type: None = None,
+        *,
+        check_sent: bool = False,
     ) -> None: ...
     @overload
     def __init__(
@@ -159,6 +163,7 @@ class Msgspec(Generic[Sent, Received]):
         format: Literal["json", "msgpack"] = "json",
         *,
         send_type: type[_S],
+        check_sent: bool = False,
     ) -> None: ...
     @overload  # unions are no type[...]
     def __init__(
@@ -166,12 +171,16 @@ class Msgspec(Generic[Sent, Received]):
         receive_type: object,
         format: Literal["json", "msgpack"] = "json",
         send_type: object = None,
+        *,
+        check_sent: bool = False,
     ) -> None: ...
     def __init__(
         self,
         receive_type: object,
         format: Literal["json", "msgpack"] = "json",  # noqa: A002
         send_type: object = None,
+        *,
+        check_sent: bool = False,
     ) -> None:
         if format not in ("json", "msgpack"):
             raise ConfigurationError(f'format is {format!r}; use "json" or "msgpack"')
@@ -181,14 +190,14 @@ class Msgspec(Generic[Sent, Received]):
             raise MissingExtraError(
                 'this codec needs the msgspec package: run: pip install "sealframe[msgspec]"'
             ) from error
+        module = msgspec.json if format == "json" else msgspec.msgpack
         kind: Any = receive_type
-        self._decode: Callable[[bytes], Any]
-        if format == "json":
-            self._encode = msgspec.json.Encoder().encode
-            self._decode = msgspec.json.Decoder(kind).decode
-        else:
-            self._encode = msgspec.msgpack.Encoder().encode
-            self._decode = msgspec.msgpack.Decoder(kind).decode
+        sent: Any = receive_type if send_type is None else send_type
+        self._encode = module.Encoder().encode
+        self._decode: Callable[[bytes], Any] = module.Decoder(kind).decode
+        self._check: Callable[[bytes], Any] | None = None
+        if check_sent:
+            self._check = module.Decoder(sent).decode
         self._errors = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
         self._format = format
         self._type = receive_type
@@ -199,12 +208,19 @@ class Msgspec(Generic[Sent, Received]):
     def encode(self, message: Sent, /) -> bytes:
         """Return the object as JSON or MessagePack.
 
-        :raises EncodeError: msgspec cannot encode it
+        :raises EncodeError: msgspec cannot encode it, or with ``check_sent`` the peer could not
+            decode it
         """
         try:
-            return self._encode(message)
+            encoded: bytes = self._encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EncodeError(f"msgspec cannot encode this message: {error}") from error
+        if self._check is not None:
+            try:
+                self._check(encoded)
+            except self._errors as error:
+                raise EncodeError(f"this message is not as agreed: {error}") from error
+        return encoded
 
     def decode(self, message: bytes, /) -> Received:
         """Return the object.

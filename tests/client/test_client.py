@@ -248,7 +248,7 @@ class TestArguments:
     )
     async def test_what_cannot_work_is_refused_at_once(self, arguments: dict[str, object]) -> None:
         with pytest.raises(ConfigurationError):
-            sealframe.connect(**arguments)  # type: ignore[arg-type]
+            sealframe.connect(**arguments)  # type: ignore[call-overload]
 
 
 class TestNeverPlain:

@@ -268,7 +268,7 @@ async def _handler(conn: Connection) -> None:
         lambda root: Inbox(root, max_files=-1),
         lambda root: Inbox(root, on_received="print"),  # type: ignore[arg-type]
         lambda root: Inbox(root / "not" / "there"),
-        lambda root: serve(_handler, "127.0.0.1", 0, files=str(root)),  # type: ignore[arg-type]
+        lambda root: serve(_handler, "127.0.0.1", 0, files=str(root)),  # type: ignore[call-overload]
     ],
 )
 def test_what_cannot_work_is_refused_at_once(make: Callable[[Path], Any], root: Path) -> None:

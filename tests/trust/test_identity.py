@@ -148,14 +148,14 @@ def test_each_end_takes_its_own_kind() -> None:
     server = ServerIdentity(SERVER, TABLE)
     client = ClientIdentity(CLIENT, server=SERVER.public_key)
     with pytest.raises(ConfigurationError, match=r"is a ClientIdentity; .* a ServerIdentity"):
-        sealframe.serve(handler, "127.0.0.1", 0, security=client)  # type: ignore[arg-type]
+        sealframe.serve(handler, "127.0.0.1", 0, security=client)  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError, match=r"is a ServerIdentity; .* a ClientIdentity"):
-        sealframe.connect("127.0.0.1", 1, security=server)  # type: ignore[arg-type]
+        sealframe.connect("127.0.0.1", 1, security=server)  # type: ignore[call-overload]
     for wrong in (SERVER, SERVER.public_key, str(SERVER.public_key)):
         with pytest.raises(ConfigurationError, match=f"is a {type(wrong).__name__}; "):
-            sealframe.serve(handler, "127.0.0.1", 0, security=wrong)  # type: ignore[arg-type]
+            sealframe.serve(handler, "127.0.0.1", 0, security=wrong)  # type: ignore[call-overload]
         with pytest.raises(ConfigurationError, match=f"is a {type(wrong).__name__}; "):
-            sealframe.connect("127.0.0.1", 1, security=wrong)  # type: ignore[arg-type]
+            sealframe.connect("127.0.0.1", 1, security=wrong)  # type: ignore[call-overload]
 
 
 def test_an_identity_does_without_a_foreign_framing() -> None:

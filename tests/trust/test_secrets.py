@@ -297,9 +297,9 @@ def test_what_is_refused_is_not_quoted(secrets: Secrets, said: Said, tmp_path: P
         lambda: SharedKey.from_passphrase(passphrase[:19]),
         lambda: SharedKey.from_passphrase(passphrase + "\n"),
         lambda: SharedKey.from_passphrase(passphrase, salt=b"short"),
-        lambda: sealframe.connect("127.0.0.1", 1, security=raw),  # type: ignore[arg-type]
-        lambda: sealframe.connect("127.0.0.1", 1, security=text),  # type: ignore[arg-type]
-        lambda: sealframe.serve(print, "127.0.0.1", 1, security=private),  # type: ignore[arg-type]
+        lambda: sealframe.connect("127.0.0.1", 1, security=raw),  # type: ignore[call-overload]
+        lambda: sealframe.connect("127.0.0.1", 1, security=text),  # type: ignore[call-overload]
+        lambda: sealframe.serve(print, "127.0.0.1", 1, security=private),  # type: ignore[call-overload]
         lambda: ServerIdentity(raw, {}),  # type: ignore[arg-type]
         lambda: ServerIdentity(private, {"a": raw}),  # type: ignore[dict-item]
         lambda: ServerIdentity(private, {"a": private.public_key}),

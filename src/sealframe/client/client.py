@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, overload
 
 from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
@@ -24,6 +24,7 @@ from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..aio.trace_log import trace_log
+from ..buffers import BytesLike
 from ..codecs import Codec, check_codec
 from ..errors import (
     ConfigurationError,
@@ -51,6 +52,52 @@ logger = logging.getLogger("sealframe.client")
 _DEFAULT_OPTIONS: Final = ClientOptions()
 
 
+# Apart: else pyright takes what on_request returns for all that can be sent. None as a codec is
+# bytes, so the overlap is harmless.
+@overload
+def connect(  # type: ignore[overload-overlap]
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | OpenSocket | None = None,
+    local_address: tuple[str, int] | None = None,
+    security: SharedKey | ClientIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    extended: bool = False,
+    codec: None = None,
+    on_message: OnMessage[BytesLike, bytes] | None = None,
+    on_request: OnRequest[BytesLike, bytes] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ClientOptions | None = None,
+    is_fatal: Callable[[Exception], bool] | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Connecting[BytesLike, bytes]: ...
+@overload
+def connect(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | OpenSocket | None = None,
+    local_address: tuple[str, int] | None = None,
+    security: SharedKey | ClientIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    extended: bool = False,
+    codec: Codec[Sent, Received] | None,
+    on_message: OnMessage[Sent, Received] | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ClientOptions | None = None,
+    is_fatal: Callable[[Exception], bool] | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Connecting[Sent, Received]: ...
 def connect(
     host: str | None = None,
     port: int | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Generator, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, overload
 
 from ..aio.callback_connection import awaiting_each
 from ..aio.config import ConnectionConfig
@@ -14,6 +14,7 @@ from ..aio.endpoint import Binding
 from ..aio.hooks import Hooks, OnConnect, OnDisconnect
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
+from ..buffers import BytesLike
 from ..codecs import Codec, check_codec
 from ..errors import ConfigurationError
 from ..files.receiving import OnOffer
@@ -26,6 +27,50 @@ from .handlers import Handler
 from .server import Server, listen_at
 
 
+# Apart: else pyright takes what on_request returns for all that can be sent. None as a codec is
+# bytes, so the overlap is harmless.
+@overload
+def serve(  # type: ignore[overload-overlap]
+    handler: Handler[BytesLike, bytes] | None = None,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
+    security: SharedKey | ServerIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    codec: None = None,
+    on_message: OnMessage[BytesLike, bytes] | None = None,
+    on_request: OnRequest[BytesLike, bytes] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ServerOptions | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Serving[BytesLike, bytes]: ...
+@overload
+def serve(
+    handler: Handler[Sent, Received] | None = None,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
+    security: SharedKey | ServerIdentity | None = None,
+    context: bytes | str = b"",
+    framing: Framing | None = None,
+    codec: Codec[Sent, Received] | None,
+    on_message: OnMessage[Sent, Received] | None = None,
+    on_request: OnRequest[Sent, Received] | None = None,
+    on_stream: OnStream | None = None,
+    files: OnOffer | None = None,
+    options: ServerOptions | None = None,
+    on_connect: OnConnect | None = None,
+    on_disconnect: OnDisconnect | None = None,
+) -> Serving[Sent, Received]: ...
 def serve(
     handler: Handler[Sent, Received] | None = None,
     host: str | Sequence[str] | None = None,
