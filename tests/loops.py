@@ -1,12 +1,14 @@
 """The event loops that a test is run under, for the conftest of those that want both.
 
 A module sets ``ANY_LOOP = True`` where what it tests is decided above the event loop, which
-carries the bytes there and calls back, and has its own tests for that under each.
+carries the bytes there and calls back, and has its own tests for that under each. One that sets
+``EAGER = True`` also runs under asyncio with tasks that start at once, which need Python 3.12.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -23,6 +25,12 @@ def _new_uvloop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def _new_eager() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(vars(asyncio)["eager_task_factory"])
+    return loop
+
+
 FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": _new_uvloop,
@@ -36,4 +44,6 @@ def pytest_asyncio_loop_factories(
     module = item.getparent(pytest.Module)
     if module is not None and getattr(module.obj, "ANY_LOOP", False):
         return {"asyncio": FACTORIES["asyncio"]}
+    if sys.version_info >= (3, 12) and getattr(module and module.obj, "EAGER", False):
+        return {**FACTORIES, "eager": _new_eager}
     return FACTORIES

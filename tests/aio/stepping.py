@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine, Generator, Iterator
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .ends import PATIENCE
 
@@ -39,9 +39,11 @@ class Attempt(Generic[T]):
         self._moment = moment
         self.reached = False
         """Whether it came to all those suspensions; if not, it ran undisturbed at the end."""
-        self.task = asyncio.create_task(self._run())
+        self.task: asyncio.Task[T] = asyncio.create_task(self._run())
 
     async def _run(self) -> T:
+        # An eager task runs before it is returned.
+        self.task = cast("asyncio.Task[T]", asyncio.current_task())
         return await self
 
     def __await__(self) -> Generator[Any, None, T]:

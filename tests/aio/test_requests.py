@@ -29,6 +29,8 @@ from .ends import PATIENCE, TCP, Mode, Services, open_pair
 from .scripted import dialled, until
 from .stepping import Attempt, Moment, every_step
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024
