@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 REFUSED = bytes.fromhex("0400008044050000")
 VERSION = bytes.fromhex("0400008044040000")
 PLAIN = bytes.fromhex("0400008044070000")
-SEALED = bytes.fromhex("04000080440e0000")
+SEALED = bytes.fromhex("0400008044100000")
 BUSY = bytes.fromhex("0400008044060000")
 
 WRONG_PSK = bytes(32)

@@ -209,7 +209,7 @@ def test_the_end_after_the_handshake_and_before_welcome(pattern: Pattern) -> Non
 def test_nothing_may_stand_before_or_between_handshake_frames(pattern: Pattern) -> None:
     for extra, reply in (
         (control.frame(Opcode.PAD), b""),
-        (message(b""), bytes.fromhex("04000080440e0000")),
+        (message(b""), bytes.fromhex("0400008044100000")),
         (control.frame(Opcode.PING), b""),
     ):
         server = sealed(client=False, pattern=pattern)

@@ -298,7 +298,7 @@ async def test_a_client_without_a_key_at_a_server_with_an_identity(
 ) -> None:
     async with hosting(server) as host, await Raw.dial(host.server.port) as raw:
         await raw.send(b"\x05\0\0\0hello")
-        assert await raw.receive_to_end() == bytes.fromhex("04000080440e0000")
+        assert await raw.receive_to_end() == bytes.fromhex("0400008044100000")
         check_nobody_came(host)
     assert "a client that is not sealed connected to a sealed server" in caplog.text
 

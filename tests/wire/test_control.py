@@ -323,7 +323,7 @@ def test_the_numbers_are_assigned_for_ever() -> None:
         *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
     ]
     assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 12))
-    assert [int(code) for code in sorted(CloseCode)] == list(range(16))
+    assert [int(code) for code in sorted(CloseCode)] == [*range(14), 16, 17]
 
 
 def test_exactly_requests_and_streams_are_counted() -> None:

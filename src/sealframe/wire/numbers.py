@@ -125,9 +125,9 @@ class CloseCode(IntEnum):
     """The client's key is not on the list, or no longer."""
     MALFORMED = 13
     """A message of the other end could not be decoded."""
-    SEALED = 14
+    SEALED = 16
     """This server is sealed, and the client is not."""
-    NO_MESSAGES = 15
+    NO_MESSAGES = 17
     """This server takes no messages."""
 
 
