@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 from .. import Invitation, Server, ServerIdentity, SharedKey
 from .address import is_everywhere, is_local, shown
@@ -22,6 +23,7 @@ def announce(
     joining: str,
     allowed: str,
     metrics: str | None = None,
+    control: Path | None = None,
 ) -> None:
     """Say where the server can be reached and by whom, and warn if anybody could.
 
@@ -29,6 +31,7 @@ def announce(
     :param joining: the command, without its options, of a client that was invited
     :param allowed: what whoever reaches a plain server can do
     :param metrics: the URL of its figures
+    :param control: its control socket
     """
     how = "plain" if security is None else "sealed"
     output.line(f"{what}, {how}, on {', '.join(map(shown, server.addresses))}", "bold")
@@ -39,16 +42,23 @@ def announce(
         output.line(f"server key {security.public_key}")
         output.line(f"clients in {security.clients.path}: {len(security.clients)}")
         for name, invitation in invitations:
-            target = shlex.quote(shown([*reached, *server.addresses][0]))
-            show_invitation(name, invitation, joining.format(address=target), output)
+            show_invitation(name, invitation, join_command(server, joining), output)
     if metrics is not None:
         output.line(f"metrics at {metrics}")
+    if control is not None:
+        output.line(f"control socket {control}")
     output.line("Ctrl-C ends it.", "dim")
     if security is None and not all(map(is_local, server.addresses)):
         complain(
             f"warning: whoever reaches this address can {allowed}; make a key with: "
             "sealframe keygen --shared FILE, and use --key FILE at both ends, or use --identity"
         )
+
+
+def join_command(server: Server, joining: str) -> str:
+    """Return the command of a client, with the likeliest address of the server in its place."""
+    address = [*reached_at(server), *server.addresses][0]
+    return joining.format(address=shlex.quote(shown(address)))
 
 
 def reached_at(server: Server) -> list[tuple[str, int]]:

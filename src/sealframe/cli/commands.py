@@ -10,8 +10,10 @@ import click
 import sealframe
 
 from .chat import chat
+from .clients import clients
 from .demo import demo
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
+from .invite import invite
 from .keygen import keygen, public
 from .receive import receive
 from .send import send
@@ -36,7 +38,7 @@ def sealframe_command(context: click.Context) -> None:
         context.exit(Exit.USAGE)
 
 
-for _command in (keygen, public, serve, chat, send, receive, send_file, demo):
+for _command in (keygen, public, serve, invite, clients, chat, send, receive, send_file, demo):
     sealframe_command.add_command(_command)
 
 

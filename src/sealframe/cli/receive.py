@@ -26,6 +26,7 @@ from .. import (
 )
 from .address import DEFAULT, HELP, Address, listening_address, shown
 from .announcing import announce
+from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines
 from .output import Output
 from .running import run
@@ -36,6 +37,9 @@ from .text import size
 from .transfers import Transfers
 
 _OPTIONS = ServerOptions(close_timeout=2.0)
+
+_JOINING = "send-file PATH {address}"
+"""The command of a client that is invited."""
 
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -68,6 +72,7 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     help="End when the first sender has closed in order; then 0 means that all that it "
     "offered has arrived.",
 )
+@control_option
 @server_sealing
 def receive(
     directory: Path,
@@ -75,6 +80,7 @@ def receive(
     overwrite: bool,
     max_size: int | None,
     once: bool,
+    control: Path | None,
     sealing: ServerSealing,
 ) -> None:
     """Receive files into DIRECTORY, from each "sealframe send-file" that comes to ADDRESS.
@@ -90,7 +96,8 @@ def receive(
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
     inbox = Inbox(directory, overwrite=overwrite, max_file_size=max_size)
-    work = _receive(address, inbox, security, sealing.invitations(security), once)
+    invitations = sealing.invitations(security)
+    work = _receive(address, inbox, security, invitations, once, control)
     sys.exit(run(work, terminated=Exit.DONE))
 
 
@@ -100,6 +107,7 @@ async def _receive(
     security: SharedKey | ServerIdentity | None,
     invitations: list[tuple[str, Invitation]],
     once: bool,
+    control: Path | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
@@ -112,25 +120,30 @@ async def _receive(
         if once and in_order and outcome is not None and not stopped.done():
             stopped.set_result(outcome)
 
-    async with sealframe.serve(
-        None,
-        address.host,
-        address.port,
-        path=address.path,
-        security=security,
-        files=reception,
-        options=_OPTIONS,
-        on_disconnect=left,
-    ) as server:
+    async with (
+        controlled(control, output, security, _JOINING) as controls,
+        sealframe.serve(
+            None,
+            address.host,
+            address.port,
+            path=address.path,
+            security=security,
+            files=reception,
+            options=_OPTIONS,
+            on_disconnect=left,
+        ) as server,
+    ):
         announce(
             server,
             output,
             security,
             invitations,
             what=f"files for {inbox.directory}",
-            joining="send-file PATH {address}",
+            joining=_JOINING,
             allowed="send files here",
+            control=control,
         )
+        controls.start(server)
         async with reception.transfers.shown():
             await stopped
             # What is on its way waits to be resumed.

@@ -7,6 +7,7 @@ import logging
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ from .. import (
 )
 from .address import DEFAULT, HELP, Address, listening_address, shown
 from .announcing import announce
+from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines, complain
 from .exporting import check_installed, exporting, metrics_address
 from .output import Output
@@ -32,6 +34,9 @@ from .running import run
 from .server_sealing import ServerSealing, server_sealing
 from .status import Board
 from .stopping import stop_signals
+
+_JOINING = "chat {address}"
+"""The command of a client that is invited."""
 
 _SHOWN = 200
 """Bytes of each message that the relay's own output shows."""
@@ -66,9 +71,15 @@ _LEAST_GRACE = 0.1
     help="Serve figures for Prometheus over HTTP there, to whoever asks. Needs the extra "
     "sealframe[metrics].",
 )
+@control_option
 @server_sealing
 def serve(
-    address: Address, grace: float, status: bool, metrics: Address | None, sealing: ServerSealing
+    address: Address,
+    grace: float,
+    status: bool,
+    metrics: Address | None,
+    control: Path | None,
+    sealing: ServerSealing,
 ) -> None:
     """Run a relay at ADDRESS: what one client says, all others get.
 
@@ -87,7 +98,8 @@ def serve(
         check_installed()
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
-    work = _serve(address, security, sealing.invitations(security), grace, status, metrics)
+    invitations = sealing.invitations(security)
+    work = _serve(address, security, invitations, grace, status, metrics, control)
     sys.exit(run(work, terminated=Exit.DONE))
 
 
@@ -98,11 +110,13 @@ async def _serve(
     grace: float,
     status: bool,
     metrics: Address | None,
+    control: Path | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
     relay = Relay(output, quiet=status)
     async with AsyncExitStack() as stack:
+        controls = await stack.enter_async_context(controlled(control, output, security, _JOINING))
         server = await stack.enter_async_context(
             sealframe.serve(
                 relay.handle,
@@ -122,10 +136,12 @@ async def _serve(
             security,
             invitations,
             what="relay",
-            joining="chat {address}",
+            joining=_JOINING,
             allowed="read and join",
             metrics=url,
+            control=control,
         )
+        controls.start(server)
         relay.start(server)
         await _until(stopped, Board(server, output) if status else None)
         if server.clients and output.terminal:

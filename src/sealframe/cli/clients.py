@@ -1,0 +1,71 @@
+"""``sealframe clients``: who is connected to a running server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.cells import cell_len
+
+from .address import shown
+from .control import ask, controlling_option
+from .errors import EXIT_CODES
+from .output import Output
+from .text import size, visible
+
+_HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print an object of JSON instead: for each client by its id, what Server.stats() has "
+    "of it. Times are seconds.",
+)
+@controlling_option
+def clients(as_json: bool, control: Path) -> None:
+    """List the clients of a server that runs.
+
+    The server is a "sealframe serve" or "sealframe receive" with --control. There is a line for
+    each client: its id, the name of its key, its address, for how long it has been connected,
+    and how many messages and bytes came in from it and went out to it.
+    """
+    found: dict[str, dict[str, Any]] = ask(control, {"do": "clients"})
+    output = Output()
+    if as_json:
+        output.line(json.dumps(found, indent=2))
+        return
+    for line in _table([_HEADS, *(_row(id, figures) for id, figures in found.items())]):
+        output.line(line)
+
+
+def _row(id: str, figures: dict[str, Any]) -> tuple[str, ...]:
+    address = figures["address"]
+    cells = (
+        id,
+        figures["name"] or "-",
+        # JSON has no tuples.
+        shown(tuple(address) if isinstance(address, list) else address),
+        str(timedelta(seconds=int(figures["connected_for"]))),
+        str(figures["messages_received"]),
+        size(figures["bytes_received"]),
+        str(figures["messages_sent"]),
+        size(figures["bytes_sent"]),
+    )
+    return tuple(map(visible, cells))
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines. They are as wide as they have to be: pipes have no width."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
