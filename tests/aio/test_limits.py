@@ -44,6 +44,9 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 KIB = 1024
 MIB = 1024 * KIB
 
+SEALED = close_frame(CloseCode.SEALED, counted=False)
+"""What a sealed server says to who does not begin a handshake."""
+
 
 def head(length: int) -> bytes:
     """Return the head of a message, without the message."""
@@ -172,7 +175,7 @@ class TestHandshakeDeadline:
             start(unreached, sealed, options=self.OPTIONS) as server,
             await Raw.dial(server.port) as raw,
         ):
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == SEALED
             await until(lambda: server.counters.failed_handshakes == 1)
         (logged,) = warnings(caplog)
         assert "handshake_timeout, 0.1 s" in logged
@@ -222,7 +225,7 @@ class TestHandshakeDeadline:
             await Raw.dial(server.port) as raw,
         ):
             await raw.send(b"GET / HTTP/1.1\r\n\r\n")
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == SEALED
             await until(lambda: not registry_of(server).connections)
 
     async def test_it_does_not_concern_packets(self) -> None:
@@ -360,7 +363,7 @@ class TestUnauthenticated:
             # Our own 4 MiB are among it, and a buffer to discard into.
             assert peak < 5 * MIB
             raw.finish()
-            assert await raw.receive_to_end() == b""
+            assert await raw.receive_to_end() == SEALED
 
     async def test_a_client_holds_no_more_either(self, sealed: Mode) -> None:
         async with listening() as listener:

@@ -10,7 +10,7 @@ peer may also have a wrong key, one that the server does not know, or another co
 3. If they are exactly those, both ends become established with the same handshake hash.
 4. No message is ever delivered, because the honest peer sends none.
 5. Of a peer that has not proved its key it holds at most 1,024 bytes, and all that it writes
-   outside records is handshake messages and at most one CLOSE, which is one of two fixed ones.
+   outside records is handshake messages and at most one CLOSE, which is one of three fixed ones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from .choices import Choices
 
-_CLOSES: Final = [Close(code).encode() for code in (CloseCode.REFUSED, CloseCode.VERSION)]
+_CLOSES: Final = [
+    Close(code).encode() for code in (CloseCode.REFUSED, CloseCode.VERSION, CloseCode.SEALED)
+]
 _GIVE, _GIVE_ALL, _CHANGE, _DROP, _INSERT, _REPEAT = range(6)
 
 

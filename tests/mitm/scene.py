@@ -339,12 +339,19 @@ async def scene(
 @contextlib.contextmanager
 def _noting(server: Server, errors: list[ConnectionClosedError]) -> Iterator[None]:
     """Note all that fails: the log does not tell of each failure in a crowd of them."""
-    failed = registry_of(server).log.failed
+    log = registry_of(server).log
+    failed, probed = log.failed, log.probed
 
     def note(client_id: str, who: addresses.Address, error: ConnectionClosedError) -> None:
         errors.append(error)
         failed(client_id, who, error)
 
+    def note_probe(client_id: str, who: addresses.Address) -> None:
+        # Where nothing of the client arrives, it looks like a health check.
+        errors.append(HandshakeError("it came and went"))
+        probed(client_id, who)
+
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(registry_of(server).log, "failed", note)
+        patches.setattr(log, "failed", note)
+        patches.setattr(log, "probed", note_probe)
         yield
