@@ -19,7 +19,7 @@ from sealframe.options import MIB
 from .pair import PATIENCE, bytes_in, open_pair, until
 
 BIG = 256 * MIB
-AHEAD = 5 * MIB
+AHEAD = 8 * MIB
 """Bytes that may be on their way before a message: what the kernel's buffers come to hold, on Linux
 4 MiB (net.ipv4.tcp_wmem), and what is written in a turn."""
 FLAT = 24 * MIB
