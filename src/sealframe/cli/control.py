@@ -64,28 +64,30 @@ def _socket_path(ctx: click.Context, param: click.Parameter, value: Path | None)
     return value
 
 
-def control_option(command: Command) -> Command:
-    """Add ``--control`` to a server; the command gets it as ``control``."""
+def _option(command: Command, text: str, *, required: bool) -> Command:
     return click.option(
         "--control",
         metavar="PATH",
         type=FILE,
         callback=_socket_path,
-        help='Listen on a Unix socket there for "sealframe invite" and "sealframe clients". '
-        "Only the user that runs the server, and root, may connect.",
+        required=required,
+        help=text,
     )(command)
+
+
+def control_option(command: Command) -> Command:
+    """Add ``--control`` to a server; the command gets it as ``control``."""
+    text = (
+        'Listen on a Unix socket there for "sealframe invite" and "sealframe clients". '
+        "Only the user that runs the server, and root, may connect."
+    )
+    return _option(command, text, required=False)
 
 
 def controlling_option(command: Command) -> Command:
     """Add the ``--control`` of a server that runs; the command gets it as ``control``."""
-    return click.option(
-        "--control",
-        metavar="PATH",
-        type=FILE,
-        callback=_socket_path,
-        required=True,
-        help="The control socket of the running server: what its own --control says.",
-    )(command)
+    text = "The control socket of the running server: what its own --control says."
+    return _option(command, text, required=True)
 
 
 class Control:
