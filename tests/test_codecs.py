@@ -229,7 +229,7 @@ def test_what_is_sent_may_be_of_another_type() -> None:
         (Msgspec(Point), b'{"x":sesame', r"JSON is malformed: invalid character \(byte 5\)$"),
         (Msgspec(Point), b"[" * 500_000, r"Expected `object`, got `array`$"),
         (Msgspec(list[Any]), b"[" * 500_000, r"RecursionError$"),
-        (Msgspec(str), b'"\xff"', r"UnicodeDecodeError$|invalid utf-8"),
+        (Msgspec(str), b'"\xff"', r"UnicodeDecodeError$|(?i:invalid utf-8)"),
         (Msgspec(Circle | Square), b'{"type":"sesame"}', r"ValidationError - at `\$.type`$"),
         (Msgspec(list[Square]), b'[{"type":"Square","side":1,"sesame":2}]', r"ValidationError"),
         (Msgspec(Even), b'{"number":3}', r"ValidationError"),

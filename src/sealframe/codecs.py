@@ -272,7 +272,7 @@ _DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
 
 _TELLS_NO_CONTENT: Final = re.compile(
     r"Expected `|Object missing required field `|Input data was truncated$"
-    r"|(JSON|MessagePack data) is malformed: "
+    r"|(JSON|MessagePack data) is malformed: |Invalid UTF-8 encoded string$"
 )
 _PATH: Final = re.compile(r" - at `[^`]*`$")
 
