@@ -19,22 +19,16 @@ except ImportError:
     uvloop = None  # type: ignore[assignment]
 
 
-def _new_uvloop() -> asyncio.AbstractEventLoop:
-    if uvloop is None:
-        pytest.skip("uvloop is not installed")
-    return uvloop.new_event_loop()
-
-
 def _new_eager() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     loop.set_task_factory(vars(asyncio)["eager_task_factory"])
     return loop
 
 
-FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": _new_uvloop,
-}
+FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+if uvloop is not None:
+    # A factory that skips would fail the next test: the plugin has no loop to go back to then.
+    FACTORIES["uvloop"] = uvloop.new_event_loop
 
 
 def pytest_asyncio_loop_factories(

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import sealframe
-from sealframe import Connection, ConnectionClosedOK, HandshakeError, Server, TruncatedError
+from sealframe import (
+    CloseCode,
+    Connection,
+    ConnectionClosed,
+    ConnectionClosedOK,
+    HandshakeError,
+    Server,
+    TruncatedError,
+)
+from sealframe.aio import sender
+from sealframe.aio.connection import protocol_of
 
 from .ends import PATIENCE, Api, Mode, collect, keep, receive, start
-from .scripted import listening, message, until
+from .scripted import Raw, listening, message, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -64,12 +75,77 @@ async def leave(conn: Connection, server: Server) -> None:
 
 async def refuse(conn: Connection, server: Server) -> None:
     """End with a code."""
-    await conn.close(4711, "not today")
+    await conn.close(CloseCode.BUSY, "not today")
 
 
 async def kick(conn: Connection, server: Server) -> None:
     """Put the client out."""
     server.kick(conn.id, "not today")
+
+
+async def fail(conn: Connection, server: Server) -> None:
+    """End by an exception."""
+    raise ValueError("not today")
+
+
+async def give_up(conn: Connection, server: Server) -> None:
+    """End as a task that is cancelled."""
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (leave, CloseCode.NORMAL),
+        (refuse, CloseCode.BUSY),
+        (kick, CloseCode.KICKED),
+        (fail, CloseCode.HANDLER),
+        (give_up, CloseCode.GOING_AWAY),
+    ],
+)
+async def test_what_has_said_nothing_waits_for_hello(
+    end: Callable[[Connection, Server], Awaitable[None]],
+    code: CloseCode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accepted: list[Connection] = []
+
+    async def handler(conn: Connection) -> None:
+        accepted.append(conn)
+        await end(conn, server)
+
+    monkeypatch.setattr(sender, "HELLO_TIME", PATIENCE)
+    async with start(handler, Mode("packets")) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        await until(lambda: bool(accepted) and protocol_of(accepted[0]).closer.draining)
+        async with asyncio.timeout(PATIENCE), sealframe.connect(sock=sock, extended=True) as conn:
+            with pytest.raises(ConnectionClosed) as why:
+                await conn.recv()
+        assert why.value.code == code
+
+
+async def test_a_client_of_packets_sees_the_end_without_hello() -> None:
+    async def handler(conn: Connection) -> None:
+        pass
+
+    async with start(handler, Mode("packets")) as server:
+        async with await Raw.dial(server.port) as raw:
+            assert await raw.receive() == b""
+
+
+async def test_nothing_waits_for_hello_after_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(conn: Connection) -> None:
+        if talks:
+            await conn.send(b"bye")
+        else:
+            await conn.recv()
+
+    monkeypatch.setattr(sender, "HELLO_TIME", 10 * PATIENCE)
+    for talks in (True, False):
+        async with start(handler, Mode("packets")) as server:
+            async with await Raw.dial(server.port) as raw:
+                await raw.send(message(b"hello"))
+                assert await raw.receive_to_end() == (message(b"bye") if talks else b"")
 
 
 @pytest.mark.parametrize("end", [leave, refuse, kick])

@@ -124,12 +124,9 @@ async def test_a_call_from_another_thread_can_be_handed_over(no_leaks: None) -> 
         assert await accepted.recv() == b"question"
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=list(FACTORIES))
 def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    factory = FACTORIES[request.param]
-    # Skips here, and not in a thread, where there is none of that kind.
-    factory().close()
-    return factory
+    return FACTORIES[request.param]
 
 
 def run_in_threads(

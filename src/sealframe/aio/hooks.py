@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, ConnectionClosed
 from .caller import current_caller
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
-from .tasks import Tasks
+from .tasks import Tasks, start_task
 from .time_limit import Expiry, wait_for_task
 
 OnConnect: TypeAlias = Callable[[AnyConnection], Awaitable[None] | None]
@@ -117,9 +117,7 @@ class Hooks:
             return
         if self._tasks is None:
             self._tasks = Tasks(self._done)
-        task = asyncio.get_running_loop().create_task(
-            _finish(name, conn, running), name=f"{name} {conn.id}"
-        )
+        task = start_task(_finish, name, conn, running, name=f"{name} {conn.id}")
         self._of[conn] = task
         self._tasks.add(task, conn)
 

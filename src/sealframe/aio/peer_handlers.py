@@ -12,7 +12,7 @@ from .callables import is_async
 from .eager import EagerStart
 from .log_throttle import LogThrottle, others
 from .payload_codec import BYTES, PayloadCodec
-from .tasks import Tasks
+from .tasks import Tasks, start_task
 from .transfers import FileTransfers
 
 OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -120,18 +120,21 @@ class PeerHandlers:
         """Whether the peer may make any."""
         return self.on_request is not None
 
-    def start(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task, and keep it in :attr:`tasks` until it is done.
+    def start(
+        self, function: Callable[..., Coroutine[Any, Any, None]], *args: object, name: str
+    ) -> asyncio.Task[None]:
+        """Start a task, in the next turn of the event loop, and keep it in :attr:`tasks` until it
+        is done.
 
         :param name: of the task
         """
-        task = asyncio.get_running_loop().create_task(running, name=name)
+        task = start_task(function, *args, name=name)
         self.tasks.add(task, name)
         return task
 
     def start_now(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Start a task as :meth:`start` does, whose first step runs at once where that is
-        possible; return None if that was all.
+        """Start a task whose first step runs at once where that is possible, and keep it in
+        :attr:`tasks` until it is done; return None if that was all.
 
         :param name: of the task
         """

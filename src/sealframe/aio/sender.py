@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..core.closing import CloseState
+from ..core.events import Phase
 from ..core.protocol import LARGE_TURN, TURN
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
@@ -36,6 +37,10 @@ _LARGE_MESSAGE: Final = 32 * 1024
 _FAST: Final = 0.003
 """Seconds within which a fast link is ready for the next batch. An event loop's clock may count
 whole milliseconds."""
+HELLO_TIME: Final = 0.1
+"""Seconds after the accept of a plain client within which a server that is done with it, and has
+sent it nothing, waits for its first frame. If that is HELLO, the client learns why; FIN alone would
+look to it like a server of another kind."""
 
 
 class Sender(SendPath):
@@ -125,7 +130,22 @@ class Sender(SendPath):
         if protocol.channels is not None:
             protocol.channels.wrote()
         if closer.state is not _OPEN and closer.draining and self.all_sent:
-            closer.all_sent()
+            left = self._time_for_hello()
+            if left > 0:
+                protocol.loop.call_later(left, self.flush)
+            else:
+                closer.all_sent()
+
+    def _time_for_hello(self) -> float:
+        """Return for how many seconds FIN may still wait for HELLO: docs/PROTOCOL.md, section 2."""
+        protocol = self.protocol
+        if (
+            protocol.machine.phase is not Phase.FIRST
+            or protocol.closer.state is not CloseState.DRAINING
+            or protocol.stats.bytes_sent
+        ):
+            return 0.0
+        return protocol.since + HELLO_TIME - protocol.loop.time()
 
     @property
     def batch_size(self) -> int:

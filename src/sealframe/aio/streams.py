@@ -162,7 +162,7 @@ class Streams:
             number = next(iter(self.queue))
             accepted = self.queue.pop(number)
             accepted.endpoint.widen(self._host.options.stream_window)
-            task = self._host.handlers.start(self._serve(accepted), f"stream {number}")
+            task = self._host.handlers.start(self._serve, accepted, name=f"stream {number}")
             self.serving.add(task)
             task.add_done_callback(partial(self._served, accepted.endpoint))
 

@@ -1,17 +1,44 @@
-"""Tasks that a shutdown waits for, and cancels at its deadline."""
+"""Tasks of the program's functions: how they start, and a shutdown that waits for them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from .time_limit import TimeLimit
 
 Subject = TypeVar("Subject")
+Result = TypeVar("Result")
+
+
+def start_task(
+    function: Callable[..., Coroutine[Any, Any, Result]], *args: object, name: str | None = None
+) -> asyncio.Task[Result]:
+    """Start a task whose first step runs in the next turn of the event loop.
+
+    So does that of any task, unless the program has set a factory of eager ones (from Python
+    3.12 on). Its first step would run here and now, within a read or an accept, before whoever
+    starts it knows the task, and before the first bytes of a new client are read.
+
+    :param function: makes the coroutine, when it begins
+    """
+    loop = asyncio.get_running_loop()
+    if loop.get_task_factory() is None:
+        return loop.create_task(function(*args), name=name)
+    created = False
+
+    async def run() -> Result:
+        if not created:
+            await asyncio.sleep(0)
+        return await function(*args)
+
+    task = loop.create_task(run(), name=name)
+    created = True
+    return task
 
 
 class Tasks(Generic[Subject]):

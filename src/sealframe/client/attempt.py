@@ -18,6 +18,7 @@ from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
+from ..aio.tasks import start_task
 from ..aio.time_limit import wait_for_task
 from ..aio.user_timeout import unwatch, watch
 from ..core.protocol import ProtocolMachine
@@ -108,7 +109,7 @@ class Attempt:
         protocol.receiver.start_calls(self._conn)
         each_message = protocol.handlers.each_message
         if each_message is not None:
-            self._start(awaiting_each(each_message)(self._conn), self._conn)
+            self._start(awaiting_each(each_message), self._conn)
         if self._conn.closed:
             protocol.receiver.finish()
             self._hooks.disconnected(self._conn)
@@ -118,9 +119,10 @@ class Attempt:
         assert self._conn is not None
         protocol_of(self._conn).closer.abort(_GIVEN_UP)
 
-    def _start(self, serving: Coroutine[Any, Any, None], conn: AnyConnection) -> None:
-        loop = asyncio.get_running_loop()
-        self._serving = loop.create_task(serving, name=f"on_message {conn.id}")
+    def _start(
+        self, serve: Callable[[AnyConnection], Coroutine[Any, Any, None]], conn: AnyConnection
+    ) -> None:
+        self._serving = start_task(serve, conn, name=f"on_message {conn.id}")
         self._serving.add_done_callback(self._served)
 
     def _served(self, task: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 from ..aio.connection import AnyConnection, Connection, Received, Sent
 from ..aio.program_faults import close_after
-from ..aio.tasks import Tasks
+from ..aio.tasks import Tasks, start_task
 from ..errors import DecodeError
 from ..wire import CloseCode
 from ..wire.control import Close
@@ -37,7 +37,6 @@ class Handlers(Tasks[AnyConnection]):
         done: Callable[[AnyConnection, Close], None],
     ) -> None:
         super().__init__(self._finish)
-        self._loop = asyncio.get_running_loop()
         self._handler: Handler[Any, Any] = handler or _no_handler
         self._log = log
         self._done_with = done
@@ -46,7 +45,7 @@ class Handlers(Tasks[AnyConnection]):
     def start(self, conn: AnyConnection) -> asyncio.Task[None]:
         """Run the handler for a connection; return its task."""
         start = cast("_AsyncHandler", self._handler) if self._is_async else self._call
-        task = self._loop.create_task(start(conn), name=conn.id)
+        task = start_task(start, conn, name=conn.id)
         self.add(task, conn)
         return task
 

@@ -16,6 +16,7 @@ from ..aio.hooks import Hooks
 from ..aio.listening import Listener, listen
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.stats import ServerStats
+from ..aio.tasks import start_task
 from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
 from ..options import ServerOptions
 from ..wire import CloseCode
@@ -204,7 +205,7 @@ class Server(Generic[Sent, Received]):
         if self._closing is None:
             self._registry.stop_accepting()
             close = Close(CloseCode.GOING_AWAY, reason)
-            self._closing = self._loop.create_task(self._close(close, timeout))
+            self._closing = start_task(self._close, close, timeout)
         return await asyncio.shield(self._closing)
 
     async def wait_closed(self) -> None:
