@@ -354,6 +354,12 @@ class TestReadingAll:
             arrivals.leave.set()
 
 
+async def read_to_the_end(stream: Stream) -> None:
+    """Read what comes, and drop it."""
+    while await stream.read(2**20):
+        pass
+
+
 class TestEnds:
     async def test_reset_reaches_both_directions_of_the_other_end(self, control_mode: Mode) -> None:
         arrivals = Arrivals()
@@ -379,6 +385,22 @@ class TestEnds:
                 await ours.write(b"x")
             arrivals.leave.set()
             await become_clean(client, other)
+
+    async def test_a_reset_is_not_overtaken_by_the_close(self, control_mode: Mode) -> None:
+        arrivals = Arrivals()
+        async with open_pair(control_mode, at_server={"on_stream": arrivals}) as (client, _, _):
+            ours = await client.open_stream()
+            theirs = await arrivals.next()
+            told = asyncio.create_task(read_to_the_end(theirs))
+            # So that the socket takes no more for now.
+            for _ in range(8):
+                await ours.write(bytes(2**20))
+            ours.reset(77)
+            closing = asyncio.create_task(client.close())
+            with pytest.raises(StreamResetError):
+                await told
+            arrivals.leave.set()
+            assert await closing
 
     async def test_nothing_is_written_after_the_end(self, control_mode: Mode) -> None:
         async with open_pair(control_mode, at_server={"on_stream": echo}) as (client, _, _):

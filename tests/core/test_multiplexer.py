@@ -383,6 +383,18 @@ def test_data_goes_as_far_as_the_credit() -> None:
     assert not multiplexer.unsent
 
 
+def test_a_reset_that_waits_is_unsent() -> None:
+    """What closes the connection waits for it: without it the peer thinks of a lost link."""
+    multiplexer = make()
+    multiplexer.open(0, b"", window=0)
+    taken(multiplexer)
+    assert not multiplexer.unsent
+    multiplexer.reset(0, 9, "")
+    assert multiplexer.unsent
+    assert taken(multiplexer) == [reset(0, 9)]
+    assert not multiplexer.unsent
+
+
 def test_the_acceptor_sends_as_much_as_open_says() -> None:
     multiplexer = make()
     multiplexer.receive(opened(1, window=3))

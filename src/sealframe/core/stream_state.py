@@ -44,6 +44,7 @@ _ENDING: Final = Sending.ENDING
 _FINISHING: Final = Sending.FINISHING
 _RESETTING: Final = Sending.RESETTING
 _ENDED: Final = Sending.ENDED
+_UNSENT: Final = frozenset({_ENDING, _FINISHING, _RESETTING})
 
 
 class StreamState:
@@ -102,8 +103,8 @@ class StreamState:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether data or STREAM_END waits, if only for want of credit."""
-        return bool(self.queue) or self.sending is _ENDING or self.sending is _FINISHING
+        """Whether data, STREAM_END or STREAM_RESET waits, if only for want of credit."""
+        return bool(self.queue) or self.sending in _UNSENT
 
     # What this end does
 
