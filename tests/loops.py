@@ -35,9 +35,10 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Parametrise every async test over the event loops."""
-    module = item.getparent(pytest.Module)
-    if module is not None and getattr(module.obj, "ANY_LOOP", False):
-        return {"asyncio": FACTORIES["asyncio"]}
-    if sys.version_info >= (3, 12) and getattr(module and module.obj, "EAGER", False):
-        return {**FACTORIES, "eager": _new_eager}
-    return FACTORIES
+    module = getattr(item.getparent(pytest.Module), "obj", None)
+    factories = dict(FACTORIES)
+    if getattr(module, "ANY_LOOP", False):
+        factories = {"asyncio": FACTORIES["asyncio"]}
+    if sys.version_info >= (3, 12) and getattr(module, "EAGER", False):
+        factories["eager"] = _new_eager
+    return factories

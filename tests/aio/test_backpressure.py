@@ -20,6 +20,8 @@ from sealframe.wire import MESSAGE_OVERHEAD
 from .ends import PATIENCE, Api, Family, Mode, dial, is_held_back, open_pair, start, take
 from .scripted import Peer, Role, facing, listening, message, until
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

@@ -33,6 +33,8 @@ from sealframe.server.server import registry_of
 from .ends import PATIENCE, TCP, Mode, is_held_back, open_pair
 from .scripted import dialled, message, until
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

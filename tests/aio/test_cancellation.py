@@ -29,12 +29,15 @@ from sealframe import (
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.receive_queue import ReceiveQueue
 from sealframe.aio.send_queue import SendQueue
+from sealframe.aio.tasks import start_task
 from sealframe.core.budget import Budget
 from sealframe.wire import MAGIC, Control, Opcode, control
 
 from .ends import PATIENCE, Family, Mode, count_sockets, dial, open_pair, start
 from .scripted import Peer, facing, listening, until
 from .stepping import Attempt, Moment, every_step
+
+EAGER = True
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -390,7 +393,7 @@ async def test_a_send_that_need_not_wait_cannot_be_cancelled_half_way(
 
 async def test_a_send_in_a_task_that_is_cancelled_before_it_starts_sends_nothing() -> None:
     async with open_pair(PACKETS) as (client, accepted, _):
-        task = asyncio.create_task(client.send(b"never"))
+        task = start_task(client.send, b"never")
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()

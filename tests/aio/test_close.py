@@ -37,6 +37,8 @@ from .ends import (
 )
 from .scripted import Role, close_frame, facing, message, until
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

@@ -26,6 +26,8 @@ from sealframe.aio.connection import protocol_of
 from .ends import PATIENCE, Api, Mode, collect, keep, receive, start
 from .scripted import Raw, listening, message, until
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 MESSAGES = [b"first", b"second", bytes(100_000)]

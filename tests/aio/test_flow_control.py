@@ -9,6 +9,7 @@ import pytest
 
 from sealframe import ClientOptions, Connection, ConnectionClosed, ProtocolError, ServerOptions
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.tasks import start_task
 from sealframe.wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode, Opcode, control
 from sealframe.wire.control import Hello
 
@@ -140,7 +141,7 @@ class TestCredit:
         async with facing(role, control_mode, hello=hello) as (conn, peer):
             for number in range(5):
                 await conn.send(b"%d" % number)
-            pinging = asyncio.create_task(conn.ping())
+            pinging = start_task(conn.ping)
             # The second begins with the last of the credit; the third waits.
             assert await peer.read() == b"0"
             assert await peer.read() == b"1"
@@ -175,7 +176,7 @@ class TestCredit:
 
     async def test_two_that_close_with_full_inboxes_end(self, control_mode: Mode) -> None:
         """Each still wants to send; what finds no room is discarded and counted."""
-        limits: dict[str, Any] = {"inbox_limit": 1000, "outbox_limit": 4 * MIB, "close_timeout": 2}
+        limits: dict[str, Any] = {"inbox_limit": 1000, "outbox_limit": 4 * MIB, "close_timeout": 5}
         async with open_pair(
             control_mode,
             server_options=ServerOptions(**limits),

@@ -37,6 +37,7 @@ from .identities import ANNA, BERT, SERVER, let_in
 from .scripted import Raw, dialled, until
 
 ANY_LOOP = True
+EAGER = True
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

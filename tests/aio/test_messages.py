@@ -31,6 +31,8 @@ from sealframe.wire.control import Hello, frame
 from .ends import PATIENCE, Api, Family, Mode, dial, open_pair, start, take
 from .scripted import Raw, message, until
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

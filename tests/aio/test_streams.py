@@ -27,6 +27,8 @@ from .ends import PATIENCE, Mode, open_pair
 from .scripted import until
 from .stepping import Attempt, Moment, every_step
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

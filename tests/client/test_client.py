@@ -29,6 +29,8 @@ from sealframe import (
 )
 from sealframe.wire import CONTROL_BIT, MAGIC, Opcode, control
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 

@@ -24,6 +24,8 @@ from sealframe import (
     SharedKey,
 )
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.002)

@@ -25,6 +25,7 @@ from sealframe import (
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 ANY_LOOP = True
+EAGER = True
 
 QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=0.1)
 LARGE = 100_000

@@ -13,6 +13,8 @@ from sealframe import ClientOptions, Connection, ConnectionClosedError, ServerOp
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.sender import Sender
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

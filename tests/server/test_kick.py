@@ -19,6 +19,8 @@ from sealframe import (
 )
 from sealframe.aio.connection import protocol_of
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 

@@ -28,6 +28,8 @@ from sealframe import (
 from sealframe.noise.handshake_driver import BUSY_REPLY
 from sealframe.server.server import registry_of
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 KIB = 1024

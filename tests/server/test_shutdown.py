@@ -38,6 +38,8 @@ from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close, Hello
 
+EAGER = True
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 QUICK = ServerOptions(close_timeout=0.1)
