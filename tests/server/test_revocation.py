@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aio.ends import PATIENCE
 from aio.identities import ANNA, BERT, BOTH, SERVER, STRANGER, check_alive, hosting, let_in, static
 from aio.scripted import Raw, until
 
+import sealframe
 from sealframe import (
     ClientIdentity,
     ClientOptions,
@@ -23,8 +26,12 @@ from sealframe import (
     Peer,
     ServerIdentity,
     ServerOptions,
+    Stream,
     UnauthorizedError,
 )
+from sealframe.aio.closer import Closer
+from sealframe.aio.connection import protocol_of
+from sealframe.aio.stream import endpoint_of
 from sealframe.trust.keylist import Version
 from sealframe.wire import Pattern
 
@@ -251,6 +258,73 @@ async def test_a_look_that_fails_is_logged_and_not_the_last(
         with pytest.raises(ConnectionClosedError, match="the key was withdrawn"):
             await conn.recv()
     assert "cannot look at the clients; trying again" in caplog.text
+
+
+async def test_one_that_cannot_be_ended_does_not_keep_the_others_in(
+    server: ServerIdentity,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And it is tried again until it has ended."""
+    put_out, abort = Closer.put_out, Closer.abort
+    failures = [1, 2, 3]
+
+    def fail_first(end: Callable[..., None]) -> Callable[..., None]:
+        def ending(closer: Closer, *args: Any, **options: Any) -> None:
+            if closer is stubborn and failures:
+                failures.pop()
+                raise RuntimeError("a fault of our own")
+            end(closer, *args, **options)
+
+        return ending
+
+    async with hosting(server) as host, asyncio.timeout(PATIENCE):
+        conns = [await host.connect(anna) for _ in range(3)]
+        accepted = [await host.next() for _ in conns]
+        stubborn = protocol_of(accepted[0]).closer
+        monkeypatch.setattr(Closer, "put_out", fail_first(put_out))
+        monkeypatch.setattr(Closer, "abort", fail_first(abort))
+        let_in(path, bert=BERT)
+        for conn in conns:
+            with pytest.raises(ConnectionClosedError):
+                await conn.recv()
+            await conn.close()
+        assert not failures
+    assert "cannot look at the clients; trying again" in caplog.text
+
+
+async def test_nothing_of_a_stream_outlives_its_key(server: ServerIdentity, path: Path) -> None:
+    """Also where the connection is closed already."""
+    begun: list[Stream] = []
+    leave = asyncio.Event()
+
+    async def on_stream(stream: Stream) -> None:
+        begun.append(stream)
+        await leave.wait()
+
+    async def handler(conn: Connection) -> None:
+        await conn.wait_closed()
+
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(handler, "127.0.0.1", 0, security=server, on_stream=on_stream) as host,
+    ):
+        clients = []
+        for _ in range(2):
+            clients.append(await sealframe.connect("127.0.0.1", host.port, security=anna))
+            async with await clients[-1].open_stream() as stream:
+                await stream.write(b"do it")
+        await until(lambda: [endpoint_of(each).buffered for each in begun] == [5, 5])
+        await clients[0].close()
+        let_in(path, bert=BERT)
+        await clients[1].wait_closed()
+        for stream in begun:
+            with pytest.raises(ConnectionClosedError) as why:
+                await stream.read()
+            assert why.value.code == CloseCode.UNAUTHORIZED
+        leave.set()
+        await clients[1].close()
 
 
 async def test_those_who_knock_with_anything_do_not_hide_a_stranger_with_a_key(

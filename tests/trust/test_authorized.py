@@ -327,6 +327,35 @@ def test_a_file_that_changes_while_it_is_read_does_not_count(
     assert looking.look_twice() == {"bert"}
 
 
+def test_a_change_in_place_that_keeps_size_and_times_counts(path: Path) -> None:
+    """``cp -p`` over the file; not every file system has a ctime that tells."""
+    looking = Looking(AuthorizedClients(path))
+    before = path.stat()
+    path.write_text(path.read_text().replace(f"{ANNA} anna", f"{CARL} carl"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
+    assert looking.look_twice() == {"bert", "carl"}
+
+
+def test_an_edit_that_keeps_size_and_times_is_not_undone(path: Path) -> None:
+    """By a client that is added meanwhile."""
+
+    def edit(now: keylist.KeyList) -> str:
+        if "carl" not in path.read_text():
+            before = path.stat()
+            path.write_text(now.text.replace(f"{ANNA} anna", f"{CARL} carl"))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return f"{KEYS[3]} dora"
+
+    keylist.extend(str(path), edit, comment="")
+    assert names(AuthorizedClients(path)) == {"bert", "carl", "dora"}
+
+
 @posix_only
 def test_a_link_is_followed(path: Path) -> None:
     link = path.with_name("link")

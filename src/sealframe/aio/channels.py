@@ -114,6 +114,11 @@ class Channels:
         self.end_sending(error)
         self.streams.end(error)
 
+    def put_out(self, error: ConnectionClosed) -> None:
+        """Drop what came of the peer and was not taken; begin nothing of it."""
+        self.streams.put_out(error)
+        self.end(error)
+
     def end_sending(self, error: ConnectionClosed) -> None:
         """Nothing more can be sent."""
         self.streams.end_sending(error)

@@ -135,11 +135,16 @@ class Closer:
     def close(self, close: Close) -> None:
         """Close; the rest happens by itself, within ``close_timeout`` at most.
 
-        :param close: a code other than 0 also discards what the peer sends
+        :param close: GOING_AWAY also discards what the peer sends from now on; a code other than
+            that and 0 puts the peer out
         """
         if self.state is _CLOSED:
             return
         orderly = close.code in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
+        if not orderly and not self.closing:
+            text = f"this end has closed the connection ({close_name(close.code)})"
+            self.put_out(ConnectionClosedOK(text, code=close.code, reason=close.reason), close)
+            return
         if self._announced is not None and orderly:
             close = self._announced
         self.close_sent = self.close_sent or close
@@ -150,18 +155,29 @@ class Closer:
             self._protocol.receiver.stop_holding_back()
         self._feed(CloseEvent.CLOSE_DISCARDING if discards else CloseEvent.CLOSE, error)
 
-    def disconnect(self, error: ConnectionClosedError, close: Close, *, drop: bool = False) -> None:
+    def disconnect(self, error: ConnectionClosed, close: Close) -> None:
         """End both directions for the program at once, and tell the peer why.
 
+        What came before can still be received.
+
         :param error: what sending and receiving raise
-        :param drop: also forget what neither the program nor the peer has got yet
         """
-        if drop:
-            self._drop_queue()
-            self._protocol.receiver.drop_queue()
         if self.state is not _CLOSED:
             self.close_sent = self.close_sent or close
             self._feed(CloseEvent.DISCONNECT, error)
+
+    def put_out(self, error: ConnectionClosed, close: Close, *, drop_unsent: bool = False) -> None:
+        """Disconnect, and let nothing more of the peer reach the program, not even what came
+        before: no message, no request, nothing of a stream or a file. This counts for a
+        connection that is closed already, too.
+
+        :param error: what sending and receiving raise
+        :param drop_unsent: also forget what was accepted for the peer and is not sent
+        """
+        if drop_unsent:
+            self._drop_queue()
+        self._protocol.discard_received(error)
+        self.disconnect(error, close)
 
     def go_away(self, close: Close) -> None:
         """Announce the close, and take no further message in; a connection in its handshake is

@@ -483,7 +483,9 @@ class Connection(Generic[Sent, Received]):
         as far as ``close_timeout`` goes, and then cancelled.
 
         :param code: :class:`sealframe.CloseCode`, told to the peer unless
-            only packets flow; any but 0 also discards what the peer still sends
+            only packets flow; any but 0 also discards what the peer still sends, and any but
+            that and ``GOING_AWAY`` puts the peer out: what came before and was not taken is
+            discarded too, of messages, streams and files, and no request begins
         :param reason: text for the peer, cut to 255 bytes of UTF-8
         :return: whether the close was clean: all went to the network, the peer closed
             too, and nothing that it sent was discarded for want of room

@@ -357,6 +357,15 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         if isinstance(error, ConnectionClosedError) and self._owner is not None:
             self._owner.on_failed(self, error)
 
+    def discard_received(self, error: ConnectionClosed) -> None:
+        """The peer is put out: what came of it and was not taken is dropped.
+
+        :param error: what receiving raises in its place
+        """
+        self.receiver.put_out(error)
+        if self.channels is not None:
+            self.channels.put_out(error)
+
     def end_sending(self, error: ConnectionClosed) -> None:
         """The program can send nothing more."""
         if self.sender.end(error) and self.channels is not None:

@@ -297,6 +297,16 @@ class Receiver(ReceivePath):
         """Forget the messages that the program has not taken."""
         self.protocol.stats.discarded += self.queue.clear()
 
+    def put_out(self, error: ConnectionClosed) -> None:
+        """Drop what the program has not taken: receiving raises the error at once.
+
+        It takes the place of a proper end, which would say that all was received.
+        """
+        self.drop_queue()
+        if not isinstance(self.error, ConnectionClosedError):
+            self.error = error
+            self.queue.wake_all()
+
     def end_messages(self, error: ConnectionClosed) -> None:
         """End ``recv`` once the queue is empty; streams and requests go on."""
         if self.error is None:

@@ -122,6 +122,7 @@ class Requests:
             else:
                 await self._send_body(body, payload, answer)
             reply = await answer
+            self._streams.check_put_out()
             return reply if isinstance(reply, bytes) else await self._collect_reply(reply)
         except RequestCancelledError as error:
             # A server that is ended without a shutdown cancels, and closes in the same turn.

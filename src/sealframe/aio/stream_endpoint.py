@@ -35,6 +35,7 @@ class EndpointOwner(typing.Protocol):
 
     @property
     def connection(self) -> Any: ...
+    def check_put_out(self) -> None: ...
     def check_loop(self) -> None: ...
     def flush_soon(self) -> None: ...
     def discard(self, number: int) -> None: ...
@@ -47,7 +48,7 @@ class StreamEndpoint:
     Two errors hold the state of its directions. ``_send_error`` is None while this end may
     write, a plain :exc:`~sealframe.StreamError` once it has ended its direction, and
     otherwise what has ended it. ``_receive_error`` is None until more than the peer's
-    direction has ended; what came before stays readable.
+    direction has ended; what came before stays readable, unless the peer was put out.
 
     :param number: of the stream, in the multiplexer too
     :param window: bytes that the peer may send at first
@@ -127,8 +128,16 @@ class StreamEndpoint:
         :raises StreamError: the stream was reset, or what served it has returned
         :raises ConnectionClosed: the connection is gone
         """
+        self._owner.check_put_out()
         if self._receive_error is not None:
             raise _again(self._receive_error)
+
+    def check_put_out(self) -> None:
+        """Raise the error if this end put the peer out; any thread may ask.
+
+        :raises ConnectionClosed: nothing of the peer counts any more, not even what came before
+        """
+        self._owner.check_put_out()
 
     # Sending
 
@@ -214,6 +223,7 @@ class StreamEndpoint:
                 await self._readable.wait()
         finally:
             self._reading_all = False
+        self._owner.check_put_out()
         if self.buffered > limit:
             raise OverflowError(f"over {limit} bytes came")
         if not self._received_end and self._receive_error is not None:
@@ -229,6 +239,7 @@ class StreamEndpoint:
                 raise _again(self._receive_error)
             self._readable.clear()
             await self._readable.wait()
+        self._owner.check_put_out()
 
     def _take(self, n: int) -> Chunk:
         if not self.chunks:
@@ -283,6 +294,12 @@ class StreamEndpoint:
     def receive_end(self) -> None:
         """The peer sends no more."""
         self._received_end = True
+        self._readable.set()
+
+    def drop_received(self) -> None:
+        """Drop the receive buffer: the peer was put out."""
+        self.chunks.clear()
+        self.buffered = 0
         self._readable.set()
 
     def fail(self, error: Exception) -> None:

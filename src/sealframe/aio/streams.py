@@ -78,6 +78,9 @@ class Streams:
         """The tasks that serve streams of the peer, at most max_streams."""
         self.queue: dict[int, _Accepted] = {}
         """Streams of the peer that wait for one of these tasks to end."""
+        # Why nothing of the peer reaches the program any more, not even what came before; None
+        # unless this end put it out.
+        self._put_out_by: ConnectionClosed | None = None
 
     @property
     def busy(self) -> bool:
@@ -169,6 +172,7 @@ class Streams:
     async def _serve(self, accepted: _Accepted) -> None:
         on_stream, endpoint, metadata = accepted
         try:
+            self.check_put_out()
             await on_stream(Stream(endpoint, metadata))
         except asyncio.CancelledError:
             endpoint.reset(ResetCode.CANCELLED, "")
@@ -253,6 +257,21 @@ class Streams:
         self.limiter.close(error)
         for endpoint in self.endpoints.values():
             endpoint.end_sending(error)
+
+    def check_put_out(self) -> None:
+        """Raise the error if this end put the peer out; any thread may ask.
+
+        :raises ConnectionClosed: nothing of the peer counts any more, not even what came before
+        """
+        if self._put_out_by is not None:
+            raise self._put_out_by.fresh()
+
+    def put_out(self, error: ConnectionClosed) -> None:
+        """Nothing of the peer reaches the program, not even what came before."""
+        self._put_out_by = error
+        self.queue.clear()
+        for endpoint in self.endpoints.values():
+            endpoint.drop_received()
 
     def end(self, error: ConnectionClosed) -> None:
         """Nothing more will come."""

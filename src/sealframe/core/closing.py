@@ -58,11 +58,11 @@ class CloseEvent(_Key):
     CLOSE = auto()
     """This end closes with code 0; what the peer still sends is kept."""
     CLOSE_DISCARDING = auto()
-    """This end closes with another code."""
+    """This end closes with GOING_AWAY: what the peer sends from now on is discarded."""
     GO_AWAY = auto()
     """This end announces its close."""
     DISCONNECT = auto()
-    """This end puts the peer out: both directions end for the program at once."""
+    """This end ends both directions for the program at once, as where it puts the peer out."""
     PEER_CLOSE = auto()
     """CLOSE with code 0 came from a client, or its FIN where only packets flow."""
     SERVER_CLOSE = auto()

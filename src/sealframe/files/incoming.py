@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ..aio.chunks import Chunk, append_chunk
-from ..aio.stream import Stream
+from ..aio.stream import Stream, endpoint_of
 from ..errors import ConnectionClosed, FileRefusedError, FileTransferError, StreamResetError
 from ..trust.peer import Peer
 from ..wire import MAX_CHUNK, FileAbort, FileRefusal
@@ -181,6 +181,7 @@ class IncomingFile:
             return False  # somebody writes to it
 
     def _begin(self, into: Destination | str | os.PathLike[str]) -> Accept:
+        endpoint_of(self._stream).check_put_out()
         algorithm = self._algorithm()
         store = _store(into)
         until = time.monotonic() + BUSY_TIMEOUT
@@ -216,9 +217,11 @@ class IncomingFile:
     def _finish(self, batch: list[Chunk], digest: bytes) -> Path:
         self._write(batch)
         assert self._partial is not None
-        return self._partial.finish(digest)
+        # The sender may have been put out while the disk was written to.
+        return self._partial.finish(digest, endpoint_of(self._stream).check_put_out)
 
     def _make_directory(self, into: Destination | str | os.PathLike[str]) -> Path:
+        endpoint_of(self._stream).check_put_out()
         return _store(into).make_directory(self._name)
 
     def _abort(self) -> None:

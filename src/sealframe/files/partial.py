@@ -185,10 +185,12 @@ class Partial:
                 self._reservation.missing(self.total - self._size)
                 view = view[count:]
 
-    def finish(self, digest: bytes) -> Path:
+    def finish(self, digest: bytes, check: Callable[[], None] | None = None) -> Path:
         """Give the file its name, and return when it is on the disk.
 
         :param digest: of the whole file, from the sender
+        :param check: called right before it gets its name; what it raises keeps it from that, and
+            changes nothing
         :return: where it is
         :raises FileRefusedError: code ``SIZE``: bytes are missing, and more may be written;
             ``DIGEST``, ``EXISTS``: the partial file is gone; or the system refuses
@@ -208,6 +210,8 @@ class Partial:
             # What was not written may be gone from memory too: nobody could resume that.
             self.abort(keep=False)
             raise
+        if check is not None:
+            check()
         try:
             with refusing("naming the file"):
                 self._publish()

@@ -47,12 +47,26 @@ class Revocation:
             await self._watcher.stop()
 
     def _check(self) -> None:
+        failures: list[Exception] = []
         for conn in list(self._connections):
-            if conn.peer is not None and self._clients.lookup(bytes(conn.peer.key)) is None:
+            if conn.peer is None or self._clients.lookup(bytes(conn.peer.key)) is not None:
+                continue
+            try:
                 _revoke(conn, conn.peer.name)
+            except Exception as failure:  # noqa: BLE001 - the others must not stay in for it
+                failures.append(failure)
+        if failures:
+            # The watcher logs it, and tries again.
+            raise ExceptionGroup("cannot end connections of withdrawn keys", failures)
 
 
 def _revoke(conn: AnyConnection, name: str) -> None:
     code = CloseCode.UNAUTHORIZED
     error = ConnectionClosedError(f"the key of {name} was withdrawn", code=code)
-    protocol_of(conn).closer.disconnect(error, Close(code, "the key was withdrawn"), drop=True)
+    closer = protocol_of(conn).closer
+    try:
+        closer.put_out(error, Close(code, "the key was withdrawn"), drop_unsent=True)
+    except Exception:
+        # It is told nothing, but it goes.
+        closer.abort(error)
+        raise

@@ -138,8 +138,11 @@ class Server(Generic[Sent, Received]):
     def kick(self, id: str, reason: str = "") -> None:
         """Put a client out: its connection ends here at once, and it is told why.
 
-        Returns without waiting. What was accepted for it is still sent. Its handler
-        reads what came before and then gets :exc:`~sealframe.ConnectionClosedError`.
+        Returns without waiting. What was accepted for it is still sent. Nothing more of it
+        reaches the program, not even what came before: its handler gets
+        :exc:`~sealframe.ConnectionClosedError` at its next ``recv()``, and so does what reads
+        its streams; streams and requests that have not begun never do, those requests that
+        have are cancelled, and no file of it is put in its place any more.
         A client that speaks packets alone sees no more than the end of the stream.
 
         :param id: as in :attr:`clients`
@@ -156,7 +159,7 @@ class Server(Generic[Sent, Received]):
             raise UnknownClientError(id)
         text = "the client was kicked" + (f": {reason}" if reason else "")
         error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
-        protocol_of(conn).closer.disconnect(error, Close(CloseCode.KICKED, reason))
+        protocol_of(conn).closer.put_out(error, Close(CloseCode.KICKED, reason))
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ..aio.connection import AnyConnection as AsyncConnection
 from ..aio.disconnect import Disconnect
 from ..aio.stream import Stream as AsyncStream
+from ..aio.stream import endpoint_of
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
 from .stream import Stream
@@ -92,7 +93,12 @@ class Callbacks:
         assert self._on_stream is not None
         conn = self._wrappers.wrap(stream.connection)
         blocking = Stream(self._wrappers.thread, stream, conn)
-        await self._streams.run(f"sealframe stream of {conn.id}", self._on_stream, blocking)
+        await self._streams.run(
+            f"sealframe stream of {conn.id}",
+            self._on_stream,
+            blocking,
+            check=endpoint_of(stream).check_put_out,
+        )
 
     def _connected(self, conn: AsyncConnection) -> Coroutine[Any, Any, None]:
         self._greeting[conn] = asyncio.Event()

@@ -25,12 +25,19 @@ class Workers:
     def __init__(self, limit: int) -> None:
         self._room = asyncio.Semaphore(limit)
 
-    async def run(self, name: str, function: Callable[..., T], *args: Any) -> T | None:
+    async def run(
+        self,
+        name: str,
+        function: Callable[..., T],
+        *args: Any,
+        check: Callable[[], object] | None = None,
+    ) -> T | None:
         """Call a function in a thread of its own; return what it returns.
 
         If this is cancelled, the function runs on, since no thread can be stopped.
 
         :param name: the thread's
+        :param check: called when the thread can begin; what it raises is raised instead
         :raises Exception: what the function raised; a ``RuntimeError`` whose cause it is, where
             that is no ``Exception``. ``SystemExit`` too is a failure: it would end the thread
             alone, which nobody who calls ``sys.exit()`` means.
@@ -55,6 +62,8 @@ class Workers:
                     loop.call_soon_threadsafe(self._end, ended, result, error)
 
         try:
+            if check is not None:
+                check()
             threading.Thread(target=work, name=name, daemon=True).start()
         except BaseException:
             self._room.release()

@@ -1,8 +1,9 @@
 """The clients that a server lets in: a table, or a file that is read again when it changes.
 
-A file's version is its device, inode, size and time of change. The file is read when its version
-has changed and is the same in two checks, one after the other; a file that cannot be parsed
-changes nothing.
+A file's version is the digest of its contents, with its device, inode, size and mtime. The clients
+are taken from it when its version has changed and is the same in two checks, one after the other;
+a file that cannot be parsed changes nothing. Each check reads it: 0.05 ms for ten clients, 0.2 ms
+for a thousand, 15 ms for the 16 MiB that a file may have.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final, Self
 
 from ..errors import ConfigurationError, KeyFileError, KeyFormatError, SealframeError
 from . import disk, keylist
-from .keylist import KeyList, Version
+from .keylist import KeyList, Stamp, Version
 from .keys import PublicKey
 from .peer import Peer
 
@@ -24,6 +25,7 @@ logger = logging.getLogger("sealframe.authorized")
 
 _LOOKS_PER_LINE: Final = 120
 """Checks of a file that cannot be used, after which its error is logged again."""
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _COMMENT: Final = "Clients that may connect, one on each line: public key, name, comment"
 
 
@@ -52,6 +54,8 @@ class AuthorizedClients:
         self._spare = disk.SpareDescriptor()
         self._adopted: Version | None = None
         self._refused: Version | None = None
+        # The last look that could read it.
+        self._looked: tuple[Stamp, Version] | None = None
         self._trouble = ""
         self._looks_in_trouble = 0
         # By public key: let in by an invitation, and not in the file yet.
@@ -111,7 +115,7 @@ class AuthorizedClients:
         found: Version | None = None
         with self._lock:
             try:
-                found = keylist.version(self.path)
+                found = self._look(self.path)
                 if found == self._adopted:
                     self._trouble = ""
                 elif found == seen and found != self._refused:
@@ -154,13 +158,28 @@ class AuthorizedClients:
         # A line added to a half-written file would make it look complete.
         return self.path is not None and keylist.version(self.path) != self._adopted
 
+    def _look(self, path: str) -> Version:
+        stamp = keylist.stamp(path)
+        try:
+            found = keylist.version(path)
+        except KeyFileError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                raise
+            if self._looked is not None and self._looked[0] == stamp:
+                # Keep the reserved descriptor for a change: another thread may take it from us.
+                return self._looked[1]
+            with self._spare.released():
+                found = keylist.version(path)
+        self._looked = stamp, found
+        return found
+
     def _reread(self, path: str, found: Version) -> None:
         try:
             content = self._read(path)
-            if content.version == found == keylist.version(path):
+            if content.version == found and keylist.stamp(path)[:4] == found.file:
                 self._adopt(content)
         except KeyFormatError:
-            # Do not read this version again: only other content can be valid. A KeyFileError
+            # Do not parse this version again: only other content can be valid. A KeyFileError
             # may be cured by a chmod, which changes no version.
             self._refused = found
             raise
@@ -169,7 +188,7 @@ class AuthorizedClients:
         try:
             return keylist.read(path)
         except KeyFileError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
+            if error.errno not in _NO_DESCRIPTOR:
                 raise
             # No descriptor is left. A client that is to be revoked could bring this about by
             # opening connections, and so stay: use the reserved descriptor.

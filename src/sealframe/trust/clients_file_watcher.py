@@ -18,6 +18,9 @@ logger = logging.getLogger("sealframe.revocation")
 _INTERVAL: Final = 0.5
 """Seconds between two looks at the file."""
 
+_LOOKS_PER_LINE: Final = 120
+"""Failures one after the other, of which one is logged."""
+
 _LAST_WRITE: Final = 5.0
 """Seconds that :meth:`ClientsFileWatcher.stop` waits for the disk."""
 
@@ -31,7 +34,7 @@ class ClientsFileWatcher:
 
     :param clients: what is read from the file
     :param on_change: called in the event loop after the first look, and after each one that
-        has found other clients
+        has found other clients; again after the next look, if it raises an exception
     """
 
     def __init__(self, clients: AuthorizedClients, on_change: Callable[[], None]) -> None:
@@ -63,7 +66,7 @@ class ClientsFileWatcher:
         self._executor.shutdown(wait=False)
 
     async def _run(self) -> None:
-        generation = -1
+        checked, failures = -1, 0
         seen: Version | None = None
         while True:
             with contextlib.suppress(TimeoutError):
@@ -76,11 +79,16 @@ class ClientsFileWatcher:
                     await self._call(self._clients.write_admitted)
                 else:
                     seen = await self._call(functools.partial(self._clients.refresh, seen))
-                if self._clients.generation != generation:
-                    generation = self._clients.generation
+                generation = self._clients.generation
+                if generation != checked:
                     self._on_change()
+                    # Not before: what was not done is tried again.
+                    checked = generation
+                failures = 0
             except Exception:
-                logger.exception("cannot look at the clients; trying again")
+                if failures % _LOOKS_PER_LINE == 0:
+                    logger.exception("cannot look at the clients; trying again")
+                failures += 1
 
     async def _call(self, function: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)

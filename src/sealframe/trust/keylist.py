@@ -5,6 +5,7 @@ Such a file holds no secret, but whoever can write it decides whom a program tru
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -23,8 +24,18 @@ _ATTEMPTS: Final = 10
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 _PERMISSIONS: Final = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 
-Version: TypeAlias = tuple[int, int, int, int]
-"""Which content a file has: device, inode, size, time of the last change in ns."""
+Stamp: TypeAlias = tuple[int, int, int, int, int]
+"""What ``stat`` says: device, inode, size, mtime and ctime in ns."""
+
+
+class Version(NamedTuple):
+    """Which file has a name, and what is in it."""
+
+    file: tuple[int, int, int, int]
+    """Device, inode, size, mtime in ns."""
+    digest: bytes
+    """SHA-256 of its contents. ``cp -p`` over a file keeps all of the above, and neither Windows
+    nor every file system has a ctime that tells."""
 
 
 class Line(NamedTuple):
@@ -53,13 +64,24 @@ class KeyList(NamedTuple):
                 yield Line(number, words)
 
 
-def version(path: str) -> Version:
-    """Return the version of the file now.
+def stamp(path: str) -> Stamp:
+    """Return what ``stat`` says of the file now; this needs no file descriptor.
 
     :raises KeyFileError: it cannot be found or looked at
     """
     try:
-        return _version(os.stat(path))  # noqa: PTH116 - the same for a descriptor below
+        return _stamp(os.stat(path))  # noqa: PTH116 - the same for a descriptor below
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def version(path: str) -> Version:
+    """Return the version of the file now. It is read for that, up to 16 MiB of it.
+
+    :raises KeyFileError: it cannot be found or read
+    """
+    try:
+        return _version_of(path)
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -112,7 +134,7 @@ def _read(path: str) -> KeyList:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise KeyFormatError(f"{path} is not text in UTF-8") from None
-    return KeyList(_version(status), text, status.st_mode & _PERMISSIONS)
+    return KeyList(_version(status, data), text, status.st_mode & _PERMISSIONS)
 
 
 def extend(path: str, line: Callable[[KeyList], str | None], *, comment: str) -> None:
@@ -212,13 +234,30 @@ def _replace(target: Path, text: str, before: KeyList) -> bool:
 
 def _version_if_there(path: Path) -> Version | None:
     try:
-        return _version(path.stat())
+        return _version_of(str(path))
     except FileNotFoundError:
         return None
 
 
-def _version(status: os.stat_result) -> Version:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+def _version_of(path: str) -> Version:
+    with disk.open_to_read(path) as file:
+        status = os.fstat(file.fileno())
+        data = file.read(_MAX_SIZE + 1) if stat.S_ISREG(status.st_mode) else b""
+    return _version(status, data)
+
+
+def _version(status: os.stat_result, data: bytes) -> Version:
+    return Version(_stamp(status)[:4], hashlib.sha256(data).digest())
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def _unreadable(path: str, error: OSError) -> KeyFileError:
