@@ -39,6 +39,7 @@ _COUNTERS: Final = {
     "unauthorized": ("handshakes_unauthorized", "Of these, keys that are not let in."),
     "dropped_handshakes": ("handshakes_dropped", "Handshakes dropped for a newcomer."),
     "probes": ("probes", "Connections that clients ended before a byte was sent: health checks."),
+    "proxy_refused": ("connections_proxy_refused", "Connections refused by proxy_protocol."),
     "dropped": ("broadcast_messages_dropped", "Broadcast messages not queued for a client."),
     # Of all its connections together.
     "messages_received": ("messages_received", "Messages received."),

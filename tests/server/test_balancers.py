@@ -12,7 +12,7 @@ from pathlib import Path
 
 import documents
 import pytest
-from aio.ends import PATIENCE, Mode, shared_key
+from aio.ends import PATIENCE, Mode, ModeName, shared_key
 from aio.scripted import until
 
 import sealframe
@@ -24,17 +24,33 @@ PAGE = documents.read("docs/guides/deployment.md")
 MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 """Where Debian has the module, which is compiled in elsewhere."""
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="balancers of POSIX systems")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="balancers of POSIX systems"),
+    # asyncio lets go of a health check that it accepts in the very tick of the close.
+    pytest.mark.filterwarnings(
+        "ignore:unclosed:ResourceWarning",
+        "ignore:Exception ignored in. <function _SelectorTransport.__del__"
+        ":pytest.PytestUnraisableExceptionWarning",
+        "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning",
+    ),
+]
 
 
 @asynccontextmanager
 async def balancer(
-    name: str, server: Server, folder: Path, *, idle: str = "1m", without: str = ""
+    name: str,
+    server: Server,
+    folder: Path,
+    *,
+    idle: str = "1m",
+    without: str = "",
+    header: str = "",
 ) -> AsyncIterator[int]:
     """Run one, with the guide's configuration, before a server; return its port.
 
     :param idle: after which it cuts a silent connection
     :param without: a line that is left out
+    :param header: what the guide says is to be added, so that it tells of its clients
     """
     program = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -45,13 +61,15 @@ async def balancer(
     else:
         text = documents.blocks(PAGE, "nginx")["nginx.conf"]
     assert without in text
+    assert header in PAGE
     for old, new in {
         "0.0.0.0:1234": f"127.0.0.1:{port}",
         "127.0.0.1:2001": f"127.0.0.1:{server.port}",
         "127.0.0.1:2002": f"127.0.0.1:{server.port}",
         # Its own checks reset a connection before the server can accept it.
         "leastconn\n": "leastconn\n option tcp-check\n tcp-check connect linger\n",
-        "inter 2s": "inter 50ms",
+        "inter 2s": f"inter 50ms {header}",
+        "proxy_pass": f"{header} proxy_pass",
         " 1m": f" {idle}",
         without or "\0": "",
     }.items():
@@ -110,6 +128,40 @@ async def test_the_last_answer(name: str, mode: Mode, tmp_path: Path) -> None:
         await conn.close()
         eaten = without and mode.name == "packets"
         assert [message async for message in conn] == ([] if eaten else [b"1"])
+
+
+HEADERS = {
+    "haproxy 1": "send-proxy",
+    "haproxy 2": "send-proxy-v2",
+    "nginx 1": "proxy_protocol on;",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("mode", ["packets", "extended", "sealed"])
+async def test_the_address_of_the_client(
+    name: str, mode: ModeName, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def say_who(conn: Connection) -> None:
+        async for message in conn:
+            await conn.send(message + repr(conn.remote_address).encode())
+
+    way, program = Mode(mode), name.split()[0]
+    if way.sealed:
+        pytest.importorskip("cryptography", reason="cryptography is not installed")
+    async with (
+        sealframe.serve(say_who, "127.0.0.1", 0, proxy_protocol=True, **way.server) as server,
+        balancer(program, server, tmp_path, header=HEADERS[name]) as port,
+        sealframe.connect("127.0.0.1", port, **way.client) as conn,
+    ):
+        for message in (b"hello", bytes(100_000)):
+            await conn.send(message)
+            assert await conn.recv() == message + repr(conn.local_address).encode()
+        if program == "haproxy" and way.sealed:
+            # Its checks have a header of their own, that names nobody.
+            await until(lambda: server.counters.probes >= 4)
+        assert server.counters.proxy_refused == server.counters.failed_handshakes == 0
+    assert [r for r in caplog.records if r.levelno > logging.INFO] == []
 
 
 async def test_health_checks_of_a_sealed_server(

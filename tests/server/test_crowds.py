@@ -277,7 +277,7 @@ class TestRate:
 
     async def test_a_client_that_tries_again_gets_in(self) -> None:
         plain = Mode("packets")
-        options = ServerOptions(connection_rate=20, connection_burst=1)
+        options = ServerOptions(connection_rate=2, connection_burst=1)
         async with start(echo, plain, options=options) as server:
             async with dial(server, plain) as one:
                 await check_alive(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from wire import proxy_headers as headers
 
 from sealframe import ConfigurationError, ConnectError, sync
 
@@ -56,3 +57,16 @@ def test_several_hosts_and_a_local_address() -> None:
         local = ("127.0.0.1", 0)
         with sync.connect("127.0.0.1", server.port, local_address=local) as conn:
             check(conn)
+
+
+def test_a_balancer_tells_whom_it_connects_for() -> None:
+    with sync.serve(
+        lambda conn: conn.send(repr(conn.remote_address).encode()),
+        "127.0.0.1",
+        0,
+        proxy_protocol=True,
+    ) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        sock.sendall(headers.text("192.0.2.7", 50000))
+        with sync.connect(sock=sock, timeout=PATIENCE) as conn:
+            assert conn.recv(timeout=PATIENCE) == b"('192.0.2.7', 50000)"

@@ -7,14 +7,19 @@ import pytest
 from sealframe.wire import Opcode, control
 from sealframe.wire.sniffing import diagnose
 
+PROXY = (
+    "a load balancer sends the PROXY protocol, which is not expected here: "
+    "see proxy_protocol of serve()"
+)
+
 CASES = {
     b"GET / HT": "length 542393671 is ASCII 'GET ': an HTTP client?",
     b"POST /a ": "length 1414745936 is ASCII 'POST': an HTTP client?",
     b"PRI * HT": "length 541676112 is ASCII 'PRI ': an HTTP client?",
     b"HTTP/1.1": "length 1347703880 is ASCII 'HTTP': an HTTP server?",
     b"SSH-2.0-": "length 759714643 is ASCII 'SSH-': an SSH peer?",
-    b"PROXY TC": "a load balancer sends the PROXY protocol, which is not expected here",
-    b"\r\n\r\n\0\r\nQ": "a load balancer sends the PROXY protocol, which is not expected here",
+    b"PROXY TC": PROXY,
+    b"\r\n\r\n\0\r\nQ": PROXY,
     b"\r\n\r\nhell": "length 168626701 is ASCII '\\r\\n\\r\\n': a peer that sends lines of text?",
     b"220 mail": "length 540029490 is ASCII '220 ': a mail or FTP server?",
     b"* OK IMA": "length 1263476778 is ASCII '* OK': a mail or FTP server?",

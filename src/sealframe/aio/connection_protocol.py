@@ -76,6 +76,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     :param budget: what receive queues share; None for one of its own
     :param keepalive_wheel: what times the keepalive, shared with others of the same options;
         None for one of its own
+    :param addresses: the peer's and that of this end, where not those of the socket are meant: the
+        client's behind a balancer; None for what the transport tells
     """
 
     __slots__ = (
@@ -99,6 +101,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         handlers: PeerHandlers | None = None,
         budget: Budget | None = None,
         keepalive_wheel: KeepaliveWheel | None = None,
+        addresses: tuple[Address, Address] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.machine = machine
@@ -115,7 +118,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.pings: Pings | None = None
         """The PINGs that wait for PONG, once there were any."""
         self._owner: ConnectionOwner | None = owner
-        self._addresses: tuple[Address, Address] | None = None
+        self._addresses = addresses
         self._keepalive_wheel = keepalive_wheel
         self.trace = machine.trace
         self.since = 0.0

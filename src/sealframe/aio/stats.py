@@ -67,5 +67,8 @@ class ServerStats:
     probes: int = 0
     """Connections that the client cut, or on a sealed server closed, before a byte was sent: health
     checks of balancers. They are not among the failed handshakes."""
+    proxy_refused: int = 0
+    """Connections that ``proxy_protocol`` refuses: their peers are not trusted, or have sent no
+    right header. They are not among the accepted."""
     dropped: int = 0
     """Broadcast messages not queued for a client: too slow, or it accepts less."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from .sealing import Command
+
 LOOPBACK = "127.0.0.1"
 DEFAULT = f"{LOOPBACK}:1234"
 
@@ -68,6 +70,33 @@ def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Ad
     if address.port == 0:
         raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
     return address
+
+
+def _balancers(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    for name in value:
+        if name == "unix":
+            continue
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return value
+
+
+def proxy_option(command: Command) -> Command:
+    """Add ``--proxy-protocol`` to a server; the command gets it as ``balancers``."""
+    return click.option(
+        "--proxy-protocol",
+        "balancers",
+        metavar="NETWORK",
+        multiple=True,
+        callback=_balancers,
+        help="Clients come through a load balancer in NETWORK (127.0.0.1, 10.0.0.0/8, or "
+        '"unix" for Unix sockets), which tells their addresses by the PROXY protocol. Whoever '
+        "connects without one is refused. May be given more than once.",
+    )(command)
 
 
 def shown(address: tuple[str, int] | str | None) -> str:

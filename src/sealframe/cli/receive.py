@@ -24,7 +24,7 @@ from .. import (
     ServerOptions,
     SharedKey,
 )
-from .address import DEFAULT, HELP, Address, listening_address, shown
+from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
 from .announcing import announce
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines
@@ -72,6 +72,7 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     help="End when the first sender has closed in order; then 0 means that all that it "
     "offered has arrived.",
 )
+@proxy_option
 @control_option
 @server_sealing
 def receive(
@@ -80,6 +81,7 @@ def receive(
     overwrite: bool,
     max_size: int | None,
     once: bool,
+    balancers: tuple[str, ...],
     control: Path | None,
     sealing: ServerSealing,
 ) -> None:
@@ -97,7 +99,7 @@ def receive(
     security = sealing.open()
     inbox = Inbox(directory, overwrite=overwrite, max_file_size=max_size)
     invitations = sealing.invitations(security)
-    work = _receive(address, inbox, security, invitations, once, control)
+    work = _receive(address, inbox, security, invitations, once, balancers, control)
     sys.exit(run(work, terminated=Exit.DONE))
 
 
@@ -107,6 +109,7 @@ async def _receive(
     security: SharedKey | ServerIdentity | None,
     invitations: list[tuple[str, Invitation]],
     once: bool,
+    balancers: tuple[str, ...],
     control: Path | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
@@ -127,6 +130,7 @@ async def _receive(
             address.host,
             address.port,
             path=address.path,
+            proxy_protocol=balancers or False,
             security=security,
             files=reception,
             options=_OPTIONS,

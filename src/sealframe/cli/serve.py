@@ -24,7 +24,7 @@ from .. import (
     SharedKey,
     ShutdownReport,
 )
-from .address import DEFAULT, HELP, Address, listening_address, shown
+from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
 from .announcing import announce
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines, complain
@@ -71,6 +71,7 @@ _LEAST_GRACE = 0.1
     help="Serve figures for Prometheus over HTTP there, to whoever asks. Needs the extra "
     "sealframe[metrics].",
 )
+@proxy_option
 @control_option
 @server_sealing
 def serve(
@@ -78,6 +79,7 @@ def serve(
     grace: float,
     status: bool,
     metrics: Address | None,
+    balancers: tuple[str, ...],
     control: Path | None,
     sealing: ServerSealing,
 ) -> None:
@@ -99,7 +101,7 @@ def serve(
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
     invitations = sealing.invitations(security)
-    work = _serve(address, security, invitations, grace, status, metrics, control)
+    work = _serve(address, security, invitations, grace, status, metrics, balancers, control)
     sys.exit(run(work, terminated=Exit.DONE))
 
 
@@ -110,6 +112,7 @@ async def _serve(
     grace: float,
     status: bool,
     metrics: Address | None,
+    balancers: tuple[str, ...],
     control: Path | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
@@ -123,6 +126,7 @@ async def _serve(
                 address.host,
                 address.port,
                 path=address.path,
+                proxy_protocol=balancers or False,
                 security=security,
                 options=replace(_OPTIONS, close_timeout=max(grace, _LEAST_GRACE)),
             )

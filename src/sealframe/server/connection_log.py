@@ -17,6 +17,9 @@ logger = logging.getLogger("sealframe.server")
 _MAX_FAILURE_LINES: Final = 20
 """Connections of one kind a minute that failed and get a warning each."""
 
+_CROWDS: Final = ("full", "too fast", "dropped", "untrusted", "no header")
+"""Kinds of which one line a minute is enough."""
+
 
 class ConnectionLog:
     """Counts and logs who was rejected, dropped and lost.
@@ -30,7 +33,7 @@ class ConnectionLog:
     def __init__(self, counters: ServerStats) -> None:
         self._loop = asyncio.get_running_loop()
         self._counters = counters
-        self._throttles = {kind: LogThrottle() for kind in ("full", "too fast", "dropped")}
+        self._throttles = {kind: LogThrottle() for kind in _CROWDS}
         # Separate, so that peers without a key do not hide the failures of those with one.
         for kind in ("failed", "unauthorized", "broken"):
             self._throttles[kind] = LogThrottle(_MAX_FAILURE_LINES)
@@ -69,6 +72,21 @@ class ConnectionLog:
         """Count a client that went before it said anything; a balancer sends many a minute."""
         self._counters.probes += 1
         logger.debug("client %s at %s went before it sent a byte", client_id, show(who))
+
+    def refused_untrusted(self, who: Address, trusted: object) -> None:
+        """Count and log a peer that is not among those that ``proxy_protocol`` trusts."""
+        self._counters.proxy_refused += 1
+        self._log_arrival("untrusted", who, f"was refused: proxy_protocol trusts {trusted} alone")
+
+    def refused_header(self, who: Address, why: str) -> None:
+        """Count and log a trusted peer without a right PROXY header."""
+        self._counters.proxy_refused += 1
+        self._log("no header", "the balancer at", who, f" was refused: {why}")
+
+    def probed_balancer(self, who: Address) -> None:
+        """Count a trusted peer that went before it sent its header."""
+        self._counters.probes += 1
+        logger.debug("the balancer at %s went before it sent a byte", show(who))
 
     def _log_arrival(self, kind: str, who: Address, text: str) -> None:
         self._log(kind, "a client at", who, f" {text}")

@@ -7,6 +7,8 @@ import socket
 import struct
 from typing import Final, TypeAlias
 
+from ..aio.addresses import Address
+
 RateLimitKey: TypeAlias = bytes | int | None
 """4 bytes of IPv4, 8 of IPv6, the user id at the other end of a Unix socket; None if peers
 cannot be told apart."""
@@ -28,6 +30,11 @@ def rate_limit_key(transport: asyncio.BaseTransport) -> RateLimitKey:
     if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
         return _uid(sock)
     return None
+
+
+def relayed_key(address: Address) -> RateLimitKey:
+    """Return the same for a client that a balancer names; of a Unix socket's it knows no user."""
+    return network(address[0]) if isinstance(address, tuple) else None
 
 
 def network(host: str) -> bytes:

@@ -38,12 +38,13 @@ from ..noise.handshake_driver import BUSY_REPLY
 from ..options import ServerOptions
 from ..wire import CloseCode
 from ..wire.control import Close, Hello
+from ..wire.proxy_header import Relayed
 from .admission import Admission, Decision
 from .connection_log import ConnectionLog
 from .groups import Memberships
 from .handlers import Handler, Handlers
-from .rate_limit_key import rate_limit_key
-from .reject import RejectedClients
+from .rate_limit_key import rate_limit_key, relayed_key
+from .reject import RejectedClient, RejectedClients
 from .revocation import Revocation
 
 logger = logging.getLogger("sealframe.server")
@@ -110,17 +111,29 @@ class ConnectionRegistry:
 
     # What the listening socket calls
 
-    def accept(self, transport: asyncio.Transport) -> asyncio.BaseProtocol | None:
-        """Return the protocol for a new connection, None to drop it."""
+    def accept(
+        self, transport: asyncio.Transport, relayed: Relayed | None = None
+    ) -> ConnectionProtocol | RejectedClient | None:
+        """Return the protocol for a new connection, None to drop it.
+
+        :param relayed: on whose behalf a balancer has connected
+        """
         if not self._accepting:
             return None
-        key = rate_limit_key(transport)
+        who = address_of(transport, "peername")
+        addresses, through = None, ""
+        if relayed is None:
+            key = rate_limit_key(transport)
+        else:
+            through = f", through {show(who)}"
+            who = relayed.address
+            key = relayed_key(who)
+            addresses = who, address_of(transport, "sockname")
         match self.admission.check(key, self.loop.time()):
             case Decision.TOO_FAST:
-                self.log.rejected_too_fast(address_of(transport, "peername"))
+                self.log.rejected_too_fast(who)
                 return None
             case Decision.FULL:
-                who = address_of(transport, "peername")
                 self.log.rejected_full(who, self._options.max_connections)
                 return self.rejected.add()
         self.counters.accepted += 1
@@ -133,17 +146,16 @@ class ConnectionRegistry:
             handlers=self.peer_handlers,
             budget=self.budget,
             keepalive_wheel=self._keepalive_wheel,
+            addresses=addresses,
         )
         self.connections[protocol] = self._make_connection(
             protocol, groups=self.memberships, hooks=self._hooks
         )
         if logger.isEnabledFor(logging.DEBUG):
-            who = address_of(transport, "peername")
-            logger.debug("accepted connection %s from %s", client_id, show(who))
+            logger.debug("accepted connection %s from %s%s", client_id, show(who), through)
         dropped = self.admission.add(protocol, key)
         if dropped is not None:
             if dropped.receiver.error is None:
-                who = address_of(transport, "peername")
                 self.log.dropped_handshake(who, self.admission.pending)
             dropped.closer.abort(_DROPPED)
         return protocol

@@ -12,6 +12,8 @@ MAX_REJECTED: Final = 64
 """Clients that are rejected in good order at a time. A further one is dropped at once, or
 ``max_connections`` would not bound how many sockets are open."""
 
+_DISCARDED: Final = bytearray(4096)
+
 
 class RejectedClients:
     """Those whose sockets are still open.
@@ -42,7 +44,7 @@ class RejectedClients:
             client.abort()
 
 
-class RejectedClient(asyncio.Protocol):
+class RejectedClient(asyncio.BufferedProtocol):
     """Send the reply, then discard input until the client leaves or time is up.
 
     To close at once would make the kernel answer the client's first bytes with RST, and
@@ -68,6 +70,13 @@ class RejectedClient(asyncio.Protocol):
         if self._reply:
             transport.write(self._reply)
         end_writing(transport)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where all of them put what is discarded."""
+        return _DISCARDED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Discard it."""
 
     def eof_received(self) -> bool:
         """Let the event loop close: both directions have ended."""

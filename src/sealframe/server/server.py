@@ -13,7 +13,7 @@ from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
 from ..aio.endpoint import Binding
 from ..aio.hooks import Hooks
-from ..aio.listening import Listener, listen
+from ..aio.listening import Decide, Listener, listen
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.stats import ServerStats
 from ..aio.tasks import start_task
@@ -21,6 +21,7 @@ from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientErr
 from ..options import ServerOptions
 from ..wire import CloseCode
 from ..wire.control import Close
+from .balancers import HeaderReading, TrustedPeers
 from .broadcasting import Broadcasts
 from .groups import Group, Groups
 from .handlers import Handler
@@ -48,6 +49,7 @@ class Server(Generic[Sent, Received]):
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._listener: Listener | None = None
+        self._headers: HeaderReading | None = None
         self._registry = ConnectionRegistry(
             handler, config, options, hooks, peer_handlers, self.counters
         )
@@ -234,12 +236,19 @@ class Server(Generic[Sent, Received]):
                 "loop.call_soon_threadsafe(), for example with server.broadcast"
             )
 
-    async def _listen(self, binding: Binding) -> None:
-        revocation = self._registry.revocation
+    async def _listen(self, binding: Binding, balancers: TrustedPeers | None) -> None:
+        registry = self._registry
+        revocation = registry.revocation
         if revocation is not None:
             await revocation.refresh()
+        accept: Decide = registry.accept
+        if balancers is not None:
+            self._headers = HeaderReading(
+                balancers, self._options, registry.log, registry.admission, registry.accept
+            )
+            accept = self._headers.begin
         self._listener = await listen(
-            self._registry.accept, binding, self._options, keepalive=self._registry.takes_packets
+            accept, binding, self._options, keepalive=registry.takes_packets
         )
         if revocation is not None:
             revocation.start()
@@ -250,6 +259,8 @@ class Server(Generic[Sent, Received]):
         assert self._listener is not None
         registry = self._registry
         self._listener.close()
+        if self._headers is not None:
+            self._headers.close()
         clients, (unsent, discarded) = len(registry.clients), registry.lost()
         cancelled = await registry.close(close, self._loop.time() + timeout)
         await self._listener.wait_closed()
@@ -269,9 +280,12 @@ def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
     return server._registry
 
 
-async def listen_at(server: Server[Any, Any], binding: Binding) -> None:
+async def listen_at(
+    server: Server[Any, Any], binding: Binding, balancers: TrustedPeers | None
+) -> None:
     """Begin to serve there. Internal.
 
+    :param balancers: who has to send a PROXY header, None for nobody
     :raises ListenError: the address is in use, forbidden or unknown
     """
-    await server._listen(binding)
+    await server._listen(binding, balancers)

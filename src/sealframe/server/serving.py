@@ -23,6 +23,7 @@ from ..framing import Framing
 from ..options import ServerOptions
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
+from .balancers import TrustedPeers
 from .handlers import Handler
 from .server import Server, listen_at
 
@@ -38,6 +39,7 @@ def serve(  # type: ignore[overload-overlap]
     path: str | os.PathLike[str] | None = None,
     sock: socket.socket | Sequence[socket.socket] | None = None,
     reuse_port: bool = False,
+    proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -59,6 +61,7 @@ def serve(
     path: str | os.PathLike[str] | None = None,
     sock: socket.socket | Sequence[socket.socket] | None = None,
     reuse_port: bool = False,
+    proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -79,6 +82,7 @@ def serve(
     path: str | os.PathLike[str] | None = None,
     sock: socket.socket | Sequence[socket.socket] | None = None,
     reuse_port: bool = False,
+    proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     framing: Framing | None = None,
@@ -124,6 +128,12 @@ def serve(
         down: whoever else has them can go on accepting
     :param reuse_port: let further processes listen on the same address, each of them with
         this argument (``SO_REUSEPORT``); the kernel shares the clients out
+    :param proxy_protocol: the load balancers that tell the addresses of their clients by the PROXY
+        protocol, version 1 or 2 (HAProxy, "The PROXY protocol"): a network or address, or several,
+        ``["10.0.0.0/8", "2001:db8::7"]``, and ``"unix"`` for whoever comes over a Unix socket. True
+        is this machine: ``["127.0.0.0/8", "::1", "unix"]``. ``remote_address``, logs and limits per
+        address are then the client's. Whoever is not named here, or sends no such header within
+        ``options.handshake_timeout``, is refused
     :param security: a shared key, or an identity with the clients that it lets in,
         seals every connection; unsealed clients are refused
     :param context: name of this service, the same at both ends (sealed only). Give
@@ -211,7 +221,8 @@ def serve(
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
     binding = Binding.of(host, port, path, sock, reuse_port)
-    return Serving(handler, binding, config, options, hooks, peer_handlers)
+    balancers = TrustedPeers.of(proxy_protocol)
+    return Serving(handler, binding, balancers, config, options, hooks, peer_handlers)
 
 
 class Serving(Generic[Sent, Received]):
@@ -221,6 +232,7 @@ class Serving(Generic[Sent, Received]):
         self,
         handler: Handler[Sent, Received] | None,
         binding: Binding,
+        balancers: TrustedPeers | None,
         config: ConnectionConfig,
         options: ServerOptions,
         hooks: Hooks,
@@ -228,6 +240,7 @@ class Serving(Generic[Sent, Received]):
     ) -> None:
         self._handler = handler
         self._binding = binding
+        self._balancers = balancers
         self._config = config
         self._options = options
         self._hooks = hooks
@@ -242,7 +255,7 @@ class Serving(Generic[Sent, Received]):
             self._hooks,
             self._peer_handlers,
         )
-        await listen_at(server, self._binding)
+        await listen_at(server, self._binding, self._balancers)
         return server
 
     def __await__(self) -> Generator[Any, None, Server[Sent, Received]]:

@@ -67,7 +67,8 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def remote_address(self) -> Address:
-        """``(host, port)`` of the peer, a Unix socket's path, None if it has none."""
+        """``(host, port)`` of the peer, a Unix socket's path, None if it has none. With
+        ``serve(proxy_protocol=...)`` it is that of the client behind the balancer."""
         return self._conn.remote_address
 
     @property

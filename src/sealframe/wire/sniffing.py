@@ -40,7 +40,10 @@ def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
     if start == b"HTTP":
         return _named(first, "an HTTP server")
     if first.startswith(_PROXY_STARTS):
-        return "a load balancer sends the PROXY protocol, which is not expected here"
+        return (
+            "a load balancer sends the PROXY protocol, which is not expected here: "
+            "see proxy_protocol of serve()"
+        )
     if start == b"SSH-":
         return _named(first, "an SSH peer")
     if start in _GREETINGS:
