@@ -19,7 +19,7 @@ async def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        for command in (["send", address, "hello"], ["chat", address]):
+        for command in (["send", "hello", address], ["chat", address]):
             done = await outcome(*command)
             assert (done.code, done.output) == (1, "")
             assert done.error.startswith(f"cannot connect to {address}: ")
@@ -27,14 +27,14 @@ async def test_nobody_listens() -> None:
 
 
 async def test_no_such_socket(tmp_path: Path) -> None:
-    done = await outcome("send", tmp_path / "none", "hello")
+    done = await outcome("send", "hello", tmp_path / "none")
     assert done.code == 1
     assert f"cannot connect to {tmp_path / 'none'}" in done.error
 
 
 @pytest.mark.parametrize("host", ["host..name", "a" * 64, "\udcff"])
 async def test_no_such_host(host: str) -> None:
-    done = await outcome("send", f"{host}:1", "hello")
+    done = await outcome("send", "hello", f"{host}:1")
     assert done.code == 1
     assert "this is no host name" in done.error
 
@@ -57,7 +57,7 @@ async def test_another_key(key_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     SharedKey.generate().save(other)
     async with relay("127.0.0.1:0", "--key", key_file) as server:
-        for command in (["send", server.address, "hello"], ["chat", server.address]):
+        for command in (["send", "hello", server.address], ["chat", server.address]):
             done = await outcome(*command, "--key", other)
             assert (done.code, done.output) == (3, "")
             assert "check the key" in done.error
@@ -66,7 +66,7 @@ async def test_another_key(key_file: Path, tmp_path: Path) -> None:
 
 async def test_sealed_to_plain(key_file: Path) -> None:
     async with relay("127.0.0.1:0") as server:
-        done = await outcome("send", server.address, "hello", "--key", key_file)
+        done = await outcome("send", "hello", server.address, "--key", key_file)
         assert done.code == 1
         assert "not sealed" in done.error
 
@@ -77,7 +77,7 @@ async def test_plain_to_sealed_names_the_key(command: str, key_file: Path, tmp_p
     file.write_bytes(bytes(200_000))
     async with relay("127.0.0.1:0", "--key", key_file) as server:
         arguments: dict[str, list[object]] = {
-            "send": ["send", server.address, "hello"],
+            "send": ["send", "hello", server.address],
             "send --file": ["send", server.address, "--file", file],
             "chat": ["chat", server.address],
             "send-file": ["send-file", file, server.address],
@@ -95,15 +95,17 @@ async def test_plain_to_sealed_names_the_key(command: str, key_file: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["send", "127.0.0.1", "hi"], "write HOST:PORT"),
-        (["send", "127.0.0.1:x", "hi"], "is not a port"),
-        (["send", "127.0.0.1:65536", "hi"], "is not a port"),
-        (["send", "127.0.0.1:0", "hi"], "port 0"),
+        (["send", "hi", "127.0.0.1"], "write HOST:PORT"),
+        (["send", "hi", "127.0.0.1:x"], "is not a port"),
+        (["send", "hi", "127.0.0.1:65536"], "is not a port"),
+        (["send", "hi", "127.0.0.1:0"], "port 0"),
+        (["send", "127.0.0.1:1", "hi"], "ADDRESS is the last argument"),
+        (["send", "oh", "hi", "127.0.0.1:1"], "give one MESSAGE, in quotes"),
         (["chat", "::1:1234"], "[::1]:1234"),
         (["send", "127.0.0.1:1"], "give either a MESSAGE"),
-        (["send", "127.0.0.1:1", "hi", "--lines"], "give either a MESSAGE"),
+        (["send", "hi", "127.0.0.1:1", "--lines"], "give either a MESSAGE"),
         (["send", "127.0.0.1:1", "--file", "/none/at/all"], "/none/at/all"),
-        (["send", "127.0.0.1:1", "hi", "--wait", "-1"], "--wait"),
+        (["send", "hi", "127.0.0.1:1", "--wait", "-1"], "--wait"),
         (["serve", "--what"], "--what"),
         (["sing"], "sing"),
     ],
@@ -161,7 +163,7 @@ async def test_without_cryptography(key_file: Path) -> None:
 
 async def test_without_uvloop() -> None:
     async with relay("127.0.0.1:0", command=without("uvloop")) as server:
-        done = await outcome("send", server.address, "hello", command=without("uvloop"))
+        done = await outcome("send", "hello", server.address, command=without("uvloop"))
         assert (done.code, done.output, done.errors) == (0, "", "")
         await server.program.lines_until(": hello")
 

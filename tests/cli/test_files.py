@@ -263,7 +263,7 @@ class TestRefused:
     async def test_a_message(self, there: Path, command: str) -> None:
         async with receiving(there) as receiver:
             arguments = ["hello"] if command == "send" else []
-            done = await outcome(command, receiver.address, *arguments, typed=b"hello\n")
+            done = await outcome(command, *arguments, receiver.address, typed=b"hello\n")
             assert (done.code, done.output) == (1, "")
             assert "this server takes none" in done.errors.splitlines()[-1]
 

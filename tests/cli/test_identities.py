@@ -59,7 +59,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_a_pinned_server(place: Place, settings: Path) -> None:
     options = ["--identity", place.client_file, "--server-key", place.identity.public_key]
-    done = await outcome("send", place.address, "hello", *options)
+    done = await outcome("send", "hello", place.address, *options)
     assert (done.code, done.output, done.errors) == (0, "", "")
     done = await outcome("chat", place.address, *options, typed=b"again\n")
     assert (done.code, done.output) == (0, "")
@@ -73,7 +73,7 @@ async def test_a_pinned_server(place: Place, settings: Path) -> None:
 async def test_another_server_than_the_pinned_one(place: Place) -> None:
     other = PrivateKey.generate().public_key
     done = await outcome(
-        *("send", place.address, "hello"),
+        *("send", "hello", place.address),
         *("--identity", place.client_file, "--server-key", other),
     )
     assert (done.code, done.output) == (3, "")
@@ -85,8 +85,7 @@ async def test_another_server_than_the_pinned_one(place: Place) -> None:
 async def test_an_unknown_server_is_refused_where_nobody_can_be_asked(
     command: list[str], place: Place, settings: Path
 ) -> None:
-    name, *message = command
-    done = await outcome(name, place.address, *message, "--identity", place.client_file)
+    done = await outcome(*command, place.address, "--identity", place.client_file)
     assert (done.code, done.output) == (3, "")
     line = f"{place.address} {place.identity.public_key}"
     assert done.error.endswith(f"add to {settings / 'known_servers'}: {line}")
@@ -96,16 +95,16 @@ async def test_an_unknown_server_is_refused_where_nobody_can_be_asked(
     known = settings / "known_servers"
     known.touch(mode=0o600)
     known.write_text(f"{line}\n")
-    done = await outcome(name, place.address, *message, "--identity", place.client_file)
+    done = await outcome(*command, place.address, "--identity", place.client_file)
     assert (done.code, done.output) == (0, "")
 
 
 async def test_trust_first_use_records_the_server(place: Place) -> None:
     options = ["--identity", place.client_file, "--known-servers", place.known]
-    done = await outcome("send", place.address, "one", *options, "--trust-first-use")
+    done = await outcome("send", "one", place.address, *options, "--trust-first-use")
     assert (done.code, done.output, done.errors) == (0, "", "")
     assert KnownServers(place.known).lookup(place.address) == place.identity.public_key
-    done = await outcome("send", place.address, "two", *options)
+    done = await outcome("send", "two", place.address, *options)
     assert (done.code, done.output, done.errors) == (0, "", "")
     assert place.heard == [("laptop", b"one"), ("laptop", b"two")]
 
@@ -115,7 +114,7 @@ async def test_a_changed_key(options: list[str], place: Place) -> None:
     before = PrivateKey.generate().public_key
     KnownServers(place.known).add(place.address, before)
     text = place.known.read_text()
-    for command in (["send", place.address, "hello"], ["chat", place.address]):
+    for command in (["send", "hello", place.address], ["chat", place.address]):
         done = await outcome(
             *(*command, *options),
             *("--identity", place.client_file, "--known-servers", place.known),
@@ -155,7 +154,7 @@ async def test_a_client_that_is_not_let_in_is_told_the_line_to_add(
         ["--known-servers", place.known, "--trust-first-use"],
     ):
         done = await outcome(
-            "send", place.address, "hello", "--identity", tmp_path / "stranger.key", *way
+            "send", "hello", place.address, "--identity", tmp_path / "stranger.key", *way
         )
         assert (done.code, done.output) == (3, "")
         assert done.error.endswith(f": {stranger.public_key} NAME")
@@ -165,7 +164,7 @@ async def test_a_client_that_is_not_let_in_is_told_the_line_to_add(
 
 
 async def test_a_shared_key_for_a_server_with_identities(place: Place, key_file: Path) -> None:
-    done = await outcome("send", place.address, "hello", "--key", key_file)
+    done = await outcome("send", "hello", place.address, "--key", key_file)
     assert done.code == 1
     assert "a shared key or an identity" in done.error
 
@@ -174,7 +173,7 @@ async def test_a_server_that_does_not_show_its_key(place: Place) -> None:
     identity = ServerIdentity(PrivateKey.generate(), {"laptop": place.client.public_key})
     options = ("--identity", place.client_file, "--known-servers", place.known)
     async with sealframe.serve(place.handle, "127.0.0.1", 0, security=identity) as server:
-        done = await outcome("send", f":{server.port}", "hi", *options, "--trust-first-use")
+        done = await outcome("send", "hi", f":{server.port}", *options, "--trust-first-use")
     assert done.code == 1
     assert "needs --server-key" in done.error
 
@@ -182,7 +181,7 @@ async def test_a_server_that_does_not_show_its_key(place: Place) -> None:
 @pytest.mark.parametrize("text", ["sealframe1mistyped", ""])
 async def test_a_mistyped_server_key(text: str, place: Place) -> None:
     done = await outcome(
-        "send", place.address, "hello", "--identity", place.client_file, "--server-key", text
+        "send", "hello", place.address, "--identity", place.client_file, "--server-key", text
     )
     assert (done.code, done.output) == (3, "")
 
@@ -190,7 +189,7 @@ async def test_a_mistyped_server_key(text: str, place: Place) -> None:
 async def test_without_an_identity_file(place: Place, tmp_path: Path) -> None:
     """Only an invitation makes one: a new key that nobody knows helps nobody."""
     missing = tmp_path / "none.key"
-    done = await outcome("send", place.address, "hello", "--identity", missing)
+    done = await outcome("send", "hello", place.address, "--identity", missing)
     assert done.code == 3
     assert f"make one with: sealframe keygen {missing}" in done.error
     assert not missing.exists()
@@ -213,7 +212,7 @@ async def test_files_that_others_can_read_or_write(place: Place, tmp_path: Path)
     clients = tmp_path / "clients.txt"
     clients.touch()
     clients.chmod(0o660)
-    send = ["send", place.address, "hello", "--identity", place.client_file]
+    send = ["send", "hello", place.address, "--identity", place.client_file]
     done = await outcome(*send, "--known-servers", place.known)
     assert done.code == 3
     assert f"chmod go-w {place.known}" in done.error
@@ -262,7 +261,7 @@ async def test_the_relay_takes_clients_of_both_kinds(place: Place, tmp_path: Pat
     async with relay("127.0.0.1:0", *options) as running_relay:
         for way in (["--server-key", server], ["--known-servers", place.known]):
             done = await outcome(
-                *("send", running_relay.address, "hello", "--identity", place.client_file),
+                *("send", "hello", running_relay.address, "--identity", place.client_file),
                 *(*way, *(["--trust-first-use"] if "--known-servers" in way else [])),
             )
             assert (done.code, done.output, done.errors) == (0, "", "")
@@ -288,7 +287,7 @@ async def test_an_unknown_server_is_asked_about_and_recorded(
         assert await shown.process.wait() == 0
     assert place.heard == [("laptop", b"hello")]
     assert KnownServers(place.known).lookup(place.address) == place.identity.public_key
-    async with on_terminal("send", place.address, "again", *options) as shown:
+    async with on_terminal("send", "again", place.address, *options) as shown:
         assert await shown.process.wait() == 0
     assert "is that right" not in shown.text
     assert place.heard[1:] == [("laptop", b"again")]
@@ -310,7 +309,7 @@ async def test_a_server_that_does_not_show_its_key_to_somebody_who_could_be_aske
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 3), (b"\n", 3), (b"\x04", 130)])
 async def test_an_unknown_server_that_is_not_right(answer: bytes, code: int, place: Place) -> None:
     options = ("--identity", place.client_file, "--known-servers", place.known)
-    async with on_terminal("send", place.address, "hello", *options) as shown:
+    async with on_terminal("send", "hello", place.address, *options) as shown:
         await shown.until(r"is that right\? \[y/N\]")
         shown.type(answer)
         assert await shown.process.wait() == code

@@ -41,7 +41,7 @@ async def test_while_it_starts(name: str) -> None:
 
 @pytest.mark.parametrize("options", [["--lines"], ["hello", "--wait", 1]])
 async def test_send(options: list[object]) -> None:
-    async with relay("127.0.0.1:0") as server, running("send", server.address, *options) as send:
+    async with relay("127.0.0.1:0") as server, running("send", *options, server.address) as send:
         await server.program.lines_until("joined")
         await is_interrupted(send)
 

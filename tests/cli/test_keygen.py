@@ -108,7 +108,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_key_file_that_others_can_read(command: str, key_file: Path) -> None:
     await asyncio.to_thread(key_file.chmod, 0o640)
     message = ["hello"] if command == "send" else []
-    done = await outcome(command, "127.0.0.1:1", *message, "--key", key_file)
+    done = await outcome(command, *message, "127.0.0.1:1", "--key", key_file)
     assert done.code == 3
     assert f"chmod 600 {key_file}" in done.error
 
@@ -126,7 +126,7 @@ async def test_a_key_file_with_something_else_in_it(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("hello\n")
     path.chmod(0o600)
-    done = await outcome("send", "127.0.0.1:1", "hello", "--key", path)
+    done = await outcome("send", "hello", "127.0.0.1:1", "--key", path)
     assert done.code == 3
     assert str(path) in done.error
 

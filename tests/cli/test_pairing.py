@@ -114,7 +114,7 @@ async def test_an_expired_a_wrong_and_a_mistyped_invitation(tmp_path: Path) -> N
             (str(identity.public_key), "an invitation is needed"),
         ):
             done = await outcome(
-                *("send", f":{server.port}", "hi", "--identity", "laptop.key"),
+                *("send", "hi", f":{server.port}", "--identity", "laptop.key"),
                 *("--invitation", invitation),
                 folder=tmp_path,
             )
@@ -150,7 +150,7 @@ async def test_an_invitation_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
     options = ("--identity", tmp_path / "laptop.key", "--invitation", "-")
     async with (
         sealframe.serve(ignore, "127.0.0.1", 0, security=identity) as server,
-        on_terminal("send", f":{server.port}", "hello", *options) as shown,
+        on_terminal("send", "hello", f":{server.port}", *options) as shown,
     ):
         await shown.until("Invitation: ")
         shown.type(identity.invite("laptop").to_text().encode() + b"\n")
@@ -167,7 +167,7 @@ async def test_an_invitation_of_another_server_than_the_known_is_not_used_up(
     async with sealframe.serve(ignore, "127.0.0.1", 0, security=identity) as server:
         known.add(f"127.0.0.1:{server.port}", PrivateKey.generate().public_key)
         command = [
-            *("send", f":{server.port}", "hi", "--identity", "laptop.key"),
+            *("send", "hi", f":{server.port}", "--identity", "laptop.key"),
             *("--invitation", invitation, "--known-servers", "known.txt"),
         ]
         done = await outcome(*command, folder=tmp_path)
@@ -187,20 +187,19 @@ async def test_a_server_that_cannot_be_remembered_has_let_the_client_in(
     invitation = identity.invite("laptop").to_text()
     in_the_way = tmp_path / "known.txt.lock"
     in_the_way.mkdir()
-    name, *message = command
     async with sealframe.serve(ignore, "127.0.0.1", 0, security=identity) as server:
-        command = [
-            *(name, f":{server.port}", *message, "--identity", "laptop.key"),
+        arguments = [
+            *(*command, f":{server.port}", "--identity", "laptop.key"),
             *("--invitation", invitation, "--known-servers", "known.txt"),
         ]
-        done = await outcome(*command, folder=tmp_path)
+        done = await outcome(*arguments, folder=tmp_path)
         assert (done.code, done.output) == (3, "")
         assert done.error.startswith("cannot write known.txt")
         assert "has let this client in" in done.error
         assert await names_in(tmp_path / "clients.txt", 1) == ["laptop"]
         # What it says to do is enough.
         in_the_way.rmdir()
-        done = await outcome(*command, folder=tmp_path)
+        done = await outcome(*arguments, folder=tmp_path)
         assert (done.code, done.output) == (0, "")
         known = KnownServers(tmp_path / "known.txt")
         assert known.lookup(f"127.0.0.1:{server.port}") == identity.public_key

@@ -61,7 +61,7 @@ async def test_what_one_says_all_others_get(server: Relay) -> None:
 
 async def test_send_one_message(server: Relay) -> None:
     async with chatting(server) as (chat, _):
-        done = await outcome("send", server.address, "hello", *server.options)
+        done = await outcome("send", "hello", server.address, *server.options)
         assert (done.code, done.output, done.errors) == (0, "", "")
         assert (await chat.line()).endswith(": hello")
 
@@ -102,7 +102,7 @@ async def test_a_file_from_stdin(server: Relay) -> None:
 async def test_what_peers_say_cannot_steer_a_terminal(server: Relay) -> None:
     async with chatting(server) as (chat, _):
         message = "\x1b[31m[red]\x07\u202e\\ :smile:"
-        await outcome("send", server.address, message, *server.options)
+        await outcome("send", message, server.address, *server.options)
         shown = "\\x1b[31m[red]\\x07\\u202e\\ :smile:"
         assert (await chat.line()).endswith(f": {shown}")
         assert (await server.program.lines_until("red"))[-1].endswith(f": {shown}")
@@ -130,7 +130,7 @@ async def test_wait_prints_so_many_replies() -> None:
             await conn.send_many([message, b"\x1b", message])
 
     async with sealframe.serve(echo, "127.0.0.1", 0) as server:
-        done = await outcome("send", f":{server.port}", "hi", "--wait", 2)
+        done = await outcome("send", "hi", f":{server.port}", "--wait", 2)
         assert (done.code, done.output, done.errors) == (0, "hi\n\\x1b\n", "")
 
 
@@ -152,7 +152,7 @@ async def test_a_server_that_leaves_before_the_replies() -> None:
         await conn.recv()
 
     async with sealframe.serve(leave, "127.0.0.1", 0) as server:
-        done = await outcome("send", f":{server.port}", "hi", "--wait", 1)
+        done = await outcome("send", "hi", f":{server.port}", "--wait", 1)
         assert done.code == 1
         assert "closed the connection after 1 messages" in done.error
 
@@ -164,7 +164,7 @@ async def test_a_server_that_fails(key_file: Path) -> None:
 
     key = SharedKey.load(key_file)
     async with sealframe.serve(fail, "127.0.0.1", 0, security=key) as server:
-        done = await outcome("send", f":{server.port}", "hi", "--wait", 1, "--key", key_file)
+        done = await outcome("send", "hi", f":{server.port}", "--wait", 1, "--key", key_file)
         assert done.code == 1
         assert "go away" in done.error
 
@@ -255,7 +255,7 @@ async def test_send_notices_that_the_server_leaves(server: Relay) -> None:
 
 async def test_output_that_nobody_reads_ends_the_server(server: Relay) -> None:
     server.program.close_output()
-    await outcome("send", server.address, "hello", *server.options)
+    await outcome("send", "hello", server.address, *server.options)
     async with asyncio.timeout(PATIENCE):
         await server.program.process.wait()
     done = await server.program.end()

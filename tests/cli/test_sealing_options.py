@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("settings")
 
 PASSPHRASE = "correct horse battery staple, and some more"
 
-SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "127.0.0.1:1", "hi"], ["chat", "127.0.0.1:1"]
+SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "hi", "127.0.0.1:1"], ["chat", "127.0.0.1:1"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_a_passphrase_is_asked_for_without_echo() -> None:
     key = SharedKey.from_passphrase(PASSPHRASE)
     async with (
         sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
-        on_terminal("send", f":{server.port}", "hello", "--passphrase") as shown,
+        on_terminal("send", "hello", f":{server.port}", "--passphrase") as shown,
     ):
         await shown.until("Passphrase: ")
         shown.type(PASSPHRASE.encode() + b"\n")

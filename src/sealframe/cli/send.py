@@ -19,9 +19,23 @@ from .running import run
 from .stdin import Stdin
 
 
+def _only_one(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> str | None:
+    if len(value) > 1:
+        raise click.UsageError("give one MESSAGE, in quotes where it has spaces, then ADDRESS")
+    return value[0] if value else None
+
+
+def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    try:
+        return server_address(ctx, param, value)
+    except click.BadParameter as error:
+        hint = f"{error.message}; ADDRESS is the last argument"
+        raise click.BadParameter(hint, ctx, param) from None
+
+
 @click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
-@click.argument("address", callback=server_address)
-@click.argument("message", required=False)
+@click.argument("message", nargs=-1, metavar="[MESSAGE]", callback=_only_one)
+@click.argument("address", callback=_behind_the_message)
 @click.option("--lines", is_flag=True, help="Send each line of stdin as one message.")
 @click.option(
     "--file",
@@ -39,14 +53,14 @@ from .stdin import Stdin
 )
 @client_sealing
 def send(
-    address: Address,
     message: str | None,
+    address: Address,
     lines: bool,
     file: str | None,
     wait: int,
     sealing: ClientSealing,
 ) -> None:
-    """Send to the server at ADDRESS: MESSAGE, a file, or lines from stdin.
+    """Send MESSAGE, a file, or lines from stdin to the server at ADDRESS.
 
     Exits with 0 only if the close was clean. Sealed, that means that the server
     took everything; plain, that all bytes left and the server closed in order.
