@@ -22,6 +22,7 @@ from .peers import (
     exchange,
     extended_pair,
     frames,
+    handshaken,
     inject,
     message,
     opcodes,
@@ -160,6 +161,26 @@ def test_an_introduction_without_the_magic_gets_no_answer(client: bool) -> None:
     peer.read(control.frame(Opcode.WELCOME if client else Opcode.HELLO, b"sealfrom\x01"))
     assert "the magic is missing" in str(peer.fault)
     assert peer.take() == b""
+
+
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"sealfrom\x02", CloseCode.PROTOCOL), (b"sealfram\x02", CloseCode.VERSION)],
+)
+def test_inside_the_seal_each_bad_introduction_is_answered(
+    body: bytes, code: CloseCode, client: bool
+) -> None:
+    """Without the magic no byte of it is a version."""
+    ends = handshaken()
+    peer, other = ends if client else ends[::-1]
+    if client:
+        # Its HELLO, which reveal() is not to find.
+        reveal(peer, other)
+    inject(peer, other, control.frame(Opcode.WELCOME if client else Opcode.HELLO, body))
+    (frame,) = reveal(peer, other)
+    assert isinstance(frame, Control)
+    assert Close.decode(frame.body).code == code
 
 
 def test_a_hello_of_512_bytes_is_welcome() -> None:

@@ -22,7 +22,7 @@ def test_silence_is_probed_once_and_then_fatal() -> None:
     assert live.check(120.0, probing=True) is KeepaliveAction.SEND_PING
     assert live.check(120.0, probing=True) is KeepaliveAction.WAIT
     assert live.check(124.9, probing=True) is KeepaliveAction.WAIT
-    assert live.check(125.0, probing=True) is KeepaliveAction.ABORT
+    assert live.check(125.0, probing=True) is KeepaliveAction.GIVE_UP
 
 
 def test_any_byte_after_the_probe_counts_as_life() -> None:
@@ -33,7 +33,7 @@ def test_any_byte_after_the_probe_counts_as_life() -> None:
     assert live.check(126.0, probing=True) is KeepaliveAction.WAIT
     assert live.check(143.9, probing=True) is KeepaliveAction.WAIT
     assert live.check(144.0, probing=True) is KeepaliveAction.SEND_PING
-    assert live.check(149.0, probing=True) is KeepaliveAction.ABORT
+    assert live.check(149.0, probing=True) is KeepaliveAction.GIVE_UP
 
 
 def test_traffic_makes_probes_needless() -> None:
@@ -65,7 +65,7 @@ def test_probing_may_begin_later() -> None:
     live = Keepalive(OPTIONS, now=0.0)
     assert live.check(1000.0, probing=False) is KeepaliveAction.WAIT
     assert live.check(1000.0, probing=True) is KeepaliveAction.SEND_PING
-    assert live.check(1005.0, probing=True) is KeepaliveAction.ABORT
+    assert live.check(1005.0, probing=True) is KeepaliveAction.GIVE_UP
 
 
 def test_idleness_is_counted_in_messages_not_bytes() -> None:

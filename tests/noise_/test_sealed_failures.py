@@ -14,11 +14,13 @@ from core.peers import (
     check_failed,
     first_message,
     handshake,
+    handshaken,
     message,
     noise,
     plain,
     preamble,
     sealed,
+    sealed_pair,
     waiting_client,
 )
 
@@ -374,6 +376,92 @@ def test_a_plaintext_close_is_a_hint(code: int, text: str, pattern: Pattern) -> 
     assert text in str(client.fault)
     assert (client.fault.code, client.fault.reason) == (code, "why")
     check_failed(client, b"")
+
+
+# A plaintext CLOSE in place of the first record
+
+
+def with_keys(pattern: Pattern, *, client: bool) -> tuple[Peer, Peer]:
+    """Return an end that waits for the other's first record, and that other end."""
+    pair = handshaken(pattern)
+    ends = pair if client else pair[::-1]
+    for end in ends:
+        end.take()
+    return ends
+
+
+@every_pattern
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize("step", [1, 6, None])
+def test_a_plaintext_close_in_place_of_the_first_record_is_a_hint(
+    step: int | None, client: bool, pattern: Pattern
+) -> None:
+    """An end finds only in the last handshake message that it has to refuse; by then the other
+    waits for records."""
+    waiting, _ = with_keys(pattern, client=client)
+    reply = control.frame(Opcode.CLOSE, Close(CloseCode.BUSY, "why").encode())
+    waiting.read(reply, step=step)
+    assert "at its limit of connections" in str(waiting.fault)
+    assert (waiting.fault.code, waiting.fault.reason) == (CloseCode.BUSY, "why")
+    assert isinstance(waiting.fault, HandshakeError)
+    assert not waiting.established()
+    waiting.end()
+    assert waiting.take() == b""
+
+
+@with_message_3
+def test_the_refusal_of_message_3_is_understood(pattern: Pattern) -> None:
+    """Until the client reads it, it has sent message 3 and HELLO."""
+    client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
+    server.read(client.take())
+    client.read(server.take())
+    sent = bytearray(client.take())
+    sent[10] ^= 1
+    server.read(bytes(sent))
+    reply = check_refused(server)
+    client.read(reply)
+    assert client.fault.code == CloseCode.REFUSED
+    assert "check the key and the context at both ends" in str(client.fault)
+    assert client.take() == b""
+
+
+def check_refused(server: Peer) -> bytes:
+    """Check that it failed with CLOSE(REFUSED), and return that."""
+    check_failed(server, REFUSED)
+    return REFUSED
+
+
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize(
+    "data",
+    [
+        control.frame(Opcode.PING, b"1"),
+        control.frame(Opcode.HANDSHAKE, bytes(48)),
+        control.frame(Opcode.CLOSE, bytes(259)),
+        (wire.CONTROL_BIT).to_bytes(4, "little") + b"\x44",
+    ],
+    ids=["PING", "HANDSHAKE", "a long CLOSE", "no opcode"],
+)
+@pytest.mark.parametrize("step", [1, None])
+def test_nothing_else_may_come_in_place_of_the_first_record(
+    data: bytes, step: int | None, client: bool
+) -> None:
+    waiting, _ = with_keys(Pattern.NNPSK0, client=client)
+    waiting.read(data, step=step)
+    assert "the sealed stream is broken" in str(waiting.fault)
+    assert waiting.take() == b""
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_after_the_first_record_a_plaintext_close_is_an_error(client: bool) -> None:
+    """The peer has proved its key, and would seal what it says."""
+    ends = sealed_pair()
+    victim = ends[0] if client else ends[1]
+    victim.read(control.frame(Opcode.CLOSE, Close(CloseCode.UNAUTHORIZED).encode()))
+    assert "the sealed stream is broken" in str(victim.fault)
+    assert isinstance(victim.fault, ProtocolError)
+    assert victim.fault.code is None
+    assert victim.take() == b""
 
 
 @pytest.mark.parametrize("body", [b"", b"\x05\x00", b"\x05\x00\x05abc"])

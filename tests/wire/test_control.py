@@ -165,13 +165,21 @@ def test_a_hello_with_all_fields_survives_the_round_trip() -> None:
 
 
 def test_padding_makes_a_close_as_long_as_asked() -> None:
-    """Padding has a head of 4 bytes: one that is up to 3 bytes shorter stays as it is."""
-    close = Close(CloseCode.PROTOCOL, "bad", 258)
-    shortest = len(close.encode())
-    for size in range(shortest + 8):
-        body = close.encode(size=size)
-        assert len(body) == (shortest if size < shortest + 4 else size)
-        assert Close.decode(body) == close
+    """Where it has no room beside frames_received, which is 12 bytes, it takes its place."""
+    for size in range(7, 40):
+        body = Close(CloseCode.UNAUTHORIZED, frames_received=258).encode(size=size)
+        assert len(body) == size
+        assert Close.decode(body) == Close(
+            CloseCode.UNAUTHORIZED, frames_received=258 if size >= 19 else None
+        )
+
+
+def test_unauthorized_may_stand_for_the_shortest_welcome() -> None:
+    """Section 6 of the specification: it is always as long as WELCOME."""
+    shortest = wire.MAGIC + bytes((wire.VERSION,))
+    assert Hello.decode(shortest) == Hello()
+    body = Close(CloseCode.UNAUTHORIZED, frames_received=0).encode(size=len(shortest))
+    assert len(body) == len(shortest)
 
 
 @pytest.mark.parametrize(

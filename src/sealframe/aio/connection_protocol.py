@@ -40,6 +40,7 @@ from ..errors import (
     ConnectionClosedError,
     ConnectionClosedOK,
     HandshakeTimeoutError,
+    PeerTimeoutError,
     WrongLoopError,
 )
 from ..options import Options
@@ -341,6 +342,19 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         # for a client to read it; a client that says nothing just goes.
         answered = not at_fin and (not self.machine.client or self.machine.has_output)
         self.closer.fail(error, answered=answered)
+
+    def give_up(self, error: PeerTimeoutError) -> None:
+        """End the connection: the peer gives no sign of life.
+
+        It is told so, and not waited for (docs/PROTOCOL.md, section 5).
+        """
+        if self.sender.write_paused:
+            # CLOSE would wait behind what it does not read either.
+            self.closer.abort(error)
+            return
+        self.machine.give_up(error)
+        self._take_events()
+        self.closer.fail(error, answered=False)
 
     def fail_callback(self, error: BaseException) -> None:
         """End the connection: ``on_message`` raised an exception."""

@@ -74,13 +74,10 @@ class KeepaliveTimer:
                     interval = protocol.options.keepalive_interval
                     protocol.trace("keepalive: nothing came for %g s, sending PING", interval)
                 protocol.send_ping()
-            case KeepaliveAction.ABORT:
+            case KeepaliveAction.GIVE_UP:
                 timeout = protocol.options.keepalive_timeout
-                protocol.closer.abort(
-                    PeerTimeoutError(
-                        f"the peer gave no sign of life within keepalive_timeout, {timeout:g} s"
-                    )
-                )
+                text = f"the peer gave no sign of life within keepalive_timeout, {timeout:g} s"
+                protocol.give_up(PeerTimeoutError(text, code=CloseCode.TIMEOUT))
                 return
             case KeepaliveAction.DISCONNECT:
                 text = f"no message within idle_timeout, {protocol.options.idle_timeout:g} s"

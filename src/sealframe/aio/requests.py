@@ -219,7 +219,7 @@ class Requests:
         limit = self._host.options.max_message_size
         if len(payload) > limit:
             text = str(_TooLargeError(limit))
-            self._fail(number, FailureCode.RAISED, "RequestTooLarge", text)
+            self._fail(number, FailureCode.TOO_LARGE, "RequestTooLarge", text)
         elif self._may_serve(number):
             self._serve(number, payload)
 
@@ -300,7 +300,7 @@ class Requests:
         try:
             payload = await self._collect_request(body)
         except _TooLargeError as error:
-            self._fail(number, FailureCode.RAISED, "RequestTooLarge", str(error))
+            self._fail(number, FailureCode.TOO_LARGE, "RequestTooLarge", str(error))
             return
         except _WithdrawnError:
             self._fail(number, FailureCode.CANCELLED)

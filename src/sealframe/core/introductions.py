@@ -38,8 +38,8 @@ class UnreadableIntroductionError(ValueError):
     def __init__(self, text: str, body: bytes) -> None:
         super().__init__(text)
         self.reads_control = body.startswith(wire.MAGIC)
-        version = body[8:9] == bytes((wire.VERSION,))
-        self.code = CloseCode.PROTOCOL if version else CloseCode.VERSION
+        other = self.reads_control and body[8:9] != bytes((wire.VERSION,))
+        self.code = CloseCode.VERSION if other else CloseCode.PROTOCOL
 
 
 class Introductions:

@@ -1,8 +1,9 @@
 """When to probe a quiet peer and when to give it up: a machine on a clock that is handed in.
 
 A connection is ``quiet`` or ``probed``. Whatever is received makes it quiet again; a PING is due
-after ``keepalive_interval`` of silence, and the end ``keepalive_timeout`` after the PING. Beside
-that, ``idle_timeout`` counts from the last message, and PING and PONG do not put it off.
+after ``keepalive_interval`` of silence, and CLOSE(TIMEOUT) ``keepalive_timeout`` after the PING.
+Beside that, ``idle_timeout`` counts from the last message, and PING and PONG do not put it off.
+docs/PROTOCOL.md, section 5, has what other ends have to do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class KeepaliveAction(Enum):
     WAIT = auto()
     SEND_PING = auto()
     """Nothing was received for ``keepalive_interval``."""
-    ABORT = auto()
+    GIVE_UP = auto()
     """Nothing was received for ``keepalive_timeout`` after the PING."""
     DISCONNECT = auto()
     """No message came or went for ``idle_timeout``."""
@@ -82,7 +83,7 @@ class Keepalive:
             return KeepaliveAction.WAIT
         if self.probed_at is not None:
             silent = now - self.probed_at >= options.keepalive_timeout
-            return KeepaliveAction.ABORT if silent else KeepaliveAction.WAIT
+            return KeepaliveAction.GIVE_UP if silent else KeepaliveAction.WAIT
         if now - self.last_received >= options.keepalive_interval:
             self.probed_at = now
             return KeepaliveAction.SEND_PING

@@ -428,6 +428,10 @@ class ProtocolMachine:
         """Fail because the peer broke a rule that only the owner can see broken."""
         self._fail(ProtocolError(text, code=CloseCode.PROTOCOL), CloseCode.PROTOCOL)
 
+    def give_up(self, error: PeerTimeoutError) -> None:
+        """Fail because the peer gives no sign of life, and tell it so, in case it was only slow."""
+        self._fail(error, CloseCode.TIMEOUT)
+
     def refuse_messages(self) -> None:
         """Fail because the client sent a message, and nothing here takes any."""
         text = "the client sent a message, and this server takes none"

@@ -73,6 +73,26 @@ _HINTS: Final[dict[int, str]] = {
 """What a plaintext CLOSE may mean. Anyone on the way can forge it: these are hints for people."""
 
 
+def may_be_plaintext_close(data: bytes) -> bool:
+    """Return whether a CLOSE outside the records begins so, by its head and more."""
+    head: int = _HEAD.unpack_from(data)[0]
+    fits = 1 <= head & wire.LENGTH_MASK <= 1 + _MAX_PLAIN_CLOSE
+    opcode = data[wire.HEAD_SIZE : wire.HEAD_SIZE + 1]
+    return bool(head & wire.CONTROL_BIT) and fits and opcode in (b"", bytes((Opcode.CLOSE,)))
+
+
+def plaintext_refusal(body: bytes) -> HandshakeError:
+    """Return the error for a CLOSE that came outside the records."""
+    try:
+        close = control.Close.decode(body)
+    except control.MalformedBodyError as error:
+        text = f"the peer's CLOSE is malformed: {error}"
+        return HandshakeError(text, code=CloseCode.PROTOCOL)
+    name = control.close_name(close.code)
+    hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
+    return HandshakeError(hint, code=close.code, reason=close.reason)
+
+
 class HandshakeStage(Enum):
     """How far a handshake has come."""
 
@@ -245,15 +265,9 @@ class HandshakeDriver:
             self._read_message(body[_PREAMBLE_SIZE:])
 
     def _receive_close(self, body: bytes) -> None:
-        try:
-            close = control.Close.decode(body)
-        except control.MalformedBodyError as error:
-            self._fail_handshake(f"the peer's CLOSE is malformed: {error}")
-            return
-        name = control.close_name(close.code)
-        hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
-        self._tell(f"received CLOSE({name}) in plaintext")
-        self._fail(HandshakeError(hint, code=close.code, reason=close.reason))
+        code = int.from_bytes(body[:2], "little")
+        self._tell(f"received CLOSE({control.close_name(code)}) in plaintext")
+        self._fail(plaintext_refusal(body))
 
     # Noise messages
 

@@ -51,7 +51,7 @@ from ..wire import Control
 from .cipher import CipherState
 from .credentials import Credentials
 from .fragmentation import fragment
-from .handshake_driver import HandshakeDriver
+from .handshake_driver import HandshakeDriver, may_be_plaintext_close, plaintext_refusal
 
 SCRATCH_SIZE: Final = 256 * 1024
 """Bytes that are read at once where records may come."""
@@ -241,7 +241,8 @@ class RecordLayer:
             while (body := place + wire.HEAD_SIZE) <= end and self.failure is None:
                 size: int = _HEAD.unpack_from(fresh, place)[0]
                 if not wire.MIN_RECORD <= size <= largest:
-                    _refuse_size(fresh[place:body].tobytes(), largest)
+                    self._receive_plaintext(fresh[place:].tobytes(), largest)
+                    break
                 after = body + size
                 if after > end:
                     break
@@ -365,10 +366,27 @@ class RecordLayer:
             return len(fresh) + 1
         size: int = _HEAD.unpack_from(held)[0]
         if not wire.MIN_RECORD <= size <= largest:
-            _refuse_size(held[: wire.HEAD_SIZE], largest)
+            held += fresh[place:]
+            self._receive_plaintext(bytes(held), largest)
+            return len(fresh) + 1
         after = place + wire.HEAD_SIZE + size - len(held)
         held += fresh[place:after]
         return after
+
+    def _receive_plaintext(self, data: bytes, largest: int) -> None:
+        """Take in CLOSE in place of the peer's first record, which would prove its key: an end
+        may find only in the last handshake message that it has to refuse.
+
+        :raises FramingError: it is anything else
+        """
+        assert self.receiver is not None
+        if self.receiver.nonce or not may_be_plaintext_close(data):
+            _refuse_size(data[: wire.HEAD_SIZE], largest)
+        end = wire.HEAD_SIZE + (_HEAD.unpack_from(data)[0] & wire.LENGTH_MASK)
+        if len(data) < end:
+            self.held = bytearray(data)
+        else:
+            self._fail(plaintext_refusal(data[wire.HEAD_SIZE + 1 : end]))
 
     def _fail_record(self, cause: Exception) -> None:
         # Until its first record opened, the peer has proved nothing.

@@ -159,7 +159,8 @@ class Close:
     def encode(self, *, size: int = 0) -> bytes:
         """Return the body; a reason over 255 bytes of UTF-8 is cut at a character.
 
-        :param size: padding makes the body that long, if it is at least 4 bytes shorter
+        :param size: padding makes the body that long, in place of field 8 where both find no
+            room; at least 7, and the reason has to leave room for it
         """
         reason, fields = b"", b""
         if self.reason:
@@ -168,11 +169,13 @@ class Close:
         if self.frames_received is not None:
             fields = _tlv(Tlv.FRAMES_RECEIVED, self.frames_received.to_bytes(8, "little"))
         start = _CLOSE_START.pack(self.code, len(reason)) + reason
-        padding = size - len(start) - len(fields) - _TLV_HEAD.size
-        if padding >= 0:
-            # Types ascend, and its type is the lower one.
-            fields = _tlv(Tlv.PADDING, bytes(padding)) + fields
-        return start + fields
+        if not size:
+            return start + fields
+        if len(start) + _TLV_HEAD.size + len(fields) > size:
+            fields = b""
+        # Types ascend, and that of padding is the lower one.
+        padding = size - len(start) - _TLV_HEAD.size - len(fields)
+        return start + _tlv(Tlv.PADDING, bytes(padding)) + fields
 
     @classmethod
     def decode(cls, body: bytes) -> Close:

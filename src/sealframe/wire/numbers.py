@@ -83,7 +83,7 @@ class FailureCode(IntEnum):
     GOING_AWAY = 3
     """The end that was asked is shutting down."""
     TOO_LARGE = 4
-    """The reply is over the limit of the end that asked."""
+    """The request or the reply is over the limit of the end that would take it."""
 
 
 MAX_ERROR_TYPE: Final = 100
