@@ -206,6 +206,7 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "examples/README.md",
         "examples/echo_server.py",
         "examples/csharp/Server.cs",
+        "examples/node/server.mjs",
         "src/sealframe/cli/__init__.py",
         "src/sealframe/py.typed",
         "tests/packaging/test_distributions.py",
