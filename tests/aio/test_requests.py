@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 import pytest
@@ -467,24 +466,6 @@ async def test_the_peers_limit_is_kept_to(control_mode: Mode) -> None:
             got = await asyncio.gather(*tasks, return_exceptions=True)
         assert [n for n, one in enumerate(got) if one != b"%04d" % n] == [1, 5]
         await become_clean(client, accepted)
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
-async def test_tasks_that_are_eager(control_mode: Mode) -> None:
-    """What answers may be done before the task that runs it is known."""
-    loop: Any = asyncio.get_running_loop()
-    if type(loop).__module__.startswith("uvloop"):
-        pytest.skip("uvloop makes no tasks that are eager")
-    factory = loop.get_task_factory()
-    loop.set_task_factory(vars(asyncio)["eager_task_factory"])
-    try:
-        async with open_pair(control_mode, at_server=ECHO) as (client, accepted, _):
-            async with asyncio.timeout(PATIENCE):
-                assert await client.request(b"?") == b"?"
-                assert await client.request(bytes(100_000)) == bytes(100_000)
-            assert is_clean(accepted)
-    finally:
-        loop.set_task_factory(factory)
 
 
 class TestPlainFunctions:

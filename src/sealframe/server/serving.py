@@ -156,7 +156,7 @@ def serve(
         one. A plain function answers within the read that brought the request, and holds up
         the event loop meanwhile. An async one runs in a task of its own, beside the handler;
         its first step, up to where it waits, is run within the read too, unless the program
-        has set a task factory. What it raises reaches the client as
+        has set a task factory that makes no eager tasks. What it raises reaches the client as
         :exc:`~sealframe.RemoteError` with the name of the type and the text, and is logged;
         a ``RemoteError`` raised on purpose keeps its own type and is not. The task is
         cancelled when the client gives the request up or is gone. With a codec, payload
