@@ -7,10 +7,12 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from ..errors import ConfigurationError, ConnectionClosed
 from .caller import current_caller
+from .cancelling import cancel_once
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
 from .tasks import Tasks, start_task
@@ -64,7 +66,7 @@ class Hooks:
         if earlier is None:
             self._call_last(conn, reason)
             return
-        timer = Expiry(asyncio.get_running_loop(), self._timeout, earlier.cancel)
+        timer = Expiry(asyncio.get_running_loop(), self._timeout, partial(cancel_once, earlier))
 
         def go_on(_: asyncio.Task[None]) -> None:
             timer.cancel()
@@ -96,7 +98,7 @@ class Hooks:
         while (task := self._of.get(conn)) is not None and task is not own:
             await wait_for_task(task, deadline)
             if not task.done():
-                task.cancel()
+                cancel_once(task)
                 await asyncio.wait([task])
 
     def _call_last(self, conn: Connection, reason: Disconnect) -> None:

@@ -30,6 +30,7 @@ from ..errors import (
 )
 from ..wire import FailureCode, ResetCode
 from .callables import ends_program
+from .cancelling import cancel_once
 from .fair_limiter import FairLimiter
 from .stream import Stream
 from .stream_endpoint import StreamEndpoint
@@ -239,7 +240,7 @@ class Requests:
         """CANCEL came: cancel the task that answers the request."""
         task = self.serving.get(number)
         if task is not None:
-            task.cancel()
+            cancel_once(task)
 
     def _may_serve(self, number: int) -> bool:
         if self._host.going_away:
@@ -267,7 +268,7 @@ class Requests:
             serving[number] = task
             if serving is not self.serving:
                 # Or ended the connection, when end_sending() did not have the task yet.
-                task.cancel()
+                cancel_once(task)
         # A callback: a task that is cancelled before its first step must be answered too.
         task.add_done_callback(lambda _: self._served(number, clean_up))
 
@@ -431,7 +432,7 @@ class Requests:
                 answer.set_exception(error.fresh())
         serving, self.serving = self.serving, {}
         for task in filter(None, serving.values()):
-            task.cancel()
+            cancel_once(task)
 
 
 class _TooLargeError(Exception):

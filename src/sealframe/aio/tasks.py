@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
+from .cancelling import cancel_once
 from .time_limit import TimeLimit
 
 Subject = TypeVar("Subject")
+
+_CLEAN_UP: Final = 10.0
+"""Seconds that a task has to clean up which was cancelled before the deadline."""
 Result = TypeVar("Result")
 
 
@@ -95,6 +99,9 @@ class Tasks(Generic[Subject]):
     async def finish(self, deadline: float) -> int:
         """Wait for all that are not excluded; cancel those that still run at the deadline.
 
+        One that was cancelled before, such as a request that the peer gave up, has 10 s more to
+        clean up.
+
         :param deadline: a time of the event loop's clock
         :return: how many were cancelled
         """
@@ -108,9 +115,12 @@ class Tasks(Generic[Subject]):
             # A task that is cancelled before its first step never runs at all: let it start.
             await asyncio.sleep(0)
             left = self._awaited()
-            for task in left:
-                task.cancel()
+            cleaning_up = {task for task in left if not cancel_once(task)}
             cancelled |= left
+            if cleaning_up:
+                _, endless = await asyncio.wait(cleaning_up, timeout=_CLEAN_UP)
+                for task in endless:
+                    task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
         return len(cancelled)
 

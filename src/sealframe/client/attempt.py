@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..aio.addresses import show
 from ..aio.callback_connection import awaiting_each
 from ..aio.caller import current_caller
+from ..aio.cancelling import cancel_once
 from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
@@ -146,7 +147,7 @@ class Attempt:
             await wait_for_task(task, deadline)
             if not task.done():
                 logger.warning("on_message of connection %s did not end in time", conn.id)
-                task.cancel()
+                cancel_once(task)
                 await asyncio.wait([task])
         await self._hooks.settle(conn, deadline)
 
