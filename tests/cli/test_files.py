@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import signal
+import stat
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +27,10 @@ from .commands import PATIENCE, Program, outcome, running
 from .terminal import Terminal, on_terminal
 
 MIB = 1 << 20
+OLD, NEW = ".a.0123456789abcdef.part", ".b.0123456789abcdef.part"
+
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 needs_terminal = pytest.mark.skipif(
@@ -250,6 +257,54 @@ class TestRefused:
             assert (await outcome("send-file", tree / "empty", receiver.address)).code == 0
         assert digests(there).keys() == {"empty"}
 
+    async def test_so_many_files_and_so_much_in_all(self, tree: Path, there: Path) -> None:
+        for option, limit in (("--max-files", 0), ("--max-total", "2M")):
+            async with receiving(there, option, limit) as receiver:
+                done = await outcome("send-file", tree / "big", receiver.address)
+                assert done.code == 1
+                assert f"no more than {limit or ''}" in done.errors.replace("2097152", "2M")
+        assert digests(there) == {}
+
+    async def test_hidden_names(self, tmp_path: Path, there: Path) -> None:
+        """Neither a file that some program trusts nor one in a directory of such files."""
+        (tmp_path / ".ssh").mkdir()
+        (tmp_path / ".ssh" / "authorized_keys").write_bytes(b"theirs")
+        (tmp_path / ".profile").write_bytes(b"theirs")
+        sent = [tmp_path / ".ssh", tmp_path / ".profile"]
+        async with receiving(there) as receiver:
+            done = await outcome("send-file", *sent, receiver.address)
+            assert done.code == 1
+            assert done.errors.count("hidden: it begins with a dot") == 2
+        assert digests(there) == {}
+        async with receiving(there, "--hidden") as receiver:
+            assert (await outcome("send-file", *sent, receiver.address)).code == 0
+        assert digests(there).keys() == {".ssh", ".ssh/authorized_keys", ".profile"}
+
+    @posix_only
+    async def test_nobody_else_may_read_what_came(self, tree: Path, there: Path) -> None:
+        (tree / "big").chmod(0o600)
+        for options, modes in (((), (0o600, 0o700)), (("--mode", "640"), (0o640, 0o750))):
+            async with receiving(there, *options) as receiver:
+                assert (await outcome("send-file", tree, receiver.address)).code == 0
+            for path in there.rglob("*"):
+                assert stat.S_IMODE(path.stat().st_mode) == modes[path.is_dir()] & ~UMASK
+            shutil.rmtree(there)
+
+    async def test_what_nobody_came_back_for_is_removed(self, there: Path) -> None:
+        there.mkdir()
+        old, new, whole = (there / name for name in (OLD, NEW, "a.part"))
+        for path, days in ((old, 8), (new, 6), (whole, 8)):
+            path.write_bytes(b"x")
+            os.utime(path, (time.time() - days * 86400,) * 2)
+        async with receiving(there) as receiver, asyncio.timeout(PATIENCE):
+            while old.exists():  # noqa: ASYNC110 - another process removes it
+                await asyncio.sleep(0.001)
+            assert (await receiver.program.end_by(signal.SIGTERM)).code == 0
+        assert digests(there).keys() == {NEW, "a.part"}
+        async with receiving(there, "--keep-partial", "5.5"), asyncio.timeout(PATIENCE):
+            while new.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
     async def test_the_wrong_key(self, tree: Path, there: Path, key_file: Path) -> None:
         other = key_file.with_name("other")
         SharedKey.generate().save(other)
@@ -285,6 +340,7 @@ class TestRefused:
             (("send-file", "big", "big"), "has no port"),
             (("send-file", "big", "deep/../big", ":1234"), "would both be called big there"),
             (("receive", ".", ":0", "--max-size", "1X"), "is no size"),
+            (("receive", ".", ":0", "--mode", "888"), "three octal digits"),
             (("receive", ".", ":0", "--invite", "x"), "--identity"),
         ],
     )
@@ -443,19 +499,19 @@ class TestTerminals:
         assert digests(there / "tree") == digests(tree)
 
     async def test_names_are_no_markup(self, tmp_path: Path, there: Path) -> None:
-        name = "[red]a\N{RIGHT-TO-LEFT OVERRIDE}b[bold]"
+        name = "[red]a\ue000b[bold]"
         (tmp_path / name).write_bytes(b"x")
         async with on_terminal("receive", there, "127.0.0.1:0", columns=200) as receiver:
             port = await self.listening(receiver)
             async with on_terminal("send-file", tmp_path / name, f":{port}") as sender:
-                await sender.until(r"sent \[red\]a\\u202eb\[bold\] \(1 B\)")
-            await receiver.until(r"received \[red\]a\\u202eb\[bold\] \(1 B\) from")
-            assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in sender.text + receiver.text
+                await sender.until(r"sent \[red\]a\\ue000b\[bold\] \(1 B\)")
+            await receiver.until(r"received \[red\]a\\ue000b\[bold\] \(1 B\) from")
+            assert "\ue000" not in sender.text + receiver.text
             receiver.process.send_signal(signal.SIGTERM)
             assert await receiver.process.wait() == 0
 
     async def test_names_in_bars_are_no_markup(self, tmp_path: Path) -> None:
-        name = "[red]a\N{RIGHT-TO-LEFT OVERRIDE}b[bold]"
+        name = "[red]a\ue000b[bold]"
         (tmp_path / name).write_bytes(b"x")
 
         async def on_offer(offer: Offer) -> None:
@@ -466,7 +522,7 @@ class TestTerminals:
         async with sealframe.serve(None, "127.0.0.1", 0, files=on_offer) as server:
             sending = ("send-file", tmp_path / name, f":{server.port}")
             async with on_terminal(*sending, columns=120) as sender:
-                await sender.until(r"\[red\]a\\u202eb\[bold\] +[^\n]*0 B of 1 B +0 B/s +-:--:--")
+                await sender.until(r"\[red\]a\\ue000b\[bold\] +[^\n]*0 B of 1 B +0 B/s +-:--:--")
                 shown.set()
                 await sender.until(r"has not arrived: \ufffd\[31mno\ufffdway")
                 assert await sender.process.wait() == 1

@@ -41,8 +41,10 @@ def leave_behind(store: Store, name: str, data: bytes, size: int, key: bytes = K
 
 
 @contextmanager
-def refused(code: FileRefusal) -> Iterator[pytest.ExceptionInfo[FileRefusedError]]:
-    with pytest.raises(FileRefusedError) as caught:
+def refused(
+    code: FileRefusal, match: str | None = None
+) -> Iterator[pytest.ExceptionInfo[FileRefusedError]]:
+    with pytest.raises(FileRefusedError, match=match) as caught:
         yield caught
     assert caught.value.code == code, caught.value
     assert len(caught.value.reason.encode()) <= 255

@@ -23,10 +23,9 @@ GOOD = [
     "a",
     "report.pdf",
     "a/b/c",
-    ".profile",
-    "..a",
     "a..b",
-    "...a/b",
+    "a/b.c",
+    "~",
     " leading",
     "naïve",
     "nai\u0308ve",
@@ -38,9 +37,18 @@ GOOD = [
     "x" * 255,
     "é" * 127,
     "/".join("x" * 32),
+    "x.0123456789abcdef.part",
+]
+
+HIDDEN = [
+    ".profile",
+    ".ssh/authorized_keys",
+    "a/.config/autostart/x",
+    "a/.b",
+    "..a",
+    "...a/b",
     ".x.part",
     ".x.0123456789abcde.part",
-    "x.0123456789abcdef.part",
 ]
 
 HOSTILE = [
@@ -65,6 +73,16 @@ HOSTILE = [
     ("a\x7f", r"character '\\x7f'"),
     ("a\x85b", r"character '\\x85'"),
     *((f"a{character}", "character") for character in '<>"|?*'),
+    # Turned around by the one who shows it, "invoiceexe.pdf".
+    ("invoice\u202efdp.exe", r"character '\\u202e'"),
+    ("a\u2066b", r"character '\\u2066'"),
+    # Of no width, and for some file systems not there at all.
+    ("a\u200bb", r"character '\\u200b'"),
+    (".s\u200csh/authorized_keys", r"character '\\u200c'"),
+    ("\ufeff.profile", r"character '\\ufeff'"),
+    ("soft\u00adhyphen", r"character '\\xad'"),
+    ("a\u2028b", r"character '\\u2028'"),
+    ("a\u2029b", r"character '\\u2029'"),
     ("a.", "dot or a space"),
     ("a ", "dot or a space"),
     ("a /b", "dot or a space"),
@@ -95,6 +113,25 @@ def test_names_that_are_taken(name: str) -> None:
     assert checked_name(name) == name
 
 
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_names_are_taken_where_that_is_wanted_alone(
+    name: str, store: Store, tmp_path: Path
+) -> None:
+    """What looks for them trusts them: shells, SSH servers, desktops."""
+    for refuse in (checked_name, store.make_directory, lambda name: receive(store, name)):
+        with refused(FileRefusal.NAME, "hidden"):
+            refuse(name)
+    with refused(FileRefusal.NAME, "hidden"):
+        store.same(name, 4)
+    assert content(store.directory) == {}
+    assert checked_name(name, hidden=True) == name
+    willing = Store(tmp_path / "all", hidden=True, keep_free=0)
+    receive(willing, name)
+    with pytest.raises(FileRefusedError, match="\\.\\."):
+        receive(willing, "../x")
+    assert content(willing.directory)[name] == b"data"
+
+
 @pytest.mark.parametrize(("name", "why"), HOSTILE)
 def test_names_that_are_not_taken(name: str, why: str, store: Store) -> None:
     for take in (checked_name, store.make_directory, lambda name: receive(store, name)):
@@ -123,7 +160,7 @@ NASTY = st.one_of(
 @example("~/x")
 def test_no_name_that_is_taken_leads_out_on_any_system(name: str) -> None:
     try:
-        checked_name(name)
+        checked_name(name, hidden=True)
     except FileRefusedError:
         return
     for kind, root in ((PurePosixPath, "/r/oot"), (PureWindowsPath, "C:\\r\\oot")):
@@ -147,7 +184,7 @@ def test_partial_files_have_names_that_no_peer_may_use(name: str) -> None:
     assert len(partial.encode()) <= 255
     assert is_partial(partial)
     with pytest.raises(FileRefusedError):
-        checked_name(partial)
+        checked_name(partial, hidden=True)
     assert partial.startswith(f".{name[:20]}")
 
 

@@ -263,19 +263,35 @@ def test_an_empty_file(store: Store, root: Path) -> None:
 
 
 @posix_only
-@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_permissions(root: Path, mask: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "mask", "of_file", "of_directory"),
+    [
+        (None, 0o022, 0o600, 0o700),
+        (0o644, 0o022, 0o644, 0o755),
+        (0o640, 0o022, 0o640, 0o750),
+        (0o666, 0o002, 0o664, 0o775),
+        (0o666, 0o077, 0o600, 0o700),
+    ],
+)
+def test_permissions(
+    tmp_path: Path, mode: int | None, mask: int, of_file: int, of_directory: int
+) -> None:
+    """Nobody but the owner may read what came, unless the program says so: what they were at the
+    sender is not known here."""
     old = os.umask(mask)
+    root = tmp_path / "new"
     try:
-        store = Store(root, keep_free=0)
-        with store.begin("x", 4, KEY) as partial:
-            (waiting,) = root.iterdir()
+        store = Store(root, keep_free=0) if mode is None else Store(root, mode=mode, keep_free=0)
+        with store.begin("d/x", 4, KEY) as partial:
+            (waiting,) = (path for path in root.rglob("*") if path.is_file())
             assert stat.S_IMODE(waiting.stat().st_mode) == 0o600
             partial.write(b"1234")
             path = partial.finish(sha256(b"1234"))
     finally:
         os.umask(old)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(path.stat().st_mode) == of_file
+    for directory in (root, root / "d"):
+        assert stat.S_IMODE(directory.stat().st_mode) == of_directory
 
 
 @posix_only
@@ -288,7 +304,7 @@ def test_the_umask_where_the_system_does_not_tell_it(
     old = os.umask(0o027)
     try:
         monkeypatch.setattr(Path, "read_text", refuse)
-        path = receive(Store(root, keep_free=0), "x")
+        path = receive(Store(root, mode=0o666, keep_free=0), "x")
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(old)

@@ -164,13 +164,15 @@ async def test_a_name_writes_no_lines_into_the_log(
 ) -> None:
     caplog.set_level(logging.INFO, "sealframe")
     async with open_pair(extended, inbox) as pair:
-        # Line separators, and what turns the text around, are in names of honest files too.
-        stream = await offered(pair.client, offer_of("a\u2028b\u202ec", (1 << 63) - 1))
-        async with reset_with(FileRefusal.DISK_FULL):
-            await stream.read(1)
+        for name, code in (
+            ("a\u2028b\u202ec", FileRefusal.NAME),
+            ("a\ue000b", FileRefusal.DISK_FULL),
+        ):
+            stream = await offered(pair.client, offer_of(name, (1 << 63) - 1))
+            async with reset_with(code):
+                await stream.read(1)
         await until(lambda: "was not received" in caplog.text)
-    assert "\u2028" not in caplog.text
-    assert "\u202e" not in caplog.text
+    assert not {"\u2028", "\u202e", "\ue000"} & set(caplog.text)
 
 
 async def test_an_offer_is_answered_once(

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -41,6 +43,14 @@ _OPTIONS = ServerOptions(close_timeout=2.0)
 _JOINING = "send-file PATH {address}"
 """The command of a client that is invited."""
 
+_MAX_FILES = 100_000
+_MAX_TOTAL = "100G"
+_KEEP_PARTIAL = 7
+"""Days."""
+_CLEANING = 3600.0
+"""Seconds between two looks for partial files that are too old."""
+_DAY = 86400.0
+
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -52,6 +62,13 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
         text = f"{value!r} is no size: use bytes, or a number and K, M, G or T, such as 20G"
         raise click.BadParameter(text, ctx, param)
     return int(match[1]) << _SHIFTS[match[2].upper()]
+
+
+def _mode(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    if re.fullmatch(r"0?[0-7]{3}", value, re.ASCII) is None:
+        text = f"{value!r} are no permissions: use three octal digits, such as 640"
+        raise click.BadParameter(text, ctx, param)
+    return int(value, 8)
 
 
 @click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
@@ -67,6 +84,46 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     help="The largest file that is taken: bytes, or a number and K, M, G or T (20G).",
 )
 @click.option(
+    "--max-total",
+    metavar="SIZE",
+    callback=_bytes,
+    default=_MAX_TOTAL,
+    show_default=True,
+    help="All files together, from the start of this command.",
+)
+@click.option(
+    "--max-files",
+    metavar="NUMBER",
+    type=click.IntRange(0),
+    default=_MAX_FILES,
+    show_default=True,
+    help="Files and directories in all, from the start of this command.",
+)
+@click.option(
+    "--hidden",
+    is_flag=True,
+    help="Take names that begin with a dot, or have such a directory, too: .profile, "
+    ".ssh/authorized_keys.",
+)
+@click.option(
+    "--mode",
+    metavar="MODE",
+    callback=_mode,
+    default="600",
+    show_default=True,
+    help="Permissions of what arrives, as far as the umask lets. Directories that are made may "
+    "be entered by those who may read.",
+)
+@click.option(
+    "--keep-partial",
+    metavar="DAYS",
+    type=click.FloatRange(0),
+    default=_KEEP_PARTIAL,
+    show_default=True,
+    help="How long what broke off waits to be resumed. Older ones are removed, at the start "
+    "and every hour.",
+)
+@click.option(
     "--once",
     is_flag=True,
     help="End when the first sender has closed in order; then 0 means that all that it "
@@ -80,6 +137,11 @@ def receive(
     address: Address,
     overwrite: bool,
     max_size: int | None,
+    max_total: int,
+    max_files: int,
+    hidden: bool,
+    mode: int,
+    keep_partial: float,
     once: bool,
     balancers: tuple[str, ...],
     control: Path | None,
@@ -89,23 +151,34 @@ def receive(
 
     Files keep their names, and whatever these are, they are below DIRECTORY, which is
     made if it is missing. A file has its name once it is whole, compared by its digest,
-    and on the disk. What broke off waits under a name like .photo.jpg.0123456789abcdef.part,
-    to be resumed when it is sent again.
+    and on the disk; nobody but you may read it. What broke off waits under a name like
+    .photo.jpg.0123456789abcdef.part, to be resumed when it is sent again.
 
     ADDRESS is 127.0.0.1:1234 unless given, which this machine alone can reach; 0.0.0.0:1234
     is reached over every IPv4 network that the machine is on. Ctrl-C or SIGTERM ends it.
     """
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
-    inbox = Inbox(directory, overwrite=overwrite, max_file_size=max_size)
+    inbox = Inbox(
+        directory,
+        overwrite=overwrite,
+        hidden=hidden,
+        mode=mode,
+        max_file_size=max_size,
+        max_total=max_total,
+        max_files=max_files,
+    )
     invitations = sealing.invitations(security)
-    work = _receive(address, inbox, security, invitations, once, balancers, control)
+    work = _receive(
+        address, inbox, keep_partial * _DAY, security, invitations, once, balancers, control
+    )
     sys.exit(run(work, terminated=Exit.DONE))
 
 
 async def _receive(
     address: Address,
     inbox: Inbox,
+    keep_partial: float,
     security: SharedKey | ServerIdentity | None,
     invitations: list[tuple[str, Invitation]],
     once: bool,
@@ -148,11 +221,27 @@ async def _receive(
             control=control,
         )
         controls.start(server)
-        async with reception.transfers.shown():
+        async with reception.transfers.shown(), _cleaned(inbox, keep_partial):
             await stopped
             # What is on its way waits to be resumed.
             await server.close("the receiving end was stopped", timeout=0)
     return stopped.result()
+
+
+@asynccontextmanager
+async def _cleaned(inbox: Inbox, keep_partial: float) -> AsyncIterator[None]:
+    """Remove partial files that are older than so many seconds, now and every hour."""
+
+    async def clean() -> None:
+        while True:
+            await asyncio.to_thread(inbox.clean, keep_partial)
+            await asyncio.sleep(_CLEANING)
+
+    cleaning = asyncio.create_task(clean())
+    try:
+        yield
+    finally:
+        cleaning.cancel()
 
 
 class Reception:

@@ -79,14 +79,15 @@ class Folder:
                 folder = folder.sub(part)
         return folder
 
-    def make(self, part: str) -> bool:
+    def make(self, part: str, mode: int) -> bool:
         """Make a directory, for good, unless something of that name is there.
 
+        :param mode: its permissions, as far as the umask lets
         :return: whether it was made
         :raises OSError: it cannot be made
         """
         try:
-            os.mkdir(self._at(part), dir_fd=self._descriptor)
+            os.mkdir(self._at(part), mode, dir_fd=self._descriptor)
         except FileExistsError:
             return False
         self.sync()

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError
 from .receiving import CONCURRENCY, Offer
-from .store import MIB, Store
+from .store import MIB, PRIVATE, Store
 
 OnReceived: TypeAlias = Callable[[Any, Path], object]
 
@@ -28,6 +28,12 @@ class Inbox:
 
     :param directory: made if it is not there, in a directory that is
     :param overwrite: whether a file takes the place of one that has its name
+    :param hidden: whether names are taken that have a part which begins with a dot, such as
+        ``.profile`` and ``.ssh/authorized_keys``
+    :param mode: permissions of files, such as ``0o640``, as far as the umask lets. Directories
+        that are made may be entered by those who may read. Those that the file had at the
+        sender are not known here: unless said otherwise, nobody but the user of this program
+        may read what came
     :param max_file_size: the largest file, in bytes; None: any
     :param max_total: bytes of all files together, those included that wait to be resumed,
         and with ``overwrite`` those that were replaced; None: any number. It counts from the
@@ -46,6 +52,8 @@ class Inbox:
         directory: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        hidden: bool = False,
+        mode: int = PRIVATE,
         max_file_size: int | None = None,
         max_total: int | None = None,
         max_files: int | None = None,
@@ -63,6 +71,8 @@ class Inbox:
         self.store = Store(
             directory,
             overwrite=overwrite,
+            hidden=hidden,
+            mode=mode,
             max_file_size=max_file_size,
             max_total=max_total,
             max_files=max_files,

@@ -24,22 +24,29 @@ _DEVICES: Final = frozenset(
 )
 """Names that Windows takes for devices, in every directory and with any extension."""
 
+_STEERING: Final = frozenset(["Cc", "Cf", "Zl", "Zp"])
+"""Categories of Unicode: control characters; what turns text around or cannot be seen, so that
+a name looks like another one; separators of lines and paragraphs."""
+
 _PARTIAL: Final = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 _TAG_SIZE: Final = 8
 _AROUND: Final = len("..") + 2 * _TAG_SIZE + len(".part")
 
 
-def checked_name(text: str) -> str:
+def checked_name(text: str, *, hidden: bool = False) -> str:
     """Return a name that a peer gave, if it is safe on every system.
 
     It is a relative path: parts, separated by ``/``. Unicode stays as it is: whether two
     names are one, the file system decides.
 
     :param text: at most 1,024 bytes of UTF-8, in at most 32 parts of at most 255 bytes
+    :param hidden: whether parts may begin with a dot. Programs look for their settings under
+        such names: a shell runs ``.profile``, an SSH server trusts ``.ssh/authorized_keys``
     :raises FileRefusedError: code ``NAME``: it is longer, empty or absolute, has an empty
-        part, ``.`` or ``..``, a control character or one that Windows forbids, a part that
-        ends in a dot or a space or is a device on Windows, or one that is called as
-        partial files are
+        part, ``.`` or ``..``, a control or format character (Unicode categories Cc and Cf:
+        what turns text around or has no width), a separator of lines or paragraphs, a
+        character that Windows forbids, a part that ends in a dot or a space or is a device
+        on Windows, one that is called as partial files are, or one that is hidden
     """
     try:
         size = len(text.encode())
@@ -53,11 +60,11 @@ def checked_name(text: str) -> str:
     if len(parts) > MAX_DEPTH:
         _refuse(f"it has more than {MAX_DEPTH} parts")
     for part in parts:
-        _check(part)
+        _check(part, hidden)
     return text
 
 
-def _check(part: str) -> None:
+def _check(part: str, hidden: bool) -> None:
     if not part:
         _refuse("a part is empty")
     if part in {".", ".."}:
@@ -65,7 +72,7 @@ def _check(part: str) -> None:
     if len(part.encode()) > MAX_PART:
         _refuse(f"a part is longer than {MAX_PART} bytes")
     for character in part:
-        if character in _FORBIDDEN or unicodedata.category(character) == "Cc":
+        if character in _FORBIDDEN or unicodedata.category(character) in _STEERING:
             _refuse(f"it has the character {character!a}")
     if part[-1] in ". ":
         _refuse("a part ends in a dot or a space")
@@ -73,6 +80,8 @@ def _check(part: str) -> None:
         _refuse("a part is a device on Windows")
     if is_partial(part):
         _refuse("a part is called as files are that are not whole yet")
+    if part[0] == "." and not hidden:
+        _refuse("a part is hidden: it begins with a dot")
 
 
 def _refuse(why: str) -> NoReturn:

@@ -142,7 +142,8 @@ class Receiver:
         """Read the offer on a stream; return when it is answered and the transfer over."""
         try:
             announced = messages.announcement(stream.metadata)
-            checked_name(announced.name)
+            # Hidden ones too: what the program accepts it into may take them.
+            checked_name(announced.name, hidden=True)
         except FileRefusedError as error:
             _refuse(stream, error.code, error.reason)
             return

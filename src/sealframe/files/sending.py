@@ -57,7 +57,7 @@ async def send(
 ) -> Receipt:
     """Send a file or a directory; see :meth:`sealframe.Connection.send_file`."""
     absolute = _absolute(path if below is None else Path(below, path))
-    name = checked_name(absolute.name if name is None else name)
+    name = checked_name(absolute.name if name is None else name, hidden=True)
     tally = Tally(progress, asyncio.get_running_loop().time)
     worker = Worker()
     try:
@@ -136,7 +136,7 @@ def _reason_to_skip(entry: Entry, full: str) -> str | None:
     if entry.kind is Kind.SKIPPED:
         return entry.reason
     try:
-        checked_name(full)
+        checked_name(full, hidden=True)
     except FileRefusedError as error:
         return error.reason
     return None

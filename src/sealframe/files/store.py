@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import index
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ from .quota import Quota
 from .source import Source
 
 MIB: Final = 1 << 20
+PRIVATE: Final = 0o600
+"""Permissions of a file that its owner alone may read."""
+_ALL: Final = 0o777
 
 
 class Store:
@@ -39,12 +43,16 @@ class Store:
 
     :param directory: made if it is not there, in a directory that is
     :param overwrite: whether a file takes the place of one that has its name
+    :param hidden: whether names are taken that have a part which begins with a dot
+    :param mode: permissions of files, as far as the umask lets; directories that are made may be
+        entered by those who may read
     :param max_file_size: the largest file, in bytes; None: any
     :param max_total: bytes of all files together, those included that wait to be resumed;
         None: any number
     :param max_files: files and directories in all, likewise
     :param keep_free: bytes of the disk that stay free
-    :raises ConfigurationError: the directory cannot be used, or a limit is negative
+    :raises ConfigurationError: the directory cannot be used, a limit is negative, or the mode
+        is none
     """
 
     def __init__(
@@ -52,6 +60,8 @@ class Store:
         directory: str | os.PathLike[str],
         *,
         overwrite: bool = False,
+        hidden: bool = False,
+        mode: int = PRIVATE,
         max_file_size: int | None = None,
         max_total: int | None = None,
         max_files: int | None = None,
@@ -66,10 +76,12 @@ class Store:
         for name, limit in limits.items():
             if limit is not None and limit < 0:
                 raise ConfigurationError(f"{name} must not be negative, but is {limit}")
+        if not 0 <= index(mode) <= _ALL:
+            raise ConfigurationError(f"mode is {mode:#o}; use permissions such as 0o640")
         self.directory = Path(os.path.abspath(directory))  # noqa: PTH100 - links stay as they are
         """Where it is; absolute."""
         try:
-            self.directory.mkdir(exist_ok=True)
+            self.directory.mkdir(_of_directories(mode), exist_ok=True)
             Folder.at(self.directory).close()
         except OSError as error:
             raise ConfigurationError(
@@ -78,9 +90,11 @@ class Store:
         self.quota = Quota(max_files, max_total)
         """What counts at the moment."""
         self._overwrite = overwrite
+        self._hidden = hidden
         self._max_file_size = max_file_size
         self._keep_free = keep_free
-        self._mode = 0o666 & ~_umask()
+        self._directory_mode = _of_directories(mode)
+        self._mode = mode & ~_umask()
 
     def begin(
         self,
@@ -102,7 +116,7 @@ class Store:
         :param algorithm: of the digest, see :class:`.Algorithm`
         :raises FileRefusedError: it is not taken; ``code`` says why
         """
-        parts = checked_name(name).split("/")
+        parts = self._parts(name)
         if size < 0:
             raise ValueError(f"size must not be negative, but is {size}")
         if algorithm not in available():
@@ -157,7 +171,7 @@ class Store:
         :raises FileRefusedError: the name is not taken
         """
         try:
-            file = Source(checked_name(name), below=self.directory)
+            file = Source("/".join(self._parts(name)), below=self.directory)
         except FileUnreadableError:
             return None
         if file.size == size:
@@ -172,7 +186,7 @@ class Store:
         :return: where it is
         :raises FileRefusedError: it is not taken; ``code`` says why
         """
-        parts = checked_name(name).split("/")
+        parts = self._parts(name)
         with refusing("making the directory"), self._make(parts) as folder:
             return folder.path
 
@@ -194,6 +208,9 @@ class Store:
                             path = folder.path / entry.name
                             self.quota.forget(path.relative_to(self.directory).as_posix())
         return removed
+
+    def _parts(self, name: str) -> list[str]:
+        return checked_name(name, hidden=self._hidden).split("/")
 
     def _look(self, parts: list[str], partial: str) -> tuple[int, int]:
         """Return how much of a file is there, and the bytes that are free, making nothing."""
@@ -228,7 +245,7 @@ class Store:
         self.quota.count_directory()
         made = False
         try:
-            made = folder.make(part)
+            made = folder.make(part, self._directory_mode)
         finally:
             if not made:
                 self.quota.uncount_directory()
@@ -236,6 +253,10 @@ class Store:
     @staticmethod
     def _relative(parts: list[str], partial: str) -> str:
         return "/".join([*parts[:-1], partial])
+
+
+def _of_directories(mode: int) -> int:
+    return mode | 0o700 | (mode & 0o044) >> 2
 
 
 def _tag(name: str, size: int, key: bytes, scope: bytes) -> bytes:

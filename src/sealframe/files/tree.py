@@ -65,7 +65,7 @@ def _walk(folder: Folder, entries: list[os.DirEntry[str]], above: str) -> Iterat
         name = above + entry.name
         path = folder.path / entry.name
         try:
-            checked_name(name)
+            checked_name(name, hidden=True)
             if entry.is_symlink():
                 yield Entry(Kind.SKIPPED, name, path, "it is a symbolic link")
             elif entry.is_dir(follow_symlinks=False):

@@ -142,7 +142,8 @@ class FileRefusal(IntEnum):
     NOT_SUPPORTED = 2
     """It cannot be done there: no such digest, or the file system cannot do what is needed."""
     NAME = 3
-    """The name is not safe everywhere, or leads through something that is no directory."""
+    """The name is not safe everywhere, is hidden where such names are not taken, or leads through
+    something that is no directory."""
     EXISTS = 4
     """Something of that name is there and is not overwritten."""
     TOO_LARGE = 5
