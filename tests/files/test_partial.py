@@ -12,9 +12,11 @@ import pytest
 from sealframe.errors import FileRefusedError
 from sealframe.files import digest as digests
 from sealframe.files.digest import Algorithm, available
+from sealframe.files.folder import Folder
 from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
+from .pair import hash_of
 from .receiving import KEY, content, hooked, leave_behind, posix_only, receive, refused, sha256
 
 DATA = bytes(range(256)) * 16
@@ -101,9 +103,11 @@ def test_names_too_long_for_more(store: Store, root: Path) -> None:
     assert content(root) == dict.fromkeys(names, b"ok")
 
 
-def test_reading_the_beginning_can_be_stopped(store: Store, root: Path) -> None:
+def test_reading_the_beginning_can_be_stopped_and_goes_on(store: Store, root: Path) -> None:
+    """Whoever leaves in the middle again and again has nothing read twice."""
     data = os.urandom((5 << 20) // 2)
     leave_behind(store, "x", data[:-1], len(data))
+    store = Store(root, keep_free=0)
     seen: list[int] = []
 
     def stop(done: int) -> None:
@@ -116,11 +120,71 @@ def test_reading_the_beginning_can_be_stopped(store: Store, root: Path) -> None:
             partial.hash_prefix(stop)
         assert seen == [1 << 20, 2 << 20]
         assert partial.hash_prefix(seen.append) == sha256(data[:-1])
-        assert seen[2:] == [1 << 20, 2 << 20, len(data) - 1]
+        assert seen[2:] == [len(data) - 1]
         partial.hash_prefix(stop)  # reads nothing again
+    with store.begin("x", len(data), KEY) as partial:
+        assert partial.hash_prefix(stop) == sha256(data[:-1])
+        assert store.memory.hashed == len(data) - 1
         partial.write(data[-1:])
         partial.finish(sha256(data))
     assert content(root) == {"x": data}
+
+
+@pytest.mark.parametrize("digest", [1, 2])
+def test_what_came_is_not_read_again_to_be_resumed(store: Store, root: Path, digest: int) -> None:
+    if digest not in available():
+        pytest.skip("needs blake3")
+    data = os.urandom(5 << 20)
+    for end in (2 << 20, 4 << 20):
+        with store.begin("x", len(data), KEY, algorithm=digest) as partial:
+            assert partial.hash_prefix() == hash_of(data[: partial.size], digest)
+            partial.write(data[partial.size : end])
+    with store.begin("x", len(data), KEY, algorithm=digest) as partial:
+        partial.write(data[4 << 20 :])
+        partial.finish(hash_of(data, digest))
+    assert store.memory.hashed == 0
+    assert content(root) == {"x": data}
+
+
+def test_what_another_one_wrote_meanwhile_is_read(store: Store, root: Path) -> None:
+    """Even right after the last write, and as much as there was: it has another time then."""
+    for _ in range(20):
+        path = leave_behind(store, "x", b"data", 8)
+        with path.open("r+b") as file:
+            file.write(b"atad")
+        with store.begin("x", 8, KEY) as partial:
+            assert partial.hash_prefix() == sha256(b"atad")
+            partial.abort(keep=False)
+
+
+@posix_only
+def test_what_came_dates_a_partial_file_and_an_offer_alone_does_not(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that is finer than that of many file systems."""
+    dated: list[str] = []
+    hooked(monkeypatch, ["utime"], dated.append)
+    path = leave_behind(store, "x", b"data", 8)
+    assert dated == ["utime"]
+    monkeypatch.undo()
+    os.utime(path, (1e9, 1e9))
+    with store.begin("x", 8, KEY) as partial:
+        partial.hash_prefix()
+    assert path.stat().st_mtime == 1e9
+
+
+@posix_only
+def test_the_partial_file_is_on_the_file_system_of_the_file(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing moves from one to another: it is at the top of what is mounted there."""
+    (root / "a" / "mounted" / "b").mkdir(parents=True)
+    mounted = root / "a" / "mounted"
+    monkeypatch.setattr(Folder, "device", lambda folder: folder.path.is_relative_to(mounted))
+    for name, above in (("x", root), ("a/b/x", root), ("a/mounted/b/c/x", mounted)):
+        assert leave_behind(store, name, b"x", 4).parent == above
+        receive(store, name)
+    assert not list(root.rglob("*.part"))
 
 
 def test_what_was_not_begun_leaves_nothing_behind(store: Store, root: Path) -> None:
@@ -327,8 +391,8 @@ def test_the_name_never_shows_less_than_the_whole_file_on_the_disk(
     hooked(monkeypatch, ["write", "fsync", "link", "unlink", "open", "fchmod"], look)
     receive(store, "x", DATA)
     monkeypatch.undo()
-    assert steps[-4:] == ["fchmod", "link", "unlink named", "fsync named"]
-    assert steps[-5] == "fsync"
+    end = ["fsync", "open", "fchmod", "link", "unlink named", "fsync named"]
+    assert steps[-len(end) :] == end
     assert content(root) == {"x": DATA}
 
 

@@ -212,14 +212,48 @@ def test_directories_count_once_and_for_good(root: Path) -> None:
         store.make_directory(name)
     assert store.quota.files == 2
     with store.begin("a/b/c/x", 4, KEY):
-        assert store.quota.files == 4
+        assert store.quota.files == 3
+    assert store.quota.files == 2
+    receive(store, "a/b/x")
     assert store.quota.files == 3
     with refused(FileRefusal.QUOTA):
         store.begin("d/x", 4, KEY)
     with refused(FileRefusal.QUOTA):
         store.begin("d/e/x", 4, KEY)
-    assert (store.quota.files, store.quota.bytes) == (3, 0)
+    assert (store.quota.files, store.quota.bytes) == (3, 4)
     assert "d" not in content(root)
+
+
+def test_directories_are_made_for_what_has_arrived_alone(root: Path) -> None:
+    """Else an offer of some bytes makes 31 of them, and leaves them behind."""
+    store = Store(root, max_files=33, keep_free=0)
+    name = "/".join([*["d"] * 31, "x"])
+    with store.begin(name, 4, KEY):
+        assert [is_partial(path.name) for path in root.rglob("*")] == [True]
+    assert content(root) == {}
+    partial = leave_behind(store, name, b"da", 4)
+    assert list(root.rglob("*")) == [partial]
+    for taken in ("a", "b"):
+        receive(store, taken)
+    with refused(FileRefusal.QUOTA):
+        store.begin(name, 4, KEY)
+    (root / "d").mkdir()
+    receive(store, name)
+    assert store.quota.files == 33
+    assert not partial.exists()
+
+
+def test_directories_that_others_had_made_meanwhile_are_refused_at_the_end(root: Path) -> None:
+    """They count when they are made: what came is kept, and may be sent on elsewhere."""
+    store = Store(root, max_files=3, keep_free=0)
+    with store.begin("a/x", 4, KEY) as partial:
+        partial.write(b"data")
+        for name in "bc":
+            store.make_directory(name)
+        with refused(FileRefusal.QUOTA):
+            partial.finish(sha256(b"data"))
+    assert store.quota.files == 3
+    assert [is_partial(name) for name in content(root)] == [True, False, False]
 
 
 def test_what_waits_to_be_resumed_counts(root: Path) -> None:
@@ -337,7 +371,7 @@ def test_old_partial_files_are_removed_and_nothing_else(store: Store, root: Path
     assert store.clean(50) == 1
     assert store.clean(-1) == 1
     assert {"a/kept", "a/other.part"} <= content(root).keys()
-    assert (store.quota.files, store.quota.bytes) == (3, 4)
+    assert (store.quota.files, store.quota.bytes) == (2, 4)
 
 
 @posix_only
@@ -408,10 +442,11 @@ def test_the_system_refuses(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, refuse)
         with refused(code) as caught:
-            store.begin("a/x", 4, KEY)
+            receive(store, "a/x")
     assert "secret" not in str(caught.value)
     assert os.strerror(number) in str(caught.value)
-    assert (store.quota.files, store.quota.bytes) == (0, 0)
+    # What has come is kept where only its directory cannot be made.
+    assert (store.quota.files, store.quota.bytes) == ((1, 4) if call == "mkdir" else (0, 0))
     receive(store, "a/x")
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sealframe.files.worker import StoppedError, Worker
+from sealframe.files.worker import Pool, StoppedError, Worker
 
 from .pair import disk_threads, no_threads, until
 
@@ -33,6 +33,29 @@ async def test_it_runs_one_after_the_other_in_one_thread(worker: Worker) -> None
     assert [number for number, _ in names] == list(range(10))
     assert len({name for _, name in names}) == 1
     assert threading.current_thread().name not in dict(names).values()
+
+
+async def test_workers_share_the_threads_of_a_pool() -> None:
+    """Each does one thing after the other; all together have so many threads."""
+    pool = Pool(2)
+    workers = [Worker(pool) for _ in range(5)]
+    order: dict[Worker, list[int]] = {worker: [] for worker in workers}
+    leave = threading.Event()
+    running = [worker.start(leave.wait) for worker in workers[:3]]
+    await until(lambda: len(disk_threads()) == 2)
+    for number in range(20):
+        running += [worker.start(order[worker].append, number) for worker in workers]  # type: ignore[arg-type]
+    assert len(disk_threads()) == 2
+    assert not any(order.values())
+    leave.set()
+    for worker, one in zip([*workers[:3], *workers * 20], running, strict=True):
+        await worker.finish(one)
+    assert all(done == list(range(20)) for done in order.values())
+    for worker in workers[:-1]:
+        worker.close()
+    assert disk_threads()
+    workers[-1].close()
+    await no_threads()
 
 
 async def test_what_a_function_raises_comes_out(worker: Worker) -> None:

@@ -194,7 +194,7 @@ class StreamEndpoint:
             return await self.read_all()
         if n == 0:
             return b""
-        await self._wait_readable()
+        await self.wait_readable()
         return bytes(self._take(n))
 
     async def read_chunk(self, n: int) -> Chunk:
@@ -202,7 +202,7 @@ class StreamEndpoint:
         self._owner.check_loop()
         if index(n) < 1:
             raise ValueError(f"n is {n}; use a whole number from 1 up")
-        await self._wait_readable()
+        await self.wait_readable()
         return self._take(n)
 
     async def read_all(self, limit: float = math.inf) -> bytes:
@@ -233,7 +233,11 @@ class StreamEndpoint:
         self.buffered = 0
         return whole
 
-    async def _wait_readable(self) -> None:
+    async def wait_readable(self) -> None:
+        """Wait until there is something to read, or the peer has ended its direction.
+
+        :raises StreamError, ConnectionClosed: as :meth:`check`
+        """
         while not self.buffered and not self._received_end:
             if self._receive_error is not None:
                 raise _again(self._receive_error)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from ..errors import MissingExtraError, NotSupportedError
 
@@ -30,6 +30,8 @@ class Hash(Protocol):
     def update(self, data: bytes | memoryview, /) -> object: ...
 
     def digest(self) -> bytes: ...
+
+    def copy(self) -> Self: ...
 
 
 @cache

@@ -23,6 +23,7 @@ _CODES: Final = {
     errno.ENOTSUP: FileRefusal.NOT_SUPPORTED,
     errno.EOPNOTSUPP: FileRefusal.NOT_SUPPORTED,
     errno.ENOLCK: FileRefusal.NOT_SUPPORTED,
+    errno.EXDEV: FileRefusal.NOT_SUPPORTED,
     **dict.fromkeys(_FULL, FileRefusal.DISK_FULL),
 }
 

@@ -128,40 +128,43 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(self._at(part), dir_fd=self._descriptor)
 
-    def link(self, source: str, target: str) -> None:
+    def link(self, source: str, into: Folder, target: str) -> None:
         """Give a file a second name, that nothing has.
 
+        :param into: where it gets that name
         :raises OSError: that failed; FileExistsError: something has that name
         """
         # Not sources that were put there as symbolic links.
         os.link(
             self._at(source),
-            self._at(target),
+            into._at(target),
             src_dir_fd=self._descriptor,
-            dst_dir_fd=self._descriptor,
+            dst_dir_fd=into._descriptor,
             follow_symlinks=False,
         )
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, into: Folder, target: str) -> None:
         """Give a file a name that nothing has, where there are no second names.
 
+        :param into: where it gets that name
         :raises OSError: that failed; FileExistsError: something has that name
         """
-        if self._descriptor is not None:
-            rename_in(self._descriptor, source, target)
+        if self._descriptor is not None and into._descriptor is not None:
+            rename_in(self._descriptor, source, into._descriptor, target)
         else:
-            os.rename(self._at(source), self._at(target))  # noqa: PTH104 - a string as elsewhere
+            os.rename(self._at(source), into._at(target))  # noqa: PTH104 - a string as elsewhere
 
-    def replace(self, source: str, target: str) -> None:
+    def replace(self, source: str, into: Folder, target: str) -> None:
         """Put a file in the place of what has a name, if anything has.
 
+        :param into: where it gets that name
         :raises OSError: that failed
         """
         os.replace(
             self._at(source),
-            self._at(target),
+            into._at(target),
             src_dir_fd=self._descriptor,
-            dst_dir_fd=self._descriptor,
+            dst_dir_fd=into._descriptor,
         )
 
     def entries(self) -> Iterator[os.DirEntry[str]]:
@@ -171,6 +174,15 @@ class Folder:
         """
         with os.scandir(self.path if self._descriptor is None else self._descriptor) as found:
             yield from found
+
+    def device(self) -> int:
+        """Return which file system it is on.
+
+        :raises OSError: that cannot be told
+        """
+        if self._descriptor is None:
+            return self.path.stat().st_dev
+        return os.fstat(self._descriptor).st_dev
 
     def free(self) -> int:
         """Return the bytes that may still be written to this file system, as far as it tells."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError
 from .receiving import CONCURRENCY, Offer
+from .resources import Resources
 from .store import MIB, PRIVATE, Store
 
 OnReceived: TypeAlias = Callable[[Any, Path], object]
@@ -68,6 +69,7 @@ class Inbox:
                 f"on_received is {on_received!r}; use a function, async or not, that takes "
                 "the connection and a path"
             )
+        self.resources = Resources()
         self.store = Store(
             directory,
             overwrite=overwrite,
@@ -77,6 +79,7 @@ class Inbox:
             max_total=max_total,
             max_files=max_files,
             keep_free=keep_free,
+            memory=self.resources.memory,
         )
         self.concurrency = concurrency
         self._on_received = on_received
@@ -99,6 +102,28 @@ class Inbox:
         :return: how many files were removed
         """
         return self.store.clean(older_than, most=most)
+
+    def stats(self) -> dict[str, int | None]:
+        """Return what it does and has done, as counters by name.
+
+        - ``receiving``: files that are being received; ``waiting``: of these, those that wait
+          for another transfer of the same file, or until what is on the disk is hashed
+        - ``received``, ``refused``, ``broken_off``: files and empty directories, since the
+          start of the program
+        - ``hashed_bytes``: bytes that were read from the disk to be hashed, to compare or to
+          resume files
+        - ``files``, ``bytes``: what counts at the moment against ``max_files``, ``max_total``
+        - ``max_files``, ``max_total``: these limits, or None; ``max_threads``: threads that wait
+          for the disk
+        """
+        quota = self.store.quota
+        return {
+            **self.resources.stats(),
+            "files": quota.files,
+            "bytes": quota.bytes,
+            "max_files": quota.max_files,
+            "max_total": quota.max_total,
+        }
 
     async def __call__(self, offer: Offer) -> None:
         """Take what is offered."""

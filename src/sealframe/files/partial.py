@@ -6,6 +6,7 @@ import errno
 import hmac
 import os
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
@@ -18,9 +19,11 @@ from . import digest as digests
 from .failures import refusing
 from .folder import Folder
 from .locking import try_lock, unlock
+from .memory import FileState, HashMemory
 from .quota import Reservation
 
 _PRIVATE: Final = 0o600
+_DATES_OPEN_FILES: Final = os.utime in os.supports_fd
 _ATTEMPTS: Final = 16
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -53,7 +56,8 @@ def open_partial(folder: Folder, name: str) -> FileIO:
                     raise FileRefusedError(FileRefusal.BUSY, "this file is being received already")
                 if folder.names(name, descriptor):
                     if _is_ours(os.fstat(descriptor)):
-                        if os.name == "posix":
+                        # Else its status would change: by that, its hash is remembered.
+                        if os.name == "posix" and _mode_of(descriptor) != _PRIVATE:
                             os.fchmod(descriptor, _PRIVATE)
                         return file
                     folder.remove(name)
@@ -73,6 +77,10 @@ def _is_ours(status: os.stat_result) -> bool:
     )
 
 
+def _mode_of(descriptor: int) -> int:
+    return stat.S_IMODE(os.fstat(descriptor).st_mode)
+
+
 class Partial:
     """A file that is being received. :meth:`.Store.begin` makes it.
 
@@ -80,6 +88,9 @@ class Partial:
     with :meth:`finish` or :meth:`abort`; ``with`` ends it with ``abort()`` where nothing
     else did. After that, only ``abort`` may be called.
 
+    :param folder: where the partial file is
+    :param open_final: opens, and makes, the directory in which the file gets its name
+    :param memory: what was hashed of partial files before
     :ivar name: the name that the file gets, relative to the store's directory
     :ivar total: its size when it is whole, in bytes
     """
@@ -93,6 +104,8 @@ class Partial:
         total: int,
         reservation: Reservation,
         *,
+        open_final: Callable[[], Folder],
+        memory: HashMemory,
         algorithm: int,
         mode: int,
         overwrite: bool,
@@ -103,6 +116,8 @@ class Partial:
         self._file = file
         self._partial = partial
         self._final = name.rpartition("/")[2]
+        self._open_final = open_final
+        self._memory = memory
         self._reservation = reservation
         self._algorithm = algorithm
         self._mode = mode
@@ -116,6 +131,7 @@ class Partial:
                 file.truncate(0)
                 self._size = 0
             file.seek(self._size)
+            self._state = FileState.of(os.fstat(file.fileno()))
         self._reservation.missing(total - self._size)
 
     @property
@@ -126,21 +142,23 @@ class Partial:
     def hash_prefix(self, watch: Callable[[int], None] | None = None) -> bytes:
         """Return the digest of what is there, to be compared with the sender's.
 
-        It is read from the disk where an earlier attempt wrote it.
+        It is read from the disk where an earlier attempt wrote it, and its hash is not
+        remembered.
 
-        :param watch: called with the bytes read so far, after each MiB; what it raises
+        :param watch: called with the bytes hashed so far, after each MiB; what it raises
             ends the reading, and changes nothing
         :raises FileRefusedError: it cannot be read
         """
         self._must_go_on()
         if self._hashed != self._size:
-            self._hash = digests.new(self._algorithm)
-            self._hashed = 0
-            self._file.seek(0)
-            hashed = digests.feed(self._hash, self._read, self._size, watch)
-            if hashed != self._size:
+            with refusing("reading the partial file"):
+                state = FileState.of(os.fstat(self._file.fileno()))
+            hashed, size = self._memory.hash_beginning(
+                self._file, state, self._algorithm, self._read, watch
+            )
+            if size != self._size:
                 raise FileRefusedError(FileRefusal.IO, "the partial file became shorter")
-            self._hashed = hashed
+            self._hash, self._hashed = hashed, size
         return self._hash.digest()
 
     def truncate(self, size: int) -> None:
@@ -189,8 +207,8 @@ class Partial:
         """Give the file its name, and return when it is on the disk.
 
         :param digest: of the whole file, from the sender
-        :param check: called right before it gets its name; what it raises keeps it from that, and
-            changes nothing
+        :param check: called right before directories are made for it, and before it gets its
+            name; what it raises keeps it from that
         :return: where it is
         :raises FileRefusedError: code ``SIZE``: bytes are missing, and more may be written;
             ``DIGEST``, ``EXISTS``: the partial file is gone; or the system refuses
@@ -213,15 +231,19 @@ class Partial:
         if check is not None:
             check()
         try:
-            with refusing("naming the file"):
-                self._publish()
+            with refusing("making the directory"):
+                final = self._open_final()
+            with refusing("naming the file"), final:
+                if check is not None:
+                    check()
+                self._publish(final)
         except FileRefusedError as error:
             if error.code == FileRefusal.EXISTS:
                 self.abort(keep=False)
             raise
         self._reservation.taken()
         self._close()
-        return self._path
+        return final.path / self._final
 
     def abort(self, *, keep: bool = True) -> None:
         """Stop. Does nothing where it is over.
@@ -232,8 +254,10 @@ class Partial:
             return
         kept = keep and self._size > 0
         try:
-            if not kept:
-                with suppress(OSError):
+            with suppress(OSError):
+                if kept:
+                    self._remember()
+                else:
                     self._discard()
         finally:
             if kept:
@@ -248,15 +272,11 @@ class Partial:
     def __exit__(self, *_: object) -> None:
         self.abort()
 
-    @property
-    def _path(self) -> Path:
-        return self._folder.path / self._final
-
     def _read(self, size: int) -> bytes:
         with refusing("reading the partial file"):
             return self._file.read(size)
 
-    def _publish(self) -> None:
+    def _publish(self, final: Folder) -> None:
         if os.name == "posix":
             # Checked before it is named: afterwards, another program may have moved it away.
             if not self._folder.names(self._partial, self._file.fileno()):
@@ -267,21 +287,34 @@ class Partial:
             # What is open cannot be renamed there.
             self._file.close()
         if self._overwrite:
-            self._folder.replace(self._partial, self._final)
+            self._folder.replace(self._partial, final, self._final)
         elif os.name != "posix":
-            self._folder.rename(self._partial, self._final)
+            self._folder.rename(self._partial, final, self._final)
         else:
             try:
-                self._folder.link(self._partial, self._final)
+                self._folder.link(self._partial, final, self._final)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                self._folder.rename(self._partial, self._final)
+                self._folder.rename(self._partial, final, self._final)
             else:
                 # It has its name. One too many is noticed before anybody writes to it.
                 with suppress(OSError):
                     self._folder.remove(self._partial)
-        self._folder.sync()
+        final.sync()
+
+    def _remember(self) -> None:
+        """Keep the hash of what came, for the attempt that resumes this one."""
+        descriptor = self._file.fileno()
+        if self._hashed != self._size or FileState.of(os.fstat(descriptor)) == self._state:
+            return
+        if _DATES_OPEN_FILES:
+            # The clock by which file systems date a write is coarse, this one is not: whoever
+            # writes to it, even right now, gives it another time.
+            now = time.time_ns()
+            os.utime(descriptor, ns=(now, now))
+        state = FileState.of(os.fstat(descriptor))
+        self._memory.keep(state, self._algorithm, self._hash, self._size)
 
     def _discard(self) -> None:
         if os.name != "posix":

@@ -18,8 +18,8 @@ class Quota:
     """
 
     def __init__(self, max_files: int | None, max_total: int | None) -> None:
-        self._max_files = max_files
-        self._max_total = max_total
+        self.max_files = max_files
+        self.max_total = max_total
         self._lock = threading.Lock()
         self._files = 0
         self._bytes = 0
@@ -37,11 +37,14 @@ class Quota:
         """Bytes that count at the moment."""
         return self._bytes
 
-    def reserve(self, path: str, size: int, *, there: int, room: int) -> Reservation:
+    def reserve(
+        self, path: str, size: int, *, there: int, room: int, directories: int = 0
+    ) -> Reservation:
         """Set something aside for a file.
 
         :param path: of its partial file; what that holds already counts no more
         :param there: bytes of it that are on the disk
+        :param directories: that it needs and that are not there; they count when they are made
         :param room: bytes that the disk has for this and all others that are coming
         :raises FileRefusedError: code ``BUSY``: it is set aside already; ``QUOTA`` or
             ``DISK_FULL``
@@ -53,13 +56,13 @@ class Quota:
             kept = self._kept.get(path)
             files = self._files + (kept is None)
             total = self._bytes + size - (kept or 0)
-            if self._max_files is not None and files > self._max_files:
+            if self.max_files is not None and files + directories > self.max_files:
                 raise FileRefusedError(
-                    FileRefusal.QUOTA, f"no more than {self._max_files} files are taken"
+                    FileRefusal.QUOTA, f"no more than {self.max_files} files are taken"
                 )
-            if self._max_total is not None and total > self._max_total:
+            if self.max_total is not None and total > self.max_total:
                 raise FileRefusedError(
-                    FileRefusal.QUOTA, f"no more than {self._max_total} bytes are taken in all"
+                    FileRefusal.QUOTA, f"no more than {self.max_total} bytes are taken in all"
                 )
             if missing + self._coming > room:
                 raise FileRefusedError(FileRefusal.DISK_FULL, "the disk has no room for it")
@@ -75,9 +78,9 @@ class Quota:
         :raises FileRefusedError: code ``QUOTA``
         """
         with self._lock:
-            if self._max_files is not None and self._files >= self._max_files:
+            if self.max_files is not None and self._files >= self.max_files:
                 raise FileRefusedError(
-                    FileRefusal.QUOTA, f"no more than {self._max_files} files are taken"
+                    FileRefusal.QUOTA, f"no more than {self.max_files} files are taken"
                 )
             self._files += 1
 

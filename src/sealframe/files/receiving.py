@@ -19,6 +19,7 @@ from . import messages
 from .incoming import Destination, IncomingFile
 from .messages import Announcement, MalformedError
 from .paths import checked_name
+from .resources import Resources
 
 logger = logging.getLogger("sealframe.files")
 
@@ -39,14 +40,21 @@ class Offer:
     """
 
     __slots__ = (
-        *("_announced", "_answered", "_incoming", "_slots", "_stream"),
+        *("_announced", "_answered", "_incoming", "_resources", "_slots", "_stream"),
         *("is_directory", "name", "size"),
     )
 
-    def __init__(self, stream: Stream, announced: Announcement, slots: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        announced: Announcement,
+        slots: asyncio.Semaphore,
+        resources: Resources,
+    ) -> None:
         self._stream = stream
         self._announced = announced
         self._slots = slots
+        self._resources = resources
         self._answered = False
         self._incoming: IncomingFile | None = None
         self.name = announced.name
@@ -92,12 +100,14 @@ class Offer:
         :raises ConnectionClosed: the connection ended
         """
         self._mark_answered()
-        self._incoming = IncomingFile(self._stream, self._announced, name or self.name)
+        incoming = self._incoming = IncomingFile(
+            self._stream, self._announced, name or self.name, into, self._resources
+        )
         try:
             async with self._slots:
                 # A sender that left while this waited gets no directories made.
                 endpoint_of(self._stream).check()
-                return await self._incoming.run(into)
+                return await incoming.run()
         except StreamResetError as error:
             raise messages.withdrawal(error) from None
         except FileRefusedError as error:
@@ -136,6 +146,8 @@ class Receiver:
     def __init__(self, on_offer: OnOffer, *, concurrency: int) -> None:
         self._on_offer = on_offer
         self._concurrency = concurrency
+        # Of the files that are accepted into plain directories.
+        self._resources = Resources()
         self._slots: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def serve(self, stream: Stream) -> None:
@@ -150,7 +162,8 @@ class Receiver:
         except MalformedError as error:
             _refuse(stream, FileRefusal.MALFORMED, str(error))
             return
-        offer = Offer(stream, announced, self._slots_of(stream.connection))
+        slots = self._slots_of(stream.connection)
+        offer = Offer(stream, announced, slots, self._resources)
         try:
             await self._on_offer(offer)
         except FileTransferError as error:

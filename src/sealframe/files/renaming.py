@@ -11,8 +11,8 @@ _CALLS: Final = {"linux": ("renameat2", 1), "darwin": ("renameatx_np", 4)}
 """What the C library calls it, and the flag that says "exclusively"."""
 
 
-def rename_in(directory: int, source: str, target: str) -> None:
-    """Rename a file in an open directory, if nothing has that name.
+def rename_in(directory: int, source: str, into: int, target: str) -> None:
+    """Rename a file from an open directory into another one, if nothing has that name there.
 
     :raises OSError: that failed; FileExistsError: something has that name; with
         ``ENOTSUP`` where the system cannot do it
@@ -24,7 +24,7 @@ def rename_in(directory: int, source: str, target: str) -> None:
     call = getattr(ctypes.CDLL(None, use_errno=True), name, None) if name else None
     if call is None:
         code = errno.ENOTSUP
-    elif call(directory, os.fsencode(source), directory, os.fsencode(target), flag) == 0:
+    elif call(directory, os.fsencode(source), into, os.fsencode(target), flag) == 0:
         return
     else:
         code = ctypes.get_errno()

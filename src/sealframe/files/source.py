@@ -6,15 +6,21 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from ..errors import FileChangedError, FileUnreadableError
 from . import digest as digests
 from .digest import Algorithm
 from .folder import Folder
+from .memory import FileState, HashMemory
+
+_SETTLED: Final = 2.0
+"""Seconds after which a file that is written to again shows it by its times: file systems date
+writes by coarse clocks."""
 
 
 class Source:
@@ -101,6 +107,29 @@ class Source:
         self._offset = digests.feed(self._hash, self._read, offset, watch)
         self._must_be_the_same(short=self._offset < offset)
         return self._hash.digest()
+
+    def whole_digest(
+        self, algorithm: int, memory: HashMemory, watch: Callable[[int], None] | None = None
+    ) -> bytes:
+        """Return the digest of all that is in it; where ``memory`` has it, nothing is read.
+
+        Another :meth:`start` is needed before anything else is read.
+
+        :param algorithm: see :class:`.Algorithm`
+        :param watch: as that of :meth:`start`
+        :raises FileChangedError, FileUnreadableError: as :meth:`start`
+        """
+        written = max(self._status.st_mtime, self._status.st_ctime)
+        hashed, size = memory.hash_beginning(
+            self._file,
+            FileState.of(self._status),
+            algorithm,
+            self._read,
+            watch,
+            keep=time.time() - written > _SETTLED,
+        )
+        self._must_be_the_same(short=size < self.size)
+        return hashed.digest()
 
     def read(self, size: int) -> bytes:
         """Return what is next, and hash it.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from operator import index
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import ConfigurationError, FileRefusedError, FileUnreadableError
 from ..wire import FileRefusal
@@ -18,6 +18,7 @@ from .digest import Algorithm, available
 from .failures import refusing
 from .folder import Folder
 from .locking import try_lock
+from .memory import HashMemory
 from .partial import Partial, open_partial
 from .paths import MAX_DEPTH, checked_name, is_partial, partial_name
 from .quota import Quota
@@ -29,14 +30,29 @@ PRIVATE: Final = 0o600
 _ALL: Final = 0o777
 
 
+class _Place(NamedTuple):
+    """Where a file is to be."""
+
+    top: list[str]
+    """The directory in which it is until it is whole."""
+    missing: int
+    """Directories above it that are not there yet."""
+    there: int
+    """Bytes of it that are there."""
+    free: int
+    """Bytes that may still be written to that file system."""
+
+
 class Store:
     """A directory, what it takes, and the files that are being received into it.
 
     Nothing that a peer sends is written outside of it, and no file has its name before
-    it is whole, correct and on the disk. Until then it is called ``.NAME.TAG.part``,
-    beside its later place, for us alone to read; what remains of a transfer that broke
-    off can be resumed. Any number of threads may use one store, any number of processes
-    one directory; the quotas are this store's alone, and begin anew with it.
+    it is whole, correct and on the disk. Until then it is called ``.NAME.TAG.part``, for us
+    alone to read; what remains of a transfer that broke off can be resumed. It is at the top
+    of the directory, or of the file system that is mounted below it where the file is to be:
+    so it is one entry, and directories are made for files that arrived. Any number of threads
+    may use one store, any number of processes one directory; the quotas are this store's
+    alone, and begin anew with it.
 
     The directory and those in it are opened one by one and never through a symbolic
     link, as far as the system can; what Windows cannot, see :class:`.Folder`.
@@ -51,6 +67,7 @@ class Store:
         None: any number
     :param max_files: files and directories in all, likewise
     :param keep_free: bytes of the disk that stay free
+    :param memory: what was hashed of files before; None: one of its own
     :raises ConfigurationError: the directory cannot be used, a limit is negative, or the mode
         is none
     """
@@ -66,6 +83,7 @@ class Store:
         max_total: int | None = None,
         max_files: int | None = None,
         keep_free: int = 64 * MIB,
+        memory: HashMemory | None = None,
     ) -> None:
         limits = {
             "max_file_size": max_file_size,
@@ -87,6 +105,8 @@ class Store:
             raise ConfigurationError(
                 f"{self.directory} cannot receive files: {error.strerror}"
             ) from error
+        self.memory = HashMemory() if memory is None else memory
+        """What was hashed of the files in it."""
         self.quota = Quota(max_files, max_total)
         """What counts at the moment."""
         self._overwrite = overwrite
@@ -107,7 +127,7 @@ class Store:
     ) -> Partial:
         """Begin to receive a file, or go on where an earlier attempt stopped.
 
-        Directories that are missing are made. They stay, whatever becomes of the file.
+        Directories that are missing are made when it is whole.
 
         :param name: from the peer, see :func:`.checked_name`
         :param size: of the whole file, in bytes
@@ -129,16 +149,17 @@ class Store:
             )
         partial = partial_name(parts[-1], _tag(name, size, key, scope))
         with refusing("looking for the file"):
-            there, free = self._look(parts, partial)
+            place = self._look(parts, partial)
         reservation = self.quota.reserve(
-            self._relative(parts, partial),
+            "/".join([*place.top, partial]),
             size,
-            there=there,
-            room=free - self._keep_free,
+            there=place.there,
+            room=place.free - self._keep_free,
+            directories=place.missing,
         )
         try:
-            with refusing("opening the directory"):
-                folder = self._make(parts[:-1])
+            with refusing("opening the directory"), Folder.at(self.directory) as root:
+                folder = root.walk_to(place.top)
             try:
                 file = open_partial(folder, partial)
                 try:
@@ -149,6 +170,8 @@ class Store:
                         name,
                         size,
                         reservation,
+                        open_final=lambda: self._make(parts[:-1]),
+                        memory=self.memory,
                         algorithm=algorithm,
                         mode=self._mode,
                         overwrite=self._overwrite,
@@ -212,22 +235,33 @@ class Store:
     def _parts(self, name: str) -> list[str]:
         return checked_name(name, hidden=self._hidden).split("/")
 
-    def _look(self, parts: list[str], partial: str) -> tuple[int, int]:
-        """Return how much of a file is there, and the bytes that are free, making nothing."""
+    def _look(self, parts: list[str], partial: str) -> _Place:
+        """Find out where a file is to be, and what is there of it, making nothing."""
         folder = Folder.at(self.directory)
-        for part in parts[:-1]:
-            with folder:
-                try:
-                    folder = folder.sub(part)
-                except FileNotFoundError:
-                    return 0, folder.free()
-        with folder:
-            status = folder.status(parts[-1])
-            if status is not None and not (self._overwrite and stat.S_ISREG(status.st_mode)):
-                raise FileRefusedError(FileRefusal.EXISTS, "something of that name is there")
-            status = folder.status(partial)
+        # The top of the file system that the file is to be on: it moves within that alone.
+        top, device = folder.sub("."), folder.device()
+        depth, missing = 0, 0
+        try:
+            for number, part in enumerate(parts[:-1], 1):
+                with folder:
+                    try:
+                        folder = folder.sub(part)
+                    except FileNotFoundError:
+                        missing = len(parts) - number
+                        break
+                if folder.device() != device:
+                    top.close()
+                    top, device, depth = folder.sub("."), folder.device(), number
+            else:
+                with folder:
+                    status = folder.status(parts[-1])
+                if status is not None and not (self._overwrite and stat.S_ISREG(status.st_mode)):
+                    raise FileRefusedError(FileRefusal.EXISTS, "something of that name is there")
+            status = top.status(partial)
             there = status.st_size if status is not None and stat.S_ISREG(status.st_mode) else 0
-            return there, folder.free()
+            return _Place(parts[:depth], missing, there, top.free())
+        finally:
+            top.close()
 
     def _make(self, parts: list[str]) -> Folder:
         """Open a directory, making it and those above it where there is none."""
@@ -249,10 +283,6 @@ class Store:
         finally:
             if not made:
                 self.quota.uncount_directory()
-
-    @staticmethod
-    def _relative(parts: list[str], partial: str) -> str:
-        return "/".join([*parts[:-1], partial])
 
 
 def _of_directories(mode: int) -> int:

@@ -1,39 +1,109 @@
-"""A thread for file operations, so that the event loop does not wait for the disk."""
+"""Threads for file operations, so that the event loop does not wait for the disk."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 _IDLE: Final = 2.0
-"""Seconds after which a thread that has nothing to do ends; another one takes its place."""
+"""Seconds after which threads that have nothing to do end; others take their place."""
 
 
 class StoppedError(Exception):
     """The task that waited for the work was cancelled."""
 
 
+class Pool:
+    """At most so many threads, shared by the workers of any event loops.
+
+    They end when nobody uses the pool, and when none of them has had anything to do for a
+    while, so that a peer that is slow, or stalls on purpose, holds none.
+    """
+
+    __slots__ = ("_executor", "_lock", "_size", "_timed", "_users", "_working")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._users = 0
+        self._working = 0
+        """Functions that run or wait for a thread."""
+        self._timed = False
+        """Whether an event loop looks again."""
+
+    def enter(self) -> None:
+        """Use it; :meth:`leave` ends that."""
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """Use it no more. The last one who leaves ends the threads, when all is done."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._release()
+
+    def submit(self, function: Callable[[], None]) -> None:
+        """Run a function in one of the threads. Called in an event loop, which looks later
+        whether they are idle."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._size, "sealframe-file")
+            self._working += 1
+            self._executor.submit(self._run, function)
+            if not self._timed:
+                self._timed = True
+                asyncio.get_running_loop().call_later(_IDLE, self._rest)
+
+    def _run(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        finally:
+            with self._lock:
+                self._working -= 1
+
+    def _rest(self) -> None:
+        with self._lock:
+            self._timed = bool(self._working)
+            if not self._working:
+                self._release()
+        if self._timed:
+            asyncio.get_running_loop().call_later(_IDLE, self._rest)
+
+    def _release(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+            self._executor = None
+
+
 class Worker:
-    """Runs functions one after the other, in a thread of its own.
+    """Runs functions one after the other, in threads of a pool.
 
     A function that runs cannot be stopped, but may ask :meth:`check`. A task that is cancelled
     while it waits for one waits for its end first: nobody closes a file that the function
-    uses, and what it stored in an object is there. The thread ends when it is idle, so that a
-    peer that is slow, or stalls on purpose, holds none.
+    uses, and what it stored in an object is there.
+
+    :param pool: whose threads it uses; None: one of its own
     """
 
-    __slots__ = ("_executor", "_last", "_stopped", "_timer")
+    __slots__ = ("_lock", "_pool", "_queue", "_running", "_stopped")
 
-    def __init__(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
-        self._last: asyncio.Future[object] | None = None
+    def __init__(self, pool: Pool | None = None) -> None:
+        self._pool = Pool(1) if pool is None else pool
+        self._pool.enter()
+        self._lock = threading.Lock()
+        self._queue: deque[Callable[[], None]] = deque()
+        self._running = False
+        """Whether a thread takes from the queue."""
         self._stopped = False
-        self._timer: asyncio.TimerHandle | None = None
 
     def start(
         self,
@@ -45,14 +115,23 @@ class Worker:
 
         Its exception counts as retrieved, so that asyncio does not log it.
         """
-        loop = asyncio.get_running_loop()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, "sealframe-file")
-        if self._timer is None:
-            self._timer = loop.call_later(_IDLE, self._rest)
-        running = loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+        done: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - it belongs to who waits
+                done.set_exception(error)
+            else:
+                done.set_result(result)
+
+        running = asyncio.wrap_future(done)
         running.add_done_callback(_retrieve)
-        self._last = running  # type: ignore[assignment]
+        with self._lock:
+            self._queue.append(run)
+            idle, self._running = not self._running, True
+        if idle:
+            self._pool.submit(self._run)
         return running
 
     async def finish(self, running: asyncio.Future[Result]) -> Result:
@@ -86,23 +165,19 @@ class Worker:
             raise StoppedError
 
     def close(self) -> None:
-        """End the thread, when it has done what was begun."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._release()
+        """Queue nothing more; what was begun is done."""
+        self._pool.leave()
 
-    def _rest(self) -> None:
-        self._timer = None
-        if self._last is None or self._last.done():
-            self._release()
-        else:
-            self._timer = asyncio.get_running_loop().call_later(_IDLE, self._rest)
-
-    def _release(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
-            self._executor = None
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._running = False
+                    return
+                function = self._queue.popleft()
+            function()
+            # What it worked on is let go before the next one comes.
+            del function
 
 
 def _retrieve(running: asyncio.Future[Result]) -> None:
