@@ -241,6 +241,21 @@ def test_handshake_messages_have_the_lengths_of_the_table(pattern: Pattern) -> N
     assert ", ".join(map(str, lengths)) == row[3]
 
 
+def test_each_rule_of_the_grammar_has_one_name() -> None:
+    """Each name is defined once in all ``abnf`` blocks, and each that is used is defined."""
+    grammar = "".join(re.findall(r"^```abnf\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
+    defined: list[str] = []
+    used: set[str] = set()
+    for line in grammar.splitlines():
+        name, _, elements = line.partition("=")
+        assert re.fullmatch(r"[a-z][a-z-]*", name.strip()), line
+        defined.append(name.strip())
+        elements = re.sub(r'"[^"]*"|%x[0-9A-F.]+|;.*', "", elements)
+        used.update(re.findall(r"[A-Za-z][A-Za-z-]*", elements))
+    assert sorted(defined) == sorted(set(defined))
+    assert used - {"OCTET"} <= set(defined)
+
+
 def test_unauthorized_is_as_long_as_welcome() -> None:
     """Whoever looks on does not see which of the two answered HELLO."""
     assert len(examples()["unauthorized"]) == len(examples()["welcome"])
