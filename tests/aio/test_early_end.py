@@ -18,6 +18,7 @@ from sealframe import (
     ConnectionClosedOK,
     HandshakeError,
     Server,
+    ServerOptions,
     TruncatedError,
 )
 from sealframe.aio import sender
@@ -133,6 +134,21 @@ async def test_a_client_of_packets_sees_the_end_without_hello() -> None:
     async with start(handler, Mode("packets")) as server:
         async with await Raw.dial(server.port) as raw:
             assert await raw.receive() == b""
+
+
+async def test_a_short_time_for_the_close_is_enough(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(conn: Connection) -> None:
+        pass
+
+    caplog.set_level(logging.DEBUG, logger="sealframe.connection")
+    monkeypatch.setattr(sender, "HELLO_TIME", PATIENCE)
+    async with start(handler, Mode("packets"), options=ServerOptions(close_timeout=0.2)) as server:
+        async with await Raw.dial(server.port):
+            await until(lambda: "-> CLOSED" in caplog.text)
+    # The client says nothing, and is aborted in the end.
+    assert "DRAINING -> CLOSE_SENT" in caplog.text
 
 
 async def test_nothing_waits_for_hello_after_a_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,9 @@ class Sender(SendPath):
             or protocol.stats.bytes_sent
         ):
             return 0.0
-        return protocol.since + HELLO_TIME - protocol.loop.time()
+        # FIN is the close in order: the time-out of the close must not come before it.
+        seconds = min(HELLO_TIME, protocol.options.close_timeout / 2)
+        return protocol.since + seconds - protocol.loop.time()
 
     @property
     def batch_size(self) -> int:
