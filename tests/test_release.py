@@ -1,0 +1,97 @@
+"""What a release is made of: nothing that may change unseen, and no rights beside other code."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+LOCKS = ROOT / ".ci" / "requirements"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+PINNED_ACTION = re.compile(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+LOCKED = re.compile(
+    r"^([a-z\d-]+)==([^ ]+)[^\\]*\\((?:\n    --hash=sha256:[\da-f]{64} ?\\?)+)$", re.MULTILINE
+)
+
+if not WORKFLOWS:
+    pytest.skip("the sources of a release are not here", allow_module_level=True)
+
+
+def jobs(workflow: Path) -> dict[str, str]:
+    """Return what stands in each job."""
+    text = workflow.read_text("utf-8").partition("\njobs:\n")[2]
+    parts = re.split(r"^  ([a-z]+):\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def locked(name: str) -> dict[str, Version]:
+    """Return what a file of locked requirements names; each of them has a hash."""
+    text = (LOCKS / f"{name}.txt").read_text("utf-8")
+    found = {match[1]: Version(match[2]) for match in LOCKED.finditer(text)}
+    assert len(found) == len(re.findall(r"^[^#\s]", text, re.MULTILINE)), "one is without a hash"
+    return found
+
+
+def wanted(name: str) -> list[Requirement]:
+    """Return what pyproject.toml says for such a file."""
+    groups, extras = PROJECT["dependency-groups"], PROJECT["project"]["optional-dependencies"]
+    build = PROJECT["build-system"]["requires"]
+    texts = {
+        "build": [*groups["build"], *build],
+        "test": [*groups["test"], *extras["crypto"], *extras["cli"], *extras["speed"]],
+    }[name]
+    return [Requirement(text) for text in texts if not text.startswith("sealframe[")]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_an_action_is_one_commit(workflow: Path) -> None:
+    actions = re.findall(r"uses: (.*)", workflow.read_text("utf-8"))
+    assert actions
+    assert [action for action in actions if not PINNED_ACTION.fullmatch(action)] == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_nobody_finds_the_credentials_of_the_checkout(workflow: Path) -> None:
+    text = workflow.read_text("utf-8")
+    checkouts = text.count("actions/checkout@")
+    kept_secret = re.findall(r"actions/checkout@.*\n +with:\n +persist-credentials: false\n", text)
+    assert len(kept_secret) == checkouts
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_what_has_rights_runs_no_code_of_others(workflow: Path) -> None:
+    assert "\npermissions: {}\n" in workflow.read_text("utf-8")
+    for name, job in jobs(workflow).items():
+        if ": write" in job:
+            assert "run:" not in job, name
+            assert "checkout" not in job, name
+        else:
+            assert "permissions:\n      contents: read\n" in job, name
+
+
+def test_wheels_are_not_tested_where_they_are_made() -> None:
+    assert not any(option.startswith("test-") for option in PROJECT["tool"]["cibuildwheel"])
+    made_and_tested = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    assert "pytest" not in made_and_tested["wheels"] + made_and_tested["source"]
+    assert "pytest" in made_and_tested["test"]
+
+
+@pytest.mark.parametrize("name", ["build", "test"])
+def test_what_is_locked_is_what_is_wanted(name: str) -> None:
+    """If not: ``.ci/requirements/update.sh``."""
+    versions = locked(name)
+    for requirement in wanted(name):
+        version = versions[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_what_describes_a_release_is_locked() -> None:
+    assert "cyclonedx-bom" in locked("sbom")
