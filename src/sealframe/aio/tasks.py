@@ -107,7 +107,7 @@ class Tasks(Generic[Subject]):
         """
         cancelled: set[asyncio.Task[None]] = set()
         with contextlib.suppress(TimeoutError):
-            async with TimeLimit(deadline - asyncio.get_running_loop().time()):
+            async with TimeLimit.until(deadline):
                 # `done` may have added another task.
                 while self._awaited():
                     await self._idle.wait()

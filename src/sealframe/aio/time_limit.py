@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 _NOTICED: Final = 0.001
 """Seconds by which a timer may be late without anything having held it up."""
@@ -80,6 +80,11 @@ class TimeLimit:
         self._expiry: Expiry | None = None
         self._limit = asyncio.timeout(None)
 
+    @classmethod
+    def until(cls, deadline: float) -> Self:
+        """Return the limit that ends at a time of the running event loop's clock."""
+        return cls(deadline - asyncio.get_running_loop().time())
+
     async def __aenter__(self) -> asyncio.Timeout:
         limit = await self._limit.__aenter__()
         if self._seconds is not None:
@@ -108,5 +113,5 @@ async def wait_for_task(task: asyncio.Task[None], deadline: float) -> None:
     :param deadline: a time of the event loop's clock
     """
     with contextlib.suppress(TimeoutError):
-        async with TimeLimit(deadline - asyncio.get_running_loop().time()):
+        async with TimeLimit.until(deadline):
             await asyncio.wait([task])

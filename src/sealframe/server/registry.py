@@ -299,7 +299,7 @@ class ConnectionRegistry:
             if protocol.receiver.calls_back and not protocol.receiver.all_called
         ]
         with contextlib.suppress(TimeoutError):
-            async with TimeLimit(deadline - asyncio.get_running_loop().time()):
+            async with TimeLimit.until(deadline):
                 for protocol in waiting:
                     # It closes by itself after the last one.
                     await protocol.closer.wait_closed()
