@@ -37,6 +37,7 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
         "max_requests": 64,
         "handshake_timeout": 10.0,
         "close_timeout": 10.0,
+        "detailed_errors": True,
         "idle_timeout": None,
         "keepalive_interval": 20.0,
         "keepalive_timeout": 20.0,
@@ -100,6 +101,12 @@ def test_a_maximum_below_the_initial_delay_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="backoff_maximum is less than backoff_initial"):
         ClientOptions(backoff_initial=2.0, backoff_maximum=1.0)
     ClientOptions(backoff_initial=2.0, backoff_maximum=2.0)
+
+
+@pytest.mark.parametrize("value", ["no", 0, None], ids=repr)
+def test_a_bad_switch_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"detailed_errors is .*; use True"):
+        Options(detailed_errors=value)
 
 
 @pytest.mark.parametrize("value", ["wait", "", None, True], ids=repr)

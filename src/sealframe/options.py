@@ -53,6 +53,11 @@ class Options:
     """How many requests the peer may have running at a time (see ``on_request``); it
     waits with any further one."""
 
+    detailed_errors: bool = True
+    """Whether the peer whose request makes ``on_request`` raise an exception is told its type and
+    text. ``False`` keeps both from it: it gets a :exc:`RemoteError` of type ``InternalError``. A
+    ``RemoteError`` that the program raises is told as it is, either way."""
+
     handshake_timeout: float = 10.0
     """From the open socket to the finished handshake (extended and sealed)."""
 
@@ -95,6 +100,10 @@ class Options:
         _check_size("max_streams", self.max_streams, maximum=wire.MAX_LENGTH)
         _check_size("stream_window", self.stream_window, maximum=wire.MAX_WINDOW)
         _check_size("max_requests", self.max_requests, maximum=wire.MAX_LENGTH)
+        if not isinstance(self.detailed_errors, bool):
+            raise ConfigurationError(
+                f"detailed_errors is {self.detailed_errors!r}; use True or False"
+            )
         _check_time("handshake_timeout", self.handshake_timeout)
         _check_time("close_timeout", self.close_timeout)
         _check_time("keepalive_timeout", self.keepalive_timeout)

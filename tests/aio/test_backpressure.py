@@ -170,7 +170,7 @@ async def test_a_full_inbox_holds_the_sender_back_until_enough_is_taken(mode: Mo
         assert await take(accepted, 15 - enough) == [b""] * (10 - enough) + [b"later"] * 5
 
 
-async def connect(port: int, mode: Mode, **limits: int) -> Connection:
+async def connect(port: int, mode: Mode, **limits: Any) -> Connection:
     return await sealframe.connect(
         "127.0.0.1",
         port,

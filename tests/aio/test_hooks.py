@@ -191,6 +191,30 @@ class TestCalls:
         names = sorted(record.getMessage().split()[0] for record in failed)
         assert names == ["on_connect"] * 2 + ["on_disconnect"] * 2
 
+    async def test_what_they_raise_does_not_fill_the_log(
+        self, mode: Mode, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A peer may come as often as it likes. The same holds for handlers."""
+        for module in ("aio.hooks", "server.handlers"):
+            monkeypatch.setattr(f"sealframe.{module}.FAILURES", 2)
+        calls = []
+
+        def fail(*_: object) -> None:
+            calls.append(1)
+            raise LookupError("of the program")
+
+        async def handler(conn: Connection) -> None:
+            fail()
+
+        async with serving(mode, handler, on_connect=fail) as server:
+            for _ in range(3):
+                async with dial(server, mode) as conn:
+                    with pytest.raises(ConnectionClosed):
+                        await conn.recv()
+            await until(lambda: len(calls) == 6)
+        failed = [record.getMessage()[:10] for record in caplog.records if record.exc_info]
+        assert sorted(failed) == ["on_connect"] * 2 + ["the handle"] * 2
+
     async def test_that_the_peer_left_is_no_fault_of_theirs(
         self, mode: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -194,6 +194,33 @@ class TestFailures:
             await become_clean(client, other)
         assert [r.name for r in caplog.records if r.levelname == "ERROR"] == ["sealframe.requests"]
 
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_exceptions_are_kept_from_the_peer(
+        self, control_mode: Mode, is_async: bool
+    ) -> None:
+        """Their type as well as their text; what is said on purpose is said."""
+
+        def answer(_: Connection, payload: bytes) -> bytes:
+            if payload == b"on purpose":
+                raise RemoteError("NotFound", "such a thing")
+            raise LookupError("never told")
+
+        async def answer_later(conn: Connection, payload: bytes) -> bytes:
+            await asyncio.sleep(0)
+            return answer(conn, payload)
+
+        async with open_pair(
+            control_mode,
+            at_server={"on_request": answer_later if is_async else answer},
+            server_options=ServerOptions(detailed_errors=False),
+        ) as (client, _, _):
+            told = []
+            for payload in (b"", b"on purpose"):
+                with pytest.raises(RemoteError) as caught:
+                    await client.request(payload)
+                told.append((caught.value.type, caught.value.message))
+        assert told == [("InternalError", "the request failed"), ("NotFound", "such a thing")]
+
     async def test_a_remote_error_may_be_raised_on_purpose(
         self, control_mode: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -259,6 +259,27 @@ async def test_what_on_received_raises_is_logged(
     assert received(root) == {"a": DATA}
 
 
+async def test_what_on_received_raises_does_not_fill_the_log(
+    extended: Mode,
+    file: Path,
+    root: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sealframe.files.inbox.FAILURES", 2)
+    calls = []
+
+    def on_received(conn: Connection, path: Path) -> None:
+        calls.append(path)
+        raise RuntimeError("mine")
+
+    async with open_pair(extended, Inbox(root, keep_free=0, on_received=on_received)) as pair:
+        for name in "abcd":
+            await pair.client.send_file(file, name=name)
+        await until(lambda: len(calls) == 4)
+    assert len([text for text in caplog.messages if "on_received" in text]) == 2
+
+
 async def _handler(conn: Connection) -> None:
     pass
 

@@ -15,6 +15,7 @@ from .caller import current_caller
 from .cancelling import cancel_once
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
+from .log_throttle import FAILURES, LogThrottle, others
 from .tasks import Tasks, start_task
 from .time_limit import Expiry, wait_for_task
 
@@ -42,6 +43,7 @@ class Hooks:
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
         self._timeout = timeout
+        self._failures = LogThrottle(FAILURES)
         self._tasks: Tasks[Connection] | None = None
         # The running hook of each connection that has one.
         self._of: dict[Connection, asyncio.Task[None]] = {}
@@ -113,36 +115,40 @@ class Hooks:
         *args: object,
     ) -> None:
         running = None
-        with _failures_logged(name, conn):
+        with self._failures_logged(name, conn):
             running = hook(*args)
         if not inspect.isawaitable(running):
             return
         if self._tasks is None:
             self._tasks = Tasks(self._done)
-        task = start_task(_finish, name, conn, running, name=f"{name} {conn.id}")
+        task = start_task(self._finish, name, conn, running, name=f"{name} {conn.id}")
         self._of[conn] = task
         self._tasks.add(task, conn)
 
     def _done(self, task: asyncio.Task[None], conn: Connection) -> None:
         del self._of[conn]
 
+    async def _finish(self, name: str, conn: Connection, running: Awaitable[None]) -> None:
+        with self._failures_logged(name, conn):
+            await running
 
-async def _finish(name: str, conn: Connection, running: Awaitable[None]) -> None:
-    with _failures_logged(name, conn):
-        await running
+    @contextlib.contextmanager
+    def _failures_logged(self, name: str, conn: Connection) -> Iterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            logger.warning("%s of connection %s did not end in time", name, conn.id)
+            raise
+        except ConnectionClosed as error:
+            # The end of the hook's own connection is no fault of the hook; that of another is.
+            protocol = protocol_of(conn)
+            if protocol.receiver.error is None and protocol.sender.error is None:
+                self._log_failure(name, conn, error)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._log_failure(name, conn, error)
 
-
-@contextlib.contextmanager
-def _failures_logged(name: str, conn: Connection) -> Iterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        logger.warning("%s of connection %s did not end in time", name, conn.id)
-        raise
-    except ConnectionClosed:
-        # The end of the hook's own connection is no fault of the hook; that of another is.
-        protocol = protocol_of(conn)
-        if protocol.receiver.error is None and protocol.sender.error is None:
-            logger.exception("%s of connection %s failed", name, conn.id)
-    except Exception:
-        logger.exception("%s of connection %s failed", name, conn.id)
+    def _log_failure(self, name: str, conn: Connection, error: Exception) -> None:
+        count = self._failures.count(asyncio.get_running_loop().time())
+        if count:
+            what = "%s of connection %s failed%s"
+            logger.error(what, name, conn.id, others(count), exc_info=error)

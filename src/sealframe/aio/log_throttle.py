@@ -8,6 +8,11 @@ _INTERVAL: Final = 60.0
 """Seconds."""
 
 
+FAILURES: Final = 20
+"""Tracebacks of one kind a minute: a peer that knows what makes the program fail must not fill the
+log."""
+
+
 def others(count: int, what: str = "more") -> str:
     """Return the text for the events since the last line, "" if there are none.
 

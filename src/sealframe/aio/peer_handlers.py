@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..wire import StreamKind
 from .callables import is_async
 from .eager import EagerStart
-from .log_throttle import LogThrottle, others
+from .log_throttle import FAILURES, LogThrottle, others
 from .payload_codec import BYTES, PayloadCodec
 from .tasks import Tasks, start_task
 from .transfers import FileTransfers
@@ -19,9 +19,6 @@ OnStream: TypeAlias = Callable[[Any], Awaitable[None]]
 """``async def on_stream(stream)``."""
 OnBytes: TypeAlias = Callable[[Any, bytes], object]
 """What is called with a connection and a message, before any codec."""
-
-_MAX_FAILURES: Final = 20
-"""Tracebacks a minute. A peer that knows what makes the program fail must not fill the log."""
 
 
 class PeerHandlers:
@@ -85,7 +82,7 @@ class PeerHandlers:
         self.tasks: Tasks[str] = Tasks(lambda task, name: None)
         """The tasks that serve streams and requests, with their names."""
         self._eager = EagerStart()
-        self._failures = LogThrottle(_MAX_FAILURES)
+        self._failures = LogThrottle(FAILURES)
 
     @property
     def calls_back(self) -> bool:

@@ -340,7 +340,10 @@ class Requests:
         if not malformed and (more := self._host.handlers.note_failure()) is not None:
             what = "what answers a request of %r failed%s"
             logger.error(what, self._connection, more, exc_info=error)
-        self._fail(number, FailureCode.RAISED, type(error).__name__, _text(error))
+        kind, text = "InternalError", "the request failed"
+        if self._host.options.detailed_errors:
+            kind, text = type(error).__name__, _text(error)
+        self._fail(number, FailureCode.RAISED, kind, text)
 
     def _call(self, payload: bytes) -> Any:
         connection, handlers = self._connection, self._host.handlers

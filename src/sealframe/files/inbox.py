@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import time
 from collections.abc import Callable
 from operator import index
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..aio.log_throttle import FAILURES, LogThrottle, others
 from ..errors import ConfigurationError
 from .receiving import CONCURRENCY, Offer
 from .resources import Resources
@@ -43,7 +45,7 @@ class Inbox:
     :param keep_free: bytes of the disk that stay free
     :param on_received: called with the connection and the path of each file that has
         arrived, after the sender is told so. A function, or a coroutine function, which the
-        next files do not wait for. What it raises is logged.
+        next files do not wait for. What it raises is logged, 20 times a minute at most.
     :param concurrency: files of one connection that are received at a time, from 1 up
     :raises ConfigurationError: the directory cannot be used, or a limit is wrong
     """
@@ -83,6 +85,7 @@ class Inbox:
         )
         self.concurrency = concurrency
         self._on_received = on_received
+        self._failures = LogThrottle(FAILURES)
 
     def __repr__(self) -> str:
         return f"<Inbox {self.directory}>"
@@ -135,4 +138,6 @@ class Inbox:
             if inspect.isawaitable(running):
                 await running
         except Exception:
-            logger.exception("on_received of %r failed for %s", self, path)
+            count = self._failures.count(time.monotonic())
+            if count:
+                logger.exception("on_received of %r failed for %s%s", self, path, others(count))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, cast
 
 from ..aio.connection import AnyConnection, Connection, Received, Sent
+from ..aio.log_throttle import FAILURES, LogThrottle, others
 from ..aio.program_faults import close_after
 from ..aio.tasks import Tasks, start_task
 from ..errors import DecodeError
@@ -41,6 +42,7 @@ class Handlers(Tasks[AnyConnection]):
         self._log = log
         self._done_with = done
         self._is_async = _is_async(self._handler)
+        self._failures = LogThrottle(FAILURES)
 
     def start(self, conn: AnyConnection) -> asyncio.Task[None]:
         """Run the handler for a connection; return its task."""
@@ -66,7 +68,10 @@ class Handlers(Tasks[AnyConnection]):
             if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
                 self._log.failed(conn.id, conn.remote_address, error)
             elif close.code == CloseCode.HANDLER:
-                logger.error("the handler of client %s failed", conn.id, exc_info=error)
+                count = self._failures.count(asyncio.get_running_loop().time())
+                if count:
+                    what = "the handler of client %s failed%s"
+                    logger.error(what, conn.id, others(count), exc_info=error)
         self._done_with(conn, close)
 
 
