@@ -4,8 +4,8 @@
 import { EventEmitter } from 'node:events';
 
 import {
-  CODE, FIELD, Fault, FrameReader, OPCODE, controlFrame, decodeClose, decodeHello,
-  encodeClose, encodeHello, hasMagic, messageFrame, u32,
+  CODE, FIELD, Fault, FrameReader, OPCODE, controlFrame, decodeClose, decodeHello, encodeClose,
+  encodeHello, hasMagic, messageFrame, u32,
 } from './frames.mjs';
 import { Seal } from './seal.mjs';
 
@@ -14,7 +14,7 @@ const KEEPALIVE_TIME = 20_000; // of silence before PING, and again before the p
 const CLOSE_TIME = 10_000; // for the peer's answer to CLOSE, and to discard what comes after a fault
 const MAX_FRAME = 16 << 20; // bytes in a message
 
-/** The states of section 11: what may come. */
+// The states of section 11: what may come.
 const SEALING = 'a handshake message';
 const SEALED_HELLO = 'HELLO, alone in the first record';
 const SEALED_WELCOME = 'WELCOME, in a record';
@@ -30,8 +30,8 @@ export class Connection extends EventEmitter {
   reader = new FrameReader();
   received = 0; // frames that count
   peerLimit = 0x7fffffff;
+  controls = false; // whether the peer reads control frames
   sentClose = false;
-  controls = false; // whether this end may send control frames
   answered = new Set(); // opcodes that UNSUPPORTED was sent for
   error = null;
 
@@ -79,13 +79,8 @@ export class Connection extends EventEmitter {
     this.#wait(CLOSE_TIME, () => this.socket.destroy());
   }
 
-  #write(frame) {
-    return this.socket.write(this.seal ? this.seal.seal(frame) : frame);
-  }
-
-  #control(opcode, body) {
-    this.#write(controlFrame(opcode, body));
-  }
+  #write = (frame) => this.socket.write(this.seal ? this.seal.seal(frame) : frame);
+  #control = (opcode, body) => this.#write(controlFrame(opcode, body));
 
   #guard(step) {
     try {
@@ -99,8 +94,6 @@ export class Connection extends EventEmitter {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#guard(step), time);
   }
-
-  // What comes
 
   #receive(chunk) {
     if (this.state === FAILED) return; // discarded
@@ -128,13 +121,11 @@ export class Connection extends EventEmitter {
     } else if (!message && state === EXTENDED) {
       this.#extended(opcode, body);
     } else if (opcode === OPCODE.HELLO && (state === FIRST || state === SEALED_HELLO)) {
-      const fields = this.#introduction(body);
-      this.#introduce(OPCODE.WELCOME);
-      this.#introduced(fields);
+      this.#introduced(body);
+    } else if (opcode === OPCODE.WELCOME && (state === WELCOME || state === SEALED_WELCOME)) {
+      this.#introduced(body);
     } else if (opcode === OPCODE.HANDSHAKE && state === FIRST && hasMagic(body)) {
       throw new Fault(CODE.PLAIN, 'the client is sealed, and this server is not');
-    } else if (opcode === OPCODE.WELCOME && (state === WELCOME || state === SEALED_WELCOME)) {
-      this.#introduced(this.#introduction(body));
     } else if (opcode === OPCODE.CLOSE && this.client && state !== ENDED) {
       // In place of WELCOME; or SEALED or NO_MESSAGES for packets.
       throw new Fault(null, `the server refused: ${decodeClose(body).text}`);
@@ -167,14 +158,9 @@ export class Connection extends EventEmitter {
   }
 
   #endOfStream() {
-    if (this.state === FAILED) {
-      this.socket.destroySoon();
-    } else if (this.state === FIRST || this.state === PACKETS) {
-      if (this.reader.size) throw new Fault(null, 'the stream ended inside a message');
-      this.#ended(this.client);
-    } else if (this.state !== ENDED) {
-      throw new Fault(null, 'the stream ended without CLOSE');
-    }
+    if (this.state === FAILED) this.socket.destroySoon();
+    else if ([FIRST, PACKETS].includes(this.state) && !this.reader.size) this.#ended(this.client);
+    else if (this.state !== ENDED) throw new Fault(null, 'the stream ended in a frame, or too early');
   }
 
   #ended(answer) {
@@ -196,18 +182,15 @@ export class Connection extends EventEmitter {
     this.#control(opcode, encodeHello(fields));
   }
 
-  #introduction(body) {
-    this.controls = hasMagic(body); // so that its sender reads CLOSE, if anything is wrong with it
-    return decodeHello(body);
-  }
-
   #established() {
     this.state = this.client ? SEALED_WELCOME : SEALED_HELLO;
     if (this.client) this.#introduce(OPCODE.HELLO);
   }
 
-  #introduced(fields) {
-    this.peerLimit = fields.get(FIELD.MAX_FRAME)?.readUInt32LE() ?? this.peerLimit;
+  #introduced(body) {
+    this.controls = hasMagic(body); // so that its sender reads CLOSE, if anything is wrong with it
+    this.peerLimit = decodeHello(body).get(FIELD.MAX_FRAME)?.readUInt32LE() ?? this.peerLimit;
+    if (!this.client) this.#introduce(OPCODE.WELCOME);
     this.#open(EXTENDED);
     this.#keepAlive(false);
   }
@@ -237,13 +220,12 @@ export class Connection extends EventEmitter {
   #fail(fault) {
     if (this.state === FAILED) return;
     this.error ??= fault;
-    if (fault.code != null && !this.sentClose) {
-      // Before both ends may send control frames, CLOSE has no fields.
-      const close = encodeClose(fault.code, this.controls ? this.received : null);
-      if (this.controls || this.seal?.sender) this.#control(OPCODE.CLOSE, close);
-      else if (this.seal || fault.code === CODE.PLAIN) {
-        this.socket.write(controlFrame(OPCODE.CLOSE, close));
-      }
+    if (fault instanceof Fault && fault.code !== null && !this.sentClose) {
+      // Before there are records, and where the peer may speak another protocol, it has no fields.
+      const framed = this.controls || this.seal?.sender;
+      const frame = controlFrame(OPCODE.CLOSE, encodeClose(fault.code, framed ? this.received : null));
+      if (framed) this.#write(frame);
+      else if (this.seal || fault.code === CODE.PLAIN) this.socket.write(frame);
     }
     this.state = FAILED;
     this.socket.end();

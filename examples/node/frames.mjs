@@ -11,8 +11,9 @@ export const CODE = {
 };
 export const FIELD = { MAX_FRAME: 1, SOFTWARE: 5, CLIENT_ID: 7, FRAMES_RECEIVED: 8 };
 const NUMBERS = { 1: 1, 3: 1, 10: 0, 11: 0 }; // fields that are a u32, and the lowest value of each
-export const MAGIC = Buffer.from('sealfram');
-export const VERSION = 1;
+const MAGIC = Buffer.from('sealfram');
+const VERSION = 1;
+export const PREAMBLE = Buffer.concat([MAGIC, Buffer.from([VERSION, 1])]); // pattern 1
 export const hasMagic = (body) => body.subarray(0, 8).equals(MAGIC);
 const CONTROL = 0x80000000; // bit 31 of a head
 

@@ -1,18 +1,13 @@
-// What stands between the socket and the frames of a sealed connection: docs/PROTOCOL.md, section 6.
-// It is written for a shared key, Noise_NNpsk0_25519_AESGCM_SHA256. The names are those of the Noise
-// Protocol Framework, revision 34.
+// Between the socket and the frames of a sealed connection: docs/PROTOCOL.md, section 6, for a shared
+// key. Names are those of the Noise Protocol Framework, revision 34.
 
 import * as crypto from 'node:crypto';
 
 import {
-  CODE, Fault, FrameReader, MAGIC, OPCODE, VERSION, controlFrame, decodeClose, hasMagic,
-  messageFrame,
+  CODE, Fault, FrameReader, OPCODE, PREAMBLE, controlFrame, decodeClose, hasMagic, messageFrame,
 } from './frames.mjs';
 
 const EMPTY = Buffer.alloc(0);
-const NNPSK0 = 1;
-const PREAMBLE = Buffer.concat([MAGIC, Buffer.from([VERSION, NNPSK0])]);
-const MESSAGE = 48; // bytes: a public key and a tag
 const UNPROVED = 1024 - 4; // bytes in a frame, before the peer has proved that it has the key
 const RECORD = 65535; // bytes, with the tag
 const TAG = 16;
@@ -26,7 +21,7 @@ function dh(privateKey, remote) {
   return crypto.diffieHellman({ privateKey, publicKey });
 }
 
-/** HKDF(), Noise, section 4.3: RFC 5869 without info. It returns three outputs. */
+/** Three outputs of HKDF(), Noise, section 4.3: RFC 5869 without info. */
 function hkdf(chainingKey, input) {
   const bytes = Buffer.from(crypto.hkdfSync('sha256', input, chainingKey, EMPTY, 96));
   return [bytes.subarray(0, 32), bytes.subarray(32, 64), bytes.subarray(64)];
@@ -69,7 +64,7 @@ class Direction {
   }
 }
 
-/** HandshakeState and SymmetricState in one. Each key seals one payload here, with n = 0. */
+/** HandshakeState and SymmetricState of NNpsk0. Each key seals one payload here, with n = 0. */
 class Handshake {
   constructor(psk, context) {
     this.pair = crypto.generateKeyPairSync('x25519');
@@ -91,15 +86,14 @@ class Handshake {
 
   /** Throws if anything is wrong. */
   read(message, second) {
-    if (message.length !== MESSAGE) throw new Error('a message of another length');
+    if (message.length !== 32 + TAG) throw new Error('a message of another length');
     this.re = message.subarray(0, 32);
-    const tag = message.subarray(32);
     this.#mixEphemeral(this.re, second);
-    decrypt(this.k, 0n, this.h, tag);
-    this.#mixHash(tag);
+    decrypt(this.k, 0n, this.h, message.subarray(32));
+    this.#mixHash(message.subarray(32));
   }
 
-  /** Split(): the client's direction, and the server's. */
+  /** The client's direction, and the server's. */
   split = () => hkdf(this.ck, EMPTY).slice(0, 2).map((key) => new Direction(key));
 
   #mixEphemeral(key, second) {
@@ -125,8 +119,7 @@ export class Seal {
   constructor({ client, key, context, write, established, plaintext }) {
     Object.assign(this, { client, write, established, plaintext });
     this.handshake = new Handshake(key, Buffer.from(context));
-    if (!client) return;
-    write(controlFrame(OPCODE.HANDSHAKE, Buffer.concat([PREAMBLE, this.handshake.write(false)])));
+    if (client) this.#write(PREAMBLE, this.handshake.write(false));
   }
 
   seal(bytes) {
@@ -141,13 +134,17 @@ export class Seal {
   receive(chunk) {
     this.reader.push(chunk);
     for (let frame; (frame = this.#next()); ) {
-      if (this.receiver) this.plaintext(this.#open(frame));
-      else this.#handshake(frame);
+      // Also where a server's first record is due, a plaintext CLOSE may come.
+      if (frame.opcode === OPCODE.CLOSE && !this.receiver?.n) {
+        const { text } = decodeClose(frame.body);
+        throw new Fault(null, `refused by the peer, or by anyone on the way: ${text}`);
+      } else if (this.receiver) this.plaintext(this.#open(frame));
+      else this.#shakeHands(frame);
     }
   }
 
   #next() {
-    const first = !this.client && !this.receiver?.n; // the server's limit until a record has opened
+    const first = !this.client && !this.receiver?.n;
     try {
       return this.reader.next(first ? UNPROVED : RECORD, UNPROVED);
     } catch (fault) {
@@ -155,8 +152,7 @@ export class Seal {
     }
   }
 
-  #open({ message, opcode, body }) {
-    if (opcode === OPCODE.CLOSE && !this.receiver.n) this.#refused(body);
+  #open({ message }) {
     try {
       if (message.length <= TAG) throw new Error('an empty record');
       return this.receiver.open(message);
@@ -165,30 +161,28 @@ export class Seal {
     }
   }
 
-  #refused(body) {
-    throw new Fault(null, `refused, by the peer or by anyone on the way: ${decodeClose(body).text}`);
-  }
-
-  #handshake({ message, opcode, body }) {
+  #shakeHands({ message, opcode, body }) {
     const { client, handshake } = this;
     if (!client && (message || opcode === OPCODE.HELLO)) {
       throw new Fault(CODE.SEALED, 'the client is not sealed');
     }
-    if (opcode === OPCODE.CLOSE) this.#refused(body);
-    if (opcode !== OPCODE.HANDSHAKE || !(client || hasMagic(body))) throw new Fault(null, 'this is no handshake');
+    if (opcode !== OPCODE.HANDSHAKE || !(client || hasMagic(body))) {
+      throw new Fault(null, 'this is no handshake');
+    }
     this.silent = false;
     if (!client && !body.subarray(0, 10).equals(PREAMBLE)) {
       throw new Fault(CODE.VERSION, 'an unknown version or pattern');
     }
     try {
       handshake.read(client ? body : body.subarray(10), client);
+      if (!client) this.#write(handshake.write(true)); // where a key shows that leads to zeros
     } catch {
       throw new Fault(CODE.REFUSED, 'the handshake failed: another key or context?');
     }
-    if (!client) this.write(controlFrame(OPCODE.HANDSHAKE, handshake.write(true)));
     const [first, second] = handshake.split();
-    this.sender = client ? first : second;
-    this.receiver = client ? second : first;
+    [this.sender, this.receiver] = client ? [first, second] : [second, first];
     this.established();
   }
+
+  #write = (...parts) => this.write(controlFrame(OPCODE.HANDSHAKE, Buffer.concat(parts)));
 }

@@ -70,6 +70,24 @@ class TestPing:
             records = [r for r in caplog.records if r.levelno > logging.INFO]
             assert len(records) == 1
 
+    async def test_one_that_reads_nothing_either_is_dropped_at_once(
+        self, control_mode: Mode, role: Role
+    ) -> None:
+        """CLOSE would wait behind what it does not read, and the socket with it."""
+        options: dict[str, Any] = {
+            "keepalive_interval": 0.02,
+            "keepalive_timeout": 0.1,
+            "close_timeout": 10 * PATIENCE,
+        }
+        async with facing(role, control_mode, small_buffer=True, **options) as (conn, _):
+            writing = asyncio.ensure_future(conn.send(bytes(16 << 20)))
+            await until(lambda: protocol_of(conn).sender.write_paused)
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(PeerTimeoutError, match="keepalive_timeout"):
+                    await conn.recv()
+                await conn.wait_closed()
+            await asyncio.gather(writing, return_exceptions=True)
+
     @pytest.mark.parametrize(
         "sign",
         [message(b"a message"), message(b""), control.frame(Opcode.PAD, b"x"), message(b"")[:1]],

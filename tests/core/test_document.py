@@ -15,6 +15,7 @@ from sealframe.errors import NotSupportedError
 from sealframe.framing import NATIVE
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.records import RecordLayer
+from sealframe.options import Options
 from sealframe.trust.keys import Invitation, PrivateKey, SharedKey
 from sealframe.wire import CloseCode, FailureCode, Opcode, Pattern, ResetCode, StreamKind, control
 from sealframe.wire.control import Close, Hello
@@ -239,6 +240,20 @@ def test_handshake_messages_have_the_lengths_of_the_table(pattern: Pattern) -> N
     lengths = [len(examples()[f"{name}-handshake-{n}"]) - 5 for n in range(1, count + 1)]
     lengths[0] -= len(wire.MAGIC) + 2
     assert ", ".join(map(str, lengths)) == row[3]
+
+
+def test_the_times_are_those_of_the_library() -> None:
+    """The timers' defaults stand in brackets."""
+    options = Options()
+    timers = TEXT.partition("### Timers")[2].partition("\n###")[0].partition("```")[0]
+    assert re.findall(r"\[(?:(\d+) s|none)\]", timers) == [
+        f"{options.handshake_timeout:g}",
+        f"{options.keepalive_interval:g}",
+        f"{options.keepalive_timeout:g}",
+        "",
+        f"{options.close_timeout:g}",
+    ]
+    assert options.idle_timeout is None
 
 
 def test_each_rule_of_the_grammar_has_one_name() -> None:

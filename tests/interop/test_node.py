@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 from contextlib import asynccontextmanager
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 NODE = shutil.which("node")
 SOURCES = Path(__file__).parents[2] / "examples" / "node"
 OLDEST = (18, 8)
+
+VECTORS = json.loads((SOURCES.parents[1] / "docs" / "vectors.json").read_text(encoding="utf-8"))
+SHARED_KEY = bytes.fromhex(VECTORS["shared key"])
+REFUSALS = [
+    case
+    for case in VECTORS["failures"]
+    if (case["end"], case["pattern"], len(case["reads"])) == ("server", 1, 1)
+]
+"""Handshakes that fail with the first frame."""
 
 LINES = ["plain", "", "Grüße aus Køge", "x" * 200_000, *(f"{n} ✓" for n in range(2000)), "", "end"]
 REKEY = 4200
@@ -144,6 +154,19 @@ class TestNodeServer:
             options = ClientOptions(keepalive_interval=0.05)
             async with sealframe.connect("127.0.0.1", port, **way.client, options=options) as conn:
                 assert await conn.ping() >= 0
+
+    @pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case["name"])
+    async def test_it_answers_what_is_wrong_as_the_vectors_say(
+        self, case: dict[str, Any], tmp_path: Path
+    ) -> None:
+        (tmp_path / "key").write_text(SharedKey(SHARED_KEY).to_text())
+        options = ("--key", str(tmp_path / "key"), "--context", "demo")
+        async with node_server(*options) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(bytes.fromhex(case["reads"][0]))
+            assert (await reader.read()).hex() == "".join(case["writes"])
+            writer.close()
+            await writer.wait_closed()
 
     async def test_another_key_is_refused(self, tmp_path: Path) -> None:
         SharedKey.generate().save(tmp_path / "key")
