@@ -16,6 +16,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 
 from asyncio import _get_running_loop
+from collections import OrderedDict
 from sys import maxsize
 
 from sealframe.wire import MESSAGE_OVERHEAD
@@ -436,8 +437,7 @@ cdef class InQueue:
     cdef readonly Py_ssize_t queued_bytes
     cdef public Py_ssize_t low_water
     cdef public bint waits_here
-    cdef readonly list waiters
-    """None while there are none."""
+    cdef readonly object waiters
     cdef Py_ssize_t mark
     """The low-water mark while no task waits."""
     cdef list messages
@@ -476,40 +476,50 @@ cdef class InQueue:
 
     def add_waiter(self, waiter):
         """Have :meth:`wake` set the result of a future."""
-        if self.waiters is None:
-            self.waiters = [waiter]
+        waiters = self.waiters
+        if waiters is None:
+            self.waiters = waiter
+        elif isinstance(waiters, OrderedDict):
+            waiters[waiter] = None
         else:
-            self.waiters.append(waiter)
+            self.waiters = OrderedDict.fromkeys((waiters, waiter))
         self.low_water = PY_SSIZE_T_MAX
 
     def discard_waiter(self, waiter):
         """Remove a waiter whose task was cancelled; a wake-up that it got goes to the next."""
+        waiters = self.waiters
         if waiter.done() and not waiter.cancelled():
             self.wake()
-        elif self.waiters is not None and waiter in self.waiters:
-            self.waiters.remove(waiter)
-            self.settle()
+        elif isinstance(waiters, OrderedDict):
+            waiters.pop(waiter, None)
+            if not waiters:
+                self.end_waiting()
+        elif waiters is waiter:
+            self.end_waiting()
 
     def wake(self):
         """Wake the task that waits longest; it wakes the next while there are messages."""
-        cdef list waiters = self.waiters
-        while waiters:
-            waiter = waiters.pop(0)
-            if not waiter.done():
-                waiter.set_result(None)
-                break
-        self.settle()
+        waiters = self.waiters
+        if isinstance(waiters, OrderedDict):
+            while waiters:
+                waiter, _ = waiters.popitem(last=False)
+                if not waiter.done():
+                    waiter.set_result(None)
+                    break
+            if waiters:
+                return
+        elif waiters is not None and not waiters.done():
+            waiters.set_result(None)
+        self.end_waiting()
 
     def wake_all(self):
         """Wake every task that waits."""
-        while self.waiters:
+        while self.waiters is not None:
             self.wake()
 
-    cdef int settle(self) except -1:
-        if not self.waiters:
-            self.waiters = None
-            self.low_water = self.mark
-        return 0
+    cdef void end_waiting(self) noexcept:
+        self.waiters = None
+        self.low_water = self.mark
 
     def pop(self):
         """Take the oldest message; there must be one."""

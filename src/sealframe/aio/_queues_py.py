@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import AbstractEventLoop, Future, _get_running_loop
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from threading import get_ident
 from typing import Final, Protocol, Self
@@ -218,7 +219,9 @@ class InQueue:
     :ivar low_water: queued bytes at or below which a pop takes the slow path, since the
         connection is to resume reading or to send credit; -1 for never, and
         :data:`ALWAYS_WAKE` while tasks wait
-    :ivar waiters: the tasks that wait, rarely more than one; None while there are none
+    :ivar waiters: the future of the task that waits, None while there is none. Where more than
+        one waits, which is rare, those of all, the first in front: any one is removed in
+        constant time
     :ivar waits_here: whether a call may wait for its message without a coroutine of the slow
         path
     """
@@ -245,7 +248,7 @@ class InQueue:
         self.low_water = -1
         # The low-water mark while no task waits; `low_water` is what the fast path reads.
         self._mark = -1
-        self.waiters: list[Future[None]] | None = None
+        self.waiters: Future[None] | OrderedDict[Future[None], None] | None = None
         self.waits_here = False
 
     def __len__(self) -> int:
@@ -276,39 +279,51 @@ class InQueue:
     def add_waiter(self, waiter: Future[None]) -> None:
         """Have :meth:`wake` set the result of ``waiter``. The task that awaits it looks
         again whether there is a message."""
-        if self.waiters is None:
-            self.waiters = [waiter]
+        waiters = self.waiters
+        if waiters is None:
+            self.waiters = waiter
+        elif isinstance(waiters, OrderedDict):
+            waiters[waiter] = None
         else:
-            self.waiters.append(waiter)
+            self.waiters = OrderedDict.fromkeys((waiters, waiter))
         # A woken task may be slow to run, so one that pops first wakes the next.
         self.low_water = ALWAYS_WAKE
 
     def discard_waiter(self, waiter: Future[None]) -> None:
         """Remove a waiter whose task was cancelled; a wake-up that it got goes to the next."""
+        waiters = self.waiters
         if waiter.done() and not waiter.cancelled():
             self.wake()
-        elif self.waiters is not None and waiter in self.waiters:  # a wake-up may have skipped it
-            self.waiters.remove(waiter)
-            if not self.waiters:
-                self.waiters = None
-                self.low_water = self._mark
+        elif isinstance(waiters, OrderedDict):
+            waiters.pop(waiter, None)  # a wake-up may have skipped it
+            if not waiters:
+                self._end_waiting()
+        elif waiters is waiter:
+            self._end_waiting()
 
     def wake(self) -> None:
         """Wake the task that waits longest; it wakes the next while there are messages."""
         waiters = self.waiters
-        while waiters:
-            waiter = waiters.pop(0)
-            if not waiter.done():
-                waiter.set_result(None)
-                break
-        if not waiters:
-            self.waiters = None
-            self.low_water = self._mark
+        if isinstance(waiters, OrderedDict):
+            while waiters:
+                waiter, _ = waiters.popitem(last=False)
+                if not waiter.done():
+                    waiter.set_result(None)
+                    break
+            if waiters:
+                return
+        elif waiters is not None and not waiters.done():
+            waiters.set_result(None)
+        self._end_waiting()
 
     def wake_all(self) -> None:
         """Wake every task that waits: nothing more will come."""
-        while self.waiters:
+        while self.waiters is not None:
             self.wake()
+
+    def _end_waiting(self) -> None:
+        self.waiters = None
+        self.low_water = self._mark
 
     def pop(self) -> bytes:
         """Take the oldest message.
@@ -378,7 +393,7 @@ class InQueue:
             ):
                 assert self._loop is not None
                 waiter = self._loop.create_future()
-                self.waiters = [waiter]
+                self.waiters = waiter
                 self.low_water = ALWAYS_WAKE
                 try:
                     await waiter

@@ -67,7 +67,8 @@ class Closer:
         self._announced: Close | None = None
         self._lossy = False
         self._timer: Expiry | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
+        # In order, so that they are woken in order; any one is removed in constant time.
+        self._waiters: dict[asyncio.Future[None], None] | None = None
 
     # What the state means
 
@@ -387,8 +388,8 @@ class Closer:
             return
         waiter = self._protocol.loop.create_future()
         if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
+            self._waiters = {}
+        self._waiters[waiter] = None
         is_handler = self.handler is not None and current_caller() is self.handler
         if is_handler:
             self._handler_waits = True
@@ -397,7 +398,7 @@ class Closer:
             await waiter
         except asyncio.CancelledError:
             if self._waiters is not None:
-                self._waiters.remove(waiter)
+                del self._waiters[waiter]
             raise
         finally:
             if is_handler:

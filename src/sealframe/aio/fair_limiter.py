@@ -7,7 +7,7 @@ what is open; a limiter only orders those who wait until it is less.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from ..errors import ConnectionClosed
@@ -25,8 +25,8 @@ class FairLimiter:
         self._free = free
         self.error: ConnectionClosed | None = None
         """Why nothing more can be opened, None while it can."""
-        self.waiters: deque[asyncio.Future[None]] = deque()
-        """Who waits, the first in the queue first."""
+        self.waiters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        """Who waits, the first in the queue first; any one is removed in constant time."""
 
     def __len__(self) -> int:
         """How many wait."""
@@ -46,19 +46,21 @@ class FairLimiter:
         if self.error is not None or (not self.waiters and self._free()):
             return
         waiter = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
+        self.waiters[waiter] = None
         try:
             await waiter
         except asyncio.CancelledError:
-            self.waiters.remove(waiter)
+            del self.waiters[waiter]
             self.wake()
             raise
-        self.waiters.remove(waiter)
+        del self.waiters[waiter]
 
     def wake(self) -> None:
         """Let the first in the queue through, if ``free()`` says so."""
-        if self.waiters and not self.waiters[0].done() and self._free():
-            self.waiters[0].set_result(None)
+        if self.waiters and self._free():
+            first = next(iter(self.waiters))
+            if not first.done():
+                first.set_result(None)
 
     def close(self, error: ConnectionClosed) -> None:
         """Set the error and let all through, to raise it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ class SendQueue(OutQueue):
     """The send queue of a connection, and the tasks that wait for room in it.
 
     Tasks are let in first come, first served: the first waiter keeps its place until it has
-    run, and whoever comes later queues behind it.
+    run, and whoever comes later queues behind it. One that is cancelled leaves in constant time.
 
     :param limit: queued bytes from which senders wait
     """
@@ -31,7 +31,7 @@ class SendQueue(OutQueue):
         super().__init__()
         self._limit = limit
         self._closed = False
-        self._waiters: deque[asyncio.Future[None]] | None = None
+        self._waiters: OrderedDict[asyncio.Future[None], None] | None = None
 
     @property
     def over_limit(self) -> bool:
@@ -130,10 +130,10 @@ class SendQueue(OutQueue):
         :meth:`wake`, so that the next in line gets its turn.
         """
         if self._waiters is None:
-            self._waiters = deque()
+            self._waiters = OrderedDict()
         waiters = self._waiters
         waiter = asyncio.get_running_loop().create_future()
-        waiters.append(waiter)
+        waiters[waiter] = None
         self._set_high_water()
         try:
             await waiter
@@ -147,35 +147,37 @@ class SendQueue(OutQueue):
         """Have ``proceed`` called in a turn of its own, once there is room or after
         :meth:`close`. It queues as a sender does; while it runs, nobody is before it."""
         if self._waiters is None:
-            self._waiters = deque()
+            self._waiters = OrderedDict()
         waiter = asyncio.get_running_loop().create_future()
         waiter.add_done_callback(partial(self._take_turn, proceed))
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         self._set_high_water()
         self.wake()
 
     def _take_turn(self, proceed: Callable[[], None], waiter: asyncio.Future[None]) -> None:
-        others = self._waiters or deque()
-        others.remove(waiter)
-        self._waiters = deque()
+        others = self._waiters or OrderedDict()
+        del others[waiter]
+        self._waiters = OrderedDict()
         self._set_high_water()
         try:
             proceed()
         finally:
             # Whoever began to wait meanwhile stands behind those who waited before.
-            others.extend(self._waiters)
+            others.update(self._waiters)
             self._waiters = others
             self._set_high_water()
             self.wake()
 
     def wake(self) -> None:
         """Wake the first waiter, if there is room for it."""
-        if self._waiters and not self.over_limit and not self._waiters[0].done():
-            self._waiters[0].set_result(None)
+        if self._waiters and not self.over_limit:
+            first = next(iter(self._waiters))
+            if not first.done():
+                first.set_result(None)
 
     def _remove(self, waiter: asyncio.Future[None]) -> None:
         assert self._waiters is not None
-        self._waiters.remove(waiter)
+        del self._waiters[waiter]
         self._set_high_water()
 
     def _set_high_water(self) -> None:

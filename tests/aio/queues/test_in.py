@@ -194,6 +194,39 @@ async def test_a_wake_up_goes_to_the_waiter_that_is_not_done(backend: ModuleType
     assert (third.done(), queue.waiters, queue.low_water) == (True, None, 7)
 
 
+class ComparedFuture(asyncio.Future[None]):
+    """One that cannot be told from another by comparing them, as looking through a queue does."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("futures are compared")
+
+    __hash__ = asyncio.Future.__hash__
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_waiter_leaves_without_a_search(backend: ModuleType, order: int) -> None:
+    queue = backend.InQueue()
+    waiters = [ComparedFuture() for _ in range(5)]
+    for waiter in waiters:
+        queue.add_waiter(waiter)
+    for waiter in waiters[1:4][::order]:
+        waiter.cancel()
+        queue.discard_waiter(waiter)
+    queue.discard_waiter(waiters[2])  # one that is gone already
+    assert queue.low_water == backend.ALWAYS_WAKE
+    queue.wake()
+    assert [waiter.done() for waiter in waiters] == [True, True, True, True, False]
+    waiters[4].cancel()
+    queue.discard_waiter(waiters[4])
+    assert (queue.waiters, queue.low_water) == (None, -1)
+    queue.add_waiter(alone := ComparedFuture())
+    queue.discard_waiter(waiters[4])
+    assert queue.waiters is not None
+    alone.cancel()
+    queue.discard_waiter(alone)
+    assert (queue.waiters, queue.low_water) == (None, -1)
+
+
 def test_taking_by_hand_asks_nobody(conn: FakeConnection) -> None:
     """Who calls these tells the connection itself."""
     conn.arrive(b"one", b"two", b"three")
