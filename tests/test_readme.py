@@ -59,10 +59,11 @@ def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.Monke
     serve, join = pairing("serve", port), pairing("join", port)
     with running(serve, here) as server:
         printed = shlex.split(line_with(server, "--invitation"))
-        # What is copied is what the README shows, but for the invitation itself.
+        # What is copied is what the README shows; the invitation is pasted.
         assert printed[0] == "sealframe"
-        assert printed[1:-1] == join[len(COMMAND) : -1]
-        done = talk([*COMMAND, *printed[1:]], there)
+        assert printed[1:] == join[len(COMMAND) :]
+        pasted = line_with(server, "SEALFRAME-INVITE-").strip()
+        done = talk([*COMMAND, *printed[1:]], there, pasted)
         assert f"connected to 127.0.0.1:{port}, sealed" in done
         assert line_with(server, ": hello").startswith("laptop/")
     serve, chat = pairing("serve again", port), pairing("join again", port)
@@ -99,12 +100,12 @@ def line_with(server: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"the server ended without {text!r}")
 
 
-def talk(command: list[str], folder: Path) -> str:
-    """Run a client that says hello; return all that it prints."""
+def talk(command: list[str], folder: Path, *pasted: str) -> str:
+    """Run a client that says hello, after what is pasted; return all that it prints."""
     done = subprocess.run(
         command,
         cwd=folder,
-        input="hello\n",
+        input="".join(f"{line}\n" for line in (*pasted, "hello")),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=30,

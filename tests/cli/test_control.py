@@ -63,13 +63,16 @@ async def test_a_running_server_invites_and_lists(tmp_path: Path) -> None:
         assert (second.code, second.output) == (1, "")
         assert "cannot listen on control: " in second.error
         assert (invited.code, invited.errors) == (0, "")
-        told, command = invited.output.splitlines()
-        assert told == "To let laptop in, run there, within 10 minutes; it works once:"
+        told, command, paste, pasted = invited.output.splitlines()
+        assert told == "To let laptop in, run there, within 10 minutes:"
+        assert paste.startswith("and paste this there when it asks for the invitation")
         words = shlex.split(command)
         assert words[:5] == ["sealframe", "chat", "./relay", "--identity", "laptop.key"]
+        assert words[5:] == ["--invitation", "-"]
         assert await server.line() == "invited laptop"
 
         async with running(*words[1:], folder=tmp_path) as chat:
+            await chat.type(f"{pasted.strip()}\n")
             assert "connected to ./relay, sealed" in await chat.error_line()
             await chat.type("hello\n")
             id = (await server.lines_until(": hello"))[-1].partition(": ")[0].partition("/")[2]

@@ -542,7 +542,8 @@ async def test_an_invited_sender(tmp_path: Path, there: Path, settings: Path) ->
         words = line.split()
         assert words[:2] == ["sealframe", "send-file"]
         words[words.index("PATH")] = "a"
-        done = await outcome(*words[1:], folder=tmp_path)
+        pasted = (await receiver.lines_until("SEALFRAME-INVITE-"))[-1].strip()
+        done = await outcome(*words[1:], typed=f"{pasted}\n".encode(), folder=tmp_path)
         assert (done.code, done.errors) == (0, "")
         received = (await receiver.lines_until("received "))[-1]
         assert re.match(r"received a \(1 B\) from laptop, 127\.0\.0\.1:\d+: ", received)

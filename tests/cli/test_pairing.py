@@ -18,12 +18,12 @@ from .terminal import on_terminal
 pytestmark = pytest.mark.usefixtures("settings")
 
 
-async def invitation_command(server: Program) -> list[str]:
-    """Return the arguments that the server prints for the other machine."""
+async def invitation_command(server: Program) -> tuple[list[str], bytes]:
+    """Return the arguments that the server prints for the other machine, and what to paste."""
     words = shlex.split((await server.lines_until("--invitation"))[-1])
-    await server.lines_until("Ctrl-C ends it.")
     assert words[0] == "sealframe"
-    return words[1:]
+    pasted = (await server.lines_until("SEALFRAME-INVITE-"))[-1].strip()
+    return words[1:], f"{pasted}\n".encode()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
@@ -33,10 +33,12 @@ async def test_from_nothing_to_a_link_and_its_withdrawal(tmp_path: Path, setting
     there.mkdir()
     serve = ["--identity", "server.key", "--clients", "clients.txt"]
     async with running("serve", ":0", *serve, "--invite", "laptop", folder=here) as server:
-        command = await invitation_command(server)
+        command, pasted = await invitation_command(server)
+        await server.lines_until("Ctrl-C ends it.")
         address = command[1]
-        assert command[:-1] == ["chat", address, "--identity", "laptop.key", "--invitation"]
-        done = await outcome(*command, typed=b"hello\n", folder=there)
+        # Nothing of it is in the list of processes, nor in the history of the shell.
+        assert command == ["chat", address, "--identity", "laptop.key", "--invitation", "-"]
+        done = await outcome(*command, typed=pasted + b"hello\n", folder=there)
         key = PrivateKey.load(here / "server.key").public_key
         assert (done.code, done.output) == (0, "")
         assert done.error.startswith(f"connected to {address}, sealed, as ")
@@ -70,22 +72,23 @@ async def test_an_invitation_works_once_and_for_its_holder_again(tmp_path: Path)
     options = ["--identity", tmp_path / "s.key", "--clients", tmp_path / "clients.txt"]
     invited = ["--invite", "one", "--invite", "../two"]
     async with running("serve", "127.0.0.1:0", *options, *invited) as server:
-        first = shlex.split((await server.lines_until("--invitation"))[-1])[1:]
-        second = await invitation_command(server)
+        first, for_first = await invitation_command(server)
+        second, for_second = await invitation_command(server)
         # A name that is no good as the name of a file is not used as one.
         assert second[2:4] == ["--identity", "client.key"]
-        assert first[-1] != second[-1]
+        assert for_first != for_second
         known = ["--known-servers", tmp_path / "known.txt"]
         for _ in range(2):
-            done = await outcome(*first, *known, folder=tmp_path)
+            done = await outcome(*first, *known, typed=for_first, folder=tmp_path)
             assert (done.code, done.output) == (0, "")
-        done = await outcome(*first[:3], "other.key", *first[4:], *known, folder=tmp_path)
+        other_one = [*first[:3], "other.key", *first[4:], *known]
+        done = await outcome(*other_one, typed=for_first, folder=tmp_path)
         assert (done.code, done.output) == (3, "")
         other = PrivateKey.load(tmp_path / "other.key").public_key
         assert "the invitation was used" in done.error
         assert done.error.endswith(f": {other} NAME")
         assert "not among the authorised" in await server.error_line()
-        done = await outcome(*second, *known, folder=tmp_path)
+        done = await outcome(*second, *known, typed=for_second, folder=tmp_path)
         assert (done.code, done.output) == (0, "")
         assert await names_in(tmp_path / "clients.txt", 2) == ["one", "../two"]
 
@@ -152,7 +155,7 @@ async def test_an_invitation_is_asked_for_on_a_terminal(tmp_path: Path) -> None:
         sealframe.serve(ignore, "127.0.0.1", 0, security=identity) as server,
         on_terminal("send", "hello", f":{server.port}", *options) as shown,
     ):
-        await shown.until("Invitation: ")
+        await shown.until("Paste the invitation: ")
         shown.type(identity.invite("laptop").to_text().encode() + b"\n")
         assert await shown.process.wait() == 0
     assert len(identity.clients) == 1

@@ -72,9 +72,11 @@ def reached_at(server: Server) -> list[tuple[str, int]]:
 
 
 def show_invitation(name: str, invitation: Invitation, joining: str, output: Output) -> None:
-    """Print the command that lets one new client in."""
+    """Print the command that lets one new client in, and the invitation, which is no part of it: a
+    command line is in the list of processes and in the history of the shell."""
     # The name is for people, and may be no name for a file.
     file = f"{name}.key" if re.fullmatch(r"\w[\w.-]*", name) else "client.key"
-    text = invitation.to_text()
-    output.line(f"To let {name} in, run there, within 10 minutes; it works once:", "bold")
-    output.line(f"  sealframe {joining} --identity {file} --invitation {text}", "cyan")
+    output.line(f"To let {name} in, run there, within 10 minutes:", "bold")
+    output.line(f"  sealframe {joining} --identity {file} --invitation -", "cyan")
+    output.line("and paste this there when it asks for the invitation; it works once:", "bold")
+    output.line(f"  {invitation.to_text()}", "cyan")

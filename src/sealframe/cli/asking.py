@@ -41,7 +41,7 @@ def passphrase_key() -> SharedKey:
 def invitation_text() -> str:
     """Return the line with an invitation: asked for on a terminal, else the first of stdin."""
     if can_ask():
-        text: str = click.prompt("Invitation", err=True)
+        text: str = click.prompt("Paste the invitation", err=True)
         return text
     line = bytearray()
     # Unbuffered and no byte further: what follows may be for the server.

@@ -202,9 +202,11 @@ def client_sealing(command: Command) -> Command:
     )
     @click.option(
         "--invitation",
-        metavar="TEXT",
+        metavar="-|TEXT",
         help="With --identity: what the server printed for --invite. Makes the identity if "
-        "it is missing, and remembers the server. - reads it from stdin.",
+        "it is missing, and remembers the server. - asks for it, or where there is no terminal "
+        "reads it as the first line of stdin; the text itself is seen in the list of processes "
+        "and in the shell's history.",
     )
     @click.option(
         "--server-key",

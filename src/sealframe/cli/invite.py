@@ -21,8 +21,9 @@ def invite(name: str, control: Path) -> None:
     """Let a new client in at a server that runs, and call it NAME.
 
     The server is a "sealframe serve" or "sealframe receive" with --identity, --clients and
-    --control. This prints the command for the new client, as the server's own --invite does.
-    The invitation works once, within 10 minutes, and a restart of the server forgets it.
+    --control. This prints the command for the new client, and the invitation to be pasted
+    there, as the server's own --invite does. It works once, within 10 minutes, and a restart of
+    the server forgets it.
     """
     answer = ask(control, {"do": "invite", "name": name})
     invitation = Invitation.from_text(answer["invitation"])
