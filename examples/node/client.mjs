@@ -18,7 +18,7 @@ const socket = net.connect({ host, port, noDelay: true, allowHalfOpen: true });
 const connection = new Connection(socket, { client: true, extended, key, context });
 const lines = readline.createInterface({ input: process.stdin }).pause();
 connection.on('open', () => lines.resume());
-connection.on('drain', () => lines.resume());
+socket.on('drain', () => lines.resume());
 connection.on('message', (message) => console.log(message.toString()));
 connection.on('close', (error) => {
   process.stdin.destroy();

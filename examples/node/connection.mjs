@@ -25,7 +25,7 @@ const EXTENDED = 'a message, or another control frame';
 const ENDED = 'nothing after CLOSE';
 const FAILED = 'nothing';
 
-/** Emits 'message' (Buffer), 'open', 'drain', 'end' (the peer sends no more), 'close' (Error or null). */
+/** Emits 'message' (Buffer), 'open', 'end' (the peer sends no more), 'close' (Error or null). */
 export class Connection extends EventEmitter {
   reader = new FrameReader();
   received = 0; // frames that count
@@ -42,7 +42,6 @@ export class Connection extends EventEmitter {
     socket.on('data', (chunk) => this.#guard(() => this.#receive(chunk)));
     socket.on('end', () => this.#guard(() => this.#endOfStream()));
     socket.on('error', (error) => (this.error ??= error));
-    socket.on('drain', () => this.emit('drain'));
     socket.on('close', () => {
       clearTimeout(this.timer);
       this.emit('close', this.error);
@@ -62,7 +61,7 @@ export class Connection extends EventEmitter {
     }
   }
 
-  /** Returns false where 'drain' should be awaited. */
+  /** Returns false where the socket's 'drain' should be awaited. */
   send(message) {
     if (message.length > this.peerLimit) throw new RangeError("over the peer's limit");
     if (this.sentClose) throw new Error('this end has closed');
@@ -120,9 +119,9 @@ export class Connection extends EventEmitter {
       this.emit('message', message);
     } else if (!message && state === EXTENDED) {
       this.#extended(opcode, body);
-    } else if (opcode === OPCODE.HELLO && (state === FIRST || state === SEALED_HELLO)) {
+    } else if (opcode === OPCODE.HELLO && [FIRST, SEALED_HELLO].includes(state)) {
       this.#introduced(body);
-    } else if (opcode === OPCODE.WELCOME && (state === WELCOME || state === SEALED_WELCOME)) {
+    } else if (opcode === OPCODE.WELCOME && [WELCOME, SEALED_WELCOME].includes(state)) {
       this.#introduced(body);
     } else if (opcode === OPCODE.HANDSHAKE && state === FIRST && hasMagic(body)) {
       throw new Fault(CODE.PLAIN, 'the client is sealed, and this server is not');

@@ -19,7 +19,7 @@ const server = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket)
   connection.on('message', (message) => {
     if (!connection.sentClose && !connection.send(message)) socket.pause(); // it reads too slowly
   });
-  connection.on('drain', () => socket.resume());
+  socket.on('drain', () => socket.resume());
   connection.on('end', () => connection.close());
   connection.on('close', (error) => console.log(`${id}: ${error ? error.message : 'closed'}`));
 });
