@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, SharedKey
+from sealframe import ClientOptions, CloseCode, Framing, SharedKey
+from sealframe.wire import Control, Opcode, control
+from sealframe.wire.control import Close, Hello
 
 from .programs import running
 
@@ -33,6 +35,8 @@ REFUSALS = [
     if (case["end"], case["pattern"], len(case["reads"])) == ("server", 1, 1)
 ]
 """Handshakes that fail with the first frame."""
+
+CLOSE = control.frame(Opcode.CLOSE, Close().encode())
 
 LINES = ["plain", "", "Grüße aus Køge", "x" * 200_000, *(f"{n} ✓" for n in range(2000)), "", "end"]
 REKEY = 4200
@@ -87,6 +91,16 @@ async def node_server(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.P
         first = (await process.stdout.readline()).decode()
         assert first.startswith("listening on port ")
         yield process, int(first.split()[-1])
+
+
+async def answers_to(port: int, data: bytes) -> list[Control]:
+    """Return the control frames that come until the end of the stream."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    frames = Framing(control=True).decoder().feed(await reader.read())
+    writer.close()
+    await writer.wait_closed()
+    return [frame for frame in frames if isinstance(frame, Control)]
 
 
 async def run_client(port: int, lines: list[str], *options: str) -> tuple[int | None, str, str]:
@@ -167,6 +181,33 @@ class TestNodeServer:
                 writer.close()
                 await writer.wait_closed()
         assert answers == {case["name"]: case["writes"] or [""] for case in REFUSALS}
+
+    async def test_each_wrong_turn_is_answered_with_its_code(self) -> None:
+        hello = control.frame(Opcode.HELLO, Hello().encode())
+        turns = {
+            "version 2": (control.frame(Opcode.HELLO, b"sealfram\x02"), CloseCode.VERSION),
+            "HELLO again": (hello * 2, CloseCode.PROTOCOL),
+            "PING of 9": (hello + control.frame(Opcode.PING, bytes(9)), CloseCode.PROTOCOL),
+            "REQUEST": (hello + control.frame(Opcode.REQUEST, bytes(9)), CloseCode.PROTOCOL),
+            "must be understood": (hello + control.frame(0x5F), CloseCode.PROTOCOL),
+            "no opcode": (hello + b"\0\0\0\x80", CloseCode.PROTOCOL),
+            "too large": (hello + b"\xff\xff\xff\x7f", CloseCode.TOO_LARGE),
+            "large control": (hello + b"\x01\0\x01\x80", CloseCode.TOO_LARGE),
+            "behind CLOSE": (hello + CLOSE + control.frame(Opcode.PAD), CloseCode.NORMAL),
+            "no magic": (control.frame(Opcode.HELLO, b"sealfran\x01"), None),
+            "PING first": (control.frame(Opcode.PING), None),
+        }
+        async with node_server() as (_, port):
+            for name, (data, code) in turns.items():
+                close = [frame for frame in await answers_to(port, data) if frame.opcode == 0x44]
+                codes = [Close.decode(frame.body).code for frame in close]
+                assert codes == ([] if code is None else [code]), name
+            unknown = hello + control.frame(0x18, b"what?") * 2 + control.frame(0x98) + CLOSE
+            frames = await answers_to(port, unknown)
+            opcodes = [frame.opcode for frame in frames]
+            assert opcodes == [Opcode.WELCOME, Opcode.UNSUPPORTED, Opcode.CLOSE]
+            assert frames[1].body == b"\x18what?"
+            assert Close.decode(frames[2].body).frames_received == 0
 
     async def test_another_key_is_refused(self, tmp_path: Path) -> None:
         SharedKey.generate().save(tmp_path / "key")
