@@ -192,3 +192,27 @@ def test_a_stream_keeps_its_connection(control_mode: Mode) -> None:
         stream.connection.close()
         with pytest.raises((ConnectionClosed, StreamError)):
             stream.write(b"not any more")
+
+
+def test_none_begins_of_a_client_that_was_put_out(control_mode: Mode) -> None:
+    """It came, and waits for the only thread."""
+    begun: queue.Queue[bytes] = queue.Queue()
+    go_on = threading.Event()
+
+    def on_stream(stream: sync.Stream) -> None:
+        begun.put(stream.metadata)
+        go_on.wait(PATIENCE)
+
+    options = ServerOptions(max_connections=1)
+    with open_pair(control_mode, server_options=options, on_stream=on_stream) as pair:
+        pair.client.open_stream(b"first")
+        assert begun.get(timeout=PATIENCE) == b"first"
+        pair.client.open_stream(b"second")
+        # It was read before the answer was written.
+        pair.client.ping()
+        pair.server.kick(pair.accepted.id)
+        with pytest.raises(ConnectionClosed):
+            pair.client.recv(timeout=PATIENCE)
+        go_on.set()
+        pair.server.close()
+    assert begun.empty()
