@@ -55,6 +55,8 @@ nitpick_ignore = [
     ("py:class", "Buffer"),
     # The types of a named tuple's fields are shown as they were written.
     ("py:class", "Path"),
+    # What refresh() returns is for its next call alone.
+    ("py:class", "sealframe.trust.keylist.Version"),
 ]
 
 # Sealframe makes them itself, or they say no more than what an object must have.
