@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from weakref import WeakKeyDictionary
 
 from ..aio.stream import Stream, endpoint_of
 from ..errors import FileRefusedError, FileTransferError, StreamResetError
@@ -20,6 +18,7 @@ from .incoming import Destination, IncomingFile
 from .messages import Announcement, MalformedError
 from .paths import checked_name
 from .resources import Resources
+from .turns import Turns
 
 logger = logging.getLogger("sealframe.files")
 
@@ -48,7 +47,7 @@ class Offer:
         self,
         stream: Stream,
         announced: Announcement,
-        slots: asyncio.Semaphore,
+        slots: Turns,
         resources: Resources,
     ) -> None:
         self._stream = stream
@@ -104,7 +103,7 @@ class Offer:
             self._stream, self._announced, name or self.name, into, self._resources
         )
         try:
-            async with self._slots:
+            async with self._slots.taken(self.connection, self._stream):
                 # A sender that left while this waited gets no directories made.
                 endpoint_of(self._stream).check()
                 return await incoming.run()
@@ -145,10 +144,9 @@ class Receiver:
 
     def __init__(self, on_offer: OnOffer, *, concurrency: int) -> None:
         self._on_offer = on_offer
-        self._concurrency = concurrency
         # Of the files that are accepted into plain directories.
         self._resources = Resources()
-        self._slots: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+        self._slots = Turns(concurrency)
 
     async def serve(self, stream: Stream) -> None:
         """Read the offer on a stream; return when it is answered and the transfer over."""
@@ -162,8 +160,7 @@ class Receiver:
         except MalformedError as error:
             _refuse(stream, FileRefusal.MALFORMED, str(error))
             return
-        slots = self._slots_of(stream.connection)
-        offer = Offer(stream, announced, slots, self._resources)
+        offer = Offer(stream, announced, self._slots, self._resources)
         try:
             await self._on_offer(offer)
         except FileTransferError as error:
@@ -171,12 +168,6 @@ class Receiver:
             logger.info("%r of %r was not received: %s", offer.name, offer.connection, error)
         with suppress(FileTransferError):  # it was answered
             offer.decline()
-
-    def _slots_of(self, connection: Any) -> asyncio.Semaphore:
-        slots = self._slots.get(connection)
-        if slots is None:
-            slots = self._slots[connection] = asyncio.Semaphore(self._concurrency)
-        return slots
 
 
 def _refuse(stream: Stream, code: int, reason: str) -> None:
