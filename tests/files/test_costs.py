@@ -212,3 +212,35 @@ async def test_an_offer_leaves_one_entry_on_the_disk_at_most(
             stream.reset()
         await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
     assert len(received(root)) == 5 * brought
+
+
+async def test_an_inbox_counts(extended: Mode, root: Path) -> None:
+    inbox = Inbox(root, keep_free=0, max_files=2, max_total=100)
+    async with open_pair(extended, inbox) as pair:
+        await push(pair.client, offer_of("a", 4), b"data")
+        for name, size, code in (
+            ("b", 97, FileRefusal.QUOTA),
+            (".b", 4, FileRefusal.NAME),
+        ):
+            stream = await offered(pair.client, offer_of(name, size))
+            async with reset_with(code):
+                await stream.read(1)
+        for _ in range(2):
+            stream = await offered(pair.client, offer_of("c", 4))
+            await accepted(stream, offer_of("c", 4))
+            assert inbox.stats()["receiving"] == 1
+            stream.reset()
+        await until(lambda: not registry_of(pair.server).peer_handlers.tasks)
+    assert inbox.stats() == {
+        "receiving": 0,
+        "waiting": 0,
+        "received": 1,
+        "refused": 2,
+        "broken_off": 2,
+        "hashed_bytes": 0,
+        "files": 1,
+        "bytes": 4,
+        "max_files": 2,
+        "max_total": 100,
+        "max_threads": THREADS,
+    }
