@@ -284,6 +284,30 @@ class TestMemory:
             assert await at.hostile.read_opcode(Opcode.REPLY) == bytes(8) + b"x" * count
             await at.check_the_other()
 
+    async def test_of_the_bodies_of_many_requests(self) -> None:
+        """They are collected one after the other, and only while there is room."""
+        go, begun, count = asyncio.Event(), list[int](), 20
+        size = MIB + MIB // 2
+
+        async def on_request(conn: Connection, payload: bytes) -> bytes:
+            begun.append(len(payload))
+            await go.wait()
+            return b"%d" % len(payload)
+
+        services: Services = {"on_request": on_request}
+        options = ServerOptions(inbox_limit=2 * MIB)
+        async with open_pair(Mode("extended"), server_options=options, at_server=services) as pair:
+            body = bytes(size)
+            asking = [asyncio.create_task(pair.client.request(body)) for _ in range(count)]
+            await until(lambda: len(begun) == 2)
+            for _ in range(20):
+                await pair.client.ping()
+            assert len(begun) == 2
+            # What waits stays within the first windows of its streams.
+            assert pair.accepted.stats.bytes_received < 2 * size + count * 100 * KIB
+            go.set()
+            assert await asyncio.gather(*asking) == [b"%d" % size] * count
+
     async def test_of_data_without_credit(self, control_mode: Mode) -> None:
         limits: dict[str, Any] = {"stream_window": 100_000}
         async with site(control_mode, go=asyncio.Event(), **limits) as at:

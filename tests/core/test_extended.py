@@ -200,6 +200,15 @@ def test_close_instead_of_welcome_is_a_refusal() -> None:
     assert client.take() == b""
 
 
+def test_outside_the_seal_nobody_says_that_a_key_is_not_authorised() -> None:
+    """A client without a key has none: whoever is on the way may have said so."""
+    client = plain(client=True, extended=True)
+    client.read(control.frame(Opcode.CLOSE, Close(CloseCode.UNAUTHORIZED, "no").encode()))
+    assert type(client.fault) is HandshakeError
+    assert (client.fault.code, client.fault.reason) == (CloseCode.UNAUTHORIZED, "no")
+    assert "the server refused the connection (UNAUTHORIZED: no)" in str(client.fault)
+
+
 @pytest.mark.parametrize("data", [b"", WELCOME[:7], message(b"early")[:-1]])
 def test_the_end_before_welcome_is_no_proper_close(data: bytes) -> None:
     client = plain(client=True, extended=True)

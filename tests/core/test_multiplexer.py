@@ -634,6 +634,20 @@ def test_their_own_reset_frees_their_slot() -> None:
     assert is_forgotten(multiplexer)
 
 
+def test_a_stream_that_is_over_has_no_turn() -> None:
+    """Else a peer that resets what it opens, and reads nothing, makes the queue grow."""
+    multiplexer = make(streams=1)
+    for number in range(1, 201, 2):
+        multiplexer.receive(opened(number, window=100))
+        multiplexer.write(number, b"due")
+        multiplexer.update_window(number, 10)
+        multiplexer.receive(reset(number))
+        assert not multiplexer.ready
+    multiplexer.receive(opened(201, window=100))
+    multiplexer.write(201, b"due")
+    assert taken(multiplexer) == [data(201, b"due")]
+
+
 def test_bodies_of_requests_take_no_slot_of_streams() -> None:
     multiplexer = make(streams=1, requests=2)
     multiplexer.open(0, b"", window=0)

@@ -383,6 +383,19 @@ async def test_an_answer_that_is_none_is_an_error(
         await pair.client.ping()
 
 
+async def test_more_than_there_is_cannot_be_there(extended: Mode, source: Path) -> None:
+    """The receiving end is told at once that it broke the protocol; nothing is read for it."""
+    (source / "a").write_bytes(b"data")
+
+    async def on_file(stream: Stream) -> None:
+        await stream.write(Accept(1, 5, bytes(32)).pack())
+
+    async with open_pair(extended, on_file=on_file) as pair:
+        broke = "the receiving end broke the protocol: 5 bytes of a file of 4 cannot be there"
+        with pytest.raises(FileTransferError, match=broke):
+            await pair.client.send_file(source / "a")
+
+
 @pytest.mark.parametrize("last", [b"\x04", b"", b"\x03\x03"])
 async def test_a_last_word_that_is_not_done_is_an_error(
     last: bytes, extended: Mode, source: Path

@@ -8,7 +8,8 @@ import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -217,6 +218,130 @@ def test_threads_never_share_a_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
         sealed = list(pool.map(lambda _: cipher.seal(TEXT), range(200)))
     # Equal plaintexts under one nonce would give equal ciphertexts.
     assert len(set(sealed)) == cipher.nonce == 200
+
+
+COUNTER: Any = next(
+    vars(kind)["next_nonce"] for kind in CipherState.__mro__ if "next_nonce" in vars(kind)
+)
+"""Reads and writes the attribute of either backend."""
+
+
+class Interrupted(CipherState):
+    """Another thread calls in the midst of a call, when the counter was read so many times."""
+
+    __slots__ = ("_calls", "_countdown", "_waiting")
+
+    def __init__(self, key: bytes) -> None:
+        self._countdown = 0
+        self._calls: Callable[[], object] | None = None
+        self._waiting: list[Thread] = []
+        super().__init__(key)
+
+    def interrupt(self, calls: Callable[[], object], after: int = 1) -> None:
+        self._calls, self._countdown = calls, after
+
+    def run(self) -> None:
+        thread = Thread(target=self._calls)
+        self._waiting.append(thread)
+        thread.start()
+        # It has to wait for the lock. Without one it is done long before that.
+        thread.join(0.3)
+
+    def join(self) -> None:
+        for thread in self._waiting:
+            thread.join()
+
+    @property
+    def next_nonce(self) -> int:
+        value: int = COUNTER.__get__(self)
+        self._countdown -= 1
+        if self._countdown == 0:
+            self.run()
+        return value
+
+    @next_nonce.setter
+    def next_nonce(self, value: int) -> None:
+        COUNTER.__set__(self, value)
+
+
+def test_a_nonce_is_claimed_by_one_thread() -> None:
+    cipher, others = Interrupted(KEY), list[bytes]()
+    cipher.interrupt(lambda: others.append(cipher.seal(TEXT)))
+    sealed = cipher.seal(TEXT)
+    cipher.join()
+    assert {sealed, *others, cipher.seal(TEXT)} == {at(number).seal(TEXT) for number in range(3)}
+
+
+def test_a_nonce_is_not_given_back_under_another_thread() -> None:
+    cipher, others = Interrupted(KEY), list[bytes]()
+    # Read first where it is claimed.
+    cipher.interrupt(lambda: others.append(cipher.seal(TEXT)), after=2)
+    with pytest.raises(DecryptionError):
+        cipher.open(bytes(20))
+    cipher.join()
+    sealed = [*others, cipher.seal(TEXT), cipher.seal(TEXT)]
+    assert len(set(sealed)) == len(sealed) == 3
+
+
+def test_a_nonce_does_not_go_back_under_another_thread() -> None:
+    cipher = Interrupted(KEY)
+    cipher.interrupt(lambda: cipher.set_nonce(10))
+    cipher.set_nonce(5)
+    cipher.join()
+    assert cipher.nonce == 10
+
+
+def test_threads_that_rekey_at_once_do_so_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cipher = Interrupted(KEY)
+    started: list[Callable[[], object]] = []
+
+    class Slow:
+        """Lets another thread begin while this one derives a key."""
+
+        def __init__(self, key: bytes) -> None:
+            self._real = AESGCM(key)
+
+        def encrypt(self, *arguments: Any) -> bytes:
+            derived = self._real.encrypt(*arguments)
+            if started:
+                cipher.interrupt(started.pop())
+                cipher.run()
+            return derived
+
+    twice = CipherState(KEY)
+    twice.rekey()
+    twice.rekey()
+    with monkeypatch.context() as patches:
+        use(Slow, patches)
+        cipher.wake()
+        started.append(cipher.rekey)
+        cipher.rekey()
+        cipher.join()
+        assert cipher.seal(TEXT) == twice.seal(TEXT)
+    lull(cipher)
+
+
+def test_threads_that_wake_a_cipher_at_once_make_one_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allow(2, monkeypatch)
+    cipher = Interrupted(KEY)
+    started: list[Callable[[], object]] = []
+
+    def make(key: bytes) -> AESGCM:
+        if started:
+            cipher.interrupt(started.pop())
+            cipher.run()
+        return AESGCM(key)
+
+    with monkeypatch.context() as patches:
+        use(make, patches)
+        started.append(cipher.wake)
+        cipher.wake()
+        cipher.join()
+    assert len(module.awake) == 1
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])

@@ -90,22 +90,27 @@ def test_a_record_of_every_legal_size_is_opened(size: int, pattern: Pattern) -> 
     assert server.messages == [bytes(100_000)]
 
 
+@pytest.mark.parametrize("step", [None, 1])
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 65_536, 65_537, 2**31 - 1])
-def test_a_record_of_any_other_size_is_fatal(size: int) -> None:
+def test_a_record_of_any_other_size_is_fatal(size: int, step: int | None) -> None:
     """From its head alone; nothing is said, for nothing of it is authentic."""
     for peer in sealed_pair():
-        peer.read(size.to_bytes(4, "little"))
+        peer.read(size.to_bytes(4, "little"), step=step)
         assert isinstance(peer.fault, ProtocolError)
         assert isinstance(peer.fault.__cause__, FramingError)
         assert peer.take() == b""
 
 
-def test_an_empty_record_is_fatal_even_if_it_is_authentic() -> None:
+@pytest.mark.parametrize("cut", [0, 1, 3, 4, 10])
+def test_an_empty_record_is_fatal_even_if_it_is_authentic(cut: int) -> None:
+    """Wherever a read ends: in its head, or behind that."""
     client, server = sealed_pair()
     body = sender(client).seal(b"")
     assert len(body) == 16
-    server.read(record(body))
+    server.read(record(body)[:cut])
+    server.read(record(body)[cut:])
     assert isinstance(server.fault, ProtocolError)
+    assert isinstance(server.fault.__cause__, FramingError)
     assert server.take() == b""
 
 
@@ -427,6 +432,22 @@ def test_hello_stands_alone_in_the_first_record(pattern: Pattern) -> None:
 
 
 @every_pattern
+@pytest.mark.parametrize("cut", [2, 4, 30])
+def test_nothing_may_stand_behind_a_first_record_that_came_in_two_reads(
+    cut: int, pattern: Pattern
+) -> None:
+    for extra in (b"\x30", message(b"1")):
+        client, server = handshaken(pattern)
+        data = client.take() + b"".join(sealing(client).seal(extra))
+        server.read(data[:cut])
+        server.read(data[cut:])
+        assert server.events_of(Established) == []
+        assert isinstance(server.fault, HandshakeError)
+        assert server.messages == []
+        assert server.take() == b""
+
+
+@every_pattern
 def test_a_hello_before_bytes_that_are_no_record_lists_no_one(pattern: Pattern) -> None:
     """The same as if what follows had been a good record: it came too early."""
     for extra in (record(bytes(50)), record(bytes(16)), control.frame(Opcode.PAD), b"\x30"):
@@ -444,6 +465,11 @@ def test_the_first_record_has_a_limit_of_its_own(pattern: Pattern) -> None:
     client, server = handshaken(pattern)
     server.read((1021).to_bytes(4, "little"))
     assert isinstance(server.fault, HandshakeError)
+    assert server.take() == b""
+    client, server = handshaken(pattern)
+    # Its head, an opcode and the tag make that 1,021 bytes, all in one read.
+    server.read(b"".join(sealing(client).seal(control.frame(Opcode.HELLO, bytes(1000)))))
+    assert isinstance(server.fault.__cause__, FramingError)
     assert server.take() == b""
     client, server = handshaken(pattern)
     padded = Hello(max_frame=MAXIMUM).encode() + b"\x06\x00" + (490).to_bytes(2, "little")
