@@ -433,7 +433,8 @@ class Connection(Generic[Sent, Received]):
     def recv(self) -> Coroutine[Any, Any, Received]:
         """Return the next message, waiting for one if there is none.
 
-        Messages that came before the connection ended stay readable after it.
+        Messages that came before the connection ended stay readable after it, unless this end
+        put the peer out.
 
         :raises DecodeError: the codec cannot decode this message; the next call goes on
             with the next one

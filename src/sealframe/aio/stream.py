@@ -99,7 +99,8 @@ class Stream:
     def read(self, n: int = -1) -> Coroutine[Any, Any, bytes]:
         """Return up to ``n`` bytes, as soon as there are any; ``b""`` at the end.
 
-        What came before the stream or the connection ended stays readable.
+        What came before the stream or the connection ended stays readable, unless this end
+        put the peer out.
 
         :param n: the most bytes to return; -1 waits for the end and returns all that comes
             until then, which has to fit into the memory

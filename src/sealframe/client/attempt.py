@@ -184,7 +184,7 @@ class Attempt:
         text = f"on_message failed, and the connection is closed: {type(error).__name__}: {error}"
         failure = ConnectionClosedError(text, code=close.code, reason=close.reason)
         failure.__cause__ = error
-        protocol.closer.disconnect(failure, close)
+        protocol.closer.put_out(failure, close)
 
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """Call the hook, if the program had the connection."""

@@ -176,7 +176,7 @@ class AuthorizedClients:
     def _reread(self, path: str, found: Version) -> None:
         try:
             content = self._read(path)
-            if content.version == found and keylist.stamp(path)[:4] == found.file:
+            if content.version == found and keylist.stamp(path)[:4] == found[:4]:
                 self._adopt(content)
         except KeyFormatError:
             # Do not parse this version again: only other content can be valid. A KeyFileError

@@ -27,15 +27,10 @@ _PERMISSIONS: Final = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 Stamp: TypeAlias = tuple[int, int, int, int, int]
 """What ``stat`` says: device, inode, size, mtime and ctime in ns."""
 
-
-class Version(NamedTuple):
-    """Which file has a name, and what is in it."""
-
-    file: tuple[int, int, int, int]
-    """Device, inode, size, mtime in ns."""
-    digest: bytes
-    """SHA-256 of its contents. ``cp -p`` over a file keeps all of the above, and neither Windows
-    nor every file system has a ctime that tells."""
+Version: TypeAlias = tuple[int, int, int, int, bytes]
+"""Which file has a name, and what is in it: device, inode, size, mtime in ns, and the SHA-256 of
+its contents. ``cp -p`` over a file keeps all but the last, and neither Windows nor every file
+system has a ctime that tells."""
 
 
 class Line(NamedTuple):
@@ -247,7 +242,7 @@ def _version_of(path: str) -> Version:
 
 
 def _version(status: os.stat_result, data: bytes) -> Version:
-    return Version(_stamp(status)[:4], hashlib.sha256(data).digest())
+    return (*_stamp(status)[:4], hashlib.sha256(data).digest())
 
 
 def _stamp(status: os.stat_result) -> Stamp:
