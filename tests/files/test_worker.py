@@ -126,6 +126,27 @@ async def test_a_thread_with_nothing_to_do_ends_and_another_one_follows(
     assert await worker.run(lambda: 2) == 2
 
 
+def test_threads_end_also_where_an_earlier_event_loop_was_to_see_to_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool(1)
+    pool.enter()
+
+    async def use() -> None:
+        worker = Worker(pool)
+        await worker.run(lambda: None)
+        worker.close()
+
+    async def use_and_stay() -> None:
+        await use()
+        await until(lambda: not disk_threads())
+
+    asyncio.run(use())
+    monkeypatch.setattr("sealframe.files.worker._IDLE", 0.01)
+    asyncio.run(use_and_stay())
+    pool.leave()
+
+
 async def test_a_thread_that_works_long_is_not_idle(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ class Pool:
     while, so that a peer that is slow, or stalls on purpose, holds none.
     """
 
-    __slots__ = ("_executor", "_lock", "_size", "_timed", "_users", "_working")
+    __slots__ = ("_executor", "_lock", "_loop", "_size", "_users", "_working")
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -36,8 +36,8 @@ class Pool:
         self._users = 0
         self._working = 0
         """Functions that run or wait for a thread."""
-        self._timed = False
-        """Whether an event loop looks again."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that looks later whether they are idle."""
 
     def enter(self) -> None:
         """Use it; :meth:`leave` ends that."""
@@ -59,9 +59,9 @@ class Pool:
                 self._executor = ThreadPoolExecutor(self._size, "sealframe-file")
             self._working += 1
             self._executor.submit(self._run, function)
-            if not self._timed:
-                self._timed = True
-                asyncio.get_running_loop().call_later(_IDLE, self._rest)
+            if self._loop is None or self._loop.is_closed():
+                self._loop = asyncio.get_running_loop()
+                self._loop.call_later(_IDLE, self._rest)
 
     def _run(self, function: Callable[[], None]) -> None:
         try:
@@ -72,11 +72,11 @@ class Pool:
 
     def _rest(self) -> None:
         with self._lock:
-            self._timed = bool(self._working)
-            if not self._working:
+            if self._working:
+                asyncio.get_running_loop().call_later(_IDLE, self._rest)
+            else:
+                self._loop = None
                 self._release()
-        if self._timed:
-            asyncio.get_running_loop().call_later(_IDLE, self._rest)
 
     def _release(self) -> None:
         if self._executor is not None:
