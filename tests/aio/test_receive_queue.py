@@ -91,6 +91,14 @@ class TestBudget:
         budget.leave()
         assert budget.quota == 333
 
+    def test_who_leaves_gives_back_what_it_borrowed(self) -> None:
+        budget = Budget(limit=1000, total=1000, first=100)
+        budget.join()
+        lent = budget.lend(300)
+        assert (lent, budget.lent, budget.free, budget.quota) == (300, 300, 600, 700)
+        budget.leave(lent)
+        assert (budget.lent, budget.free, budget.quota) == (0, 900, 1000)
+
     def test_a_queue_follows_its_quota(self) -> None:
         budget = Budget(limit=1000, total=1000)
         inbox = ReceiveQueue(budget)

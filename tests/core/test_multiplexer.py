@@ -447,6 +447,21 @@ def test_what_is_written_is_told_of() -> None:
     assert multiplexer.drained == []
     taken(multiplexer)
     assert multiplexer.drained == [0]
+    multiplexer.write(0, bytes(3 * CHUNK))
+    assert len(multiplexer.streams[0].queue) == 1
+    multiplexer.drained.clear()
+    multiplexer.receive(credit(0, 3 * CHUNK))
+    multiplexer.take(3 * CHUNK)
+    assert multiplexer.drained == [0]
+
+
+def test_the_first_reset_counts() -> None:
+    multiplexer = busy()
+    multiplexer.reset(0, 5, "why")
+    multiplexer.reset(0, 6, "again")
+    (frame,) = taken(multiplexer)
+    assert isinstance(frame, Control)
+    assert frame.body == u64(0) + b"\x05\x00why"
 
 
 ENDINGS: dict[str, tuple[str, list[Control]]] = {

@@ -15,7 +15,7 @@ from sealframe.errors import NotSupportedError
 from sealframe.wire import MAX_WINDOW, MESSAGE_OVERHEAD, CloseCode, FailureCode, Opcode, control
 from sealframe.wire.control import Close
 
-from .peers import Peer, exchange, extended_pair, inject, plain, sealed_pair
+from .peers import Peer, exchange, extended_pair, inject, opcodes, plain, sealed_pair
 
 
 def test_a_message_may_begin_while_there_is_credit() -> None:
@@ -261,6 +261,18 @@ def test_close_ends_streams_and_requests_and_leaves_messages_alone() -> None:
     exchange(client, server)
     assert client.messages == [b"one more"]
     assert client.error is server.error is None
+
+
+def test_after_its_own_close_an_end_writes_on_no_stream_any_more() -> None:
+    client, _ = extended_pair(max_streams=2, max_requests=2)
+    multiplexer = client.protocol.multiplexer
+    multiplexer.write(multiplexer.open(0, b"", window=9), b"late")
+    multiplexer.request(b"?")
+    client.protocol.close(Close())
+    assert opcodes(client.take()) == [Opcode.CLOSE]
+    multiplexer.request(b"?")
+    assert not client.protocol.has_output
+    assert client.take() == b""
 
 
 def test_after_its_own_close_an_end_looks_at_no_stream_any_more() -> None:

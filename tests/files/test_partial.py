@@ -70,6 +70,23 @@ def test_there_is_nothing_to_go_on_from(store: Store, size: int) -> None:
             partial.truncate(size)
 
 
+@pytest.mark.parametrize("turn", [1, 2])
+def test_who_has_to_go_meanwhile_gets_nothing_made(store: Store, root: Path, turn: int) -> None:
+    """The sender is looked at before directories are made, and again before the file is named."""
+    turns = iter(range(1, 3))
+
+    def check() -> None:
+        if next(turns) == turn:
+            raise ConnectionResetError
+
+    with store.begin("a/x", 4, KEY) as partial:
+        partial.write(b"data")
+        with pytest.raises(ConnectionResetError):
+            partial.finish(sha256(b"data"), check)
+    assert not (root / "a" / "x").exists()
+    assert (root / "a").exists() == (turn == 2)
+
+
 def test_a_longer_file_begins_anew(store: Store) -> None:
     leave_behind(store, "x", b"1234", 4).write_bytes(b"12345")
     with store.begin("x", 4, KEY) as partial:

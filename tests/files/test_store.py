@@ -16,6 +16,7 @@ import pytest
 from sealframe.errors import ConfigurationError, FileRefusedError, FileTransferError, SealframeError
 from sealframe.files.locking import try_lock
 from sealframe.files.paths import is_partial
+from sealframe.files.quota import Quota
 from sealframe.files.store import Store
 from sealframe.wire import FileRefusal
 
@@ -314,6 +315,14 @@ class Space(NamedTuple):
     f_bavail: int
     f_frsize: int
     f_blocks: int
+
+
+def test_what_is_there_already_needs_no_room() -> None:
+    quota = Quota(None, None)
+    quota.reserve("x", 70, there=10, room=60)
+    with refused(FileRefusal.DISK_FULL):
+        quota.reserve("y", 1, there=0, room=60)
+    quota.reserve("y", 1, there=0, room=61)
 
 
 @posix_only

@@ -223,6 +223,13 @@ class TestTokenBuckets:
         # At 1 MHz a clock of 30 years cannot tell two ticks apart.
         assert all(allowed) or (rate == 1e6 and start == 1e9)
 
+    @pytest.mark.parametrize("rate", [3, 10, 49, 1000])
+    def test_a_burst_is_whole_whatever_the_rate(self, rate: float) -> None:
+        """The parts of a second that its tokens take add up to a little more than their sum."""
+        for burst in range(1, 200):
+            buckets = TokenBuckets(rate, burst)
+            assert [buckets.take("a", 0.0) for _ in range(burst + 1)] == [True] * burst + [False]
+
     def test_refusals_cost_nothing(self) -> None:
         """Whoever connects all the time gets in at the rate as well."""
         buckets = TokenBuckets(rate=1, burst=1)

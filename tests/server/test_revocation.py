@@ -24,6 +24,7 @@ from sealframe import (
     ConnectionClosed,
     ConnectionClosedError,
     Peer,
+    SendQueueFullError,
     ServerIdentity,
     ServerOptions,
     Stream,
@@ -266,32 +267,53 @@ async def test_one_that_cannot_be_ended_does_not_keep_the_others_in(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """And it is tried again until it has ended."""
+    """And it is tried again until it has ended, if need be by its socket alone."""
     put_out, abort = Closer.put_out, Closer.abort
-    failures = [1, 2, 3]
+    broken = {"put_out", "abort"}
+    tried: list[str] = []
 
-    def fail_first(end: Callable[..., None]) -> Callable[..., None]:
+    def fail(name: str, end: Callable[..., None]) -> Callable[..., None]:
         def ending(closer: Closer, *args: Any, **options: Any) -> None:
-            if closer is stubborn and failures:
-                failures.pop()
+            if closer is stubborn and name in broken:
+                tried.append(name)
                 raise RuntimeError("a fault of our own")
             end(closer, *args, **options)
 
         return ending
 
     async with hosting(server) as host, asyncio.timeout(PATIENCE):
-        conns = [await host.connect(anna) for _ in range(3)]
+        conns = [await host.connect(anna) for _ in range(6)]
         accepted = [await host.next() for _ in conns]
         stubborn = protocol_of(accepted[0]).closer
-        monkeypatch.setattr(Closer, "put_out", fail_first(put_out))
-        monkeypatch.setattr(Closer, "abort", fail_first(abort))
+        monkeypatch.setattr(Closer, "put_out", fail("put_out", put_out))
+        monkeypatch.setattr(Closer, "abort", fail("abort", abort))
         let_in(path, bert=BERT)
-        for conn in conns:
+        for conn in [*conns[1:], conns[0]]:
+            if conn is conns[0]:
+                await until(lambda: tried.count("abort") > 1)
+                broken.remove("abort")
             with pytest.raises(ConnectionClosedError):
                 await conn.recv()
             await conn.close()
-        assert not failures
     assert "cannot look at the clients; trying again" in caplog.text
+
+
+async def test_what_waits_for_a_client_is_not_sent_to_it_any_more(
+    server: ServerIdentity, path: Path
+) -> None:
+    async with hosting(server) as host, asyncio.timeout(PATIENCE):
+        conn = await host.connect(anna)
+        accepted = await host.next()
+        with pytest.raises(SendQueueFullError):
+            while True:
+                accepted.send_nowait(bytes(100_000))
+        let_in(path, bert=BERT)
+        await until(lambda: accepted.closed)
+        with pytest.raises(ConnectionClosedError):
+            while True:
+                await conn.recv()
+        assert accepted.stats.unsent > 0
+        await conn.close()
 
 
 async def test_nothing_of_a_stream_outlives_its_key(server: ServerIdentity, path: Path) -> None:

@@ -233,10 +233,11 @@ class Partial:
         try:
             with refusing("making the directory"):
                 final = self._open_final()
-            with refusing("naming the file"), final:
+            with final:
                 if check is not None:
                     check()
-                self._publish(final)
+                with refusing("naming the file"):
+                    self._publish(final)
         except FileRefusedError as error:
             if error.code == FileRefusal.EXISTS:
                 self.abort(keep=False)
