@@ -88,6 +88,14 @@ async def become_clean(*conns: Connection) -> None:
     await until(lambda: all(map(is_clean, conns)))
 
 
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+async def test_a_time_out_that_is_none(control_mode: Mode, timeout: float) -> None:
+    async with open_pair(control_mode, at_server=ECHO) as (client, _, _):
+        with pytest.raises(ValueError, match=r"^timeout is \S+; use seconds, more than 0"):
+            await client.request(b"this", timeout=timeout)
+        assert await client.request(b"that", timeout=PATIENCE) == b"that"
+
+
 class TestAnswers:
     @pytest.mark.parametrize("size", SIZES)
     async def test_of_every_size(self, control_mode: Mode, size: int) -> None:

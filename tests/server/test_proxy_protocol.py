@@ -179,7 +179,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("data", "why"),
         [
-            (message(b"hello"), r"in place of a PROXY header"),
+            (message(b"hello"), "it sent something else in place of a PROXY header"),
             (b"PROXY TCP4 1 2 3 4\r\n" + message(b"hello"), "for an IPv4 address"),
             (headers.framed(headers.PROXY, 0xFF, length=65535), "address family and protocol 0xff"),
             (b"PROXY TCP4 " + b"x" * 1000, "no CR LF within 107 bytes"),

@@ -83,6 +83,20 @@ class TestRegistry:
             await until(lambda: not server.clients)
             raw.close()
 
+    async def test_a_handler_that_returned_and_left_messages(self, control_mode: Mode) -> None:
+        """Nobody takes them any more, and the client must not think that all is well."""
+
+        async def one_of_three(conn: Connection) -> None:
+            await until(lambda: conn.stats.messages_received == 3)
+            await conn.recv()
+
+        async with start(one_of_three, control_mode) as server, dial(server, control_mode) as conn:
+            await conn.send_many([b"one", b"two", b"three"])
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(ConnectionClosedError, match=r"that it threw away: 2$"):
+                    await conn.recv()
+            assert await conn.close() is False
+
     async def test_a_client_whose_handler_returned_is_not_listed(self, mode: Mode) -> None:
         async def handler(conn: Connection) -> None:
             await conn.recv()

@@ -239,6 +239,13 @@ def test_a_worked_close() -> None:
     assert Close.decode(bytes.fromhex(text)) == close
 
 
+def test_a_close_that_says_what_was_lost() -> None:
+    text = "010000" + "080008000300000000000000" + "0d0008000200000000000000"
+    close = Close(CloseCode.GOING_AWAY, "", 3, 2)
+    assert close.encode().hex() == text
+    assert Close.decode(bytes.fromhex(text)) == close
+
+
 def test_the_shortest_close() -> None:
     assert Close().encode().hex() == "000000"
     assert Close.decode(bytes(3)) == Close(0, "", None)
@@ -283,6 +290,7 @@ def test_a_reason_that_is_no_utf_8_can_still_be_sent() -> None:
         (b"\x00\x00\x02a", "cut short"),
         (b"\x00\x00\x00\x08", "cut short"),
         (b"\x00\x00\x00" + tlv(8, bytes(7)), "frames_received is not 8 bytes"),
+        (b"\x00\x00\x00" + tlv(13, bytes(7)), "messages_discarded is not 8 bytes"),
         (b"\x00\x00\x00" + tlv(CRITICAL), "critical"),
     ],
 )
@@ -329,8 +337,9 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
         *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
+        "MESSAGES_DISCARDED",
     ]
-    assert [int(kind) for kind in sorted(Tlv)] == list(range(1, 12))
+    assert [int(kind) for kind in sorted(Tlv)] == [*range(1, 12), 13]
     assert [int(code) for code in sorted(CloseCode)] == [*range(14), 16, 17]
 
 

@@ -220,6 +220,9 @@ class Closer:
         over = close.code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY)
         text = f"the peer closed the connection ({close_name(close.code)})"
         text += f": {close.reason}" if close.reason else ""
+        if close.messages_discarded:
+            over = self._lossy = True
+            text += f"; messages that it threw away: {close.messages_discarded}"
         kind = ConnectionClosedError if over else ConnectionClosedOK
         error = kind(text, code=close.code, reason=close.reason)
         if close.code == CloseCode.NORMAL:
@@ -350,11 +353,17 @@ class Closer:
         assert protocol.transport is not None
         # No credit is given after it.
         protocol.receiver.window = None
-        if protocol.machine.close(self.close_sent):
+        if protocol.machine.close(self.close_sent, self._discarded()):
             buffers = protocol.machine.take_output([])
             protocol.stats.bytes_sent += write_buffers(protocol.transport, buffers)
         else:
             end_writing(protocol.transport)
+
+    def _discarded(self) -> int:
+        """Return how many messages of the peer the program has not got, and never will."""
+        protocol = self._protocol
+        nobody = self.handler is not None and self.handler.done()
+        return protocol.stats.discarded + (len(protocol.receiver.queue) if nobody else 0)
 
     def _send_fin(self, _: object) -> None:
         if self._protocol.transport is not None:

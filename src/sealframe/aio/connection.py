@@ -333,6 +333,7 @@ class Connection(Generic[Sent, Received]):
         :return: the answer, at most this end's ``max_message_size`` bytes; with a codec,
             decoded
         :raises TypeError: the payload is not bytes-like
+        :raises ValueError: ``timeout`` is not a number above 0
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises DecodeError: the codec cannot decode the answer; the connection goes on
         :raises MessageTooLargeError: it is over the limit; nothing was sent

@@ -79,9 +79,13 @@ class Requests:
         """Return what asks the peer, and returns its answer; to be awaited at once.
 
         :param timeout: seconds for all of it, None for no limit
+        :raises ValueError: it is not above 0
         """
-        if timeout is None and self.limiter.open:
-            return self._ask(payload)
+        if timeout is None:
+            if self.limiter.open:
+                return self._ask(payload)
+        elif not timeout > 0:  # nor NaN
+            raise ValueError(f"timeout is {timeout!r}; use seconds, more than 0, or None")
         return self._ask_in_turn(payload, timeout)
 
     async def _ask_in_turn(self, payload: bytes, timeout: float | None) -> bytes:

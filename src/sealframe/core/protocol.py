@@ -449,16 +449,17 @@ class ProtocolMachine:
         if self.extended:
             self.queue(control.frame(Opcode.GOAWAY, close.encode()))
 
-    def close(self, close: Close) -> bool:
+    def close(self, close: Close, discarded: int = 0) -> bool:
         """Queue our CLOSE, which goes after everything else, and stop answering.
 
+        :param discarded: messages that came and were thrown away
         :return: whether there is one: where only packets flow, FIN says it
         """
         if not self.extended:
             # A CLOSE that waits to be written still goes out.
             self._write_closed = self.output is None or self.output.close is None
             return False
-        self._queue_close(close)
+        self._queue_close(close, discarded=discarded)
         self.extended = False
         return True
 
@@ -473,9 +474,9 @@ class ProtocolMachine:
         """Queue a whole control frame."""
         self._make_output().add(frame)
 
-    def _queue_close(self, close: Close, *, size: int = 0) -> None:
-        body = Close(close.code, close.reason, self.frames_received).encode(size=size)
-        self._make_output().end(control.frame(Opcode.CLOSE, body))
+    def _queue_close(self, close: Close, *, size: int = 0, discarded: int = 0) -> None:
+        body = Close(close.code, close.reason, self.frames_received, discarded)
+        self._make_output().end(control.frame(Opcode.CLOSE, body.encode(size=size)))
 
     # Inside: input
 

@@ -192,7 +192,10 @@ class HandshakeDriver:
     def end(self) -> ConnectionClosedError:
         """Return the error for a stream that ends before the handshake did."""
         if self.initiator:
-            text = "the server closed during the handshake: check that it is sealed"
+            text = (
+                "the server closed during the handshake: check that it is sealed; or it is being "
+                "restarted, or a load balancer has no server for it"
+            )
         else:
             text = "the client closed during the handshake"
         return HandshakeError(self._with_diagnosis(text))

@@ -155,6 +155,8 @@ class Close:
     reason: str = ""
     frames_received: int | None = None
     """In CLOSE: message frames and counted control frames received until then."""
+    messages_discarded: int = 0
+    """In CLOSE: messages received and thrown away, since nobody takes them any more."""
 
     def encode(self, *, size: int = 0) -> bytes:
         """Return the body; a reason over 255 bytes of UTF-8 is cut at a character.
@@ -168,6 +170,8 @@ class Close:
             reason = whole[: wire.MAX_REASON].decode(errors="ignore").encode()
         if self.frames_received is not None:
             fields = _tlv(Tlv.FRAMES_RECEIVED, self.frames_received.to_bytes(8, "little"))
+        if self.messages_discarded:
+            fields += _tlv(Tlv.MESSAGES_DISCARDED, self.messages_discarded.to_bytes(8, "little"))
         start = _CLOSE_START.pack(self.code, len(reason)) + reason
         if not size:
             return start + fields
@@ -189,10 +193,14 @@ class Close:
         received = fields.get(Tlv.FRAMES_RECEIVED)
         if received is not None and len(received) != 8:
             raise MalformedBodyError("frames_received is not 8 bytes")
+        discarded = fields.get(Tlv.MESSAGES_DISCARDED, bytes(8))
+        if len(discarded) != 8:
+            raise MalformedBodyError("messages_discarded is not 8 bytes")
         return cls(
             code=int.from_bytes(body[:2], "little"),
             reason=printable(body[3 : 3 + body[2]]),
             frames_received=None if received is None else int.from_bytes(received, "little"),
+            messages_discarded=int.from_bytes(discarded, "little"),
         )
 
 

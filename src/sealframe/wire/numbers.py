@@ -191,6 +191,7 @@ class Tlv(IntEnum):
     INVITATION = 9
     MAX_STREAMS = 10
     MAX_REQUESTS = 11
+    MESSAGES_DISCARDED = 13
 
 
 TLV_CRITICAL: Final = 0x8000

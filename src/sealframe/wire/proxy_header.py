@@ -79,7 +79,8 @@ class ProxyHeaderReader:
             return self._take_binary(held)
         if _TEXT_START.startswith(held) or _BINARY_START.startswith(held):
             return None
-        raise ValueError(f"it sent {held[:8]!r} in place of a PROXY header")
+        # Not what: it may be the beginning of a message, and this goes into logs.
+        raise ValueError("it sent something else in place of a PROXY header")
 
     def _take_text(self, held: bytes) -> bytes | None:
         end = held.find(b"\r\n", 0, _TEXT_SIZE)
