@@ -176,6 +176,15 @@ class TestRefused:
             "proxy_protocol trusts 10.0.0.0/8, 2001:db8::7/128, Unix sockets alone"
         )
 
+    @pytest.mark.parametrize("family", ["unix"], indirect=True)
+    async def test_who_comes_over_a_unix_socket_that_nobody_named(self, family: Family) -> None:
+        async with serve(Mode(), family, ["127.0.0.0/8"]) as server:
+            with relayed(server, HEADER, family) as sock:
+                sock.settimeout(10)
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.to_thread(sock.recv, 1) == b""
+            assert (server.counters.proxy_refused, server.counters.accepted) == (1, 0)
+
     @pytest.mark.parametrize(
         ("data", "why"),
         [
@@ -223,6 +232,20 @@ class TestRefused:
             assert (server.counters.proxy_refused, server.counters.accepted) == (1, 0)
         (line,) = lines(caplog)
         assert line.endswith("it sent no PROXY header within handshake_timeout, 0.2 s")
+
+
+async def test_once_the_header_is_here_nobody_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        serve(Mode("extended"), handshake_timeout=0.1) as server,
+        connect(server, Mode("extended")) as conn,
+    ):
+        await asyncio.sleep(0.3)
+        await conn.send(b"still ")
+        assert await conn.recv() == b"still " + repr(CLIENT).encode()
+        assert server.counters.proxy_refused == 0
+    assert lines(caplog) == []
 
 
 class TestHealthChecks:

@@ -202,6 +202,7 @@ def test_unauthorized_may_stand_for_the_shortest_welcome() -> None:
             b"sealfram\x01" + tlv(1, b"\x01\x00\x00\x00\x00"),
             "max_frame is not a number from 1",
         ),
+        (b"sealfram\x01" + tlv(3, bytes(4)), "window is not a number from 1"),
         (b"sealfram\x01" + tlv(7, b""), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(7, bytes(33)), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(CRITICAL), "critical"),
