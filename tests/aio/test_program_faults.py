@@ -14,6 +14,7 @@ from sealframe import CloseCode, Connection, ConnectionClosedError, RemoteError,
 from sealframe.wire import ResetCode
 
 from .ends import PATIENCE, Mode, dial
+from .scripted import Raw
 
 ANY_LOOP = True
 
@@ -62,6 +63,22 @@ async def test_of_an_async_on_message(control_mode: Mode, caplog: pytest.LogCapt
             await conn.recv()
         assert caught.value.code == CloseCode.HANDLER
     assert failures(caplog) == [PanicError]
+
+
+async def test_who_made_on_message_fail_is_listed_no_longer() -> None:
+    """Though it does not answer the close yet."""
+    failed = asyncio.Event()
+
+    def on_message(conn: Connection, message: bytes) -> None:
+        failed.set()
+        raise PanicError("lost")
+
+    serving = sealframe.serve(host="127.0.0.1", port=0, on_message=on_message)
+    async with serving as server, await Raw.dial(server.port) as raw:
+        await raw.send(bytes(4))
+        await failed.wait()
+        assert not server.clients
+        raw.reset()
 
 
 async def test_of_what_serves_a_stream(

@@ -229,6 +229,22 @@ class TestHealthChecks:
             assert (server.counters.probes, server.counters.failed_handshakes) == (0, 1)
         assert len(logged(caplog)) == 1
 
+    async def test_one_that_was_there_for_longer_was_lost(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A client of packets, to which nothing was said either."""
+        options = sealframe.ServerOptions(handshake_timeout=0.05)
+        async with (
+            sealframe.serve(Watched(), "127.0.0.1", 0, options=options) as server,
+            await Raw.dial(server.port) as raw,
+        ):
+            await until(lambda: server.counters.accepted == 1)
+            await asyncio.sleep(0.1)
+            raw.reset()
+            await gone(server)
+            assert server.counters.probes == 0
+        assert len(logged(caplog)) == 1
+
 
 class TestOnTheirPort:
     @pytest.mark.parametrize(
