@@ -89,6 +89,18 @@ def test_a_client_that_is_not_sealed_is_told_so(
     check_failed(server, SEALED)
 
 
+@every_pattern
+@pytest.mark.parametrize("said", [b"", b"\x30", HELLO[:3], "first message"])
+def test_only_who_has_said_nothing_in_time_is_told_that_this_server_is_sealed(
+    said: bytes | str, pattern: Pattern
+) -> None:
+    """Whoever began to seal knows, and other bytes get no answer."""
+    server = sealed(client=False, pattern=pattern)
+    server.read(first_message(pattern)[:-1] if isinstance(said, str) else said)
+    server.protocol.expire()
+    assert server.take() == (b"" if said else SEALED)
+
+
 def test_a_packet_in_place_of_message_3_gets_no_answer() -> None:
     """Whoever began to seal knows that the server is sealed."""
     server, _ = awaiting_message_3(Pattern.XK)
