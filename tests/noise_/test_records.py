@@ -298,6 +298,16 @@ def test_reads_share_one_buffer_which_errors_do_not_hold_on_to() -> None:
     assert all(isinstance(error.__cause__, DecryptionError) for error in kept)
 
 
+def test_of_reads_at_once_one_buffer_is_kept() -> None:
+    layers = [sealing(peer) for peer in (*sealed_pair(), *sealed_pair())]
+    records_module.spare_buffers.clear()
+    for layer in layers:
+        layer.get_buffer()
+    for layer in layers:
+        layer.return_buffer()
+    assert len(records_module.spare_buffers) == 1
+
+
 def test_between_reads_no_buffer_is_kept_in_the_handshake_either() -> None:
     client, server = sealed(client=True), sealed(client=False)
     data = client.take()
