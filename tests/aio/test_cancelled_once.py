@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -58,25 +59,30 @@ async def kick(peer: Peer, server: Server) -> None:
         server.kick(client)
 
 
+@asynccontextmanager
+async def given_up(program: Program, mode: Mode) -> AsyncIterator[tuple[Peer, Server]]:
+    """Let a server work at a request that its peer has given up."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(None, "127.0.0.1", 0, on_request=program.work, **mode.server) as server,
+        await Raw.dial(server.port) as raw,
+    ):
+        peer = Peer(raw, mode, client=True)
+        await peer.introduce(HELLO)
+        await peer.write(channel_frames.request(0, b""))
+        await until(lambda: program.begun)
+        await cancel(peer, server)
+        await until(lambda: program.cleaning)
+        yield peer, server
+
+
 @pytest.mark.parametrize("reason", [cancel, close, lose, kick])
 async def test_a_request_that_was_given_up(
     control_mode: Mode, reason: Callable[[Peer, Server], Awaitable[None]]
 ) -> None:
     """Once more, by its peer or by this end, and by the server's shutdown in the end."""
     program = Program()
-    async with (
-        asyncio.timeout(PATIENCE),
-        sealframe.serve(
-            None, "127.0.0.1", 0, on_request=program.work, **control_mode.server
-        ) as server,
-        await Raw.dial(server.port) as raw,
-    ):
-        peer = Peer(raw, control_mode, client=True)
-        await peer.introduce(HELLO)
-        await peer.write(channel_frames.request(0, b""))
-        await until(lambda: program.begun)
-        await cancel(peer, server)
-        await until(lambda: program.cleaning)
+    async with given_up(program, control_mode) as (peer, server):
         (conn,) = server.clients.values()
         received = conn.stats.bytes_received
         await reason(peer, server)
@@ -96,19 +102,7 @@ async def test_one_that_never_ends_is_cancelled_again(
     """By the shutdown, once it had its time."""
     monkeypatch.setattr("sealframe.aio.tasks._CLEAN_UP", 0.05)
     program = Program()
-    async with (
-        asyncio.timeout(PATIENCE),
-        sealframe.serve(
-            None, "127.0.0.1", 0, on_request=program.work, **control_mode.server
-        ) as server,
-        await Raw.dial(server.port) as raw,
-    ):
-        peer = Peer(raw, control_mode, client=True)
-        await peer.introduce(HELLO)
-        await peer.write(channel_frames.request(0, b""))
-        await until(lambda: program.begun)
-        await cancel(peer, server)
-        await until(lambda: program.cleaning)
+    async with given_up(program, control_mode) as (peer, server):
         peer.raw.close()
         assert (await server.close(timeout=0)).cancelled == 1
     assert not program.cleaned
