@@ -6,13 +6,14 @@ A comment of HTML before a block names it: ``<!-- example: server.py -->``.
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,14 @@ def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]
 
 
 def free_port() -> int:
-    """Return a TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a TCP port that nothing listens on.
+
+    It is below those that a system chooses from for port 0 and for clients (RFC 6335, section 6;
+    Linux from 32,768 on, ip(7)): tests that run beside this one would take one of those before the
+    program that is to listen there has started.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -75,7 +75,8 @@ async def balancer(
     }.items():
         text = text.replace(old, new)
     config = folder / "balancer.conf"
-    command = [program, "-db", "-f", str(config)]
+    # -dR: it would share a port with another (SO_REUSEPORT), and get half of its clients.
+    command = [program, "-db", "-dR", "-f", str(config)]
     if name == "nginx":
         loaded = f"load_module {MODULE};\n" if MODULE.exists() else ""
         text = f"{loaded}pid {folder}/pid;\nevents {{}}\n{text}"
