@@ -339,6 +339,47 @@ class ConnectionClosedError(ConnectionClosed):
     """The connection ended in any other way."""
 
 
+class SessionLostError(ConnectionClosedError):
+    """The session is over, and not all that was sent is known to have arrived.
+
+    The three numbers count the messages of this end. ``arrived``, ``unknown`` and ``unsent`` add
+    up to those that it has accepted for sending.
+
+    :ivar arrived: the other end has acknowledged them
+    :ivar unknown: they went to a connection, and no acknowledgement has come: they may have
+        arrived, or not
+    :ivar unsent: they went nowhere, and have not arrived
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        reason: str = "",
+        arrived: int = 0,
+        unknown: int = 0,
+        unsent: int = 0,
+    ) -> None:
+        super().__init__(message, code=code, reason=reason)
+        self.arrived = arrived
+        self.unknown = unknown
+        self.unsent = unsent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            partial(
+                type(self),
+                code=self.code,
+                reason=self.reason,
+                arrived=self.arrived,
+                unknown=self.unknown,
+                unsent=self.unsent,
+            ),
+            self.args,
+        )
+
+
 class TruncatedError(ConnectionClosedError):
     """The stream ended inside a frame, or without the CLOSE that is owed."""
 

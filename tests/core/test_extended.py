@@ -336,9 +336,19 @@ def test_unsupported_is_never_answered(pair: Pair) -> None:
 
 def test_the_skip_bit_means_silence(pair: Pair) -> None:
     client, server = pair
-    inject(server, client, *(control.frame(opcode) for opcode in (0x80, 0x8F, 0x89, 0xA0, 0xBF)))
+    inject(server, client, *(control.frame(opcode) for opcode in (0x80, 0x8F, 0x8A, 0xA0, 0xBF)))
     inject(server, client, message(b"after"))
     assert server.take() == b""
+    assert server.messages == [b"after"]
+
+
+def test_an_ack_without_a_session_is_ignored(pair: Pair) -> None:
+    """Whatever it says: its form is looked at where there is a session."""
+    client, server = pair
+    inject(server, client, control.ack(2**64 - 1), control.frame(Opcode.ACK, b"short"))
+    inject(server, client, message(b"after"))
+    assert server.take() == b""
+    assert server.error is None
     assert server.messages == [b"after"]
 
 

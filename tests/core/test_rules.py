@@ -48,6 +48,7 @@ BODIES = {
     Opcode.PING: b"12345678",
     Opcode.PONG: b"12345678",
     Opcode.PAD: bytes(100),
+    Opcode.ACK: bytes(8),
     Opcode.CREDIT: (1).to_bytes(4, "little"),
     Opcode.REQUEST: SECOND + b"?",
     Opcode.REPLY: FIRST + b"!",
@@ -180,7 +181,7 @@ ALLOWED: dict[Phase, set[int]] = {
     Phase.SEALED_WELCOME: {Opcode.WELCOME},
     Phase.EXTENDED: {
         *(MESSAGE, Opcode.CLOSE, Opcode.GOAWAY, Opcode.UNSUPPORTED, Opcode.PING),
-        *(Opcode.PONG, Opcode.PAD, Opcode.CREDIT),
+        *(Opcode.PONG, Opcode.PAD, Opcode.ACK, Opcode.CREDIT),
         *(Opcode.REQUEST, Opcode.REPLY, Opcode.FAILURE, Opcode.CANCEL, Opcode.STREAM_OPEN),
         *(Opcode.STREAM_DATA, Opcode.STREAM_CREDIT, Opcode.STREAM_END, Opcode.STREAM_RESET),
         *TOLERATED,

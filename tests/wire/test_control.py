@@ -16,13 +16,21 @@ from hypothesis import strategies as st
 
 from sealframe import wire
 from sealframe.wire import CloseCode, Opcode, Tlv, control
-from sealframe.wire.control import Close, Hello, MalformedBodyError, decode_tlvs
+from sealframe.wire.control import (
+    Close,
+    Hello,
+    MalformedBodyError,
+    SessionHello,
+    SessionWelcome,
+    decode_tlvs,
+)
 
 KNOWN_TYPES = [int(kind) for kind in Tlv]
 CRITICAL = 0x8063
 SKIPPED = 0x0063
 
 fields = st.dictionaries(st.sampled_from(KNOWN_TYPES), st.binary(max_size=40))
+u32, u64 = (st.integers(0, 2**bits - 1) for bits in (32, 64))
 printable = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=60)
 
 
@@ -83,7 +91,10 @@ def test_fields_cut_short_anywhere_are_refused(
 @given(st.binary(max_size=60))
 def test_no_bytes_make_the_parser_raise_anything_else(data: bytes) -> None:
     """Arbitrary bytes are parsed or refused with MalformedBodyError, nothing else."""
-    parsers: list[Callable[[bytes], object]] = [decode_tlvs, Hello.decode, Close.decode]
+    parsers: list[Callable[[bytes], object]] = [
+        *(decode_tlvs, Hello.decode, Close.decode, control.parse_ack),
+        *(SessionHello.decode, SessionWelcome.decode),
+    ]
     for parse in parsers:
         with suppress(MalformedBodyError):
             assert parse(data) is not None
@@ -156,6 +167,7 @@ def test_a_hello_with_all_fields_survives_the_round_trip() -> None:
         client_id="c",
         invitation=bytes(wire.INVITATION_SIZE),
         window=2,
+        session=bytes(range(wire.SESSION_HELLO_SIZE)),
         max_streams=3,
         max_requests=4,
     )
@@ -203,6 +215,8 @@ def test_unauthorized_may_stand_for_the_shortest_welcome() -> None:
             "max_frame is not a number from 1",
         ),
         (b"sealfram\x01" + tlv(3, bytes(4)), "window is not a number from 1"),
+        (b"sealfram\x01" + tlv(4, b""), "the session is neither 64 bytes"),
+        (b"sealfram\x01" + tlv(4, bytes(53)), "the session is neither 64 bytes"),
         (b"sealfram\x01" + tlv(7, b""), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(7, bytes(33)), "the client id is not 1 to 32 bytes"),
         (b"sealfram\x01" + tlv(CRITICAL), "critical"),
@@ -247,16 +261,29 @@ def test_a_close_that_says_what_was_lost() -> None:
     assert Close.decode(bytes.fromhex(text)) == close
 
 
+def test_a_close_that_says_when_to_come_back() -> None:
+    """With all fields: they stand in ascending order of type."""
+    text = "010000" + "080008000300000000000000" + "0c000400dc050000" + "0d0008000200000000000000"
+    close = Close(CloseCode.GOING_AWAY, "", 3, 2, retry_after=1500)
+    assert close.encode().hex() == text
+    assert Close.decode(bytes.fromhex(text)) == close
+    assert Close.decode(close.encode(size=39)) == close
+    assert Close.decode(close.encode(size=38)) == Close(CloseCode.GOING_AWAY)
+
+
 def test_the_shortest_close() -> None:
     assert Close().encode().hex() == "000000"
     assert Close.decode(bytes(3)) == Close(0, "", None)
 
 
-@given(st.integers(0, 0xFFFF), printable, st.none() | st.integers(0, 2**64 - 1))
-def test_close_survives_the_round_trip(code: int, reason: str, received: int | None) -> None:
+@given(st.integers(0, 0xFFFF), printable, st.none() | u64, st.none() | u32)
+def test_close_survives_the_round_trip(
+    code: int, reason: str, received: int | None, retry_after: int | None
+) -> None:
     """Any code does, also those without a name; the reason as far as 255 bytes reach."""
-    decoded = Close.decode(Close(code, reason, received).encode())
-    assert (decoded.code, decoded.frames_received) == (code, received)
+    close = Close(code, reason, received, retry_after=retry_after)
+    decoded = Close.decode(close.encode())
+    assert replace(decoded, reason=reason) == close
     assert reason.startswith(decoded.reason)
     assert len(reason.encode()) <= 255 or len(decoded.reason.encode()) > 251
     assert len(reason.encode()) > 255 or decoded.reason == reason
@@ -291,6 +318,7 @@ def test_a_reason_that_is_no_utf_8_can_still_be_sent() -> None:
         (b"\x00\x00\x02a", "cut short"),
         (b"\x00\x00\x00\x08", "cut short"),
         (b"\x00\x00\x00" + tlv(8, bytes(7)), "frames_received is not 8 bytes"),
+        (b"\x00\x00\x00" + tlv(12, bytes(8)), "retry_after is not 4 bytes"),
         (b"\x00\x00\x00" + tlv(13, bytes(7)), "messages_discarded is not 8 bytes"),
         (b"\x00\x00\x00" + tlv(CRITICAL), "critical"),
     ],
@@ -333,15 +361,15 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     assert [code.name for code in sorted(CloseCode)] == [
         *("NORMAL", "GOING_AWAY", "PROTOCOL", "TOO_LARGE", "VERSION", "REFUSED", "BUSY"),
         *("PLAIN", "HANDLER", "TIMEOUT", "SLOW", "KICKED", "UNAUTHORIZED", "MALFORMED"),
-        *("SEALED", "NO_MESSAGES"),
+        *("SESSION_LOST", "SUPERSEDED", "SEALED", "NO_MESSAGES"),
     ]
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
         *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
-        "MESSAGES_DISCARDED",
+        *("RETRY_AFTER", "MESSAGES_DISCARDED"),
     ]
-    assert [int(kind) for kind in sorted(Tlv)] == [*range(1, 12), 13]
-    assert [int(code) for code in sorted(CloseCode)] == [*range(14), 16, 17]
+    assert [int(kind) for kind in sorted(Tlv)] == [*range(1, 14)]
+    assert [int(code) for code in sorted(CloseCode)] == [*range(18)]
 
 
 def test_exactly_requests_and_streams_are_counted() -> None:

@@ -742,6 +742,9 @@ class ProtocolMachine:
         elif self.windowed:
             self._emit(Credited(increment))
 
+    def on_ack(self, frame: Control) -> None:
+        """Without a session nothing is kept to be sent again, so nothing comes of it."""
+
     def on_multiplexed(self, frame: Control) -> None:
         if not self.extended:
             # This end has sent CLOSE, and so ended all streams and requests.

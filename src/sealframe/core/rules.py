@@ -55,6 +55,7 @@ RULES: Final[dict[Phase, dict[int, Rule]]] = {
         Opcode.PING: Rule("on_ping", Phase.EXTENDED),
         Opcode.PONG: Rule("on_pong", Phase.EXTENDED),
         Opcode.PAD: Rule("on_ignored", Phase.EXTENDED),
+        Opcode.ACK: Rule("on_ack", Phase.EXTENDED),
         Opcode.CREDIT: Rule("on_credit", Phase.EXTENDED),
         **dict.fromkeys(OPCODES, Rule("on_multiplexed", Phase.EXTENDED)),
         UNKNOWN: Rule("on_unknown", Phase.EXTENDED),

@@ -63,7 +63,7 @@ OPCODE_CLOSE: Final = 0x40
 OPCODE_COUNTED: Final = 0x20
 """Counts among the frames received, understood or not."""
 
-KNOWN_OPCODES: Final = frozenset(Opcode) - {Opcode.ACK}
+KNOWN_OPCODES: Final = frozenset(Opcode)
 """What this version implements; any other opcode is treated as unknown."""
 UNKNOWN_BODY_KEPT: Final = 8
 """Bytes of an unknown control frame's body that are kept, for UNSUPPORTED."""

@@ -1,13 +1,13 @@
 """Control frames as bytes: heads, bodies and the type-length-value fields in them.
 
 Everything here is pure: bytes in, values out. docs/PROTOCOL.md has the tables: section 3 the
-frames, section 4 HELLO, WELCOME and their fields, section 5 CLOSE.
+frames, section 4 HELLO, WELCOME and their fields, section 5 CLOSE, section 17 sessions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from struct import Struct
 from typing import Final, NoReturn
 
@@ -68,6 +68,10 @@ _CLOSE_START: Final = Struct("<HB")
 """Code of a CLOSE, and length of its reason."""
 _TLV_NUMBER: Final = Struct("<HHI")
 """A field with a number: its type, the length 4, the number."""
+_SESSION_HELLO: Final = Struct("<16sIIQQQQII")
+_SESSION_WELCOME: Final = Struct("<QQQQQIII")
+_KNOWN: Final = 1
+"""The only flag of the session field in HELLO."""
 _HELLO_START: Final = wire.MAGIC + bytes((wire.VERSION,))
 """What HELLO and WELCOME begin with."""
 
@@ -86,6 +90,9 @@ class Hello:
     window: int | None = None
     """Cost of the messages that the other end may send before it gets CREDIT (section 7);
     None if the sender of this does not know CREDIT."""
+    session: bytes = field(default=b"", repr=False)
+    """:class:`SessionHello` or :class:`SessionWelcome` as bytes; empty if there is none. In HELLO
+    a secret is among them."""
     max_streams: int = 0
     """How many streams of the other end the sender of this takes at a time."""
     max_requests: int = 0
@@ -104,6 +111,8 @@ class Hello:
         body = _HELLO_START + number(Tlv.MAX_FRAME, 4, self.max_frame)
         if self.window is not None:
             body += number(Tlv.WINDOW, 4, self.window)
+        if self.session:
+            body += _tlv(Tlv.SESSION, self.session)
         if self.software:
             body += _tlv(Tlv.SOFTWARE, self.software.encode())
         if name:
@@ -136,14 +145,149 @@ class Hello:
         invitation = fields.get(Tlv.INVITATION, b"")
         if len(invitation) not in (0, wire.INVITATION_SIZE):
             raise MalformedBodyError(f"the invitation is not {wire.INVITATION_SIZE} bytes")
+        session = fields.get(Tlv.SESSION)
+        if session is not None and len(session) not in _SESSION_SIZES:
+            raise MalformedBodyError(
+                f"the session is neither {wire.SESSION_HELLO_SIZE} bytes, as in HELLO, "
+                f"nor {wire.SESSION_WELCOME_SIZE}, as in WELCOME"
+            )
         return cls(
             max_frame=wire.MAX_LENGTH if max_frame is None else max_frame,
             software=printable(fields.get(Tlv.SOFTWARE, b"")),
             client_id=printable(client_id or b""),
             invitation=invitation,
             window=_number(fields, Tlv.WINDOW, least=1),
+            session=session or b"",
             max_streams=_number(fields, Tlv.MAX_STREAMS) or 0,
             max_requests=_number(fields, Tlv.MAX_REQUESTS) or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHello:
+    """Field 4 of HELLO: the session that a client begins or goes on with (section 17)."""
+
+    token: bytes = field(repr=False)
+    """16 random bytes, by which the server knows the session: a secret."""
+    start: int
+    """How often the client's program has begun the session anew; from 1."""
+    link: int
+    """Grows with each HELLO within one start; from 1."""
+    numbering: int
+    """That of the last WELCOME which this start has read, 0 if it has read none."""
+    received: int
+    """Frames that the client has received in that numbering."""
+    acknowledged: int
+    """Of these, how many need not be sent again."""
+    credit: int
+    """Cost of all messages that the client has given credit for in that numbering."""
+    ack_by: int
+    """Bytes of the client's own frames after which it wants them acknowledged; from 1,024."""
+    known: bool = False
+    """Whether a WELCOME of this session was read once, by this start or an earlier one."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("SessionHello holds a secret and cannot be pickled or copied")
+
+    def encode(self) -> bytes:
+        """Return the 64 bytes of the field."""
+        return _SESSION_HELLO.pack(
+            self.token,
+            self.start,
+            self.link,
+            self.numbering,
+            self.received,
+            self.acknowledged,
+            self.credit,
+            self.ack_by,
+            _KNOWN if self.known else 0,
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> SessionHello:
+        """Parse the field.
+
+        :raises MalformedBodyError: of another length, or a number that may not be there
+        """
+        if len(value) != wire.SESSION_HELLO_SIZE:
+            raise MalformedBodyError(
+                f"the session of HELLO is {len(value)} bytes, not {wire.SESSION_HELLO_SIZE}"
+            )
+        *numbers, flags = _SESSION_HELLO.unpack(value)
+        hello = cls(*numbers)
+        if not any(hello.token):
+            raise MalformedBodyError("the token of the session is zero")
+        if not hello.start or not hello.link:
+            raise MalformedBodyError("start and link of a session begin with 1")
+        if flags & ~_KNOWN:
+            raise MalformedBodyError(f"the flags of the session, 0x{flags:x}, are not known here")
+        _check_counts(hello)
+        return replace(hello, known=True) if flags else hello
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWelcome:
+    """Field 4 of WELCOME: how the session goes on, or that it begins (section 17)."""
+
+    numbering: int
+    """That of HELLO if the session goes on, another one if it begins; not 0."""
+    received: int
+    """Frames that the server has received in it."""
+    acknowledged: int
+    """Of these, how many need not be sent again."""
+    credit: int
+    """Cost of all messages that the server has given credit for in it."""
+    taken: int
+    """Where a numbering begins: messages of this session that are taken for good."""
+    keep: int
+    """Seconds for which the server keeps a session without a link."""
+    ack_by: int
+    """Bytes of the server's own frames after which it wants them acknowledged; from 1,024."""
+    before: int = 0
+    """Where a numbering begins on a plain link: frames that the server sent before WELCOME."""
+
+    def encode(self) -> bytes:
+        """Return the 52 bytes of the field."""
+        return _SESSION_WELCOME.pack(
+            self.numbering,
+            self.received,
+            self.acknowledged,
+            self.credit,
+            self.taken,
+            self.keep,
+            self.ack_by,
+            self.before,
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> SessionWelcome:
+        """Parse the field.
+
+        :raises MalformedBodyError: of another length, or a number that may not be there
+        """
+        if len(value) != wire.SESSION_WELCOME_SIZE:
+            raise MalformedBodyError(
+                f"the session of WELCOME is {len(value)} bytes, not {wire.SESSION_WELCOME_SIZE}"
+            )
+        welcome = cls(*_SESSION_WELCOME.unpack(value))
+        if not welcome.numbering:
+            raise MalformedBodyError("the numbering of the session is 0")
+        _check_counts(welcome)
+        return welcome
+
+
+_SESSION_SIZES: Final = frozenset({wire.SESSION_HELLO_SIZE, wire.SESSION_WELCOME_SIZE})
+
+
+def _check_counts(session: SessionHello | SessionWelcome) -> None:
+    if session.acknowledged > session.received:
+        raise MalformedBodyError(
+            f"{session.acknowledged} frames of the session are acknowledged, "
+            f"and only {session.received} received"
+        )
+    if session.ack_by < wire.MIN_ACK_BY:
+        raise MalformedBodyError(
+            f"ack_by of the session, {session.ack_by} bytes, is below {wire.MIN_ACK_BY}"
         )
 
 
@@ -157,11 +301,14 @@ class Close:
     """In CLOSE: message frames and counted control frames received until then."""
     messages_discarded: int = 0
     """In CLOSE: messages received and thrown away, since nobody takes them any more."""
+    retry_after: int | None = None
+    """In both, to an end with a session: milliseconds before which it is not to come back, below
+    2^32; None does not say."""
 
     def encode(self, *, size: int = 0) -> bytes:
         """Return the body; a reason over 255 bytes of UTF-8 is cut at a character.
 
-        :param size: padding makes the body that long, in place of field 8 where both find no
+        :param size: padding makes the body that long, in place of the fields where both find no
             room; at least 7, and the reason has to leave room for it
         """
         reason, fields = b"", b""
@@ -170,6 +317,8 @@ class Close:
             reason = whole[: wire.MAX_REASON].decode(errors="ignore").encode()
         if self.frames_received is not None:
             fields = _tlv(Tlv.FRAMES_RECEIVED, self.frames_received.to_bytes(8, "little"))
+        if self.retry_after is not None:
+            fields += _TLV_NUMBER.pack(Tlv.RETRY_AFTER, 4, self.retry_after)
         if self.messages_discarded:
             fields += _tlv(Tlv.MESSAGES_DISCARDED, self.messages_discarded.to_bytes(8, "little"))
         start = _CLOSE_START.pack(self.code, len(reason)) + reason
@@ -196,17 +345,36 @@ class Close:
         discarded = fields.get(Tlv.MESSAGES_DISCARDED, bytes(8))
         if len(discarded) != 8:
             raise MalformedBodyError("messages_discarded is not 8 bytes")
+        retry_after = fields.get(Tlv.RETRY_AFTER)
+        if retry_after is not None and len(retry_after) != 4:
+            raise MalformedBodyError("retry_after is not 4 bytes")
         return cls(
             code=int.from_bytes(body[:2], "little"),
             reason=printable(body[3 : 3 + body[2]]),
             frames_received=None if received is None else int.from_bytes(received, "little"),
             messages_discarded=int.from_bytes(discarded, "little"),
+            retry_after=None if retry_after is None else int.from_bytes(retry_after, "little"),
         )
 
 
 def unsupported(opcode: int, body: bytes) -> bytes:
     """Return the UNSUPPORTED frame that answers a frame of that opcode (section 3)."""
     return frame(Opcode.UNSUPPORTED, bytes((opcode,)) + body[: wire.UNKNOWN_BODY_KEPT])
+
+
+def ack(number: int) -> bytes:
+    """Return the ACK frame for all frames of the other end up to that number (section 17)."""
+    return frame(Opcode.ACK, number.to_bytes(8, "little"))
+
+
+def parse_ack(body: bytes) -> int:
+    """Return the number of an ACK.
+
+    :raises MalformedBodyError: it is not 8 bytes
+    """
+    if len(body) != 8:
+        raise MalformedBodyError(f"ACK is {len(body)} bytes, not 8")
+    return int.from_bytes(body, "little")
 
 
 def close_name(code: int) -> str:

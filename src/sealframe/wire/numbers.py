@@ -27,6 +27,14 @@ MAX_CLIENT_ID: Final = 32
 """The longest id that a server gives a client, in bytes."""
 INVITATION_SIZE: Final = 8
 """Bytes of the token with which a client that is not known yet may be let in."""
+SESSION_TOKEN_SIZE: Final = 16
+"""Bytes of the token by which a server knows a session."""
+SESSION_HELLO_SIZE: Final = 64
+"""Bytes of field 4 in HELLO."""
+SESSION_WELCOME_SIZE: Final = 52
+"""Bytes of field 4 in WELCOME."""
+MIN_ACK_BY: Final = 1024
+"""The fewest bytes of frames after which an end may ask to have them acknowledged."""
 
 # Sections 7 and 8: flow control and streams
 
@@ -125,6 +133,10 @@ class CloseCode(IntEnum):
     """The client's key is not on the list, or no longer."""
     MALFORMED = 13
     """A message of the other end could not be decoded."""
+    SESSION_LOST = 14
+    """This end does not know the session, or its counts contradict the other end's."""
+    SUPERSEDED = 15
+    """A later link, or a later start, of this session was here."""
     SEALED = 16
     """This server is sealed, and the client is not."""
     NO_MESSAGES = 17
@@ -191,6 +203,7 @@ class Tlv(IntEnum):
     INVITATION = 9
     MAX_STREAMS = 10
     MAX_REQUESTS = 11
+    RETRY_AFTER = 12
     MESSAGES_DISCARDED = 13
 
 
