@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sealframe.errors import ConfigurationError
-from sealframe.options import ClientOptions, Options, ServerOptions
+from sealframe.options import ClientOptions, Options, ServerOptions, Sessions
 
 SIZES = ("max_message_size", "inbox_limit", "outbox_limit")
 TIMES = (
@@ -49,6 +49,11 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
     assert server.inbox_budget == 256 * 1024 * 1024
     assert (client.connect_timeout, client.backoff_initial) == (10.0, 0.1)
     assert (client.backoff_factor, client.backoff_maximum) == (2.0, 30.0)
+    assert dataclasses.asdict(Sessions()) == {
+        "keep": 120.0,
+        "memory": 64 * 1024 * 1024,
+        "max_detached": 10_000,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,28 @@ def test_only_idle_and_keepalive_can_be_switched_off(name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name} is None"):
         Options(**off)
     Options(idle_timeout=None, keepalive_interval=None)
+
+
+@pytest.mark.parametrize("value", [*BAD_TIMES, None, 2**32, 2**32 - 0.5], ids=repr)
+def test_a_session_is_kept_for_what_the_wire_can_say(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^keep is .*, at most 4294967295$"):
+        Sessions(keep=value)
+
+
+@pytest.mark.parametrize(
+    ("keep", "told"), [(1e-9, 1), (120.0, 120), (120.25, 121), (2**32 - 1,) * 2]
+)
+def test_a_client_is_told_whole_seconds_and_never_too_few(keep: float, told: int) -> None:
+    assert Sessions(keep=keep).keep_seconds == told
+
+
+@pytest.mark.parametrize("value", [size for size in BAD_SIZES if size != 0], ids=repr)
+@pytest.mark.parametrize("name", ["memory", "max_detached"])
+def test_detached_sessions_may_be_given_nothing_but_not_less(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name} is .* from 0 to "):
+        Sessions(**{name: value})
+    none: dict[str, Any] = {name: 0}
+    assert dataclasses.asdict(Sessions(**none))[name] == 0
 
 
 @pytest.mark.parametrize("value", [0.99, 100.5, math.nan, math.inf, "2", True, None], ids=repr)
@@ -136,3 +163,10 @@ def test_they_are_frozen_and_take_keywords_only(kind: type[Options]) -> None:
     with pytest.raises(TypeError):
         kind(1)  # type: ignore[call-arg]
     assert dataclasses.replace(options, inbox_limit=7).inbox_limit == 7
+
+
+def test_the_same_holds_for_sessions() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Sessions().keep = 1.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Sessions(1.0)  # type: ignore[call-arg]

@@ -17,6 +17,9 @@ from .errors import ConfigurationError
 KIB = 1024
 MIB = 1024 * KIB
 
+_MAX_KEEP = 2**32 - 1
+"""WELCOME has a u32 for it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -197,18 +200,55 @@ class ClientOptions(Options):
             raise ConfigurationError("backoff_maximum is less than backoff_initial")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """That a server keeps sessions, and what those without a connection may take up.
+
+    A session outlives its connection: its client comes back on another one and goes on. Until
+    then the session is *detached*. Whatever bound is passed, the client that has most gives way
+    first, sessions that were never used before others, then the longest detached.
+
+    :raises ConfigurationError: a value is of the wrong type or out of range
+    """
+
+    keep: float = 120.0
+    """How long a detached session waits for its client, at most 4,294,967,295 seconds. Time for
+    which the server's event loop stood still does not count. How a session ended is remembered
+    for as long."""
+
+    memory: int = 64 * MIB
+    """Bytes that all detached sessions together may hold: sent and not acknowledged, received and
+    not taken, of messages and streams alike."""
+
+    max_detached: int = 10_000
+    """How many sessions may be detached at a time. 0: a session ends with its connection."""
+
+    @property
+    def keep_seconds(self) -> int:
+        """``keep`` as the client is told it (docs/PROTOCOL.md): whole seconds, rounded up."""
+        return math.ceil(self.keep)
+
+    def __post_init__(self) -> None:
+        _check_time("keep", self.keep, maximum=_MAX_KEEP)
+        _check_size("memory", self.memory, minimum=0)
+        _check_size("max_detached", self.max_detached, minimum=0)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_size(name: str, value: object, *, maximum: int = 2**62) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
-        raise ConfigurationError(f"{name} is {value!r}; use a whole number from 1 to {maximum}")
+def _check_size(name: str, value: object, *, minimum: int = 1, maximum: int = 2**62) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        raise ConfigurationError(
+            f"{name} is {value!r}; use a whole number from {minimum} to {maximum}"
+        )
 
 
-def _check_time(name: str, value: object) -> None:
-    if not _is_number(value) or not (0 < value < math.inf):  # type: ignore[operator]
-        raise ConfigurationError(f"{name} is {value!r}; use a positive number of seconds")
+def _check_time(name: str, value: object, *, maximum: float = math.inf) -> None:
+    if not _is_number(value) or not (0 < value < math.inf and value <= maximum):  # type: ignore[operator]
+        limit = "" if maximum == math.inf else f", at most {maximum}"
+        raise ConfigurationError(f"{name} is {value!r}; use a positive number of seconds{limit}")
 
 
 def _check_rate(name: str, value: object) -> None:
