@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sealframe.noise.records import RecordLayer
 from sealframe.options import Options
 from sealframe.trust.keys import Invitation, PrivateKey, SharedKey
 from sealframe.wire import CloseCode, FailureCode, Opcode, Pattern, ResetCode, StreamKind, control
-from sealframe.wire.control import Close, Hello
+from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
 
 from .peers import ephemerals
 
@@ -96,6 +97,7 @@ def expected() -> dict[str, bytes]:
         "server-public": bytes(SERVER.public_key),
     }
     frames |= channels()
+    frames |= sessions()
     first = introductions()
     frames |= first
     for pattern in Pattern:
@@ -148,6 +150,46 @@ def channels() -> dict[str, bytes]:
     client.request_on_stream()
     found["request-on-stream"] = written(client)
     return found
+
+
+def sessions() -> dict[str, bytes]:
+    """Return the frames of the example of a session: its two links, and what may answer a third."""
+    numbering = 0x1122334455667788
+    window = 65_536
+    begun = SessionHello(bytes(range(1, 17)), 1, 1, 0, 0, 0, 0, MEBIBYTE)
+    gone_on = replace(
+        begun,
+        link=2,
+        numbering=numbering,
+        received=5,
+        acknowledged=5,
+        credit=window + 5 * (36 + wire.MESSAGE_OVERHEAD),
+        known=True,
+    )
+    begins = SessionWelcome(numbering, 0, 0, window, 0, 120, MEBIBYTE)
+    goes_on = replace(
+        begins, received=3, acknowledged=2, credit=window + 2 * (1 + wire.MESSAGE_OVERHEAD)
+    )
+
+    def introduction(session: SessionHello | SessionWelcome) -> bytes:
+        hello = Hello(max_frame=16 * MEBIBYTE, window=window, session=session.encode())
+        return hello.encode()
+
+    size = len(introduction(goes_on))
+    return {
+        "hello-session-first": control.frame(Opcode.HELLO, introduction(begun)),
+        "welcome-session-first": control.frame(Opcode.WELCOME, introduction(begins)),
+        "hello-session": control.frame(Opcode.HELLO, introduction(gone_on)),
+        "welcome-session": control.frame(Opcode.WELCOME, introduction(goes_on)),
+        "ack": control.ack(3),
+        "session-over": control.frame(Opcode.CLOSE, Close(frames_received=4).encode(size=size)),
+        "session-lost": control.frame(
+            Opcode.CLOSE, Close(CloseCode.SESSION_LOST).encode(size=size)
+        ),
+        "goaway-retry": control.frame(
+            Opcode.GOAWAY, Close(CloseCode.GOING_AWAY, "restart", retry_after=1500).encode()
+        ),
+    }
 
 
 def sealed_session(pattern: Pattern, first: dict[str, bytes]) -> dict[str, bytes]:
