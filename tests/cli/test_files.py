@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from files.cutter import Cutter
+from aio.cutting import CuttingProxy, Fault, Plan, always
 
 import sealframe
 from sealframe import SharedKey
@@ -57,6 +57,11 @@ async def receiving(
         listening = (await program.lines_until("files for "))[-1].split()[-1]
         await program.lines_until("Ctrl-C ends it.")
         yield Receiver(program, listening)
+
+
+def cutting(receiver: Receiver, after: int, fault: Fault = Fault.FIN) -> CuttingProxy:
+    """Return a proxy that cuts each connection after so many bytes of its sender."""
+    return CuttingProxy(receiver.port, plans=always(Plan(fault, after=after)))
 
 
 def digests(root: Path) -> dict[str, str | None]:
@@ -363,13 +368,12 @@ class TestRefused:
 
 
 class TestResumed:
-    @pytest.mark.parametrize("reset", [False, True])
-    async def test_the_link_is_cut(self, reset: bool, tmp_path: Path, there: Path) -> None:
+    @pytest.mark.parametrize("fault", [Fault.FIN, Fault.RESET])
+    async def test_the_link_is_cut(self, fault: Fault, tmp_path: Path, there: Path) -> None:
         data = os.urandom(9 * MIB)
         (tmp_path / "a").write_bytes(data)
-        async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
-            cutter.after, cutter.reset = 4 * MIB, reset
-            done = await outcome("send-file", tmp_path / "a", f":{cutter.port}")
+        async with receiving(there) as receiver, cutting(receiver, 4 * MIB, fault) as proxy:
+            done = await outcome("send-file", tmp_path / "a", f":{proxy.port}")
         assert done.code == 0
         first, *again, last, summary = done.output.splitlines()
         assert (first, again[0]) == ("sending a (9.0 MiB)", "sending again a (9.0 MiB)")
@@ -380,9 +384,8 @@ class TestResumed:
         assert digests(there) == {"a": hashlib.sha256(data).hexdigest()}
 
     async def test_what_has_arrived_is_not_sent_again(self, tree: Path, there: Path) -> None:
-        async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
-            cutter.after = 2 * MIB
-            done = await outcome("send-file", tree, f":{cutter.port}")
+        async with receiving(there) as receiver, cutting(receiver, 2 * MIB) as proxy:
+            done = await outcome("send-file", tree, f":{proxy.port}")
         assert done.code == 0, done.errors
         assert digests(there / "tree") == digests(tree)
         assert len([line for line in done.output.splitlines() if line.startswith("sent ")]) == 24
@@ -402,9 +405,8 @@ class TestResumed:
 
     async def test_it_gives_up(self, tmp_path: Path, there: Path) -> None:
         (tmp_path / "a").write_bytes(os.urandom(3 * MIB))
-        async with receiving(there) as receiver, Cutter(receiver.port).standing() as cutter:
-            cutter.after = 500
-            command = ("send-file", tmp_path / "a", f":{cutter.port}")
+        async with receiving(there) as receiver, cutting(receiver, 500) as proxy:
+            command = ("send-file", tmp_path / "a", f":{proxy.port}")
             done = await outcome(*command, "--retries", 1)
             assert done.code == 1
             assert done.errors.count("(connecting again)") == 1

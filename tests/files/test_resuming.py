@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from aio.cutting import CuttingProxy, Fault, Plan, always
 from aio.ends import Mode, shared_key
 
 import sealframe
@@ -35,7 +36,6 @@ from sealframe.files.incoming import PIECE
 from sealframe.files.messages import compare
 from sealframe.server.server import registry_of
 
-from .cutter import Cutter
 from .pair import (
     PATIENCE,
     bytes_in,
@@ -67,27 +67,26 @@ async def _drain(conn: Connection) -> None:
             pass
 
 
-@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("fault", [Fault.FIN, Fault.RESET])
 async def test_a_link_that_is_cut_again_and_again(
-    reset: bool, mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
+    fault: Fault, mode: Mode, source: Path, root: Path, inbox: Inbox, data: bytes
 ) -> None:
     """What is there counts: each attempt brings some more, and the whole is right."""
     serving = sealframe.serve(_drain, "127.0.0.1", 0, files=inbox, **mode.server)
     async with asyncio.timeout(PATIENCE), serving as server:
-        async with Cutter(server.port).standing() as cutter:
-            cutter.reset = reset
-            cutter.after = PIECE + 4321
+        cut = Plan(fault, after=PIECE + 4321)
+        async with CuttingProxy(server.port, plans=always(cut)) as proxy:
             attempts, there = 0, 0
             while True:
                 attempts += 1
                 try:
-                    async with sealframe.connect("127.0.0.1", cutter.port, **mode.client) as conn:
+                    async with sealframe.connect("127.0.0.1", proxy.port, **mode.client) as conn:
                         receipt = await conn.send_file(source / "a")
                         break
                 except ConnectionClosed:
                     await until(lambda: not registry_of(server).peer_handlers.tasks)
                     assert received(root).keys() <= {next(iter(received(root)), "")}
-                    assert bytes_in(root) > there or reset
+                    assert bytes_in(root) > there or fault is Fault.RESET
                     there = bytes_in(root)
                 assert attempts < 100
     assert attempts > 3
@@ -122,10 +121,10 @@ async def test_a_damaged_beginning_is_sent_anew(
 
 async def _break_off(server: sealframe.Server, path: Path, root: Path, **client: Any) -> Path:
     """Send more than two pieces of a file; return where they are, once nothing is written."""
-    async with Cutter(server.port).standing() as cutter:
-        cutter.after = 2 * PIECE + PIECE // 4
+    cut = Plan(Fault.FIN, after=2 * PIECE + PIECE // 4)
+    async with CuttingProxy(server.port, plans=always(cut)) as proxy:
         with pytest.raises(ConnectionClosed):
-            async with sealframe.connect("127.0.0.1", cutter.port, **client) as conn:
+            async with sealframe.connect("127.0.0.1", proxy.port, **client) as conn:
                 await conn.send_file(path)
     await until(lambda: not registry_of(server).peer_handlers.tasks)
     (name,) = received(root)
