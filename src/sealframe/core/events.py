@@ -27,6 +27,9 @@ class Phase(Enum):
     """Sealed client, first record: only WELCOME may come."""
     WELCOME = auto()
     """Extended client: WELCOME must come, messages may come before it."""
+    JOINING = auto()
+    """Either end: HELLO or WELCOME names a session, and it is not decided yet what becomes of it
+    (section 12). What comes is held until then."""
     FIRST = auto()
     """Plain server: the first frame tells packets from extended (section 2)."""
     PACKETS = auto()
@@ -45,6 +48,18 @@ class Established:
 
     hello: Hello
     """What the peer said of itself; the defaults where only packets flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """The peer's HELLO or WELCOME names a session: the owner decides which one goes on."""
+
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The peer has acknowledged frames of this session (section 12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +179,14 @@ MultiplexerEvent = (
     | Replied
     | RequestFailed
 )
-Event = Established | Ponged | GoingAway | Credited | Ended | Failed | MultiplexerEvent
+Event = (
+    Established
+    | Joining
+    | Acknowledged
+    | Ponged
+    | GoingAway
+    | Credited
+    | Ended
+    | Failed
+    | MultiplexerEvent
+)

@@ -7,6 +7,7 @@ the *peer* settings of a connection.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
@@ -66,9 +67,13 @@ class Introductions:
         """Return the client's frame."""
         return control.frame(Opcode.HELLO, self.local.encode())
 
-    def welcome(self) -> bytes:
-        """Return the body of the server's frame."""
-        return self.local.encode(client_id=self._client_id)
+    def welcome(self, session: bytes = b"") -> bytes:
+        """Return the body of the server's frame.
+
+        :param session: field 4, empty for none
+        """
+        local = replace(self.local, session=session) if session else self.local
+        return local.encode(client_id=self._client_id)
 
     @staticmethod
     def read(body: bytes) -> Hello:

@@ -35,10 +35,21 @@ from ..errors import (
 from ..framing import Decoder, Framing
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Control, Opcode, control
-from ..wire.control import Close, Hello, MalformedBodyError
+from ..wire.control import Close, Hello, MalformedBodyError, SessionWelcome
 from ..wire.sniffing import diagnose
 from .control_output import ControlOutput
-from .events import Credited, Ended, Established, Event, Failed, GoingAway, Phase, Ponged
+from .events import (
+    Acknowledged,
+    Credited,
+    Ended,
+    Established,
+    Event,
+    Failed,
+    GoingAway,
+    Joining,
+    Phase,
+    Ponged,
+)
 from .introductions import (
     Identify,
     Introductions,
@@ -48,6 +59,7 @@ from .introductions import (
 )
 from .multiplexer import Multiplexer, ViolationError
 from .rules import ESTABLISHED, EXPECTED, MESSAGE, RULES, UNKNOWN, opcode_name
+from .session import PendingLink, Session
 from .trace import Trace, trace_messages, trace_received, trace_sent
 
 SENDING: Final = Framing(control=True, maximum=wire.MAX_LENGTH)
@@ -71,6 +83,7 @@ _PACKETS: Final = Phase.PACKETS
 _EXTENDED: Final = Phase.EXTENDED
 _FAILED: Final = Phase.FAILED
 _SEALED_HELLO: Final = Phase.SEALED_HELLO
+_JOINING: Final = Phase.JOINING
 
 _UNREACHABLE: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 """With which a connected socket ends once keepalive, or what was sent, is not acknowledged in time
@@ -98,6 +111,8 @@ class ProtocolMachine:
     :param identify: given the key that the peer has proved and, on a server, the token
         that it showed, returns who that is, or the error that refuses it with
         ``CloseCode.UNAUTHORIZED``
+    :param session: on a client, field 4 of HELLO, empty for no session
+    :param takes_sessions: on a server, whether it keeps sessions
     """
 
     __slots__ = (
@@ -112,10 +127,12 @@ class ProtocolMachine:
         "introductions",
         "opened",
         "output",
+        "pending",
         "phase",
         "records",
         "send_limit",
         "send_minimum",
+        "session",
         "trace",
         "work_items",
     )
@@ -135,6 +152,8 @@ class ProtocolMachine:
         max_streams: int = 0,
         max_requests: int = 0,
         identify: Identify | None = None,
+        session: bytes = b"",
+        takes_sessions: bool = False,
         trace: Trace | None = None,
     ) -> None:
         self.client = client
@@ -146,12 +165,16 @@ class ProtocolMachine:
         self.records = records
         """The sealed layer, None for plain."""
         local = introduction(max_message_size, software, window, max_streams, max_requests)
-        if invitation:
-            local = replace(local, invitation=invitation)
+        if invitation or session:
+            local = replace(local, invitation=invitation, session=session)
         self.introductions = Introductions(local, client_id, identify)
         """What both ends say of themselves."""
         self.opened: Multiplexer | None = None
         """The streams and requests, once there were any."""
+        self.session: Session | None = None
+        """What goes over several links, of which this is one; None for none."""
+        self.pending = PendingLink() if session or takes_sessions else None
+        """What is known until a session is joined; None where there can be none."""
         self.output: ControlOutput | None = None
         """Control frames that wait to be written, once there were any."""
         self._write_closed = False
@@ -180,7 +203,9 @@ class ProtocolMachine:
             self.queue(self.introductions.hello())
         else:
             self.phase = Phase.FIRST
-            self._emit(_UNANNOUNCED)
+            # A session that comes back is not to be taken for a new client first.
+            if not takes_sessions:
+                self._emit(_UNANNOUNCED)
 
     @property
     def sealed(self) -> bool:
@@ -234,7 +259,12 @@ class ProtocolMachine:
         if self.phase is Phase.SEALING:
             assert self.records is not None
             self._fail(self.records.end())
-        elif self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.WELCOME):
+        elif self.phase in (
+            Phase.SEALED_HELLO,
+            Phase.SEALED_WELCOME,
+            Phase.WELCOME,
+            Phase.JOINING,
+        ):
             self._fail(HandshakeError(self.explain("the peer closed during the handshake")))
         elif self._pending:
             self._fail(TruncatedError(self.explain(self._truncation("ended"))))
@@ -245,6 +275,7 @@ class ProtocolMachine:
                 )
             )
         else:
+            self.take_for_packets()
             self.phase = Phase.ENDED
             self._emit(Ended(None, unanswered))
 
@@ -277,6 +308,13 @@ class ProtocolMachine:
         if self.phase is Phase.SEALING:
             assert self.records is not None
             self.records.refuse_silent()
+
+    def take_for_packets(self) -> None:
+        """Server that keeps sessions: a client that has not said HELLO speaks packets."""
+        if self.pending is not None and self.phase is Phase.FIRST:
+            self.pending = None
+            self.phase = Phase.PACKETS
+            self._emit(_UNANNOUNCED)
 
     def _settle_for_packets(self) -> bool:
         """Hand out what came of a server that ended without WELCOME; return whether it did so.
@@ -319,6 +357,8 @@ class ProtocolMachine:
             return True
         if self.opened is not None and self._multiplexing and self.opened.has_output:
             return True
+        if self.session is not None and self.session.retention.resending:
+            return True
         return self.records is not None and bool(self.records.output)
 
     def take_output(self, messages: list[bytes], turn: int = TURN) -> list[bytes]:
@@ -337,6 +377,8 @@ class ProtocolMachine:
         if self.trace is not None:
             trace_messages(self.trace, messages)
         if not self.has_output and (records is None or records.established):
+            if self.session is not None:
+                self.session.retention.keep_messages(messages)
             buffers = self.encoder.pack(messages)
             return buffers if records is None else records.seal(*buffers)
         output = _NO_OUTPUT if self.output is None else self.output
@@ -347,14 +389,23 @@ class ProtocolMachine:
             if not records.established:
                 return buffers
         before, last = output.take()
+        session = self.session
         # An idle connection keeps none: the next frame makes another.
         self.output = None
         streams: list[bytes] = []
-        if self.opened is not None and self._multiplexing:
+        if session is not None and session.retention.resending:
+            before += self._take_kept(session, turn)
+        elif self.opened is not None and self._multiplexing:
             # A request overtakes the messages that wait.
-            before += self.opened.take_all_urgent()
+            urgent = self.opened.take_all_urgent()
+            before += urgent
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            streams = cast("list[bytes]", self.opened.take(turn))
+            if session is None or session.room > 0:
+                streams = cast("list[bytes]", self.opened.take(turn))
+            if session is not None:
+                session.keep(urgent, messages, streams)
+        elif session is not None:
+            session.retention.keep_messages(messages)
         if self.trace is not None:
             trace_sent(self.trace, [*before, *streams, *last])
         first = before + self.encoder.pack(messages) if messages else before
@@ -364,6 +415,23 @@ class ProtocolMachine:
         if first and sum(map(len, streams)) > _SHARED:
             return buffers + records.seal(*first) + records.seal(*last)
         return buffers + records.seal(*first, *last)
+
+    def _take_kept(self, session: Session, turn: int) -> list[bytes]:
+        """Return, framed, the next of what the link before was given and the peer has not got."""
+        buffers: list[bytes] = []
+        for batch in session.retention.take(turn):
+            buffers += self.encoder.pack(batch.messages)
+            for frame in batch.frames:
+                buffers += cast("list[bytes]", frame)
+        return buffers
+
+    def acknowledge(self) -> None:
+        """Queue ACK for what came, if there is anything new to tell (section 12)."""
+        session = self.session
+        if session is not None and self.phase is not _FAILED:
+            number = session.acknowledge(self.frames_received)
+            if number is not None:
+                self.queue(control.ack(number))
 
     def ping(self, body: bytes) -> None:
         """Queue a PING.
@@ -416,7 +484,9 @@ class ProtocolMachine:
     @property
     def unsent(self) -> bool:
         """Whether something accepted for a stream or request is not written yet."""
-        multiplexer = self.opened
+        session, multiplexer = self.session, self.opened
+        if session is not None and session.waits(self.phase is Phase.ENDED and self.client):
+            return True
         return multiplexer is not None and self._multiplexing and multiplexer.unsent
 
     @property
@@ -475,7 +545,10 @@ class ProtocolMachine:
         self._make_output().add(frame)
 
     def _queue_close(self, close: Close, *, size: int = 0, discarded: int = 0) -> None:
-        body = Close(close.code, close.reason, self.frames_received, discarded)
+        received = self.frames_received
+        if self.session is not None:
+            received = self.session.acknowledgeable(received)
+        body = Close(close.code, close.reason, received, discarded)
         self._make_output().end(control.frame(Opcode.CLOSE, body.encode(size=size)))
 
     # Inside: input
@@ -547,8 +620,14 @@ class ProtocolMachine:
         messages: list[bytes] = []
         for frame in frames:
             phase = self.phase
+            if phase is _JOINING:
+                assert self.pending is not None
+                self.pending.held.append(frame)
+                continue
             row = _METHODS[phase]
             if isinstance(frame, bytes):
+                if phase is Phase.FIRST:
+                    self.take_for_packets()
                 if MESSAGE not in row:
                     self._fail_forbidden("a message")
                     break
@@ -581,7 +660,7 @@ class ProtocolMachine:
             self.output.clear()
         if code == CloseCode.UNAUTHORIZED:
             # Of the size of WELCOME, so that nobody on the way sees which it was.
-            self._queue_close(Close(code), size=len(self.introductions.welcome()))
+            self._queue_close(Close(code), size=len(self._welcome()))
         elif code is not None and told:
             self._queue_close(Close(code, str(error)))
         self.extended = False
@@ -638,6 +717,13 @@ class ProtocolMachine:
             # It crossed our FIN, after which nothing can be answered.
             self.phase = Phase.PACKETS
             return
+        if self.pending is not None and hello.session:
+            self.pending.hello = hello
+            if self._check_identity(hello.invitation):
+                self.phase = _JOINING
+                self._emit(Joining(hello))
+            return
+        self.pending = None
         if self._check_identity(hello.invitation):
             self.queue(control.frame(Opcode.WELCOME, self.introductions.welcome()))
             self._establish(hello)
@@ -645,8 +731,87 @@ class ProtocolMachine:
     def on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
         hello = self._read_introduction(frame)
-        if hello is not None and self._check_identity(b""):
+        if hello is None or not self._check_identity(b""):
+            return
+        if self.pending is None:
             self._establish(hello)
+        elif hello.session:
+            self.pending.hello = hello
+            self.phase = _JOINING
+            self._emit(Joining(hello))
+        else:
+            self.extended = True
+            code = CloseCode.NORMAL
+            text = "the server keeps no sessions: start it with sessions=..., or connect without"
+            self._fail(HandshakeError(text, code=code), code)
+
+    # Sessions: section 12
+
+    def join(
+        self,
+        session: Session,
+        *,
+        welcome: SessionWelcome | None = None,
+        before: ProtocolMachine | None = None,
+    ) -> None:
+        """Carry a session on from here; what came behind HELLO or WELCOME is still held.
+
+        :param welcome: on a server, field 4 of the WELCOME that is queued now
+        :param before: the machine of the link before, whose streams, requests and limits go on;
+            None where the session begins
+        """
+        assert self.phase is _JOINING
+        assert self.pending is not None
+        assert self.pending.hello is not None
+        hello = self.pending.hello
+        if before is None:
+            peer = self.introductions.settle(hello)
+        else:
+            self.introductions, self.opened = before.introductions, before.opened
+            assert self.introductions.peer is not None
+            peer = self.introductions.peer
+        if welcome is not None:
+            body = self.introductions.welcome(welcome.encode())
+            self.queue(control.frame(Opcode.WELCOME, body))
+        self.session = session
+        self.frames_received = session.received
+        self.send_limit = peer.max_frame
+        self.extended = True
+        self.phase = Phase.EXTENDED
+        if before is None:
+            self._emit(Established(hello))
+
+    def release(self) -> list[bytes]:
+        """Take in what was held since the HELLO or WELCOME; return the messages among it."""
+        assert self.pending is not None
+        held, self.pending = self.pending.held, None
+        return self.receive_frames(held)
+
+    def refuse(self, close: Close, error: ConnectionClosedError) -> None:
+        """Answer CLOSE in place of WELCOME, as long as that would be.
+
+        :param close: with field 8 where it is that of a session that is over
+        """
+        if self.phase is _JOINING:
+            self.phase = Phase.FAILED
+            body = close.encode(size=len(self._welcome()))
+            self._make_output().end(control.frame(Opcode.CLOSE, body))
+            self._emit(Failed(error))
+
+    def _welcome(self) -> bytes:
+        """Return a body as long as that of the WELCOME that the peer would get."""
+        asked = self.pending is not None and self.pending.hello is not None
+        return self.introductions.welcome(bytes(wire.SESSION_WELCOME_SIZE) if asked else b"")
+
+    @property
+    def refusal(self) -> Close | None:
+        """The CLOSE that came in place of WELCOME of a session."""
+        return None if self.pending is None else self.pending.refusal
+
+    @property
+    def answers_fault(self) -> bool:
+        """Whether a CLOSE tells the peer of the fault; none does where the link is at fault."""
+        return self.output is not None and self.output.close is not None
 
     def _establish(self, hello: Hello) -> None:
         self.extended = True
@@ -689,6 +854,8 @@ class ProtocolMachine:
         close = self._decode_close(frame)
         if close is None:
             return
+        if self.pending is not None:
+            self.pending.refusal = close
         if close.code == CloseCode.SEALED and not self.sealed:
             self._fail(_sealed_server())
         elif close.code == CloseCode.UNAUTHORIZED and self.sealed:
@@ -734,6 +901,26 @@ class ProtocolMachine:
 
     def on_pong(self, frame: Control) -> None:
         self._emit(Ponged(frame.body[: wire.MAX_PING]))
+
+    def on_late_pong(self, frame: Control) -> None:
+        """The peer has ended; in a session it still answers, and acknowledges."""
+        if self.session is None:
+            self._fail_unexpected(frame)
+        else:
+            self.on_pong(frame)
+
+    def on_ack(self, frame: Control) -> None:
+        session = self.session
+        if session is None:
+            if self.phase is Phase.ENDED:
+                self._fail_unexpected(frame)
+            return
+        try:
+            session.retention.receive_ack(control.parse_ack(frame.body))
+        except (MalformedBodyError, ViolationError) as error:
+            self.fail_protocol(f"ACK breaks the rules: {error}")
+        else:
+            self._emit(Acknowledged())
 
     def on_credit(self, frame: Control) -> None:
         increment = int.from_bytes(frame.body, "little")

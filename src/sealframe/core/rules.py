@@ -41,6 +41,7 @@ RULES: Final[dict[Phase, dict[int, Rule]]] = {
         Opcode.WELCOME: _WELCOME,
         Opcode.CLOSE: _REFUSAL,
     },
+    Phase.JOINING: {},
     Phase.FIRST: {
         MESSAGE: Rule("on_message", Phase.PACKETS),
         Opcode.HELLO: _HELLO,
@@ -60,7 +61,11 @@ RULES: Final[dict[Phase, dict[int, Rule]]] = {
         **dict.fromkeys(OPCODES, Rule("on_multiplexed", Phase.EXTENDED)),
         UNKNOWN: Rule("on_unknown", Phase.EXTENDED),
     },
-    Phase.ENDED: {},
+    Phase.ENDED: {
+        # Of a session: whose direction ended early still acknowledges the other's.
+        Opcode.ACK: Rule("on_ack", Phase.ENDED),
+        Opcode.PONG: Rule("on_late_pong", Phase.ENDED),
+    },
     Phase.FAILED: {},
 }
 
@@ -72,6 +77,7 @@ EXPECTED: Final = {
     Phase.SEALED_HELLO: "only HELLO may come first inside the seal",
     Phase.SEALED_WELCOME: "only WELCOME may come first inside the seal",
     Phase.WELCOME: "WELCOME has not come yet",
+    Phase.JOINING: "which session it is has not been decided",
     Phase.FIRST: "only HELLO may come before messages",
     Phase.PACKETS: "this connection carries packets only",
     Phase.EXTENDED: "the introductions are over",

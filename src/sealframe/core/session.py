@@ -1,0 +1,145 @@
+"""One end of a session: a conversation that goes over any number of connections, its links.
+
+docs/PROTOCOL.md, section 12, has the rules. What belongs to the session and not to the link is here:
+the counts of both directions, what is kept to be sent again, and what this end has told the peer.
+The owner hands over the counts of a link when it is gone. No sockets, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..wire import Control
+from ..wire.control import Close, Hello, SessionHello, SessionWelcome
+from .channel_frames import ViolationError
+from .retention import Retention, split_frames
+
+MIN_ACK_BY: Final = 1_024
+"""The least that an end may ask for (field *ack_by*), in bytes."""
+
+
+class PendingLink:
+    """What is known of a link before it is decided which session it carries on.
+
+    :ivar hello: the HELLO or WELCOME that came, None until then
+    :ivar held: the frames behind it
+    :ivar refusal: the CLOSE that came in place of WELCOME
+    """
+
+    __slots__ = ("hello", "held", "refusal")
+
+    def __init__(self) -> None:
+        self.hello: Hello | None = None
+        self.held: list[bytes | Control] = []
+        self.refusal: Close | None = None
+
+
+class Session:
+    """The state of one end, whatever link it has.
+
+    :param numbering: what both ends call this run of their counts; a client learns it from WELCOME
+    :param limit: how much this end keeps before its messages and stream data wait, in bytes
+    :ivar received: frames that the peer has sent and this end has taken in, over all links but
+        the present one
+    :ivar told: up to which of them this end has acknowledged
+    :ivar frozen: whether it acknowledges no more: something that came was discarded
+    """
+
+    __slots__ = (
+        "_peer_ack_by",
+        "_unacknowledged_bytes",
+        "frozen",
+        "limit",
+        "numbering",
+        "received",
+        "retention",
+        "told",
+    )
+
+    def __init__(self, *, numbering: int, limit: int, peer_ack_by: int) -> None:
+        self.numbering = numbering
+        self.limit = limit
+        self.received = 0
+        self.told = 0
+        self.frozen = False
+        self.retention = Retention()
+        # The peer waits for an acknowledgement after so many bytes of its frames.
+        self._peer_ack_by = peer_ack_by
+        self._unacknowledged_bytes = 0
+
+    @property
+    def ack_by(self) -> int:
+        """What this end asks for: to be acknowledged after so many bytes at the latest."""
+        return max(MIN_ACK_BY, self.limit)
+
+    @property
+    def room(self) -> int:
+        """For how much more there is room among what is kept; 0 while the link is given what
+        it has to get first."""
+        retention = self.retention
+        return 0 if retention.resending else self.limit - retention.cost
+
+    def waits(self, peer_ended: bool) -> bool:
+        """Return whether this end cannot close yet: the peer has not acknowledged all.
+
+        :param peer_ended: it acknowledges no more, and only has to get what is left
+        """
+        return self.retention.resending if peer_ended else self.retention.cost > 0
+
+    def keep(self, urgent: list[bytes], messages: list[bytes], streams: list[bytes]) -> None:
+        """Keep what is given to the link, in this order.
+
+        :param urgent: whole control frames
+        :param streams: control frames in pieces
+        """
+        retention = self.retention
+        if urgent:
+            retention.keep_frames([[frame] for frame in urgent])
+        if messages:
+            retention.keep_messages(messages)
+        if streams:
+            retention.keep_frames(split_frames(streams))
+
+    # Acknowledging
+
+    def read(self, nbytes: int, received: int) -> bool:
+        """Count bytes of the link; return whether an acknowledgement is due now.
+
+        :param received: the count of frames until now
+        """
+        if self.frozen or received == self.told:
+            return False
+        self._unacknowledged_bytes += nbytes
+        return self._unacknowledged_bytes >= self._peer_ack_by // 2
+
+    def acknowledge(self, received: int) -> int | None:
+        """Return up to which frame ACK goes now, None where there is nothing to tell."""
+        self._unacknowledged_bytes = 0
+        if self.frozen or received == self.told:
+            return None
+        self.told = received
+        return received
+
+    def acknowledgeable(self, received: int) -> int:
+        """Return what CLOSE says of a count: it acknowledges as ACK does."""
+        return self.told if self.frozen else received
+
+    # The next link
+
+    def resume(self, peer: SessionHello | SessionWelcome) -> None:
+        """Begin with a new link, whose peer has these counts.
+
+        :raises ViolationError: they contradict what this end knows
+        """
+        if peer.numbering == self.numbering:
+            received, acknowledged = peer.received, peer.acknowledged
+        else:
+            # A client that has not read the first WELCOME has acknowledged nothing (section 12).
+            received = acknowledged = 0
+        self.retention.rewind(received)
+        if acknowledged < self.retention.acknowledged:
+            raise ViolationError(
+                f"{acknowledged} frames are acknowledged, and {self.retention.acknowledged} were"
+            )
+        self.retention.acknowledge(acknowledged)
+        self._unacknowledged_bytes = 0
