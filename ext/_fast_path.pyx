@@ -171,6 +171,7 @@ cdef Slot machine_opened = Slot(ProtocolMachine, "opened")
 cdef Slot machine_output = Slot(ProtocolMachine, "output")
 cdef Slot machine_phase = Slot(ProtocolMachine, "phase")
 cdef Slot machine_records = Slot(ProtocolMachine, "records")
+cdef Slot machine_session = Slot(ProtocolMachine, "session")
 cdef Slot output_pending = Slot(ControlOutput, "pending")
 cdef Slot records_exported = Slot(RecordLayer, "exported")
 cdef Slot records_held = Slot(RecordLayer, "held")
@@ -601,6 +602,9 @@ cdef class SendPath:
         ):
             return False
         machine = protocol.machine
+        if machine_session.get(machine) is not None:
+            # What is sent is kept too.
+            return False
         output = machine_output.get(machine)
         if output is not None and output_pending.get(output):
             return False

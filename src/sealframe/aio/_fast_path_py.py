@@ -352,6 +352,9 @@ class SendPath:
         if limit is not None and self.sent_cost >= limit:
             return False
         transport, machine = protocol.transport, protocol.machine
+        if machine.session is not None:
+            # What is sent is kept too.
+            return False
         if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
             return False
         records = machine.records

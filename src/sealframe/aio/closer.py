@@ -27,6 +27,19 @@ _HANDSHAKE: Final = CloseState.HANDSHAKE
 _OPEN: Final = CloseState.OPEN
 _CLOSED: Final = CloseState.CLOSED
 
+_MAY_GO_ON_CLIENT: Final = frozenset({_OPEN, CloseState.DRAINING, CloseState.CLOSE_SENT})
+_MAY_GO_ON_SERVER: Final = frozenset(
+    {
+        _OPEN,
+        CloseState.PEER_CLOSED,
+        CloseState.DRAINING,
+        CloseState.DRAINING_PEER_CLOSED,
+    }
+)
+"""States in which something is still to be said over the next link of a session, or to be heard. The
+client of a server that has said CLOSE is answered in place of WELCOME, and a server that goes away
+waits for nobody."""
+
 _CHECKS: Final = 10
 """How many times within ``close_timeout`` is looked whether the program still takes messages."""
 
@@ -166,6 +179,10 @@ class Closer:
         if self.state is not _CLOSED:
             self.close_sent = self.close_sent or close
             self._feed(CloseEvent.DISCONNECT, error)
+            if self._protocol.detached:
+                # Nobody is there to be told.
+                self._lossy = True
+                self._feed(CloseEvent.ABORT, error)
 
     def put_out(self, error: ConnectionClosed, close: Close, *, drop_unsent: bool = False) -> None:
         """Disconnect, and let nothing more of the peer reach the program, not even what came
@@ -261,6 +278,36 @@ class Closer:
         self.close_sent = self.close_sent or Close()
         self._feed(CloseEvent.FAULT if answered else CloseEvent.FAULT_UNANSWERED, error)
 
+    def forget(self) -> None:
+        """Another connection protocol has taken the socket over: nothing happens here any more."""
+        self._stop_timers()
+        self.state = _CLOSED
+
+    def take_link(self) -> None:
+        """A session has its next link: say again what the one before may not have told."""
+        self.peer_announced = None
+        if self.state is CloseState.CLOSE_SENT:
+            assert self.close_sent is not None
+            self._protocol.machine.close(self.close_sent, self._discarded())
+        else:
+            self.repeat_announcement()
+
+    @property
+    def ended_with(self) -> int | None:
+        """The code with which this ended: of the peer's CLOSE, else of this end's; None where
+        there was none."""
+        close = self.peer_close or self.close_sent
+        return None if close is None else close.code
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a session in this state goes on without a link, to be taken up by the next."""
+        state, close = self.state, self.close_sent
+        if close is not None and close.code != CloseCode.NORMAL:
+            return False
+        client = self._protocol.machine.client
+        return state in (_MAY_GO_ON_CLIENT if client else _MAY_GO_ON_SERVER)
+
     def lost(self, error: ConnectionClosed, *, lossy: bool) -> None:
         """The socket is gone.
 
@@ -312,7 +359,8 @@ class Closer:
             self._protocol.keepalive.stop()
 
     def _arm_timer(self, _: object) -> None:
-        if self._timer is None and self._protocol.transport is not None:
+        protocol = self._protocol
+        if self._timer is None and (protocol.transport is not None or protocol.detached):
             self._set_timer(_CHECKS)
 
     def _set_timer(self, checks: int) -> None:
@@ -384,10 +432,14 @@ class Closer:
     def _close_socket(self, _: object) -> None:
         if self._protocol.transport is not None:
             self._protocol.transport.close()
+        else:
+            self._protocol.end_detached()
 
     def _abort_socket(self, _: object) -> None:
         if self._protocol.transport is not None:
             self._protocol.transport.abort()
+        else:
+            self._protocol.end_detached()
 
     # From the program
 

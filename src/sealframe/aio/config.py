@@ -53,6 +53,8 @@ class ConnectionConfig:
     """Whether the peer may open streams here."""
     takes_requests: bool = False
     """Whether it may ask for something."""
+    takes_sessions: bool = False
+    """Whether a server keeps the sessions that its clients ask for."""
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -85,6 +87,12 @@ class ConnectionConfig:
         return self.context.encode() if isinstance(self.context, str) else self.context
 
     @property
+    def window(self) -> int:
+        """The first window for messages: what the peer may send before it gets CREDIT."""
+        first = CLIENT_WINDOW if self.client else FIRST_WINDOW
+        return min(self.options.pause_limit, first)
+
+    @property
     def clients_file(self) -> AuthorizedClients | None:
         """The clients of a server that has them in a file."""
         if isinstance(self.security, ServerIdentity) and self.security.clients.path is not None:
@@ -104,6 +112,7 @@ class ConnectionConfig:
         client_id: str = "",
         address: str = "",
         verify_server_key: Callable[[bytes], HandshakeError | None] | None = None,
+        session: bytes = b"",
         trace: Trace | None = None,
     ) -> ProtocolMachine:
         """Return the state machine for one new connection.
@@ -112,6 +121,7 @@ class ConnectionConfig:
         :param address: for a client, what it connects to
         :param verify_server_key: for a client that learns the server's key in the handshake,
             returns why that key is not the right one
+        :param session: for a client, field 4 of HELLO; empty for no session
         :param trace: logs frames and the steps of the handshake
         """
         credentials: Credentials | None = None
@@ -149,9 +159,11 @@ class ConnectionConfig:
             client_id=client_id,
             software=SOFTWARE,
             invitation=invitation,
-            window=min(options.pause_limit, CLIENT_WINDOW if self.client else FIRST_WINDOW),
+            window=self.window,
             max_streams=options.max_streams if self.takes_streams else 0,
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,
+            session=session,
+            takes_sessions=self.takes_sessions,
             trace=trace,
         )

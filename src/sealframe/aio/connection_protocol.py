@@ -22,12 +22,14 @@ from typing import Any, Final, cast
 
 from ..core.budget import CLIENT_WINDOW, Budget
 from ..core.events import (
+    Acknowledged,
     Credited,
     Ended,
     Established,
     Event,
     Failed,
     GoingAway,
+    Joining,
     Phase,
     Ponged,
 )
@@ -44,7 +46,7 @@ from ..errors import (
     WrongLoopError,
 )
 from ..options import Options
-from ..wire.control import Hello
+from ..wire.control import Close, Hello
 from .addresses import Address, address_of, show
 from .callback_receiver import CallbackReceiver
 from .channels import Channels
@@ -146,14 +148,14 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     @property
     def remote_address(self) -> Address:
         """The peer's address, also once the socket is gone."""
-        return self._look_up_addresses()[0]
+        return self.look_up_addresses()[0]
 
     @property
     def local_address(self) -> Address:
         """The address of this end, likewise."""
-        return self._look_up_addresses()[1]
+        return self.look_up_addresses()[1]
 
-    def _look_up_addresses(self) -> tuple[Address, Address]:
+    def look_up_addresses(self) -> tuple[Address, Address]:
         # The transport knows them; ours would take 300 bytes of each idle connection.
         if self._addresses is not None:
             return self._addresses
@@ -184,7 +186,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
             configure(transport.get_extra_info("socket"), self.options, keepalive=keepalive)
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         if not type(transport).__module__.startswith(_ANSWER_ANY_THREAD):
-            self._addresses = self._look_up_addresses()
+            self._addresses = self.look_up_addresses()
         if not self.closer.handshaking:
             # The program gave the connection up before the event loop told of it.
             transport.abort()
@@ -210,18 +212,44 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: the socket is gone."""
-        self._addresses = self._look_up_addresses()
+        self._addresses = self.look_up_addresses()
         self.transport = None
         self.sender.socket = NO_SOCKET
         lossy = exc is not None or not self.sender.all_sent
         failure = self._lose(exc)
         error: ConnectionClosed = failure or self.receiver.error or _CLOSED
-        self.closer.lost(error, lossy=lossy or failure is not None)
+        self.finish(error, lossy=lossy or failure is not None)
+
+    def finish(self, error: ConnectionClosed, *, lossy: bool) -> None:
+        """End: there is no socket, and there will be none.
+
+        :param lossy: whether something was left unsent, or the peer did not end in order
+        """
+        self.closer.lost(error, lossy=lossy)
         self.receiver.finish()
         if self._owner is not None:
             # It holds what holds this connection.
             owner, self._owner = self._owner, None
             owner.on_finished(self)
+
+    # Sessions: aio/session_protocol.py
+
+    @property
+    def detached(self) -> bool:
+        """Whether this is a session without a link, which may get another one."""
+        return False
+
+    def end_detached(self) -> None:
+        """End a session that has no link."""
+
+    def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
+        """Give the open socket and what was read from it away; nothing happens here any more."""
+        transport = self.transport
+        assert transport is not None
+        self.closer.forget()
+        self.transport = None
+        self._owner = None
+        return self.machine, transport
 
     def socket_failed(self, number: int) -> None:
         """End: a write past the transport found that the socket has failed."""
@@ -284,8 +312,13 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
                     self.closer.peer_announced = close
                 case Credited(increment):
                     self.sender.add_credit(increment)
+                case Acknowledged():
+                    self.sender.flush()
+                case Joining(hello):
+                    assert self._owner is not None
+                    self._owner.on_joining(self, hello)
                 case Ended(close, unanswered):
-                    self.closer.peer_closed(close, unanswered=unanswered)
+                    self.peer_closed(close, unanswered=unanswered)
                 case Failed(error):
                     self.fail(error, at_fin=at_fin)
                 case _:
@@ -321,6 +354,13 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         assert peer.window is not None
         self.sender.limit_credit(peer.window)
         self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
+
+    def peer_closed(self, close: Close | None, *, unanswered: bool) -> None:
+        """CLOSE came, or FIN (None) where only packets flow.
+
+        :param unanswered: whether FIN came in place of WELCOME
+        """
+        self.closer.peer_closed(close, unanswered=unanswered)
 
     def describe_fin(self, *, unanswered: bool = False) -> str:
         """Return what FIN means where only packets flow.
@@ -467,6 +507,12 @@ class ConnectionOwner(typing.Protocol):
 
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Messages may flow; it is called once."""
+
+    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """The peer names a session: join it, hand the link over to it, or refuse."""
+
+    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """A session has lost its link, and goes on over the next one."""
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""

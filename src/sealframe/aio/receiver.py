@@ -240,6 +240,12 @@ class Receiver(ReceivePath):
         if not self._pause and self.protocol.transport is not None:
             self.protocol.transport.resume_reading()
 
+    def take_link(self, transport: asyncio.Transport) -> None:
+        """Read from the next link of a session."""
+        self.small_reads = SMALL_READS
+        if self._pause:
+            transport.pause_reading()
+
     # From the program
 
     @property

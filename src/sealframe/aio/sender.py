@@ -17,7 +17,7 @@ from ..wire import MAX_WINDOW
 from .fast_path import SendPath
 from .send_queue import SendQueue
 from .socket_options import WIDEN_INTERVAL, widen
-from .writing import write_buffers
+from .writing import NO_SOCKET, write_buffers
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
@@ -163,6 +163,11 @@ class Sender(SendPath):
 
     def _take_messages(self) -> list[bytes]:
         queue, size = self.queue, self.batch_size
+        session = self.protocol.machine.session
+        if session is not None:
+            size = min(size, session.room)
+            if size <= 0:
+                return []
         if self.credit_limit is not None and self.credit_limit - self.sent_cost < size:
             size = self.credit_limit - self.sent_cost
             if size <= 0:
@@ -223,6 +228,23 @@ class Sender(SendPath):
             self.protocol.handle_events()
         else:
             self.flush()
+
+    # Sessions: docs/PROTOCOL.md, section 12
+
+    def lose_link(self) -> None:
+        """There is no link for now: nothing is written, and what is accepted waits."""
+        self.socket = NO_SOCKET
+        self.write_paused = False
+
+    def take_link(self, credit: int) -> None:
+        """Write to the next link.
+
+        :param credit: all that the peer takes, from the start of the session
+        """
+        self.socket = None
+        self.written = False
+        if self.credit_limit is not None:
+            self.credit_limit = max(self.credit_limit, credit)
 
     # The end
 

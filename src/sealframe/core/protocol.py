@@ -596,7 +596,7 @@ class ProtocolMachine:
                 messages += self.receive_frames(frames)
         if layer.failure is not None:
             # Nothing goes out after a record that does not open.
-            self.extended = False
+            self.extended = self.session is not None
             if self.output is not None:
                 self.output.forget_close()
             self._fail(layer.failure)
@@ -663,7 +663,8 @@ class ProtocolMachine:
             self._queue_close(Close(code), size=len(self._welcome()))
         elif code is not None and told:
             self._queue_close(Close(code, str(error)))
-        self.extended = False
+        # A session whose link has failed goes on over the next one.
+        self.extended = self.session is not None and code is None
         self._emit(Failed(error))
 
     def _fail_unexpected(self, frame: Control) -> None:
@@ -912,6 +913,7 @@ class ProtocolMachine:
     def on_ack(self, frame: Control) -> None:
         session = self.session
         if session is None:
+            # Nothing is kept to be sent again, so nothing comes of it.
             if self.phase is Phase.ENDED:
                 self._fail_unexpected(frame)
             return
@@ -928,9 +930,6 @@ class ProtocolMachine:
             self.fail_protocol("CREDIT is not a number from 1 to 2^31 - 1")
         elif self.windowed:
             self._emit(Credited(increment))
-
-    def on_ack(self, frame: Control) -> None:
-        """Without a session nothing is kept to be sent again, so nothing comes of it."""
 
     def on_multiplexed(self, frame: Control) -> None:
         if not self.extended:

@@ -100,6 +100,8 @@ class Retention:
 
     def keep_messages(self, messages: list[bytes]) -> None:
         """Give messages their numbers, and keep them."""
+        if not messages:
+            return
         self.messages_given += len(messages)
         cost = cost_of_messages(messages)
         last = self._batches[-1] if self._batches else None

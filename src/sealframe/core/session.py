@@ -1,8 +1,8 @@
 """One end of a session: a conversation that goes over any number of connections, its links.
 
-docs/PROTOCOL.md, section 12, has the rules. What belongs to the session and not to the link is here:
-the counts of both directions, what is kept to be sent again, and what this end has told the peer.
-The owner hands over the counts of a link when it is gone. No sockets, no clock.
+docs/PROTOCOL.md, section 12, has the rules. What belongs to the session and not to the link is
+here: the counts of both directions, what is kept to be sent again, and what this end has told the
+peer. The owner hands over the counts of a link when it is gone. No sockets, no clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PendingLink:
     :ivar refusal: the CLOSE that came in place of WELCOME
     """
 
-    __slots__ = ("hello", "held", "refusal")
+    __slots__ = ("held", "hello", "refusal")
 
     def __init__(self) -> None:
         self.hello: Hello | None = None
@@ -119,6 +119,13 @@ class Session:
             return None
         self.told = received
         return received
+
+    def confirm(self) -> int:
+        """Return what HELLO or WELCOME acknowledges: all that came, until something was
+        discarded."""
+        if not self.frozen:
+            self.told = self.received
+        return self.told
 
     def acknowledgeable(self, received: int) -> int:
         """Return what CLOSE says of a count: it acknowledges as ACK does."""

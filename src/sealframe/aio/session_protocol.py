@@ -1,0 +1,347 @@
+"""A connection that outlives its sockets: one end of a session, over one link after the other.
+
+docs/PROTOCOL.md, section 12, has the rules, :mod:`sealframe.core.session` the counts. A *link* is
+a transport and the protocol machine of it. Each new one is made by a protocol of its own, the
+*donor*, which shakes hands and then gives the link away: to itself where the session begins, else
+to the protocol that has had the session from its beginning, with its queues, streams and requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from ..core.events import Phase
+from ..core.protocol import ProtocolMachine
+from ..core.session import Session
+from ..errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    PeerTimeoutError,
+    SessionLostError,
+    TruncatedError,
+)
+from ..wire import CloseCode
+from ..wire.control import Close, SessionHello, SessionWelcome, close_name
+from .connection_protocol import ConnectionProtocol
+from .intake import Intake
+
+ACK_DELAY: Final = 0.025
+"""Seconds after a frame at which it is acknowledged at the latest."""
+
+_DISCARD: Final = bytearray(64 * 1024)
+_KEEPS: Final = frozenset({Intake.DELIVER, Intake.FILL})
+_OVER: Final = ConnectionClosedError("the session is over")
+
+
+class SessionProtocol(ConnectionProtocol):
+    """What the event loop calls, on an end that has sessions."""
+
+    __slots__ = ("_ack_timer", "_attached", "_credit_told", "_since")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ack_timer: asyncio.TimerHandle | None = None
+        # Of the credit for messages, what HELLO or WELCOME of the present link said.
+        self._credit_told = 0
+        # Wakes those who wait for a link; made by the first of them.
+        self._attached: asyncio.Event | None = None
+        # When the link was lost, by the event loop's clock.
+        self._since = 0.0
+
+    @property
+    def session(self) -> Session | None:
+        """The counts, once it is known which session this is."""
+        return self.machine.session
+
+    @property
+    def detached(self) -> bool:
+        """Whether this is a session without a link, which may get another one."""
+        return self.session is not None and self.transport is None and not self.closer.closed
+
+    # Beginning
+
+    def begin(self, session: Session, welcome: SessionWelcome | None = None) -> None:
+        """Begin a session with the link that this protocol has.
+
+        :param welcome: on a server, field 4 of WELCOME
+        """
+        self._credit_told = self.machine.window
+        self.machine.join(session, welcome=welcome)
+        self.handle_events()
+        self._release()
+
+    def credit(self) -> int:
+        """Return all credit for messages that was given in this session; the peer is told it."""
+        window = self.receiver.window
+        self._credit_told = self.machine.window if window is None else window.granted
+        return self._credit_told
+
+    def _release(self) -> None:
+        messages = self.machine.release()
+        if messages:
+            self.receiver.deliver(messages)
+        self.handle_events()
+        self.sender.flush()
+        self._count(0)
+
+    # Acknowledging
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in the bytes of one read."""
+        super().buffer_updated(nbytes)
+        self._count(nbytes)
+
+    def _count(self, nbytes: int) -> None:
+        session, machine = self.session, self.machine
+        if session is None or self.transport is None:
+            return
+        if self.stats.discarded or (
+            self.receiver.intake not in _KEEPS and machine.phase is Phase.EXTENDED
+        ):
+            session.frozen = True
+        due = session.read(nbytes, machine.frames_received)
+        if due or self.closer.closing:
+            machine.acknowledge()
+            self.sender.flush()
+        elif self._ack_timer is None and session.told != machine.frames_received:
+            self._ack_timer = self.loop.call_later(ACK_DELAY, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._ack_timer = None
+        if self.transport is not None:
+            self.machine.acknowledge()
+            self.sender.flush()
+
+    # Losing a link
+
+    def eof_received(self) -> bool:
+        """Take in the peer's FIN."""
+        if self._may_go_on:
+            text = "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
+            self.lose_link(TruncatedError(text))
+            return True
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        if self._may_go_on:
+            why = f": {exc}" if exc is not None else ""
+            error = TruncatedError(f"the connection was lost without a close{why}")
+            error.__cause__ = exc
+            self.lose_link(error)
+        else:
+            self._stop_ack_timer()
+            super().connection_lost(exc)
+
+    def socket_failed(self, number: int) -> None:
+        """A write past the transport found that the socket has failed."""
+        if self._may_go_on:
+            self.lose_link(TruncatedError(f"the connection was lost without a close: {number}"))
+        else:
+            super().socket_failed(number)
+
+    def fail(self, error: ConnectionClosedError, *, at_fin: bool = False) -> None:
+        """The peer broke the protocol, or the link is at fault."""
+        if self._may_go_on and not self.machine.answers_fault:
+            self.lose_link(error)
+        else:
+            super().fail(error, at_fin=at_fin)
+
+    def give_up(self, error: PeerTimeoutError) -> None:
+        """The peer gives no sign of life: drop the link."""
+        if self._may_go_on:
+            self.lose_link(error)
+        else:
+            super().give_up(error)
+
+    def peer_closed(self, close: Close | None, *, unanswered: bool) -> None:
+        """CLOSE came: a server that goes away ends the link of a client, and no more."""
+        going = close is not None and close.code == CloseCode.GOING_AWAY
+        if going and self.machine.client and self._may_go_on:
+            assert close is not None
+            text = f"the peer closed the connection ({close_name(close.code)})"
+            text += f": {close.reason}" if close.reason else ""
+            self.lose_link(ConnectionClosedError(text, code=close.code, reason=close.reason))
+        else:
+            super().peer_closed(close, unanswered=unanswered)
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self.session is not None and self.closer.may_go_on
+
+    def lose_link(self, error: ConnectionClosedError) -> None:
+        """Cut the link off: no byte of it is taken in any more, and nothing is written to it.
+
+        :param error: why
+        """
+        if self.trace is not None:
+            self.trace("link lost: %s", error)
+        self.cut_off()
+        self._since = self.loop.time()
+        assert self._owner is not None
+        self._owner.on_link_lost(self, error)
+
+    def cut_off(self) -> None:
+        """Drop the link, if there is one, without a word to the peer."""
+        transport, session = self.transport, self.session
+        assert session is not None
+        if transport is None:
+            return
+        self._addresses = self.look_up_addresses()
+        session.received = self.machine.frames_received
+        self.transport = None
+        self.sender.lose_link()
+        self._stop_ack_timer()
+        if self._attached is not None:
+            self._attached.clear()
+        if self.keepalive is not None:
+            self.keepalive.stop()
+        if not transport.is_closing():
+            # What the event loop has read, or reads yet, must not come here.
+            transport.set_protocol(_Deaf())
+            transport.abort()
+
+    def _stop_ack_timer(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+
+    # Getting the next one
+
+    def resume(
+        self,
+        donor: ConnectionProtocol,
+        peer: SessionHello | SessionWelcome,
+        *,
+        keep: int | None = None,
+    ) -> float:
+        """Go on over the link that another protocol has made.
+
+        :param peer: what the peer's HELLO or WELCOME says of the session
+        :param keep: on a server, the seconds that WELCOME tells
+        :return: for how many seconds there was no link
+        :raises ViolationError: the peer's counts contradict those of this end
+        """
+        session = self.session
+        assert session is not None
+        self.cut_off()
+        session.resume(peer)
+        without = self.loop.time() - self._since
+        addresses = donor.remote_address, donor.local_address
+        welcome = None
+        if keep is not None:
+            welcome = SessionWelcome(
+                numbering=session.numbering,
+                received=session.received,
+                acknowledged=session.confirm(),
+                credit=self.credit(),
+                taken=0,
+                keep=keep,
+                ack_by=session.ack_by,
+                before=0,
+            )
+        machine, transport = donor.surrender()
+        machine.join(session, welcome=welcome, before=self.machine)
+        self.stats.add(donor.stats)
+        self._use(machine, transport, peer.credit)
+        self._addresses = addresses
+        return without
+
+    def _use(self, machine: ProtocolMachine, transport: asyncio.Transport, credit: int) -> None:
+        machine.trace = self.trace
+        self.machine, self.transport = machine, transport
+        transport.set_protocol(self)
+        self.sender.take_link(credit)
+        self.receiver.take_link(transport)
+        if self.keepalive is not None and not self.closer.closing:
+            self.keepalive.restart()
+            self.keepalive.start()
+        window = self.receiver.window
+        if window is not None and window.granted > self._credit_told:
+            machine.give_credit(window.granted - self._credit_told)
+        if self.pings is not None:
+            # Its answer counts for all that went over earlier links.
+            self.queue_ping()
+        self.closer.take_link()
+        if self._attached is not None:
+            self._attached.set()
+        self._release()
+
+    async def wait_attached(self) -> None:
+        """Wait for a link.
+
+        :raises ConnectionClosed: there will be none
+        """
+        while self.transport is None:
+            if self.closer.closed:
+                raise (self.sender.error or _OVER).fresh()
+            if self._attached is None:
+                self._attached = asyncio.Event()
+            await self._attached.wait()
+
+    # The end
+
+    def lost(self, text: str, *, code: int | None = None) -> SessionLostError:
+        """Return the error of a session that is over: what has arrived, and what has not."""
+        assert self.session is not None
+        retention = self.session.retention
+        return SessionLostError(
+            text,
+            code=code,
+            arrived=retention.messages_acknowledged,
+            unknown=retention.messages_given - retention.messages_acknowledged,
+            unsent=len(self.sender.queue),
+        )
+
+    def end_session(self, error: ConnectionClosedError) -> None:
+        """There will be no further link: the session is over."""
+        if not self.closer.closed:
+            self.finish(error, lossy=True)
+
+    def end_answered(self, close: Close) -> None:
+        """There is no link, and the server says that the session ended before: its CLOSE was lost
+        with the last one.
+
+        :param close: that CLOSE
+        """
+        assert self.session is not None
+        retention = self.session.retention
+        received = close.frames_received or 0
+        if retention.acknowledged <= received <= retention.given:
+            retention.rewind(received)
+            retention.acknowledge(received)
+        self.closer.peer_closed(close)
+        if not self.closer.closed:
+            error = self.receiver.error
+            assert error is not None
+            self.finish(error, lossy=not self.sender.all_sent or retention.cost > 0)
+
+    def end_detached(self) -> None:
+        """The close has come to its end, and there is no link."""
+        if self.detached:
+            # Not within a transition of the close, which goes on after this.
+            self.loop.call_soon(self._end_detached)
+
+    def _end_detached(self) -> None:
+        if self.detached:
+            error: ConnectionClosed = self.receiver.error or _OVER
+            self.finish(error, lossy=True)
+
+    def finish(self, error: ConnectionClosed, *, lossy: bool) -> None:
+        """End: there will be no further link."""
+        self._stop_ack_timer()
+        super().finish(error, lossy=lossy)
+        if self._attached is not None:
+            self._attached.set()
+
+
+class _Deaf(asyncio.BufferedProtocol):
+    """In place of the protocol of a link that was cut off."""
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where it goes, for nobody."""
+        return _DISCARD
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Ignore it."""
