@@ -36,9 +36,9 @@ _MAY_GO_ON_SERVER: Final = frozenset(
         CloseState.DRAINING_PEER_CLOSED,
     }
 )
-"""States in which something is still to be said over the next link of a session, or to be heard. The
-client of a server that has said CLOSE is answered in place of WELCOME, and a server that goes away
-waits for nobody."""
+"""States in which something is still to be said over the next link of a session, or to be heard.
+The client of a server that has said CLOSE is answered in place of WELCOME, and a server that goes
+away waits for nobody."""
 
 _CHECKS: Final = 10
 """How many times within ``close_timeout`` is looked whether the program still takes messages."""

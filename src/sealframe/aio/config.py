@@ -16,7 +16,7 @@ from ..framing import Framing
 from ..noise import cipher
 from ..noise.credentials import Credentials
 from ..noise.records import RecordLayer
-from ..options import Options
+from ..options import Options, Sessions
 from ..trust.authorized import AuthorizedClients
 from ..trust.identity import (
     ClientIdentity,
@@ -53,8 +53,8 @@ class ConnectionConfig:
     """Whether the peer may open streams here."""
     takes_requests: bool = False
     """Whether it may ask for something."""
-    takes_sessions: bool = False
-    """Whether a server keeps the sessions that its clients ask for."""
+    sessions: Sessions | None = None
+    """How a server keeps the sessions that its clients ask for; None for not at all."""
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -67,11 +67,15 @@ class ConnectionConfig:
             cipher.require()
         if not isinstance(self.context, bytes | str):
             raise ConfigurationError("context is text or bytes")
-        if len(self._context) > wire.MAX_CONTEXT:
+        if len(self.context_bytes) > wire.MAX_CONTEXT:
             raise ConfigurationError(f"context is over {wire.MAX_CONTEXT} bytes")
         if self.context and self.security is None:
             raise ConfigurationError("context belongs to a sealed connection: give security too")
+        if self.sessions is not None and not isinstance(self.sessions, Sessions):
+            raise ConfigurationError(f"sessions is {self.sessions!r}; use Sessions(...), or None")
         if self.framing is not None:
+            if self.sessions is not None:
+                raise ConfigurationError("a foreign framing carries messages only: no sessions")
             if not isinstance(self.framing, Framing):
                 raise ConfigurationError("framing is a Framing, for example INT32_BE, or None")
             if self.security is not None or self.extended:
@@ -83,7 +87,8 @@ class ConnectionConfig:
                 object.__setattr__(self, "framing", narrowed)
 
     @property
-    def _context(self) -> bytes:
+    def context_bytes(self) -> bytes:
+        """The context as it goes into the handshake."""
         return self.context.encode() if isinstance(self.context, str) else self.context
 
     @property
@@ -145,7 +150,7 @@ class ConnectionConfig:
             records = RecordLayer(
                 initiator=self.client,
                 credentials=credentials,
-                context=self._context,
+                context=self.context_bytes,
                 verify_server_key=verify_server_key,
                 trace=trace,
             )
@@ -164,6 +169,6 @@ class ConnectionConfig:
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,
             session=session,
-            takes_sessions=self.takes_sessions,
+            takes_sessions=self.sessions is not None,
             trace=trace,
         )

@@ -29,6 +29,9 @@ from .intake import Intake
 ACK_DELAY: Final = 0.025
 """Seconds after a frame at which it is acknowledged at the latest."""
 
+SILENCE: Final = 1.0
+"""Seconds after which a plain client that has said nothing speaks packets."""
+
 _DISCARD: Final = bytearray(64 * 1024)
 _KEEPS: Final = frozenset({Intake.DELIVER, Intake.FILL})
 _OVER: Final = ConnectionClosedError("the session is over")
@@ -60,6 +63,18 @@ class SessionProtocol(ConnectionProtocol):
         return self.session is not None and self.transport is None and not self.closer.closed
 
     # Beginning
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start: the socket is open."""
+        super().connection_made(transport)
+        if self.machine.phase is Phase.FIRST:
+            self.loop.call_later(SILENCE, self._take_for_packets)
+
+    def _take_for_packets(self) -> None:
+        if self.machine.phase is Phase.FIRST and self.transport is not None:
+            self.machine.take_for_packets()
+            self.handle_events()
+            self.sender.flush()
 
     def begin(self, session: Session, welcome: SessionWelcome | None = None) -> None:
         """Begin a session with the link that this protocol has.

@@ -19,6 +19,7 @@ from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
+from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..aio.time_limit import wait_for_task
 from ..aio.user_timeout import unwatch, watch
@@ -28,6 +29,7 @@ from ..options import ClientOptions
 from ..wire import CloseCode
 from ..wire.control import Close, Hello
 from .dialing import dial
+from .links import Links
 
 logger = logging.getLogger("sealframe.client")
 
@@ -48,14 +50,21 @@ class Attempt:
     It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
 
     :param make_connection: returns what programs see of a transport protocol
+    :param links: makes the further links of a session; None where there is none
     """
 
     # The owner lives as long as the connection, of which there may be many.
-    __slots__ = ("_conn", "_established", "_hooks", "_make_connection", "_serving")
+    __slots__ = ("_conn", "_established", "_hooks", "_links", "_make_connection", "_serving")
 
-    def __init__(self, make_connection: Callable[..., AnyConnection], hooks: Hooks) -> None:
+    def __init__(
+        self,
+        make_connection: Callable[..., AnyConnection],
+        hooks: Hooks,
+        links: Links | None = None,
+    ) -> None:
         self._make_connection = make_connection
         self._hooks = hooks
+        self._links = links
         self._conn: AnyConnection | None = None
         # The task of an async on_message.
         self._serving: asyncio.Task[None] | None = None
@@ -79,7 +88,8 @@ class Attempt:
         """
         established: asyncio.Future[AnyConnection] = asyncio.get_running_loop().create_future()
         self._established = established
-        protocol = ConnectionProtocol(
+        make = ConnectionProtocol if self._links is None else SessionProtocol
+        protocol = make(
             machine,
             options,
             self,
@@ -162,6 +172,18 @@ class Attempt:
         if self._established is not None and not self._established.done():
             self._established.set_result(self._conn)
 
+    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Begin the session."""
+        assert self._links is not None
+        assert isinstance(protocol, SessionProtocol)
+        self._links.begin(protocol, hello)
+
+    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """Make the next link."""
+        assert self._links is not None
+        assert isinstance(protocol, SessionProtocol)
+        self._links.lost(protocol, error)
+
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """End the handshake."""
         if self._established is not None and not self._established.done():
@@ -189,6 +211,8 @@ class Attempt:
     def on_finished(self, protocol: ConnectionProtocol) -> None:
         """Call the hook, if the program had the connection."""
         unwatch(protocol)
+        if self._links is not None:
+            self._links.stop()
         if self._established is None and self._conn is not None:
             self._hooks.disconnected(self._conn)
 

@@ -26,6 +26,7 @@ from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..aio.trace_log import trace_log
 from ..buffers import BytesLike
 from ..codecs import Codec, check_codec
+from ..core.protocol import ProtocolMachine
 from ..errors import (
     ConfigurationError,
     ConnectError,
@@ -43,9 +44,11 @@ from ..framing import Framing
 from ..options import ClientOptions
 from ..trust.identity import ClientIdentity
 from ..trust.keys import PublicKey, SharedKey
+from ..trust.known_servers import ServerVerifier
 from ..wire import RETRY_CODES
 from .attempt import Attempt, next_id
 from .backoff import Backoff
+from .links import Links
 
 logger = logging.getLogger("sealframe.client")
 
@@ -66,6 +69,7 @@ def connect(  # type: ignore[overload-overlap]
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    session: bool = False,
     codec: None = None,
     on_message: OnMessage[BytesLike, bytes] | None = None,
     on_request: OnRequest[BytesLike, bytes] | None = None,
@@ -88,6 +92,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    session: bool = False,
     codec: Codec[Sent, Received] | None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -109,6 +114,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    session: bool = False,
     codec: Codec[Sent, Received] | None = None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -159,6 +165,12 @@ def connect(
     :param extended: on a plain connection, speak control frames (``ping``, requests,
         streams, reasons for closing); the server must be sealframe too. Sealed connections
         always do.
+    :param session: the connection outlives its links: when one is lost, the library connects
+        again, and everything goes on where it was, each message once and in order
+        (docs/PROTOCOL.md, section 12). The server must keep sessions
+        (:func:`sealframe.serve`); on a plain connection it implies ``extended``. The first link
+        is tried once, as without. A session that cannot go on ends with
+        :exc:`~sealframe.SessionLostError`
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
@@ -208,14 +220,21 @@ def connect(
         security=security,
         context=context,
         framing=framing,
-        extended=extended,
+        extended=extended or (session and security is None and framing is None),
         options=options,
         takes_streams=peer_handlers.takes_streams,
         takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
     endpoint = Endpoint.of(host, port, path, sock, local_address)
-    return Connecting(endpoint, config, options, is_fatal, hooks, peer_handlers)
+    if session and framing is not None:
+        raise ConfigurationError("a foreign framing carries messages only: no session")
+    if session and isinstance(sock, socket.socket):
+        raise ConfigurationError(
+            "a socket serves one connection: for a session, give an async function as sock, "
+            "which returns a new one each time"
+        )
+    return Connecting(endpoint, config, options, is_fatal, hooks, peer_handlers, session=session)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -242,6 +261,8 @@ class Connecting(Generic[Sent, Received]):
         is_fatal: Callable[[Exception], bool] | None,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
+        *,
+        session: bool,
     ) -> None:
         self._endpoint = endpoint
         self._config = config
@@ -249,6 +270,7 @@ class Connecting(Generic[Sent, Received]):
         self._is_fatal = is_fatal
         self._hooks = hooks
         self._peer_handlers = peer_handlers
+        self._session = session
         self._make_connection = connection_maker(
             peer_handlers.codec, calls_back=peer_handlers.calls_back
         )
@@ -318,17 +340,13 @@ class Connecting(Generic[Sent, Received]):
         return conn
 
     async def _connect(self) -> Connection[Sent, Received]:
-        address = self._endpoint.name
-        verifier = self._config.server_verifier(address)
-        if verifier is not None:
-            await asyncio.to_thread(verifier.look_up, self._server_key)
+        verifier = await self._look_up()
         id = next_id()
-        machine = self._config.protocol(
-            address=address,
-            verify_server_key=None if verifier is None else verifier.verify_server_key,
-            trace=trace_log(id),
-        )
-        attempt = Attempt(self._make_connection, self._hooks)
+        links = None
+        if self._session:
+            links = Links(self._endpoint, self._options, self._next_machine, self._config.window)
+        machine = self._machine(verifier, id, b"" if links is None else links.first_hello())
+        attempt = Attempt(self._make_connection, self._hooks, links)
         conn = await attempt.connect(
             self._endpoint, machine, self._options, self._peer_handlers, id
         )
@@ -341,6 +359,24 @@ class Connecting(Generic[Sent, Received]):
                 raise
         attempt.hand_over()
         return conn
+
+    async def _look_up(self) -> ServerVerifier | None:
+        """Return what verifies the server's key, having read what is known of it."""
+        verifier = self._config.server_verifier(self._endpoint.name)
+        if verifier is not None:
+            await asyncio.to_thread(verifier.look_up, self._server_key)
+        return verifier
+
+    def _machine(self, verifier: ServerVerifier | None, id: str, session: bytes) -> ProtocolMachine:
+        return self._config.protocol(
+            address=self._endpoint.name,
+            verify_server_key=None if verifier is None else verifier.verify_server_key,
+            session=session,
+            trace=trace_log(id),
+        )
+
+    async def _next_machine(self, session: bytes) -> ProtocolMachine:
+        return self._machine(await self._look_up(), next_id(), session)
 
 
 def _is_proven(error: Exception) -> bool:

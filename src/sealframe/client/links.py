@@ -148,7 +148,9 @@ class Links:
             return await attempt.done
         finally:
             attempt.done.cancel()
-            donor.closer.abort(_GIVEN_UP)
+            if donor.closer.handshaking:
+                # What failed has an answer to write, and ends by itself.
+                donor.closer.abort(_GIVEN_UP)
 
 
 class _NextLink:

@@ -109,6 +109,11 @@ class Admission(Generic[ConnT]):
         self._end_handshake(conn)
         return True
 
+    def replace(self, conn: ConnT, other: ConnT) -> None:
+        """Count another one in the place of this one, whose handshake is finished."""
+        self.discard(conn)
+        self._connections.add(other)
+
     def discard(self, conn: ConnT) -> None:
         """Forget a connection; harmless if it was forgotten before."""
         if conn in self._connections:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+from collections.abc import Hashable
 from typing import Any, Final
 
 from ..aio.addresses import address_of, show
@@ -22,6 +23,7 @@ from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
+from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats, Stats
 from ..aio.time_limit import TimeLimit
 from ..aio.trace_log import trace_log
@@ -43,9 +45,10 @@ from .admission import Admission, Decision
 from .connection_log import ConnectionLog
 from .groups import Memberships
 from .handlers import Handler, Handlers
-from .rate_limit_key import rate_limit_key, relayed_key
+from .rate_limit_key import network, rate_limit_key, relayed_key
 from .reject import RejectedClient, RejectedClients
 from .revocation import Revocation
+from .session_keeper import SessionKeeper
 
 logger = logging.getLogger("sealframe.server")
 
@@ -91,6 +94,8 @@ class ConnectionRegistry:
         clients_file = config.clients_file
         self.revocation = None if clients_file is None else Revocation(clients_file)
         """None unless the clients are in a file."""
+        self.sessions = None if config.sessions is None else self._keep(config, options)
+        """None unless the server keeps sessions."""
         self._config = config
         self._options = options
         self._hooks = hooks
@@ -138,7 +143,8 @@ class ConnectionRegistry:
                 return self.rejected.add()
         self.counters.accepted += 1
         client_id = next(self._ids)
-        protocol = ConnectionProtocol(
+        make = ConnectionProtocol if self.sessions is None else SessionProtocol
+        protocol = make(
             self._config.protocol(client_id=client_id, trace=trace_log(client_id)),
             self._options,
             self,
@@ -160,7 +166,36 @@ class ConnectionRegistry:
             dropped.closer.abort(_DROPPED)
         return protocol
 
+    def _keep(self, config: ConnectionConfig, options: ServerOptions) -> SessionKeeper:
+        assert config.sessions is not None
+        return SessionKeeper(
+            config.sessions,
+            options,
+            context=config.context_bytes,
+            client_of=_client_of,
+            replaced=self._replace,
+        )
+
+    def _replace(self, donor: SessionProtocol, session: SessionProtocol) -> None:
+        """A session has taken over the link of a connection that is no more."""
+        conn = self.connections.pop(donor)
+        self.memberships.end(conn)
+        self.admission.replace(donor, session)
+
     # What the connections call
+
+    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Begin a session, or have one go on."""
+        assert self.sessions is not None
+        assert isinstance(protocol, SessionProtocol)
+        self.sessions.join(protocol, hello)
+
+    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """Keep the session until its client comes back."""
+        assert self.sessions is not None
+        assert isinstance(protocol, SessionProtocol)
+        self.admission.discard(protocol)
+        self.sessions.link_lost(protocol, error)
 
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Register the client, and start its handler, or the calls of ``on_message``."""
@@ -226,6 +261,8 @@ class ConnectionRegistry:
         self.gone.add(conn.stats)
         self._unregister(conn)
         self.admission.discard(protocol)
+        if self.sessions is not None and isinstance(protocol, SessionProtocol):
+            self.sessions.ended(protocol)
         if not _was_registered(protocol):
             return
         self._hooks.disconnected(conn)
@@ -281,9 +318,15 @@ class ConnectionRegistry:
         cancelled += await self.handlers.finish(deadline)
         await self._finish_calls(deadline)
         for protocol in list(self.connections):
-            protocol.closer.close(close)
+            if protocol.detached:
+                # Nobody is waited for who may not come.
+                protocol.closer.abort(_CLOSED)
+            else:
+                protocol.closer.close(close)
         for protocol in list(self.connections):
             await protocol.closer.wait_closed()
+        if self.sessions is not None:
+            self.sessions.close()
         cancelled += await self._hooks.finish(deadline)
         if self.revocation is not None:
             await self.revocation.stop()
@@ -310,6 +353,15 @@ class ConnectionRegistry:
         """Return how many messages were left unsent, and how many discarded, until now."""
         counted = [self.gone, *(protocol.stats for protocol in self.connections)]
         return sum(s.unsent for s in counted), sum(s.discarded for s in counted)
+
+
+def _client_of(protocol: SessionProtocol) -> Hashable:
+    """Return whose sessions count together: those of a key, else of an address."""
+    records = protocol.machine.records
+    if records is not None and records.peer_key:
+        return records.peer_key
+    address = protocol.remote_address
+    return network(address[0]) if isinstance(address, tuple) else address
 
 
 def _was_registered(protocol: ConnectionProtocol) -> bool:

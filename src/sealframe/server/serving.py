@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 from ..files.receiving import OnOffer
 from ..files.transfers import Transfers
 from ..framing import Framing
-from ..options import ServerOptions
+from ..options import ServerOptions, Sessions
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
 from .balancers import TrustedPeers
@@ -42,6 +42,7 @@ def serve(  # type: ignore[overload-overlap]
     proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
+    sessions: Sessions | None = None,
     framing: Framing | None = None,
     codec: None = None,
     on_message: OnMessage[BytesLike, bytes] | None = None,
@@ -64,6 +65,7 @@ def serve(
     proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
+    sessions: Sessions | None = None,
     framing: Framing | None = None,
     codec: Codec[Sent, Received] | None,
     on_message: OnMessage[Sent, Received] | None = None,
@@ -85,6 +87,7 @@ def serve(
     proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
+    sessions: Sessions | None = None,
     framing: Framing | None = None,
     codec: Codec[Sent, Received] | None = None,
     on_message: OnMessage[Sent, Received] | None = None,
@@ -138,6 +141,9 @@ def serve(
         seals every connection; unsealed clients are refused
     :param context: name of this service, the same at both ends (sealed only). Give
         each service that shares a key its own.
+    :param sessions: keeps the sessions of clients that connect with ``session=True``: one
+        connection, with its handler and id, goes on over one link after the other. A client of
+        a plain server that sends nothing within a second is taken for one of packets
     :param framing: a foreign frame layout, messages only
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
@@ -214,6 +220,7 @@ def serve(
         client=False,
         security=security,
         context=context,
+        sessions=sessions,
         framing=framing,
         options=options,
         takes_streams=peer_handlers.takes_streams,

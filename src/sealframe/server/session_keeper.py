@@ -1,0 +1,185 @@
+"""Keeps the sessions of one server: begins them, has them go on over their next link, ends them.
+
+docs/PROTOCOL.md, section 12, has the rules for HELLO with a session; which sessions there are, and
+which have to go, is in :mod:`.session_table`. Nothing here waits: from the look into the table to
+the WELCOME nothing else happens, so that counts and links cannot part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from ..aio.session_protocol import SessionProtocol
+from ..core.channel_frames import ViolationError
+from ..core.session import MIN_ACK_BY, Session
+from ..errors import ConnectionClosedError, HandshakeError
+from ..options import Options, Sessions
+from ..wire import CloseCode, Pattern
+from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
+from .session_table import Known, Over, SessionTable, session_key
+
+logger = logging.getLogger("sealframe.server")
+
+_LOST: Final = CloseCode.SESSION_LOST
+
+
+class SessionKeeper:
+    """The sessions of one server.
+
+    :param limit: how much each keeps until it is acknowledged, in bytes
+    :param context: the server's name for its service
+    :param client_of: returns whose sessions count together when room is short
+    :param replaced: called with a donor and the session that has taken its link
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        options: Options,
+        *,
+        context: bytes,
+        client_of: Callable[[SessionProtocol], Hashable],
+        replaced: Callable[[SessionProtocol, SessionProtocol], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sessions = sessions
+        self._limit = max(MIN_ACK_BY, options.outbox_limit)
+        self._context = context
+        self._client_of = client_of
+        self._replaced = replaced
+        self._table: SessionTable[SessionProtocol] = SessionTable(
+            sessions, cost=_cost, used=lambda protocol: protocol.machine.frames_received > 0
+        )
+        self._keys: dict[SessionProtocol, bytes] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def detached(self) -> int:
+        """How many sessions have no link now."""
+        return self._table.detached
+
+    def join(self, protocol: SessionProtocol, hello: Hello) -> None:
+        """Decide what becomes of a HELLO with a session."""
+        try:
+            asked = SessionHello.decode(hello.session)
+        except MalformedBodyError as fault:
+            protocol.machine.fail_protocol(f"HELLO is malformed: {fault}")
+            protocol.handle_events()
+            return
+        key = self._key(protocol, asked.token)
+        attempt = asked.start, asked.link
+        found = self._table.find(key)
+        if found is None:
+            if asked.known:
+                _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
+            else:
+                self._begin(protocol, asked, key)
+        elif isinstance(found, Over):
+            close = Close(found.code, frames_received=found.received)
+            _refuse(protocol, close, "a client came back for a session that is over")
+        elif not self._table.attach(key, attempt):
+            text = "a client came for a session that has a later link"
+            _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
+        else:
+            self._resume(found, protocol, asked)
+
+    def _key(self, protocol: SessionProtocol, token: bytes) -> bytes:
+        records = protocol.machine.records
+        if records is None:
+            return session_key(token, client_key=b"", pattern=None, context=b"")
+        client_key = records.peer_key
+        # A client is the same with either pattern that proves its key.
+        pattern = Pattern.XK if client_key else Pattern.NNPSK0
+        return session_key(token, client_key=client_key, pattern=pattern, context=self._context)
+
+    def _begin(self, protocol: SessionProtocol, asked: SessionHello, key: bytes) -> None:
+        numbering = 0
+        while not numbering:
+            numbering = secrets.randbits(64)
+        session = Session(numbering=numbering, limit=self._limit, peer_ack_by=asked.ack_by)
+        self._table.add(key, protocol, (asked.start, asked.link), self._client_of(protocol))
+        self._keys[protocol] = key
+        welcome = SessionWelcome(
+            numbering=numbering,
+            received=0,
+            acknowledged=0,
+            credit=protocol.machine.window,
+            taken=0,
+            keep=self._sessions.keep_seconds,
+            ack_by=session.ack_by,
+            before=0,
+        )
+        protocol.begin(session, welcome)
+
+    def _resume(
+        self, found: Known[SessionProtocol], protocol: SessionProtocol, asked: SessionHello
+    ) -> None:
+        session = found.session
+        try:
+            if asked.start > 1:
+                raise ViolationError("the client's program has begun it anew")
+            without = session.resume(protocol, asked, keep=self._sessions.keep_seconds)
+        except ViolationError as fault:
+            text = f"the session cannot go on: {fault}"
+            _refuse(protocol, Close(_LOST), text)
+            session.end_session(session.lost(text, code=_LOST))
+        else:
+            logger.debug("client %s is back after %.1f s", session.id, without)
+            self._replaced(protocol, session)
+
+    # What happens to sessions
+
+    def link_lost(self, protocol: SessionProtocol, error: ConnectionClosedError) -> None:
+        """A session has lost its link: keep it for a while."""
+        logger.debug("client %s has lost its link: %s", protocol.id, error)
+        self._table.detach(self._keys[protocol], self._loop.time())
+        for victim in self._table.make_room():
+            victim.end_session(victim.lost("no room for more sessions without a link", code=_LOST))
+        self._watch()
+
+    def ended(self, protocol: SessionProtocol) -> None:
+        """A connection is over; remember how, if it was a session."""
+        key = self._keys.pop(protocol, None)
+        if key is None:
+            return
+        code = protocol.closer.ended_with
+        session = protocol.session
+        assert session is not None
+        received = session.acknowledgeable(protocol.machine.frames_received)
+        self._table.end(key, _LOST if code is None else code, received, self._loop.time())
+        self._watch()
+
+    def _watch(self) -> None:
+        interval = self._table.interval
+        if self._timer is None and interval is not None:
+            self._timer = self._loop.call_later(interval, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        keep = self._sessions.keep
+        for session in self._table.expire(self._loop.time()):
+            text = f"the client did not come back within keep, {keep:g} s"
+            session.end_session(session.lost(text, code=_LOST))
+        self._watch()
+
+    def close(self) -> None:
+        """Keep nothing any more: the server is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:
+    protocol.machine.refuse(close, HandshakeError(text, code=close.code))
+    protocol.handle_events()
+
+
+def _cost(protocol: SessionProtocol) -> int:
+    """Return what a session holds in memory, in bytes."""
+    session = protocol.session
+    kept = 0 if session is None else session.retention.cost
+    return kept + protocol.sender.queue.queued_bytes + protocol.receiver.queue.queued_bytes
