@@ -114,6 +114,9 @@ class FairShares:
         self._shares: dict[Hashable, Share] = {}
         self._by_count = LazyHeap(_rank_by_count)
         self._by_weight = LazyHeap(_rank_by_weight)
+        self._changed: set[Share] = set()
+        """Shares whose new ranks are not in these heaps yet: who gives way is rarely asked, and
+        weights change often."""
 
     def __len__(self) -> int:
         return self._count
@@ -145,11 +148,13 @@ class FairShares:
 
     def first_of_most(self) -> bytes:
         """Return the key that goes first of the client that has most claims; there must be one."""
+        self._rank()
         return self._by_count.first().claims.first().key
 
     def first_of_heaviest(self) -> bytes:
         """Return the key that goes first of the client whose claims weigh most; they must not
         all weigh nothing."""
+        self._rank()
         return self._by_weight.first().claims.first().key
 
     def _change(self, share: Share, *, count: int, weight: int) -> None:
@@ -157,9 +162,16 @@ class FairShares:
         share.weight += weight
         self._count += count
         self.weight += weight
-        if not share.count:
-            del self._shares[share.client]
         share.claims.trim(share.count)
+        if share.count:
+            self._changed.add(share)
+        else:
+            self._changed.discard(share)
+            del self._shares[share.client]
+
+    def _rank(self) -> None:
         for heap in (self._by_count, self._by_weight):
-            heap.push(share)
+            for share in self._changed:
+                heap.push(share)
             heap.trim(len(self._shares))
+        self._changed.clear()

@@ -117,10 +117,8 @@ class SessionTable(Generic[SessionT]):
         self._cost = cost
         self._used = used
         self._max_over = max_over
-        self._interval = min(
-            max(options.keep / _CHECKS, _SHORTEST_INTERVAL),
-            _LONGEST_INTERVAL,
-        )
+        interval = max(options.keep / _CHECKS, _SHORTEST_INTERVAL)
+        self._interval = min(interval, _LONGEST_INTERVAL)
         # A call that comes later than this was held up.
         self._clock = RunningClock(2 * self._interval)
         self._known: dict[bytes, Known[SessionT]] = {}
@@ -185,12 +183,10 @@ class SessionTable(Generic[SessionT]):
         known = self._known.get(key)
         if known is None or known.presence is not Presence.ATTACHED:
             return
+        cost, used = self._cost(known.session), self._used(known.session)
         self._deadlines[key] = self._time(now) + self._options.keep
+        known.claim = self._detached.add(key, known.client, weight=cost, spare=not used)
         known.presence = Presence.DETACHED
-        session = known.session
-        known.claim = self._detached.add(
-            key, known.client, weight=self._cost(session), spare=not self._used(session)
-        )
 
     def update_cost(self, key: bytes) -> None:
         """Ask anew what a session costs; harmless unless it is detached. If it may have become
