@@ -14,7 +14,7 @@ const KEEPALIVE_TIME = 20_000; // of silence before PING, and again before the p
 const CLOSE_TIME = 10_000; // for the peer's answer to CLOSE, and to discard what comes after a fault
 const MAX_FRAME = 16 << 20; // bytes in a message
 
-// The states of section 12: what may come.
+// The states of section 11: what may come.
 const SEALING = 'a handshake message';
 const SEALED_HELLO = 'HELLO, alone in the first record';
 const SEALED_WELCOME = 'WELCOME, in a record';

@@ -156,7 +156,7 @@ def sessions() -> dict[str, bytes]:
     """Return the frames of the example of a session: its two links, and what may answer a third."""
     numbering = 0x1122334455667788
     window = 65_536
-    begun = SessionHello(bytes(range(1, 17)), 1, 1, 0, 0, 0, 0, MEBIBYTE)
+    begun = SessionHello(bytes(range(1, 17)), 1, 1, 0, 0, 0, window, MEBIBYTE)
     gone_on = replace(
         begun,
         link=2,

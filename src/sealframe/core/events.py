@@ -1,6 +1,6 @@
 """The phases of a connection, and the events that the protocol machine returns beside messages.
 
-docs/PROTOCOL.md section 12 has the phases as a table; :mod:`sealframe.core.rules` says what
+docs/PROTOCOL.md section 11 has the phases as a table; :mod:`sealframe.core.rules` says what
 the peer may send in each of them.
 """
 

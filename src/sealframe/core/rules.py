@@ -1,4 +1,4 @@
-"""What may arrive when, and what comes next: docs/PROTOCOL.md, section 12, as a table.
+"""What may arrive when, and what comes next: docs/PROTOCOL.md, section 11, as a table.
 
 A row is a phase; what is not in it is fatal there. An entry names the method of
 :class:`.protocol.ProtocolMachine` that takes the frame, and the phase that follows if all is well

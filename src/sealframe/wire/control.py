@@ -1,7 +1,7 @@
 """Control frames as bytes: heads, bodies and the type-length-value fields in them.
 
 Everything here is pure: bytes in, values out. docs/PROTOCOL.md has the tables: section 3 the
-frames, section 4 HELLO, WELCOME and their fields, section 5 CLOSE, section 11 sessions.
+frames, section 4 HELLO, WELCOME and their fields, section 5 CLOSE, section 12 sessions.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class SessionHello:
-    """Field 4 of HELLO: the session that a client begins or goes on with (section 11)."""
+    """Field 4 of HELLO: the session that a client begins or goes on with (section 12)."""
 
     token: bytes = field(repr=False)
     """16 random bytes, by which the server knows the session: a secret."""
@@ -227,7 +227,7 @@ class SessionHello:
 
 @dataclass(frozen=True, slots=True)
 class SessionWelcome:
-    """Field 4 of WELCOME: how the session goes on, or that it begins (section 11)."""
+    """Field 4 of WELCOME: how the session goes on, or that it begins (section 12)."""
 
     numbering: int
     """That of HELLO if the session goes on, another one if it begins; not 0."""
@@ -363,7 +363,7 @@ def unsupported(opcode: int, body: bytes) -> bytes:
 
 
 def ack(number: int) -> bytes:
-    """Return the ACK frame for all frames of the other end up to that number (section 11)."""
+    """Return the ACK frame for all frames of the other end up to that number (section 12)."""
     return frame(Opcode.ACK, number.to_bytes(8, "little"))
 
 

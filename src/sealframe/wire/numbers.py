@@ -15,7 +15,7 @@ MAGIC: Final = b"sealfram"
 VERSION: Final = 1
 """The version of the protocol, which stands behind the magic."""
 
-# Sections 11 and 14: sessions, limits
+# Sections 12 and 14: sessions, limits
 
 MAX_HELLO: Final = 512
 """The largest HELLO or WELCOME body, in bytes."""
