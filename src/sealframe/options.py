@@ -225,7 +225,8 @@ class Sessions:
 
     @property
     def keep_seconds(self) -> int:
-        """``keep`` as the client is told it (docs/PROTOCOL.md): whole seconds, rounded up."""
+        """``keep`` as the client is told it (docs/PROTOCOL.md section 12): whole seconds, rounded
+        up."""
         return math.ceil(self.keep)
 
     def __post_init__(self) -> None:

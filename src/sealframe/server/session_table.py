@@ -1,10 +1,10 @@
 """The sessions that a server knows: attached, detached, and over and still remembered.
 
-The rules of HELLO with a session are in docs/PROTOCOL.md. What the table adds is which sessions
-stay: each detached one for ``Sessions.keep``, in a clock that does not run while the event loop
-stands still, and no more than there is room for. Where room is short, the client that has most
-gives way (``fair_shares.py``). A client is its static key, since every such key was authorised,
-and else its :func:`~sealframe.server.rate_limit_key.rate_limit_key`.
+docs/PROTOCOL.md, section 12, has the rules of HELLO with a session. What the table adds is which
+sessions stay: each detached one for ``Sessions.keep``, in a clock that does not run while the event
+loop stands still, and no more than there is room for. Where room is short, the client that has
+most gives way (``fair_shares.py``). A client is its static key, since every such key was
+authorised, and else its :func:`~sealframe.server.rate_limit_key.rate_limit_key`.
 
 Sessions are known by :func:`session_key`. The token itself, which is a secret, never comes here.
 Every call takes O(log n) time, amortised, for n sessions. Times are seconds of one clock that the
@@ -88,7 +88,7 @@ class Over:
     code: int
     """The ``CloseCode``."""
     received: int
-    """How many frames of its client had come."""
+    """Up to which number the frames of its client were acknowledged."""
     until: float = field(repr=False)
     claim: Claim = field(repr=False)
     """The table's own: its part of the room for those that are over."""
@@ -199,7 +199,7 @@ class SessionTable(Generic[SessionT]):
         """Remember how a session ended, for ``keep``; harmless if it is over already.
 
         :param code: the ``CloseCode``
-        :param received: how many frames of its client had come
+        :param received: up to which number the frames of its client were acknowledged
         """
         known = self._known.get(key)
         if known is None:
