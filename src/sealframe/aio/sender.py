@@ -125,7 +125,12 @@ class Sender(SendPath):
                     protocol.keepalive.sent()
         self.written = written
         limit = self.credit_limit
-        queue.paused = self.write_paused or (limit is not None and self.sent_cost >= limit)
+        session = machine.session
+        queue.paused = (
+            self.write_paused
+            or (limit is not None and self.sent_cost >= limit)
+            or (session is not None and session.room <= 0)
+        )
         queue.wake()
         if protocol.channels is not None:
             protocol.channels.wrote()
