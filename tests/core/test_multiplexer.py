@@ -649,6 +649,18 @@ def test_their_own_reset_frees_their_slot() -> None:
     assert is_forgotten(multiplexer)
 
 
+def test_the_end_of_both_frees_their_slot_whatever_waits_to_be_written() -> None:
+    """They have seen our end, so they may open another before our reset can reach them."""
+    multiplexer = make(streams=1)
+    multiplexer.receive(opened(1))
+    multiplexer.end(1)
+    taken(multiplexer)
+    multiplexer.reset(1, ResetCode.CANCELLED, "")
+    assert multiplexer.receive(end(1)) is None
+    assert multiplexer.receive(opened(3)) == StreamOpened(3, StreamKind.APPLICATION, b"")
+    assert taken(multiplexer) == []
+
+
 def test_a_stream_that_is_over_has_no_turn() -> None:
     """Else a peer that resets what it opens, and reads nothing, makes the queue grow."""
     multiplexer = make(streams=1)

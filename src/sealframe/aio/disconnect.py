@@ -75,6 +75,8 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.KICKED: DisconnectKind.KICKED,
     CloseCode.UNAUTHORIZED: DisconnectKind.UNAUTHORIZED,
     CloseCode.MALFORMED: DisconnectKind.PROTOCOL,
+    CloseCode.SESSION_LOST: DisconnectKind.LOST,
+    CloseCode.SUPERSEDED: DisconnectKind.REFUSED,
     CloseCode.SEALED: DisconnectKind.REFUSED,
     CloseCode.NO_MESSAGES: DisconnectKind.PROTOCOL,
 }

@@ -375,11 +375,12 @@ class Multiplexer:
     def _on_end(self, number: int, body: bytes) -> MultiplexerEvent | None:
         stream = self._find(number)
         frames.parse_number_alone(body)
-        if stream is None or not stream.receive_end():
+        if stream is None:
             return None
+        news = stream.receive_end()
         if stream.is_over:
             self._forget(stream)
-        return StreamEnded(number)
+        return StreamEnded(number) if news else None
 
     def _on_reset(self, number: int, body: bytes) -> MultiplexerEvent | None:
         stream = self._find(number)

@@ -55,6 +55,7 @@ class StreamState:
     """
 
     __slots__ = (
+        "_end_written",
         "_reset_frame",
         "credit",
         "kind",
@@ -85,6 +86,8 @@ class StreamState:
         """Whether the peer sends no more."""
         self.scheduled = False
         """Whether it is in the ready queue."""
+        # Whether a reset comes after STREAM_END of this end, or there never was one to send.
+        self._end_written = False
         self._reset_frame = b""
 
     @property
@@ -130,6 +133,7 @@ class StreamState:
         """Send STREAM_RESET, and drop what is queued."""
         if self.sending is not _RESETTING:
             self._drop()
+            self._end_written = self.sending is _ENDED
             self.sending = _RESETTING
             self._reset_frame = stream_reset(self.number, code, reason)
 
@@ -174,6 +178,9 @@ class StreamState:
     def receive_end(self) -> bool:
         """End the peer's direction."""
         if self.sending is _RESETTING:
+            if self._end_written:
+                # To the peer the stream is over now: it may open another in its place.
+                self.close()
             return False
         if self.received_end:
             raise ViolationError(f"stream {self.number} has ended already")
