@@ -45,6 +45,11 @@ class Channels:
         """Whether a task serves a stream or a request of the peer."""
         return self.streams.busy or self.requests.busy
 
+    @property
+    def queued_bytes(self) -> int:
+        """What of streams and requests waits to be written or read, in bytes."""
+        return self._multiplexer.queued_bytes + self.streams.buffered
+
     def handle(self, event: MultiplexerEvent) -> None:
         """Pass on what the peer did."""
         # The most frequent ones first: to match takes as long as to answer a request.

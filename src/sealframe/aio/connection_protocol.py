@@ -242,6 +242,9 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def end_detached(self) -> None:
         """End a session that has no link."""
 
+    def queued_detached(self) -> None:
+        """Something waits to be sent, and there is no link."""
+
     def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
         """Give the open socket and what was read from it away; nothing happens here any more."""
         transport = self.transport
@@ -513,6 +516,9 @@ class ConnectionOwner(typing.Protocol):
 
     def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """A session has lost its link, and goes on over the next one."""
+
+    def on_queued(self, protocol: ConnectionProtocol) -> None:
+        """What waits for a session without a link has become more."""
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""

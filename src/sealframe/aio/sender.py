@@ -100,6 +100,7 @@ class Sender(SendPath):
         protocol = self.protocol
         transport = protocol.transport
         if transport is None:
+            protocol.queued_detached()
             return
         queue, machine, stats, closer = (
             self.queue,

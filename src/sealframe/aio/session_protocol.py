@@ -30,7 +30,7 @@ ACK_DELAY: Final = 0.025
 """Seconds after a frame at which it is acknowledged at the latest."""
 
 SILENCE: Final = 1.0
-"""Seconds after which a plain client that has said nothing speaks packets."""
+"""Seconds after which a plain client that has said nothing is served, as one of packets."""
 
 _DISCARD: Final = bytearray(64 * 1024)
 _KEEPS: Final = frozenset({Intake.DELIVER, Intake.FILL})
@@ -40,11 +40,12 @@ _OVER: Final = ConnectionClosedError("the session is over")
 class SessionProtocol(ConnectionProtocol):
     """What the event loop calls, on an end that has sessions."""
 
-    __slots__ = ("_ack_timer", "_attached", "_credit_told", "_since")
+    __slots__ = ("_ack_timer", "_attached", "_counting", "_credit_told", "_since")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ack_timer: asyncio.TimerHandle | None = None
+        self._counting: asyncio.Handle | None = None
         # Of the credit for messages, what HELLO or WELCOME of the present link said.
         self._credit_told = 0
         # Wakes those who wait for a link; made by the first of them.
@@ -68,11 +69,11 @@ class SessionProtocol(ConnectionProtocol):
         """Start: the socket is open."""
         super().connection_made(transport)
         if self.machine.phase is Phase.FIRST:
-            self.loop.call_later(SILENCE, self._take_for_packets)
+            self.loop.call_later(SILENCE, self._announce)
 
-    def _take_for_packets(self) -> None:
-        if self.machine.phase is Phase.FIRST and self.transport is not None:
-            self.machine.take_for_packets()
+    def _announce(self) -> None:
+        if self.transport is not None:
+            self.machine.announce()
             self.handle_events()
             self.sender.flush()
 
@@ -309,6 +310,12 @@ class SessionProtocol(ConnectionProtocol):
             unsent=len(self.sender.queue),
         )
 
+    def drop(self) -> None:
+        """A later link shows that this one is of no use any more, and the session cannot go on."""
+        self.cut_off()
+        if not self.closer.closed:
+            self.finish(self.receiver.error or _OVER, lossy=not self.sender.all_sent)
+
     def end_session(self, error: ConnectionClosedError) -> None:
         """There will be no further link: the session is over."""
         if not self.closer.closed:
@@ -331,6 +338,17 @@ class SessionProtocol(ConnectionProtocol):
             error = self.receiver.error
             assert error is not None
             self.finish(error, lossy=not self.sender.all_sent or retention.cost > 0)
+
+    def queued_detached(self) -> None:
+        """Something waits to be sent, and there is no link."""
+        if self._counting is None and self.detached:
+            # Once for all that is queued in this turn.
+            self._counting = self.loop.call_soon(self._tell_queued)
+
+    def _tell_queued(self) -> None:
+        self._counting = None
+        if self.detached and self._owner is not None:
+            self._owner.on_queued(self)
 
     def end_detached(self) -> None:
         """The close has come to its end, and there is no link."""

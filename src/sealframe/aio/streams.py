@@ -87,6 +87,11 @@ class Streams:
         """Whether a task serves a stream of the peer, tasks that wait for the end excluded."""
         return self._host.handlers.tasks.awaits_any(self.serving)
 
+    @property
+    def buffered(self) -> int:
+        """What came and was not read, in bytes."""
+        return sum(endpoint.buffered for endpoint in self.endpoints.values())
+
     # Streams of this end
 
     async def open(self, kind: int, metadata: bytes) -> Stream:

@@ -184,6 +184,9 @@ class Attempt:
         assert isinstance(protocol, SessionProtocol)
         self._links.lost(protocol, error)
 
+    def on_queued(self, protocol: ConnectionProtocol) -> None:
+        """A client's sessions share no memory."""
+
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """End the handshake."""
         if self._established is not None and not self._established.done():

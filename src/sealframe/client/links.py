@@ -19,7 +19,7 @@ from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..core.channel_frames import ViolationError
 from ..core.protocol import ProtocolMachine
-from ..core.session import MIN_ACK_BY, Session
+from ..core.session import Session
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -28,7 +28,7 @@ from ..errors import (
     UnauthorizedError,
 )
 from ..options import ClientOptions
-from ..wire import SESSION_TOKEN_SIZE, CloseCode
+from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE, CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
 from .backoff import Backoff
 from .dialing import dial
@@ -206,6 +206,9 @@ class _NextLink:
         """Nothing begins here."""
 
     def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """It has no session."""
+
+    def on_queued(self, protocol: ConnectionProtocol) -> None:
         """It has no session."""
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:

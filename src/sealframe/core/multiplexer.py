@@ -260,6 +260,12 @@ class Multiplexer:
         """Whether something accepted is not written yet, if only for want of credit."""
         return bool(self.urgent) or any(stream.has_unsent for stream in self.streams.values())
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be written, in bytes."""
+        queued = sum(stream.queued_bytes for stream in self.streams.values())
+        return queued + sum(map(len, self.urgent))
+
     def take_all_urgent(self) -> list[bytes]:
         """Return the frames to write before messages and streams."""
         urgent = self.urgent

@@ -275,7 +275,7 @@ class ProtocolMachine:
                 )
             )
         else:
-            self.take_for_packets()
+            self.announce()
             self.phase = Phase.ENDED
             self._emit(Ended(None, unanswered))
 
@@ -309,11 +309,10 @@ class ProtocolMachine:
             assert self.records is not None
             self.records.refuse_silent()
 
-    def take_for_packets(self) -> None:
-        """Server that keeps sessions: a client that has not said HELLO speaks packets."""
-        if self.pending is not None and self.phase is Phase.FIRST:
-            self.pending = None
-            self.phase = Phase.PACKETS
+    def announce(self) -> None:
+        """Server that keeps sessions: a client that has not said HELLO yet may get messages."""
+        if self.pending is not None and self.phase is Phase.FIRST and not self.pending.announced:
+            self.pending.announced = True
             self._emit(_UNANNOUNCED)
 
     def _settle_for_packets(self) -> bool:
@@ -627,7 +626,7 @@ class ProtocolMachine:
             row = _METHODS[phase]
             if isinstance(frame, bytes):
                 if phase is Phase.FIRST:
-                    self.take_for_packets()
+                    self.announce()
                 if MESSAGE not in row:
                     self._fail_forbidden("a message")
                     break
@@ -654,7 +653,11 @@ class ProtocolMachine:
         if self.phase is Phase.FAILED:
             return
         # What was opened came from a holder of the key, who reads CLOSE.
-        told = self.extended or self.phase in (Phase.SEALED_HELLO, Phase.SEALED_WELCOME)
+        told = self.extended or self.phase in (
+            Phase.SEALED_HELLO,
+            Phase.SEALED_WELCOME,
+            Phase.JOINING,
+        )
         self.phase = Phase.FAILED
         if self.output is not None:
             self.output.clear()
@@ -875,8 +878,17 @@ class ProtocolMachine:
 
     def on_close(self, frame: Control) -> None:
         close = self._decode_close(frame)
-        if close is not None:
-            self._emit(Ended(close))
+        if close is None:
+            return
+        session = self.session
+        if session is not None and close.frames_received is not None:
+            # It acknowledges as ACK does.
+            try:
+                session.retention.receive_ack(close.frames_received)
+            except ViolationError as error:
+                self.fail_protocol(f"CLOSE breaks the rules: {error}")
+                return
+        self._emit(Ended(close))
 
     def on_go_away(self, frame: Control) -> None:
         close = self._decode_close(frame)

@@ -7,28 +7,25 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
-from typing import Final
-
-from ..wire import Control
+from ..wire import MIN_ACK_BY, Control
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome
 from .channel_frames import ViolationError
 from .retention import Retention, split_frames
-
-MIN_ACK_BY: Final = 1_024
-"""The least that an end may ask for (field *ack_by*), in bytes."""
 
 
 class PendingLink:
     """What is known of a link before it is decided which session it carries on.
 
+    :ivar announced: whether a plain client that has not said HELLO may get messages already
     :ivar hello: the HELLO or WELCOME that came, None until then
     :ivar held: the frames behind it
     :ivar refusal: the CLOSE that came in place of WELCOME
     """
 
-    __slots__ = ("held", "hello", "refusal")
+    __slots__ = ("announced", "held", "hello", "refusal")
 
     def __init__(self) -> None:
+        self.announced = False
         self.hello: Hello | None = None
         self.held: list[bytes | Control] = []
         self.refusal: Close | None = None
@@ -141,8 +138,11 @@ class Session:
         if peer.numbering == self.numbering:
             received, acknowledged = peer.received, peer.acknowledged
         else:
-            # A client that has not read the first WELCOME has acknowledged nothing (section 12).
+            # A client that has not read the first WELCOME has acknowledged nothing (section 12),
+            # and sent nothing.
             received = acknowledged = 0
+            if self.received:
+                raise ViolationError(f"{self.received} frames came before its first WELCOME")
         self.retention.rewind(received)
         if acknowledged < self.retention.acknowledged:
             raise ViolationError(

@@ -197,6 +197,11 @@ class ConnectionRegistry:
         self.admission.discard(protocol)
         self.sessions.link_lost(protocol, error)
 
+    def on_queued(self, protocol: ConnectionProtocol) -> None:
+        """Sessions without a link share a memory."""
+        if self.sessions is not None and isinstance(protocol, SessionProtocol):
+            self.sessions.grew(protocol)
+
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Register the client, and start its handler, or the calls of ``on_message``."""
         if not self._accepting or not self.admission.establish(protocol):
@@ -361,7 +366,9 @@ def _client_of(protocol: SessionProtocol) -> Hashable:
     if records is not None and records.peer_key:
         return records.peer_key
     address = protocol.remote_address
-    return network(address[0]) if isinstance(address, tuple) else address
+    if isinstance(address, tuple):
+        return network(address[0])
+    return None if protocol.transport is None else rate_limit_key(protocol.transport)
 
 
 def _was_registered(protocol: ConnectionProtocol) -> bool:

@@ -15,10 +15,10 @@ from typing import Final
 
 from ..aio.session_protocol import SessionProtocol
 from ..core.channel_frames import ViolationError
-from ..core.session import MIN_ACK_BY, Session
+from ..core.session import Session
 from ..errors import ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
-from ..wire import CloseCode, Pattern
+from ..wire import MIN_ACK_BY, CloseCode, Pattern
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
 from .session_table import Known, Over, SessionTable, session_key
 
@@ -52,7 +52,7 @@ class SessionKeeper:
         self._client_of = client_of
         self._replaced = replaced
         self._table: SessionTable[SessionProtocol] = SessionTable(
-            sessions, cost=_cost, used=lambda protocol: protocol.machine.frames_received > 0
+            sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +73,15 @@ class SessionKeeper:
         key = self._key(protocol, asked.token)
         attempt = asked.start, asked.link
         found = self._table.find(key)
-        if found is None:
+        if isinstance(found, Known) and not found.session.closer.may_go_on:
+            # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
+            found.session.drop()
+            found = self._table.find(key)
+        begins = found is None and not asked.known
+        if not protocol.closer.handshaking and not (begins and not protocol.stats.bytes_sent):
+            # It was silent for so long that it is served as one of packets. It comes again.
+            protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
+        elif found is None:
             if asked.known:
                 _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
             else:
@@ -137,9 +145,19 @@ class SessionKeeper:
         """A session has lost its link: keep it for a while."""
         logger.debug("client %s has lost its link: %s", protocol.id, error)
         self._table.detach(self._keys[protocol], self._loop.time())
+        self._make_room()
+        self._watch()
+
+    def grew(self, protocol: SessionProtocol) -> None:
+        """More waits for a session without a link, or less."""
+        key = self._keys.get(protocol)
+        if key is not None:
+            self._table.update_cost(key)
+            self._make_room()
+
+    def _make_room(self) -> None:
         for victim in self._table.make_room():
             victim.end_session(victim.lost("no room for more sessions without a link", code=_LOST))
-        self._watch()
 
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
@@ -178,8 +196,16 @@ def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:
     protocol.handle_events()
 
 
+def _was_used(protocol: SessionProtocol) -> bool:
+    """Return whether anything of the client came after its HELLO."""
+    session = protocol.session
+    acknowledged = session is not None and session.retention.acknowledged > 0
+    return acknowledged or protocol.machine.frames_received > 0
+
+
 def _cost(protocol: SessionProtocol) -> int:
     """Return what a session holds in memory, in bytes."""
     session = protocol.session
-    kept = 0 if session is None else session.retention.cost
-    return kept + protocol.sender.queue.queued_bytes + protocol.receiver.queue.queued_bytes
+    cost = 0 if session is None else session.retention.cost
+    cost += protocol.sender.queue.queued_bytes + protocol.receiver.queue.queued_bytes
+    return cost + (0 if protocol.channels is None else protocol.channels.queued_bytes)
