@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .aio.connection import Connection
 from .aio.disconnect import Disconnect, DisconnectKind
+from .aio.link_change import LinkChange
 from .aio.stats import ServerStats, Stats
 from .aio.stream import Stream
 from .client.client import Connecting, connect, is_fatal
@@ -127,6 +128,7 @@ __all__ = [
     "KeyFileError",
     "KeyFormatError",
     "KnownServers",
+    "LinkChange",
     "ListenError",
     "MalformedLengthError",
     "MessageTooLargeError",

@@ -14,6 +14,7 @@ from sealframe import (
     HandshakeTimeoutError,
     PeerTimeoutError,
     ProtocolError,
+    SessionLostError,
     SlowPeerError,
     TruncatedError,
 )
@@ -49,6 +50,8 @@ ROWS: dict[str, tuple[ConnectionClosed, Close | None, bool, DisconnectKind, int 
     "slow": (SlowPeerError("slow"), None, False, K.SLOW, None, "slow"),
     "broke the rules": (ProtocolError("p", code=2), Close(), False, K.PROTOCOL, 2, "p"),
     "garbage": (ProtocolError("p"), Close(), False, K.PROTOCOL, None, "p"),
+    "its session is lost": (SessionLostError("l", code=14), None, False, K.LOST, 14, "l"),
+    "its session is elsewhere": (SessionLostError("s", code=15), None, False, K.LOST, 15, "s"),
     "a code of later": (Broken("x", code=999), Close(), False, K.CLOSED, 999, "x"),
 }
 
@@ -79,6 +82,8 @@ KIND_OF = {
     C.SUPERSEDED: K.REFUSED,
     C.SEALED: K.REFUSED,
     C.NO_MESSAGES: K.PROTOCOL,
+    C.SESSION_LOST: K.LOST,
+    C.SUPERSEDED: K.LOST,
 }
 
 

@@ -31,6 +31,7 @@ OWN_PARAMETERS: dict[str, set[str]] = {
     "Connection.recv_many": {"timeout"},
     "Connection.close": {"timeout"},
     "Connection.wait_closed": {"timeout"},
+    "Connection.wait_connected": {"timeout"},
     "Server.wait_closed": {"timeout"},
     "Stream.write": {"timeout"},
     "Stream.read": {"timeout"},

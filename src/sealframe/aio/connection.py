@@ -100,7 +100,9 @@ class Connection(Generic[Sent, Received]):
 
     def __repr__(self) -> str:
         closer = self._protocol.closer
-        state = "closed" if closer.closed else "closing" if closer.closing else "open"
+        state = "closing" if closer.closing else "open"
+        if not self.connected:
+            state = "closed" if closer.closed else "detached"
         return f"<Connection {self.id} {state} {show(self._protocol.remote_address)}>"
 
     @property
@@ -160,6 +162,12 @@ class Connection(Generic[Sent, Received]):
     def closed(self) -> bool:
         """Whether the socket is gone. Messages may still be there to be received."""
         return self._protocol.closer.closed
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link to the peer: False once :attr:`closed`, and as long as a
+        session has none, from when it learns of the loss. What is sent meanwhile waits."""
+        return not (self._protocol.closer.closed or self._protocol.detached)
 
     @property
     def close_code(self) -> int | None:
@@ -522,6 +530,18 @@ class Connection(Generic[Sent, Received]):
         """
         self._protocol.check_loop()
         await self._protocol.closer.wait_closed()
+
+    async def wait_connected(self) -> None:
+        """Wait until a session has a link; return at once where there is one, as there always
+        is without a session.
+
+        It has no time-out of its own: wrap it in ``asyncio.timeout()``.
+
+        :raises ConnectionClosed: there will be none: the connection is closed
+        :raises WrongLoopError: called from another thread or event loop
+        """
+        self._protocol.check_loop()
+        await self._protocol.wait_attached()
 
     async def __aenter__(self) -> Self:
         return self

@@ -53,6 +53,7 @@ from .channels import Channels
 from .closer import Closer
 from .fast_path import ReadPath
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
+from .link_change import LinkChange
 from .peer_handlers import NO_HANDLERS, PeerHandlers
 from .pings import Pings
 from .receiver import Receiver
@@ -238,6 +239,19 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def detached(self) -> bool:
         """Whether this is a session without a link, which may get another one."""
         return False
+
+    @property
+    def links(self) -> int:
+        """How many links there were: 1, unless this is a session."""
+        return 1
+
+    async def wait_attached(self) -> None:
+        """Wait for a link, where there is none and this is a session.
+
+        :raises ConnectionClosed: there will be none
+        """
+        if self.closer.closed:
+            raise (self.sender.error or _CLOSED).fresh()
 
     def end_detached(self) -> None:
         """End a session that has no link."""
@@ -519,6 +533,9 @@ class ConnectionOwner(typing.Protocol):
 
     def on_queued(self, protocol: ConnectionProtocol) -> None:
         """What waits for a session without a link has become more."""
+
+    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
+        """A session has lost its link, or has another: the program may be told."""
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """It ends in an error; it is called at most once, before or after the other."""

@@ -27,7 +27,8 @@ class DisconnectKind(Enum):
     CLOSED = "closed"
     """In order. Where only packets flow a peer cannot say more than this."""
     LOST = "lost"
-    """The network connection was cut or reset, or ended before all was sent."""
+    """The network connection was cut or reset, or ended before all was sent; of a session, none
+    came in its place in time."""
     TIMED_OUT = "timed out"
     """The peer was silent for too long, or did not close in time."""
     GOING_AWAY = "going away"
@@ -79,6 +80,8 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.SUPERSEDED: DisconnectKind.REFUSED,
     CloseCode.SEALED: DisconnectKind.REFUSED,
     CloseCode.NO_MESSAGES: DisconnectKind.PROTOCOL,
+    CloseCode.SESSION_LOST: DisconnectKind.LOST,
+    CloseCode.SUPERSEDED: DisconnectKind.LOST,
 }
 
 

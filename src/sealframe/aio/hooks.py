@@ -1,4 +1,4 @@
-"""Runs the program's on_connect and on_disconnect, in this order for each connection."""
+"""Runs the program's on_connect, on_link and on_disconnect, in this order for each connection."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from .caller import current_caller
 from .cancelling import cancel_once
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
+from .link_change import LinkChange
 from .log_throttle import FAILURES, LogThrottle, others
 from .tasks import Tasks, start_task
 from .time_limit import Expiry, wait_for_task
 
 OnConnect: TypeAlias = Callable[[AnyConnection], Awaitable[None] | None]
 OnDisconnect: TypeAlias = Callable[[AnyConnection, Disconnect], Awaitable[None] | None]
+OnLink: TypeAlias = Callable[[AnyConnection, LinkChange], Awaitable[None] | None]
 
 logger = logging.getLogger("sealframe.hooks")
 
@@ -28,35 +30,58 @@ logger = logging.getLogger("sealframe.hooks")
 class Hooks:
     """Calls a program's hooks; a hook that is a coroutine becomes a task.
 
-    ``on_disconnect`` is called once for each connection, after its ``on_connect`` is done.
+    Of one connection only one runs at a time. ``on_disconnect`` is called once for each, as the
+    last.
 
-    :param timeout: seconds for an ``on_connect`` that still runs when its connection is gone
+    :param timeout: seconds for a hook that still runs when its connection is gone
     :raises ConfigurationError: a hook cannot be called
     """
 
     def __init__(
-        self, on_connect: OnConnect | None, on_disconnect: OnDisconnect | None, *, timeout: float
+        self,
+        on_connect: OnConnect | None,
+        on_disconnect: OnDisconnect | None,
+        on_link: OnLink | None,
+        *,
+        timeout: float,
     ) -> None:
-        for name, hook in (("on_connect", on_connect), ("on_disconnect", on_disconnect)):
+        hooks = {"on_connect": on_connect, "on_disconnect": on_disconnect, "on_link": on_link}
+        for name, hook in hooks.items():
             if hook is not None and not callable(hook):
                 raise ConfigurationError(f"{name} is {hook!r}; use a function, async or not")
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
+        self._on_link = on_link
         self._timeout = timeout
         self._failures = LogThrottle(FAILURES)
         self._tasks: Tasks[Connection] | None = None
-        # The running hook of each connection that has one.
-        self._of: dict[Connection, asyncio.Task[None]] = {}
+        # Of each connection that has a hook that runs.
+        self._of: dict[Connection, _Running] = {}
 
     def connected(self, conn: Connection) -> None:
         """Call ``on_connect``: the connection is established."""
         if self._on_connect is not None:
             self._run("on_connect", conn, self._on_connect, conn)
 
-    def disconnected(self, conn: Connection) -> None:
-        """Call ``on_disconnect``: the socket of an established connection is gone.
+    def link_changed(self, conn: Connection, change: LinkChange) -> None:
+        """Call ``on_link``: a session has lost its link, or has the next one.
 
-        A running ``on_connect`` has ``timeout`` seconds to finish first.
+        While another hook of the connection runs, the call waits. A loss and a return that both
+        came meanwhile are left out, so that no more than one call ever waits, and what ``on_link``
+        was told last is true in the end.
+        """
+        if self._on_link is None:
+            return
+        running = self._of.get(conn)
+        if running is None:
+            self._run("on_link", conn, self._on_link, conn, change)
+        else:
+            running.change = change if running.change is None else None
+
+    def disconnected(self, conn: Connection) -> None:
+        """Call ``on_disconnect``: an established connection is over.
+
+        A hook that runs has ``timeout`` seconds to finish first.
         """
         if self._on_disconnect is None and not self._of:
             return
@@ -68,13 +93,15 @@ class Hooks:
         if earlier is None:
             self._call_last(conn, reason)
             return
-        timer = Expiry(asyncio.get_running_loop(), self._timeout, partial(cancel_once, earlier))
+        earlier.change = None
+        cancel = partial(cancel_once, earlier.task)
+        timer = Expiry(asyncio.get_running_loop(), self._timeout, cancel)
 
         def go_on(_: asyncio.Task[None]) -> None:
             timer.cancel()
             self._call_last(conn, reason)
 
-        earlier.add_done_callback(go_on)
+        earlier.task.add_done_callback(go_on)
 
     def exclude(self, task: asyncio.Task[None] | None) -> None:
         """Do not wait for a task that waits for :meth:`finish` itself."""
@@ -97,7 +124,7 @@ class Hooks:
         :param deadline: a time of the event loop's clock
         """
         own = current_caller()
-        while (task := self._of.get(conn)) is not None and task is not own:
+        while (running := self._of.get(conn)) is not None and (task := running.task) is not own:
             await wait_for_task(task, deadline)
             if not task.done():
                 cancel_once(task)
@@ -122,11 +149,13 @@ class Hooks:
         if self._tasks is None:
             self._tasks = Tasks(self._done)
         task = start_task(self._finish, name, conn, running, name=f"{name} {conn.id}")
-        self._of[conn] = task
+        self._of[conn] = _Running(task)
         self._tasks.add(task, conn)
 
     def _done(self, task: asyncio.Task[None], conn: Connection) -> None:
-        del self._of[conn]
+        change = self._of.pop(conn).change
+        if change is not None:
+            self.link_changed(conn, change)
 
     async def _finish(self, name: str, conn: Connection, running: Awaitable[None]) -> None:
         with self._failures_logged(name, conn):
@@ -152,3 +181,13 @@ class Hooks:
         if count:
             what = "%s of connection %s failed%s"
             logger.error(what, name, conn.id, others(count), exc_info=error)
+
+
+class _Running:
+    """A hook that runs, and the change of which ``on_link`` is told after it."""
+
+    __slots__ = ("change", "task")
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.change: LinkChange | None = None

@@ -75,6 +75,13 @@ class Pings:
                 waiter.set_result(now - started)
         return number
 
+    def begin_link(self) -> None:
+        """Measure anew: what was not answered is asked again over another link of the session."""
+        self.latency = self._asked = None
+        if self._waiting is not None:
+            now = perf_counter()
+            self._waiting = {body: (waiter, now) for body, (waiter, _) in self._waiting.items()}
+
     def fail(self, error: ConnectionClosed) -> None:
         """End every wait: the connection is over."""
         for waiter, _ in (self._waiting or {}).values():

@@ -25,6 +25,7 @@ from ..wire import CloseCode
 from ..wire.control import Close, SessionHello, SessionWelcome, close_name
 from .connection_protocol import ConnectionProtocol
 from .intake import Intake
+from .link_change import LinkChange
 
 ACK_DELAY: Final = 0.025
 """Seconds after a frame at which it is acknowledged at the latest."""
@@ -35,12 +36,13 @@ SILENCE: Final = 1.0
 _DISCARD: Final = bytearray(64 * 1024)
 _KEEPS: Final = frozenset({Intake.DELIVER, Intake.FILL})
 _OVER: Final = ConnectionClosedError("the session is over")
+_REPLACED: Final = "the client has come back over another connection"
 
 
 class SessionProtocol(ConnectionProtocol):
     """What the event loop calls, on an end that has sessions."""
 
-    __slots__ = ("_ack_timer", "_attached", "_counting", "_credit_told", "_since")
+    __slots__ = ("_ack_timer", "_counting", "_credit_told", "_links", "_lost_at", "_waiters")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,10 +50,11 @@ class SessionProtocol(ConnectionProtocol):
         self._counting: asyncio.Handle | None = None
         # Of the credit for messages, what HELLO or WELCOME of the present link said.
         self._credit_told = 0
-        # Wakes those who wait for a link; made by the first of them.
-        self._attached: asyncio.Event | None = None
+        # Those who wait for a link. In order; any one is removed in constant time.
+        self._waiters: dict[asyncio.Future[None], None] | None = None
         # When the link was lost, by the event loop's clock.
-        self._since = 0.0
+        self._lost_at = 0.0
+        self._links = 1
 
     @property
     def session(self) -> Session | None:
@@ -62,6 +65,11 @@ class SessionProtocol(ConnectionProtocol):
     def detached(self) -> bool:
         """Whether this is a session without a link, which may get another one."""
         return self.session is not None and self.transport is None and not self.closer.closed
+
+    @property
+    def links(self) -> int:
+        """How many links there were, the present one included."""
+        return self._links
 
     # Beginning
 
@@ -194,8 +202,9 @@ class SessionProtocol(ConnectionProtocol):
         if self.trace is not None:
             self.trace("link lost: %s", error)
         self.cut_off()
-        self._since = self.loop.time()
         assert self._owner is not None
+        # Before the owner, which may have to end the session.
+        self._owner.on_link_changed(self, LinkChange.lost(error))
         self._owner.on_link_lost(self, error)
 
     def cut_off(self) -> None:
@@ -205,12 +214,11 @@ class SessionProtocol(ConnectionProtocol):
         if transport is None:
             return
         self._addresses = self.look_up_addresses()
+        self._lost_at = self.loop.time()
         session.received = self.machine.frames_received
         self.transport = None
         self.sender.lose_link()
         self._stop_ack_timer()
-        if self._attached is not None:
-            self._attached.clear()
         if self.keepalive is not None:
             self.keepalive.stop()
         if not transport.is_closing():
@@ -241,9 +249,10 @@ class SessionProtocol(ConnectionProtocol):
         """
         session = self.session
         assert session is not None
+        replaced = self.transport is not None
         self.cut_off()
         session.resume(peer)
-        without = self.loop.time() - self._since
+        without = self.loop.time() - self._lost_at
         addresses = donor.remote_address, donor.local_address
         welcome = None
         if keep is not None:
@@ -260,8 +269,16 @@ class SessionProtocol(ConnectionProtocol):
         machine, transport = donor.surrender()
         machine.join(session, welcome=welcome, before=self.machine)
         self.stats.add(donor.stats)
-        self._use(machine, transport, peer.credit)
         self._addresses = addresses
+        self._links += 1
+        self._use(machine, transport, peer.credit)
+        assert self._owner is not None
+        if replaced:
+            self._owner.on_link_changed(self, LinkChange.lost(ConnectionClosedError(_REPLACED)))
+        self._owner.on_link_changed(self, LinkChange.resumed(without))
+        # The program sends in on_link, and may find that this link is lost too.
+        if self.transport is transport:
+            self._release()
         return without
 
     def _use(self, machine: ProtocolMachine, transport: asyncio.Transport, credit: int) -> None:
@@ -277,24 +294,35 @@ class SessionProtocol(ConnectionProtocol):
         if window is not None and window.granted > self._credit_told:
             machine.give_credit(window.granted - self._credit_told)
         if self.pings is not None:
+            self.pings.begin_link()
             # Its answer counts for all that went over earlier links.
             self.queue_ping()
         self.closer.take_link()
-        if self._attached is not None:
-            self._attached.set()
-        self._release()
+        self._wake()
 
     async def wait_attached(self) -> None:
-        """Wait for a link.
+        """Wait for a link, where there is none.
 
         :raises ConnectionClosed: there will be none
         """
-        while self.transport is None:
-            if self.closer.closed:
-                raise (self.sender.error or _OVER).fresh()
-            if self._attached is None:
-                self._attached = asyncio.Event()
-            await self._attached.wait()
+        while self.detached:
+            waiter = self.loop.create_future()
+            if self._waiters is None:
+                self._waiters = {}
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if self._waiters is not None:
+                    self._waiters.pop(waiter, None)
+                raise
+        await super().wait_attached()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
 
     # The end
 
@@ -365,8 +393,7 @@ class SessionProtocol(ConnectionProtocol):
         """End: there will be no further link."""
         self._stop_ack_timer()
         super().finish(error, lossy=lossy)
-        if self._attached is not None:
-            self._attached.set()
+        self._wake()
 
 
 class _Deaf(asyncio.BufferedProtocol):

@@ -17,6 +17,7 @@ from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
+from ..aio.link_change import LinkChange
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
 from ..aio.session_protocol import SessionProtocol
@@ -117,6 +118,10 @@ class Attempt:
         self._hooks.connected(self._conn)
         self._established = None
         protocol = protocol_of(self._conn)
+        if protocol.detached:
+            assert self._links is not None
+            assert self._links.error is not None
+            self._hooks.link_changed(self._conn, LinkChange.lost(self._links.error))
         protocol.receiver.start_calls(self._conn)
         each_message = protocol.handlers.each_message
         if each_message is not None:
@@ -186,6 +191,11 @@ class Attempt:
 
     def on_queued(self, protocol: ConnectionProtocol) -> None:
         """A client's sessions share no memory."""
+
+    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
+        """Call the hook, if the program has the connection."""
+        if self._established is None and self._conn is not None:
+            self._hooks.link_changed(self._conn, change)
 
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """End the handshake."""

@@ -20,7 +20,7 @@ from ..aio.connection import (
     protocol_of,
 )
 from ..aio.endpoint import Endpoint, OpenSocket
-from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.hooks import Hooks, OnConnect, OnDisconnect, OnLink
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..aio.trace_log import trace_log
@@ -79,6 +79,7 @@ def connect(  # type: ignore[overload-overlap]
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Connecting[BytesLike, bytes]: ...
 @overload
 def connect(
@@ -102,6 +103,7 @@ def connect(
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Connecting[Sent, Received]: ...
 def connect(
     host: str | None = None,
@@ -124,6 +126,7 @@ def connect(
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Connecting[Sent, Received]:
     """Connect to a server.
 
@@ -225,7 +228,7 @@ def connect(
         takes_streams=peer_handlers.takes_streams,
         takes_requests=peer_handlers.takes_requests,
     )
-    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    hooks = Hooks(on_connect, on_disconnect, on_link, timeout=options.close_timeout)
     endpoint = Endpoint.of(host, port, path, sock, local_address)
     if session and framing is not None:
         raise ConfigurationError("a foreign framing carries messages only: no session")

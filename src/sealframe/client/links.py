@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
+from ..aio.link_change import LinkChange
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..core.channel_frames import ViolationError
@@ -65,6 +66,8 @@ class Links:
         self._backoff = Backoff(options)
         self._delay = 0.0
         self._task: asyncio.Task[None] | None = None
+        self.error: ConnectionClosedError | None = None
+        """Why the last link was lost; None before that."""
 
     @property
     def limit(self) -> int:
@@ -109,6 +112,7 @@ class Links:
 
     def lost(self, protocol: SessionProtocol, error: ConnectionClosedError) -> None:
         """The link was lost: make the next one."""
+        self.error = error
         logger.info("connection %s: the link is lost: %s", protocol.id, error)
         if protocol.loop.time() - protocol.since > self._delay:
             self._backoff.reset()
@@ -210,6 +214,9 @@ class _NextLink:
 
     def on_queued(self, protocol: ConnectionProtocol) -> None:
         """It has no session."""
+
+    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
+        """Neither."""
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
         """Nothing is called here."""

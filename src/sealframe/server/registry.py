@@ -21,6 +21,7 @@ from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
+from ..aio.link_change import LinkChange
 from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
 from ..aio.session_protocol import SessionProtocol
@@ -201,6 +202,10 @@ class ConnectionRegistry:
         """Sessions without a link share a memory."""
         if self.sessions is not None and isinstance(protocol, SessionProtocol):
             self.sessions.grew(protocol)
+
+    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
+        """Call the hook."""
+        self._hooks.link_changed(self.connections[protocol], change)
 
     def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Register the client, and start its handler, or the calls of ``on_message``."""

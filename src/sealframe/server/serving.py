@@ -11,7 +11,7 @@ from ..aio.callback_connection import awaiting_each
 from ..aio.config import ConnectionConfig
 from ..aio.connection import OnMessage, OnRequest, Received, Sent
 from ..aio.endpoint import Binding
-from ..aio.hooks import Hooks, OnConnect, OnDisconnect
+from ..aio.hooks import Hooks, OnConnect, OnDisconnect, OnLink
 from ..aio.payload_codec import payload_codec
 from ..aio.peer_handlers import OnStream, PeerHandlers
 from ..buffers import BytesLike
@@ -52,6 +52,7 @@ def serve(  # type: ignore[overload-overlap]
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Serving[BytesLike, bytes]: ...
 @overload
 def serve(
@@ -75,6 +76,7 @@ def serve(
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Serving[Sent, Received]: ...
 def serve(
     handler: Handler[Sent, Received] | None = None,
@@ -97,6 +99,7 @@ def serve(
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Serving[Sent, Received]:
     """Listen, and run ``handler`` in a task of its own for each client.
 
@@ -226,7 +229,7 @@ def serve(
         takes_streams=peer_handlers.takes_streams,
         takes_requests=peer_handlers.takes_requests,
     )
-    hooks = Hooks(on_connect, on_disconnect, timeout=options.close_timeout)
+    hooks = Hooks(on_connect, on_disconnect, on_link, timeout=options.close_timeout)
     binding = Binding.of(host, port, path, sock, reuse_port)
     balancers = TrustedPeers.of(proxy_protocol)
     return Serving(handler, binding, balancers, config, options, hooks, peer_handlers)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ..aio.connection import AnyConnection as AsyncConnection
 from ..aio.disconnect import Disconnect
+from ..aio.link_change import LinkChange
 from ..aio.stream import Stream as AsyncStream
 from ..aio.stream import endpoint_of
 from ..errors import ConfigurationError
@@ -23,6 +24,7 @@ OnStream: TypeAlias = Callable[[Stream], object]
 """``def on_stream(stream)``."""
 OnConnect: TypeAlias = Callable[[Any], object]
 OnDisconnect: TypeAlias = Callable[[Any, Disconnect], object]
+OnLink: TypeAlias = Callable[[Any, LinkChange], object]
 
 
 class Callbacks:
@@ -45,6 +47,7 @@ class Callbacks:
         on_stream: OnStream | None,
         on_connect: OnConnect | None,
         on_disconnect: OnDisconnect | None,
+        on_link: OnLink | None,
         requests: int,
         streams: int,
         hooks: int,
@@ -54,6 +57,7 @@ class Callbacks:
             "on_stream": on_stream,
             "on_connect": on_connect,
             "on_disconnect": on_disconnect,
+            "on_link": on_link,
         }
         for name, function in functions.items():
             if function is not None:
@@ -63,6 +67,7 @@ class Callbacks:
         self._on_stream = on_stream
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
+        self._on_link = on_link
         self._requests = Workers(requests)
         self._streams = Workers(streams)
         self._hooks = Workers(hooks)
@@ -76,6 +81,7 @@ class Callbacks:
             "on_stream": None if self._on_stream is None else self._serve,
             "on_connect": None if self._on_connect is None else self._connected,
             "on_disconnect": None if self._on_disconnect is None else self._disconnected,
+            "on_link": None if self._on_link is None else self._link_changed,
         }
 
     async def greeted(self, conn: AsyncConnection) -> None:
@@ -116,6 +122,11 @@ class Callbacks:
         assert self._on_disconnect is not None
         name = f"sealframe on_disconnect of {conn.id}"
         await self._hooks.run(name, self._on_disconnect, self._wrappers.wrap(conn), reason)
+
+    async def _link_changed(self, conn: AsyncConnection, change: LinkChange) -> None:
+        assert self._on_link is not None
+        name = f"sealframe on_link of {conn.id}"
+        await self._hooks.run(name, self._on_link, self._wrappers.wrap(conn), change)
 
 
 def check_blocking(name: str, function: object) -> None:

@@ -25,6 +25,7 @@ from .callbacks import (
     Callbacks,
     OnConnect,
     OnDisconnect,
+    OnLink,
     OnRequest,
     OnStream,
     check_blocking,
@@ -47,6 +48,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    session: bool = False,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
@@ -54,6 +56,7 @@ def connect(
     options: ClientOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
     timeout: float | None = None,
 ) -> Connection[Sent, Received]:
     """Connect to a server, once, and return the connection.
@@ -82,7 +85,9 @@ def connect(
     thread = shared()
     wrappers = Wrappers(thread)
     options = ClientOptions() if options is None else options
-    callbacks = _callbacks(wrappers, options, on_request, on_stream, on_connect, on_disconnect)
+    callbacks = _callbacks(
+        wrappers, options, on_request, on_stream, on_connect, on_disconnect, on_link
+    )
     connecting = async_connect(
         host,
         port,
@@ -93,6 +98,7 @@ def connect(
         context=context,
         framing=framing,
         extended=extended,
+        session=session,
         codec=codec,
         options=options,
         files=inbox(files),
@@ -130,6 +136,7 @@ def reconnect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
+    session: bool = False,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
@@ -138,6 +145,7 @@ def reconnect(
     is_fatal: Callable[[Exception], bool] | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Reconnecting[Sent, Received]:
     """Connect to a server, and again whenever the loop goes on to its next round::
 
@@ -162,7 +170,9 @@ def reconnect(
     """
     wrappers = Wrappers(shared())
     options = ClientOptions() if options is None else options
-    callbacks = _callbacks(wrappers, options, on_request, on_stream, on_connect, on_disconnect)
+    callbacks = _callbacks(
+        wrappers, options, on_request, on_stream, on_connect, on_disconnect, on_link
+    )
     return Reconnecting(
         async_connect(
             host,
@@ -174,6 +184,7 @@ def reconnect(
             context=context,
             framing=framing,
             extended=extended,
+            session=session,
             codec=codec,
             options=options,
             is_fatal=is_fatal,
@@ -229,6 +240,7 @@ def _callbacks(
     on_stream: OnStream | None,
     on_connect: OnConnect | None,
     on_disconnect: OnDisconnect | None,
+    on_link: OnLink | None,
 ) -> Callbacks:
     if not isinstance(options, ClientOptions):
         raise ConfigurationError("options for a client are ClientOptions(...)")
@@ -238,6 +250,7 @@ def _callbacks(
         on_stream=on_stream,
         on_connect=on_connect,
         on_disconnect=on_disconnect,
+        on_link=on_link,
         requests=options.max_requests,
         streams=options.max_streams,
         hooks=options.max_requests,

@@ -112,6 +112,11 @@ class Connection(Generic[Sent, Received]):
         return self._conn.closed
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a link to the peer, as :attr:`sealframe.Connection.connected`."""
+        return self._conn.connected
+
+    @property
     def close_code(self) -> int | None:
         """The code of the peer's CLOSE (:class:`sealframe.CloseCode`), None without one."""
         return self._conn.close_code
@@ -346,6 +351,15 @@ class Connection(Generic[Sent, Received]):
         :raises WaitTimeoutError: it is still open
         """
         self._end(self._conn.wait_closed, timeout)
+
+    def wait_connected(self, *, timeout: float | None = None) -> None:
+        """Wait until a session has a link, as :meth:`sealframe.Connection.wait_connected`.
+
+        :param timeout: seconds to wait
+        :raises ConnectionClosed: there will be none: the connection is closed
+        :raises WaitTimeoutError: it had none in time
+        """
+        self._wait(self._conn.wait_connected, timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ from ..codecs import Codec
 from ..errors import ConfigurationError, DecodeError
 from ..files.inbox import Inbox
 from ..framing import Framing
-from ..options import ServerOptions
+from ..options import ServerOptions, Sessions
 from ..server.server import Server as AsyncServer
 from ..server.serving import serve as async_serve
 from ..server.shutdown import ShutdownReport
@@ -27,6 +27,7 @@ from .callbacks import (
     Callbacks,
     OnConnect,
     OnDisconnect,
+    OnLink,
     OnRequest,
     OnStream,
     check_blocking,
@@ -52,6 +53,7 @@ def serve(
     proxy_protocol: bool | str | Sequence[str] = False,
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
+    sessions: Sessions | None = None,
     framing: Framing | None = None,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
@@ -60,6 +62,7 @@ def serve(
     options: ServerOptions | None = None,
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
+    on_link: OnLink | None = None,
 ) -> Server[Sent, Received]:
     """Listen, and run ``handler`` in a thread of its own for each client.
 
@@ -99,6 +102,7 @@ def serve(
         on_stream=on_stream,
         on_connect=on_connect,
         on_disconnect=on_disconnect,
+        on_link=on_link,
         requests=limit,
         streams=limit,
         hooks=limit,
@@ -125,6 +129,7 @@ def serve(
         proxy_protocol=proxy_protocol,
         security=security,
         context=context,
+        sessions=sessions,
         framing=framing,
         codec=codec,
         options=options,
