@@ -41,6 +41,8 @@ _COUNTERS: Final = {
     "probes": ("probes", "Connections that clients ended before a byte was sent: health checks."),
     "proxy_refused": ("connections_proxy_refused", "Connections refused by proxy_protocol."),
     "dropped": ("broadcast_messages_dropped", "Broadcast messages not queued for a client."),
+    "sessions_resumed": ("sessions_resumed", "Sessions that went on over a new connection."),
+    "sessions_lost": ("sessions_lost", "Sessions whose client did not come back in time."),
     # Of all its connections together.
     "messages_received": ("messages_received", "Messages received."),
     "messages_sent": ("messages_sent", "Messages handed to the transport."),
@@ -76,8 +78,8 @@ class ServerCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Name the metrics, without asking the server."""
-        zeros = dict.fromkeys(_COUNTERS, 0)
-        return self._metrics({"clients": {}, "connections": 0, "groups": {}, **zeros})
+        zeros = dict.fromkeys((*_COUNTERS, "connections", "sessions_detached"), 0)
+        return self._metrics({"clients": {}, "groups": {}, **zeros})
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics as they are now.
@@ -91,6 +93,7 @@ class ServerCollector(Collector):
         gauges = (
             ("clients", "Clients that are there.", len(clients)),
             ("connections", "Open connections, handshakes included.", stats["connections"]),
+            ("sessions_detached", "Clients without a connection.", stats["sessions_detached"]),
             ("groups", "Groups that have members.", len(stats["groups"])),
             ("inbox_cost", "Cost of unread messages.", sum(c["inbox_cost"] for c in clients)),
             ("outbox_cost", "Cost of unwritten messages.", sum(c["outbox_cost"] for c in clients)),

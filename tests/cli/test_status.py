@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import signal
 import sys
@@ -11,9 +12,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aio.ends import Mode
+from aio.links import open_session
+from aio.scripted import until
+from rich.console import Console
 
 import sealframe
 from sealframe import ClientIdentity, PrivateKey
+from sealframe.cli.output import Output
+from sealframe.cli.status import Board
 
 from .commands import PATIENCE, outcome, running
 from .terminal import Terminal, on_terminal
@@ -130,6 +137,22 @@ async def test_the_status_needs_a_terminal() -> None:
     done = await outcome("serve", "127.0.0.1:0", "--status")
     assert (done.code, done.output) == (2, "")
     assert "--status needs a terminal" in done.error
+
+
+async def test_a_client_whose_session_has_no_link() -> None:
+    async with open_session(Mode("extended")) as pair:
+        board = Board(pair.server, Output())
+
+        def shown() -> str:
+            console = Console(width=120, record=True, file=io.StringIO())
+            console.print(board.table())
+            return console.export_text()
+
+        await pair.accepted.ping()
+        assert re.search(rf"{pair.accepted.id} .* ms +0:00:0", shown())
+        pair.lose_link()
+        await until(lambda: not pair.accepted.connected)
+        assert re.search(rf"{pair.accepted.id} .* detached +0:00:0", shown())
 
 
 class TestMetrics:

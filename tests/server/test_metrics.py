@@ -10,9 +10,10 @@ import urllib.request
 
 import pytest
 from aio.ends import PATIENCE, Mode, dial, start
+from aio.links import open_session
 from aio.scripted import until
 
-from sealframe import ConfigurationError, Connection, MetricsError, Server
+from sealframe import ConfigurationError, Connection, MetricsError, Server, Sessions
 
 ANY_LOOP = True
 
@@ -90,7 +91,27 @@ async def test_every_counter_is_told() -> None:
     async with start(echo, PLAIN) as server:
         found = values(generate_latest(registered(ServerCollector(server))))
         numbers = {key for key, value in server.stats().items() if isinstance(value, int)}
-    assert len([name for name in found if name.endswith("_total")]) == len(numbers) - 1
+    gauges = {"connections", "sessions_detached"}
+    assert len([name for name in found if name.endswith("_total")]) == len(numbers - gauges)
+    for name in gauges:
+        assert f"sealframe_{name}" in found
+
+
+async def test_sessions() -> None:
+    def told(server: Server) -> list[float]:
+        found = values(generate_latest(registered(ServerCollector(server))))
+        names = ("detached", "resumed_total", "lost_total")
+        return [found[f"sealframe_sessions_{name}"] for name in names]
+
+    async with open_session(Mode("extended")) as pair:
+        assert told(pair.server) == [0, 0, 0]
+        pair.lose_link()
+        await until(lambda: told(pair.server) == [1, 0, 0])
+        pair.road.open()
+        await until(lambda: told(pair.server) == [0, 1, 0])
+    async with open_session(Mode("extended"), sessions=Sessions(max_detached=0)) as pair:
+        pair.lose_link()
+        await until(lambda: told(pair.server) == [0, 0, 1])
 
 
 async def test_two_servers_in_one_registry() -> None:

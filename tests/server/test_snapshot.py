@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from aio.ends import Family, Mode, dial, open_pair, start
 from aio.identities import ANNA, SERVER, hosting, let_in
+from aio.links import open_session
 from aio.scripted import Raw, until
 
-from sealframe import ClientIdentity, Connection, ServerIdentity, WrongLoopError
+from sealframe import ClientIdentity, Connection, ServerIdentity, Sessions, WrongLoopError
 from sealframe.server.server import registry_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
@@ -32,6 +33,8 @@ async def test_a_client(mode: Mode, family: Family) -> None:
         assert told["name"] is None
         assert told["address"] == accepted.remote_address
         assert told["sealed"] is mode.sealed
+        assert told["connected"] is True
+        assert told["links"] == 1
         assert 0 <= told["connected_for"] < 60
         assert told["messages_received"] == 1
         assert told["messages_sent"] == 0
@@ -42,6 +45,7 @@ async def test_a_client(mode: Mode, family: Family) -> None:
         assert told["groups"] == ["other", "room"]
         assert stats["groups"] == {"room": 1, "other": 1}
         assert stats["connections"] == stats["accepted"] == 1
+        assert stats["sessions_detached"] == 0
         assert json.loads(json.dumps(stats))["clients"][client_id]["groups"] == ["other", "room"]
         if mode.has_control:
             seconds = await accepted.ping()
@@ -81,6 +85,45 @@ async def test_totals_keep_those_that_left(mode: Mode) -> None:
         assert stats["clients"] == stats["groups"] == {}
         assert stats["connections"] == stats["dropped"] == 0
     assert server.stats()["messages_received"] == 3
+
+
+async def test_a_session(control_mode: Mode) -> None:
+    async with open_session(control_mode) as pair:
+        client, accepted, server = pair.client, pair.accepted, pair.server
+        await client.send(b"before")
+        assert await accepted.recv() == b"before"
+
+        def told() -> tuple[bool, int, int, int, int]:
+            stats = server.stats()
+            figures = stats["clients"][accepted.id]
+            totals = (stats[name] for name in ("connections", "sessions_detached", "accepted"))
+            return (figures["connected"], figures["links"], *totals)
+
+        assert told() == (True, 1, 1, 0, 1)
+        pair.lose_link()
+        await until(lambda: told() == (False, 1, 0, 1, 1))
+        assert server.counters.sessions_resumed == 0
+        await client.send(b"after")
+        pair.road.open()
+        assert await accepted.recv() == b"after"
+        assert told() == (True, 2, 1, 0, 2)
+        assert server.counters.sessions_resumed == 1
+        # What the link brought before it was the session's counts as well, and counts once.
+        stats = server.stats()
+        assert stats["messages_received"] == 2
+        assert stats["bytes_received"] == accepted.stats.bytes_received
+    assert server.stats()["sessions_lost"] == 0
+    assert server.stats()["sessions_detached"] == 0
+
+
+@pytest.mark.parametrize("sessions", [Sessions(keep=0.1), Sessions(max_detached=0)])
+async def test_a_session_that_is_lost(sessions: Sessions) -> None:
+    async with open_session(Mode("extended"), sessions=sessions) as pair:
+        pair.lose_link()
+        await until(lambda: pair.server.counters.sessions_lost == 1)
+        assert pair.accepted.closed
+        assert pair.server.stats()["clients"] == {}
+        assert pair.server.stats()["sessions_detached"] == 0
 
 
 async def test_who_shakes_hands_is_a_connection_and_no_client(sealed: Mode) -> None:

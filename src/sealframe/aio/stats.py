@@ -72,3 +72,8 @@ class ServerStats:
     right header. They are not among the accepted."""
     dropped: int = 0
     """Broadcast messages not queued for a client: too slow, or it accepts less."""
+    sessions_resumed: int = 0
+    """How often a client came back, and its session went on."""
+    sessions_lost: int = 0
+    """Sessions that ended because their client did not come back within ``keep``, for want of
+    room, or because it came back with counts that cannot be."""

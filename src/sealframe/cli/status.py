@@ -123,6 +123,8 @@ class Board:
 
 
 async def _ping(conn: Connection) -> None:
+    if not conn.connected:
+        return
     # The time it took is the connection's latency from now on.
     with contextlib.suppress(TimeoutError, ConnectionClosed, NotSupportedError):
         async with asyncio.timeout(_PINGED_EVERY):
@@ -142,18 +144,24 @@ def _heads(count: int, total: Traffic, queued: int) -> Table:
 
 
 def _row(id: str, figures: dict[str, Any], traffic: Traffic) -> list[Text]:
-    latency = figures["latency"]
     cells = (
         id,
         figures["name"] or "-",
         shown(figures["address"]),
         *traffic.cells,
         size(figures["outbox_cost"]),
-        "-" if latency is None else f"{latency * 1000:.2f} ms",
+        _round_trip(figures),
         str(timedelta(seconds=int(figures["connected_for"]))),
     )
     # Text is no markup, and what a peer chose is made visible.
     return [Text(visible(cell), no_wrap=True, overflow="ellipsis") for cell in cells]
+
+
+def _round_trip(figures: dict[str, Any]) -> str:
+    if not figures["connected"]:
+        return "detached"
+    latency = figures["latency"]
+    return "-" if latency is None else f"{latency * 1000:.2f} ms"
 
 
 def _rate(value: float) -> str:

@@ -172,6 +172,7 @@ class ConnectionRegistry:
         return SessionKeeper(
             config.sessions,
             options,
+            self.counters,
             context=config.context_bytes,
             client_of=_client_of,
             replaced=self._replace,

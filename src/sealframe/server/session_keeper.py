@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from ..aio.session_protocol import SessionProtocol
+from ..aio.stats import ServerStats
 from ..core.channel_frames import ViolationError
 from ..core.session import Session
 from ..errors import ConnectionClosedError, HandshakeError
@@ -30,7 +31,7 @@ _LOST: Final = CloseCode.SESSION_LOST
 class SessionKeeper:
     """The sessions of one server.
 
-    :param limit: how much each keeps until it is acknowledged, in bytes
+    :param counters: the server's
     :param context: the server's name for its service
     :param client_of: returns whose sessions count together when room is short
     :param replaced: called with a donor and the session that has taken its link
@@ -40,6 +41,7 @@ class SessionKeeper:
         self,
         sessions: Sessions,
         options: Options,
+        counters: ServerStats,
         *,
         context: bytes,
         client_of: Callable[[SessionProtocol], Hashable],
@@ -47,6 +49,7 @@ class SessionKeeper:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sessions = sessions
+        self._counters = counters
         self._limit = max(MIN_ACK_BY, options.outbox_limit)
         self._context = context
         self._client_of = client_of
@@ -134,8 +137,9 @@ class SessionKeeper:
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
             _refuse(protocol, Close(_LOST), text)
-            session.end_session(session.lost(text, code=_LOST))
+            self._lose(session, text)
         else:
+            self._counters.sessions_resumed += 1
             logger.debug("client %s is back after %.1f s", session.id, without)
             self._replaced(protocol, session)
 
@@ -157,7 +161,11 @@ class SessionKeeper:
 
     def _make_room(self) -> None:
         for victim in self._table.make_room():
-            victim.end_session(victim.lost("no room for more sessions without a link", code=_LOST))
+            self._lose(victim, "no room for more sessions without a link")
+
+    def _lose(self, session: SessionProtocol, text: str) -> None:
+        self._counters.sessions_lost += 1
+        session.end_session(session.lost(text, code=_LOST))
 
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
@@ -181,7 +189,7 @@ class SessionKeeper:
         keep = self._sessions.keep
         for session in self._table.expire(self._loop.time()):
             text = f"the client did not come back within keep, {keep:g} s"
-            session.end_session(session.lost(text, code=_LOST))
+            self._lose(session, text)
         self._watch()
 
     def close(self) -> None:

@@ -16,12 +16,15 @@ def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[
     now = registry.loop.time()
     total = Stats()
     total.add(registry.gone)
+    detached = 0
     for protocol in registry.connections:
         total.add(protocol.stats)
+        detached += protocol.detached
     return {
         "clients": {id: _describe(conn, now) for id, conn in registry.clients.items()},
         "groups": {name: len(group) for name, group in groups.items()},
-        "connections": len(registry.connections),
+        "connections": len(registry.connections) - detached,
+        "sessions_detached": detached,
         # `dropped` is in both: the server counts it itself, over all connections.
         **total.as_dict(),
         **asdict(registry.counters),
@@ -34,6 +37,8 @@ def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
         "name": None if conn.peer is None else conn.peer.name,
         "address": conn.remote_address,
         "sealed": conn.sealed,
+        "connected": conn.connected,
+        "links": protocol.links,
         "connected_for": now - protocol.since,
         **conn.stats.as_dict(),
         "inbox_cost": protocol.receiver.queue.queued_bytes,
