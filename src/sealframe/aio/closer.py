@@ -257,7 +257,7 @@ class Closer:
             # What the server had not got when it closed is sent all the same, but no success.
             self.close_sent = self.close_sent or Close()
             received = None if self.peer_close is None else self.peer_close.frames_received
-            missing = received is not None and received < protocol.stats.messages_sent
+            missing = received is not None and received < protocol.sent_count
             self._lossy = self._lossy or missing or not protocol.sender.all_sent
         self._feed(CloseEvent.SERVER_CLOSE, error)
 

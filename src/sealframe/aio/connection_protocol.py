@@ -259,6 +259,12 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def queued_detached(self) -> None:
         """Something waits to be sent, and there is no link."""
 
+    @property
+    def sent_count(self) -> int:
+        """How many frames the peer has to have received once it has all; it tells its count in
+        CLOSE, and may count more."""
+        return self.stats.messages_sent
+
     def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
         """Give the open socket and what was read from it away; nothing happens here any more."""
         transport = self.transport
@@ -370,7 +376,10 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         assert peer is not None
         assert peer.window is not None
         self.sender.limit_credit(peer.window)
-        self.receiver.open_window(Window(self.machine.window, self.receiver.queue.queued_bytes))
+        # What waits of a session is of an earlier numbering, in which it has cost its credit.
+        session = self.machine.session
+        received = self.receiver.queue.queued_bytes if session is None else 0
+        self.receiver.open_window(Window(self.machine.window, received))
 
     def peer_closed(self, close: Close | None, *, unanswered: bool) -> None:
         """CLOSE came, or FIN (None) where only packets flow.

@@ -198,6 +198,12 @@ class Receiver(ReceivePath):
         if self._growth is not None:
             self._growth.release(measured)
 
+    def return_borrowed(self) -> None:
+        """Give back what all windows have grown by: others take their place."""
+        if self._growth is not None:
+            self.queue.budget.take_back(self._growth.borrowed)
+            self._growth = None
+
     @property
     def borrowed(self) -> int:
         """By how much the windows of this connection have grown."""

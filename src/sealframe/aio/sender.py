@@ -252,6 +252,13 @@ class Sender(SendPath):
         if self.credit_limit is not None:
             self.credit_limit = max(self.credit_limit, credit)
 
+    def renew(self) -> None:
+        """Write to a link with which a numbering begins: no message has cost credit yet."""
+        self.socket = None
+        self.written = False
+        self.sent_cost = 0
+        self.credit_limit = None
+
     # The end
 
     def end(self, error: ConnectionClosed) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from ..core.channel_frames import ViolationError
 from ..core.events import Phase
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session
@@ -22,7 +23,7 @@ from ..errors import (
     TruncatedError,
 )
 from ..wire import CloseCode
-from ..wire.control import Close, SessionHello, SessionWelcome, close_name
+from ..wire.control import Close, Hello, SessionHello, SessionWelcome, close_name
 from .connection_protocol import ConnectionProtocol
 from .intake import Intake
 from .link_change import LinkChange
@@ -62,6 +63,18 @@ class SessionProtocol(ConnectionProtocol):
         return self.machine.session
 
     @property
+    def sent_count(self) -> int:
+        """How many frames the peer has to have received once it has all."""
+        session = self.session
+        return super().sent_count if session is None else session.retention.given
+
+    @property
+    def messages_of_session(self) -> int:
+        """On a server, how many messages of the client have come in all numberings together."""
+        assert self.session is not None
+        return self.session.taken + self.stats.messages_received
+
+    @property
     def detached(self) -> bool:
         """Whether this is a session without a link, which may get another one."""
         return self.session is not None and self.transport is None and not self.closer.closed
@@ -90,10 +103,15 @@ class SessionProtocol(ConnectionProtocol):
 
         :param welcome: on a server, field 4 of WELCOME
         """
-        self._credit_told = self.machine.window
+        self.first_credit()
         self.machine.join(session, welcome=welcome)
         self.handle_events()
         self._release()
+
+    def first_credit(self) -> int:
+        """Return the credit for messages with which a numbering begins; the peer is told it."""
+        self._credit_told = self.machine.window
+        return self._credit_told
 
     def credit(self) -> int:
         """Return all credit for messages that was given in this session; the peer is told it."""
@@ -254,14 +272,16 @@ class SessionProtocol(ConnectionProtocol):
         session.resume(peer)
         without = self.loop.time() - self._lost_at
         addresses = donor.remote_address, donor.local_address
+        # Else the peer has read no WELCOME of this numbering, which begins for it.
+        goes_on = peer.numbering == session.numbering
         welcome = None
         if keep is not None:
             welcome = SessionWelcome(
                 numbering=session.numbering,
                 received=session.received,
                 acknowledged=session.confirm(),
-                credit=self.credit(),
-                taken=0,
+                credit=self.credit() if goes_on else self.first_credit(),
+                taken=0 if goes_on else session.taken,
                 keep=keep,
                 ack_by=session.ack_by,
                 before=0,
@@ -270,8 +290,71 @@ class SessionProtocol(ConnectionProtocol):
         machine.join(session, welcome=welcome, before=self.machine)
         self.stats.add(donor.stats)
         self._addresses = addresses
+        self._use(machine, transport)
+        self.sender.take_link(peer.credit if goes_on else 0)
+        window = self.receiver.window
+        if window is not None and window.granted > self._credit_told:
+            machine.give_credit(window.granted - self._credit_told)
+        self._go_on(without, replaced=replaced)
+        return without
+
+    def begin_anew(self, donor: ConnectionProtocol, hello: Hello, welcome: SessionWelcome) -> float:
+        """Client: go on over the link that another protocol has made, with a server that has lost
+        its memory. Messages that it has not taken are sent again; the rest cannot go on.
+
+        :return: for how many seconds there was no link
+        :raises ViolationError: what the server has taken contradicts what this end knows, or a
+            message can never arrive there
+        """
+        session, queue = self.session, self.sender.queue
+        assert session is not None
+        waiting = queue.take(queue.queued_bytes)
+        try:
+            waiting = session.begin_anew(welcome, waiting)
+        finally:
+            queue.extend(waiting)
+        for place, message in enumerate(waiting, start=welcome.taken + 1):
+            if len(message) > hello.max_frame:
+                raise ViolationError(
+                    f"message {place} of it has {len(message):,} bytes, and the server takes "
+                    f"{hello.max_frame:,} now"
+                )
+        without = self.loop.time() - self._lost_at
+        addresses = donor.remote_address, donor.local_address
+        if self.channels is not None:
+            self.channels.end(_begun_anew())
+            self.channels = None
+        self.receiver.return_borrowed()
+        machine, transport = donor.surrender()
+        machine.join(session)
+        if hello.client_id:
+            self.rename(hello.client_id)
+        self.stats.add(donor.stats)
+        self._addresses = addresses
+        self.sender.renew()
+        self._use(machine, transport)
+        self.handle_events()
+        self._go_on(without)
+        return without
+
+    def _use(self, machine: ProtocolMachine, transport: asyncio.Transport) -> None:
+        machine.trace = self.trace
+        self.machine, self.transport = machine, transport
+        transport.set_protocol(self)
+        self.receiver.take_link(transport)
+        if self.keepalive is not None and not self.closer.closing:
+            self.keepalive.restart()
+            self.keepalive.start()
+
+    def _go_on(self, without: float, *, replaced: bool = False) -> None:
+        transport = self.transport
         self._links += 1
-        self._use(machine, transport, peer.credit)
+        if self.pings is not None:
+            self.pings.begin_link()
+            # Its answer counts for all that went over earlier links.
+            self.queue_ping()
+        self.closer.take_link()
+        self._wake()
         assert self._owner is not None
         if replaced:
             self._owner.on_link_changed(self, LinkChange.lost(ConnectionClosedError(_REPLACED)))
@@ -279,26 +362,6 @@ class SessionProtocol(ConnectionProtocol):
         # The program sends in on_link, and may find that this link is lost too.
         if self.transport is transport:
             self._release()
-        return without
-
-    def _use(self, machine: ProtocolMachine, transport: asyncio.Transport, credit: int) -> None:
-        machine.trace = self.trace
-        self.machine, self.transport = machine, transport
-        transport.set_protocol(self)
-        self.sender.take_link(credit)
-        self.receiver.take_link(transport)
-        if self.keepalive is not None and not self.closer.closing:
-            self.keepalive.restart()
-            self.keepalive.start()
-        window = self.receiver.window
-        if window is not None and window.granted > self._credit_told:
-            machine.give_credit(window.granted - self._credit_told)
-        if self.pings is not None:
-            self.pings.begin_link()
-            # Its answer counts for all that went over earlier links.
-            self.queue_ping()
-        self.closer.take_link()
-        self._wake()
 
     async def wait_attached(self) -> None:
         """Wait for a link, where there is none.
@@ -335,7 +398,7 @@ class SessionProtocol(ConnectionProtocol):
             code=code,
             arrived=retention.messages_acknowledged,
             unknown=retention.messages_given - retention.messages_acknowledged,
-            unsent=len(self.sender.queue),
+            unsent=len(self.sender.queue) - retention.to_give_again,
         )
 
     def drop(self) -> None:
@@ -394,6 +457,14 @@ class SessionProtocol(ConnectionProtocol):
         self._stop_ack_timer()
         super().finish(error, lossy=lossy)
         self._wake()
+
+
+def _begun_anew() -> ConnectionClosedError:
+    return ConnectionClosedError(
+        "the server was started again, or has lost the session: what was under way of streams and "
+        "requests cannot go on; the connection does",
+        code=CloseCode.SESSION_LOST,
+    )
 
 
 class _Deaf(asyncio.BufferedProtocol):

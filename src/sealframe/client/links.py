@@ -176,9 +176,10 @@ class _NextLink:
             return
         assert session.session is not None
         try:
-            if welcome.numbering != session.session.numbering:
-                raise ViolationError("the server has begun the session anew")
-            without = session.resume(protocol, welcome)
+            if welcome.numbering == session.session.numbering:
+                without = session.resume(protocol, welcome)
+            else:
+                without = session.begin_anew(protocol, hello, welcome)
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
             error = session.lost(text, code=CloseCode.SESSION_LOST)

@@ -71,13 +71,14 @@ class Retention:
     :ivar given: the number of the last frame that was given to a connection
     :ivar acknowledged: that of the last one that the peer has acknowledged
     :ivar cost: what is kept, in bytes
-    :ivar messages_given: how many of the frames given were messages
-    :ivar messages_acknowledged: how many of those acknowledged were
+    :ivar messages_given: how many messages of the session were given to connections
+    :ivar messages_acknowledged: how many of them were acknowledged
     """
 
     __slots__ = (
         "_again",
         "_batches",
+        "_place",
         "_resent",
         "acknowledged",
         "cost",
@@ -97,12 +98,17 @@ class Retention:
         self.cost = 0
         self.messages_given = 0
         self.messages_acknowledged = 0
+        # How many messages of the session are acknowledged or kept: less than were given where a
+        # numbering has begun anew, and some are to be given again.
+        self._place = 0
 
     def keep_messages(self, messages: list[bytes]) -> None:
         """Give messages their numbers, and keep them."""
         if not messages:
             return
-        self.messages_given += len(messages)
+        self._place += len(messages)
+        if self._place > self.messages_given:
+            self.messages_given = self._place
         cost = cost_of_messages(messages)
         last = self._batches[-1] if self._batches else None
         if last is not None and last.messages and last.cost < _SMALL_BATCH:
@@ -158,6 +164,35 @@ class Retention:
                 batches[0] = rest
             else:
                 batches.popleft()
+
+    # A numbering that begins anew
+
+    @property
+    def to_give_again(self) -> int:
+        """How many messages were given to a connection in an earlier numbering, and wait for
+        their numbers in this one: the first that are accepted for sending."""
+        return self.messages_given - self._place
+
+    def begin_anew(self, taken: int, waiting: list[bytes]) -> list[bytes]:
+        """Begin to count from 0: the peer has lost its memory. Control frames are forgotten.
+
+        :param taken: how many messages of the session the peer has for good; it acknowledges them
+        :param waiting: what was accepted for sending and has no number, in order
+        :return: all that waits for a number now, in order; nothing is kept any more
+        :raises ViolationError: the peer has acknowledged more, or was not given so many
+        """
+        if not self.messages_acknowledged <= taken <= self.messages_given:
+            raise ViolationError(
+                f"{taken} messages are taken, of {self.messages_given} sent and "
+                f"{self.messages_acknowledged} acknowledged"
+            )
+        kept = [message for batch in self._batches for message in batch.messages]
+        left = (kept + waiting)[taken - self.messages_acknowledged :]
+        self._batches.clear()
+        self._again.clear()
+        self._resent = self.given = self.acknowledged = self.cost = 0
+        self._place = self.messages_acknowledged = taken
+        return left
 
     # Sending again
 

@@ -36,6 +36,8 @@ class Session:
 
     :param numbering: what both ends call this run of their counts; a client learns it from WELCOME
     :param limit: how much this end keeps before its messages and stream data wait, in bytes
+    :ivar taken: on a server, how many messages of the client it had for good when the numbering
+        began
     :ivar received: frames that the peer has sent and this end has taken in, over all links but
         the present one
     :ivar told: up to which of them this end has acknowledged
@@ -50,12 +52,14 @@ class Session:
         "numbering",
         "received",
         "retention",
+        "taken",
         "told",
     )
 
-    def __init__(self, *, numbering: int, limit: int, peer_ack_by: int) -> None:
+    def __init__(self, *, numbering: int, limit: int, peer_ack_by: int, taken: int = 0) -> None:
         self.numbering = numbering
         self.limit = limit
+        self.taken = taken
         self.received = 0
         self.told = 0
         self.frozen = False
@@ -150,3 +154,17 @@ class Session:
             )
         self.retention.acknowledge(acknowledged)
         self._unacknowledged_bytes = 0
+
+    def begin_anew(self, welcome: SessionWelcome, waiting: list[bytes]) -> list[bytes]:
+        """Client: begin another numbering with a new link, since the server has lost its memory.
+
+        :param waiting: the messages that were accepted for sending and have no number
+        :return: those that are to be given to the link now, in order, when it has credit
+        :raises ViolationError: what the server has of them contradicts what this end knows
+        """
+        left = self.retention.begin_anew(welcome.taken, waiting)
+        self.numbering = welcome.numbering
+        self.received = self.told = self._unacknowledged_bytes = 0
+        self.frozen = False
+        self._peer_ack_by = welcome.ack_by
+        return left

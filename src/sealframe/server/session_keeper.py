@@ -74,7 +74,6 @@ class SessionKeeper:
             protocol.handle_events()
             return
         key = self._key(protocol, asked.token)
-        attempt = asked.start, asked.link
         found = self._table.find(key)
         if isinstance(found, Known) and not found.session.closer.may_go_on:
             # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
@@ -88,15 +87,12 @@ class SessionKeeper:
             if asked.known:
                 _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
             else:
-                self._begin(protocol, asked, key)
+                self._begin(protocol, asked, key, taken=0)
         elif isinstance(found, Over):
             close = Close(found.code, frames_received=found.received)
             _refuse(protocol, close, "a client came back for a session that is over")
-        elif not self._table.attach(key, attempt):
-            text = "a client came for a session that has a later link"
-            _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
         else:
-            self._resume(found, protocol, asked)
+            self._find_link(found, protocol, asked, key)
 
     def _key(self, protocol: SessionProtocol, token: bytes) -> bytes:
         records = protocol.machine.records
@@ -107,32 +103,50 @@ class SessionKeeper:
         pattern = Pattern.XK if client_key else Pattern.NNPSK0
         return session_key(token, client_key=client_key, pattern=pattern, context=self._context)
 
-    def _begin(self, protocol: SessionProtocol, asked: SessionHello, key: bytes) -> None:
+    def _begin(
+        self, protocol: SessionProtocol, asked: SessionHello, key: bytes, *, taken: int
+    ) -> None:
         numbering = 0
         while not numbering:
             numbering = secrets.randbits(64)
-        session = Session(numbering=numbering, limit=self._limit, peer_ack_by=asked.ack_by)
+        session = Session(
+            numbering=numbering, limit=self._limit, peer_ack_by=asked.ack_by, taken=taken
+        )
         self._table.add(key, protocol, (asked.start, asked.link), self._client_of(protocol))
         self._keys[protocol] = key
         welcome = SessionWelcome(
             numbering=numbering,
             received=0,
             acknowledged=0,
-            credit=protocol.machine.window,
-            taken=0,
+            credit=protocol.first_credit(),
+            taken=taken,
             keep=self._sessions.keep_seconds,
             ack_by=session.ack_by,
             before=0,
         )
         protocol.begin(session, welcome)
 
-    def _resume(
-        self, found: Known[SessionProtocol], protocol: SessionProtocol, asked: SessionHello
+    def _find_link(
+        self,
+        found: Known[SessionProtocol],
+        protocol: SessionProtocol,
+        asked: SessionHello,
+        key: bytes,
     ) -> None:
-        session = found.session
+        """A client came for a session that is not over."""
+        start, _ = found.attempt
+        if not self._table.attach(key, (asked.start, asked.link)):
+            text = "a client came for a session that has a later link"
+            _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
+        elif asked.start > start:
+            self._begin_anew(found.session, protocol, asked, key)
+        else:
+            self._resume(found.session, protocol, asked)
+
+    def _resume(
+        self, session: SessionProtocol, protocol: SessionProtocol, asked: SessionHello
+    ) -> None:
         try:
-            if asked.start > 1:
-                raise ViolationError("the client's program has begun it anew")
             without = session.resume(protocol, asked, keep=self._sessions.keep_seconds)
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
@@ -142,6 +156,24 @@ class SessionKeeper:
             self._counters.sessions_resumed += 1
             logger.debug("client %s is back after %.1f s", session.id, without)
             self._replaced(protocol, session)
+
+    def _begin_anew(
+        self, old: SessionProtocol, protocol: SessionProtocol, asked: SessionHello, key: bytes
+    ) -> None:
+        """The client's program was started again, and has lost what came of this server: another
+        handler goes on with the messages that the old one has not taken."""
+        old.cut_off()
+        taken = old.messages_of_session
+        protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
+        self._forget(old, key)
+        text = "the client's program was started again, and what it had not acknowledged is lost"
+        old.end_session(old.lost(text, code=_LOST))
+        self._begin(protocol, asked, key, taken=taken)
+
+    def _forget(self, session: SessionProtocol, key: bytes) -> None:
+        """Let another session have this one's name."""
+        del self._keys[session]
+        self._table.forget(key)
 
     # What happens to sessions
 
