@@ -214,6 +214,14 @@ class Peer:
             if isinstance(frame, Control) and frame.opcode == opcode:
                 return frame.body
 
+    async def read_message(self) -> bytes:
+        """Return the next message; skip the control frames before it."""
+        while True:
+            frame = await self.read()
+            assert frame is not None, "the stream ended without a message"
+            if isinstance(frame, bytes):
+                return frame
+
     async def read_to_end(self) -> list[bytes | Control]:
         """Return all frames up to the end of the stream."""
         frames = []

@@ -239,9 +239,10 @@ class SessionProtocol(ConnectionProtocol):
         self._stop_ack_timer()
         if self.keepalive is not None:
             self.keepalive.stop()
+        # What the event loop has read, or reads yet, must not come here, nor the loss of a socket
+        # that failed in this turn: by then there may be the next link.
+        transport.set_protocol(_Deaf())
         if not transport.is_closing():
-            # What the event loop has read, or reads yet, must not come here.
-            transport.set_protocol(_Deaf())
             transport.abort()
 
     def _stop_ack_timer(self) -> None:

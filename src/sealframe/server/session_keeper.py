@@ -75,7 +75,11 @@ class SessionKeeper:
             return
         key = self._key(protocol, asked.token)
         found = self._table.find(key)
-        if isinstance(found, Known) and not found.session.closer.may_go_on:
+        if (
+            isinstance(found, Known)
+            and (asked.start, asked.link) > found.attempt
+            and not found.session.closer.may_go_on
+        ):
             # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
             found.session.drop()
             found = self._table.find(key)
