@@ -86,7 +86,7 @@ class CallbackReceiver(Receiver):
     def hold_back(self, messages: list[bytes]) -> None:
         """Queue what is not called now, or drop it where nothing is called any more."""
         if self._calls is _OVER:
-            self.protocol.stats.discarded += len(messages)
+            self.count_discarded(len(messages))
         else:
             self.queue.extend(messages)
             self._enter(_QUEUED)
@@ -99,7 +99,7 @@ class CallbackReceiver(Receiver):
         """
         self.discard()
         self.drop_queue()
-        self.protocol.stats.discarded += left
+        self.count_discarded(left)
         self.protocol.fail_callback(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             # These end the event loop, here as in a task.

@@ -100,7 +100,7 @@ class Receiver(ReceivePath):
                 self.pause_if_full()
 
     def _discard(self, messages: list[bytes]) -> None:
-        self.protocol.stats.discarded += len(messages)
+        self.count_discarded(len(messages))
         if self.window is not None:
             last = len(messages[-1]) + MESSAGE_OVERHEAD
             cost = sum(map(len, messages)) + len(messages) * MESSAGE_OVERHEAD
@@ -307,7 +307,13 @@ class Receiver(ReceivePath):
 
     def drop_queue(self) -> None:
         """Forget the messages that the program has not taken."""
-        self.protocol.stats.discarded += self.queue.clear()
+        self.count_discarded(self.queue.clear())
+
+    def count_discarded(self, messages: int) -> None:
+        """Count messages that came, and that the program never gets."""
+        if messages:
+            self.protocol.stats.discarded += messages
+            self.protocol.machine.note_discarded()
 
     def put_out(self, error: ConnectionClosed) -> None:
         """Drop what the program has not taken: receiving raises the error at once.

@@ -25,7 +25,6 @@ from ..errors import (
 from ..wire import CloseCode
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome, close_name
 from .connection_protocol import ConnectionProtocol
-from .intake import Intake
 from .link_change import LinkChange
 
 ACK_DELAY: Final = 0.025
@@ -35,7 +34,6 @@ SILENCE: Final = 1.0
 """Seconds after which a plain client that has said nothing is served, as one of packets."""
 
 _DISCARD: Final = bytearray(64 * 1024)
-_KEEPS: Final = frozenset({Intake.DELIVER, Intake.FILL})
 _OVER: Final = ConnectionClosedError("the session is over")
 _REPLACED: Final = "the client has come back over another connection"
 
@@ -138,10 +136,6 @@ class SessionProtocol(ConnectionProtocol):
         session, machine = self.session, self.machine
         if session is None or self.transport is None:
             return
-        if self.stats.discarded or (
-            self.receiver.intake not in _KEEPS and machine.phase is Phase.EXTENDED
-        ):
-            session.frozen = True
         due = session.read(nbytes, machine.frames_received)
         if due or self.closer.closing:
             machine.acknowledge()
@@ -277,15 +271,10 @@ class SessionProtocol(ConnectionProtocol):
         goes_on = peer.numbering == session.numbering
         welcome = None
         if keep is not None:
-            welcome = SessionWelcome(
-                numbering=session.numbering,
-                received=session.received,
-                acknowledged=session.confirm(),
+            welcome = session.welcome(
+                keep=keep,
                 credit=self.credit() if goes_on else self.first_credit(),
                 taken=0 if goes_on else session.taken,
-                keep=keep,
-                ack_by=session.ack_by,
-                before=0,
             )
         machine, transport = donor.surrender()
         machine.join(session, welcome=welcome, before=self.machine)

@@ -347,7 +347,7 @@ class Connecting(Generic[Sent, Received]):
         id = next_id()
         links = None
         if self._session:
-            links = Links(self._endpoint, self._options, self._next_machine, self._config.window)
+            links = Links(self._endpoint, self._options, self._next_machine)
         machine = self._machine(verifier, id, b"" if links is None else links.first_hello())
         attempt = Attempt(self._make_connection, self._hooks, links)
         conn = await attempt.connect(

@@ -44,22 +44,17 @@ _OVER: Final = frozenset({CloseCode.NORMAL, CloseCode.SESSION_LOST, CloseCode.SU
 
 
 class Links:
-    """Makes the links of one session.
-
-    :param window: the first window for messages, by which the session's credit begins
-    """
+    """Makes the links of one session."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         options: ClientOptions,
         make_machine: MakeMachine,
-        window: int,
     ) -> None:
         self._endpoint = endpoint
         self._options = options
         self._make_machine = make_machine
-        self._window = window
         # Nobody may learn it: who has it has the session.
         self._token = secrets.token_bytes(SESSION_TOKEN_SIZE)
         self._link = 0
@@ -81,22 +76,17 @@ class Links:
     def _hello(self, protocol: SessionProtocol | None) -> SessionHello:
         self._link += 1
         session = None if protocol is None else protocol.session
-        if protocol is None or session is None:
-            numbering = received = acknowledged = 0
-            credit = self._window
-        else:
-            numbering, received = session.numbering, session.received
-            acknowledged, credit = session.confirm(), protocol.credit()
+        if protocol is not None and session is not None:
+            return session.hello(token=self._token, link=self._link, credit=protocol.credit())
         return SessionHello(
             token=self._token,
             start=1,
             link=self._link,
-            numbering=numbering,
-            received=received,
-            acknowledged=acknowledged,
-            credit=credit,
+            numbering=0,
+            received=0,
+            acknowledged=0,
+            credit=0,
             ack_by=self.limit,
-            known=session is not None,
         )
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:

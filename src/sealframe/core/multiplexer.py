@@ -290,13 +290,27 @@ class Multiplexer:
             written = stream.write_turn(buffers, size)
             if written and (not self.drained or self.drained[-1] != stream.number):
                 self.drained.append(stream.number)
-            if stream.is_ready:
-                stream.scheduled = True
-                self.ready.append(stream)
-            elif stream.is_over:
-                self._forget(stream)
+            self._took(stream)
             left -= max(written, _MIN_QUANTUM)
         return buffers
+
+    def take_without_data(self) -> list[Buffer]:
+        """Return of what :meth:`take` would all frames but data, which wait: the other end may be
+        waiting for them."""
+        buffers: list[Buffer] = []
+        for _ in range(len(self.ready)):
+            stream = self.ready.popleft()
+            stream.scheduled = False
+            stream.write_turn(buffers, 0)
+            self._took(stream)
+        return buffers
+
+    def _took(self, stream: StreamState) -> None:
+        if stream.is_ready:
+            stream.scheduled = True
+            self.ready.append(stream)
+        elif stream.is_over:
+            self._forget(stream)
 
     def _schedule(self, stream: StreamState) -> None:
         if not stream.scheduled and stream.is_ready:

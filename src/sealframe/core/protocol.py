@@ -83,7 +83,11 @@ _PACKETS: Final = Phase.PACKETS
 _EXTENDED: Final = Phase.EXTENDED
 _FAILED: Final = Phase.FAILED
 _SEALED_HELLO: Final = Phase.SEALED_HELLO
+_WELCOME: Final = Phase.WELCOME
 _JOINING: Final = Phase.JOINING
+
+_TOLD: Final = frozenset({Phase.SEALED_HELLO, Phase.SEALED_WELCOME, Phase.JOINING})
+"""Phases before the end of the introductions in which a peer is known to read CLOSE."""
 
 _UNREACHABLE: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
 """With which a connected socket ends once keepalive, or what was sent, is not acknowledged in time
@@ -401,6 +405,8 @@ class ProtocolMachine:
             # Parts of what the program wrote, which are written and sealed as bytes are.
             if session is None or session.room > 0:
                 streams = cast("list[bytes]", self.opened.take(turn))
+            else:
+                streams = cast("list[bytes]", self.opened.take_without_data())
             if session is not None:
                 session.keep(urgent, messages, streams)
         elif session is not None:
@@ -431,6 +437,11 @@ class ProtocolMachine:
             number = session.acknowledge(self.frames_received)
             if number is not None:
                 self.queue(control.ack(number))
+
+    def note_discarded(self) -> None:
+        """A message that came was thrown away: a session acknowledges no more (section 12)."""
+        if self.session is not None:
+            self.session.frozen = True
 
     def ping(self, body: bytes) -> None:
         """Queue a PING.
@@ -575,7 +586,7 @@ class ProtocolMachine:
         messages: list[bytes] = []
         for record in records:
             self.work_items += 1
-            if self.phase is _FAILED:
+            if self.phase is _FAILED or (self.phase is _JOINING and self._faulty):
                 layer.open(record)
                 continue
             first = self.phase is _SEALED_HELLO
@@ -605,14 +616,21 @@ class ProtocolMachine:
         if self.trace is not None:
             trace_received(self.trace, fault.frames)
         messages = self.receive_frames(fault.frames)
-        if self.phase is not Phase.FAILED:
+        if self.phase is _JOINING:
+            assert self.pending is not None
+            self.pending.fault = fault
+        else:
+            self._fail_framing(fault)
+        return messages
+
+    def _fail_framing(self, fault: FramingError) -> None:
+        if self.phase is not _FAILED:
             code = CloseCode.PROTOCOL
             if isinstance(fault, FrameTooLargeError):
                 code = CloseCode.TOO_LARGE
             error = self._fault(self.explain(str(fault)), code)
             error.__cause__ = fault
             self._fail(error, code)
-        return messages
 
     def receive_frames(self, frames: list[bytes | Control]) -> list[bytes]:
         self.work_items += len(frames)
@@ -630,6 +648,9 @@ class ProtocolMachine:
                 if MESSAGE not in row:
                     self._fail_forbidden("a message")
                     break
+                if phase is _WELCOME and self.pending is not None:
+                    # It is of no session.
+                    continue
                 self.phase = row[MESSAGE][1]
                 self.frames_received += 1
                 messages.append(frame)
@@ -653,11 +674,10 @@ class ProtocolMachine:
         if self.phase is Phase.FAILED:
             return
         # What was opened came from a holder of the key, who reads CLOSE.
-        told = self.extended or self.phase in (
-            Phase.SEALED_HELLO,
-            Phase.SEALED_WELCOME,
-            Phase.JOINING,
-        )
+        told = self.extended or self.phase in _TOLD
+        if self.phase is _JOINING:
+            # Behind HELLO or WELCOME came a record that does not open: nothing came of either.
+            self.events = ()
         self.phase = Phase.FAILED
         if self.output is not None:
             self.output.clear()
@@ -786,10 +806,19 @@ class ProtocolMachine:
             self._emit(Established(hello))
 
     def release(self) -> list[bytes]:
-        """Take in what was held since the HELLO or WELCOME; return the messages among it."""
+        """Take in what was held since the HELLO or WELCOME, a fault among it; return the messages
+        among it."""
         assert self.pending is not None
-        held, self.pending = self.pending.held, None
-        return self.receive_frames(held)
+        held, fault = self.pending.held, self.pending.fault
+        self.pending = None
+        messages = self.receive_frames(held)
+        if fault is not None:
+            self._fail_framing(fault)
+        return messages
+
+    @property
+    def _faulty(self) -> bool:
+        return self.pending is not None and self.pending.fault is not None
 
     def refuse(self, close: Close, error: ConnectionClosedError) -> None:
         """Answer CLOSE in place of WELCOME, as long as that would be.

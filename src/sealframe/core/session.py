@@ -7,6 +7,7 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
+from ..errors import FramingError
 from ..wire import MIN_ACK_BY, Control
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome
 from .channel_frames import ViolationError
@@ -19,15 +20,17 @@ class PendingLink:
     :ivar announced: whether a plain client that has not said HELLO may get messages already
     :ivar hello: the HELLO or WELCOME that came, None until then
     :ivar held: the frames behind it
+    :ivar fault: what is wrong with the bytes behind those
     :ivar refusal: the CLOSE that came in place of WELCOME
     """
 
-    __slots__ = ("announced", "held", "hello", "refusal")
+    __slots__ = ("announced", "fault", "held", "hello", "refusal")
 
     def __init__(self) -> None:
         self.announced = False
         self.hello: Hello | None = None
         self.held: list[bytes | Control] = []
+        self.fault: FramingError | None = None
         self.refusal: Close | None = None
 
 
@@ -134,6 +137,43 @@ class Session:
 
     # The next link
 
+    def hello(self, *, token: bytes, link: int, credit: int) -> SessionHello:
+        """Return field 4 of the HELLO with which a client goes on; older links are cut off.
+
+        :param link: the number of the new one
+        :param credit: all credit for messages that the server was given
+        """
+        return SessionHello(
+            token=token,
+            start=1,
+            link=link,
+            numbering=self.numbering,
+            received=self.received,
+            acknowledged=self.confirm(),
+            credit=credit,
+            ack_by=self.ack_by,
+            known=True,
+        )
+
+    def welcome(self, *, keep: int, credit: int, taken: int = 0) -> SessionWelcome:
+        """Return field 4 of the WELCOME with which the session begins or goes on; the link before
+        is cut off.
+
+        :param keep: seconds for which the server keeps a session without a link
+        :param credit: all credit for messages that the client was given
+        :param taken: where a numbering begins, how many of its messages have been taken for good
+        """
+        return SessionWelcome(
+            numbering=self.numbering,
+            received=self.received,
+            acknowledged=self.confirm(),
+            credit=credit,
+            taken=taken,
+            keep=keep,
+            ack_by=self.ack_by,
+            before=0,
+        )
+
     def resume(self, peer: SessionHello | SessionWelcome) -> None:
         """Begin with a new link, whose peer has these counts.
 
@@ -141,12 +181,11 @@ class Session:
         """
         if peer.numbering == self.numbering:
             received, acknowledged = peer.received, peer.acknowledged
+        elif self.received:
+            raise ViolationError(f"{self.received} frames came before its first WELCOME")
         else:
-            # A client that has not read the first WELCOME has acknowledged nothing (section 12),
-            # and sent nothing.
+            # A client that has not read the first WELCOME has acknowledged nothing (section 12).
             received = acknowledged = 0
-            if self.received:
-                raise ViolationError(f"{self.received} frames came before its first WELCOME")
         self.retention.rewind(received)
         if acknowledged < self.retention.acknowledged:
             raise ViolationError(

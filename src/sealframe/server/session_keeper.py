@@ -20,7 +20,7 @@ from ..core.session import Session
 from ..errors import ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
 from ..wire import MIN_ACK_BY, CloseCode, Pattern
-from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
+from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from .session_table import Known, Over, SessionTable, session_key
 
 logger = logging.getLogger("sealframe.server")
@@ -118,17 +118,8 @@ class SessionKeeper:
         )
         self._table.add(key, protocol, (asked.start, asked.link), self._client_of(protocol))
         self._keys[protocol] = key
-        welcome = SessionWelcome(
-            numbering=numbering,
-            received=0,
-            acknowledged=0,
-            credit=protocol.first_credit(),
-            taken=taken,
-            keep=self._sessions.keep_seconds,
-            ack_by=session.ack_by,
-            before=0,
-        )
-        protocol.begin(session, welcome)
+        keep, credit = self._sessions.keep_seconds, protocol.first_credit()
+        protocol.begin(session, session.welcome(keep=keep, credit=credit, taken=taken))
 
     def _find_link(
         self,
