@@ -50,6 +50,13 @@ from .errors import (
     MissingExtraError,
     NonceExhaustedError,
     NotSupportedError,
+    OutboxClosedError,
+    OutboxCorruptError,
+    OutboxError,
+    OutboxFileError,
+    OutboxFullError,
+    OutboxLockedError,
+    OutboxVersionError,
     PeerTimeoutError,
     ProtocolError,
     RemoteError,
@@ -73,6 +80,7 @@ from .errors import (
 from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
 from .options import ClientOptions, ServerOptions, Sessions
+from .outbox import Outbox
 from .server.activation import activated_sockets
 from .server.groups import Group
 from .server.server import Server
@@ -137,6 +145,14 @@ __all__ = [
     "MissingExtraError",
     "NonceExhaustedError",
     "NotSupportedError",
+    "Outbox",
+    "OutboxClosedError",
+    "OutboxCorruptError",
+    "OutboxError",
+    "OutboxFileError",
+    "OutboxFullError",
+    "OutboxLockedError",
+    "OutboxVersionError",
     "Peer",
     "PeerTimeoutError",
     "PrivateKey",

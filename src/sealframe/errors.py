@@ -27,7 +27,7 @@ class MissingExtraError(SealframeError, ImportError):
 
 
 class WrongLoopError(SealframeError, RuntimeError):
-    """An object was used from a thread or event loop other than its own."""
+    """An object was used from a thread, event loop or process other than its own."""
 
 
 class WaitTimeoutError(SealframeError, TimeoutError):
@@ -172,6 +172,44 @@ class ConnectTimeoutError(ConnectError, TimeoutError):
 
 class ListenError(_PlainOSError):
     """The server cannot listen there: the address is in use, forbidden or unknown."""
+
+
+class OutboxError(SealframeError):
+    """The file of an :class:`sealframe.Outbox` cannot be used as asked. Base of those below.
+
+    What was accepted before stays in the file.
+    """
+
+
+class OutboxFullError(OutboxError):
+    """The disk is full, or a quota or limit of file sizes is reached. Nothing was accepted.
+
+    The outbox goes on as soon as there is room.
+    """
+
+
+class OutboxLockedError(OutboxError):
+    """Another program, or another connection of this one, uses the file."""
+
+
+class OutboxCorruptError(OutboxError):
+    """The file is damaged, or was never an outbox."""
+
+
+class OutboxVersionError(OutboxError):
+    """The file was made by a version of sealframe that writes another format."""
+
+
+class OutboxFileError(OutboxError):
+    """The file cannot be opened or written.
+
+    Its folder is missing or cannot be written, it is read-only, others can read it, its file
+    system is not fit for it, or the disk reports an error.
+    """
+
+
+class OutboxClosedError(OutboxError):
+    """The outbox was closed before. Nothing was accepted."""
 
 
 class StreamError(SealframeError):

@@ -1,0 +1,62 @@
+"""The argument ``session=Outbox(...)``: which file, and how much it promises."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, get_args
+
+from ..errors import ConfigurationError
+
+GIB = 1 << 30
+
+Durability = Literal["process", "power"]
+
+
+class Outbox:
+    """A file that keeps what a client's session has accepted until the server has it.
+
+    ``connect(..., session=Outbox("readings.db"))``: once ``send`` returns, the message is in the
+    file. It is sent when there is a connection, by the next start of the program if need be.
+    One file is one session, with one server. The file is an SQLite database in WAL mode, readable
+    by this user alone and not encrypted; beside it are ``-wal``, ``-shm`` and ``.lock``. It has to
+    be on a disk of this machine. It does not become smaller: room that is free is used again.
+
+    :param path: the file; it is made if it is not there, in a folder that is
+    :param durable: what an accepted message survives. ``"process"``: that the program is killed.
+        ``"power"``: loss of power too, as far as the disk keeps what it has confirmed (fsync); each
+        group of messages that are sent at the same time then waits for the disk once
+    :param max_bytes: how much is kept, in bytes; each message counts 64 more than its length. At
+        this bound further ones wait
+    :raises ConfigurationError: an argument is of the wrong type or out of range
+    """
+
+    __slots__ = ("durable", "max_bytes", "path")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durable: Durability = "process",
+        max_bytes: int = GIB,
+    ) -> None:
+        name = os.fspath(path)
+        if not _is_name(name):
+            raise ConfigurationError(f"path is {path!r}; use the name of a file")
+        if durable not in get_args(Durability):
+            raise ConfigurationError(f'durable is {durable!r}; use "process" or "power"')
+        if not _is_size(max_bytes):
+            raise ConfigurationError(f"max_bytes is {max_bytes!r}; use a whole number from 1 up")
+        self.path = name
+        self.durable = durable
+        self.max_bytes = max_bytes
+
+    def __repr__(self) -> str:
+        return f"<Outbox {self.path} durable={self.durable!r}>"
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
