@@ -107,7 +107,9 @@ class Links:
         if protocol.loop.time() - protocol.since > self._delay:
             self._backoff.reset()
             self._delay = 0.0
-        self._task = start_task(self._run, protocol, name=f"links {protocol.id}")
+        if self._task is None or self._task.done():
+            self._task = start_task(self._run, protocol, name=f"links {protocol.id}")
+        # Else the link did not last until that task had a turn: it finds that, and goes on.
 
     def stop(self) -> None:
         """The session is over: make no further one."""
