@@ -240,8 +240,11 @@ class Closer:
         if close.messages_discarded:
             over = self._lossy = True
             text += f"; messages that it threw away: {close.messages_discarded}"
-        kind = ConnectionClosedError if over else ConnectionClosedOK
-        error = kind(text, code=close.code, reason=close.reason)
+        error: ConnectionClosed
+        if over:
+            error = self._protocol.ended(text, code=close.code, reason=close.reason)
+        else:
+            error = ConnectionClosedOK(text, code=close.code, reason=close.reason)
         if close.code == CloseCode.NORMAL:
             self._peer_ended(error)
         else:

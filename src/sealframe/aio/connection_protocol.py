@@ -265,6 +265,10 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         CLOSE, and may count more."""
         return self.stats.messages_sent
 
+    def ended(self, text: str, *, code: int | None, reason: str) -> ConnectionClosedError:
+        """Return the error of a connection that the peer has ended, not in order."""
+        return ConnectionClosedError(text, code=code, reason=reason)
+
     def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
         """Give the open socket and what was read from it away; nothing happens here any more."""
         transport = self.transport

@@ -77,11 +77,9 @@ _KIND_OF: Final[dict[int, DisconnectKind]] = {
     CloseCode.UNAUTHORIZED: DisconnectKind.UNAUTHORIZED,
     CloseCode.MALFORMED: DisconnectKind.PROTOCOL,
     CloseCode.SESSION_LOST: DisconnectKind.LOST,
-    CloseCode.SUPERSEDED: DisconnectKind.REFUSED,
+    CloseCode.SUPERSEDED: DisconnectKind.LOST,
     CloseCode.SEALED: DisconnectKind.REFUSED,
     CloseCode.NO_MESSAGES: DisconnectKind.PROTOCOL,
-    CloseCode.SESSION_LOST: DisconnectKind.LOST,
-    CloseCode.SUPERSEDED: DisconnectKind.LOST,
 }
 
 

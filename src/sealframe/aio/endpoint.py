@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -59,6 +59,27 @@ class Endpoint:
             )
         # The checks above have no types for what they let through.
         return cls(host=host, port=port, sock=sock, local=local_address)  # type: ignore[arg-type]
+
+    @classmethod
+    def all_of(
+        cls, host: object, port: object, path: object, sock: object, local_address: object
+    ) -> tuple[Self, ...]:
+        """Return the endpoints of a server that may have several, each ``"host:port"``.
+
+        :raises ConfigurationError: these cannot go together, or are of wrong types
+        """
+        if not isinstance(host, Sequence) or isinstance(host, str | bytes):
+            return (cls.of(host, port, path, sock, local_address),)
+        if not host:
+            raise ConfigurationError("host is an empty list: there is nothing to connect to")
+        if port is not None or path is not None or sock is not None:
+            raise ConfigurationError(
+                "a list of hosts has the port of each, as in ['a:1234', 'b:1234']: give no port, "
+                "path or sock beside it"
+            )
+        return tuple(
+            cls.of(host, port, path, None, local_address) for host, port, path in map(_split, host)
+        )
 
     @property
     def name(self) -> str:
@@ -112,6 +133,25 @@ class Binding:
         if self.socks:
             return "the given socket"
         return show(self.path) if self.path else ", ".join(show((h, self.port)) for h in self.hosts)
+
+
+def _split(text: object) -> tuple[str | None, int | None, str | None]:
+    """Return host, port and path of one address in a list."""
+    if isinstance(text, str):
+        if text.startswith("unix:/"):
+            return None, None, text.removeprefix("unix:")
+        host, _, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if bracketed:
+            host = host[1:-1]
+        # Without brackets the last part of an IPv6 address would be the port.
+        split = host and (bracketed or ":" not in host)
+        if split and port.isascii() and port.isdecimal() and 0 < int(port) <= 65535:
+            return host, int(port), None
+    raise ConfigurationError(
+        f"{text!r} in the list of hosts is no address; use 'host:port', '[IPv6]:port', "
+        "or 'unix:/path'"
+    )
 
 
 def _host(host: object) -> str:

@@ -181,8 +181,12 @@ class SessionProtocol(ConnectionProtocol):
         """The peer broke the protocol, or the link is at fault."""
         if self._may_go_on and not self.machine.answers_fault:
             self.lose_link(error)
-        else:
+        elif self.session is None:
             super().fail(error, at_fin=at_fin)
+        else:
+            lost = self.lost(str(error), code=error.code)
+            lost.__cause__ = error
+            super().fail(lost, at_fin=at_fin)
 
     def give_up(self, error: PeerTimeoutError) -> None:
         """The peer gives no sign of life: drop the link."""
@@ -196,6 +200,8 @@ class SessionProtocol(ConnectionProtocol):
         going = close is not None and close.code == CloseCode.GOING_AWAY
         if going and self.machine.client and self._may_go_on:
             assert close is not None
+            # It may say when to come back.
+            self.closer.peer_announced = close
             text = f"the peer closed the connection ({close_name(close.code)})"
             text += f": {close.reason}" if close.reason else ""
             self.lose_link(ConnectionClosedError(text, code=close.code, reason=close.reason))
@@ -379,13 +385,20 @@ class SessionProtocol(ConnectionProtocol):
 
     # The end
 
-    def lost(self, text: str, *, code: int | None = None) -> SessionLostError:
+    def ended(self, text: str, *, code: int | None, reason: str) -> ConnectionClosedError:
+        """Return the error of a session that the peer has ended, not in order."""
+        if self.session is None:
+            return super().ended(text, code=code, reason=reason)
+        return self.lost(text, code=code, reason=reason)
+
+    def lost(self, text: str, *, code: int | None = None, reason: str = "") -> SessionLostError:
         """Return the error of a session that is over: what has arrived, and what has not."""
         assert self.session is not None
         retention = self.session.retention
         return SessionLostError(
             text,
             code=code,
+            reason=reason,
             arrived=retention.messages_acknowledged,
             unknown=retention.messages_given - retention.messages_acknowledged,
             unsent=len(self.sender.queue) - retention.to_give_again,

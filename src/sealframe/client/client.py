@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Any, Final, Generic, overload
 
 from ..aio.callback_connection import connection_maker
@@ -32,7 +32,6 @@ from ..errors import (
     ConnectError,
     ConnectionClosed,
     HandshakeError,
-    KeyFileError,
     KeyFormatError,
     ServerKeyChangedError,
     UnauthorizedError,
@@ -49,6 +48,8 @@ from ..wire import RETRY_CODES
 from .attempt import Attempt, next_id
 from .backoff import Backoff
 from .links import Links
+from .next_link import VerifyServerKey, verify_same_key
+from .targets import Targets, is_alarming, joined
 
 logger = logging.getLogger("sealframe.client")
 
@@ -59,7 +60,7 @@ _DEFAULT_OPTIONS: Final = ClientOptions()
 # bytes, so the overlap is harmless.
 @overload
 def connect(  # type: ignore[overload-overlap]
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -83,7 +84,7 @@ def connect(  # type: ignore[overload-overlap]
 ) -> Connecting[BytesLike, bytes]: ...
 @overload
 def connect(
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -106,7 +107,7 @@ def connect(
     on_link: OnLink | None = None,
 ) -> Connecting[Sent, Received]: ...
 def connect(
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -151,7 +152,12 @@ def connect(
     connection with ``CloseCode.MALFORMED``. An ``async for`` is not told what its body
     raises: write ``async with conn:`` in it, if the server is to know.
 
-    :param host: address or name of the server
+    :param host: address or name of the server; or a list of several, each ``"host:port"``,
+        ``"[IPv6]:port"`` or ``"unix:/path"``, and then no port. An attempt to connect begins with
+        a random one, so that many clients spread, goes on to the next where one does not let
+        this client in, and fails if none does. To connect again it begins with the last
+        that did. Each has ``connect_timeout`` to itself, and its own line in the file of known
+        servers
     :param port: its TCP port
     :param path: its Unix socket, instead of host and port. On Linux ``"\\0name"`` is one in the
         abstract namespace, which has no file (unix(7)); logs show ``@name``
@@ -229,7 +235,7 @@ def connect(
         takes_requests=peer_handlers.takes_requests,
     )
     hooks = Hooks(on_connect, on_disconnect, on_link, timeout=options.close_timeout)
-    endpoint = Endpoint.of(host, port, path, sock, local_address)
+    endpoints = Endpoint.all_of(host, port, path, sock, local_address)
     if session and framing is not None:
         raise ConfigurationError("a foreign framing carries messages only: no session")
     if session and isinstance(sock, socket.socket):
@@ -237,7 +243,7 @@ def connect(
             "a socket serves one connection: for a session, give an async function as sock, "
             "which returns a new one each time"
         )
-    return Connecting(endpoint, config, options, is_fatal, hooks, peer_handlers, session=session)
+    return Connecting(endpoints, config, options, is_fatal, hooks, peer_handlers, session=session)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -258,7 +264,7 @@ class Connecting(Generic[Sent, Received]):
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoints: Sequence[Endpoint],
         config: ConnectionConfig,
         options: ClientOptions,
         is_fatal: Callable[[Exception], bool] | None,
@@ -267,7 +273,7 @@ class Connecting(Generic[Sent, Received]):
         *,
         session: bool,
     ) -> None:
-        self._endpoint = endpoint
+        self._targets = Targets(endpoints)
         self._config = config
         self._options = options
         self._is_fatal = is_fatal
@@ -279,7 +285,7 @@ class Connecting(Generic[Sent, Received]):
         )
         self._conn: Connection[Sent, Received] | None = None
         # Verified once, a key stays the known one, even if its line is taken out of the file.
-        self._server_key: PublicKey | None = None
+        self._server_keys: dict[str, PublicKey] = {}
 
     def __await__(self) -> Generator[Any, None, Connection[Sent, Received]]:
         return self._open().__await__()
@@ -293,7 +299,7 @@ class Connecting(Generic[Sent, Received]):
         await self._conn.__aexit__(*exception)
 
     async def __aiter__(self) -> AsyncIterator[Connection[Sent, Received]]:
-        if isinstance(self._endpoint.sock, socket.socket):
+        if isinstance(self._targets.first.sock, socket.socket):
             raise ConfigurationError(
                 "a socket serves one connection: to reconnect, give an async function as sock, "
                 "which returns a new one each time"
@@ -303,13 +309,13 @@ class Connecting(Generic[Sent, Received]):
         delay = 0.0
         decide = self._is_fatal or is_fatal
         while True:
-            try:
-                conn = await self._open()
-            except (OSError, ConnectionClosed, KeyFormatError) as error:
-                if decide(error):
-                    raise
+            conn, failures = await self._try_all()
+            if conn is None:
+                error = joined(failures)
+                if all(decide(failure) for failure in failures):
+                    raise error
                 delay = backoff.next_delay()
-                level = logging.WARNING if _is_alarming(error) else logging.INFO
+                level = logging.WARNING if any(map(is_alarming, failures)) else logging.INFO
                 logger.log(level, "%s; next attempt in %.1f s", error, delay)
             else:
                 started = loop.time()
@@ -333,60 +339,79 @@ class Connecting(Generic[Sent, Received]):
             await asyncio.sleep(delay)
 
     async def _open(self) -> Connection[Sent, Received]:
-        logger.debug("connecting to %s", self._endpoint)
-        try:
-            conn = await self._connect()
-        except Exception as error:
-            logger.debug("connecting to %s failed: %s", self._endpoint, error)
-            raise
-        logger.debug("connected to %s as %s", self._endpoint, conn.id)
+        conn, failures = await self._try_all()
+        if conn is None:
+            raise joined(failures)
         return conn
 
-    async def _connect(self) -> Connection[Sent, Received]:
-        verifier = await self._look_up()
+    async def _try_all(self) -> tuple[Connection[Sent, Received] | None, list[Exception]]:
+        """Return a connection to the first address that lets this client in; None, and what
+        became of each, if none does."""
+        failures: list[Exception] = []
+        for endpoint in self._targets.in_turn():
+            logger.debug("connecting to %s", endpoint)
+            try:
+                conn = await self._connect(endpoint)
+            except Exception as error:
+                logger.debug("connecting to %s failed: %s", endpoint, error)
+                if not isinstance(error, OSError | ConnectionClosed | KeyFormatError):
+                    raise
+                failures.append(error)
+            else:
+                logger.debug("connected to %s as %s", endpoint, conn.id)
+                self._targets.prefer(endpoint)
+                for failure in filter(is_alarming, failures):
+                    logger.warning("%s", failure)
+                return conn, failures
+        return None, failures
+
+    async def _connect(self, endpoint: Endpoint) -> Connection[Sent, Received]:
+        verifier = await self._look_up(endpoint)
         id = next_id()
         links = None
         if self._session:
-            links = Links(self._endpoint, self._options, self._next_machine)
-        machine = self._machine(verifier, id, b"" if links is None else links.first_hello())
+            targets = Targets(self._targets.endpoints, endpoint)
+            links = Links(targets, self._options, self._next_machine)
+        hello = b"" if links is None else links.first_hello()
+        verify = None if verifier is None else verifier.verify_server_key
+        machine = self._machine(endpoint, verify, id, hello)
         attempt = Attempt(self._make_connection, self._hooks, links)
-        conn = await attempt.connect(
-            self._endpoint, machine, self._options, self._peer_handlers, id
-        )
+        conn = await attempt.connect(endpoint, machine, self._options, self._peer_handlers, id)
         if verifier is not None and conn.peer is not None:
             try:
                 await asyncio.to_thread(verifier.record, conn.peer.key)
-                self._server_key = conn.peer.key
+                self._server_keys[endpoint.name] = conn.peer.key
             except BaseException:
                 attempt.give_up()
                 raise
         attempt.hand_over()
         return conn
 
-    async def _look_up(self) -> ServerVerifier | None:
+    async def _look_up(self, endpoint: Endpoint) -> ServerVerifier | None:
         """Return what verifies the server's key, having read what is known of it."""
-        verifier = self._config.server_verifier(self._endpoint.name)
+        verifier = self._config.server_verifier(endpoint.name)
         if verifier is not None:
-            await asyncio.to_thread(verifier.look_up, self._server_key)
+            before = self._server_keys.get(endpoint.name)
+            await asyncio.to_thread(verifier.look_up, before)
         return verifier
 
-    def _machine(self, verifier: ServerVerifier | None, id: str, session: bytes) -> ProtocolMachine:
+    def _machine(
+        self, endpoint: Endpoint, verify: VerifyServerKey | None, id: str, session: bytes
+    ) -> ProtocolMachine:
         return self._config.protocol(
-            address=self._endpoint.name,
-            verify_server_key=None if verifier is None else verifier.verify_server_key,
+            address=endpoint.name,
+            verify_server_key=verify,
             session=session,
             trace=trace_log(id),
         )
 
-    async def _next_machine(self, session: bytes) -> ProtocolMachine:
-        return self._machine(await self._look_up(), next_id(), session)
+    async def _next_machine(
+        self, endpoint: Endpoint, session: bytes, server_key: bytes
+    ) -> tuple[ProtocolMachine, ServerVerifier | None]:
+        verifier = await self._look_up(endpoint)
+        verify = None if verifier is None else verify_same_key(verifier, server_key, endpoint.name)
+        return self._machine(endpoint, verify, next_id(), session), verifier
 
 
 def _is_proven(error: Exception) -> bool:
     return isinstance(error, UnauthorizedError)
-
-
-def _is_alarming(error: Exception) -> bool:
-    # A retry may help, but only once somebody has changed something.
-    kinds = ServerKeyChangedError | UnknownServerError | KeyFileError | KeyFormatError
-    return isinstance(error, kinds)

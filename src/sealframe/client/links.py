@@ -9,57 +9,67 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
-from ..aio.link_change import LinkChange
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
-from ..core.channel_frames import ViolationError
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session
-from ..errors import (
-    ConnectionClosed,
-    ConnectionClosedError,
-    HandshakeError,
-    KeyFormatError,
-    UnauthorizedError,
-)
+from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError
 from ..options import ClientOptions
-from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE, CloseCode
-from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
+from ..trust.keys import PublicKey
+from ..trust.known_servers import ServerVerifier
+from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE
+from ..wire.control import Hello, MalformedBodyError, SessionHello, SessionWelcome
 from .backoff import Backoff
 from .dialing import dial
+from .next_link import NextLink
+from .targets import Targets, is_alarming, joined
 
 logger = logging.getLogger("sealframe.client")
 
-MakeMachine = Callable[[bytes], Awaitable[ProtocolMachine]]
-"""Given field 4 of HELLO, returns the machine for one more connection to the server."""
+MakeMachine = Callable[
+    [Endpoint, bytes, bytes], Awaitable[tuple[ProtocolMachine, ServerVerifier | None]]
+]
+"""Given where to connect, field 4 of HELLO, and the key with which the server has to prove itself
+(empty for any that is known), returns the machine for one more connection, and what verifies that
+key."""
 
 _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
-_OVER: Final = frozenset({CloseCode.NORMAL, CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
+
+_LATER: Final = 0.5
+"""By how much, of the time that a server asks for, a client may come later: all at once would be
+too many."""
 
 
 class Links:
-    """Makes the links of one session."""
+    """Makes the links of one session.
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        options: ClientOptions,
-        make_machine: MakeMachine,
-    ) -> None:
-        self._endpoint = endpoint
+    :param targets: where to connect; the first let this client in
+    """
+
+    def __init__(self, targets: Targets, options: ClientOptions, make_machine: MakeMachine) -> None:
+        self._targets = targets
         self._options = options
         self._make_machine = make_machine
         # Nobody may learn it: who has it has the session.
         self._token = secrets.token_bytes(SESSION_TOKEN_SIZE)
         self._link = 0
+        # That of the server with which the session began: what is kept goes to no other.
+        self._server_key = b""
+        # For how long the server keeps the session without a link, in seconds.
+        self._keep = 0
+        # When the present link began, by the event loop's clock, and the wait before it.
+        self._began = 0.0
+        self._waited = 0.0
+        # Where a server has asked not to be asked before a time.
+        self._not_before: dict[Endpoint, float] = {}
         self._backoff = Backoff(options)
-        self._delay = 0.0
         self._task: asyncio.Task[None] | None = None
         self.error: ConnectionClosedError | None = None
         """Why the last link was lost; None before that."""
@@ -91,12 +101,18 @@ class Links:
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:
         """The first WELCOME came: begin the session."""
-        welcome = read_welcome(protocol, hello)
-        if welcome is not None:
-            session = Session(
-                numbering=welcome.numbering, limit=self.limit, peer_ack_by=welcome.ack_by
-            )
-            protocol.begin(session)
+        try:
+            welcome = SessionWelcome.decode(hello.session)
+        except MalformedBodyError as fault:
+            protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
+            protocol.handle_events()
+            return
+        session = Session(numbering=welcome.numbering, limit=self.limit, peer_ack_by=welcome.ack_by)
+        records = protocol.machine.records
+        self._server_key = b"" if records is None else records.peer_key
+        self._keep = welcome.keep
+        self._began = protocol.loop.time()
+        protocol.begin(session)
 
     # The next ones
 
@@ -104,128 +120,112 @@ class Links:
         """The link was lost: make the next one."""
         self.error = error
         logger.info("connection %s: the link is lost: %s", protocol.id, error)
-        if protocol.loop.time() - protocol.since > self._delay:
+        announced = protocol.closer.peer_announced
+        if announced is not None:
+            self._put_off(self._targets.first, announced.retry_after)
+        # One that ends as soon as it is made is not made again and again at once.
+        lasted = protocol.loop.time() - self._began
+        if lasted > max(self._waited, self._options.backoff_initial):
             self._backoff.reset()
-            self._delay = 0.0
-        if self._task is None or self._task.done():
-            self._task = start_task(self._run, protocol, name=f"links {protocol.id}")
-        # Else the link did not last until that task had a turn: it finds that, and goes on.
+            self._waited = 0.0
+        else:
+            self._waited = self._backoff.next_delay()
+        # The task before may not have had a turn since its link was made: it ends there.
+        self._task = start_task(self._run, protocol, name=f"links {protocol.id}")
+        self._task.add_done_callback(partial(self._ran, protocol))
 
     def stop(self) -> None:
         """The session is over: make no further one."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self, protocol: SessionProtocol) -> None:
-        while protocol.detached:
-            await asyncio.sleep(self._delay)
-            try:
-                without = await self._connect(protocol)
-            except (OSError, ConnectionClosed, KeyFormatError) as error:
-                if isinstance(error, UnauthorizedError):
-                    protocol.end_session(protocol.lost(str(error), code=error.code))
-                    return
-                self._delay = self._backoff.next_delay()
-                logger.info("%s; next attempt in %.1f s", error, self._delay)
-            else:
-                self._delay = self._backoff.next_delay()
-                if without is not None:
-                    logger.info("connection %s is back after %.1f s", protocol.id, without)
+    def _ran(self, protocol: SessionProtocol, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            # The program's sock=... has raised it, for one.
+            self._give_up(protocol, [error])
 
-    async def _connect(self, protocol: SessionProtocol) -> float | None:
-        hello = self._hello(protocol)
-        machine = await self._make_machine(hello.encode())
-        attempt = _NextLink(protocol)
+    async def _run(self, protocol: SessionProtocol) -> None:
+        """Try each address in turn, and wait after each round, until there is a link."""
+        refused: dict[Endpoint, Exception] = {}
+        since = protocol.loop.time()
+        while True:
+            await asyncio.sleep(self._waited)
+            for endpoint in self._targets.in_turn():
+                if endpoint in refused or self._time_left(endpoint) > 0:
+                    continue
+                attempt = NextLink(protocol, partial(self._attached, endpoint))
+                try:
+                    await self._connect(endpoint, protocol, attempt)
+                except (OSError, ConnectionClosed, KeyFormatError) as error:
+                    level = logging.WARNING if is_alarming(error) else logging.INFO
+                    logger.log(level, "connection %s has no link: %s", protocol.id, error)
+                    self._put_off(endpoint, attempt.retry_after)
+                    if attempt.refused:
+                        refused[endpoint] = error
+                        if self._has_the_session(endpoint, attempt):
+                            self._give_up(protocol, [error])
+                            return
+                else:
+                    return
+            left = [self._time_left(e) for e in self._targets.in_turn() if e not in refused]
+            # By then a server that has the session, and is not to be reached, keeps it no more.
+            if not left or (refused and protocol.loop.time() - since > self._keep):
+                self._give_up(protocol, list(refused.values()))
+                return
+            self._waited = max(self._backoff.next_delay(), min(left))
+            logger.info("connection %s: next attempt in %.1f s", protocol.id, self._waited)
+
+    def _attached(self, endpoint: Endpoint) -> None:
+        self._targets.prefer(endpoint)
+        self._began = asyncio.get_running_loop().time()
+
+    def _has_the_session(self, endpoint: Endpoint, attempt: NextLink) -> bool:
+        """Return whether the session was there, if it was anywhere: what that server says of it
+        is final, while another one may never have heard of it."""
+        if endpoint == self._targets.first:
+            return True
+        return bool(self._server_key) and attempt.server_key == self._server_key
+
+    def _give_up(self, protocol: SessionProtocol, errors: list[Exception]) -> None:
+        error = joined(errors)
+        code = error.code if isinstance(error, ConnectionClosed) else None
+        lost = protocol.lost(f"the session is over: {error}", code=code)
+        lost.__cause__ = error
+        protocol.end_session(lost)
+
+    def _put_off(self, endpoint: Endpoint, milliseconds: int | None) -> None:
+        """Do not connect there before the time for which its server has asked."""
+        if milliseconds is not None:
+            pause = milliseconds / 1000 * random.uniform(1.0, 1.0 + _LATER)
+            self._not_before[endpoint] = asyncio.get_running_loop().time() + pause
+
+    def _time_left(self, endpoint: Endpoint) -> float:
+        until = self._not_before.get(endpoint, 0.0)
+        return max(0.0, until - asyncio.get_running_loop().time())
+
+    async def _connect(
+        self, endpoint: Endpoint, protocol: SessionProtocol, attempt: NextLink
+    ) -> None:
+        hello = self._hello(protocol).encode()
+        machine, verifier = await self._make_machine(endpoint, hello, self._server_key)
         donor = SessionProtocol(
             machine, self._options, attempt, id=protocol.id, handlers=protocol.handlers
         )
         try:
-            await dial(self._endpoint, donor, self._options.connect_timeout)
-            return await attempt.done
+            await dial(endpoint, donor, self._options.connect_timeout)
+            without = await attempt.done
         finally:
             attempt.done.cancel()
             if donor.closer.handshaking:
                 # What failed has an answer to write, and ends by itself.
                 donor.closer.abort(_GIVEN_UP)
-
-
-class _NextLink:
-    """The owner of a donor, until it has given its link away.
-
-    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
-    """
-
-    def __init__(self, protocol: SessionProtocol) -> None:
-        self._protocol = protocol
-        self.done: asyncio.Future[float | None] = protocol.loop.create_future()
-        """For how long there was no link; None where the session is over."""
-
-    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """The server knows the session: go on."""
-        session = self._protocol
-        welcome = read_welcome(protocol, hello)
-        if welcome is None or not session.detached:
+        if without is None:
             return
-        assert session.session is not None
-        try:
-            if welcome.numbering == session.session.numbering:
-                without = session.resume(protocol, welcome)
-            else:
-                without = session.begin_anew(protocol, hello, welcome)
-        except ViolationError as fault:
-            text = f"the session cannot go on: {fault}"
-            error = session.lost(text, code=CloseCode.SESSION_LOST)
-            protocol.machine.refuse(Close(CloseCode.SESSION_LOST), HandshakeError(text))
-            protocol.handle_events()
-            session.end_session(error)
-            self._finish(None)
-        else:
-            self._finish(without)
-
-    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        """There is no link; the server may say that the session is over."""
-        close, session = protocol.machine.refusal, self._protocol
-        if close is None or not (close.code in _OVER or close.frames_received is not None):
-            if not self.done.done():
-                self.done.set_exception(error.fresh())
-            return
-        if close.code == CloseCode.NORMAL:
-            session.end_answered(close)
-        else:
-            session.end_session(session.lost(f"the session is over: {error}", code=close.code))
-        self._finish(None)
-
-    def _finish(self, without: float | None) -> None:
-        if not self.done.done():
-            self.done.set_result(without)
-
-    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """Nothing begins here."""
-
-    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        """It has no session."""
-
-    def on_queued(self, protocol: ConnectionProtocol) -> None:
-        """It has no session."""
-
-    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
-        """Neither."""
-
-    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
-        """Nothing is called here."""
-
-    def on_finished(self, protocol: ConnectionProtocol) -> None:
-        """It has failed before, or was given up."""
-
-    def connection(self, protocol: ConnectionProtocol) -> Any:
-        """Return nothing: no program sees it."""
-
-
-def read_welcome(protocol: ConnectionProtocol, hello: Hello) -> SessionWelcome | None:
-    """Return what WELCOME says of the session; fail the connection if it does not parse."""
-    try:
-        return SessionWelcome.decode(hello.session)
-    except MalformedBodyError as fault:
-        protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
-        protocol.handle_events()
-        return None
+        logger.info("connection %s is back after %.1f s", protocol.id, without)
+        if verifier is not None:
+            try:
+                await asyncio.to_thread(verifier.record, PublicKey(self._server_key))
+            except (OSError, ConnectionClosed, KeyFormatError) as error:
+                # The key is the one with which the session began: the link is good.
+                logger.warning("%s cannot be recorded: %s", endpoint, error)

@@ -527,6 +527,8 @@ class ProtocolMachine:
     def go_away(self, close: Close) -> None:
         """Queue a GOAWAY, where the peer understands it."""
         if self.extended:
+            if self.session is None:
+                close = replace(close, retry_after=None)
             self.queue(control.frame(Opcode.GOAWAY, close.encode()))
 
     def close(self, close: Close, discarded: int = 0) -> bool:
@@ -555,10 +557,11 @@ class ProtocolMachine:
         self._make_output().add(frame)
 
     def _queue_close(self, close: Close, *, size: int = 0, discarded: int = 0) -> None:
-        received = self.frames_received
+        received, retry_after = self.frames_received, None
         if self.session is not None:
             received = self.session.acknowledgeable(received)
-        body = Close(close.code, close.reason, received, discarded)
+            retry_after = close.retry_after
+        body = Close(close.code, close.reason, received, discarded, retry_after)
         self._make_output().end(control.frame(Opcode.CLOSE, body.encode(size=size)))
 
     # Inside: input
@@ -754,6 +757,8 @@ class ProtocolMachine:
 
     def on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
+        if self.pending is not None:
+            self.pending.answered = True
         hello = self._read_introduction(frame)
         if hello is None or not self._check_identity(b""):
             return
@@ -842,6 +847,11 @@ class ProtocolMachine:
         return None if self.pending is None else self.pending.refusal
 
     @property
+    def hello_answered(self) -> bool:
+        """Whether the server has answered HELLO with a session: WELCOME came, or that CLOSE."""
+        return self.pending is not None and self.pending.answered
+
+    @property
     def answers_fault(self) -> bool:
         """Whether a CLOSE tells the peer of the fault; none does where the link is at fault."""
         return self.output is not None and self.output.close is not None
@@ -888,6 +898,7 @@ class ProtocolMachine:
         if close is None:
             return
         if self.pending is not None:
+            self.pending.answered = True
             self.pending.refusal = close
         if close.code == CloseCode.SEALED and not self.sealed:
             self._fail(_sealed_server())

@@ -21,13 +21,15 @@ class PendingLink:
     :ivar hello: the HELLO or WELCOME that came, None until then
     :ivar held: the frames behind it
     :ivar fault: what is wrong with the bytes behind those
-    :ivar refusal: the CLOSE that came in place of WELCOME
+    :ivar answered: whether HELLO was answered, by WELCOME or by CLOSE in its place
+    :ivar refusal: that CLOSE
     """
 
-    __slots__ = ("announced", "fault", "held", "hello", "refusal")
+    __slots__ = ("announced", "answered", "fault", "held", "hello", "refusal")
 
     def __init__(self) -> None:
         self.announced = False
+        self.answered = False
         self.hello: Hello | None = None
         self.held: list[bytes | Control] = []
         self.fault: FramingError | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, Self
+from typing import Any, Final, Generic, Self
 
 from ..aio.addresses import Address, show
 from ..aio.caller import current_caller
@@ -28,6 +29,9 @@ from .handlers import Handler
 from .registry import ConnectionRegistry
 from .shutdown import ShutdownReport
 from .snapshot import snapshot
+
+_MAX_RETRY_AFTER: Final = 4_294_967
+"""Seconds: GOAWAY has a u32 of milliseconds for it."""
 
 
 class Server(Generic[Sent, Received]):
@@ -179,7 +183,9 @@ class Server(Generic[Sent, Received]):
             await self.close()
             raise
 
-    async def close(self, reason: str = "", *, timeout: float | None = None) -> ShutdownReport:
+    async def close(
+        self, reason: str = "", *, timeout: float | None = None, retry_after: float | None = None
+    ) -> ShutdownReport:
         """Stop listening, let handlers finish, close every connection; return when all is over.
 
         Clients are told that the server goes away, with ``reason``, and may come back. From
@@ -196,9 +202,12 @@ class Server(Generic[Sent, Received]):
         :param reason: text for the clients, cut to 255 bytes of UTF-8
         :param timeout: seconds that handlers have; None for ``options.close_timeout``, 0 to
             cancel them at once
+        :param retry_after: seconds before which clients with a session are not to come back, up
+            to 4,294,967; each waits up to half as long again, so that not all come at once. None
+            does not say
         :return: what was there, and what was not finished or sent
         :raises TypeError: the reason is not text
-        :raises ValueError: the time-out is negative
+        :raises ValueError: the time-out is negative, or ``retry_after`` is out of range
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
@@ -208,10 +217,15 @@ class Server(Generic[Sent, Received]):
             timeout = self._options.close_timeout
         elif timeout < 0:
             raise ValueError(f"timeout is {timeout}; use seconds from 0 up, or None")
+        if retry_after is not None and not 0 <= retry_after <= _MAX_RETRY_AFTER:
+            raise ValueError(
+                f"retry_after is {retry_after}; use seconds from 0 to {_MAX_RETRY_AFTER}, or None"
+            )
         self._registry.exclude(current_caller())
         if self._closing is None:
             self._registry.stop_accepting()
-            close = Close(CloseCode.GOING_AWAY, reason)
+            milliseconds = None if retry_after is None else math.ceil(retry_after * 1000)
+            close = Close(CloseCode.GOING_AWAY, reason, retry_after=milliseconds)
             self._closing = start_task(self._close, close, timeout)
         return await asyncio.shield(self._closing)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Generic, cast
 
 from ..aio.connection import Connection as AsyncConnection
@@ -38,7 +38,7 @@ from .wrappers import Wrappers
 
 
 def connect(
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -126,7 +126,7 @@ def connect(
 
 
 def reconnect(
-    host: str | None = None,
+    host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     path: str | os.PathLike[str] | None = None,

@@ -249,7 +249,9 @@ class Server(Generic[Sent, Received]):
         """
         self._thread.run(self._server.serve_forever)
 
-    def close(self, reason: str = "", *, timeout: float | None = None) -> ShutdownReport:
+    def close(
+        self, reason: str = "", *, timeout: float | None = None, retry_after: float | None = None
+    ) -> ShutdownReport:
         """Stop listening, let handlers finish, close every connection; return when all is over.
 
         Clients are told that the server goes away, with ``reason``, and may come back.
@@ -265,16 +267,17 @@ class Server(Generic[Sent, Received]):
 
         :param reason: text for the clients, cut to 255 bytes of UTF-8
         :param timeout: seconds that handlers have; None for ``options.close_timeout``
+        :param retry_after: seconds before which clients with a session are not to come back
         :return: what was there, and what was not finished or sent
         :raises TypeError: the reason is not text
-        :raises ValueError: the time-out is negative
+        :raises ValueError: the time-out is negative, or ``retry_after`` is out of range
         :raises WrongLoopError: an event loop runs in this thread
         """
         caller = task_of_thread()
 
         async def close() -> ShutdownReport:
             with acting_for(caller):
-                return await self._server.close(reason, timeout=timeout)
+                return await self._server.close(reason, timeout=timeout, retry_after=retry_after)
 
         return self._thread.run(close)
 

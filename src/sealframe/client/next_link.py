@@ -1,0 +1,155 @@
+"""One attempt to make the next link of a session: the owner of a donor, and what became of it.
+
+docs/PROTOCOL.md, section 12: which ends of an attempt cost the link alone, and which the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from ..aio.connection_protocol import ConnectionProtocol
+from ..aio.link_change import LinkChange
+from ..aio.session_protocol import SessionProtocol
+from ..core.channel_frames import ViolationError
+from ..core.protocol import ProtocolMachine
+from ..errors import ConnectionClosedError, HandshakeError
+from ..trust.known_servers import ServerVerifier
+from ..wire import CloseCode
+from ..wire.control import Close, Hello, MalformedBodyError, SessionWelcome
+
+_COMES_BACK: Final = frozenset({CloseCode.GOING_AWAY, CloseCode.BUSY})
+"""With these a server only puts off."""
+_FROM_ANYONE: Final = frozenset(
+    {CloseCode.VERSION, CloseCode.REFUSED, CloseCode.PLAIN, CloseCode.SEALED}
+)
+"""What whatever stands there for the moment may say on a plain link, as a proxy of another kind."""
+
+
+class OtherServerError(HandshakeError):
+    """The server there has another key than the one with which the session began."""
+
+
+class NextLink:
+    """The owner of a donor, until it has given its link away.
+
+    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
+
+    :param protocol: the session
+    :param attached: called when it takes the link over
+    """
+
+    __slots__ = ("_attached", "_protocol", "done", "refused", "retry_after", "server_key")
+
+    def __init__(self, protocol: SessionProtocol, attached: Callable[[], None]) -> None:
+        self._protocol = protocol
+        self._attached = attached
+        self.done: asyncio.Future[float | None] = protocol.loop.create_future()
+        """For how long there was no link; None where the session is over. It fails where there
+        is no link."""
+        self.refused = False
+        """Whether this server never carries the session on, however often it is asked."""
+        self.retry_after: int | None = None
+        """Milliseconds before which the server does not want to be asked again."""
+        self.server_key = b""
+        """The key that the server has proved, where it has one."""
+
+    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """The server knows the session: go on."""
+        session = self._protocol
+        if not session.detached:
+            return
+        assert session.session is not None
+        code = CloseCode.PROTOCOL
+        try:
+            welcome = SessionWelcome.decode(hello.session)
+            code = CloseCode.SESSION_LOST
+            # What came behind WELCOME is taken in at once, and may end the link.
+            self._attached()
+            if welcome.numbering == session.session.numbering:
+                without = session.resume(protocol, welcome)
+            else:
+                without = session.begin_anew(protocol, hello, welcome)
+        except (MalformedBodyError, ViolationError) as fault:
+            text = f"the session cannot go on: {fault}"
+            error = session.lost(text, code=code)
+            # The answer to this failure is not one to another attempt.
+            self._finish(None)
+            protocol.machine.refuse(Close(code), HandshakeError(text, code=code))
+            protocol.handle_events()
+            session.end_session(error)
+        else:
+            self._finish(without)
+
+    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """There is no link; the server may say that the session is over."""
+        if self.done.done():
+            return
+        machine = protocol.machine
+        refusal = machine.refusal
+        if refusal is not None and refusal.code == CloseCode.NORMAL:
+            self._protocol.end_answered(refusal)
+            self._finish(None)
+            return
+        self.server_key = b"" if machine.records is None else machine.records.peer_key
+        self.retry_after = None if refusal is None else refusal.retry_after
+        self.refused = isinstance(error, OtherServerError) or _is_final(machine, error)
+        self.done.set_exception(error.fresh())
+
+    def _finish(self, without: float | None) -> None:
+        if not self.done.done():
+            self.done.set_result(without)
+
+    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
+        """Nothing begins here."""
+
+    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
+        """It has no session."""
+
+    def on_queued(self, protocol: ConnectionProtocol) -> None:
+        """It has no session."""
+
+    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
+        """Neither."""
+
+    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
+        """Nothing is called here."""
+
+    def on_finished(self, protocol: ConnectionProtocol) -> None:
+        """It has failed before, or was given up."""
+
+    def connection(self, protocol: ConnectionProtocol) -> Any:
+        """Return nothing: no program sees it."""
+
+
+def _is_final(machine: ProtocolMachine, error: ConnectionClosedError) -> bool:
+    """Return whether the server has answered HELLO, and so that no further attempt helps."""
+    refusal, code = machine.refusal, error.code
+    if refusal is not None and refusal.frames_received is not None:
+        # It remembers how the session ended.
+        return True
+    if not machine.hello_answered or code is None or code in _COMES_BACK:
+        return False
+    return machine.sealed or code not in _FROM_ANYONE
+
+
+VerifyServerKey: TypeAlias = Callable[[bytes], HandshakeError | None]
+"""Given the key that the server shows, returns why it is not the right one."""
+
+
+def verify_same_key(verifier: ServerVerifier, server_key: bytes, name: str) -> VerifyServerKey:
+    """Return what verifies the server's key for a further link of a session.
+
+    :param server_key: with which the session began
+    :param name: of the server that is asked
+    """
+
+    def verify(offered: bytes) -> HandshakeError | None:
+        error = verifier.verify_server_key(offered)
+        if error is None and offered != server_key:
+            text = f"{name} has another key than the server with which the session began"
+            return OtherServerError(text)
+        return error
+
+    return verify
