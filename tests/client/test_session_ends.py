@@ -99,7 +99,7 @@ ENDS: dict[str, tuple[bytes, int]] = {
     "kicked before": (refusal(CloseCode.KICKED, 0), CloseCode.KICKED),
     "gone away before": (refusal(CloseCode.GOING_AWAY, 0), CloseCode.GOING_AWAY),
     "no sessions": (introduction(None), CloseCode.NORMAL),
-    "begun anew": (introduction(replace(WELCOME, numbering=8)), CloseCode.SESSION_LOST),
+    "begun anew": (introduction(replace(WELCOME, numbering=8, taken=99)), CloseCode.SESSION_LOST),
     "received too much": (introduction(replace(WELCOME, received=99)), CloseCode.SESSION_LOST),
     "malformed": (introduction(replace(WELCOME, numbering=0)), CloseCode.PROTOCOL),
 }
