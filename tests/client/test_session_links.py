@@ -144,9 +144,11 @@ async def test_nor_does_it_wait_for_ever_for_one_that_has_forgotten_it_by_then()
 
 
 async def test_the_server_that_had_it_and_has_forgotten_it_ends_it() -> None:
-    async with serving("a") as one, serving("b") as two:
+    """Though another one is not to be asked."""
+    async with serving("a") as one, carrying(one) as way:
         port = one.port
-        addresses = [one.address, two.address]
+        way.plans = CLOSED
+        addresses = [one.address, at(way)]
         conn = await sealframe.connect(addresses, session=True, options=QUICK)
         assert await ask(conn, b"1") == b"a 1"
         await one.server.close()
@@ -188,7 +190,7 @@ async def test_nothing_goes_to_a_server_of_another_key(tmp_path: Path) -> None:
     """Though the client knows that one too, by its own address."""
     async with (
         serving("a", security=identity(SERVER)) as one,
-        serving("b", security=identity(STRANGER)) as two,
+        serving("b", security=ServerIdentity(STRANGER, {}, patterns=["XX"])) as two,
         carrying(one) as way,
     ):
         security = knowing(tmp_path, {at(way): SERVER, two.address: STRANGER})
