@@ -1,5 +1,6 @@
 // One end of a connection, in each of the three ways to talk: docs/PROTOCOL.md. It has messages, PING
-// and CLOSE. Streams, requests and windows are not announced, so that the peer uses none.
+// and CLOSE. Streams, requests and windows are not announced, so that the peer uses none: a session, of
+// which it may be a link, has those of its own.
 
 import { EventEmitter } from 'node:events';
 
@@ -12,7 +13,7 @@ import { Seal } from './seal.mjs';
 const HANDSHAKE_TIME = 10_000; // milliseconds until the introductions are over
 const KEEPALIVE_TIME = 20_000; // of silence before PING, and again before the peer is given up
 const CLOSE_TIME = 10_000; // for the peer's answer to CLOSE, and to discard what comes after a fault
-const MAX_FRAME = 16 << 20; // bytes in a message
+export const MAX_FRAME = 16 << 20; // bytes in a message
 
 // The states of section 11: what may come.
 const SEALING = 'a handshake message';
@@ -32,13 +33,16 @@ export class Connection extends EventEmitter {
   peerLimit = 0x7fffffff;
   controls = false; // whether the peer reads control frames
   sentClose = false;
+  peerClosed = false; // by CLOSE(0)
+  early = []; // messages before WELCOME, which a session takes or not
   answered = new Set(); // opcodes that UNSUPPORTED was sent for
   error = null;
 
   /** `key` is the shared key, 32 bytes; without it the connection is not sealed. */
-  constructor(socket, { client, extended = false, key = null, context = '', id = '' }) {
+  constructor(socket, options) {
     super();
-    Object.assign(this, { socket, client, id });
+    const { client, extended = false, key = null, context = '', id = '', session = null } = options;
+    Object.assign(this, { socket, client, id, session });
     socket.on('data', (chunk) => this.#guard(() => this.#receive(chunk)));
     socket.on('end', () => this.#guard(() => this.#endOfStream()));
     socket.on('error', (error) => (this.error ??= error));
@@ -65,7 +69,7 @@ export class Connection extends EventEmitter {
   send(message) {
     if (message.length > this.peerLimit) throw new RangeError("over the peer's limit");
     if (this.sentClose) throw new Error('this end has closed');
-    return this.#write(messageFrame(message));
+    return this.write(messageFrame(message));
   }
 
   /** Ends this direction. The peer's goes on until it has ended, too. */
@@ -78,8 +82,32 @@ export class Connection extends EventEmitter {
     this.#wait(CLOSE_TIME, () => this.socket.destroy());
   }
 
-  #write = (frame) => this.socket.write(this.seal ? this.seal.seal(frame) : frame);
-  #control = (opcode, body) => this.#write(controlFrame(opcode, body));
+  // For the session of a link
+
+  write = (frame) => this.socket.write(this.seal ? this.seal.seal(frame) : frame);
+
+  /** CLOSE(0) goes out; the session says how long its answer may take, and ends the link. */
+  sayClose() {
+    this.sentClose = true;
+    clearTimeout(this.timer);
+    this.#control(OPCODE.CLOSE, encodeClose(CODE.NORMAL, this.#count()));
+  }
+
+  /** CLOSE came. */
+  ended(code) {
+    this.state = ENDED;
+    this.peerClosed = code === CODE.NORMAL;
+  }
+
+  /** Nothing has any effect any more, in either direction. */
+  cutOff() {
+    this.state = FAILED;
+    clearTimeout(this.timer);
+    this.socket.destroy();
+  }
+
+  #count = () => (this.session ? this.session.acknowledgeAll() : this.received);
+  #control = (opcode, body) => this.write(controlFrame(opcode, body));
 
   #guard(step) {
     try {
@@ -112,7 +140,10 @@ export class Connection extends EventEmitter {
   }
 
   #frame({ message, opcode, body }) {
-    const { state } = this;
+    const { state, session } = this;
+    const late = state === ENDED && this.peerClosed && [OPCODE.PONG, OPCODE.ACK].includes(opcode);
+    if (session && message && state === WELCOME) return this.early.push(message);
+    if (session && (state === EXTENDED || late) && session.frame({ message, opcode, body })) return;
     if (message || opcode & 0x20) this.received += 1;
     if (message && [WELCOME, FIRST, PACKETS, EXTENDED].includes(state)) {
       if (state === FIRST) this.state = PACKETS;
@@ -127,7 +158,9 @@ export class Connection extends EventEmitter {
       throw new Fault(CODE.PLAIN, 'the client is sealed, and this server is not');
     } else if (opcode === OPCODE.CLOSE && this.client && state !== ENDED) {
       // In place of WELCOME; or SEALED or NO_MESSAGES for packets.
-      throw new Fault(null, `the server refused: ${decodeClose(body).text}`);
+      const close = decodeClose(body);
+      session?.refused(close);
+      throw new Fault(null, `the server refused: ${close.text}`);
     } else {
       this.#unexpected();
     }
@@ -147,7 +180,7 @@ export class Connection extends EventEmitter {
       // It has to be well formed. Windows do not hold, since this end announces none.
       const credit = body.length === 4 ? body.readUInt32LE() : 0;
       if (credit < 1 || credit > 0x7fffffff) throw new Fault(CODE.PROTOCOL, 'not a credit');
-    } else if (![OPCODE.UNSUPPORTED, OPCODE.PONG, OPCODE.PAD].includes(opcode)) {
+    } else if (![OPCODE.UNSUPPORTED, OPCODE.PONG, OPCODE.ACK, OPCODE.PAD].includes(opcode)) {
       // Nobody was allowed a stream or a request, so each frame of one is an error.
       if (Object.values(OPCODE).includes(opcode) || opcode & 0x40) this.#unexpected();
       if (opcode & 0x80 || this.sentClose || this.answered.has(opcode)) return;
@@ -159,6 +192,7 @@ export class Connection extends EventEmitter {
   #endOfStream() {
     if (this.state === FAILED) this.socket.destroySoon();
     else if ([FIRST, PACKETS].includes(this.state) && !this.reader.size) this.#ended(this.client);
+    else if (this.session && this.state === ENDED) this.socket.end();
     else if (this.state !== ENDED) throw new Fault(null, 'the stream ended in a frame, or too early');
   }
 
@@ -178,7 +212,7 @@ export class Connection extends EventEmitter {
   #introduce(opcode) {
     const fields = [[FIELD.MAX_FRAME, u32(MAX_FRAME)], [FIELD.SOFTWARE, Buffer.from('node')]];
     if (this.id) fields.push([FIELD.CLIENT_ID, Buffer.from(this.id)]);
-    this.#control(opcode, encodeHello(fields));
+    this.#control(opcode, encodeHello(this.session?.hello() ?? fields));
   }
 
   #established() {
@@ -188,10 +222,12 @@ export class Connection extends EventEmitter {
 
   #introduced(body) {
     this.controls = hasMagic(body); // so that its sender reads CLOSE, if anything is wrong with it
-    this.peerLimit = decodeHello(body).get(FIELD.MAX_FRAME)?.readUInt32LE() ?? this.peerLimit;
+    const fields = decodeHello(body);
+    this.peerLimit = fields.get(FIELD.MAX_FRAME)?.readUInt32LE() ?? this.peerLimit;
     if (!this.client) this.#introduce(OPCODE.WELCOME);
     this.#open(EXTENDED);
     this.#keepAlive(false);
+    this.session?.welcome(fields, this.early);
   }
 
   #open(state) {
@@ -219,16 +255,23 @@ export class Connection extends EventEmitter {
   #fail(fault) {
     if (this.state === FAILED) return;
     this.error ??= fault;
+    if (this.session && this.#endsTheLinkAlone(fault)) return this.cutOff();
     if (fault instanceof Fault && fault.code !== null && !this.sentClose) {
       // Before there are records, and where the peer may speak another protocol, it has no fields.
       const framed = this.controls || this.seal?.sender;
       const frame = controlFrame(OPCODE.CLOSE, encodeClose(fault.code, framed ? this.received : null));
-      if (framed) this.#write(frame);
+      if (framed) this.write(frame);
       else if (this.seal || fault.code === CODE.PLAIN) this.socket.write(frame);
     }
     this.state = FAILED;
+    this.session?.failed(fault);
     this.socket.end();
     this.socket.resume(); // discard what comes, so that no reset destroys the answer
     this.#wait(CLOSE_TIME, () => this.socket.destroy());
+  }
+
+  /** Whether the session goes on, without the link. What is outside of records anybody may have said. */
+  #endsTheLinkAlone({ code }) {
+    return code === null || code === CODE.TIMEOUT || (this.seal && !this.seal.receiver?.n);
   }
 }

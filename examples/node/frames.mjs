@@ -2,14 +2,19 @@
 
 export const OPCODE = {
   HANDSHAKE: 0x41, HELLO: 0x42, WELCOME: 0x43, CLOSE: 0x44, GOAWAY: 0x85, UNSUPPORTED: 0x86,
-  PING: 0x07, PONG: 0x88, PAD: 0x8b, CREDIT: 0x4a, STREAM_OPEN: 0x25, STREAM_DATA: 0xa6,
+  PING: 0x07, PONG: 0x88, ACK: 0x89, PAD: 0x8b, CREDIT: 0x4a, STREAM_OPEN: 0x25, STREAM_DATA: 0xa6,
   STREAM_CREDIT: 0xa7, STREAM_END: 0xa8, STREAM_RESET: 0xa9, REQUEST: 0x21, REPLY: 0xa2,
   FAILURE: 0xa3, CANCEL: 0xa4,
 };
 export const CODE = {
-  NORMAL: 0, PROTOCOL: 2, TOO_LARGE: 3, VERSION: 4, REFUSED: 5, PLAIN: 7, TIMEOUT: 9, SEALED: 16,
+  NORMAL: 0, GOING_AWAY: 1, PROTOCOL: 2, TOO_LARGE: 3, VERSION: 4, REFUSED: 5, BUSY: 6, PLAIN: 7,
+  TIMEOUT: 9, SESSION_LOST: 14, SEALED: 16,
 };
-export const FIELD = { MAX_FRAME: 1, SOFTWARE: 5, CLIENT_ID: 7, FRAMES_RECEIVED: 8 };
+export const FIELD = {
+  MAX_FRAME: 1, WINDOW: 3, SESSION: 4, SOFTWARE: 5, CLIENT_ID: 7, FRAMES_RECEIVED: 8,
+  MAX_REQUESTS: 11, RETRY_AFTER: 12,
+};
+export const KIND = { REQUEST: 1, REPLY: 2 }; // of streams
 const NUMBERS = { 1: 1, 3: 1, 10: 0, 11: 0 }; // fields that are a u32, and the lowest value of each
 const MAGIC = Buffer.from('sealfram');
 const VERSION = 1;
@@ -28,6 +33,11 @@ export class Fault extends Error {
 export function u32(number) {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(number);
+  return bytes;
+}
+export function u64(number) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(number));
   return bytes;
 }
 export const messageFrame = (content) => Buffer.concat([u32(content.length), content]);
@@ -117,16 +127,44 @@ export function decodeHello(body) {
 
 /** The body of CLOSE; `received` is null where it has no fields. */
 export function encodeClose(code, received) {
-  const count = Buffer.alloc(8);
-  count.writeBigUInt64LE(BigInt(received ?? 0));
-  const fields = received === null ? [] : [[FIELD.FRAMES_RECEIVED, count]];
+  const fields = received === null ? [] : [[FIELD.FRAMES_RECEIVED, u64(received)]];
   return Buffer.concat([Buffer.from([code & 255, code >> 8, 0]), encodeFields(fields)]);
 }
 
-/** What CLOSE or GOAWAY says, for people. */
+/** What CLOSE or GOAWAY says: `text` for people, `retryAfter` in milliseconds. */
 export function decodeClose(body) {
   if (body.length < 3 || body.length < 3 + body[2]) throw new Fault(CODE.PROTOCOL, 'cut short');
-  decodeFields(body.subarray(3 + body[2]));
+  const fields = decodeFields(body.subarray(3 + body[2]));
   const code = body.readUInt16LE();
-  return { code, text: `code ${code} ${body.toString('utf8', 3, 3 + body[2])}`.trim() };
+  const text = `code ${code} ${body.toString('utf8', 3, 3 + body[2])}`.trim();
+  const received = fields.get(FIELD.FRAMES_RECEIVED);
+  const retryAfter = fields.get(FIELD.RETRY_AFTER);
+  if ((received && received.length !== 8) || (retryAfter && retryAfter.length !== 4)) {
+    throw new Fault(CODE.PROTOCOL, 'a field of another length');
+  }
+  return {
+    code, text, received: received ? Number(received.readBigUInt64LE()) : null,
+    retryAfter: retryAfter?.readUInt32LE() ?? 0,
+  };
+}
+
+/** Field 4 in HELLO: section 12. */
+export const encodeSessionHello = (hello) => Buffer.concat([
+  hello.token, u32(hello.start), u32(hello.link), u64(hello.numbering), u64(hello.received),
+  u64(hello.acknowledged), u64(hello.credit), u32(hello.ackBy), u32(hello.flags),
+]);
+
+/** Field 4 in WELCOME. Counts are numbers, exact up to 2^53; the numbering is a BigInt. */
+export function decodeSessionWelcome(bytes) {
+  if (bytes.length !== 52) throw new Fault(CODE.PROTOCOL, 'field 4 of another length');
+  const count = (at) => Number(bytes.readBigUInt64LE(at));
+  const welcome = {
+    numbering: bytes.readBigUInt64LE(), received: count(8), acknowledged: count(16),
+    credit: count(24), taken: count(32), keep: bytes.readUInt32LE(40),
+    ackBy: bytes.readUInt32LE(44), before: bytes.readUInt32LE(48),
+  };
+  if (!welcome.numbering || welcome.acknowledged > welcome.received || welcome.ackBy < 1024) {
+    throw new Fault(CODE.PROTOCOL, 'field 4 has what it must not');
+  }
+  return welcome;
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import random
 import shutil
 import subprocess
 from contextlib import asynccontextmanager
@@ -12,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aio.cutting import CuttingProxy, Fault, Plan, Plans
+from mitm.middle import Way as Direction
 
 import sealframe
-from sealframe import ClientOptions, CloseCode, Framing, SharedKey
+from sealframe import ClientOptions, CloseCode, Framing, Sessions, SharedKey
 from sealframe.wire import Control, Opcode, control
 from sealframe.wire.control import Close, Hello
 
@@ -217,3 +221,122 @@ class TestNodeServer:
             assert caught.value.code == CloseCode.REFUSED
             assert process.stdout is not None
             assert b"the handshake failed" in await process.stdout.readline()
+
+
+AHEAD = 30
+"""Lines that the client has before their answer."""
+
+
+def cuts(down: int) -> Plans:
+    """Cut each connection, a third of them while it begins, the others within so many bytes."""
+    reach = {Direction.UP: 2000, Direction.DOWN: down}
+
+    def plan(number: int) -> Plan:
+        rng = random.Random(number)
+        fault = rng.choice([Fault.RESET, Fault.FIN, Fault.HALF_CLOSE, Fault.STRAND])
+        # Of a stranded server the client would know only once it had given it up for silence.
+        way = Direction.UP if fault is Fault.STRAND else rng.choice(list(Direction))
+        after = rng.randrange(400) if rng.random() < 1 / 3 else rng.randrange(reach[way])
+        newer = rng.randrange(1000)
+        return Plan(fault, way, after, hold=0.2, newer=newer, turns=rng.choice([0, 4]))
+
+    return plan
+
+
+async def converse(
+    process: asyncio.subprocess.Process, proxy: CuttingProxy, enough: int
+) -> list[int]:
+    """Give the client 0, 1, 2, … until so many connections are cut; return what it prints."""
+    source = process.stdin
+    assert source is not None
+    assert process.stdout is not None
+    ahead = asyncio.Semaphore(AHEAD)
+
+    async def write() -> None:
+        lines = itertools.count()
+        while proxy.cuts < enough:
+            await ahead.acquire()
+            source.write(b"%d\n" % next(lines))
+        source.close()
+
+    writing = asyncio.create_task(write())
+    printed = b""
+    while chunk := await process.stdout.read(65536):
+        printed += chunk
+        for _ in range(chunk.count(b"\n")):
+            ahead.release()
+    await writing
+    assert process.stderr is not None
+    assert (await process.stderr.read(), await process.wait()) == (b"", 0)
+    return [int(line) for line in printed.splitlines()]
+
+
+class TestNodeSession:
+    """The client's session, over connections that are cut."""
+
+    @with_control
+    async def test_messages_come_once_and_in_order_both_ways(self, way: Way) -> None:
+        came: list[int] = []
+
+        async def talk(conn: sealframe.Connection) -> None:
+            async def ask() -> None:
+                for number in itertools.count():
+                    assert await conn.request(b"%d" % number) == b"%d" % number
+
+            asking = asyncio.create_task(ask())
+            async for message in conn:
+                await conn.send(b"%d" % len(came))
+                came.append(int(message))
+            with pytest.raises(sealframe.ConnectionClosed):
+                await asking
+
+        serving = sealframe.serve(talk, "127.0.0.1", 0, sessions=Sessions(), **way.server)
+        async with serving as server, CuttingProxy(server.port, plans=cuts(2000)) as proxy:
+            options = ("--session", *way.node_client)
+            command = (NODE, SOURCES / "client.mjs", "127.0.0.1", proxy.port, *options)
+            async with running(*command) as process:
+                printed = await converse(process, proxy, 50)
+        assert came == printed == list(range(len(came)))
+
+    async def test_each_request_is_answered_once(self) -> None:
+        asked: list[int] = []
+
+        async def answer(_: sealframe.Connection, payload: bytes) -> bytes:
+            asked.append(int(payload))
+            # What is over 61,440 bytes comes on a stream.
+            return payload.rjust(random.Random(payload).choice((1, 1, 1, 1, 100, 3000, 62_000)))
+
+        async def idle(conn: sealframe.Connection) -> None:
+            await conn.wait_closed()
+
+        serving = sealframe.serve(idle, "127.0.0.1", 0, sessions=Sessions(), on_request=answer)
+        async with serving as server, CuttingProxy(server.port, plans=cuts(100_000)) as proxy:
+            options = ("--session", "--requests")
+            command = (NODE, SOURCES / "client.mjs", "127.0.0.1", proxy.port, *options)
+            async with running(*command) as process:
+                printed = await converse(process, proxy, 15)
+        assert asked == sorted(printed) == list(range(len(asked)))
+
+    @with_control
+    async def test_it_is_told_that_there_are_no_sessions(self, way: Way) -> None:
+        async with sealframe.serve(echo, "127.0.0.1", 0, **way.server) as server:
+            options = ("--session", *way.node_client)
+            code, _, errors = await run_client(server.port, ["a"], *options)
+        assert (code, errors) == (1, "the server keeps no sessions\n")
+
+    @with_control
+    async def test_a_server_that_starts_again_does_not_know_it(self, way: Way) -> None:
+        options: dict[str, Any] = {"sessions": Sessions(), **way.server}
+        server = await sealframe.serve(echo, "127.0.0.1", 0, **options)
+        port = server.port
+        command = (NODE, SOURCES / "client.mjs", "127.0.0.1", port, "--session", *way.node_client)
+        async with running(*command) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"a\n")
+            assert await process.stdout.readline() == b"a\n"
+            await server.close()
+            async with sealframe.serve(echo, "127.0.0.1", port, **options):
+                assert process.stderr is not None
+                assert await process.stderr.read() == b"the server refused: code 14\n"
+                assert await process.wait() == 1
