@@ -53,6 +53,8 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
         "keep": 120.0,
         "memory": 64 * 1024 * 1024,
         "max_detached": 10_000,
+        "position": None,
+        "acknowledge": None,
     }
 
 
@@ -116,6 +118,39 @@ def test_detached_sessions_may_be_given_nothing_but_not_less(name: str, value: A
         Sessions(**{name: value})
     none: dict[str, Any] = {name: 0}
     assert dataclasses.asdict(Sessions(**none))[name] == 0
+
+
+async def _load(session: object) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ({}, False),
+        ({"acknowledge": "received"}, False),
+        ({"acknowledge": "taken"}, True),
+        ({"position": _load}, True),
+        ({"position": _load, "acknowledge": "taken"}, True),
+    ],
+    ids=str,
+)
+def test_a_position_counts_what_is_taken(values: dict[str, Any], counts: bool) -> None:
+    assert Sessions(**values).counts_taken is counts
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"position": _load, "acknowledge": "received"}, "^with position= a message is"),
+        ({"position": 7}, "^position is 7"),
+        ({"acknowledge": "sent"}, "^acknowledge is 'sent'"),
+    ],
+    ids=str,
+)
+def test_sessions_whose_arguments_do_not_fit_are_refused(values: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        Sessions(**values)
 
 
 @pytest.mark.parametrize("value", [0.99, 100.5, math.nan, math.inf, "2", True, None], ids=repr)

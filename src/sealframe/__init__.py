@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from .aio.connection import Connection
 from .aio.disconnect import Disconnect, DisconnectKind
 from .aio.link_change import LinkChange
+from .aio.session_info import SessionInfo
 from .aio.stats import ServerStats, Stats
 from .aio.stream import Stream
 from .client.client import Connecting, connect, is_fatal
@@ -170,6 +171,7 @@ __all__ = [
     "ServerOptions",
     "ServerStats",
     "Serving",
+    "SessionInfo",
     "SessionLostError",
     "Sessions",
     "SharedKey",

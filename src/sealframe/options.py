@@ -8,8 +8,9 @@ messages count too.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from . import wire
 from .errors import ConfigurationError
@@ -223,6 +224,25 @@ class Sessions:
     max_detached: int = 10_000
     """How many sessions may be detached at a time. 0: a session ends with its connection."""
 
+    position: Callable[[Any], Awaitable[int | None]] | None = None
+    """``async def position(session)`` returns how many messages of a session the program has
+    taken for good: the number that it has stored, from :attr:`Connection.position`, in the
+    transaction that stored what the message did. It gets a :class:`SessionInfo`. So a session
+    outlives the server: its client sends again what comes behind that number. None, in place of a
+    number, ends the session of a client that had one here. It is asked when a client comes whose
+    session this server does not have, and not while a handler of that session still runs. What it
+    raises is logged, and its client tries again later."""
+
+    acknowledge: Literal["received", "taken"] | None = None
+    """When a client need not keep its messages any more: when they have come (``"received"``), or
+    when the handler asks for the next one, and so is done with them (``"taken"``). ``None``:
+    ``"taken"`` with a ``position``, else ``"received"``."""
+
+    @property
+    def counts_taken(self) -> bool:
+        """Whether what the program has taken is acknowledged."""
+        return self.acknowledge == "taken" or self.position is not None
+
     @property
     def keep_seconds(self) -> int:
         """``keep`` as the client is told it (docs/PROTOCOL.md section 12): whole seconds, rounded
@@ -233,6 +253,19 @@ class Sessions:
         _check_time("keep", self.keep, maximum=_MAX_KEEP)
         _check_size("memory", self.memory, minimum=0)
         _check_size("max_detached", self.max_detached, minimum=0)
+        if self.position is not None and not callable(self.position):
+            raise ConfigurationError(
+                f"position is {self.position!r}; use an async function that takes a SessionInfo"
+            )
+        if self.acknowledge not in (None, "received", "taken"):
+            raise ConfigurationError(
+                f"acknowledge is {self.acknowledge!r}; use 'received', 'taken' or None"
+            )
+        if self.position is not None and self.acknowledge == "received":
+            raise ConfigurationError(
+                "with position= a message is acknowledged when it is taken: what has only come "
+                "would be lost with this server. Leave acknowledge away"
+            )
 
 
 def _is_number(value: object) -> bool:

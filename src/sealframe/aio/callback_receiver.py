@@ -52,7 +52,7 @@ class CallbackReceiver(Receiver):
 
     @property
     def _function(self) -> OnBytes:
-        on_message = self.protocol.handlers.on_message
+        on_message = self.protocol.on_message
         assert on_message is not None
         return on_message
 

@@ -81,7 +81,7 @@ class CodecConnection(Connection[Sent, Received]):
 
     def __aiter__(self) -> AsyncIterator[Received]:
         self._protocol.check_loop()
-        return _Decoded(self._receive_queue.iterate(self._receiver), self._codec, self)
+        return _Decoded(self._iterate(), self._codec, self)
 
     async def __aexit__(self, *exception: object) -> None:
         _, error, _ = exception

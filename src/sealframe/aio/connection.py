@@ -478,7 +478,28 @@ class Connection(Generic[Sent, Received]):
 
     def __aiter__(self) -> AsyncIterator[Received]:
         self._protocol.check_loop()
-        return self._receive_queue.iterate(self._receiver)  # type: ignore[return-value]  # without a codec: bytes
+        return self._iterate()  # type: ignore[return-value]  # without a codec: bytes
+
+    def _iterate(self) -> AsyncIterator[bytes]:
+        return self._receive_queue.iterate(self._receiver)
+
+    @property
+    def position(self) -> int:
+        """The number of the message being handled: the one that ``recv``, ``async for`` or
+        ``on_message`` has handed out last, of ``recv_many`` the last one of the list. The first
+        message of a session is number 1, and what a session that goes on after the server was
+        started again had stored counts. Before the first one it is how many were stored; it is the
+        same until the program asks for the next one.
+
+        Only on a server with ``Sessions(position=...)`` or ``Sessions(acknowledge="taken")``, for a
+        client with a session.
+
+        :raises NotSupportedError: on any other connection
+        """
+        raise NotSupportedError(
+            "only a server that acknowledges what is taken counts messages: "
+            "serve(sessions=Sessions(position=...)) or Sessions(acknowledge='taken')"
+        )
 
     # Closing
 

@@ -54,7 +54,7 @@ from .closer import Closer
 from .fast_path import ReadPath
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
 from .link_change import LinkChange
-from .peer_handlers import NO_HANDLERS, PeerHandlers
+from .peer_handlers import NO_HANDLERS, OnBytes, PeerHandlers
 from .pings import Pings
 from .receiver import Receiver
 from .sender import Sender
@@ -258,6 +258,11 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
     def queued_detached(self) -> None:
         """Something waits to be sent, and there is no link."""
+
+    @property
+    def on_message(self) -> OnBytes | None:
+        """What is called with each message, None where ``recv`` takes them."""
+        return self.handlers.on_message
 
     @property
     def sent_count(self) -> int:

@@ -18,6 +18,7 @@ from ..core.session import Session
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
+    NotSupportedError,
     PeerTimeoutError,
     SessionLostError,
     TruncatedError,
@@ -26,6 +27,7 @@ from ..wire import CloseCode
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome, close_name
 from .connection_protocol import ConnectionProtocol
 from .link_change import LinkChange
+from .peer_handlers import OnBytes
 
 ACK_DELAY: Final = 0.025
 """Seconds after a frame at which it is acknowledged at the latest."""
@@ -136,11 +138,22 @@ class SessionProtocol(ConnectionProtocol):
         session, machine = self.session, self.machine
         if session is None or self.transport is None:
             return
-        due = session.read(nbytes, machine.frames_received)
+        received = machine.frames_received
+        if session.taking is not None and not session.frozen:
+            session.taking.receive(self.stats.messages_received, received)
+        self._acknowledge_soon(due=session.read(nbytes, received))
+
+    def _acknowledge_soon(self, *, due: bool) -> None:
+        session, machine = self.session, self.machine
+        if session is None or self.transport is None:
+            return
         if due or self.closer.closing:
             machine.acknowledge()
             self.sender.flush()
-        elif self._ack_timer is None and session.told != machine.frames_received:
+        elif (
+            self._ack_timer is None
+            and session.acknowledgeable(machine.frames_received) != session.told
+        ):
             self._ack_timer = self.loop.call_later(ACK_DELAY, self._acknowledge)
 
     def _acknowledge(self) -> None:
@@ -148,6 +161,54 @@ class SessionProtocol(ConnectionProtocol):
         if self.transport is not None:
             self.machine.acknowledge()
             self.sender.flush()
+
+    # What the program takes, where only that is acknowledged
+
+    @property
+    def position(self) -> int:
+        """The number of the message that the program got last, from the start of the session.
+
+        :raises NotSupportedError: messages are not counted here
+        """
+        session = self.session
+        if session is None or session.taking is None:
+            raise NotSupportedError(
+                "the messages of this client have no numbers: have it connect with session=..."
+            )
+        return session.taking.position
+
+    def note_taken(self, count: int, nbytes: int) -> None:
+        """The program has got messages.
+
+        :param nbytes: of these together
+        """
+        session = self.session
+        if session is not None:
+            session.take(count, nbytes)
+
+    def finish_taken(self) -> None:
+        """The program asks for the next message: those that it has got are finished."""
+        session = self.session
+        if session is not None and session.taking is not None:
+            session.taking.finish()
+            self._acknowledge_soon(due=session.take(0, 0))
+
+    @property
+    def on_message(self) -> OnBytes | None:
+        """What is called with each message."""
+        on_message = self.handlers.on_message
+        session = self.session
+        if on_message is None or session is None or session.taking is None:
+            return on_message
+        return self._call_counted
+
+    def _call_counted(self, conn: Any, message: bytes) -> object:
+        on_message = self.handlers.on_message
+        assert on_message is not None
+        self.note_taken(1, len(message))
+        result = on_message(conn, message)
+        self.finish_taken()
+        return result
 
     # Losing a link
 

@@ -642,7 +642,9 @@ class ProtocolMachine:
             phase = self.phase
             if phase is _JOINING:
                 assert self.pending is not None
-                self.pending.held.append(frame)
+                if not self.pending.hold(frame):
+                    self._fail_forbidden("so much behind HELLO")
+                    break
                 continue
             row = _METHODS[phase]
             if isinstance(frame, bytes):
@@ -824,6 +826,12 @@ class ProtocolMachine:
     @property
     def _faulty(self) -> bool:
         return self.pending is not None and self.pending.fault is not None
+
+    def check_again(self) -> bool:
+        """Server: return whether the client is still let in, after a wait; refuse it if not."""
+        assert self.pending is not None
+        assert self.pending.hello is not None
+        return self._check_identity(self.pending.hello.invitation)
 
     def refuse(self, close: Close, error: ConnectionClosedError) -> None:
         """Answer CLOSE in place of WELCOME, as long as that would be.

@@ -7,11 +7,17 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import FramingError
-from ..wire import MIN_ACK_BY, Control
+from ..wire import MESSAGE_OVERHEAD, MIN_ACK_BY, Control
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome
 from .channel_frames import ViolationError
 from .retention import Retention, split_frames
+from .taking import Taking
+
+MAX_HELD: Final = 1024 * 1024
+"""Cost of what may come behind HELLO while it is not decided which session that is."""
 
 
 class PendingLink:
@@ -25,7 +31,7 @@ class PendingLink:
     :ivar refusal: that CLOSE
     """
 
-    __slots__ = ("announced", "answered", "fault", "held", "hello", "refusal")
+    __slots__ = ("_held_bytes", "announced", "answered", "fault", "held", "hello", "refusal")
 
     def __init__(self) -> None:
         self.announced = False
@@ -34,6 +40,14 @@ class PendingLink:
         self.held: list[bytes | Control] = []
         self.fault: FramingError | None = None
         self.refusal: Close | None = None
+        self._held_bytes = 0
+
+    def hold(self, frame: bytes | Control) -> bool:
+        """Hold a frame back; return False if that are too many."""
+        size = len(frame if isinstance(frame, bytes) else frame.body)
+        self._held_bytes += size + MESSAGE_OVERHEAD
+        self.held.append(frame)
+        return self._held_bytes <= MAX_HELD
 
 
 class Session:
@@ -41,8 +55,10 @@ class Session:
 
     :param numbering: what both ends call this run of their counts; a client learns it from WELCOME
     :param limit: how much this end keeps before its messages and stream data wait, in bytes
-    :ivar taken: on a server, how many messages of the client it had for good when the numbering
-        began
+    :param taken: on a server, how many messages of the client it has for good as the numbering
+        begins
+    :param taking: what the program has finished, where only that is acknowledged; else all that
+        came is
     :ivar received: frames that the peer has sent and this end has taken in, over all links but
         the present one
     :ivar told: up to which of them this end has acknowledged
@@ -58,13 +74,23 @@ class Session:
         "received",
         "retention",
         "taken",
+        "taking",
         "told",
     )
 
-    def __init__(self, *, numbering: int, limit: int, peer_ack_by: int, taken: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        numbering: int,
+        limit: int,
+        peer_ack_by: int,
+        taken: int = 0,
+        taking: Taking | None = None,
+    ) -> None:
         self.numbering = numbering
         self.limit = limit
         self.taken = taken
+        self.taking = taking
         self.received = 0
         self.told = 0
         self.frozen = False
@@ -113,28 +139,47 @@ class Session:
 
         :param received: the count of frames until now
         """
-        if self.frozen or received == self.told:
+        if self.taking is not None or self.frozen or received == self.told:
             return False
+        return self._count(nbytes)
+
+    def take(self, count: int, nbytes: int) -> bool:
+        """Note that the program has got messages; return whether an acknowledgement of those that
+        it has finished is due.
+
+        :param nbytes: of these messages
+        """
+        if self.taking is None:
+            return False
+        self.taking.taken += count
+        return self._count(nbytes)
+
+    def _count(self, nbytes: int) -> bool:
         self._unacknowledged_bytes += nbytes
         return self._unacknowledged_bytes >= self._peer_ack_by // 2
 
     def acknowledge(self, received: int) -> int | None:
         """Return up to which frame ACK goes now, None where there is nothing to tell."""
         self._unacknowledged_bytes = 0
-        if self.frozen or received == self.told:
+        number = self.acknowledgeable(received)
+        if number == self.told:
             return None
-        self.told = received
-        return received
+        self.told = number
+        return number
 
     def confirm(self) -> int:
-        """Return what HELLO or WELCOME acknowledges: all that came, until something was
-        discarded."""
-        if not self.frozen:
-            self.told = self.received
+        """Return what HELLO or WELCOME acknowledges."""
+        self.told = self.acknowledgeable(self.received)
         return self.told
 
     def acknowledgeable(self, received: int) -> int:
-        """Return what CLOSE says of a count: it acknowledges as ACK does."""
+        """Return up to which frame this end may acknowledge: all that came until something was
+        discarded, or what the program has finished of it.
+
+        :param received: the count of frames until now
+        """
+        if self.taking is not None:
+            return self.taking.acknowledgeable
         return self.told if self.frozen else received
 
     # The next link

@@ -26,6 +26,7 @@ from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats, Stats
+from ..aio.taking_connection import taking_connection_maker
 from ..aio.time_limit import TimeLimit
 from ..aio.trace_log import trace_log
 from ..aio.user_timeout import UserTimeouts
@@ -101,7 +102,9 @@ class ConnectionRegistry:
         self._options = options
         self._hooks = hooks
         self._accepting = True
-        self._make_connection = connection_maker(
+        counts = config.sessions is not None and config.sessions.counts_taken
+        make_connection = taking_connection_maker if counts else connection_maker
+        self._make_connection = make_connection(
             peer_handlers.codec, calls_back=peer_handlers.calls_back
         )
         self._keepalive_wheel = keepalive_wheel(options)
@@ -287,6 +290,9 @@ class ConnectionRegistry:
 
     def _handler_done(self, conn: AnyConnection, close: Close) -> None:
         protocol = protocol_of(conn)
+        handler = protocol.closer.handler
+        if isinstance(protocol, SessionProtocol) and handler is not None and _returned(handler):
+            protocol.finish_taken()
         if protocol.closer.closed:
             # Until now its handler could read messages, which count in the budget.
             self.budget.leave(protocol.receiver.borrowed)
@@ -312,6 +318,8 @@ class ConnectionRegistry:
         """Do not wait for a task that waits itself for :meth:`close`."""
         for tasks in (self.handlers, self._hooks, self.peer_handlers.tasks):
             tasks.exclude(task)
+        if self.sessions is not None:
+            self.sessions.exclude(task)
         for protocol in list(self.connections):
             protocol.close_if_idle()
 
@@ -325,6 +333,8 @@ class ConnectionRegistry:
         for protocol in list(self.connections):
             protocol.closer.go_away(close)
         self.rejected.abort()
+        if self.sessions is not None:
+            await self.sessions.stop_asking()
         cancelled = await self.peer_handlers.tasks.finish(deadline)
         cancelled += await self.handlers.finish(deadline)
         await self._finish_calls(deadline)
@@ -375,6 +385,10 @@ def _client_of(protocol: SessionProtocol) -> Hashable:
     if isinstance(address, tuple):
         return network(address[0])
     return None if protocol.transport is None else rate_limit_key(protocol.transport)
+
+
+def _returned(handler: asyncio.Task[None]) -> bool:
+    return not handler.cancelled() and handler.exception() is None
 
 
 def _was_registered(protocol: ConnectionProtocol) -> bool:

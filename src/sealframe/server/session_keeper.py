@@ -1,8 +1,9 @@
 """Keeps the sessions of one server: begins them, has them go on over their next link, ends them.
 
 docs/PROTOCOL.md, section 12, has the rules for HELLO with a session; which sessions there are, and
-which have to go, is in :mod:`.session_table`. Nothing here waits: from the look into the table to
-the WELCOME nothing else happens, so that counts and links cannot part.
+which have to go, is in :mod:`.session_table`, and which wait for the program's answer in
+:mod:`.adoption`. Nothing here waits: from the look into the table to the WELCOME nothing else
+happens, so that counts and links cannot part.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Any, Final, cast
 
+from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats
 from ..core.channel_frames import ViolationError
 from ..core.session import Session
+from ..core.taking import Taking
 from ..errors import ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
+from ..trust.peer import Peer
 from ..wire import MIN_ACK_BY, CloseCode, Pattern
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
-from .session_table import Known, Over, SessionTable, session_key
+from .adoption import Adoptions
+from .session_table import Known, Over, SessionTable, public_name, session_key
 
 logger = logging.getLogger("sealframe.server")
 
@@ -58,6 +63,14 @@ class SessionKeeper:
             sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
+        self._adoptions = None
+        if sessions.position is not None:
+            self._adoptions = Adoptions(
+                sessions.position,
+                max(1, sessions.max_detached),
+                adopt=self._adopt,
+                refuse=_refuse_with,
+            )
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -83,15 +96,15 @@ class SessionKeeper:
             # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
             found.session.drop()
             found = self._table.find(key)
-        begins = found is None and not asked.known
+        begins = found is None and not asked.known and not self._sessions.counts_taken
         if not protocol.closer.handshaking and not (begins and not protocol.stats.bytes_sent):
             # It was silent for so long that it is served as one of packets. It comes again.
             protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
         elif found is None:
-            if asked.known:
-                _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
+            if self._adoptions is None:
+                self._adopt(protocol, asked, key, None)
             else:
-                self._begin(protocol, asked, key, taken=0)
+                self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
             close = Close(found.code, frames_received=found.received)
             _refuse(protocol, close, "a client came back for a session that is over")
@@ -107,14 +120,36 @@ class SessionKeeper:
         pattern = Pattern.XK if client_key else Pattern.NNPSK0
         return session_key(token, client_key=client_key, pattern=pattern, context=self._context)
 
+    def _adopt(
+        self, protocol: SessionProtocol, asked: SessionHello, key: bytes, position: int | None
+    ) -> None:
+        """Begin a session that is not known here.
+
+        :param position: how many of its messages the program has taken, None for no such number
+        """
+        if self._adoptions is not None and not protocol.machine.check_again():
+            protocol.handle_events()
+        elif position is None and asked.known:
+            _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
+        else:
+            self._begin(protocol, asked, key, taken=position or 0)
+
     def _begin(
         self, protocol: SessionProtocol, asked: SessionHello, key: bytes, *, taken: int
     ) -> None:
         numbering = 0
         while not numbering:
             numbering = secrets.randbits(64)
+        taking = None
+        if self._sessions.counts_taken:
+            carried = len(protocol.receiver.queue)
+            taking = Taking(taken - carried, carried)
         session = Session(
-            numbering=numbering, limit=self._limit, peer_ack_by=asked.ack_by, taken=taken
+            numbering=numbering,
+            limit=self._limit,
+            peer_ack_by=asked.ack_by,
+            taken=taken,
+            taking=taking,
         )
         self._table.add(key, protocol, (asked.start, asked.link), self._client_of(protocol))
         self._keys[protocol] = key
@@ -156,14 +191,22 @@ class SessionKeeper:
         self, old: SessionProtocol, protocol: SessionProtocol, asked: SessionHello, key: bytes
     ) -> None:
         """The client's program was started again, and has lost what came of this server: another
-        handler goes on with the messages that the old one has not taken."""
+        handler goes on with the messages that the old one has not taken for good."""
         old.cut_off()
         taken = old.messages_of_session
-        protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
         self._forget(old, key)
         text = "the client's program was started again, and what it had not acknowledged is lost"
-        old.end_session(old.lost(text, code=_LOST))
-        self._begin(protocol, asked, key, taken=taken)
+        error = old.lost(text, code=_LOST)
+        if self._adoptions is None:
+            protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
+            old.end_session(error)
+            self._begin(protocol, asked, key, taken=taken)
+        else:
+            # What it has not finished comes again.
+            old.discard_received(error)
+            self._adoptions.add_handler(key, old.closer.handler)
+            old.end_session(error)
+            self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
 
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
         """Let another session have this one's name."""
@@ -197,11 +240,19 @@ class SessionKeeper:
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
+        if self._adoptions is not None:
+            self._adoptions.link_gone(protocol)
+            if key is not None:
+                self._adoptions.add_handler(key, protocol.closer.handler)
         if key is None:
             return
         code = protocol.closer.ended_with
         session = protocol.session
         assert session is not None
+        if self._adoptions is not None and code in (None, _LOST, CloseCode.GOING_AWAY):
+            # It can begin again where the program's position says.
+            self._table.forget(key)
+            return
         received = session.acknowledgeable(protocol.machine.frames_received)
         self._table.end(key, _LOST if code is None else code, received, self._loop.time())
         self._watch()
@@ -219,11 +270,31 @@ class SessionKeeper:
             self._lose(session, text)
         self._watch()
 
+    def exclude(self, task: asyncio.Task[Any] | None) -> None:
+        """Do not wait for a task that waits for :meth:`stop_asking` itself."""
+        if self._adoptions is not None:
+            self._adoptions.exclude(task)
+
+    async def stop_asking(self) -> None:
+        """Adopt no more sessions."""
+        if self._adoptions is not None:
+            await self._adoptions.stop()
+
     def close(self) -> None:
         """Keep nothing any more: the server is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
+    # What ConnectionConfig gave the machine as `identify` returns nothing else.
+    peer = cast("Peer | None", protocol.machine.peer)
+    return SessionInfo(public_name(asked.token), peer)
+
+
+def _refuse_with(protocol: SessionProtocol, code: CloseCode, text: str) -> None:
+    _refuse(protocol, Close(code), text)
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:

@@ -131,6 +131,15 @@ class Connection(Generic[Sent, Received]):
         """Seconds of the last round trip of PING and PONG, None before there was one."""
         return self._conn.latency
 
+    @property
+    def position(self) -> int:
+        """The number of the message being handled, as :attr:`sealframe.Connection.position`.
+
+        :raises NotSupportedError: the server does not count what is taken, or the client has no
+            session
+        """
+        return self._conn.position
+
     # What the program knows about it
 
     @property

@@ -1,0 +1,147 @@
+"""Connections of a server that acknowledges what its program has taken: they count what is handed
+out, and tell when the program asks for the next message.
+
+Classes of their own, so that the others count nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
+
+from .callback_connection import CallbackConnection
+from .codec_connection import CodecConnection
+from .connection import AnyConnection, Connection, Hooks, Memberships, Received, Sent
+from .connection_protocol import ConnectionProtocol
+from .payload_codec import BYTES, PayloadCodec
+from .session_protocol import SessionProtocol
+
+
+class TakingConnection(Connection[Sent, Received]):
+    """A connection of bytes."""
+
+    __slots__ = ("_session_protocol",)
+
+    def __init__(
+        self,
+        protocol: ConnectionProtocol,
+        *,
+        groups: Memberships | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        super().__init__(protocol, groups=groups, hooks=hooks)
+        assert isinstance(protocol, SessionProtocol)
+        self._session_protocol = protocol
+
+    @property
+    def position(self) -> int:
+        return self._session_protocol.position
+
+    async def recv(self) -> Received:
+        protocol = self._session_protocol
+        protocol.check_loop()
+        protocol.finish_taken()
+        message = await self._receive_queue.recv(self._receiver)
+        protocol.note_taken(1, len(message))
+        return message  # type: ignore[return-value]  # without a codec: bytes
+
+    async def recv_many(self, limit: int | None = None) -> list[Received]:
+        protocol = self._session_protocol
+        protocol.check_loop()
+        protocol.finish_taken()
+        messages: list[Any] = await super().recv_many(limit)
+        protocol.note_taken(len(messages), sum(map(len, messages)))
+        return messages
+
+    def _iterate(self) -> AsyncIterator[bytes]:
+        return _Counted(super()._iterate(), self._session_protocol)
+
+
+class TakingCodecConnection(CodecConnection[Sent, Received]):
+    """A connection of objects."""
+
+    __slots__ = ("_session_protocol",)
+
+    def __init__(
+        self,
+        protocol: ConnectionProtocol,
+        *,
+        groups: Memberships | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        super().__init__(protocol, groups=groups, hooks=hooks)
+        assert isinstance(protocol, SessionProtocol)
+        self._session_protocol = protocol
+
+    @property
+    def position(self) -> int:
+        return self._session_protocol.position
+
+    # What cannot be decoded is taken, too.
+
+    async def recv(self) -> Received:
+        protocol = self._session_protocol
+        protocol.check_loop()
+        protocol.finish_taken()
+        data = await self._receive_queue.recv(self._receiver)
+        protocol.note_taken(1, len(data))
+        message: Received = self._codec.decode(data, self)
+        return message
+
+    async def recv_many(self, limit: int | None = None) -> list[Received]:
+        # The first of them comes from recv(), which counts it.
+        messages = await super().recv_many(limit)
+        self._session_protocol.note_taken(len(messages) - 1, 0)
+        return messages
+
+    def _iterate(self) -> AsyncIterator[bytes]:
+        return _Counted(super()._iterate(), self._session_protocol)
+
+
+class TakingCallbackConnection(
+    CallbackConnection[Sent, Received], TakingConnection[Sent, Received]
+):
+    """One of bytes, whose messages go to ``on_message``."""
+
+    __slots__ = ()
+
+
+class TakingCodecCallbackConnection(
+    CallbackConnection[Sent, Received], TakingCodecConnection[Sent, Received]
+):
+    """One of objects, whose messages go to ``on_message``."""
+
+    __slots__ = ()
+
+
+class _Counted:
+    """``async for`` over what arrives, counted."""
+
+    __slots__ = ("_messages", "_protocol")
+
+    def __init__(self, messages: AsyncIterator[bytes], protocol: SessionProtocol) -> None:
+        self._messages = messages
+        self._protocol = protocol
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        protocol = self._protocol
+        protocol.finish_taken()
+        message = await anext(self._messages)
+        protocol.note_taken(1, len(message))
+        return message
+
+
+def taking_connection_maker(
+    codec: PayloadCodec, *, calls_back: bool
+) -> Callable[..., AnyConnection]:
+    """Return the class of the connections of a server that acknowledges what is taken.
+
+    :param codec: of its messages
+    :param calls_back: whether its messages go to ``on_message``
+    """
+    if calls_back:
+        return TakingCallbackConnection if codec is BYTES else TakingCodecCallbackConnection
+    return TakingConnection if codec is BYTES else TakingCodecConnection

@@ -1,0 +1,60 @@
+"""Which messages of a session's peer the program has taken, and up to which frame it is done.
+
+A session that acknowledges what is *taken* (docs/PROTOCOL.md, section 12) says ACK up to the frame
+before the oldest message that its program has not finished. A message is taken when the program
+gets it, and finished when it asks for the next one. Counts of one numbering. No clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Taking:
+    """What the program has done with the messages of one numbering.
+
+    :param before: how many messages of the session were taken when the numbering began
+    :param carried: how many messages of an earlier numbering come first; they have no frame here
+    :ivar taken: how many the program has got since, the carried ones among them
+    """
+
+    __slots__ = ("_before", "_carried", "_finished", "_marks", "taken")
+
+    def __init__(self, before: int, carried: int = 0) -> None:
+        self._before = before
+        self._carried = carried
+        self._finished = 0
+        # (messages, frames) that have come at some time: up to the next of them the messages are
+        # counted first. So no control frame is acknowledged too early, and few are late.
+        self._marks: deque[tuple[int, int]] = deque([(0, 0)])
+        self.taken = 0
+
+    @property
+    def position(self) -> int:
+        """The number of the message that the program got last, from the start of the session."""
+        return self._before + self.taken
+
+    def finish(self) -> None:
+        """The program asks for the next one: what it has got is done."""
+        self._finished = self.taken
+
+    def receive(self, messages: int, frames: int) -> None:
+        """Take in how many messages, and how many frames, have come in this numbering."""
+        last_messages, last_frames = self._marks[-1]
+        if frames == last_frames:
+            return
+        same = messages == last_messages or frames - messages == last_frames - last_messages
+        if same and len(self._marks) > 1:
+            self._marks.pop()
+        self._marks.append((messages, frames))
+
+    @property
+    def acknowledgeable(self) -> int:
+        """Up to which frame the peer need not keep any."""
+        marks, finished = self._marks, self._finished - self._carried
+        while len(marks) > 1 and marks[1][0] <= finished:
+            marks.popleft()
+        messages, frames = marks[0]
+        if len(marks) == 1:
+            return frames
+        return frames + max(0, finished - messages)
