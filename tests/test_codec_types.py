@@ -12,7 +12,16 @@ from typing import Any, assert_type
 
 from msgspec import Struct
 
-from sealframe import Connecting, Connection, Server, Serving, connect, serve
+from sealframe import (
+    Connecting,
+    Connection,
+    LinkChange,
+    Server,
+    Serving,
+    Sessions,
+    connect,
+    serve,
+)
 from sealframe.buffers import BytesLike
 from sealframe.codecs import Codec, Json, Msgspec, Text
 
@@ -149,6 +158,28 @@ def test_what_is_answered() -> None:
     connect("::1", 1, codec=codec, on_request=answer)
     connect("::1", 1, on_request=answer_bytes)
     connect("::1", 1, codec=codec, on_request=wrong_answer)  # type: ignore[arg-type]
+
+
+def on_link(conn: Connection[Answer, Question], change: LinkChange) -> None:
+    assert_type(change.connected, bool)
+    assert_type(change.after, float | None)
+
+
+async def on_link_later(conn: Connection, change: LinkChange) -> None:
+    assert_type(await conn.wait_connected(), None)
+
+
+def not_on_link(conn: Connection) -> None:
+    """It takes no change."""
+
+
+def test_what_is_told_of_sessions() -> None:
+    keep = Sessions(keep=60)
+    for hook in (on_link, on_link_later):
+        serve(answers, "::1", 0, codec=Upper(), sessions=keep, on_link=hook)
+        connect("::1", 1, session=True, on_link=hook)
+    serve(of_bytes, "::1", 0, sessions=keep, on_link=on_link_later)
+    connect("::1", 1, session=True, on_link=not_on_link)  # type: ignore[arg-type]
 
 
 def test_what_is_connected() -> None:

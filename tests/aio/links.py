@@ -21,6 +21,8 @@ class Road:
     def __init__(self) -> None:
         self.target = 0
         """The port of the server."""
+        self.asked = 0
+        """How often a socket was asked for."""
         self._open = asyncio.Event()
         self._open.set()
 
@@ -34,6 +36,7 @@ class Road:
 
     async def connect(self) -> socket.socket:
         """Return a socket that is connected to the server."""
+        self.asked += 1
         await self._open.wait()
         sock = socket.socket()
         sock.setblocking(False)

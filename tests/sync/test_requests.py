@@ -155,7 +155,7 @@ def test_what_is_no_function_for_it() -> None:
     async def asynchronous(conn: object, payload: object = None) -> None:
         await asyncio.sleep(0)
 
-    for name in ("on_request", "on_stream", "on_connect", "on_disconnect"):
+    for name in ("on_request", "on_stream", "on_connect", "on_disconnect", "on_link"):
         for wrong in (asynchronous, "function"):
             with pytest.raises(ConfigurationError, match=f"{name} is a function that is not async"):
                 sync.serve(echo, "127.0.0.1", 0, **{name: wrong})  # type: ignore[arg-type]

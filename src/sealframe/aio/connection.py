@@ -61,6 +61,12 @@ class Connection(Generic[Sent, Received]):
     quietly on a clean close and raises :exc:`~sealframe.ConnectionClosedError`
     on any other end, after all messages that came before it.
 
+    With a session (``connect(session=True)`` to ``serve(sessions=...)``) it goes over any number
+    of *links*, one after the other, and is one connection throughout: with its :attr:`id`,
+    :attr:`state`, :attr:`groups`, counters and, on a server, its handler. While there is no link,
+    what waits goes on waiting, and what is sent waits for the next one (docs/PROTOCOL.md,
+    section 12).
+
     Where ``codec=`` was given, objects stand wherever bytes do here, and type checkers
     know which: ``Connection[Sent, Received]``. ``Connection`` alone is one of bytes.
     """
@@ -109,13 +115,14 @@ class Connection(Generic[Sent, Received]):
     def id(self) -> str:
         """A short string. On a server it is the key in ``Server.clients``, unique and
         never reused; an extended or sealed client has the id that the server gave it,
-        any other one of its own."""
+        any other one of its own. A session keeps it."""
         return self._protocol.id
 
     @property
     def remote_address(self) -> Address:
         """``(host, port)`` of the peer, a Unix socket's path, None if it has none. With
-        ``serve(proxy_protocol=...)`` it is that of the client behind the balancer."""
+        ``serve(proxy_protocol=...)`` it is that of the client behind the balancer. Of a session
+        this and :attr:`local_address` are those of the present link, or of the last one."""
         return self._protocol.remote_address
 
     @property
@@ -131,8 +138,8 @@ class Connection(Generic[Sent, Received]):
     @property
     def channel_binding(self) -> bytes:
         """The handshake hash of a sealed connection: 32 bytes, the same at both
-        ends and different for each connection (Noise revision 34, section 11.2).
-        Empty on a plain connection."""
+        ends and different for each connection (Noise revision 34, section 11.2), and
+        for each link of a session. Empty on a plain connection."""
         return self._protocol.machine.channel_binding
 
     @property
@@ -160,7 +167,8 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def closed(self) -> bool:
-        """Whether the socket is gone. Messages may still be there to be received."""
+        """Whether the socket is gone, and of a session none comes in its place. Messages may
+        still be there to be received."""
         return self._protocol.closer.closed
 
     @property
@@ -306,7 +314,8 @@ class Connection(Generic[Sent, Received]):
         """Send PING, wait for PONG and return the round trip in seconds.
 
         It has no time-out of its own: wrap it in ``asyncio.timeout()``, or leave
-        it to the keepalive, which ends a dead connection.
+        it to the keepalive, which ends a dead connection. Where the link of a session is lost
+        meanwhile, it asks again over the next one, and returns the round trip of that.
 
         :raises NotSupportedError: this connection carries packets only
         :raises ConnectionClosed: it closed before PONG came
@@ -318,7 +327,8 @@ class Connection(Generic[Sent, Received]):
     @property
     def latency(self) -> float | None:
         """Seconds of the last round trip of PING and PONG, of the keepalive's probes
-        too; None before there was one, and always where only packets flow."""
+        too; None before there was one on the present link, and always where only packets
+        flow."""
         pings = self._protocol.pings
         return None if pings is None else pings.latency
 
@@ -514,13 +524,18 @@ class Connection(Generic[Sent, Received]):
         calling it again only waits. A hook that is a coroutine is waited for too,
         as far as ``close_timeout`` goes, and then cancelled.
 
+        A session ends by this for good. Where it has no link, a client goes on connecting and a
+        server waits for its client, ``close_timeout`` at most; a code other than ``NORMAL`` and
+        ``GOING_AWAY`` ends it at once.
+
         :param code: :class:`sealframe.CloseCode`, told to the peer unless
             only packets flow; any but 0 also discards what the peer still sends, and any but
             that and ``GOING_AWAY`` puts the peer out: what came before and was not taken is
             discarded too, of messages, streams and files, and no request begins
         :param reason: text for the peer, cut to 255 bytes of UTF-8
-        :return: whether the close was clean: all went to the network, the peer closed
-            too, and nothing that it sent was discarded for want of room
+        :return: whether the close was clean: all went to the network (of a session: the peer
+            has acknowledged it), the peer closed too, and nothing that it sent was discarded
+            for want of room
         :raises ValueError: the code is none of them
         :raises TypeError: the reason is not text
         :raises WrongLoopError: called from another thread or event loop
@@ -538,7 +553,8 @@ class Connection(Generic[Sent, Received]):
         return self._protocol.closer.clean
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed and its socket gone.
+        """Wait until the connection is closed and its socket gone; of a session, until it is
+        over. For another link of it there is :meth:`wait_connected`.
 
         It does not close anything itself, and the peer's close ends one direction only:
         as long as this end does not close, this waits. To learn that the peer has closed,

@@ -179,7 +179,10 @@ def connect(
         (docs/PROTOCOL.md, section 12). The server must keep sessions
         (:func:`sealframe.serve`); on a plain connection it implies ``extended``. The first link
         is tried once, as without. A session that cannot go on ends with
-        :exc:`~sealframe.SessionLostError`
+        :exc:`~sealframe.SessionLostError`, which says how many messages have arrived. Until then
+        :attr:`Connection.closed` is False, and neither ``async for`` nor ``on_disconnect`` learns
+        of a link that was lost: :attr:`Connection.connected` and ``on_link`` do.
+        With ``async for`` each round is a session of its own
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
@@ -202,7 +205,12 @@ def connect(
         function, or a coroutine function, which runs in a task beside the program.
         What a hook raises is logged, and ends nothing.
     :param on_disconnect: called with the connection and a :class:`Disconnect` once its
-        socket is gone, after ``on_connect``. :meth:`Connection.close` waits for both.
+        socket is gone (of a session: once that is over), after ``on_connect``.
+        :meth:`Connection.close` waits for both.
+    :param on_link: called with the connection and a :class:`LinkChange` when a session
+        has lost its link, and when it goes on over the next one, before anything that came over
+        that. Hooks of one connection run one after the other: where a loss and a return both
+        came while another hook ran, it is told neither. It is not called at the session's end.
     :raises ConfigurationError: the arguments cannot work together
     :raises ConnectError: when awaited: refused, no such host, or
         :exc:`~sealframe.ConnectTimeoutError`

@@ -145,8 +145,14 @@ def serve(
     :param context: name of this service, the same at both ends (sealed only). Give
         each service that shares a key its own.
     :param sessions: keeps the sessions of clients that connect with ``session=True``: one
-        connection, with its handler and id, goes on over one link after the other. A client of
-        a plain server that sends nothing within a second is taken for one of packets
+        connection, with its handler and id, goes on over one link after the other
+        (docs/PROTOCOL.md, section 12). While it has none it stays in :attr:`Server.clients`, and
+        what is sent to it, broadcasts too, waits in its outbox. It is over once its client has
+        not come back for ``Sessions.keep``, or for want of room: then ``send`` and ``recv`` raise
+        :exc:`~sealframe.SessionLostError`, which says how many messages have arrived.
+        :meth:`Server.kick` and :meth:`Server.close` end it at once. Other clients are served as
+        without, but one of a plain server that sends nothing is not served before a second has
+        passed: it could still be one that comes back
     :param framing: a foreign frame layout, messages only
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
@@ -182,9 +188,14 @@ def serve(
         A function, or a coroutine function, which runs in a task beside the handler.
         What a hook raises is logged, and ends nothing.
     :param on_disconnect: called with the connection and a :class:`Disconnect` once the
-        socket of such a client is gone, after ``on_connect``. The server no longer
+        socket of such a client is gone (of a session: once that is over), after
+        ``on_connect``. The server no longer
         lists the client then; its handler may still run. One that waits for what is
         not to come is cancelled at the end, see :meth:`Server.close`.
+    :param on_link: called with a client's connection and a :class:`LinkChange` when a session
+        has lost its link, and when it goes on over the next one, before anything that came over
+        that. Hooks of one connection run one after the other: where a loss and a return both
+        came while another hook ran, it is told neither. It is not called at the session's end.
     :raises ConfigurationError: the arguments cannot work together
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """

@@ -43,6 +43,9 @@ class Connection(Generic[Sent, Received]):
     a ``recv`` left the message for the next one, a ``send`` was not accepted. The same
     holds for a ``recv`` that Ctrl-C interrupts; of an interrupted ``send`` nobody knows.
 
+    With a session it goes over any number of links, one after the other: see
+    :class:`sealframe.Connection`.
+
     Where ``codec=`` was given, objects stand wherever bytes do here.
 
     It belongs to the process that made it. Its methods raise
@@ -108,7 +111,8 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def closed(self) -> bool:
-        """Whether the socket is gone. Messages may still be there to be received."""
+        """Whether the socket is gone, and of a session none comes in its place. Messages may
+        still be there to be received."""
         return self._conn.closed
 
     @property
@@ -345,8 +349,8 @@ class Connection(Generic[Sent, Received]):
             flow; any but 0 also discards what the peer still sends
         :param reason: text for the peer, cut to 255 bytes of UTF-8
         :param timeout: seconds to wait here; the close goes on after them
-        :return: whether the close was clean: all went to the network, and the peer closed
-            too
+        :return: whether the close was clean: all went to the network (of a session: the peer
+            has acknowledged it), and the peer closed too
         :raises ValueError: the code is none of them
         :raises TypeError: the reason is not text
         :raises WaitTimeoutError: it is not closed yet
@@ -354,7 +358,8 @@ class Connection(Generic[Sent, Received]):
         return self._end(lambda: self._conn.close(code, reason), timeout)
 
     def wait_closed(self, *, timeout: float | None = None) -> None:
-        """Wait until the connection is closed, whoever closes it.
+        """Wait until the connection is closed, whoever closes it; of a session, until it is
+        over.
 
         :param timeout: seconds to wait
         :raises WaitTimeoutError: it is still open
