@@ -11,12 +11,14 @@ import pytest
 import sealframe
 from sealframe import (
     ClientOptions,
+    CloseCode,
     ConfigurationError,
     Connection,
     ConnectionClosed,
     Disconnect,
     DisconnectKind,
     LinkChange,
+    ServerOptions,
     SessionLostError,
     Sessions,
     TruncatedError,
@@ -195,15 +197,21 @@ class TestOrder:
             await hook("on_disconnect")
 
         hooks = {"on_connect": on_connect, "on_link": on_link, "on_disconnect": on_disconnect}
-        async with open_session(EXTENDED, at_client=hooks) as pair:
-            client, accepted = pair.client, pair.accepted
+        # The server is not told of the end, which comes without a link.
+        options = ServerOptions(close_timeout=0.1)
+        async with open_session(EXTENDED, at_client=hooks, server_options=options) as pair:
+            client = pair.client
             for _ in range(3):
                 cut(client)
                 await until(lambda: not client.connected)
                 await client.wait_connected()
-            pair.lose_link()
-            await until(lambda: not accepted.connected)
             await until(lambda: order == ["on_connect begins"])
+            going_on.set()
+            await until(lambda: len(order) == 2)
+            going_on.clear()
+            # Nothing has changed since on_connect.
+            pair.lose_link()
+            await until(lambda: order[2:] == ["lost begins"])
             going_on.set()
             await until(lambda: len(order) == 4)
             going_on.clear()
@@ -213,8 +221,7 @@ class TestOrder:
             # Nobody is told of this one any more.
             pair.lose_link()
             await until(lambda: not client.connected)
-            closing = asyncio.create_task(client.close())
-            pair.road.open()
+            closing = asyncio.create_task(client.close(CloseCode.KICKED))
             await client.wait_closed()
             assert len(order) == 5
             going_on.set()
@@ -327,8 +334,13 @@ async def test_the_latency_is_that_of_the_present_link(
     control_mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
+    seen: list[float | None] = []
+
+    def on_link(conn: Connection, change: LinkChange) -> None:
+        seen.append(conn.latency)
+
     monkeypatch.setattr("sealframe.aio.pings.perf_counter", lambda: clock[0])
-    async with open_session(control_mode) as pair:
+    async with open_session(control_mode, at_client={"on_link": on_link}) as pair:
         assert await pair.client.ping() == pair.client.latency == 0
         pair.lose_link()
         await until(lambda: not pair.client.connected)
@@ -340,6 +352,7 @@ async def test_the_latency_is_that_of_the_present_link(
             # It is measured from when the next link was there.
             assert await asked == 0
         assert pair.client.latency == 0
+        assert seen == [0, None]
 
 
 def test_a_change_cannot_be_changed() -> None:

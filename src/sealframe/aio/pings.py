@@ -77,7 +77,7 @@ class Pings:
 
     def begin_link(self) -> None:
         """Measure anew: what was not answered is asked again over another link of the session."""
-        self.latency = self._asked = None
+        self.latency = None
         if self._waiting is not None:
             now = perf_counter()
             self._waiting = {body: (waiter, now) for body, (waiter, _) in self._waiting.items()}
