@@ -20,14 +20,31 @@ ADDRESS is one of
   PATH               a Unix socket; it has a slash in it: ./relay.sock
   @NAME              a Unix socket without a file, in Linux's abstract namespace"""
 
+SEVERAL = """\b
+ADDRESS may be a list of HOST:PORT, as in 192.0.2.7:1234,example.org:1234. A client
+begins with a random one, and goes on to the next where one does not let it in."""
+"""For the end of a client's help page, behind :data:`HELP`."""
+
 
 @dataclass(frozen=True)
 class Address:
-    """Either host and port or a path; the others are None, as ``connect()`` wants it."""
+    """Either host and port, or a path, or several hosts; the others are None or empty."""
 
     host: str | None = None
     port: int | None = None
     path: str | None = None
+    hosts: tuple[str, ...] = ()
+    """Each ``host:port``."""
+
+    @property
+    def where(self) -> str | tuple[str, ...] | None:
+        """What ``connect()`` takes as ``host``."""
+        return self.hosts or self.host
+
+    @property
+    def each(self) -> tuple[Address, ...]:
+        """The addresses of which this is a list; itself where it is none."""
+        return tuple(map(Address.parse, self.hosts)) or (self,)
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -53,6 +70,8 @@ class Address:
     def __str__(self) -> str:
         if self.path is not None:
             return shown(self.path)
+        if self.hosts:
+            return ",".join(self.hosts)
         return shown((self.host or "", self.port or 0))
 
 
@@ -65,11 +84,16 @@ def listening_address(ctx: click.Context, param: click.Parameter, value: str) ->
 
 
 def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
-    """Parse the ADDRESS argument of a client."""
-    address = listening_address(ctx, param, value)
-    if address.port == 0:
+    """Parse the ADDRESS argument of a client, which may be a list."""
+    texts = [value]
+    if "/" not in value and not value.startswith("@"):
+        texts = value.split(",")
+    addresses = [listening_address(ctx, param, text) for text in texts]
+    if any(address.port == 0 for address in addresses):
         raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
-    return address
+    if len(addresses) == 1:
+        return addresses[0]
+    return Address(hosts=tuple(map(str, addresses)))
 
 
 def _balancers(

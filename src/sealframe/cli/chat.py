@@ -15,23 +15,26 @@ from .. import (
     CloseCode,
     Connection,
     ConnectionClosed,
+    LinkChange,
     ServerKeyChangedError,
+    SessionLostError,
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import DEFAULT, HELP, Address, server_address
+from .address import DEFAULT, HELP, SEVERAL, Address, server_address, shown
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, describe, tell_errors_once
 from .output import Output
 from .prompt import Prompt, is_usable
 from .running import run
+from .sessions import session_option
 from .stdin import Stdin
 
 _OPTIONS = ClientOptions(backoff_initial=0.5, backoff_maximum=15.0, close_timeout=5.0)
 
 _COME_BACK = (
     *(None, CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.BUSY),
-    *(CloseCode.HANDLER, CloseCode.TIMEOUT, CloseCode.SLOW),
+    *(CloseCode.HANDLER, CloseCode.TIMEOUT, CloseCode.SLOW, CloseCode.SESSION_LOST),
 )
 """Ends after which it makes sense to connect again."""
 
@@ -39,37 +42,42 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 """Failures that somebody must look at, even if it was connected before."""
 
 
-@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.command(epilog=f"{HELP}\n\n{SEVERAL}\n\n{EXIT_CODES}")
 @click.argument("address", callback=server_address, default=DEFAULT)
+@session_option
 @client_sealing
-def chat(address: Address, sealing: ClientSealing) -> None:
+def chat(address: Address, session: bool, sealing: ClientSealing) -> None:
     """Talk through the server at ADDRESS, 127.0.0.1:1234 unless given.
 
     Each line typed is a message, each message that comes is a line. Once it was
     connected, it connects again by itself whenever the link is lost; what is typed
-    meanwhile waits. Ctrl-D ends it after all typed was sent, Ctrl-C at once.
+    meanwhile waits. What was on its way then is lost, unless --session sends it again.
+    Ctrl-D ends it after all typed was sent, Ctrl-C at once.
     Lines can come from a pipe just as well. Empty lines are not sent.
     """
     access = sealing.open(address)
     with access.explained():
         tell_errors_once()
-        run(_chat(address, access))
+        run(_chat(address, access, session))
 
 
-async def _chat(address: Address, access: Access) -> None:
+async def _chat(address: Address, access: Access, session: bool) -> None:
     stdin, output = Stdin(), Output(asyncio.current_task())
     if output.terminal and sys.stdin.isatty() and is_usable():
         with Prompt(output) as prompt:
-            await Chat(address, access, prompt).run(prompt.lines(stdin))
+            await Chat(address, access, prompt, session=session).run(prompt.lines(stdin))
     else:
-        await Chat(address, access, output).run(stdin.lines())
+        await Chat(address, access, output, session=session).run(stdin.lines())
 
 
 class Chat:
     """One conversation, over as many connections as it takes."""
 
-    def __init__(self, address: Address, access: Access, screen: Output | Prompt) -> None:
+    def __init__(
+        self, address: Address, access: Access, screen: Output | Prompt, *, session: bool
+    ) -> None:
         self._address = address
+        self._session = session
         self._access = access
         self._screen = screen
         self._conn: Connection | None = None
@@ -124,10 +132,12 @@ class Chat:
     async def _stay_connected(self) -> None:
         address = self._address
         async for conn in sealframe.connect(
-            address.host,
+            address.where,
             address.port,
             path=address.path,
             security=self._access.security,
+            session=self._session,
+            on_link=self._link_changed,
             options=_OPTIONS,
             is_fatal=self._is_fatal,
         ):
@@ -137,7 +147,8 @@ class Chat:
             try:
                 await self._access.connected(conn)
                 self._connected.set()
-                self._screen.notice(f"connected to {address}, {_how(conn)}", "green")
+                where = shown(conn.remote_address) if address.hosts else address
+                self._screen.notice(f"connected to {where}, {_how(conn)}", "green")
                 await self._receive(conn)
             finally:
                 self._connected.clear()
@@ -147,7 +158,7 @@ class Chat:
                 return
 
     async def _receive(self, conn: Connection) -> None:
-        trouble = "the server closed the connection"
+        trouble, lost = "the server closed the connection", False
         try:
             async for message in conn:
                 self._screen.message(message)
@@ -157,9 +168,17 @@ class Chat:
             if error.code not in _COME_BACK:
                 raise
             trouble = describe(error)
-        if conn.stats.unsent:
+            lost = isinstance(error, SessionLostError)
+        if conn.stats.unsent and not lost:
             trouble += f"; {conn.stats.unsent} messages were not sent"
         self._report(trouble)
+
+    def _link_changed(self, _: Connection, change: LinkChange) -> None:
+        if change.error is not None:
+            self._report(describe(change.error))
+        elif not self._leaving:
+            self._last_trouble = ""
+            self._screen.notice(f"connected again after {change.after:.1f} s", "green")
 
     def _is_fatal(self, error: Exception) -> bool:
         if not self._was_connected or isinstance(error, _FINAL):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import sealframe
 from .. import (
     ClientIdentity,
     CloseCode,
+    ConnectError,
     Connection,
     HandshakeError,
     Invitation,
@@ -93,16 +94,22 @@ class ClientSealing:
             key, known_servers=known.path, trust_first_use=self.trust_first_use
         )
         access = Access(security, key=key)
-        if can_ask() and not self.trust_first_use and known.lookup(str(address)) is None:
-            with access.explained():
-                _introduce(address, security, known)
+        if can_ask() and not self.trust_first_use:
+            for one in address.each:
+                if known.lookup(str(one)) is not None:
+                    continue
+                # One of several that is not there is asked about another time.
+                skipped = () if one is address else (ConnectError,)
+                with access.explained(), suppress(*skipped):
+                    _introduce(one, security, known)
         return access
 
     def _open_invitation(self, path: Path, known: KnownServers, address: Address) -> Access:
         text = self.invitation
         invitation = Invitation.from_text(invitation_text() if text in (None, "-") else text)
         # Before it is used up: afterwards it would not help any more.
-        known.check(str(address), invitation.server)
+        for one in address.each:
+            known.check(str(one), invitation.server)
         key = private_key(path, make=True)
         security = ClientIdentity(key, invitation=invitation)
         return Access(security, key=key, server=invitation.server, to_record=known)

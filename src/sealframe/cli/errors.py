@@ -17,6 +17,7 @@ from .. import (
     KeyFormatError,
     ListenError,
     ServerKeyChangedError,
+    SessionLostError,
     UnknownServerError,
 )
 from . import INTERRUPTED
@@ -65,6 +66,12 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     text = text.replace("security=...", "--key or --identity") or type(error).__name__
+    text = text.replace("sessions=...", "--sessions SECONDS")
+    if isinstance(error, SessionLostError):
+        text += (
+            f"; of this end's messages {error.arrived} have arrived, {error.unsent} have not, "
+            f"and of {error.unknown} it is not known"
+        )
     advice = _advice(error)
     return f"{text}; {advice}" if advice else text
 

@@ -24,6 +24,7 @@ from .. import (
     Invitation,
     ServerIdentity,
     ServerOptions,
+    Sessions,
     SharedKey,
 )
 from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
@@ -34,6 +35,7 @@ from .output import Output
 from .running import run
 from .sealing import FILE
 from .server_sealing import ServerSealing, server_sealing
+from .sessions import sessions_option
 from .stopping import stop_signals
 from .text import size
 from .transfers import Transfers
@@ -131,6 +133,7 @@ def _mode(ctx: click.Context, param: click.Parameter, value: str) -> int:
 )
 @proxy_option
 @control_option
+@sessions_option
 @server_sealing
 def receive(
     directory: Path,
@@ -145,6 +148,7 @@ def receive(
     once: bool,
     balancers: tuple[str, ...],
     control: Path | None,
+    sessions: Sessions | None,
     sealing: ServerSealing,
 ) -> None:
     """Receive files into DIRECTORY, from each "sealframe send-file" that comes to ADDRESS.
@@ -170,7 +174,15 @@ def receive(
     )
     invitations = sealing.invitations(security)
     work = _receive(
-        address, inbox, keep_partial * _DAY, security, invitations, once, balancers, control
+        address,
+        inbox,
+        keep_partial * _DAY,
+        security,
+        invitations,
+        once,
+        balancers,
+        control,
+        sessions,
     )
     sys.exit(run(work, terminated=Exit.DONE))
 
@@ -184,6 +196,7 @@ async def _receive(
     once: bool,
     balancers: tuple[str, ...],
     control: Path | None,
+    sessions: Sessions | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
@@ -205,6 +218,7 @@ async def _receive(
             path=address.path,
             proxy_protocol=balancers or False,
             security=security,
+            sessions=sessions,
             files=reception,
             options=_OPTIONS,
             on_disconnect=left,

@@ -11,11 +11,12 @@ import click
 import sealframe
 
 from .. import ClientOptions, CloseCode, Connection
-from .address import HELP, Address, server_address
+from .address import HELP, SEVERAL, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, tell_errors_once
 from .output import Output
 from .running import run
+from .sessions import session_option
 from .stdin import Stdin
 
 
@@ -33,7 +34,7 @@ def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) 
         raise click.BadParameter(hint, ctx, param) from None
 
 
-@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.command(epilog=f"{HELP}\n\n{SEVERAL}\n\n{EXIT_CODES}")
 @click.argument("message", nargs=-1, metavar="[MESSAGE]", callback=_only_one)
 @click.argument("address", callback=_behind_the_message)
 @click.option("--lines", is_flag=True, help="Send each line of stdin as one message.")
@@ -51,6 +52,7 @@ def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) 
     metavar="N",
     help="Then wait for N messages and print each on a line.",
 )
+@session_option
 @client_sealing
 def send(
     message: str | None,
@@ -58,12 +60,13 @@ def send(
     lines: bool,
     file: str | None,
     wait: int,
+    session: bool,
     sealing: ClientSealing,
 ) -> None:
     """Send MESSAGE, a file, or lines from stdin to the server at ADDRESS.
 
-    Exits with 0 only if the close was clean. Sealed, that means that the server
-    took everything; plain, that all bytes left and the server closed in order.
+    Exits with 0 only if the close was clean. Sealed, or with --session, that means that
+    the server took everything; plain, that all bytes left and the server closed in order.
     """
     if (message is not None) + lines + (file is not None) != 1:
         raise click.UsageError("give either a MESSAGE, or --file PATH, or --lines")
@@ -75,11 +78,17 @@ def send(
         data = Path(file).read_bytes()
     with access.explained():
         tell_errors_once()
-        run(_send_from(address, access, data, wait, lines=lines))
+        run(_send_from(address, access, data, wait, lines=lines, session=session))
 
 
 async def _send_from(
-    address: Address, access: Access, message: bytes | None, wait: int, *, lines: bool
+    address: Address,
+    access: Access,
+    message: bytes | None,
+    wait: int,
+    *,
+    lines: bool,
+    session: bool,
 ) -> None:
     """Connect, send the message, or without one what is on stdin, and close."""
     replies = _Replies(Output(asyncio.current_task()), wait)
@@ -89,10 +98,11 @@ async def _send_from(
         # A read in this thread could miss Ctrl-C between two calls of the system.
         messages = _once(await Stdin().read_all() if message is None else message)
     async with sealframe.connect(
-        address.host,
+        address.where,
         address.port,
         path=address.path,
         security=access.security,
+        session=session,
         options=ClientOptions(),
     ) as conn:
         await access.connected(conn)

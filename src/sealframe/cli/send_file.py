@@ -22,17 +22,19 @@ from .. import (
     FileRefusedError,
     FileTransferError,
     FileUnreadableError,
+    LinkChange,
     NotSupportedError,
     ServerKeyChangedError,
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import HELP, Address, server_address
+from .address import HELP, SEVERAL, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .collecting import Collected, Item, collect
 from .errors import EXIT_CODES, CommandError, complain, describe
 from .output import Output
 from .running import run
+from .sessions import session_option
 from .text import size
 from .transfers import Transfer, Transfers
 
@@ -58,7 +60,7 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 """Failures that somebody must look at, even if it was connected before."""
 
 
-@click.command("send-file", epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.command("send-file", epilog=f"{HELP}\n\n{SEVERAL}\n\n{EXIT_CODES}")
 @click.argument(
     "paths",
     metavar="PATH...",
@@ -84,6 +86,7 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 @click.option(
     "-q", "--quiet", is_flag=True, help="Show nothing but what goes wrong, and that on stderr."
 )
+@session_option
 @client_sealing
 def send_file(
     paths: tuple[Path, ...],
@@ -91,6 +94,7 @@ def send_file(
     retries: int,
     timeout: float | None,
     quiet: bool,
+    session: bool,
     sealing: ClientSealing,
 ) -> None:
     """Send files and directories to "sealframe receive" at ADDRESS.
@@ -104,7 +108,7 @@ def send_file(
     items = collect(paths)
     access = sealing.open(address)
     with access.explained():
-        run(_send_all(address, access, items, retries, timeout, quiet))
+        run(_send_all(address, access, items, retries, timeout, quiet, session))
 
 
 async def _send_all(
@@ -114,9 +118,10 @@ async def _send_all(
     retries: int,
     timeout: float | None,
     quiet: bool,
+    session: bool,
 ) -> None:
     output = Output(asyncio.current_task(), quiet=quiet)
-    sender = _Sender(output, address, access, found.items, retries)
+    sender = _Sender(output, address, access, found.items, retries, session=session)
     try:
         async with asyncio.timeout(timeout), sender.transfers.shown():
             await sender.run()
@@ -169,11 +174,19 @@ class _Sender:
     """Sends all files, over as many connections as it takes."""
 
     def __init__(
-        self, output: Output, address: Address, access: Access, items: list[Item], retries: int
+        self,
+        output: Output,
+        address: Address,
+        access: Access,
+        items: list[Item],
+        retries: int,
+        *,
+        session: bool,
     ) -> None:
         self._address = address
         self._access = access
         self._retries = retries
+        self._session = session
         self._waiting = deque(items)
         self._left = len(items)
         self._attempts_in_vain = 0
@@ -196,11 +209,13 @@ class _Sender:
         # meanwhile is not sent.
         with tempfile.TemporaryDirectory(prefix="sealframe-") as self._empty:
             async for conn in sealframe.connect(
-                address.host,
+                address.where,
                 address.port,
                 path=address.path,
                 security=self._access.security,
                 extended=self._access.security is None,
+                session=self._session,
+                on_link=self._link_changed,
                 options=_OPTIONS,
                 is_fatal=self._is_fatal,
             ):
@@ -214,6 +229,10 @@ class _Sender:
                             raise
                 if not self._left:
                     return
+
+    def _link_changed(self, _: Connection, change: LinkChange) -> None:
+        if change.error is not None:
+            self._tell(describe(change.error))
 
     async def _send_over(self, conn: Connection) -> None:
         lanes = [asyncio.create_task(self._lane(conn)) for _ in range(_LANES)]
@@ -312,8 +331,11 @@ class _Sender:
         self._attempts_in_vain += 1
         if self._attempts_in_vain > self._retries:
             return False
+        self._tell(trouble)
+        return True
+
+    def _tell(self, trouble: str) -> None:
         # Each attempt fails like the one before: once is enough.
         if trouble != self._last_trouble:
             self._last_trouble = trouble
             complain(f"{trouble} (connecting again)")
-        return True

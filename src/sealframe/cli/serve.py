@@ -21,6 +21,7 @@ from .. import (
     Server,
     ServerIdentity,
     ServerOptions,
+    Sessions,
     SharedKey,
     ShutdownReport,
 )
@@ -32,6 +33,7 @@ from .exporting import check_installed, exporting, metrics_address
 from .output import Output
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
+from .sessions import sessions_option
 from .status import Board
 from .stopping import stop_signals
 
@@ -73,6 +75,7 @@ _LEAST_GRACE = 0.1
 )
 @proxy_option
 @control_option
+@sessions_option
 @server_sealing
 def serve(
     address: Address,
@@ -81,6 +84,7 @@ def serve(
     metrics: Address | None,
     balancers: tuple[str, ...],
     control: Path | None,
+    sessions: Sessions | None,
     sealing: ServerSealing,
 ) -> None:
     """Run a relay at ADDRESS: what one client says, all others get.
@@ -101,7 +105,9 @@ def serve(
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
     invitations = sealing.invitations(security)
-    work = _serve(address, security, invitations, grace, status, metrics, balancers, control)
+    work = _serve(
+        address, security, invitations, grace, status, metrics, balancers, control, sessions
+    )
     sys.exit(run(work, terminated=Exit.DONE))
 
 
@@ -114,6 +120,7 @@ async def _serve(
     metrics: Address | None,
     balancers: tuple[str, ...],
     control: Path | None,
+    sessions: Sessions | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
@@ -128,6 +135,7 @@ async def _serve(
                 path=address.path,
                 proxy_protocol=balancers or False,
                 security=security,
+                sessions=sessions,
                 options=replace(_OPTIONS, close_timeout=max(grace, _LEAST_GRACE)),
             )
         )
