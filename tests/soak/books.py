@@ -15,7 +15,7 @@ from typing import Final
 
 _HEAD: Final = 12
 """Bytes before the filling: a checksum of all that follows, and the number."""
-_EXAMPLES: Final = 20
+_EXAMPLES: Final = 10
 
 
 class Finding(Enum):

@@ -33,7 +33,7 @@ from sealframe import (
 from .books import Books, Finding
 from .load import Direction, End
 
-STUCK: Final = 30.0
+STUCK: Final = 10.0
 """Seconds without progress after which a run is given up."""
 _TIMES: Final[dict[str, Any]] = {
     # After half a second an end knows that the other is gone.
@@ -287,8 +287,8 @@ class Run:
         return end
 
     def _report(self, error: BaseException) -> None:
-        where = "".join(traceback.format_exception(error)[-6:])
-        self._books.report(Finding.FAILED, f"the run ended with {error!r}\n{where}")
+        where = [f"{f.name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-4:]]
+        self._books.report(Finding.FAILED, f"{error!r} in {' > '.join(where)}")
 
 
 async def _on_request(conn: Connection, payload: bytes) -> bytes:
