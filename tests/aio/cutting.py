@@ -61,6 +61,8 @@ class Plan:
     """Seconds after which what stood still goes on; None: not before :meth:`CuttingProxy.calm`."""
     newer: int | None = None
     """It goes on earlier, once a later connection has carried so many bytes to the client."""
+    then: Plan | None = None
+    """What comes next, where the connection outlives the fault; its bytes count from the first."""
     turns: int = 0
     """Turns of the event loop between the last byte and RST, in which it may still be read."""
     piece: int = 0
@@ -102,10 +104,15 @@ def drawn(seed: int, *, reach: int = 200_000, hold: float = 0.3) -> Plans:
         newer = int(math.exp(rng.uniform(0, 8))) if waits < 0.5 else None
         # A connection that stands still for ever is one that its ends have to find out.
         for_ever = waits > 0.9 and fault is Fault.STRAND
+        then = None
+        if not fault.breaks:
+            cut = rng.choice([Fault.RESET, Fault.FIN])
+            then = Plan(cut, rng.choice(list(Way)), after + rng.randrange(reach // 10), turns=4)
         return Plan(
             fault=fault,
             way=rng.choice(list(Way)),
             after=after,
+            then=then,
             hold=None if for_ever else rng.uniform(0, hold),
             newer=newer if fault is Fault.STRAND else None,
             turns=rng.choice([0, 4, 4]),
@@ -234,12 +241,13 @@ class _Passage:
         self.directions = {way: _Direction(self, way) for way in Way}
         self._proxy = proxy
         self._holding = False
+        self._newer: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def strike(self) -> None:
         """Do what the plan says."""
         plan = self.plan
-        self.plan = Plan(piece=plan.piece)
+        self.plan = plan.then or Plan(piece=plan.piece)
         self._proxy.faults[plan.fault] += 1
         direction = self.directions[plan.way]
         if plan.fault is Fault.RESET:
@@ -257,7 +265,7 @@ class _Passage:
         else:
             direction.stands = True
             self.directions[plan.way.back].stands = plan.fault is Fault.STALL_BOTH
-            self._hold(plan)
+            self._hold(plan.hold, plan.newer)
             if plan.fault is Fault.STRAND:
                 self.sides[plan.way].reset()
 
@@ -267,13 +275,12 @@ class _Passage:
         else:
             self.reset()
 
-    def _hold(self, plan: Plan) -> None:
+    def _hold(self, seconds: float | None, newer: int | None) -> None:
         self._holding = True
+        self._newer = newer
         self._proxy.hold(self)
-        # What the plan said of the release stays; it has no fault any more.
-        self.plan = Plan(newer=plan.newer, piece=plan.piece)
-        if plan.hold is not None:
-            self._timer = asyncio.get_running_loop().call_later(plan.hold, self._release)
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._release)
 
     def _release(self) -> None:
         if not self._holding:
@@ -287,7 +294,7 @@ class _Passage:
 
     def newer_carried(self, count: int) -> None:
         """Take in that a later connection has carried so many bytes to its client."""
-        if self._holding and self.plan.newer is not None and count >= self.plan.newer:
+        if self._holding and self._newer is not None and count >= self._newer:
             self._release()
 
     def calm(self) -> None:

@@ -181,6 +181,17 @@ async def test_or_for_its_time(way: Way) -> None:
         assert await target.receive_exactly(1) == b"6"
 
 
+async def test_a_fault_that_a_connection_outlives_is_not_the_last(way: Way) -> None:
+    plan = Plan(Fault.STALL, way, 3, hold=0.001, then=Plan(Fault.FIN, way, 6))
+    async with bench(plan) as made:
+        source, target = (await made.dial()).of(way)
+        await source.send(b"12345")
+        assert await target.receive_exactly(5) == b"12345"
+        await source.send(b"678")
+        assert await _read(target) == (b"6", False)
+        assert made.proxy.faults == {Fault.STALL: 1, Fault.FIN: 1}
+
+
 async def test_what_a_lost_end_sent_comes_behind_a_later_connection() -> None:
     """The first bytes too: a server hears them once the client has long come back."""
     late = Plan(Fault.STRAND, Way.UP, 0, newer=6)
@@ -293,3 +304,5 @@ def test_a_seed_says_all() -> None:
     # Within the introductions: before the first byte, and at many others.
     assert len({plan.after for plan in plans} & set(range(100))) > 90
     assert all(plan.hold is not None for plan in plans if plan.fault is not Fault.STRAND)
+    # Each is cut in the end.
+    assert all(plan.fault.breaks or (plan.then and plan.then.fault.breaks) for plan in plans)
