@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sealframe import Connection, ConnectionClosedOK, RequestTimeoutError, Stream, StreamResetError
+from sealframe.aio.connection import protocol_of
 
 from .books import Blocks, Books, Files, Finding, Requests, Sequence
 
@@ -136,6 +137,12 @@ class End:
         self._out = out
         self._back = back
         self._directory = directory
+
+    @property
+    def retained(self) -> int:
+        """What a session keeps because the other end has not acknowledged it, in bytes."""
+        session = protocol_of(self._conn).machine.session
+        return 0 if session is None else session.retention.cost
 
     async def produce(self) -> None:
         """Send and ask, several things at a time, until it is to stop; then finish all."""

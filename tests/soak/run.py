@@ -9,7 +9,7 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +20,11 @@ from aio.ends import Mode, ModeName
 import sealframe
 from sealframe import (
     ClientOptions,
+    CloseCode,
     ConnectError,
     Connection,
     ConnectionClosed,
     Inbox,
-    Server,
     ServerOptions,
     Sessions,
     Stream,
@@ -33,7 +33,7 @@ from sealframe import (
 from .books import Books, Finding
 from .load import Direction, End
 
-STUCK: Final = 10.0
+STUCK: Final = 20.0
 """Seconds without progress after which a run is given up."""
 _TIMES: Final[dict[str, Any]] = {
     # After half a second an end knows that the other is gone.
@@ -132,6 +132,7 @@ class Run:
         self._sending.mkdir()
         self._pairs = [_Pair(self._books, number) for number in range(scenario.pairs)]
         self._calm = asyncio.Event()
+        self._strangers = 0
         self._failed: BaseException | None = None
 
     async def run(self) -> Figures:
@@ -183,7 +184,8 @@ class Run:
                     watching.cancel()
             finally:
                 figures.connections = proxy.connections
-            await _close(server, self._books)
+            if len(server.clients) > self._strangers:
+                self._books.report(Finding.FAILED, f"the end of {[*server.clients]}")
 
     async def _calm_down(self, proxy: CuttingProxy) -> None:
         loop = asyncio.get_running_loop()
@@ -236,13 +238,15 @@ class Run:
         )
         conn = await self._connect(connecting)
         end = pair.client = self._end(conn, pair.up, pair.down)
-        await conn.send(pair.hello)
-        assert await conn.recv() == b"ready"
-        async with asyncio.TaskGroup() as tasks:
+        async with _dropping(conn):
+            await conn.send(pair.hello)
+            assert await conn.recv() == b"ready"
+        async with _dropping(conn), asyncio.TaskGroup() as tasks:
             tasks.create_task(end.receive())
             await end.produce()
             await pair.produced.wait()
-            while not pair.complete:  # noqa: ASYNC110
+            # Nothing is kept any more of what has arrived.
+            while not pair.complete or any(end.retained for end in pair.ends):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             if not await conn.close():
                 self._books.report(Finding.FAILED, f"the close of {pair.up.name} was not clean")
@@ -260,11 +264,13 @@ class Run:
     # The server's end
 
     async def _handle(self, conn: Connection) -> None:
+        self._strangers += 1
         try:
             hello = await conn.recv()
         except ConnectionClosed:
             # Its client could not know that it was there, and began anew.
             return
+        self._strangers -= 1
         pair = self._pairs[int(hello)]
         if pair.server is not None:
             self._books.report(Finding.DOUBLED, f"the session of {pair.up.name}")
@@ -301,10 +307,16 @@ async def _on_stream(stream: Stream) -> None:
     await end.on_stream(stream)
 
 
-async def _close(server: Server, books: Books) -> None:
-    if server.clients:
-        books.report(Finding.FAILED, f"there are {len(server.clients)} clients left")
-    await server.close()
+@contextlib.asynccontextmanager
+async def _dropping(conn: Connection) -> AsyncIterator[None]:
+    """Drop the connection where the run is given up."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await conn.close(CloseCode.HANDLER)
+        raise
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -24,3 +24,11 @@ async def test_one_connection_that_nothing_happens_to(mode: ModeName, tmp_path: 
     figures = await Run(Scenario(cuts=0, mode=mode, seconds=0.3), tmp_path).run()
     assert figures.clean, str(figures)
     assert {"block", "file", "message", "request", "stream"} <= figures.books.arrived.keys()
+
+
+async def test_sessions_that_are_cut(mode: ModeName, tmp_path: Path) -> None:
+    """Messages, requests, streams and files, both ways, and awaits that are cancelled."""
+    figures = await Run(Scenario(cuts=25, mode=mode, pairs=2), tmp_path).run()
+    assert figures.clean, str(figures)
+    assert figures.connections > 25
+    assert {"block", "message"} <= figures.books.arrived.keys()
