@@ -297,17 +297,21 @@ class Closer:
 
     @property
     def ended_with(self) -> int | None:
-        """The code with which this ended: of the peer's CLOSE, else of this end's; None where
-        there was none."""
+        """The code with which this ended: that of a fault or of who was put out, else of the
+        peer's CLOSE, else of this end's; None where there was none."""
+        error = self._protocol.receiver.error
+        if isinstance(error, ConnectionClosedError) and error.code is not None:
+            return error.code
         close = self.peer_close or self.close_sent
         return None if close is None else close.code
 
     @property
     def may_go_on(self) -> bool:
         """Whether a session in this state goes on without a link, to be taken up by the next."""
-        state, close = self.state, self.close_sent
-        if close is not None and close.code != CloseCode.NORMAL:
-            return False
+        state = self.state
+        for close in (self.close_sent, self.peer_close):
+            if close is not None and close.code != CloseCode.NORMAL:
+                return False
         client = self._protocol.machine.client
         return state in (_MAY_GO_ON_CLIENT if client else _MAY_GO_ON_SERVER)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..core.channel_frames import ViolationError
 from ..core.closing import CloseState
 from ..core.events import Phase
 from ..core.protocol import LARGE_TURN, TURN
@@ -242,6 +243,15 @@ class Sender(SendPath):
         self.socket = NO_SOCKET
         self.write_paused = False
 
+    def check_credit(self, credit: int) -> None:
+        """Refuse what the peer says that it takes, where no CREDIT could have given it.
+
+        :param credit: all, from the start of the session
+        :raises ViolationError: it is too much
+        """
+        if self.credit_limit is not None and credit - self.sent_cost > MAX_WINDOW:
+            raise ViolationError(f"the peer gave credit of {credit} for messages")
+
     def take_link(self, credit: int) -> None:
         """Write to the next link.
 
@@ -271,6 +281,9 @@ class Sender(SendPath):
 
     def drop_queue(self) -> bool:
         """Forget what was accepted and is not sent; return whether there was any."""
+        session = self.protocol.machine.session
+        if session is not None:
+            session.abandon()
         dropped = self.queue.clear()
         self.protocol.stats.unsent += dropped
         return dropped > 0

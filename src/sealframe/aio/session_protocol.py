@@ -331,6 +331,8 @@ class SessionProtocol(ConnectionProtocol):
         assert session is not None
         replaced = self.transport is not None
         self.cut_off()
+        if peer.numbering == session.numbering:
+            self.sender.check_credit(peer.credit)
         session.resume(peer)
         without = self.loop.time() - self._lost_at
         addresses = donor.remote_address, donor.local_address

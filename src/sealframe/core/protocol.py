@@ -609,7 +609,6 @@ class ProtocolMachine:
                 messages += self.receive_frames(frames)
         if layer.failure is not None:
             # Nothing goes out after a record that does not open.
-            self.extended = self.session is not None
             if self.output is not None:
                 self.output.forget_close()
             self._fail(layer.failure)
@@ -861,8 +860,9 @@ class ProtocolMachine:
 
     @property
     def answers_fault(self) -> bool:
-        """Whether a CLOSE tells the peer of the fault; none does where the link is at fault."""
-        return self.output is not None and self.output.close is not None
+        """Whether the fault is the peer's, so that the session is over, and not the link's. The
+        CLOSE that says so may be written before the owner asks."""
+        return not self.extended
 
     def _establish(self, hello: Hello) -> None:
         self.extended = True

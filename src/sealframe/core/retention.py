@@ -221,6 +221,11 @@ class Retention:
                 self._again.append(batch.after(max(0, received - number)))
             number += len(batch)
 
+    def abandon(self) -> None:
+        """Give the present connection nothing more of it."""
+        self._again.clear()
+        self._resent = self.given
+
     def take(self, size: int) -> list[Batch]:
         """Return what the present connection is to get next of it, in order.
 

@@ -63,11 +63,13 @@ class Session:
         the present one
     :ivar told: up to which of them this end has acknowledged
     :ivar frozen: whether it acknowledges no more: something that came was discarded
+    :ivar abandoned: whether the peer gets nothing more of what is kept: the session is ending
     """
 
     __slots__ = (
         "_peer_ack_by",
         "_unacknowledged_bytes",
+        "abandoned",
         "frozen",
         "limit",
         "numbering",
@@ -94,6 +96,7 @@ class Session:
         self.received = 0
         self.told = 0
         self.frozen = False
+        self.abandoned = False
         self.retention = Retention()
         # The peer waits for an acknowledgement after so many bytes of its frames.
         self._peer_ack_by = peer_ack_by
@@ -116,7 +119,15 @@ class Session:
 
         :param peer_ended: it acknowledges no more, and only has to get what is left
         """
+        if self.abandoned:
+            return False
         return self.retention.resending if peer_ended else self.retention.cost > 0
+
+    def abandon(self) -> None:
+        """Give the peer nothing more of what is kept, and wait for no acknowledgement: the session
+        ends with a fault, or with a CLOSE that has a code."""
+        self.abandoned = True
+        self.retention.abandon()
 
     def keep(self, urgent: list[bytes], messages: list[bytes], streams: list[bytes]) -> None:
         """Keep what is given to the link, in this order.

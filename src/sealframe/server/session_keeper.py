@@ -246,15 +246,19 @@ class SessionKeeper:
                 self._adoptions.add_handler(key, protocol.closer.handler)
         if key is None:
             return
-        code = protocol.closer.ended_with
-        session = protocol.session
+        closer, session = protocol.closer, protocol.session
         assert session is not None
-        if self._adoptions is not None and code in (None, _LOST, CloseCode.GOING_AWAY):
+        code = closer.ended_with
+        lacks = session.retention.cost or protocol.stats.unsent
+        if code is None or (code == CloseCode.NORMAL and (lacks or closer.close_sent is None)):
+            # The client did not get all, and is not to take this for a close in order.
+            code = _LOST
+        if self._adoptions is not None and code in (_LOST, CloseCode.GOING_AWAY):
             # It can begin again where the program's position says.
             self._table.forget(key)
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
-        self._table.end(key, _LOST if code is None else code, received, self._loop.time())
+        self._table.end(key, code, received, self._loop.time())
         self._watch()
 
     def _watch(self) -> None:
