@@ -116,9 +116,8 @@ def counts(peer: Peer) -> Session:
 
 def cut_off(peer: Peer) -> Session:
     """Let an end know that its link is gone."""
-    found = counts(peer)
-    found.received = peer.protocol.frames_received
-    return found
+    peer.protocol.leave()
+    return counts(peer)
 
 
 def hello_of(client: Peer, link: int) -> SessionHello:

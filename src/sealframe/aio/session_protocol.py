@@ -288,13 +288,12 @@ class SessionProtocol(ConnectionProtocol):
 
     def cut_off(self) -> None:
         """Drop the link, if there is one, without a word to the peer."""
-        transport, session = self.transport, self.session
-        assert session is not None
+        transport = self.transport
         if transport is None:
             return
         self._addresses = self.look_up_addresses()
         self._lost_at = self.loop.time()
-        session.received = self.machine.frames_received
+        self.machine.leave()
         self.transport = None
         self.sender.lose_link()
         self._stop_ack_timer()

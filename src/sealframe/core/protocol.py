@@ -811,6 +811,11 @@ class ProtocolMachine:
         if before is None:
             self._emit(Established(hello))
 
+    def leave(self) -> None:
+        """The link is cut off: nothing of it counts any more. What has come is of the session."""
+        assert self.session is not None
+        self.session.received = self.frames_received
+
     def release(self) -> list[bytes]:
         """Take in what was held since the HELLO or WELCOME, a fault among it; return the messages
         among it."""
