@@ -407,6 +407,18 @@ def test_it_is_sent_again_byte_for_byte() -> None:
     assert server.messages == []
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_messages_are_kept_with_control_frames_and_without(busy: bool) -> None:
+    """Frames of the link go before them, and are not kept."""
+    client, server = begin(None)
+    if busy:
+        client.protocol.ping(b"p")
+    client.send(b"one")
+    exchange(client, server)
+    assert server.messages == [b"one"]
+    assert (counts(client).retention.given, server.protocol.frames_received) == (1, 1)
+
+
 def test_what_is_sent_again_goes_before_anything_new() -> None:
     """Beside what is of the link: nothing else is taken meanwhile, and CLOSE waits."""
     pair = client, _ = begin(None)

@@ -589,7 +589,7 @@ class ProtocolMachine:
         messages: list[bytes] = []
         for record in records:
             self.work_items += 1
-            if self.phase is _FAILED or (self.phase is _JOINING and self._faulty):
+            if self.phase is _FAILED:
                 layer.open(record)
                 continue
             first = self.phase is _SEALED_HELLO
@@ -826,10 +826,6 @@ class ProtocolMachine:
         if fault is not None:
             self._fail_framing(fault)
         return messages
-
-    @property
-    def _faulty(self) -> bool:
-        return self.pending is not None and self.pending.fault is not None
 
     def check_again(self) -> bool:
         """Server: return whether the client is still let in, after a wait; refuse it if not."""
