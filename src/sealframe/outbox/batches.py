@@ -40,14 +40,14 @@ def pack(messages: Sequence[bytes]) -> bytes:
 
 
 def unpack(blob: bytes) -> list[bytes]:
-    """Return the messages of a blob.
+    """Return the messages of a blob. In a damaged file it may be of any type.
 
     :raises MalformedBatchError: it is not one
     """
     try:
         (count,) = struct.unpack_from("<I", blob)
         lengths = struct.unpack_from(f"<{count}I", blob, 4)
-    except struct.error as error:
+    except (struct.error, TypeError) as error:
         raise MalformedBatchError(str(error)) from None
     at = 4 + 4 * count
     if not count or at + sum(lengths) != len(blob):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -41,7 +42,9 @@ _BUSY_TIMEOUT: Final = 5.0
 _SHORT_LOG: Final = 4 * 1024 * 1024
 """Bytes to which SQLite shortens the file of the WAL when it begins it anew."""
 _LARGEST_LOG: Final = 16 * 1024 * 1024
-"""Bytes of the WAL at which the next transaction waits until it is copied."""
+"""Bytes of the WAL at which the next transaction waits until it is copied, at most and"""
+_SMALLEST_LOG: Final = 64 * 1024
+"""at least: no more than what is kept free, so that there is room for the copy."""
 
 _SCHEMA: Final = """
 CREATE TABLE session (
@@ -69,6 +72,7 @@ class Database:
     """The open file. Only :meth:`checkpoint` may be called in another thread than the others.
 
     :param path: the file
+    :param keep_free: bytes of the disk that messages leave free
     :ivar status: as of the last commit
     :ivar broken: why it cannot be used any more
     :raises OutboxError: it cannot be opened; the class says why
@@ -79,6 +83,8 @@ class Database:
         "_checkpointing",
         "_connection",
         "_full",
+        "_keep_free",
+        "_largest_log",
         "_lock",
         "_path",
         "_working",
@@ -86,8 +92,10 @@ class Database:
         "status",
     )
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, keep_free: int) -> None:
         self._path = os.path.realpath(path)
+        self._keep_free = keep_free
+        self._largest_log = max(_SMALLEST_LOG, min(_LARGEST_LOG, keep_free))
         self._working, self._checkpointing = fork_guard(), fork_guard()
         self._full: bool | None = None
         self.broken: OutboxError | None = None
@@ -142,7 +150,7 @@ class Database:
     @contextmanager
     def _transaction(self, *, full: bool) -> Iterator[None]:
         """All or nothing of what the block writes; ``full``: on the disk at the end."""
-        if self._log_size() > _LARGEST_LOG:
+        if self._log_size() > self._largest_log:
             with suppress(OutboxFullError):
                 self.copy_log()
         with self._translated(), self._working, self._atomic(full=full):
@@ -213,23 +221,29 @@ class Database:
 
     def _read_status(self) -> Status:
         row = self._row(f"SELECT {_COLUMNS} FROM session")
-        last, cost = self._row("SELECT last, cost FROM batch ORDER BY last DESC LIMIT 1") or (0, 0)
-        if row is None or len(row[0]) != SESSION_TOKEN_SIZE:
+        newest = self._row("SELECT last, cost FROM batch ORDER BY last DESC LIMIT 1")
+        if row is None or not isinstance(row[0], bytes) or len(row[0]) != SESSION_TOKEN_SIZE:
             raise OutboxCorruptError(f"{self._path} names no session")
-        token, start, known, shift, numbered, acknowledged, freed = row
-        last, cost = max(last, acknowledged), max(cost, freed)
+        token, *numbers = row
+        last, cost = newest or (numbers[4], numbers[5])
+        # SQLite stores any type in any column.
+        if not all(isinstance(number, int | None) for number in (*numbers, last, cost)):
+            raise OutboxCorruptError(f"{self._path} has no numbers where some belong")
+        start, known, shift, numbered, acknowledged, freed = (number or 0 for number in numbers)
         status = Status(
             token=token,
             start=start + 1,
             known=bool(known),
             shift=shift,
-            unnumbered_after=last if numbered is None else numbered,
+            unnumbered_after=last if numbers[3] is None else numbered,
             acknowledged=acknowledged,
             freed=freed,
             last=last,
             cost=cost,
         )
-        if not acknowledged <= status.numbered <= last:
+        # A row goes when its last message is acknowledged.
+        forgotten = newest is not None and acknowledged == last
+        if forgotten or not acknowledged <= status.numbered <= last:
             raise OutboxCorruptError(f"{self._path} contradicts itself: {status}")
         self._connection.execute(
             "UPDATE session SET start = ?, numbered = ?", (status.start, status.numbered)
@@ -251,6 +265,8 @@ class Database:
             last += len(batch)
             cost += cost_of(batch)
             rows.append((last, cost, pack(batch)))
+        if rows:
+            self._check_disk(cost - status.cost)
         with self._transaction(full=power):
             freed = self._forget(acknowledged)
             for row in rows:
@@ -263,6 +279,15 @@ class Database:
             freed=freed,
         )
         return self.status
+
+    def _check_disk(self, cost: int) -> None:
+        # Twice: in the WAL, and when that is copied.
+        free = shutil.disk_usage(Path(self._path).parent).free
+        if free < self._keep_free + 2 * cost:
+            raise OutboxFullError(
+                f"the disk is full: {free} bytes are free where {self._path} is, of which "
+                f"keep_free leaves {self._keep_free}"
+            )
 
     def begin(self, taken: int) -> Status:
         """A numbering begins: give every message its number, durably.

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ..errors import ConfigurationError
 
 GIB = 1 << 30
+MIB = 1 << 20
 
 Durability = Literal["process", "power"]
 
@@ -27,10 +28,12 @@ class Outbox:
         group of messages that are sent at the same time then waits for the disk once
     :param max_bytes: how much is kept, in bytes; each message counts 64 more than its length. At
         this bound further ones wait
+    :param keep_free: bytes of the disk that stay free, so that what is kept can be sent and
+        forgotten on a full disk. At this bound messages are refused with :exc:`OutboxFullError`
     :raises ConfigurationError: an argument is of the wrong type or out of range
     """
 
-    __slots__ = ("durable", "max_bytes", "path")
+    __slots__ = ("durable", "keep_free", "max_bytes", "path")
 
     def __init__(
         self,
@@ -38,17 +41,22 @@ class Outbox:
         *,
         durable: Durability = "process",
         max_bytes: int = GIB,
+        keep_free: int = 32 * MIB,
     ) -> None:
         name = os.fspath(path)
         if not _is_name(name):
             raise ConfigurationError(f"path is {path!r}; use the name of a file")
         if durable not in get_args(Durability):
             raise ConfigurationError(f'durable is {durable!r}; use "process" or "power"')
-        if not _is_size(max_bytes):
-            raise ConfigurationError(f"max_bytes is {max_bytes!r}; use a whole number from 1 up")
+        for noun, size, minimum in (("max_bytes", max_bytes, 1), ("keep_free", keep_free, 0)):
+            if not _is_size(size, minimum):
+                raise ConfigurationError(
+                    f"{noun} is {size!r}; use a whole number from {minimum} up"
+                )
         self.path = name
         self.durable = durable
         self.max_bytes = max_bytes
+        self.keep_free = keep_free
 
     def __repr__(self) -> str:
         return f"<Outbox {self.path} durable={self.durable!r}>"
@@ -58,5 +66,5 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value) and "\0" not in value
 
 
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_size(value: object, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum

@@ -112,7 +112,7 @@ class OutboxStore:
         :raises OutboxFileError: it cannot be opened or written, or others can read it
         """
         worker = Worker()
-        opening = worker.start(Database, outbox.path)
+        opening = worker.start(Database, outbox.path, keep_free=outbox.keep_free)
         try:
             database = await worker.finish(opening)
         except asyncio.CancelledError:
@@ -288,6 +288,7 @@ class OutboxStore:
             raise ValueError(f"message {number} is acknowledged, of {self.numbered}")
         if serial > self._acknowledged:
             self._acknowledged = serial
+            self._cursor = max(self._cursor, serial)
             if self._waiting:
                 self._schedule()
             self._flush_after(_ACKNOWLEDGE_AFTER)
