@@ -9,7 +9,7 @@ from sealframe.core.taking import Taking
 
 
 def test_a_message_is_finished_when_the_next_is_asked_for() -> None:
-    taking = Taking(0)
+    taking = Taking("", 0)
     taking.receive(3, 3)
     assert (taking.position, taking.acknowledgeable) == (0, 0)
     taking.finish()
@@ -23,7 +23,7 @@ def test_a_message_is_finished_when_the_next_is_asked_for() -> None:
 
 
 def test_control_frames_alone_are_acknowledged() -> None:
-    taking = Taking(0)
+    taking = Taking("", 0)
     taking.receive(0, 5)
     assert taking.acknowledgeable == 5
     taking.receive(1, 6)
@@ -36,7 +36,7 @@ def test_control_frames_alone_are_acknowledged() -> None:
 
 
 def test_messages_of_an_earlier_numbering_have_no_frame_here() -> None:
-    taking = Taking(before=7, carried=2)
+    taking = Taking("", before=7, carried=2)
     taking.receive(2, 2)
     for position, acknowledged in ((8, 0), (9, 0), (10, 1), (11, 2)):
         taking.taken += 1
@@ -52,7 +52,7 @@ def test_messages_of_an_earlier_numbering_have_no_frame_here() -> None:
 )
 def test_never_too_much_and_all_in_the_end(reads: list[tuple[str, int]]) -> None:
     """``m`` is a message, ``c`` a control frame; after each read so many messages are taken."""
-    taking = Taking(0)
+    taking = Taking("", 0)
     frames = ""
     for read, count in reads:
         frames += read

@@ -170,8 +170,8 @@ def test_a_drop_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_server.py")])
 def test_ctrl_c_ends_a_server_without_a_traceback(name: str, tmp_path: Path) -> None:
     pytest.importorskip("msgspec", reason="msgspec is not installed")
-    arguments = [tmp_path / "incoming"] if name == "drop_server.py" else []
-    with serving(name, *arguments) as (server, _):
+    files = {"drop_server.py": ["incoming"], "meter_server.py": ["readings.db"]}
+    with serving(name, *[tmp_path / file for file in files.get(name, [])]) as (server, _):
         os.kill(server.id, signal.SIGINT)
         assert server.rest() == ""
 

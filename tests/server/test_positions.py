@@ -120,6 +120,7 @@ async def test_a_position_is_asked_for_and_told() -> None:
         await peer.write(framed(b"a", b"b"))
         await until(lambda: program.position == 9)
         assert program.stored[1:] == [(8, b"a"), (9, b"b")]
+        assert program.conns[0].session == program.asked[0]
         # The handler has asked for the next: both are finished.
         assert await read_ack(peer) == 2
         # The same server has the session: nobody is asked.
@@ -395,6 +396,8 @@ async def test_only_such_a_server_has_positions() -> None:
         for one in (conn, conns[0]):
             with pytest.raises(NotSupportedError, match="acknowledges what is taken"):
                 _ = one.position
+            with pytest.raises(NotSupportedError, match="acknowledges what is taken"):
+                _ = one.session
     sessions = Sessions(acknowledge="taken")
     conns.clear()
     async with (

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from functools import partial
 from operator import attrgetter, index
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, cast
 
 from ..buffers import BytesLike, as_bytes
 from ..errors import ConnectionClosed, NotSupportedError
@@ -21,6 +21,7 @@ from ..wire.control import Close
 from .addresses import Address, show
 from .channels import Channels
 from .connection_protocol import ConnectionProtocol
+from .session_info import SessionInfo
 from .stats import Stats
 from .stream import Stream
 from .transfers import OnProgress, Receipt
@@ -35,6 +36,12 @@ else:
 
     Sent = TypeVar("Sent")
     Received = TypeVar("Received")
+
+
+_NOT_COUNTED: Final = (
+    "only a server that acknowledges what is taken counts messages: "
+    "serve(sessions=Sessions(position=...)) or Sessions(acknowledge='taken')"
+)
 
 
 class Memberships(typing.Protocol):
@@ -506,10 +513,16 @@ class Connection(Generic[Sent, Received]):
 
         :raises NotSupportedError: on any other connection
         """
-        raise NotSupportedError(
-            "only a server that acknowledges what is taken counts messages: "
-            "serve(sessions=Sessions(position=...)) or Sessions(acknowledge='taken')"
-        )
+        raise NotSupportedError(_NOT_COUNTED)
+
+    @property
+    def session(self) -> SessionInfo:
+        """Which session this is: under its name the program keeps :attr:`position`, of which
+        ``Sessions(position=...)`` asks with the same.
+
+        :raises NotSupportedError: as :attr:`position`
+        """
+        raise NotSupportedError(_NOT_COUNTED)
 
     # Closing
 

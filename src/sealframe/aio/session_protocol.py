@@ -15,6 +15,7 @@ from ..core.channel_frames import ViolationError
 from ..core.events import Phase
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session
+from ..core.taking import Taking
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -165,8 +166,8 @@ class SessionProtocol(ConnectionProtocol):
     # What the program takes, where only that is acknowledged
 
     @property
-    def position(self) -> int:
-        """The number of the message that the program got last, from the start of the session.
+    def taking(self) -> Taking:
+        """What the program has taken.
 
         :raises NotSupportedError: messages are not counted here
         """
@@ -175,7 +176,7 @@ class SessionProtocol(ConnectionProtocol):
             raise NotSupportedError(
                 "the messages of this client have no numbers: have it connect with session=..."
             )
-        return session.taking.position
+        return session.taking
 
     def note_taken(self, count: int, nbytes: int) -> None:
         """The program has got messages.

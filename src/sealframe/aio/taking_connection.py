@@ -14,6 +14,7 @@ from .codec_connection import CodecConnection
 from .connection import AnyConnection, Connection, Hooks, Memberships, Received, Sent
 from .connection_protocol import ConnectionProtocol
 from .payload_codec import BYTES, PayloadCodec
+from .session_info import SessionInfo
 from .session_protocol import SessionProtocol
 
 
@@ -35,7 +36,11 @@ class TakingConnection(Connection[Sent, Received]):
 
     @property
     def position(self) -> int:
-        return self._session_protocol.position
+        return self._session_protocol.taking.position
+
+    @property
+    def session(self) -> SessionInfo:
+        return SessionInfo(self._session_protocol.taking.name, self.peer)
 
     async def recv(self) -> Received:
         protocol = self._session_protocol
@@ -75,7 +80,11 @@ class TakingCodecConnection(CodecConnection[Sent, Received]):
 
     @property
     def position(self) -> int:
-        return self._session_protocol.position
+        return self._session_protocol.taking.position
+
+    @property
+    def session(self) -> SessionInfo:
+        return SessionInfo(self._session_protocol.taking.name, self.peer)
 
     # What cannot be decoded is taken, too.
 

@@ -13,14 +13,16 @@ from collections import deque
 class Taking:
     """What the program has done with the messages of one numbering.
 
+    :param name: the public name of the session
     :param before: how many messages of the session were taken when the numbering began
     :param carried: how many messages of an earlier numbering come first; they have no frame here
     :ivar taken: how many the program has got since, the carried ones among them
     """
 
-    __slots__ = ("_before", "_carried", "_finished", "_marks", "taken")
+    __slots__ = ("_before", "_carried", "_finished", "_marks", "name", "taken")
 
-    def __init__(self, before: int, carried: int = 0) -> None:
+    def __init__(self, name: str, before: int, carried: int = 0) -> None:
+        self.name = name
         self._before = before
         self._carried = carried
         self._finished = 0

@@ -143,7 +143,7 @@ class SessionKeeper:
         taking = None
         if self._sessions.counts_taken:
             carried = len(protocol.receiver.queue)
-            taking = Taking(taken - carried, carried)
+            taking = Taking(public_name(asked.token), taken - carried, carried)
         session = Session(
             numbering=numbering,
             limit=self._limit,

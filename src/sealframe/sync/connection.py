@@ -15,6 +15,7 @@ from ..aio.addresses import Address
 from ..aio.caller import acting_for
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.connection import Received, Sent
+from ..aio.session_info import SessionInfo
 from ..aio.stats import Stats
 from ..aio.stream import Stream as AsyncStream
 from ..aio.transfers import OnProgress, Receipt
@@ -143,6 +144,14 @@ class Connection(Generic[Sent, Received]):
             session
         """
         return self._conn.position
+
+    @property
+    def session(self) -> SessionInfo:
+        """Which session this is, as :attr:`sealframe.Connection.session`.
+
+        :raises NotSupportedError: as :attr:`position`
+        """
+        return self._conn.session
 
     # What the program knows about it
 
