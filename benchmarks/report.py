@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from suite import aes_gcm, decoder, growth, latency, long_links
+from suite import aes_gcm, decoder, growth, latency, long_links, sessions
 from suite.rows import OURS as OUR_PEERS
 from suite.rows import ROWS
 
@@ -27,6 +27,7 @@ ALONE: Final = {
     "aes_gcm": aes_gcm,
     "growth": growth,
     "long_links": long_links,
+    "sessions": sessions,
 }
 OURS: Final = {peer.name for peer in OUR_PEERS}
 ORDER: Final = [row.id for row in ROWS] + list(ALONE)

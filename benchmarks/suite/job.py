@@ -56,6 +56,8 @@ class Job:
     warm_up: int = 0
     """Messages before these, not timed."""
     connections: int = 1
+    session: bool = False
+    """Whether connections outlive their links, in sealframe."""
     batch: bool = False
     """Whether to send and receive many messages per call, where the peer can."""
     thorough: bool = False

@@ -25,6 +25,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "growth": _CONNECTIONS,
     "file": (*_MESSAGES, "files"),
     "long_links": (*_MESSAGES, "files"),
+    "sessions": _CONNECTIONS,
 }
 """``ext``, packages and modules, by the beginning of a row's id; of the other rows: messages."""
 

@@ -62,7 +62,14 @@ def connector(
         security=client_security(job),
         extended=job.way == "extended",
         options=options,
+        # Not to be named to an older one, which knows no sessions.
+        **({"session": True} if job.session else {}),
     )
+
+
+def sessions(job: Job) -> dict[str, Any]:
+    """Return what a server is told if it is to keep sessions."""
+    return {"sessions": sealframe.Sessions()} if job.session else {}
 
 
 def shared_key() -> sealframe.SharedKey:
@@ -81,7 +88,9 @@ def one_way_server(job: Job) -> None:
             await receive(job, conn)
             done.set()
 
-        async with sealframe.serve(handler, job.host, 0, security=server_security(job)) as server:
+        async with sealframe.serve(
+            handler, job.host, 0, security=server_security(job), **sessions(job)
+        ) as server:
             job.listening(server.port)
             await done.wait()
 
@@ -443,7 +452,12 @@ def idle_server(job: Job) -> None:
                 await conn.send(message)
 
         async with sealframe.serve(
-            handler, job.host, 0, security=server_security(job), options=MANY_CLIENTS
+            handler,
+            job.host,
+            0,
+            security=server_security(job),
+            options=MANY_CLIENTS,
+            **sessions(job),
         ) as server:
             job.listening(server.port)
             await memory.done.wait()
@@ -457,7 +471,9 @@ def idle_client(job: Job) -> None:
 
     async def main() -> None:
         connections: list[sealframe.Connection] = []
-        connect = connector(job)
+        # The server goes first, and a session would look for it for longer.
+        options = sealframe.ClientOptions(close_timeout=1.0) if job.session else None
+        connect = connector(job, options)
 
         async def open_one(number: int) -> None:
             conn = await connect()
@@ -475,8 +491,7 @@ def idle_client(job: Job) -> None:
         await in_turns(open_one, job.count, job.connections)
         job.meter.stop()
         await all_open()
-        for conn in connections:
-            await conn.close()
+        await asyncio.gather(*(conn.close() for conn in connections))
 
     job.run(main())
 
