@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-from aio.ends import Mode
+from aio.ends import PATIENCE, Mode
+from aio.identities import ANNA, BERT, SERVER, let_in
 from aio.scripted import message, until
 
-from sealframe import Connection
+from sealframe import ClientIdentity, Connection, ServerIdentity, Sessions
 from sealframe.server.server import registry_of
 from sealframe.wire import MAX_WINDOW, CloseCode, Opcode, control
-from sealframe.wire.control import Close
+from sealframe.wire.control import Close, SessionWelcome
 
-from .thief import WINDOW, Thief, session_of, site, the_client
+from .thief import KIB, WINDOW, Thief, hello, is_detached, session_of, site, the_client
 
 ANY_LOOP = True
 
@@ -122,3 +128,213 @@ class TestTheEnd:
             peer.raw.close()
             await until(lambda: not registry_of(server).connections)
             assert (await thief.is_refused()).code == CloseCode.SESSION_LOST
+
+
+class TestTokens:
+    async def test_another_key_does_not_find_the_session(
+        self, sealed: Mode, tmp_path: Path
+    ) -> None:
+        """Who has the token and not the key gets what one gets who made it up."""
+        identity = ServerIdentity(SERVER, let_in(tmp_path / "clients", anna=ANNA, bert=BERT))
+        async with site(sealed, security=identity) as (server, anna):
+            anna.identity = ClientIdentity(ANNA, server=SERVER.public_key)
+            mine = await anna.join()
+            conn = the_client(server)
+            thief = replace(anna, identity=ClientIdentity(BERT, server=SERVER.public_key))
+            assert (await thief.is_refused()).code == CloseCode.SESSION_LOST
+            fresh = await thief.join(numbering=0, known=False)
+            assert len(server.clients) == 2
+            await mine.write(message(b"2"))
+            assert await mine.read_message() == b"2"
+            assert not conn.closed
+            mine.raw.close()
+            fresh.raw.close()
+
+    @pytest.mark.parametrize("away", [False, True], ids=["attached", "away"])
+    async def test_of_a_key_that_is_withdrawn(
+        self, sealed: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool
+    ) -> None:
+        monkeypatch.setattr("sealframe.trust.clients_file_watcher._INTERVAL", 0.01)
+        path = let_in(tmp_path / "clients", anna=ANNA, bert=BERT)
+        identity = ServerIdentity(SERVER, path)
+        async with site(sealed, security=identity, close_timeout=60.0) as (server, anna):
+            anna.identity = ClientIdentity(ANNA, server=SERVER.public_key)
+            peer = await anna.join()
+            conn = the_client(server)
+            await peer.write(message(b"1"))
+            # It acknowledges nothing.
+            assert await peer.read_message() == b"1"
+            late = await anna.dial()
+            if away:
+                peer.raw.close()
+                await until(lambda: is_detached(conn))
+            let_in(path, bert=BERT)
+            if away:
+                await until(lambda: conn.closed)
+            else:
+                told = Close.decode(await peer.read_opcode(Opcode.CLOSE))
+                assert told.code == CloseCode.UNAUTHORIZED
+            await late.write(hello(anna.hello()))
+            answer = await anna.answer(late)
+            assert isinstance(answer, Close)
+            assert answer.code == CloseCode.UNAUTHORIZED
+            await until(lambda: not server.clients)
+            peer.raw.close()
+            late.raw.close()
+
+    async def test_a_guessed_token_begins_nothing_that_was_there(self, control_mode: Mode) -> None:
+        async with site(control_mode) as (server, thief):
+            peer = await thief.join()
+            guess = Thief(server, control_mode, numbering=thief.numbering)
+            assert (await guess.is_refused()).code == CloseCode.SESSION_LOST
+            assert len(server.clients) == 1
+            peer.raw.close()
+
+
+class TestManyLinks:
+    async def test_two_clients_with_one_token(self, control_mode: Mode) -> None:
+        """The later takes the link; the one before is cut off, and told so once it comes again."""
+        async with site(control_mode) as (server, thief):
+            peers = [await thief.join() for _ in range(20)]
+            for old in peers[:-1]:
+                with contextlib.suppress(ConnectionError):
+                    assert await old.read() is None
+                old.raw.close()
+            assert (await thief.is_refused(link=7)).code == CloseCode.SUPERSEDED
+            await peers[-1].write(message(b"mine"))
+            assert await peers[-1].read_message() == b"mine"
+            assert len(registry_of(server).connections) == 1
+            peers[-1].raw.close()
+
+    async def test_the_late_one_of_two_first(self, control_mode: Mode) -> None:
+        async with site(control_mode) as (_, thief):
+            peer = await thief.join()
+            early, late = await thief.dial(), await thief.dial()
+            first, second = hello(thief.hello()), hello(thief.hello())
+            await late.write(second)
+            assert isinstance(await thief.answer(late), SessionWelcome)
+            await early.write(first)
+            answer = await thief.answer(early)
+            assert isinstance(answer, Close)
+            assert answer.code == CloseCode.SUPERSEDED
+            await late.write(message(b"1"))
+            assert await late.read_message() == b"1"
+            for each in (peer, early, late):
+                each.raw.close()
+
+    async def test_a_crowd_pushes_out_itself(self, control_mode: Mode) -> None:
+        sessions = Sessions(max_detached=20)
+        async with site(control_mode, sessions=sessions) as (server, thief):
+            used = await thief.join()
+            conn = the_client(server)
+            await used.write(message(b"1"))
+            assert await used.read_message() == b"1"
+            used.raw.close()
+            await until(lambda: is_detached(conn))
+            for _ in range(100):
+                (await Thief(server, control_mode).join()).raw.close()
+            registry = registry_of(server)
+            await until(lambda: len(registry.connections) == 20)
+            assert not conn.closed
+            assert len(server.clients) == 20
+            again = await thief.join()
+            assert await again.read_message() == b"1"
+            again.raw.close()
+
+    async def test_memory_bounds_broadcasts_to_those_that_are_away(
+        self, control_mode: Mode
+    ) -> None:
+        sessions = Sessions(memory=300 * KIB)
+        async with site(control_mode, sessions=sessions) as (server, _):
+            for _ in range(10):
+                (await Thief(server, control_mode).join()).raw.close()
+            await until(lambda: all(map(is_detached, server.clients.values())))
+            for _ in range(60):
+                server.broadcast(bytes(KIB))
+                await asyncio.sleep(0)
+            await until(lambda: len(server.clients) <= 4)
+
+    async def test_one_that_never_acknowledges(self, control_mode: Mode) -> None:
+        """What it was given is kept up to a bound, then its sender waits, and goes on."""
+        sent = 0
+
+        async def handler(conn: Connection) -> None:
+            nonlocal sent
+            while True:
+                await conn.send(bytes(KIB))
+                sent += 1
+
+        async with site(control_mode, handler, outbox_limit=64 * KIB) as (server, thief):
+            peer = await thief.join(credit=MAX_WINDOW)
+            retention = session_of(the_client(server)).retention
+            await until(lambda: retention.cost >= 63 * KIB)
+            for _ in range(5):
+                peer.raw.close()
+                peer = await thief.join(credit=MAX_WINDOW)
+                for _ in range(retention.given):
+                    await peer.read_message()
+            assert retention.cost <= 66 * KIB
+            before = sent
+            await peer.write(control.ack(retention.given))
+            await until(lambda: sent > before)
+            server.kick(the_client(server).id)
+            peer.raw.close()
+
+
+class TestPuttingOut:
+    """Kicked, withdrawn, closed: it ends at once, whether it has a link or not."""
+
+    async def test_of_one_that_is_away(self, control_mode: Mode) -> None:
+        async with site(control_mode, close_timeout=60.0) as (server, thief):
+            peer = await thief.join()
+            conn = the_client(server)
+            await peer.write(message(b"1"))
+            peer.raw.close()
+            await until(lambda: is_detached(conn))
+            server.kick(conn.id)
+            await until(lambda: conn.closed)
+            assert not registry_of(server).connections
+            assert (await thief.is_refused()).code == CloseCode.KICKED
+
+    async def test_of_all_at_the_close_of_the_server(self, control_mode: Mode) -> None:
+        async with site(control_mode, close_timeout=60.0) as (server, thief):
+            away = await thief.join()
+            away.raw.close()
+            await until(lambda: is_detached(the_client(server)))
+            joining = await Thief(server, control_mode).dial()
+            # Its HELLO is there, and not read yet.
+            other = Thief(server, control_mode)
+            frames = hello(other.hello())
+            records = joining.records
+            joining.raw.sock.send(frames if records is None else b"".join(records.seal(frames)))
+            async with asyncio.timeout(PATIENCE):
+                closing = asyncio.ensure_future(server.close())
+                with contextlib.suppress(ConnectionError):
+                    await joining.read_to_end()
+                joining.raw.close()
+                await closing
+            assert not registry_of(server).connections
+
+    async def test_a_link_cut_at_every_byte(self, control_mode: Mode) -> None:
+        """What came whole counts, the rest comes again, and nothing twice."""
+        frames = message(b"abc") + message(b"") + message(b"de")
+
+        async def handler(conn: Connection) -> None:
+            while True:
+                await conn.recv()
+
+        async with site(control_mode, handler) as (server, thief):
+            peer = await thief.join()
+            stats, expected = the_client(server).stats, 0
+            for place in range(len(frames) + 1):
+                # A record for each byte: else a sealed frame comes whole or not at all.
+                for byte in frames[:place]:
+                    await peer.write(bytes((byte,)))
+                peer.raw.finish()
+                await peer.read_to_end()
+                peer.raw.close()
+                expected += (place >= 7) + (place >= 11) + (place >= 17)
+                peer, answer = await thief.ask()
+                assert isinstance(answer, SessionWelcome)
+                assert answer.received == stats.messages_received == expected
+            peer.raw.close()

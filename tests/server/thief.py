@@ -12,9 +12,10 @@ from aio.ends import Mode
 from aio.scripted import Peer, Raw
 
 import sealframe
-from sealframe import Connection, Server, ServerOptions, Sessions
+from sealframe import ClientIdentity, Connection, Server, ServerIdentity, ServerOptions, Sessions
 from sealframe.aio.connection import protocol_of
 from sealframe.core.session import Session
+from sealframe.trust.identity import credentials_of
 from sealframe.wire import Control, Opcode, control
 from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
 
@@ -36,6 +37,8 @@ class Thief:
     token: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     link: int = 0
     numbering: int = 0
+    identity: ClientIdentity | None = None
+    """In place of the shared key."""
 
     def hello(self, **fields: Any) -> SessionHello:
         """Return the next HELLO of a client that has received nothing, but for these fields."""
@@ -53,10 +56,11 @@ class Thief:
         }
         return SessionHello(**{**values, **fields})
 
-    async def dial(self, *, key: sealframe.SharedKey | None = None, small: bool = False) -> Peer:
+    async def dial(self) -> Peer:
         """Connect; HELLO is to come next."""
-        raw = await Raw.dial(self.server.port, small_buffer=small)
-        peer = Peer(raw, self.mode, client=True, key=key)
+        raw = await Raw.dial(self.server.port)
+        credentials = None if self.identity is None else credentials_of(self.identity)
+        peer = Peer(raw, self.mode, client=True, credentials=credentials)
         if self.mode.sealed:
             await peer.shake_hands()
         return peer
@@ -98,6 +102,7 @@ async def site(
     handler: Callable[[Connection], Awaitable[None]] | None = None,
     *,
     sessions: Sessions | None = None,
+    security: ServerIdentity | None = None,
     **limits: Any,
 ) -> AsyncIterator[tuple[Server, Thief]]:
     async def echo(conn: Connection) -> None:
@@ -109,7 +114,7 @@ async def site(
         handler or echo,
         "127.0.0.1",
         0,
-        **mode.server,
+        **(mode.server if security is None else {"security": security}),
         sessions=sessions or Sessions(),
         options=options,
     ) as server:

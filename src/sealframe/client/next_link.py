@@ -58,7 +58,8 @@ class NextLink:
     def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """The server knows the session: go on."""
         session = self._protocol
-        if not session.detached:
+        if not session.detached or not session.closer.may_go_on:
+            # It was given up in this turn, and its end is about to come.
             return
         assert session.session is not None
         code = CloseCode.PROTOCOL

@@ -1,0 +1,212 @@
+"""Servers that abuse sessions: what a client is told, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aio.ends import PATIENCE, Mode
+from aio.scripted import Peer, ScriptedListener, close_frame, listening, message, until
+
+import sealframe
+from sealframe import ClientOptions, Connection, ConnectionClosedError, SessionLostError
+from sealframe.aio.connection import protocol_of
+from sealframe.wire import MAX_WINDOW, CloseCode, Control, Opcode, control
+from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
+
+ANY_LOOP = True
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+WINDOW = 64 * 1024
+
+
+def welcome(**fields: int) -> bytes:
+    values = {
+        "numbering": 7,
+        "received": 0,
+        "acknowledged": 0,
+        "credit": WINDOW,
+        "taken": 0,
+        "keep": 60,
+        "ack_by": WINDOW,
+    }
+    session = SessionWelcome(**{**values, **fields}).encode()
+    body = Hello(window=WINDOW, session=session, client_id="x").encode()
+    return control.frame(Opcode.WELCOME, body)
+
+
+@dataclass
+class Impostor:
+    """A server that says of a session whatever a test wants."""
+
+    listener: ScriptedListener
+    mode: Mode
+
+    async def accept(self) -> tuple[Peer, SessionHello]:
+        """Return the next link, and what the client says of its session."""
+        peer = Peer(await self.listener.accept(), self.mode, client=False)
+        if self.mode.sealed:
+            await peer.shake_hands()
+        frame = await peer.read()
+        assert isinstance(frame, Control)
+        return peer, SessionHello.decode(Hello.decode(frame.body).session)
+
+    async def answer(self, frames: bytes) -> Peer:
+        """Answer the next link with these frames, and cut it."""
+        peer, _ = await self.accept()
+        await peer.write(frames)
+        return peer
+
+
+@contextlib.asynccontextmanager
+async def facing(mode: Mode) -> AsyncIterator[tuple[Connection, Impostor, Peer]]:
+    """Open a session whose server got messages "1" and "2" and acknowledged the first."""
+    options = ClientOptions(
+        backoff_initial=0.001, backoff_maximum=0.002, close_timeout=1.0, keepalive_interval=None
+    )
+    async with listening() as listener:
+        impostor = Impostor(listener, mode)
+        security: Any = mode.client
+        connecting = asyncio.ensure_future(
+            _connect(listener.port, session=True, options=options, **security)
+        )
+        peer = await impostor.answer(welcome())
+        conn = await connecting
+        await conn.send(b"1")
+        await conn.send(b"2")
+        assert [await peer.read_message() for _ in range(2)] == [b"1", b"2"]
+        await peer.write(control.ack(1) + message(b"a"))
+        assert await conn.recv() == b"a"
+        try:
+            yield conn, impostor, peer
+        finally:
+            peer.raw.close()
+            async with asyncio.timeout(PATIENCE):
+                await conn.close()
+
+
+async def _connect(port: int, **arguments: Any) -> Connection:
+    return await sealframe.connect("127.0.0.1", port, **arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"received": 3, "acknowledged": 1},
+        {"received": 0, "acknowledged": 0},
+        {"received": 2, "acknowledged": 0},
+        {"received": 2, "acknowledged": 1, "credit": 2**64 - 1},
+        {"received": 2, "acknowledged": 3},
+        {"received": 2, "acknowledged": 1, "ack_by": 0},
+        {"numbering": 8, "taken": 3},
+        {"numbering": 8, "taken": 0},
+        {"numbering": 8, "taken": 2**64 - 1},
+    ],
+    ids=str,
+)
+async def test_counts_that_contradict(control_mode: Mode, wrong: dict[str, int]) -> None:
+    async with facing(control_mode) as (conn, impostor, first):
+        first.raw.close()
+        peer, hello = await impostor.accept()
+        assert (hello.received, hello.acknowledged, hello.link) == (1, 1, 2)
+        await peer.write(welcome(**wrong))
+        with pytest.raises(ConnectionClosedError) as caught:
+            await conn.recv()
+        assert isinstance(caught.value, SessionLostError)
+        assert (caught.value.arrived, caught.value.unknown) == (1, 1)
+        peer.raw.close()
+        await until(lambda: conn.closed)
+        assert not impostor.listener.has_waiting()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        control.ack(3),
+        control.ack(0),
+        control.frame(Opcode.ACK, bytes(7)),
+        control.frame(Opcode.CREDIT, MAX_WINDOW.to_bytes(4, "little")) * 2,
+        b"\x01\x00\x00\x80\x7e",
+        b"\xff\xff\xff\x7f",
+    ],
+    ids=lambda frame: frame[:12].hex(),
+)
+@pytest.mark.parametrize("again", [False, True], ids=["first-link", "behind-welcome"])
+async def test_a_frame_that_would_come_for_ever(
+    control_mode: Mode, frame: bytes, again: bool
+) -> None:
+    async with facing(control_mode) as (conn, impostor, first):
+        if again:
+            first.raw.close()
+            goes_on = welcome(received=2, acknowledged=1)
+            peer = await impostor.answer(goes_on + message(b"b") + frame)
+            assert await conn.recv() == b"b"
+        else:
+            peer = first
+            await peer.write(message(b"b") + frame)
+            assert await conn.recv() == b"b"
+        with pytest.raises(ConnectionClosedError):
+            await conn.recv()
+        await peer.read_opcode(Opcode.CLOSE)
+        peer.raw.close()
+        await until(lambda: conn.closed)
+        assert not impostor.listener.has_waiting()
+
+
+async def test_links_that_end_as_soon_as_they_are_made(control_mode: Mode) -> None:
+    """Each makes one next attempt, and no more."""
+    async with facing(control_mode) as (conn, impostor, first):
+        first.raw.close()
+        goes_on = welcome(received=2, acknowledged=1)
+        last = 1
+        for number in range(20):
+            peer, hello = await impostor.accept()
+            assert hello.link == last + 1
+            last = hello.link
+            leaving = close_frame(CloseCode.GOING_AWAY, counted=False) if number % 2 else b""
+            await peer.write(goes_on + leaving)
+            peer.raw.close()
+        peer, _ = await impostor.accept()
+        await peer.write(goes_on + message(b"b"))
+        assert await conn.recv() == b"b"
+        assert not impostor.listener.has_waiting()
+        peer.raw.close()
+
+
+async def test_what_anyone_on_the_way_can_say(sealed: Mode) -> None:
+    """It costs the link, and not the session."""
+    async with facing(sealed) as (conn, impostor, first):
+        first.raw.close()
+        for code in (CloseCode.SESSION_LOST, CloseCode.NORMAL, CloseCode.UNAUTHORIZED):
+            raw = await impostor.listener.accept()
+            await raw.send(control.frame(Opcode.CLOSE, Close(code, "", 5).encode()))
+            raw.close()
+        raw = await impostor.listener.accept()
+        await raw.send(bytes(100))
+        raw.close()
+        peer, _ = await impostor.accept()
+        await peer.write(welcome(received=2, acknowledged=1))
+        # Garbage in the same read as the record of WELCOME.
+        await peer.raw.send(bytes((20, 0, 0, 0)) + bytes(20))
+        peer.raw.close()
+        peer = await impostor.answer(welcome(received=2, acknowledged=1) + message(b"b"))
+        assert await conn.recv() == b"b"
+        peer.raw.close()
+
+
+async def test_a_close_while_every_stage_of_the_next_link_is_under_way(control_mode: Mode) -> None:
+    for turns in range(4):
+        async with facing(control_mode) as (conn, impostor, first):
+            first.raw.close()
+            next_peer, _ = await impostor.accept()
+            await next_peer.write(welcome(received=2, acknowledged=1))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            protocol_of(conn).closer.abort(ConnectionClosedError("given up"))
+            await until(lambda: conn.closed)
+            next_peer.raw.close()
