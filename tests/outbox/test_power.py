@@ -55,17 +55,17 @@ async def test_the_end_of_the_log_is_missing(open_store: Open, path: Path, seed:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize(("durable", "fewest", "most"), [("process", 0, 3), ("power", 20, 25)])
+@pytest.mark.parametrize(("durable", "fewest", "most"), [("process", 1, 4), ("power", 21, 26)])
 def test_how_often_the_disk_is_waited_for(path: Path, durable: str, fewest: int, most: int) -> None:
-    """With "power" once for each group of messages, before they count as accepted."""
+    """When messages get their numbers; with "power" also once for each group of messages."""
     program = (
         "import asyncio, os, sys\n"
         "from sealframe.outbox import Outbox\n"
         "from sealframe.outbox.store import OutboxStore\n"
         "async def main():\n"
         "    store = await OutboxStore.open(Outbox(sys.argv[1], durable=sys.argv[2]))\n"
-        "    await store.begin(0)\n"
         "    os.write(2, b'--- now ---')\n"
+        "    await store.begin(0)\n"
         "    for number in range(20):\n"
         "        await store.append([b'x'])\n"
         "    os.write(2, b'--- then ---')\n"
