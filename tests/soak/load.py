@@ -17,7 +17,7 @@ from .books import Blocks, Books, Files, Finding, Requests, Sequence
 
 T = TypeVar("T")
 
-_CANCELLED_SHARE: Final = 0.08
+_CANCELLED_SHARE: Final = 0.25
 """Of all awaits, those that are cancelled."""
 _RESET_SHARE: Final = 0.1
 """Of all streams, those that their opener resets."""
@@ -150,7 +150,7 @@ class End:
             for work in (self._send, self._file, self._ping):
                 tasks.create_task(self._again_and_again(work))
             for work in (self._ask, self._stream):
-                for _ in range(2):
+                for _ in range(3):
                     tasks.create_task(self._again_and_again(work))
 
     async def receive(self) -> None:

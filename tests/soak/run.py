@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,12 +36,16 @@ from .load import Direction, End
 
 STUCK: Final = 20.0
 """Seconds without progress after which a run is given up."""
-_TIMES: Final[dict[str, Any]] = {
+_LIFETIME: Final = 2.0
+"""Seconds for which there is load on a session, on average."""
+_OPTIONS: Final[dict[str, Any]] = {
     # After half a second an end knows that the other is gone.
     "keepalive_interval": 0.25,
     "keepalive_timeout": 0.25,
     "handshake_timeout": 2.0,
     "close_timeout": 30.0,
+    # Little is to be sent again, so that each connection brings something new.
+    "outbox_limit": 128 * 1024,
 }
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
@@ -93,23 +98,43 @@ class Figures:
         )
 
 
+class _Closing(Enum):
+    """Who closes, and when."""
+
+    IDLE = "the client, once all has arrived and nothing is kept any more"
+    CLIENT = "the client, once all is accepted at both ends"
+    SERVER = "the server, likewise"
+
+
 class _Pair:
     """One client, and the server's end of its connection."""
 
     def __init__(self, books: Books, number: int) -> None:
+        rng = books.rng(number, "pair")
+        self.closing = rng.choice(list(_Closing))
+        self.seconds = rng.expovariate(1 / _LIFETIME)
+        """For how long there is load."""
         self.hello = str(number).encode()
         self.up = Direction(books, f"{number} up")
         self.down = Direction(books, f"{number} down")
         self.client: End | None = None
         self.server: End | None = None
-        self.produced = asyncio.Event()
-        """Once the server's end has finished all that it began."""
+        self.asked = asyncio.Event()
+        """Once the client's end has finished all that it began."""
+        self.answered = asyncio.Event()
+        """Once the server's has."""
         self.handled = asyncio.Event()
 
     @property
-    def complete(self) -> bool:
-        """Whether all messages have arrived."""
-        return self.up.messages.complete and self.down.messages.complete
+    def idle(self) -> bool:
+        """Whether all messages have arrived, and nothing is kept any more."""
+        complete = self.up.messages.complete and self.down.messages.complete
+        return complete and not any(end.retained for end in self.ends)
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+        for end in self.ends:
+            end.stopping = True
 
     @property
     def ends(self) -> list[End]:
@@ -130,7 +155,7 @@ class Run:
         self._arrived = directory / "arrived"
         self._sending = directory / "sending"
         self._sending.mkdir()
-        self._pairs = [_Pair(self._books, number) for number in range(scenario.pairs)]
+        self._pairs: list[_Pair] = []
         self._calm = asyncio.Event()
         self._strangers = 0
         self._failed: BaseException | None = None
@@ -166,7 +191,7 @@ class Run:
             on_request=_on_request,
             on_stream=_on_stream,
             files=inbox,
-            options=ServerOptions(**_TIMES),
+            options=ServerOptions(**_OPTIONS),
             **self._mode.server,
             **sessions,
         )
@@ -177,7 +202,8 @@ class Run:
                 async with asyncio.TaskGroup() as tasks:
                     watching = tasks.create_task(self._watch(proxy))
                     loading = [
-                        tasks.create_task(self._talk(pair, proxy, inbox)) for pair in self._pairs
+                        tasks.create_task(self._one_after_the_other(proxy, inbox))
+                        for _ in range(self._scenario.pairs)
                     ]
                     calming = tasks.create_task(self._calm_down(proxy))
                     await asyncio.gather(*loading, calming)
@@ -195,8 +221,7 @@ class Run:
         proxy.calm()
         self._calm.set()
         for pair in self._pairs:
-            for end in pair.ends:
-                end.stopping = True
+            pair.stop()
 
     async def _watch(self, proxy: CuttingProxy) -> None:
         seen, since = -1, 0.0
@@ -213,6 +238,12 @@ class Run:
             await asyncio.sleep(0.1)
 
     # The client's end
+
+    async def _one_after_the_other(self, proxy: CuttingProxy, inbox: Inbox) -> None:
+        while not self._calm.is_set():
+            pair = _Pair(self._books, len(self._pairs))
+            self._pairs.append(pair)
+            await self._talk(pair, proxy, inbox)
 
     async def _talk(self, pair: _Pair, proxy: CuttingProxy, inbox: Inbox) -> None:
         async def on_request(_: Connection, payload: bytes) -> bytes:
@@ -231,7 +262,7 @@ class Run:
             on_stream=on_stream,
             files=inbox,
             options=ClientOptions(
-                **_TIMES, connect_timeout=2.0, backoff_initial=0.002, backoff_maximum=0.1
+                **_OPTIONS, connect_timeout=2.0, backoff_initial=0.002, backoff_maximum=0.1
             ),
             **self._mode.client,
             **session,
@@ -241,16 +272,20 @@ class Run:
         async with _dropping(conn):
             await conn.send(pair.hello)
             assert await conn.recv() == b"ready"
+        stop = asyncio.get_running_loop().call_later(pair.seconds, pair.stop)
         async with _dropping(conn), asyncio.TaskGroup() as tasks:
-            tasks.create_task(end.receive())
+            receiving = tasks.create_task(end.receive())
             await end.produce()
-            await pair.produced.wait()
-            # Nothing is kept any more of what has arrived.
-            while not pair.complete or any(end.retained for end in pair.ends):  # noqa: ASYNC110
+            pair.asked.set()
+            await pair.answered.wait()
+            if pair.closing is _Closing.SERVER:
+                await receiving
+            while pair.closing is _Closing.IDLE and not pair.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            if not await conn.close():
-                self._books.report(Finding.FAILED, f"the close of {pair.up.name} was not clean")
+            await self._close(conn, pair.up)
+        stop.cancel()
         await pair.handled.wait()
+        self._books.arrived["session"] += 1
 
     async def _connect(self, connecting: sealframe.Connecting) -> Connection:
         while True:
@@ -270,7 +305,8 @@ class Run:
         except ConnectionClosed:
             # Its client could not know that it was there, and began anew.
             return
-        self._strangers -= 1
+        finally:
+            self._strangers -= 1
         pair = self._pairs[int(hello)]
         if pair.server is not None:
             self._books.report(Finding.DOUBLED, f"the session of {pair.up.name}")
@@ -281,7 +317,10 @@ class Run:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(end.receive())
                 await end.produce()
-                pair.produced.set()
+                pair.answered.set()
+                if pair.closing is _Closing.SERVER:
+                    await pair.asked.wait()
+                    await self._close(conn, pair.down)
         except* Exception as errors:  # noqa: BLE001 - who watches raises it
             self._failed = self._failed or errors
         finally:
@@ -291,6 +330,10 @@ class Run:
         end = End(conn, out, back, self._sending)
         end.stopping = self._calm.is_set()
         return end
+
+    async def _close(self, conn: Connection, out: Direction) -> None:
+        if not await conn.close():
+            self._books.report(Finding.FAILED, f"the close of {out.name}")
 
     def _report(self, error: BaseException) -> None:
         where = [f"{f.name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)[-4:]]
