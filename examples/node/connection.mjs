@@ -159,7 +159,7 @@ export class Connection extends EventEmitter {
     } else if (opcode === OPCODE.CLOSE && this.client && state !== ENDED) {
       // In place of WELCOME; or SEALED or NO_MESSAGES for packets.
       const close = decodeClose(body);
-      session?.refused(close);
+      session?.refused(close, Boolean(this.seal));
       throw new Fault(null, `the server refused: ${close.text}`);
     } else {
       this.#unexpected();
@@ -270,8 +270,8 @@ export class Connection extends EventEmitter {
     this.#wait(CLOSE_TIME, () => this.socket.destroy());
   }
 
-  /** Whether the session goes on, without the link. What is outside of records anybody may have said. */
+  /** Whether the session goes on, without the link: before WELCOME anybody may have answered. */
   #endsTheLinkAlone({ code }) {
-    return code === null || code === CODE.TIMEOUT || (this.seal && !this.seal.receiver?.n);
+    return code === null || code === CODE.TIMEOUT || !this.controls;
   }
 }

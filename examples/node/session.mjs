@@ -44,6 +44,7 @@ export class Session extends EventEmitter {
   kept = []; // frames that were given to a link, the first of them number peerAcknowledged + 1
   keptBytes = 0;
   arrived = 0; // messages that are acknowledged, in the life of the session
+  messagesGiven = 0; // to links, each once
 
   /** `dial` returns a new socket; `key`, `context` as in Connection; `answer` answers requests. */
   constructor({ dial, key = null, context = '', answer = null }) {
@@ -84,6 +85,8 @@ export class Session extends EventEmitter {
 
   #begin(numbering) {
     this.numbering = numbering;
+    this.place = this.arrived; // the last message that was given to a link in it, among all
+    this.credit = 0; // in total
     this.given = 0; // the number of the last frame that was given to a link
     this.peerAcknowledged = 0;
     this.received = 0;
@@ -123,8 +126,7 @@ export class Session extends EventEmitter {
     const session = encodeSessionHello({
       token: this.token, start: 1, link: this.links, numbering: this.numbering,
       received: this.received, acknowledged: this.acknowledgeAll(),
-      credit: this.numbering && !this.windows ? 0 : this.creditGiven,
-      ackBy: ACK_BY, flags: this.welcomed ? 1 : 0,
+      credit: this.creditGiven, ackBy: ACK_BY, flags: this.welcomed ? 1 : 0,
     });
     return [
       [FIELD.MAX_FRAME, u32(MAX_FRAME)], [FIELD.WINDOW, u32(WINDOW)], [FIELD.SESSION, session],
@@ -143,7 +145,7 @@ export class Session extends EventEmitter {
     const welcome = decodeSessionWelcome(bytes);
     if (welcome.numbering === this.numbering) this.#goesOn(welcome);
     else this.#begins(welcome, fields);
-    this.credit = welcome.credit;
+    this.credit = Math.max(welcome.credit, this.credit);
     this.peerAckBy = welcome.ackBy;
     this.unacknowledged = 0; // bytes
     this.backOff = BACK_OFF;
@@ -172,12 +174,12 @@ export class Session extends EventEmitter {
   #begins({ numbering, received, taken, credit }, fields) {
     this.windows = fields.has(FIELD.WINDOW);
     const window = this.windows ? fields.get(FIELD.WINDOW).readUInt32LE() : 0;
-    if (received || credit !== window) throw new Fault(CODE.PROTOCOL, 'counts, where they begin');
+    if (received || (this.windows && credit !== window)) throw new Fault(CODE.PROTOCOL, 'counts, where they begin');
     const kept = this.kept.filter((frame) => !(frame[3] & 0x80));
     const lost = taken - this.arrived;
-    if (lost < 0 || lost > kept.length) throw new Fault(CODE.SESSION_LOST, 'the counts contradict');
+    if (lost < 0 || taken > this.messagesGiven) throw new Fault(CODE.SESSION_LOST, 'the counts contradict');
     this.arrived = taken;
-    this.messages = [...kept.slice(lost), ...this.messages];
+    this.messages = [...kept, ...this.messages].slice(lost);
     this.queued = this.messages.reduce((sum, frame) => sum + frame.length, 0);
     this.controls = [];
     this.kept = [];
@@ -187,7 +189,7 @@ export class Session extends EventEmitter {
     this.requests.begin();
     this.requests.peerLimit = fields.get(FIELD.MAX_REQUESTS)?.readUInt32LE() ?? 0;
     if (this.messages.some((frame) => frame.length - 4 > this.peerLimit)) {
-      throw new Fault(CODE.TOO_LARGE, "a message is over the peer's limit");
+      throw new Fault(CODE.SESSION_LOST, "a message is over the peer's limit");
     }
   }
 
@@ -201,6 +203,8 @@ export class Session extends EventEmitter {
       const full = this.queued >= QUEUED;
       this.queued -= frame.length;
       this.spent += cost(frame);
+      this.place += 1;
+      this.messagesGiven = Math.max(this.messagesGiven, this.place);
       this.#give(frame);
       if (full && this.queued < QUEUED) queueMicrotask(() => this.emit('drain'));
     }
@@ -308,21 +312,25 @@ export class Session extends EventEmitter {
       }
       this.close();
       this.#flush();
+    } else if (code === CODE.GOING_AWAY) {
+      this.retryAfter = retryAfter;
+      throw new Fault(null, `the peer closed: ${text}`); // the link ends, and that is all
     } else {
+      if (received !== null) this.#acknowledge(received);
       if (!link.sentClose) link.sayClose();
       link.ended(code);
       link.socket.destroySoon();
-      this.retryAfter = retryAfter;
-      if (code === CODE.GOING_AWAY) this.#lost(link, new Error(`the peer closed: ${text}`));
-      else this.#end(new Error(`the peer closed: ${text}`));
+      this.#end(new Error(`the peer closed: ${text}`));
     }
   }
 
   /** CLOSE came in place of WELCOME, in a record or on a plain link. */
-  refused({ code, text, received, retryAfter }) {
+  refused({ code, text, received, retryAfter }, sealed) {
     this.retryAfter = retryAfter;
-    if ([CODE.BUSY, CODE.GOING_AWAY].includes(code)) return; // the link ends, and that is all
-    if (code === CODE.NORMAL && received !== null) this.#acknowledge(received);
+    const passing = sealed ? [] : [CODE.VERSION, CODE.REFUSED, CODE.PLAIN, CODE.SEALED];
+    passing.push(CODE.BUSY, CODE.GOING_AWAY);
+    if (received === null && passing.includes(code)) return; // the link ends, and that is all
+    if (received !== null) this.#acknowledge(received); // the session was over before
     this.#end(code === CODE.NORMAL ? null : new Error(`the server refused: ${text}`));
   }
 

@@ -102,6 +102,7 @@ ENDS: dict[str, tuple[bytes, int]] = {
     "begun anew": (introduction(replace(WELCOME, numbering=8, taken=99)), CloseCode.SESSION_LOST),
     "received too much": (introduction(replace(WELCOME, received=99)), CloseCode.SESSION_LOST),
     "malformed": (introduction(replace(WELCOME, numbering=0)), CloseCode.PROTOCOL),
+    "before": (introduction(replace(WELCOME, before=1)), CloseCode.PROTOCOL),
 }
 """Answers to HELLO after which nothing helps, and the code that the program sees."""
 
@@ -157,6 +158,13 @@ async def check_each(tasks: dict[str, asyncio.Task[Any]], code: int) -> None:
         assert result.code == code, (name, result)
         texts.add(str(result))
     assert len(texts) == 1
+
+
+async def test_the_first_hello_says_the_first_window_as_its_credit() -> None:
+    async with script() as made:
+        hello = made.peer.welcome
+        assert hello is not None
+        assert made.hello.credit == hello.window != 0
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -380,7 +380,7 @@ class Connecting(Generic[Sent, Received]):
         if self._session:
             targets = Targets(self._targets.endpoints, endpoint)
             links = Links(targets, self._options, self._next_machine)
-        hello = b"" if links is None else links.first_hello()
+        hello = b"" if links is None else links.first_hello(self._config.window)
         verify = None if verifier is None else verifier.verify_server_key
         machine = self._machine(endpoint, verify, id, hello)
         attempt = Attempt(self._make_connection, self._hooks, links)

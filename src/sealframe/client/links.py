@@ -25,10 +25,10 @@ from ..options import ClientOptions
 from ..trust.keys import PublicKey
 from ..trust.known_servers import ServerVerifier
 from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE
-from ..wire.control import Hello, MalformedBodyError, SessionHello, SessionWelcome
+from ..wire.control import Hello, MalformedBodyError, SessionHello
 from .backoff import Backoff
 from .dialing import dial
-from .next_link import NextLink
+from .next_link import NextLink, read_welcome
 from .targets import Targets, is_alarming, joined
 
 logger = logging.getLogger("sealframe.client")
@@ -79,30 +79,36 @@ class Links:
         """How much is kept until it is acknowledged, in bytes."""
         return max(MIN_ACK_BY, self._options.outbox_limit)
 
-    def first_hello(self) -> bytes:
-        """Return field 4 for the HELLO with which the session begins."""
-        return self._hello(None).encode()
+    def first_hello(self, window: int) -> bytes:
+        """Return field 4 for the HELLO with which the session begins.
 
-    def _hello(self, protocol: SessionProtocol | None) -> SessionHello:
+        :param window: the first credit for messages, which field 3 says too
+        """
         self._link += 1
-        session = None if protocol is None else protocol.session
-        if protocol is not None and session is not None:
-            return session.hello(token=self._token, link=self._link, credit=protocol.credit())
-        return SessionHello(
+        hello = SessionHello(
             token=self._token,
             start=1,
             link=self._link,
             numbering=0,
             received=0,
             acknowledged=0,
-            credit=0,
+            credit=window,
             ack_by=self.limit,
         )
+        return hello.encode()
+
+    def _next_hello(self, protocol: SessionProtocol) -> bytes:
+        assert protocol.session is not None
+        self._link += 1
+        hello = protocol.session.hello(
+            token=self._token, link=self._link, credit=protocol.credit()
+        )
+        return hello.encode()
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:
         """The first WELCOME came: begin the session."""
         try:
-            welcome = SessionWelcome.decode(hello.session)
+            welcome = read_welcome(hello)
         except MalformedBodyError as fault:
             protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
             protocol.handle_events()
@@ -207,7 +213,7 @@ class Links:
     async def _connect(
         self, endpoint: Endpoint, protocol: SessionProtocol, attempt: NextLink
     ) -> None:
-        hello = self._hello(protocol).encode()
+        hello = self._next_hello(protocol)
         machine, verifier = await self._make_machine(endpoint, hello, self._server_key)
         donor = SessionProtocol(
             machine, self._options, attempt, id=protocol.id, handlers=protocol.handlers

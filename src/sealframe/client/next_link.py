@@ -64,7 +64,7 @@ class NextLink:
         assert session.session is not None
         code = CloseCode.PROTOCOL
         try:
-            welcome = SessionWelcome.decode(hello.session)
+            welcome = read_welcome(hello)
             code = CloseCode.SESSION_LOST
             # What came behind WELCOME is taken in at once, and may end the link.
             self._attached()
@@ -122,6 +122,20 @@ class NextLink:
 
     def connection(self, protocol: ConnectionProtocol) -> Any:
         """Return nothing: no program sees it."""
+
+
+def read_welcome(hello: Hello) -> SessionWelcome:
+    """Return field 4 of WELCOME.
+
+    :raises MalformedBodyError: of another form; or messages that came before it count, which this
+        end has thrown away
+    """
+    welcome = SessionWelcome.decode(hello.session)
+    if welcome.before:
+        raise MalformedBodyError(
+            f"{welcome.before} messages that came before it are to count, and none can here"
+        )
+    return welcome
 
 
 def _is_final(machine: ProtocolMachine, error: ConnectionClosedError) -> bool:
