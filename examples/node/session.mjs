@@ -330,7 +330,9 @@ export class Session extends EventEmitter {
     const passing = sealed ? [] : [CODE.VERSION, CODE.REFUSED, CODE.PLAIN, CODE.SEALED];
     passing.push(CODE.BUSY, CODE.GOING_AWAY);
     if (received === null && passing.includes(code)) return; // the link ends, and that is all
-    if (received !== null) this.#acknowledge(received); // the session was over before
+    // The session was over before, and this is how far it came.
+    const known = received !== null && received >= this.peerAcknowledged && received <= this.given;
+    if (known) this.#acknowledge(received);
     this.#end(code === CODE.NORMAL ? null : new Error(`the server refused: ${text}`));
   }
 

@@ -100,9 +100,7 @@ class Links:
     def _next_hello(self, protocol: SessionProtocol) -> bytes:
         assert protocol.session is not None
         self._link += 1
-        hello = protocol.session.hello(
-            token=self._token, link=self._link, credit=protocol.credit()
-        )
+        hello = protocol.session.hello(token=self._token, link=self._link, credit=protocol.credit())
         return hello.encode()
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:
