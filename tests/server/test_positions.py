@@ -34,6 +34,7 @@ from sealframe import (
 from sealframe.codecs import Json
 from sealframe.server.session_table import public_name
 from sealframe.wire import Opcode
+from sealframe.wire.control import Close
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -302,7 +303,7 @@ async def test_a_handler_that_raises_ends_the_session() -> None:
         peer = await say_hello(server)
         first = await read_welcome(peer)
         await peer.write(framed(b"a", b"raise", b"b"))
-        close = sealframe.wire.control.Close.decode(await peer.read_opcode(Opcode.CLOSE))
+        close = Close.decode(await peer.read_opcode(Opcode.CLOSE))
         assert close.code == CloseCode.HANDLER
         assert close.frames_received == 1
         peer.raw.close()
@@ -310,6 +311,27 @@ async def test_a_handler_that_raises_ends_the_session() -> None:
         peer = await say_hello(server, link=2, numbering=first.numbering, known=True)
         assert await gone(peer) == CloseCode.HANDLER
         assert program.stored == [(1, b"a")]
+
+
+async def test_a_handler_that_returns_has_finished() -> None:
+    taken = []
+
+    async def handler(conn: Connection) -> None:
+        taken.append(await conn.recv())
+
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(
+            handler, "127.0.0.1", 0, sessions=Sessions(acknowledge="taken"), options=BRIEF
+        ) as server,
+    ):
+        peer = await say_hello(server)
+        await read_welcome(peer)
+        await peer.write(framed(b"a"))
+        close = Close.decode(await peer.read_opcode(Opcode.CLOSE))
+        assert (close.code, close.frames_received) == (CloseCode.NORMAL, 1)
+        assert taken == [b"a"]
+        peer.raw.close()
 
 
 async def test_a_session_that_was_given_up_is_adopted() -> None:
