@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aio.ends import PATIENCE, Mode
-from aio.scripted import Peer, ScriptedListener, listening
+from aio.scripted import Peer, ScriptedListener, listening, until
 
 import sealframe
 from sealframe import (
@@ -22,6 +22,7 @@ from sealframe import (
     SessionLostError,
     Sessions,
 )
+from sealframe.client import suspend
 from sealframe.wire import Control, Opcode, control
 from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
 
@@ -54,10 +55,16 @@ class Script:
         self.conn = conn
         self.hello = SessionHello.decode(peer.welcome.session if peer.welcome else b"")
 
-    async def next(self) -> None:
-        """Take the next link up to HELLO."""
-        self.peer.raw.reset()
+    async def next(self, *, reset: bool = True) -> None:
+        """Take the next link up to HELLO.
+
+        :param reset: whether the one before is cut here, or is gone already
+        """
+        before = self.peer
+        if reset:
+            before.raw.reset()
         self.peer = Peer(await self._listener.accept(), EXTENDED, client=False)
+        before.raw.close()
         frame = await self.peer.read()
         assert isinstance(frame, Control)
         self.hello = SessionHello.decode(Hello.decode(frame.body).session)
@@ -260,6 +267,41 @@ async def test_other_times_stand_still_without_a_link() -> None:
         await made.peer.write(b"\x02\x00\x00\x00hi")
         async with asyncio.timeout(PATIENCE):
             assert await receiving == b"hi"
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds the machine has slept."""
+    seconds = [100.0]
+    monkeypatch.setattr(suspend, "INTERVAL", 0.01)
+    monkeypatch.setattr(suspend, "asleep", lambda: seconds[0])
+    return seconds
+
+
+async def test_a_link_is_probed_at_once_after_a_suspend(slept: list[float]) -> None:
+    options = replace(QUICK, keepalive_interval=600, keepalive_timeout=0.05)
+    async with script(options) as made:
+        slept[0] += 3600
+        await made.peer.read_opcode(Opcode.PING)
+        # Nobody answers.
+        await made.next(reset=False)
+        await made.resume()
+        await made.peer.write(b"\x02\x00\x00\x00hi")
+        async with asyncio.timeout(PATIENCE):
+            assert await made.conn.recv() == b"hi"
+
+
+async def test_a_wait_ends_with_a_suspend(slept: list[float]) -> None:
+    options = replace(QUICK, backoff_initial=600, backoff_maximum=600)
+    async with script(options) as made:
+        made.peer.raw.reset()
+        await until(lambda: not made.conn.connected)
+        slept[0] += 3600
+        await made.next(reset=False)
+        await made.resume()
+        await made.peer.write(b"\x02\x00\x00\x00hi")
+        async with asyncio.timeout(PATIENCE):
+            assert await made.conn.recv() == b"hi"
 
 
 async def handler(conn: Connection) -> None:

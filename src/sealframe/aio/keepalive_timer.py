@@ -48,6 +48,12 @@ class KeepaliveTimer:
         """Restart all clocks: reading was paused until now."""
         self.clocks.restart(self._protocol.loop.time())
 
+    def probe(self) -> None:
+        """Send PING now: the peer may be gone, though the clock tells of no silence."""
+        if self.bucket is not None and self.clocks.probe(self._protocol.loop.time()):
+            self._protocol.send_ping()
+            self.start()
+
     def start(self) -> None:
         """Set the timer for the next check."""
         self.stop()

@@ -8,6 +8,7 @@ session on, or an error comes that no further attempt cures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -29,6 +30,7 @@ from ..wire.control import Hello, MalformedBodyError, SessionHello
 from .backoff import Backoff
 from .dialing import dial
 from .next_link import NextLink, read_welcome
+from .suspend import SuspendWatch
 from .targets import Targets, is_alarming, joined
 
 logger = logging.getLogger("sealframe.client")
@@ -71,6 +73,9 @@ class Links:
         self._not_before: dict[Endpoint, float] = {}
         self._backoff = Backoff(options)
         self._task: asyncio.Task[None] | None = None
+        self._watch: SuspendWatch | None = None
+        # Set where a wait is not to go on.
+        self._awake = asyncio.Event()
         self.error: ConnectionClosedError | None = None
         """Why the last link was lost; None before that."""
 
@@ -116,7 +121,14 @@ class Links:
         self._server_key = b"" if records is None else records.peer_key
         self._keep = welcome.keep
         self._began = protocol.loop.time()
+        self._watch = SuspendWatch(partial(self._woke, protocol))
         protocol.begin(session)
+
+    def _woke(self, protocol: SessionProtocol) -> None:
+        """The machine was suspended: the link may be gone, and another network be there."""
+        self._awake.set()
+        if protocol.transport is not None and protocol.keepalive is not None:
+            protocol.keepalive.probe()
 
     # The next ones
 
@@ -140,6 +152,8 @@ class Links:
 
     def stop(self) -> None:
         """The session is over: make no further one."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._task is not None:
             self._task.cancel()
 
@@ -154,7 +168,10 @@ class Links:
         refused: dict[Endpoint, Exception] = {}
         since = protocol.loop.time()
         while True:
-            await asyncio.sleep(self._waited)
+            self._awake.clear()
+            if self._waited > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._awake.wait(), self._waited)
             for endpoint in self._targets.in_turn():
                 if endpoint in refused or self._time_left(endpoint) > 0:
                     continue

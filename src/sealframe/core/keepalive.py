@@ -74,6 +74,14 @@ class Keepalive:
         self.last_message = now
         self.probed_at = None
 
+    def probe(self, now: float) -> bool:
+        """Return whether PING is to be sent now, whatever came until now: none is out, and what
+        is at the other end may have gone. It then counts as sent."""
+        due = self.probed_at is None and self._options.keepalive_interval is not None
+        if due:
+            self.probed_at = now
+        return due
+
     def check(self, now: float, *, probing: bool) -> KeepaliveAction:
         """Return what is due now. A PING counts as sent once it was asked for."""
         options = self._options
