@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,3 +340,25 @@ class TestPuttingOut:
                 assert isinstance(answer, SessionWelcome)
                 assert answer.received == stats.messages_received == expected
             peer.raw.close()
+
+
+async def test_a_frame_that_is_cut_short_is_forgotten_with_its_link(control_mode: Mode) -> None:
+    """Sessions.memory does not count what is not there."""
+    begun = (4 * KIB * KIB).to_bytes(4, "little") + bytes(3 * KIB * KIB)
+    async with site(control_mode) as (server, _):
+        tracemalloc.start()
+        try:
+            for count in range(1, 5):
+                peer = await Thief(server, control_mode).join()
+                for place in range(0, len(begun), 32 * KIB):
+                    await peer.write(begun[place : place + 32 * KIB])
+                peer.raw.finish()
+                await peer.read_to_end()
+                peer.raw.close()
+                await until(lambda: all(map(is_detached, server.clients.values())))
+                assert len(server.clients) == count
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 4 * KIB * KIB

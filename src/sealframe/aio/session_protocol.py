@@ -295,6 +295,7 @@ class SessionProtocol(ConnectionProtocol):
         self._addresses = self.look_up_addresses()
         self._lost_at = self.loop.time()
         self.machine.leave()
+        self.machine.forget_input()
         self.transport = None
         self.sender.lose_link()
         self._stop_ack_timer()

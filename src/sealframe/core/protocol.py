@@ -430,6 +430,12 @@ class ProtocolMachine:
                 buffers += cast("list[bytes]", frame)
         return buffers
 
+    def forget_input(self) -> None:
+        """Let go of a frame that is cut short: the link is cut off, and nothing more comes."""
+        self.decoder = SENDING.decoder()
+        if self.records is not None:
+            self.records.forget_input()
+
     def acknowledge(self) -> None:
         """Queue ACK for what came, if there is anything new to tell (section 12)."""
         session = self.session

@@ -269,6 +269,12 @@ class RecordLayer:
         if exported is not None and not spare_buffers and len(exported) == SCRATCH_SIZE:
             spare_buffers.append(exported)
 
+    def forget_input(self) -> None:
+        """Let go of an unfinished record, and of what :meth:`get_buffer` exported: the event loop
+        may still be reading into that."""
+        self.exported = None
+        self.held = _NOTHING
+
     def open(self, record: bytes | memoryview) -> bytes:
         """Return the plaintext of the record; nothing, and :attr:`failure`, if it has none."""
         receiver = self.receiver
