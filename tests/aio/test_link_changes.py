@@ -211,8 +211,9 @@ class TestOrder:
             going_on.clear()
             # Nothing has changed since on_connect.
             pair.lose_link()
-            await until(lambda: order[2:] == ["lost begins"])
+            await until(lambda: len(order) == 3)
             going_on.set()
+            assert order[2] == "lost begins"
             await until(lambda: len(order) == 4)
             going_on.clear()
             pair.road.open()
