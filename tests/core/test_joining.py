@@ -212,6 +212,19 @@ def test_what_comes_behind_welcome_waits(seal: Pattern | None) -> None:
     assert client.protocol.phase is Phase.ENDED
 
 
+def test_much_may_come_behind_welcome() -> None:
+    """All that one read holds: small messages cost more than they have bytes."""
+    client, server = ask(None)
+    server.protocol.join(session(), welcome=BEGINS)
+    release(server)
+    server.send(*[b""] * 20_000)
+    client.read(server.take())
+    assert client.error is None
+    client.protocol.join(session())
+    release(client)
+    assert len(client.messages) == client.protocol.frames_received == 20_000
+
+
 faults = pytest.mark.parametrize(
     ("wrong", "code", "text"),
     [

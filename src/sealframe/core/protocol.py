@@ -647,7 +647,8 @@ class ProtocolMachine:
             phase = self.phase
             if phase is _JOINING:
                 assert self.pending is not None
-                if not self.pending.hold(frame):
+                # A client decides before it reads on, and much may be sent again behind WELCOME.
+                if not self.pending.hold(frame) and not self.client:
                     self._fail_forbidden("so much behind HELLO")
                     break
                 continue
