@@ -314,8 +314,8 @@ class End(Reader):
         if self.window.granted > self.credit_told:
             machine.give_credit(self.window.granted - self.credit_told)
         machine.ping(b"p")
-        if self.said:
-            machine.close(Close())
+        # It goes behind what is sent again.
+        self.said = False
         self.release()
 
     def use(self, link: Link, received: int) -> None:
