@@ -33,6 +33,7 @@ def test_the_counters_have_these_names() -> None:
     assert [field.name for field in dataclasses.fields(ServerStats)] == [
         *("accepted", "turned_away", "too_fast", "failed_handshakes", "unauthorized"),
         *("dropped_handshakes", "probes", "proxy_refused", "dropped"),
+        *("sessions_resumed", "sessions_lost"),
     ]
 
 
