@@ -32,6 +32,9 @@ logger = logging.getLogger("sealframe.server")
 
 _LOST: Final = CloseCode.SESSION_LOST
 
+_EMPTY: Final = 4096
+"""Bytes of an idle session, its handler's task included, about."""
+
 
 class SessionKeeper:
     """The sessions of one server.
@@ -316,6 +319,6 @@ def _was_used(protocol: SessionProtocol) -> bool:
 def _cost(protocol: SessionProtocol) -> int:
     """Return what a session holds in memory, in bytes."""
     session = protocol.session
-    cost = 0 if session is None else session.retention.cost
+    cost = _EMPTY + (0 if session is None else session.retention.cost)
     cost += protocol.sender.queue.queued_bytes + protocol.receiver.queue.queued_bytes
     return cost + (0 if protocol.channels is None else protocol.channels.queued_bytes)
