@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from mitm.middle import Way
 
 import sealframe
 from sealframe import ClientOptions, Connection, ServerOptions, Sessions
 from sealframe.wire import CloseCode, Control, Opcode, control
 from sealframe.wire.control import Close
 
+from .cutting import CuttingProxy, Fault, Plan
 from .ends import PATIENCE, TCP, Mode
-from .scripted import Peer, listening, message
+from .scripted import Peer, listening, message, until
 from .session_peers import (
     EXTENDED,
     SessionServer,
@@ -126,3 +128,31 @@ async def test_close_is_said_again_on_the_next_link() -> None:
         peer.raw.finish()
         assert await closing is True
         peer.raw.close()
+
+
+async def test_a_dead_link_is_noticed_while_what_it_swallowed_is_waited_for() -> None:
+    """The client closes, and waits for acknowledgements that cannot come over this link."""
+    options: dict[str, Any] = {"keepalive_interval": 0.1, "keepalive_timeout": 0.1}
+
+    async def echo(conn: Connection) -> None:
+        async for received in conn:
+            await conn.send(received)
+
+    def plans(number: int) -> Plan:
+        return Plan(Fault.STRAND, Way.DOWN, 200) if number == 0 else Plan()
+
+    async with asyncio.timeout(PATIENCE):
+        async with (
+            sealframe.serve(echo, **TCP.listen, sessions=Sessions()) as server,
+            CuttingProxy(server.port, plans=plans) as proxy,
+            sealframe.connect(
+                "127.0.0.1",
+                proxy.port,
+                session=True,
+                options=ClientOptions(**options, close_timeout=PATIENCE, backoff_initial=0.01),
+            ) as conn,
+        ):
+            await conn.send(bytes(500))
+            await until(lambda: bool(proxy.faults))
+            assert await conn.close()
+            assert proxy.connections == 2

@@ -432,6 +432,19 @@ def test_messages_are_kept_with_control_frames_and_without(busy: bool) -> None:
     assert (counts(client).retention.given, server.protocol.frames_received) == (1, 1)
 
 
+def test_what_is_sent_again_is_logged_as_what_it_is() -> None:
+    """Messages by their size, and never what is in them."""
+    first = begin(None)
+    first.client.send(b"\xf0 not for the log")
+    first.client.protocol.multiplexer.open(0, b"", window=1)
+    first.client.take()
+    pair = resume(first, None)
+    lines: list[str] = []
+    pair.client.protocol.trace = lambda text, *values: lines.append(text % values)
+    pair.client.take()
+    assert lines == ["> message, 17 bytes", "> STREAM_OPEN, 13 bytes, number 0"]
+
+
 def test_what_is_sent_again_goes_before_anything_new() -> None:
     """Beside what is of the link: nothing else is taken meanwhile, and CLOSE waits."""
     pair = client, _ = begin(None)

@@ -362,8 +362,12 @@ class Closer:
         self._protocol.sender.lift_credit()
 
     def _stop_keepalive(self, _: object) -> None:
-        if self._protocol.keepalive is not None:
-            self._protocol.keepalive.stop()
+        protocol = self._protocol
+        if protocol.machine.session is not None and self.state is CloseState.DRAINING:
+            # What a dead link has swallowed goes over the next one, once it is noticed.
+            return
+        if protocol.keepalive is not None:
+            protocol.keepalive.stop()
 
     def _arm_timer(self, _: object) -> None:
         protocol = self._protocol

@@ -402,7 +402,7 @@ class SessionProtocol(ConnectionProtocol):
         self.machine, self.transport = machine, transport
         transport.set_protocol(self)
         self.receiver.take_link(transport)
-        if self.keepalive is not None and not self.closer.closing:
+        if self.keepalive is not None and not self.closer.write_closed:
             self.keepalive.restart()
             self.keepalive.start()
 

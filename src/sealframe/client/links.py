@@ -20,7 +20,7 @@ from ..aio.endpoint import Endpoint
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..core.protocol import ProtocolMachine
-from ..core.session import Session
+from ..core.session import Session, ack_by
 from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError
 from ..options import ClientOptions
 from ..trust.keys import PublicKey
@@ -98,7 +98,7 @@ class Links:
             received=0,
             acknowledged=0,
             credit=window,
-            ack_by=self.limit,
+            ack_by=ack_by(self.limit),
         )
         return hello.encode()
 

@@ -396,8 +396,9 @@ class ProtocolMachine:
         # An idle connection keeps none: the next frame makes another.
         self.output = None
         streams: list[bytes] = []
+        again: list[bytes] = []
         if session is not None and session.retention.resending:
-            before += self._take_kept(session, turn)
+            again = self._take_kept(session, turn)
         elif self.opened is not None and self._multiplexing:
             # A request overtakes the messages that wait.
             urgent = self.opened.take_all_urgent()
@@ -413,6 +414,7 @@ class ProtocolMachine:
             session.retention.keep_messages(messages)
         if self.trace is not None:
             trace_sent(self.trace, [*before, *streams, *last])
+        before += again
         first = before + self.encoder.pack(messages) if messages else before
         last = streams + last
         if records is None:
@@ -425,9 +427,11 @@ class ProtocolMachine:
         """Return, framed, the next of what the link before was given and the peer has not got."""
         buffers: list[bytes] = []
         for batch in session.retention.take(turn):
-            buffers += self.encoder.pack(batch.messages)
-            for frame in batch.frames:
-                buffers += cast("list[bytes]", frame)
+            frames = [cast("bytes", buffer) for frame in batch.frames for buffer in frame]
+            if self.trace is not None:
+                trace_messages(self.trace, batch.messages)
+                trace_sent(self.trace, frames)
+            buffers += self.encoder.pack(batch.messages) + frames
         return buffers
 
     def forget_input(self) -> None:

@@ -20,6 +20,17 @@ MAX_HELD: Final = 1024 * 1024
 """Cost of what may come behind HELLO while it is not decided which session that is."""
 
 
+def ack_by(limit: int) -> int:
+    """Return after how many bytes an end wants to be acknowledged at the latest.
+
+    A message of a byte counts 65 of what is kept and 5 of the link, and with more at a time its
+    sender would wait for the peer's timer.
+
+    :param limit: how much it keeps, in bytes
+    """
+    return max(MIN_ACK_BY, limit // 8)
+
+
 class PendingLink:
     """What is known of a link before it is decided which session it carries on.
 
@@ -105,7 +116,7 @@ class Session:
     @property
     def ack_by(self) -> int:
         """What this end asks for: to be acknowledged after so many bytes at the latest."""
-        return max(MIN_ACK_BY, self.limit)
+        return ack_by(self.limit)
 
     @property
     def room(self) -> int:
