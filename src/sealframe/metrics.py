@@ -42,7 +42,7 @@ _COUNTERS: Final = {
     "proxy_refused": ("connections_proxy_refused", "Connections refused by proxy_protocol."),
     "dropped": ("broadcast_messages_dropped", "Broadcast messages not queued for a client."),
     "sessions_resumed": ("sessions_resumed", "Sessions that went on over a new connection."),
-    "sessions_lost": ("sessions_lost", "Sessions whose client did not come back in time."),
+    "sessions_lost": ("sessions_lost", "Sessions that ended while they could have gone on."),
     # Of all its connections together.
     "messages_received": ("messages_received", "Messages received."),
     "messages_sent": ("messages_sent", "Messages handed to the transport."),

@@ -1,7 +1,7 @@
 """The connections of one server, each from its accept to the loss of its socket.
 
-accept → (handshake) → registered as a client, its handler runs → handler done or socket gone:
-unregistered → both: forgotten.
+accept → (handshake) → registered as a client, its handler runs → handler done or socket gone (of a
+session: that is over): unregistered → both: forgotten.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ConnectionRegistry:
         self.loop = asyncio.get_running_loop()
         self.counters = counters
         self.connections: dict[ConnectionProtocol, AnyConnection] = {}
-        """Those whose socket is open, unfinished handshakes included."""
+        """Those whose socket is open, unfinished handshakes included, and detached sessions."""
         self.clients: dict[str, AnyConnection] = {}
         """The registered ones, by id."""
         self.gone = Stats()
