@@ -577,7 +577,9 @@ class Client:
             end = self.end
             end.cut_off()
             end.credit_told = end.window.granted
-            hello = end.session.hello(token=self.token, link=self.attempt, credit=end.credit_told)
+            hello = end.session.hello(
+                token=self.token, start=1, link=self.attempt, credit=end.credit_told
+            )
         link = Link()
         self.world.links.append(link)
         Donor(self.world.server, machine_of(client=False, seal=self.world.seal), link)

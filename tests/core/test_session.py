@@ -161,7 +161,7 @@ def test_what_both_ends_say_of_a_session_that_goes_on() -> None:
     known = session(limit=2000)
     known.received = 7
     known.told = 3
-    hello = known.hello(token=HELLO.token, link=4, credit=99)
+    hello = known.hello(token=HELLO.token, start=HELLO.start, link=4, credit=99)
     assert hello == replace(
         KNOWN, link=4, received=7, acknowledged=7, credit=99, ack_by=MIN_ACK_BY, known=True
     )

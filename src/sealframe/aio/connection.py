@@ -44,6 +44,15 @@ _NOT_COUNTED: Final = (
 )
 
 
+class MessageQueue(typing.Protocol):
+    """Where the messages go that the program sends."""
+
+    def send(self, owner: Any, message: Any) -> Coroutine[Any, Any, None]: ...
+    def send_nowait(self, owner: Any, message: Any) -> None: ...
+    def offer(self, messages: list[Any]) -> bool: ...
+    async def send_many_slow_path(self, owner: Any, messages: list[bytes]) -> None: ...
+
+
 class Memberships(typing.Protocol):
     """The groups that a server's connections may join."""
 
@@ -103,7 +112,7 @@ class Connection(Generic[Sent, Received]):
         self._receiver = protocol.receiver
         self._receive_queue = protocol.receiver.queue
         self._sender = protocol.sender
-        self._send_queue = protocol.sender.queue
+        self._send_queue: MessageQueue = protocol.sender.queue
         protocol.since = protocol.loop.time()
         # Idle connections are many: what few of them use is made at its first use.
         self._groups = groups
@@ -620,6 +629,11 @@ AnyConnection: TypeAlias = Connection[Any, Any]
 
 protocol_of: Callable[[AnyConnection], ConnectionProtocol] = attrgetter("_protocol")
 """Return the transport protocol of a connection."""
+
+
+def send_through(conn: AnyConnection, queue: MessageQueue) -> None:
+    """Have what the program sends go into another queue than that of the connection."""
+    conn._send_queue = queue
 
 
 def end_memberships(conn: AnyConnection) -> frozenset[str]:

@@ -71,7 +71,7 @@ class SendQueue(OutQueue):
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """
-        data = _checked(owner, message)
+        data = checked(owner, message)
         if self.full:
             await self._wait_for_room(owner, len(data))
             self.append(data)
@@ -86,7 +86,7 @@ class SendQueue(OutQueue):
         :raises SendQueueFullError: there is no room, or others wait for it
         :raises TypeError: the message is not bytes-like, and so on as in :meth:`send_slow_path`
         """
-        data = _checked(owner, message)
+        data = checked(owner, message)
         if self.full:
             raise SendQueueFullError(self._limit)
         self.append(data)
@@ -184,7 +184,7 @@ class SendQueue(OutQueue):
         self.high_water = 0 if self._closed or self._waiters else self._limit
 
 
-def _checked(owner: SendQueueOwner, message: object) -> bytes:
+def checked(owner: SendQueueOwner, message: object) -> bytes:
     """Return the bytes of a message that may be sent."""
     data = message if type(message) is bytes else as_bytes(message)
     owner.check_loop()

@@ -458,14 +458,9 @@ class SessionProtocol(ConnectionProtocol):
     def lost(self, text: str, *, code: int | None = None, reason: str = "") -> SessionLostError:
         """Return the error of a session that is over: what has arrived, and what has not."""
         assert self.session is not None
-        retention = self.session.retention
+        arrived, unknown, unsent = self.session.fates(len(self.sender.queue))
         return SessionLostError(
-            text,
-            code=code,
-            reason=reason,
-            arrived=retention.messages_acknowledged,
-            unknown=retention.messages_given - retention.messages_acknowledged,
-            unsent=len(self.sender.queue) - retention.to_give_again,
+            text, code=code, reason=reason, arrived=arrived, unknown=unknown, unsent=unsent
         )
 
     def drop(self) -> None:
@@ -522,7 +517,8 @@ class SessionProtocol(ConnectionProtocol):
     def finish(self, error: ConnectionClosed, *, lossy: bool) -> None:
         """End: there will be no further link."""
         self._stop_ack_timer()
-        super().finish(error, lossy=lossy)
+        session = self.session
+        super().finish(error, lossy=lossy or not (session is None or session.complete))
         self._wake()
 
 

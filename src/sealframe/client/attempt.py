@@ -13,7 +13,7 @@ from ..aio.addresses import show
 from ..aio.callback_connection import awaiting_each
 from ..aio.caller import current_caller
 from ..aio.cancelling import cancel_once
-from ..aio.connection import AnyConnection, protocol_of
+from ..aio.connection import AnyConnection, protocol_of, send_through
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
@@ -31,6 +31,7 @@ from ..wire import CloseCode
 from ..wire.control import Close, Hello
 from .dialing import dial
 from .links import Links
+from .outbox_feed import OutboxFeed
 
 logger = logging.getLogger("sealframe.client")
 
@@ -52,20 +53,31 @@ class Attempt:
 
     :param make_connection: returns what programs see of a transport protocol
     :param links: makes the further links of a session; None where there is none
+    :param feed: gives the session the messages of its outbox, where it has one
     """
 
     # The owner lives as long as the connection, of which there may be many.
-    __slots__ = ("_conn", "_established", "_hooks", "_links", "_make_connection", "_serving")
+    __slots__ = (
+        "_conn",
+        "_established",
+        "_feed",
+        "_hooks",
+        "_links",
+        "_make_connection",
+        "_serving",
+    )
 
     def __init__(
         self,
         make_connection: Callable[..., AnyConnection],
         hooks: Hooks,
         links: Links | None = None,
+        feed: OutboxFeed | None = None,
     ) -> None:
         self._make_connection = make_connection
         self._hooks = hooks
         self._links = links
+        self._feed = feed
         self._conn: AnyConnection | None = None
         # The task of an async on_message.
         self._serving: asyncio.Task[None] | None = None
@@ -112,6 +124,17 @@ class Attempt:
             protocol.closer.abort(_GIVEN_UP)
             raise
 
+    async def begin_feed(self) -> None:
+        """Have what is stored sent, where there is an outbox.
+
+        :raises OutboxError: it cannot be
+        """
+        if self._feed is not None:
+            assert self._conn is not None
+            protocol = protocol_of(self._conn)
+            assert isinstance(protocol, SessionProtocol)
+            await self._feed.begin(protocol)
+
     def hand_over(self) -> None:
         """Note that the program gets the connection: from now on the hooks are called."""
         assert self._conn is not None
@@ -128,7 +151,7 @@ class Attempt:
             self._start(awaiting_each(each_message), self._conn)
         if self._conn.closed:
             protocol.receiver.finish()
-            self._hooks.disconnected(self._conn)
+            self._disconnected()
 
     def give_up(self) -> None:
         """Drop the connection that the program is not to get."""
@@ -165,6 +188,9 @@ class Attempt:
                 cancel_once(task)
                 await asyncio.wait([task])
         await self._hooks.settle(conn, deadline)
+        if self._feed is not None:
+            # Else the next connection would find the file in use.
+            await self._feed.close()
 
     # What the connection calls
 
@@ -174,6 +200,8 @@ class Attempt:
             protocol.rename(hello.client_id)
         watch(protocol)
         self._conn = self._make_connection(protocol, hooks=self)
+        if self._feed is not None:
+            send_through(self._conn, self._feed)
         if self._established is not None and not self._established.done():
             self._established.set_result(self._conn)
 
@@ -200,6 +228,8 @@ class Attempt:
     def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
         """End the handshake."""
         if self._established is not None and not self._established.done():
+            if self._feed is not None:
+                self._feed.refusal = protocol.machine.refusal
             self._established.set_exception(error.fresh())
         elif isinstance(error, HandshakeError):
             # The program has the connection, and may never look at it again.
@@ -227,7 +257,13 @@ class Attempt:
         if self._links is not None:
             self._links.stop()
         if self._established is None and self._conn is not None:
-            self._hooks.disconnected(self._conn)
+            self._disconnected()
+
+    def _disconnected(self) -> None:
+        assert self._conn is not None
+        if self._feed is not None:
+            self._feed.end(clean=protocol_of(self._conn).closer.clean)
+        self._hooks.disconnected(self._conn)
 
     def connection(self, protocol: ConnectionProtocol) -> AnyConnection:
         """Return what programs see of it."""

@@ -34,6 +34,7 @@ from ..errors import (
     HandshakeError,
     KeyFormatError,
     ServerKeyChangedError,
+    SessionLostError,
     UnauthorizedError,
     UnknownServerError,
 )
@@ -41,6 +42,7 @@ from ..files.receiving import OnOffer
 from ..files.transfers import Transfers
 from ..framing import Framing
 from ..options import ClientOptions
+from ..outbox import Outbox
 from ..trust.identity import ClientIdentity
 from ..trust.keys import PublicKey, SharedKey
 from ..trust.known_servers import ServerVerifier
@@ -49,6 +51,7 @@ from .attempt import Attempt, next_id
 from .backoff import Backoff
 from .links import Links
 from .next_link import VerifyServerKey, verify_same_key
+from .outbox_feed import OutboxFeed
 from .targets import Targets, is_alarming, joined
 
 logger = logging.getLogger("sealframe.client")
@@ -70,7 +73,7 @@ def connect(  # type: ignore[overload-overlap]
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
-    session: bool = False,
+    session: bool | Outbox = False,
     codec: None = None,
     on_message: OnMessage[BytesLike, bytes] | None = None,
     on_request: OnRequest[BytesLike, bytes] | None = None,
@@ -94,7 +97,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
-    session: bool = False,
+    session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -117,7 +120,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
-    session: bool = False,
+    session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -182,7 +185,11 @@ def connect(
         :exc:`~sealframe.SessionLostError`, which says how many messages have arrived. Until then
         :attr:`Connection.closed` is False, and neither ``async for`` nor ``on_disconnect`` learns
         of a link that was lost: :attr:`Connection.connected` and ``on_link`` do.
-        With ``async for`` each round is a session of its own
+        With ``async for`` each round is a session of its own. An :class:`~sealframe.Outbox` keeps
+        what is sent in a file until the server has it, and the session with it: the next
+        connection from the same file goes on with it, after the program was killed too. Then
+        ``send`` and ``send_many`` return once that is stored, and ``send_nowait`` raises
+        :exc:`~sealframe.NotSupportedError`
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
@@ -218,6 +225,9 @@ def connect(
         :exc:`~sealframe.UnauthorizedError` if it does not let this identity in,
         :exc:`~sealframe.UnknownServerError` or
         :exc:`~sealframe.ServerKeyChangedError` if its own is not the known one
+    :raises SessionLostError: when awaited: the server says that the session of the outbox is over.
+        It says so each time until :meth:`Outbox.begin_anew`
+    :raises OutboxError: when awaited: the file of the outbox cannot be used; the class says why
     :raises KeyFileError: when awaited: the file of known servers cannot be used
     :raises KeyFormatError: when awaited: a line of that file is wrong
     """
@@ -237,11 +247,13 @@ def connect(
         security=security,
         context=context,
         framing=framing,
-        extended=extended or (session and security is None and framing is None),
+        extended=extended or (bool(session) and security is None and framing is None),
         options=options,
         takes_streams=peer_handlers.takes_streams,
         takes_requests=peer_handlers.takes_requests,
     )
+    if not isinstance(session, bool | Outbox):
+        raise ConfigurationError(f"session is {session!r}; use True, False or Outbox(...)")
     hooks = Hooks(on_connect, on_disconnect, on_link, timeout=options.close_timeout)
     endpoints = Endpoint.all_of(host, port, path, sock, local_address)
     if session and framing is not None:
@@ -260,7 +272,7 @@ def is_fatal(error: Exception) -> bool:
     A server that is not there, is busy, or vanished meanwhile may come back. One
     that merely closes, as a server of another kind may, looks the same.
     """
-    if isinstance(error, UnknownServerError | ServerKeyChangedError):
+    if isinstance(error, UnknownServerError | ServerKeyChangedError | SessionLostError):
         return True
     if isinstance(error, HandshakeError):
         return error.code is not None and error.code not in RETRY_CODES
@@ -279,7 +291,7 @@ class Connecting(Generic[Sent, Received]):
         hooks: Hooks,
         peer_handlers: PeerHandlers,
         *,
-        session: bool,
+        session: bool | Outbox,
     ) -> None:
         self._targets = Targets(endpoints)
         self._config = config
@@ -374,24 +386,48 @@ class Connecting(Generic[Sent, Received]):
         return None, failures
 
     async def _connect(self, endpoint: Endpoint) -> Connection[Sent, Received]:
+        if not isinstance(self._session, Outbox):
+            return await self._connect_with(endpoint, None)
+        while True:
+            # Opened for each attempt: each is a start of its own, whose HELLO counts from 1.
+            feed = await OutboxFeed.open(self._session)
+            conn = None
+            try:
+                conn = await self._connect_with(endpoint, feed)
+            except ConnectionClosed as error:
+                lost = feed.judge()
+                if lost is None:
+                    raise
+                if not await feed.renew_ended():
+                    raise lost from error
+            finally:
+                if conn is None:
+                    await feed.close()
+            if conn is not None:
+                return conn
+
+    async def _connect_with(
+        self, endpoint: Endpoint, feed: OutboxFeed | None
+    ) -> Connection[Sent, Received]:
         verifier = await self._look_up(endpoint)
         id = next_id()
         links = None
         if self._session:
             targets = Targets(self._targets.endpoints, endpoint)
-            links = Links(targets, self._options, self._next_machine)
+            links = Links(targets, self._options, self._next_machine, feed)
         hello = b"" if links is None else links.first_hello(self._config.window)
         verify = None if verifier is None else verifier.verify_server_key
         machine = self._machine(endpoint, verify, id, hello)
-        attempt = Attempt(self._make_connection, self._hooks, links)
+        attempt = Attempt(self._make_connection, self._hooks, links, feed)
         conn = await attempt.connect(endpoint, machine, self._options, self._peer_handlers, id)
-        if verifier is not None and conn.peer is not None:
-            try:
+        try:
+            if verifier is not None and conn.peer is not None:
                 await asyncio.to_thread(verifier.record, conn.peer.key)
                 self._server_keys[endpoint.name] = conn.peer.key
-            except BaseException:
-                attempt.give_up()
-                raise
+            await attempt.begin_feed()
+        except BaseException:
+            attempt.give_up()
+            raise
         attempt.hand_over()
         return conn
 
@@ -422,4 +458,4 @@ class Connecting(Generic[Sent, Received]):
 
 
 def _is_proven(error: Exception) -> bool:
-    return isinstance(error, UnauthorizedError)
+    return isinstance(error, UnauthorizedError | SessionLostError)

@@ -21,15 +21,16 @@ from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session, ack_by
-from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError
+from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError, SessionLostError
 from ..options import ClientOptions
 from ..trust.keys import PublicKey
 from ..trust.known_servers import ServerVerifier
-from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE
-from ..wire.control import Hello, MalformedBodyError, SessionHello
+from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE, CloseCode
+from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from .backoff import Backoff
 from .dialing import dial
 from .next_link import NextLink, read_welcome
+from .outbox_feed import OutboxFeed
 from .suspend import SuspendWatch
 from .targets import Targets, is_alarming, joined
 
@@ -53,14 +54,23 @@ class Links:
     """Makes the links of one session.
 
     :param targets: where to connect; the first let this client in
+    :param feed: of a session whose messages are in a file
     """
 
-    def __init__(self, targets: Targets, options: ClientOptions, make_machine: MakeMachine) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        options: ClientOptions,
+        make_machine: MakeMachine,
+        feed: OutboxFeed | None = None,
+    ) -> None:
         self._targets = targets
         self._options = options
         self._make_machine = make_machine
+        self._feed = feed
         # Nobody may learn it: who has it has the session.
-        self._token = secrets.token_bytes(SESSION_TOKEN_SIZE)
+        self._token = secrets.token_bytes(SESSION_TOKEN_SIZE) if feed is None else feed.token
+        self._start = 1 if feed is None else feed.start
         self._link = 0
         # That of the server with which the session began: what is kept goes to no other.
         self._server_key = b""
@@ -92,20 +102,23 @@ class Links:
         self._link += 1
         hello = SessionHello(
             token=self._token,
-            start=1,
+            start=self._start,
             link=self._link,
             numbering=0,
             received=0,
             acknowledged=0,
             credit=window,
             ack_by=ack_by(self.limit),
+            known=self._feed is not None and self._feed.known,
         )
         return hello.encode()
 
     def _next_hello(self, protocol: SessionProtocol) -> bytes:
         assert protocol.session is not None
         self._link += 1
-        hello = protocol.session.hello(token=self._token, link=self._link, credit=protocol.credit())
+        hello = protocol.session.hello(
+            token=self._token, start=self._start, link=self._link, credit=protocol.credit()
+        )
         return hello.encode()
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:
@@ -116,7 +129,17 @@ class Links:
             protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
             protocol.handle_events()
             return
-        session = Session(numbering=welcome.numbering, limit=self.limit, peer_ack_by=welcome.ack_by)
+        if self._feed is None:
+            session = Session(
+                numbering=welcome.numbering, limit=self.limit, peer_ack_by=welcome.ack_by
+            )
+        else:
+            try:
+                session = self._feed.make_session(welcome, self.limit)
+            except SessionLostError as lost:
+                protocol.machine.refuse(Close(CloseCode.SESSION_LOST), lost)
+                protocol.handle_events()
+                return
         records = protocol.machine.records
         self._server_key = b"" if records is None else records.peer_key
         self._keep = welcome.keep

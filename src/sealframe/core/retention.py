@@ -72,6 +72,9 @@ class Retention:
     :ivar cost: what is kept, in bytes
     :ivar messages_given: how many messages of the session were given to connections
     :ivar messages_acknowledged: how many of them were acknowledged
+
+    :param taken: how many messages of the session an earlier program has given, and the peer has
+        for good
     """
 
     __slots__ = (
@@ -86,7 +89,7 @@ class Retention:
         "messages_given",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, taken: int = 0) -> None:
         self._batches: list[Batch] = []
         # What the present connection has not got of them. Few, and lists: an empty deque takes
         # 600 bytes.
@@ -96,11 +99,11 @@ class Retention:
         self.given = 0
         self.acknowledged = 0
         self.cost = 0
-        self.messages_given = 0
-        self.messages_acknowledged = 0
+        self.messages_given = taken
+        self.messages_acknowledged = taken
         # How many messages of the session are acknowledged or kept: less than were given where a
         # numbering has begun anew, and some are to be given again.
-        self._place = 0
+        self._place = taken
 
     def keep_messages(self, messages: list[bytes]) -> None:
         """Give messages their numbers, and keep them."""

@@ -134,6 +134,22 @@ class Session:
             return False
         return self.retention.resending if peer_ended else self.retention.cost > 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that was accepted waits elsewhere than here and in the send queue."""
+        return True
+
+    def fates(self, queued: int) -> tuple[int, int, int]:
+        """Return of how many messages of this end it is known that they have arrived, of how many
+        it is not known, and how many have not.
+
+        :param queued: how many are in the send queue
+        """
+        retention = self.retention
+        arrived = retention.messages_acknowledged
+        unknown = retention.messages_given - arrived
+        return arrived, unknown, queued - retention.to_give_again
+
     def abandon(self) -> None:
         """Give the peer nothing more of what is kept, and wait for no acknowledgement: the session
         ends with a fault, or with a CLOSE that has a code."""
@@ -206,15 +222,16 @@ class Session:
 
     # The next link
 
-    def hello(self, *, token: bytes, link: int, credit: int) -> SessionHello:
+    def hello(self, *, token: bytes, start: int, link: int, credit: int) -> SessionHello:
         """Return field 4 of the HELLO with which a client goes on; older links are cut off.
 
+        :param start: how often the client's program has begun with this session
         :param link: the number of the new one
         :param credit: all credit for messages that the server was given
         """
         return SessionHello(
             token=token,
-            start=1,
+            start=start,
             link=link,
             numbering=self.numbering,
             received=self.received,

@@ -58,6 +58,24 @@ class Outbox:
         self.max_bytes = max_bytes
         self.keep_free = keep_free
 
+    async def begin_anew(self, *, resend_unknown: bool) -> None:
+        """Begin another session, after :exc:`~sealframe.SessionLostError`: the next connection from
+        this file has it. The file must not be in use.
+
+        :param resend_unknown: whether the messages that the error counts as ``unknown`` are sent in
+            it, so that some may arrive twice. Else they are forgotten, and some may have arrived
+            nowhere. The ``unsent`` are sent in any case
+        :raises OutboxError: the file cannot be used; the class says why. Nothing has changed
+        """
+        # Most programs need no SQLite.
+        from .store import OutboxStore
+
+        store = await OutboxStore.open(self)
+        try:
+            await store.renew(after=store.acknowledged if resend_unknown else store.numbered)
+        finally:
+            await store.close()
+
     def __repr__(self) -> str:
         return f"<Outbox {self.path} durable={self.durable!r}>"
 

@@ -1,0 +1,339 @@
+"""Between an outbox and the session of a client: what the program sends goes through the file.
+
+``send`` stores a message, a task reads what is stored and gives it to the send queue, and what the
+server acknowledges is forgotten. docs/PROTOCOL.md, section 12: a message has no number before the
+first WELCOME of this start, and its number is on the disk before it is given to a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from ..aio.send_queue import checked
+from ..aio.session_protocol import SessionProtocol
+from ..aio.tasks import start_task
+from ..core.retention import Retention
+from ..core.session import Session
+from ..errors import (
+    ConnectionClosedError,
+    MessageTooLargeError,
+    NotSupportedError,
+    OutboxClosedError,
+    OutboxError,
+    SessionLostError,
+)
+from ..outbox import Outbox
+from ..wire import CloseCode
+from ..wire.control import Close, SessionWelcome
+
+if TYPE_CHECKING:
+    from ..aio._queues_py import SendQueueOwner
+    from ..outbox.store import OutboxStore
+
+logger = logging.getLogger("sealframe.client")
+
+_READ: Final = 64 * 1024
+"""Cost that is read and put into the send queue at a time, in bytes."""
+_LOST: Final = frozenset({CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
+
+
+class OutboxFeed:
+    """The open outbox of one connection, and the queue in which that puts what is sent.
+
+    It implements :class:`~sealframe.aio.connection.MessageQueue`.
+
+    :ivar refusal: the server's CLOSE in place of the first WELCOME
+    """
+
+    __slots__ = (
+        "_appending",
+        "_closing",
+        "_given",
+        "_protocol",
+        "_pumping",
+        "_store",
+        "_taken",
+        "refusal",
+    )
+
+    def __init__(self, store: OutboxStore) -> None:
+        self._store = store
+        # Calls that store something now.
+        self._appending = 0
+        # Of this start's first WELCOME.
+        self._taken = 0
+        # The number of the last message that was put into the send queue.
+        self._given = 0
+        self._protocol: SessionProtocol | None = None
+        self._pumping: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.refusal: Close | None = None
+
+    @classmethod
+    async def open(cls, outbox: Outbox) -> OutboxFeed:
+        """Open the file: one more start.
+
+        :raises OutboxError: it cannot be opened
+        """
+        # Most programs need no SQLite.
+        from ..outbox.store import OutboxStore
+
+        return cls(await OutboxStore.open(outbox))
+
+    # Of the session
+
+    @property
+    def token(self) -> bytes:
+        """Who the session is; a secret."""
+        return self._store.token
+
+    @property
+    def start(self) -> int:
+        """How often the session was begun from the file, this time included."""
+        return self._store.start
+
+    @property
+    def known(self) -> bool:
+        """Whether a WELCOME of it was ever read."""
+        return self._store.known
+
+    @property
+    def kept(self) -> int:
+        """How many messages are stored and not acknowledged, or being stored."""
+        return self._store.kept + self._appending
+
+    def make_session(self, welcome: SessionWelcome, limit: int) -> Session:
+        """Return the session that the first WELCOME of this start begins.
+
+        :param limit: how much it keeps until it is acknowledged, in bytes
+        :raises SessionLostError: the server has less than it has acknowledged
+        """
+        taken, acknowledged = welcome.taken, self._store.acknowledged
+        if taken < acknowledged:
+            raise self.lost(
+                f"the server says that it has {taken} messages of this session, and has "
+                f"acknowledged {acknowledged}",
+                code=CloseCode.SESSION_LOST,
+            )
+        self._taken = self._given = taken
+        return _StoredSession(self, welcome, limit)
+
+    async def begin(self, protocol: SessionProtocol) -> None:
+        """Number what is stored, on the disk; from then on it is sent.
+
+        :raises OutboxError: that could not be stored
+        """
+        self._protocol = protocol
+        with suppress(OutboxClosedError):
+            await self._store.begin(self._taken)
+        if self._closing is None:
+            self._pumping = start_task(self._pump, protocol, name=f"outbox {protocol.id}")
+            self._pumping.add_done_callback(self._pumped)
+
+    async def _pump(self, protocol: SessionProtocol) -> None:
+        sender, queue = protocol.sender, protocol.sender.queue
+        while True:
+            messages = await self._store.read(_READ)
+            if queue.full:
+                await queue.wait()
+            closer = protocol.closer
+            if closer.write_closed or closer.peer_close is not None:
+                return
+            fitting = _count_fitting(protocol, messages)
+            queue.extend(messages[:fitting])
+            self._given += fitting
+            queue.wake()
+            sender.flush_soon()
+            if fitting < len(messages):
+                text = (
+                    f"the session cannot go on: message {self._given + 1} of it has "
+                    f"{len(messages[fitting]):,} bytes, and the server takes "
+                    f"{protocol.machine.send_limit:,} now"
+                )
+                lost = protocol.lost(text, code=CloseCode.SESSION_LOST)
+                protocol.closer.put_out(lost, Close(CloseCode.SESSION_LOST), drop_unsent=True)
+                return
+
+    def _pumped(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._closing is None:
+            assert self._protocol is not None
+            # The session goes on with the next start, if the file does.
+            failure = ConnectionClosedError(f"the outbox failed: {error}")
+            failure.__cause__ = error
+            self._protocol.closer.abort(failure)
+
+    def acknowledged(self, number: int) -> None:
+        """The server has all messages up to this one."""
+        if self._pumping is not None and self._closing is None:
+            # A file that is damaged ends the task that reads it.
+            with suppress(OutboxError):
+                self._store.acknowledge(number)
+
+    def fates(self) -> tuple[int, int, int]:
+        """Return how many messages have arrived, of how many it is not known, and how many have
+        not, as the file knows it: of all that have a number it is not known."""
+        store = self._store
+        unknown = store.numbered - store.acknowledged
+        return store.acknowledged, unknown, store.kept - unknown
+
+    def lost(self, text: str, *, code: int | None) -> SessionLostError:
+        """Return the error of a session that is over; the file stays as it is."""
+        arrived, unknown, unsent = self.fates()
+        return SessionLostError(text, code=code, arrived=arrived, unknown=unknown, unsent=unsent)
+
+    def judge(self) -> SessionLostError | None:
+        """Return what the program is told where the server has said, in place of the first WELCOME,
+        that the session is over; None where it has not."""
+        refusal = self.refusal
+        if refusal is None or (refusal.code not in _LOST and refusal.frames_received is None):
+            return None
+        code = refusal.code
+        text = "the session of this outbox is over at the server: use Outbox.begin_anew()"
+        if code == CloseCode.SUPERSEDED:
+            text = (
+                "a later start of this session was at the server: is there a copy of the outbox? "
+                "Use Outbox.begin_anew()"
+            )
+        return self.lost(text, code=code)
+
+    async def renew_ended(self) -> bool:
+        """Return whether the session that is over had come to its end in order, with nothing left
+        to be sent: then the file has another one now."""
+        refusal = self.refusal
+        if refusal is None or refusal.code != CloseCode.NORMAL or self.kept:
+            return False
+        await self._store.renew(after=self._store.numbered)
+        return True
+
+    # From the program
+
+    async def send(self, owner: SendQueueOwner, message: object) -> None:
+        """Store one message.
+
+        :raises OutboxError: it cannot be stored
+        :raises ConnectionClosed: nothing more can be sent, and so on as for any connection
+        """
+        await self._append(owner, [checked(owner, message)])
+
+    def send_nowait(self, owner: SendQueueOwner, message: object) -> None:
+        """Refuse it: this would have to wait for the disk.
+
+        :raises NotSupportedError: always
+        """
+        raise NotSupportedError("send_nowait cannot wait for the disk, as an outbox must: use send")
+
+    def offer(self, messages: list[Any]) -> bool:
+        """Take nothing at once."""
+        return False
+
+    async def send_many_slow_path(self, owner: SendQueueOwner, messages: list[bytes]) -> None:
+        """Store messages, all or none.
+
+        :raises OutboxError: they cannot be stored
+        """
+        if owner.error is not None:
+            raise owner.error.fresh()
+        if messages:
+            owner.check_size(max(map(len, messages)))
+            await self._append(owner, messages)
+
+    async def _append(self, owner: SendQueueOwner, messages: list[bytes]) -> None:
+        self._appending += 1
+        try:
+            await self._store.append(messages)
+        except OutboxClosedError:
+            if owner.error is not None:
+                raise owner.error.fresh() from None
+            raise
+        finally:
+            self._appending -= 1
+            if self._protocol is not None and self._protocol.closer.closing:
+                # Where it has failed, the close may have waited for it alone.
+                self._protocol.sender.flush()
+
+    # The end
+
+    def end(self, *, clean: bool) -> None:
+        """The connection is over: close the file, as a task.
+
+        :param clean: whether both ends closed in order: the next start begins another session
+        """
+        if self._closing is None:
+            self._closing = start_task(self._close, clean, name="closing the outbox")
+
+    async def close(self) -> None:
+        """Close the file; return once others may use it."""
+        self.end(clean=False)
+        assert self._closing is not None
+        await asyncio.wait([self._closing])
+
+    async def _close(self, clean: bool) -> None:
+        try:
+            if self._pumping is not None:
+                self._pumping.cancel()
+                await asyncio.wait([self._pumping])
+            if clean and not self.kept:
+                await self._store.renew(after=self._store.numbered)
+        except OutboxError as error:
+            # The next start is told that the session is over.
+            logger.warning("the outbox has not noted the end of its session: %s", error)
+        finally:
+            with suppress(OutboxError):
+                await self._store.close()
+
+
+class _StoredSession(Session):
+    """A session whose messages are in a file."""
+
+    __slots__ = ("_feed",)
+
+    def __init__(self, feed: OutboxFeed, welcome: SessionWelcome, limit: int) -> None:
+        super().__init__(numbering=welcome.numbering, limit=limit, peer_ack_by=welcome.ack_by)
+        self._feed = feed
+        self.retention = _StoredRetention(feed, welcome.taken)
+
+    def waits(self, peer_ended: bool) -> bool:
+        if super().waits(peer_ended):
+            return True
+        return not (peer_ended or self.abandoned or self.complete)
+
+    @property
+    def complete(self) -> bool:
+        return not self._feed.kept
+
+    def fates(self, queued: int) -> tuple[int, int, int]:
+        return self._feed.fates()
+
+    def begin_anew(self, welcome: SessionWelcome, waiting: list[bytes]) -> list[bytes]:
+        left = super().begin_anew(welcome, waiting)
+        self._feed.acknowledged(self.retention.messages_acknowledged)
+        return left
+
+
+class _StoredRetention(Retention):
+    """Tells which messages are acknowledged."""
+
+    __slots__ = ("_feed",)
+
+    def __init__(self, feed: OutboxFeed, taken: int) -> None:
+        super().__init__(taken)
+        self._feed = feed
+
+    def acknowledge(self, number: int) -> None:
+        super().acknowledge(number)
+        self._feed.acknowledged(self.messages_acknowledged)
+
+
+def _count_fitting(protocol: SessionProtocol, messages: list[bytes]) -> int:
+    """Return how many of the first messages the server takes: its limit may have gone down since
+    they were stored."""
+    for index, message in enumerate(messages):
+        try:
+            protocol.machine.check_size(len(message))
+        except MessageTooLargeError:
+            return index
+    return len(messages)

@@ -1,0 +1,96 @@
+"""Both ends of a session with an outbox, as programs that are killed.
+
+``outbox_ends.py send PORT OUTBOX FIRST LAST`` sends texts that count up from FIRST, writes each that
+was accepted to standard output, and closes after LAST; what it has closed it says with ``closed``.
+``outbox_ends.py serve PORT DATABASE`` keeps what comes in an SQLite database, each with its position
+in one transaction, and writes the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import sys
+from contextlib import closing
+
+import sealframe
+from sealframe import (
+    ClientOptions,
+    Connection,
+    ConnectionClosed,
+    Outbox,
+    SessionInfo,
+    Sessions,
+    is_fatal,
+)
+
+_SENDERS = 4
+_QUICK = ClientOptions(backoff_initial=0.01, backoff_maximum=0.1, close_timeout=20)
+
+
+def _tell(text: str) -> None:
+    # At once, and whole: the next moment may be the last.
+    os.write(1, f"{text}\n".encode())
+
+
+async def _send(port: int, path: str, first: int, last: int) -> None:
+    numbers = itertools.count(first)
+
+    async def sender(conn: Connection) -> None:
+        for number in numbers:
+            if number > last:
+                return
+            await conn.send(b"%d" % number)
+            _tell(str(number))
+
+    def decide(error: Exception) -> bool:
+        return is_fatal(error) and not isinstance(error, ConnectionClosed)
+
+    outbox = Outbox(path)
+    async for conn in sealframe.connect(
+        "127.0.0.1", port, session=outbox, options=_QUICK, is_fatal=decide
+    ):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_SENDERS):
+                group.create_task(sender(conn))
+        _tell("closed" if await conn.close() else "not closed")
+        return
+
+
+async def _serve(port: int, path: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS message"
+            "(session TEXT, position INTEGER, body TEXT, PRIMARY KEY (session, position))"
+        )
+
+        async def position(session: SessionInfo) -> int | None:
+            row = database.execute(
+                "SELECT max(position) FROM message WHERE session = ?", (session.name,)
+            ).fetchone()
+            found: int | None = row[0]
+            return found
+
+        async def handler(conn: Connection) -> None:
+            async for message in conn:
+                database.execute(
+                    "INSERT INTO message VALUES (?, ?, ?)",
+                    (conn.session.name, conn.position, message.decode()),
+                )
+
+        async with sealframe.serve(
+            handler, "127.0.0.1", port, sessions=Sessions(position=position)
+        ) as server:
+            _tell(str(server.port))
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["send", port, path, first, last]:
+            asyncio.run(_send(int(port), path, int(first), int(last)))
+        case ["serve", port, path]:
+            asyncio.run(_serve(int(port), path))
