@@ -1,9 +1,8 @@
 """Both ends of a session with an outbox, as programs that are killed.
 
-``outbox_ends.py send PORT OUTBOX FIRST LAST`` sends texts that count up from FIRST, writes each that
-was accepted to standard output, and closes after LAST; what it has closed it says with ``closed``.
-``outbox_ends.py serve PORT DATABASE`` keeps what comes in an SQLite database, each with its position
-in one transaction, and writes the port.
+``outbox_ends.py send PORT OUTBOX FIRST LAST`` sends texts that count up from FIRST to LAST, prints
+each that was accepted, closes, and prints ``closed``. ``outbox_ends.py serve PORT DATABASE`` prints
+its port, and stores each message with its position in an SQLite database, in one transaction.
 """
 
 from __future__ import annotations
@@ -62,17 +61,19 @@ async def _send(port: int, path: str, first: int, last: int) -> None:
 async def _serve(port: int, path: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode=WAL")
+        # Programs are killed here, and power does not fail.
+        database.execute("PRAGMA synchronous=OFF")
         database.execute(
             "CREATE TABLE IF NOT EXISTS message"
             "(session TEXT, position INTEGER, body TEXT, PRIMARY KEY (session, position))"
         )
 
-        async def position(session: SessionInfo) -> int | None:
+        async def position(session: SessionInfo) -> int:
             row = database.execute(
                 "SELECT max(position) FROM message WHERE session = ?", (session.name,)
             ).fetchone()
-            found: int | None = row[0]
-            return found
+            # 0, not None: it may have been begun, and nothing of it stored.
+            return row[0] or 0
 
         async def handler(conn: Connection) -> None:
             async for message in conn:

@@ -1,0 +1,284 @@
+"""What a client sends is in a file until the server has it, over the end of either program."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio.ends import PATIENCE
+from aio.scripted import until
+
+import sealframe
+from sealframe import (
+    ClientOptions,
+    CloseCode,
+    ConfigurationError,
+    ConnectError,
+    Connection,
+    ConnectionClosed,
+    MessageTooLargeError,
+    NotSupportedError,
+    Outbox,
+    OutboxLockedError,
+    Server,
+    ServerOptions,
+    SessionInfo,
+    SessionLostError,
+    Sessions,
+)
+from sealframe.codecs import Json
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=PATIENCE)
+IMPATIENT = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=0.05)
+
+
+class Program:
+    """A server's program, which outlives its servers; with a position unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.stored: list[bytes] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.conns: list[Connection] = []
+
+    async def position(self, session: SessionInfo) -> int:
+        return len(self.stored)
+
+    async def handler(self, conn: Connection) -> None:
+        self.conns.append(conn)
+        async for message in conn:
+            await self.hold.wait()
+            self.stored.append(message)
+
+    @asynccontextmanager
+    async def serving(self, port: int = 0, **more: Any) -> AsyncIterator[Server[bytes, bytes]]:
+        arguments: dict[str, Any] = {
+            "sessions": Sessions(position=self.position),
+            "options": ServerOptions(close_timeout=0.5),
+        }
+        async with (
+            asyncio.timeout(2 * PATIENCE),
+            sealframe.serve(self.handler, "127.0.0.1", port, **(arguments | more)) as server,
+        ):
+            yield server
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "readings.db")
+
+
+def connect(server: Server[Any, Any], outbox: Outbox, **more: Any) -> Any:
+    return sealframe.connect(
+        "127.0.0.1", server.port, **({"options": QUICK} | more), session=outbox
+    )
+
+
+async def test_a_closed_session_is_followed_by_another_one(outbox: Outbox) -> None:
+    program = Program()
+    names = set()
+    async with program.serving(sessions=Sessions(acknowledge="taken")) as server:
+        for count in range(3):
+            async with connect(server, outbox, options=QUICK) as conn:
+                await conn.send(bytearray(b"one"))
+                await conn.send_many([b"two", memoryview(b"three")])
+                await conn.send_many([])
+            assert await conn.close()
+            assert program.stored == [b"one", b"two", b"three"] * (count + 1)
+            names.add(program.conns[-1].session.name)
+            with pytest.raises(ConnectionClosed):
+                await conn.send(b"late")
+    assert len(names) == 3
+
+
+async def test_messages_are_checked_before_they_are_stored(outbox: Outbox) -> None:
+    program = Program()
+    async with (
+        program.serving(options=ServerOptions(max_message_size=100)) as server,
+        connect(server, outbox, codec=Json()) as conn,
+    ):
+        with pytest.raises(MessageTooLargeError):
+            await conn.send("x" * 100)
+        with pytest.raises(MessageTooLargeError):
+            await conn.send_many(["short", "x" * 100])
+        with pytest.raises(NotSupportedError, match="send_nowait"):
+            conn.send_nowait("now")
+        with pytest.raises(OutboxLockedError):
+            await connect(server, outbox)
+        await conn.send({"a": 1})
+        await conn.send_many(["b"])
+    assert program.stored == [b'{"a":1}', b'"b"']
+
+
+async def test_what_is_not_acknowledged_in_time_goes_with_the_next_start(outbox: Outbox) -> None:
+    program = Program()
+    program.hold.clear()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+        for number in range(5):
+            await conn.send(b"%d" % number)
+        assert not await conn.close()
+        assert not program.stored
+        program.hold.set()
+        async with connect(server, outbox) as conn:
+            await conn.send(b"5")
+        assert await conn.close()
+    assert program.stored == [b"%d" % number for number in range(6)]
+
+
+async def test_messages_wait_for_a_server_that_was_lost(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox)
+        await conn.send(b"first")
+        await until(lambda: program.stored == [b"first"])
+    # Stopped and, by another one, started again: another numbering.
+    await conn.send_many([b"a", b"b"])
+    assert not conn.connected
+    async with program.serving(server.port) as server:
+        await conn.send(b"c")
+        assert await conn.close()
+    assert program.stored == [b"first", b"a", b"b", b"c"]
+
+
+async def test_a_client_that_was_stopped_without_a_server(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+    await conn.send(b"kept")
+    assert not await conn.close()
+    with pytest.raises(ConnectError):
+        await connect(server, outbox)
+    async with program.serving(server.port) as server:
+        async for conn in connect(server, outbox):
+            assert await conn.close()
+            break
+    assert program.stored == [b"kept"]
+
+
+async def test_a_session_that_the_server_lost_is_lost_until_the_program_decides(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    program = Program()
+    program.hold.clear()
+    async with program.serving(sessions=Sessions(acknowledge="taken")) as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+        await conn.send_many([b"1", b"2"])
+        await until(lambda: bool(program.conns))
+    with pytest.raises(ConnectionClosed):
+        async with asyncio.timeout(PATIENCE):
+            # A server that does not know the session.
+            async with program.serving(server.port, sessions=Sessions()) as server:
+                await conn.recv()
+    assert not await conn.close()
+    shutil.copy(outbox.path, tmp_path / "copy.db")
+    other = Outbox(tmp_path / "copy.db")
+    program.hold.set()
+    async with program.serving(sessions=Sessions()) as server:
+        for _ in range(2):
+            with pytest.raises(SessionLostError, match="begin_anew") as caught:
+                await connect(server, outbox)
+            error = caught.value
+            assert (error.arrived, error.unknown, error.unsent) == (0, 2, 0)
+            assert error.code == CloseCode.SESSION_LOST
+        with pytest.raises(SessionLostError):
+            async for _ in connect(server, outbox):
+                pass
+        await outbox.begin_anew(resend_unknown=True)
+        await other.begin_anew(resend_unknown=False)
+        for box in (other, outbox):
+            async with connect(server, box) as conn:
+                await conn.send(b"3")
+    assert program.stored == [b"3", b"1", b"2", b"3"]
+
+
+async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+    await conn.send(b"1")
+    assert not await conn.close()
+    shutil.copy(outbox.path, tmp_path / "copy.db")
+    async with program.serving(server.port) as server:
+        async with connect(server, outbox) as conn:
+            with pytest.raises(SessionLostError, match="copy") as caught:
+                await connect(server, Outbox(tmp_path / "copy.db"))
+            assert caught.value.code == CloseCode.SUPERSEDED
+            await conn.send(b"2")
+        assert await conn.close()
+    assert program.stored == [b"1", b"2"]
+
+
+async def test_a_message_that_the_next_server_does_not_take_is_named(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+        await conn.send(b"fits")
+        await until(lambda: len(program.stored) == 1)
+    await conn.send_many([b"too", b"large" * 100])
+    await conn.close()
+    async with program.serving(server.port, options=ServerOptions(max_message_size=100)) as server:
+        conn = await connect(server, outbox)
+        with pytest.raises(SessionLostError, match=r"message 3 of it has 500 bytes") as caught:
+            await conn.recv()
+        assert caught.value.arrived + caught.value.unknown + caught.value.unsent == 3
+        assert not await conn.close()
+
+
+async def test_a_server_that_closes_first_leaves_the_rest_in_the_file(outbox: Outbox) -> None:
+    program = Program()
+
+    async def taking_one(conn: Connection) -> None:
+        program.stored.append(await conn.recv())
+
+    async with (
+        program.serving() as server,
+        sealframe.serve(
+            taking_one, "127.0.0.1", 0, sessions=Sessions(position=program.position)
+        ) as brief,
+    ):
+        conn = await connect(brief, outbox)
+        await conn.send_many([b"1", b"2", b"3"])
+        await conn.wait_closed()
+        assert not await conn.close()
+        async with connect(server, outbox):
+            pass
+    assert program.stored == [b"1", b"2", b"3"]
+
+
+async def test_an_attempt_that_is_given_up_frees_the_file(outbox: Outbox) -> None:
+    async with asyncio.timeout(PATIENCE):
+        with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+
+            async def attempt_to_connect() -> None:
+                await sealframe.connect("127.0.0.1", silent.getsockname()[1], session=outbox)
+
+            attempt = asyncio.create_task(attempt_to_connect())
+            await until(lambda: Path(outbox.path).exists())
+            attempt.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await attempt
+    program = Program()
+    async with program.serving() as server, connect(server, outbox) as conn:
+        await conn.send(b"there")
+    assert program.stored == [b"there"]
+
+
+def test_what_is_no_outbox_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="session"):
+        sealframe.connect("127.0.0.1", 1, session="readings.db")  # type: ignore[call-overload]
+
+
+def test_the_package_does_without_sqlite() -> None:
+    code = "import sealframe, sys; sys.exit('sqlite3' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
