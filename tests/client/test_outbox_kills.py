@@ -1,4 +1,4 @@
-"""Both ends of a session with an outbox are killed: what was accepted takes effect once, in order."""
+"""Both ends of a session with an outbox are killed: what was accepted takes effect once."""
 
 from __future__ import annotations
 
