@@ -19,15 +19,15 @@ from ..aio.tasks import Tasks, start_task
 from ..core.events import Phase
 from ..errors import ConnectionClosedError
 from ..wire import CloseCode
-from ..wire.control import SessionHello
-from .session_table import Attempt
+from ..wire.control import Close, SessionHello
+from .session_table import Attempt, attempt_of
 
 logger = logging.getLogger("sealframe.server")
 
 _MAX_POSITION: Final = 2**63 - 1
 _REPLACED: Final = ConnectionClosedError("the client has come back over another connection")
 
-Refuse = Callable[[SessionProtocol, CloseCode, str], None]
+Refuse = Callable[[SessionProtocol, Close, str], None]
 Adopt = Callable[[SessionProtocol, SessionHello, bytes, int | None], None]
 
 
@@ -51,7 +51,7 @@ class Adoption:
     @property
     def attempt(self) -> Attempt:
         """The greatest that was seen."""
-        return self.asked.start, self.asked.link
+        return attempt_of(self.asked)
 
 
 class Adoptions:
@@ -109,15 +109,15 @@ class Adoptions:
         if adoption is None:
             if len(self._waiting) >= self._limit:
                 text = f"{self._limit} sessions wait for their positions"
-                self._refuse(protocol, CloseCode.BUSY, text)
+                self._refuse(protocol, Close(CloseCode.BUSY), text)
                 return
             adoption = Adoption(key, info, protocol, asked)
             self._waiting[key] = adoption
             task = start_task(self._run, adoption, name=f"position {info.name}")
             self._tasks.add(task, adoption)
-        elif (asked.start, asked.link) <= adoption.attempt:
+        elif attempt_of(asked) <= adoption.attempt:
             text = "a client came for a session that has a later link"
-            self._refuse(protocol, CloseCode.SUPERSEDED, text)
+            self._refuse(protocol, Close(CloseCode.SUPERSEDED), text)
             return
         else:
             earlier, adoption.link, adoption.asked = adoption.link, protocol, asked
@@ -144,7 +144,8 @@ class Adoptions:
             if count:
                 what = "the position of session %s cannot be had%s"
                 logger.error(what, adoption.info.name, others(count), exc_info=error)
-            self._end(adoption, lambda link: self._refuse(link, CloseCode.BUSY, "no position"))
+            busy = Close(CloseCode.BUSY)
+            self._end(adoption, lambda link: self._refuse(link, busy, "no position"))
         else:
             self._end(
                 adoption,

@@ -26,7 +26,7 @@ from ..trust.peer import Peer
 from ..wire import MIN_ACK_BY, CloseCode, Pattern
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from .adoption import Adoptions
-from .session_table import Known, Over, SessionTable, public_name, session_key
+from .session_table import Known, Over, SessionTable, attempt_of, public_name, session_key
 
 logger = logging.getLogger("sealframe.server")
 
@@ -72,7 +72,7 @@ class SessionKeeper:
                 sessions.position,
                 max(1, sessions.max_detached),
                 adopt=self._adopt,
-                refuse=_refuse_with,
+                refuse=_refuse,
             )
         self._timer: asyncio.TimerHandle | None = None
 
@@ -93,7 +93,7 @@ class SessionKeeper:
         found = self._table.find(key)
         if (
             isinstance(found, Known)
-            and (asked.start, asked.link) > found.attempt
+            and attempt_of(asked) > found.attempt
             and not found.session.closer.may_go_on
         ):
             # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
@@ -154,7 +154,7 @@ class SessionKeeper:
             taken=taken,
             taking=taking,
         )
-        self._table.add(key, protocol, (asked.start, asked.link), self._client_of(protocol))
+        self._table.add(key, protocol, attempt_of(asked), self._client_of(protocol))
         self._keys[protocol] = key
         keep, credit = self._sessions.keep_seconds, protocol.first_credit()
         protocol.begin(session, session.welcome(keep=keep, credit=credit, taken=taken))
@@ -168,7 +168,7 @@ class SessionKeeper:
     ) -> None:
         """A client came for a session that is not over."""
         start, _ = found.attempt
-        if not self._table.attach(key, (asked.start, asked.link)):
+        if not self._table.attach(key, attempt_of(asked)):
             text = "a client came for a session that has a later link"
             _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
         elif asked.start > start:
@@ -298,10 +298,6 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
     # What ConnectionConfig gave the machine as `identify` returns nothing else.
     peer = cast("Peer | None", protocol.machine.peer)
     return SessionInfo(public_name(asked.token), peer)
-
-
-def _refuse_with(protocol: SessionProtocol, code: CloseCode, text: str) -> None:
-    _refuse(protocol, Close(code), text)
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:

@@ -21,6 +21,7 @@ from enum import Enum, auto
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from ..options import Sessions
+from ..wire.control import SessionHello
 from .fair_shares import Claim, FairShares
 
 SessionT = TypeVar("SessionT")
@@ -35,6 +36,11 @@ _CHECKS: Final = 20
 """Into how many steps ``keep`` is divided, if they are neither of these:"""
 _SHORTEST_INTERVAL: Final = 0.05
 _LONGEST_INTERVAL: Final = 1.0
+
+
+def attempt_of(hello: SessionHello) -> Attempt:
+    """Return which attempt a HELLO with a session is: of two, the greater is the later."""
+    return hello.start, hello.link
 
 
 def session_key(token: bytes, *, client_key: bytes, pattern: int | None, context: bytes) -> bytes:
