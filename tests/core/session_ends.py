@@ -159,8 +159,8 @@ def resume_server(before: Peer, server: Peer, hello: SessionHello) -> None:
 
 def joining(peer: Peer) -> Hello:
     """Return the HELLO or WELCOME that names a session; there must be one."""
-    pending = peer.protocol.pending
+    link = peer.protocol.joining
     assert peer.protocol.phase is Phase.JOINING
-    assert pending is not None
-    assert pending.hello is not None
-    return pending.hello
+    assert link is not None
+    assert link.hello is not None
+    return link.hello

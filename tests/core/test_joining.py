@@ -739,4 +739,4 @@ def test_the_ends_have_what_is_said(seal: Pattern | None) -> None:
     _, server = ask(seal, replace(HELLO, link=7))
     assert joining(server).session == replace(HELLO, link=7).encode()
     assert len(joining(server).session) == wire.SESSION_HELLO_SIZE
-    assert sealed(client=True).protocol.pending is None
+    assert sealed(client=True).protocol.joining is None

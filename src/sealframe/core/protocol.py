@@ -129,9 +129,9 @@ class ProtocolMachine:
         "extended",
         "frames_received",
         "introductions",
+        "joining",
         "opened",
         "output",
-        "pending",
         "phase",
         "records",
         "send_limit",
@@ -177,7 +177,7 @@ class ProtocolMachine:
         """The streams and requests, once there were any."""
         self.session: Session | None = None
         """What goes over several links, of which this is one; None for none."""
-        self.pending = PendingLink() if session or takes_sessions else None
+        self.joining = PendingLink() if session or takes_sessions else None
         """What is known until a session is joined; None where there can be none."""
         self.output: ControlOutput | None = None
         """Control frames that wait to be written, once there were any."""
@@ -315,8 +315,8 @@ class ProtocolMachine:
 
     def announce(self) -> None:
         """Server that keeps sessions: a client that has not said HELLO yet may get messages."""
-        if self.pending is not None and self.phase is Phase.FIRST and not self.pending.announced:
-            self.pending.announced = True
+        if self.joining is not None and self.phase is Phase.FIRST and not self.joining.announced:
+            self.joining.announced = True
             self._emit(_UNANNOUNCED)
 
     def _settle_for_packets(self) -> bool:
@@ -629,8 +629,8 @@ class ProtocolMachine:
             trace_received(self.trace, fault.frames)
         messages = self.receive_frames(fault.frames)
         if self.phase is _JOINING:
-            assert self.pending is not None
-            self.pending.fault = fault
+            assert self.joining is not None
+            self.joining.fault = fault
         else:
             self._fail_framing(fault)
         return messages
@@ -650,9 +650,9 @@ class ProtocolMachine:
         for frame in frames:
             phase = self.phase
             if phase is _JOINING:
-                assert self.pending is not None
+                assert self.joining is not None
                 # A client decides before it reads on, and much may be sent again behind WELCOME.
-                if not self.pending.hold(frame) and not self.client:
+                if not self.joining.hold(frame) and not self.client:
                     self._fail_forbidden("so much behind HELLO")
                     break
                 continue
@@ -663,7 +663,7 @@ class ProtocolMachine:
                 if MESSAGE not in row:
                     self._fail_forbidden("a message")
                     break
-                if phase is _WELCOME and self.pending is not None:
+                if phase is _WELCOME and self.joining is not None:
                     # It is of no session.
                     continue
                 self.phase = row[MESSAGE][1]
@@ -756,28 +756,28 @@ class ProtocolMachine:
             # It crossed our FIN, after which nothing can be answered.
             self.phase = Phase.PACKETS
             return
-        if self.pending is not None and hello.session:
-            self.pending.hello = hello
+        if self.joining is not None and hello.session:
+            self.joining.hello = hello
             if self._check_identity(hello.invitation):
                 self.phase = _JOINING
                 self._emit(Joining(hello))
             return
-        self.pending = None
+        self.joining = None
         if self._check_identity(hello.invitation):
             self.queue(control.frame(Opcode.WELCOME, self.introductions.welcome()))
             self._establish(hello)
 
     def on_welcome(self, frame: Control) -> None:
         """Client: the server introduces itself."""
-        if self.pending is not None:
-            self.pending.answered = True
+        if self.joining is not None:
+            self.joining.answered = True
         hello = self._read_introduction(frame)
         if hello is None or not self._check_identity(b""):
             return
-        if self.pending is None:
+        if self.joining is None:
             self._establish(hello)
         elif hello.session:
-            self.pending.hello = hello
+            self.joining.hello = hello
             self.phase = _JOINING
             self._emit(Joining(hello))
         else:
@@ -802,9 +802,9 @@ class ProtocolMachine:
             None where the session begins
         """
         assert self.phase is _JOINING
-        assert self.pending is not None
-        assert self.pending.hello is not None
-        hello = self.pending.hello
+        assert self.joining is not None
+        assert self.joining.hello is not None
+        hello = self.joining.hello
         if before is None:
             peer = self.introductions.settle(hello)
         else:
@@ -830,9 +830,9 @@ class ProtocolMachine:
     def release(self) -> list[bytes]:
         """Take in what was held since the HELLO or WELCOME, a fault among it; return the messages
         among it."""
-        assert self.pending is not None
-        held, fault = self.pending.held, self.pending.fault
-        self.pending = None
+        assert self.joining is not None
+        held, fault = self.joining.held, self.joining.fault
+        self.joining = None
         messages = self.receive_frames(held)
         if fault is not None:
             self._fail_framing(fault)
@@ -840,9 +840,9 @@ class ProtocolMachine:
 
     def check_again(self) -> bool:
         """Server: return whether the client is still let in, after a wait; refuse it if not."""
-        assert self.pending is not None
-        assert self.pending.hello is not None
-        return self._check_identity(self.pending.hello.invitation)
+        assert self.joining is not None
+        assert self.joining.hello is not None
+        return self._check_identity(self.joining.hello.invitation)
 
     def refuse(self, close: Close, error: ConnectionClosedError) -> None:
         """Answer CLOSE in place of WELCOME, as long as that would be.
@@ -857,18 +857,18 @@ class ProtocolMachine:
 
     def _welcome(self) -> bytes:
         """Return a body as long as that of the WELCOME that the peer would get."""
-        asked = self.pending is not None and self.pending.hello is not None
+        asked = self.joining is not None and self.joining.hello is not None
         return self.introductions.welcome(bytes(wire.SESSION_WELCOME_SIZE) if asked else b"")
 
     @property
     def refusal(self) -> Close | None:
         """The CLOSE that came in place of WELCOME of a session."""
-        return None if self.pending is None else self.pending.refusal
+        return None if self.joining is None else self.joining.refusal
 
     @property
     def hello_answered(self) -> bool:
         """Whether the server has answered HELLO with a session: WELCOME came, or that CLOSE."""
-        return self.pending is not None and self.pending.answered
+        return self.joining is not None and self.joining.answered
 
     @property
     def answers_fault(self) -> bool:
@@ -917,9 +917,9 @@ class ProtocolMachine:
         close = self._decode_close(frame)
         if close is None:
             return
-        if self.pending is not None:
-            self.pending.answered = True
-            self.pending.refusal = close
+        if self.joining is not None:
+            self.joining.answered = True
+            self.joining.refusal = close
         if close.code == CloseCode.SEALED and not self.sealed:
             self._fail(_sealed_server())
         elif close.code == CloseCode.UNAUTHORIZED and self.sealed:
