@@ -3,6 +3,8 @@
 Every way in which a connection ends comes through here: the program's ``close()``, the server
 that goes away or puts a client out, the peer's CLOSE and FIN, faults, time-outs, the loss of the
 socket. Each is one event of the table; its actions are the methods in ``_PERFORM``.
+
+Longer than other modules, because each event and each action has its method here.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ docs/PROTOCOL.md, section 12, has the rules, :mod:`sealframe.core.session` the c
 a transport and the protocol machine of it. Each new one is made by a protocol of its own, the
 *donor*, which shakes hands and then gives the link away: to itself where the session begins, else
 to the protocol that has had the session from its beginning, with its queues, streams and requests.
+
+Longer than other modules: what overrides a method of :class:`ConnectionProtocol` for one session
+stands beside what it needs of the others.
 """
 
 from __future__ import annotations
@@ -44,18 +47,19 @@ _REPLACED: Final = "the client has come back over another connection"
 class SessionProtocol(ConnectionProtocol):
     """What the event loop calls, on an end that has sessions."""
 
-    __slots__ = ("_ack_timer", "_counting", "_credit_told", "_links", "_lost_at", "_waiters")
+    __slots__ = ("_ack_timer", "_credit_told", "_links", "_lost_at", "_telling", "_waiters")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ack_timer: asyncio.TimerHandle | None = None
-        self._counting: asyncio.Handle | None = None
         # Of the credit for messages, what HELLO or WELCOME of the present link said.
         self._credit_told = 0
         # Those who wait for a link. In order; any one is removed in constant time.
         self._waiters: dict[asyncio.Future[None], None] | None = None
         # When the link was lost, by the event loop's clock.
         self._lost_at = 0.0
+        # Set where the owner is about to be told that more waits, while there is no link.
+        self._telling: asyncio.Handle | None = None
         self._links = 1
 
     @property
@@ -464,7 +468,7 @@ class SessionProtocol(ConnectionProtocol):
         )
 
     def drop(self) -> None:
-        """A later link shows that this one is of no use any more, and the session cannot go on."""
+        """The client asks for a further link, and the close is too far on for one: end."""
         self.cut_off()
         if not self.closer.closed:
             self.finish(self.receiver.error or _OVER, lossy=not self.sender.all_sent)
@@ -494,12 +498,12 @@ class SessionProtocol(ConnectionProtocol):
 
     def queued_detached(self) -> None:
         """Something waits to be sent, and there is no link."""
-        if self._counting is None and self.detached:
+        if self._telling is None and self.detached:
             # Once for all that is queued in this turn.
-            self._counting = self.loop.call_soon(self._tell_queued)
+            self._telling = self.loop.call_soon(self._tell_queued)
 
     def _tell_queued(self) -> None:
-        self._counting = None
+        self._telling = None
         if self.detached and self._owner is not None:
             self._owner.on_queued(self)
 
