@@ -384,9 +384,9 @@ class SessionLostError(ConnectionClosedError):
     up to those that it has accepted for sending.
 
     :ivar arrived: the other end has acknowledged them
-    :ivar unknown: they went to a connection, and no acknowledgement has come: they may have
+    :ivar unknown: they were given to a link, and no acknowledgement has come: they may have
         arrived, or not
-    :ivar unsent: they went nowhere, and have not arrived
+    :ivar unsent: they were given to none, and have not arrived
     """
 
     def __init__(

@@ -41,7 +41,7 @@ _COUNTERS: Final = {
     "probes": ("probes", "Connections that clients ended before a byte was sent: health checks."),
     "proxy_refused": ("connections_proxy_refused", "Connections refused by proxy_protocol."),
     "dropped": ("broadcast_messages_dropped", "Broadcast messages not queued for a client."),
-    "sessions_resumed": ("sessions_resumed", "Sessions that went on over a new connection."),
+    "sessions_resumed": ("sessions_resumed", "Sessions that went on over another link."),
     "sessions_lost": ("sessions_lost", "Sessions that ended while they could have gone on."),
     # Of all its connections together.
     "messages_received": ("messages_received", "Messages received."),
@@ -93,7 +93,7 @@ class ServerCollector(Collector):
         gauges = (
             ("clients", "Clients that are there.", len(clients)),
             ("connections", "Open connections, handshakes included.", stats["connections"]),
-            ("sessions_detached", "Clients without a connection.", stats["sessions_detached"]),
+            ("sessions_detached", "Sessions without a link.", stats["sessions_detached"]),
             ("groups", "Groups that have members.", len(stats["groups"])),
             ("inbox_cost", "Cost of unread messages.", sum(c["inbox_cost"] for c in clients)),
             ("outbox_cost", "Cost of unwritten messages.", sum(c["outbox_cost"] for c in clients)),

@@ -203,9 +203,9 @@ class ClientOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
-    """That a server keeps sessions, and what those without a connection may take up.
+    """That a server keeps sessions, and what those without a link may take up.
 
-    A session outlives its connection: its client comes back on another one and goes on. Until
+    A session outlives its link: its client comes back over another one and goes on. Until
     then the session is *detached*. Whatever bound is passed, the client that has most gives way
     first, sessions that were never used before others, then the longest detached.
 
@@ -222,7 +222,7 @@ class Sessions:
     not taken, of messages and streams alike."""
 
     max_detached: int = 10_000
-    """How many sessions may be detached at a time. 0: a session ends with its connection."""
+    """How many sessions may be detached at a time. 0: a session ends with its link."""
 
     position: Callable[[Any], Awaitable[int | None]] | None = None
     """``async def position(session)`` returns how many messages of a session the program has

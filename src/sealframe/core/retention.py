@@ -1,6 +1,6 @@
-"""What one end of a session keeps, so that it can be sent again over the next connection.
+"""What one end of a session keeps, so that it can be sent again over the next link.
 
-A frame has its number from when it is given to a connection for the first time; numbers begin with
+A frame has its number from when it is given to a link for the first time; numbers begin with
 1. It is kept until the peer acknowledges it (docs/PROTOCOL.md, section 12). No sockets, no clock.
 """
 
@@ -67,10 +67,10 @@ def split_frames(buffers: Iterable[Buffer]) -> list[Frame]:
 class Retention:
     """The frames that the peer has not acknowledged, in order.
 
-    :ivar given: the number of the last frame that was given to a connection
+    :ivar given: the number of the last frame that was given to a link
     :ivar acknowledged: that of the last one that the peer has acknowledged
     :ivar cost: what is kept, in bytes
-    :ivar messages_given: how many messages of the session were given to connections
+    :ivar messages_given: how many messages of the session were given to links
     :ivar messages_acknowledged: how many of them were acknowledged
 
     :param taken: how many messages of the session an earlier program has given, and the peer has
@@ -91,10 +91,10 @@ class Retention:
 
     def __init__(self, taken: int = 0) -> None:
         self._batches: list[Batch] = []
-        # What the present connection has not got of them. Few, and lists: an empty deque takes
+        # What the present link has not got of them. Few, and lists: an empty deque takes
         # 600 bytes.
         self._again: list[Batch] = []
-        # The last frame that the present connection has got.
+        # The last frame that the present link has got.
         self._resent = 0
         self.given = 0
         self.acknowledged = 0
@@ -151,7 +151,7 @@ class Retention:
     def acknowledge(self, number: int) -> None:
         """Forget all frames up to this one; those that are forgotten already stay so.
 
-        :raises ViolationError: it was not given to the present connection
+        :raises ViolationError: it was not given to the present link
         """
         if number > self._resent:
             raise ViolationError(f"frame {number} is acknowledged, and {self._resent} were sent")
@@ -172,7 +172,7 @@ class Retention:
 
     @property
     def to_give_again(self) -> int:
-        """How many messages were given to a connection in an earlier numbering, and wait for
+        """How many messages were given to a link in an earlier numbering, and wait for
         their numbers in this one: the first that are accepted for sending."""
         return self.messages_given - self._place
 
@@ -201,11 +201,11 @@ class Retention:
 
     @property
     def resending(self) -> bool:
-        """Whether the present connection has not got all of it yet."""
+        """Whether the present link has not got all of it yet."""
         return self._resent < self.given
 
     def rewind(self, received: int) -> None:
-        """Begin with a new connection, whose peer has received all up to this frame.
+        """Begin with a new link, whose peer has received all up to this frame.
 
         That frees nothing: the peer may lose its memory before it acknowledges.
 
@@ -225,12 +225,12 @@ class Retention:
             number += len(batch)
 
     def abandon(self) -> None:
-        """Give the present connection nothing more of it."""
+        """Give the present link nothing more of it."""
         self._again.clear()
         self._resent = self.given
 
     def take(self, size: int) -> list[Batch]:
-        """Return what the present connection is to get next of it, in order.
+        """Return what the present link is to get next of it, in order.
 
         :param size: cost of all, about
         """

@@ -6,7 +6,7 @@ loop stands still, and no more than there is room for. Where room is short, the 
 most gives way (``fair_shares.py``). A client is its static key, since every such key was
 authorised, and else its :func:`~sealframe.server.rate_limit_key.rate_limit_key`.
 
-Sessions are known by :func:`session_key`. The token itself, which is a secret, never comes here.
+Sessions are known by :func:`session_key`. The table never has the token itself, which is a secret.
 Every call takes O(log n) time, amortised, for n sessions. Times are seconds of one clock that the
 caller reads and that never goes back.
 """
@@ -65,7 +65,7 @@ def public_name(token: bytes) -> str:
 
 
 class Presence(Enum):
-    """Whether a session has a connection."""
+    """Whether a session has a link."""
 
     ATTACHED = auto()
     DETACHED = auto()
@@ -168,7 +168,7 @@ class SessionTable(Generic[SessionT]):
         self._known[key] = Known(session, attempt, client)
 
     def attach(self, key: bytes, attempt: Attempt) -> bool:
-        """Note that a session, which must be known, goes on with another connection.
+        """Note that a session, which must be known, goes on with another link.
 
         :return: False if the session is ending, or if this attempt is not greater than all that
             were seen (SUPERSEDED); then nothing has changed
@@ -182,7 +182,7 @@ class SessionTable(Generic[SessionT]):
         return True
 
     def detach(self, key: bytes, now: float) -> None:
-        """Note that a session has lost its connection; harmless if it has none.
+        """Note that a session has lost its link; harmless if it has none.
 
         ``keep`` begins. :meth:`make_room` is to be called then.
         """
