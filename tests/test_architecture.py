@@ -44,7 +44,8 @@ LAYERS: dict[str, set[str]] = {
     "server": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "aio", "files"},
     "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files", "outbox"},
     "metrics": {"errors", "server"},
-    "sync": BASE | {"codecs", "framing", "wire", "trust", "aio", "files", "server", "client"},
+    "sync": BASE
+    | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
     "cli": {"sealframe", "metrics"},
 }
 

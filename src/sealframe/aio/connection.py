@@ -278,13 +278,16 @@ class Connection(Generic[Sent, Received]):
 
         Returns once the message is accepted: at once, unless messages worth
         ``outbox_limit`` are waiting. Then it waits its turn, first come first
-        served; if it is cancelled there, the message was not accepted.
+        served; if it is cancelled there, the message was not accepted. With an
+        :class:`~sealframe.Outbox` it returns once the message is stored; one that is cancelled may
+        have stored it.
 
         :param message: any bytes-like object; what is not ``bytes`` is copied
         :raises TypeError: the message is not bytes-like
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
+        :raises OutboxError: there is an outbox, and it cannot be stored
         :raises WrongLoopError: called from another thread or event loop
         """
         return self._send_queue.send(self._sender, message)
@@ -297,6 +300,7 @@ class Connection(Generic[Sent, Received]):
         that follow it together.
 
         :param message: any bytes-like object; what is not ``bytes`` is copied
+        :raises NotSupportedError: there is an outbox: this would have to wait for the disk
         :raises SendQueueFullError: messages worth ``outbox_limit`` wait to be sent, or others
             wait in :meth:`send` for room; this message was not accepted
         :raises TypeError: the message is not bytes-like
@@ -548,7 +552,9 @@ class Connection(Generic[Sent, Received]):
 
         A session ends by this for good. Where it has no link, a client goes on connecting and a
         server waits for its client, ``close_timeout`` at most; a code other than ``NORMAL`` and
-        ``GOING_AWAY`` ends it at once.
+        ``GOING_AWAY`` ends it at once. With an :class:`~sealframe.Outbox` it ends once all that is
+        stored is acknowledged; where ``close_timeout`` comes first, the link is dropped, and the
+        session goes on with the next start from the file.
 
         :param code: :class:`sealframe.CloseCode`, told to the peer unless
             only packets flow; any but 0 also discards what the peer still sends, and any but

@@ -19,6 +19,7 @@ from ..errors import ConfigurationError
 from ..files.inbox import Inbox
 from ..framing import Framing
 from ..options import ClientOptions
+from ..outbox import Outbox
 from ..trust.identity import ClientIdentity
 from ..trust.keys import SharedKey
 from .callbacks import (
@@ -48,7 +49,7 @@ def connect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
-    session: bool = False,
+    session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
@@ -136,7 +137,7 @@ def reconnect(
     context: bytes | str = b"",
     framing: Framing | None = None,
     extended: bool = False,
-    session: bool = False,
+    session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,
