@@ -33,12 +33,6 @@ class Targets:
         elif len(self._endpoints) > 1:
             self._first = random.randrange(len(self._endpoints))
 
-    def __len__(self) -> int:
-        return len(self._endpoints)
-
-    def __str__(self) -> str:
-        return ", ".join(map(str, self._endpoints))
-
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """All of them."""

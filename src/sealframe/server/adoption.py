@@ -83,10 +83,6 @@ class Adoptions:
         self._tasks: Tasks[Adoption] = Tasks(self._done)
         self._failures = LogThrottle(FAILURES)
 
-    def __len__(self) -> int:
-        """Return how many sessions wait."""
-        return len(self._waiting)
-
     def add_handler(self, key: bytes, handler: asyncio.Task[None] | None) -> None:
         """Note that a session is over, and its handler may still run."""
         if handler is None or handler.done():
