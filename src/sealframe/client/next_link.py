@@ -112,7 +112,7 @@ class NextLink:
         """It has no session."""
 
     def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
-        """Neither."""
+        """It has no session."""
 
     def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
         """Nothing is called here."""
