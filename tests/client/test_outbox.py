@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -24,9 +25,11 @@ from sealframe import (
     ConnectError,
     Connection,
     ConnectionClosed,
+    ConnectionClosedError,
     MessageTooLargeError,
     NotSupportedError,
     Outbox,
+    OutboxCorruptError,
     OutboxLockedError,
     Server,
     ServerOptions,
@@ -254,6 +257,48 @@ async def test_a_server_that_closes_first_leaves_the_rest_in_the_file(outbox: Ou
         async with connect(server, outbox):
             pass
     assert program.stored == [b"1", b"2", b"3"]
+
+
+async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+        await conn.send_many([b"1", b"2"])
+        await until(lambda: len(program.stored) == 2)
+        # It is asked for the third one, and has finished the two before.
+        program.hold.clear()
+        await conn.send(b"3")
+        await conn.close()
+    del program.stored[:]
+    async with program.serving(server.port) as server:
+        for _ in range(2):
+            with pytest.raises(SessionLostError, match="has 0 messages of this session") as caught:
+                await connect(server, outbox)
+            assert caught.value.arrived == 2
+            assert caught.value.unknown == 1
+
+
+async def test_a_damaged_file_ends_the_connection_and_not_the_session(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+    await conn.send(b"1")
+    await conn.close()
+    with closing(sqlite3.connect(outbox.path)) as database:
+        (whole,) = database.execute("SELECT data FROM batch").fetchone()
+        database.execute("UPDATE batch SET data = 'torn'")
+        database.commit()
+        async with program.serving(server.port) as server:
+            conn = await connect(server, outbox)
+            with pytest.raises(ConnectionClosedError, match="the outbox failed") as caught:
+                await conn.recv()
+            assert isinstance(caught.value.__cause__, OutboxCorruptError)
+            assert not await conn.close()
+            database.execute("UPDATE batch SET data = ?", (whole,))
+            database.commit()
+            async with connect(server, outbox):
+                pass
+    assert program.stored == [b"1"]
 
 
 async def test_an_attempt_that_is_given_up_frees_the_file(outbox: Outbox) -> None:
