@@ -102,6 +102,12 @@ async def test_a_closed_session_is_followed_by_another_one(outbox: Outbox) -> No
             with pytest.raises(ConnectionClosed):
                 await conn.send(b"late")
     assert len(names) == 3
+    # One that has never heard of it.
+    async with program.serving(sessions=Sessions()) as server:
+        async with connect(server, outbox) as conn:
+            await conn.send(b"four")
+        assert await conn.close()
+    assert program.stored[-1] == b"four"
 
 
 async def test_messages_are_checked_before_they_are_stored(outbox: Outbox) -> None:
