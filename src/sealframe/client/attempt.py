@@ -53,36 +53,29 @@ class Attempt:
 
     :param make_connection: returns what programs see of a transport protocol
     :param links: makes the further links of a session; None where there is none
-    :param feed: gives the session the messages of its outbox, where it has one
     """
 
     # The owner lives as long as the connection, of which there may be many.
-    __slots__ = (
-        "_conn",
-        "_established",
-        "_feed",
-        "_hooks",
-        "_links",
-        "_make_connection",
-        "_serving",
-    )
+    __slots__ = ("_conn", "_established", "_hooks", "_links", "_make_connection", "_serving")
 
     def __init__(
         self,
         make_connection: Callable[..., AnyConnection],
         hooks: Hooks,
         links: Links | None = None,
-        feed: OutboxFeed | None = None,
     ) -> None:
         self._make_connection = make_connection
         self._hooks = hooks
         self._links = links
-        self._feed = feed
         self._conn: AnyConnection | None = None
         # The task of an async on_message.
         self._serving: asyncio.Task[None] | None = None
         # None once the program has the connection.
         self._established: asyncio.Future[AnyConnection] | None = None
+
+    @property
+    def _feed(self) -> OutboxFeed | None:
+        return None if self._links is None else self._links.feed
 
     async def connect(
         self,

@@ -418,7 +418,7 @@ class Connecting(Generic[Sent, Received]):
         hello = b"" if links is None else links.first_hello(self._config.window)
         verify = None if verifier is None else verifier.verify_server_key
         machine = self._machine(endpoint, verify, id, hello)
-        attempt = Attempt(self._make_connection, self._hooks, links, feed)
+        attempt = Attempt(self._make_connection, self._hooks, links)
         conn = await attempt.connect(endpoint, machine, self._options, self._peer_handlers, id)
         try:
             if verifier is not None and conn.peer is not None:

@@ -67,7 +67,8 @@ class Links:
         self._targets = targets
         self._options = options
         self._make_machine = make_machine
-        self._feed = feed
+        self.feed = feed
+        """Gives the session the messages of its outbox, where it has one."""
         # Nobody may learn it: who has it has the session.
         self._token = secrets.token_bytes(SESSION_TOKEN_SIZE) if feed is None else feed.token
         self._start = 1 if feed is None else feed.start
@@ -109,7 +110,7 @@ class Links:
             acknowledged=0,
             credit=window,
             ack_by=ack_by(self.limit),
-            known=self._feed is not None and self._feed.known,
+            known=self.feed is not None and self.feed.known,
         )
         return hello.encode()
 
@@ -129,13 +130,13 @@ class Links:
             protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
             protocol.handle_events()
             return
-        if self._feed is None:
+        if self.feed is None:
             session = Session(
                 numbering=welcome.numbering, limit=self.limit, peer_ack_by=welcome.ack_by
             )
         else:
             try:
-                session = self._feed.make_session(welcome, self.limit)
+                session = self.feed.make_session(welcome, self.limit)
             except SessionLostError as lost:
                 protocol.machine.refuse(Close(CloseCode.SESSION_LOST), lost)
                 protocol.handle_events()
