@@ -361,3 +361,21 @@ def test_a_change_cannot_be_changed() -> None:
     assert change == LinkChange(True, None, 1.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         change.connected = False  # type: ignore[misc]
+
+
+async def test_a_server_that_closes_tells_what_a_client_without_a_link_has_not_got() -> None:
+    # Nobody is there any more to whom the client could say CLOSE.
+    hasty = ClientOptions(close_timeout=0.1)
+    async with open_session(EXTENDED, client_options=hasty) as (client, accepted, server, road):
+        await accepted.send(b"arrives")
+        assert await client.recv() == b"arrives"
+        road.shut()
+        cut(client)
+        await until(lambda: not accepted.connected)
+        for _ in range(3):
+            await accepted.send(b"does not")
+        await server.close()
+        with pytest.raises(SessionLostError, match="had no link") as lost:
+            await accepted.recv()
+        assert (lost.value.code, lost.value.unsent) == (CloseCode.GOING_AWAY, 3)
+        road.open()

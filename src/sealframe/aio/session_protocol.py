@@ -15,6 +15,7 @@ import asyncio
 from typing import Any, Final
 
 from ..core.channel_frames import ViolationError
+from ..core.closing import CloseState
 from ..core.events import Phase
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session
@@ -151,6 +152,9 @@ class SessionProtocol(ConnectionProtocol):
     def _acknowledge_soon(self, *, due: bool) -> None:
         session, machine = self.session, self.machine
         if session is None or self.transport is None:
+            return
+        if self.closer.state is CloseState.DISCONNECTING:
+            # Nothing is written any more.
             return
         if due or self.closer.closing:
             machine.acknowledge()

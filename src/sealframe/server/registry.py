@@ -331,7 +331,13 @@ class ConnectionRegistry:
         :return: how many tasks did not finish in time and were cancelled
         """
         for protocol in list(self.connections):
-            protocol.closer.go_away(close)
+            if isinstance(protocol, SessionProtocol) and protocol.detached:
+                # Nobody is waited for who may not come.
+                text = "the server was closed while the client had no link"
+                lost = protocol.lost(text, code=close.code, reason=close.reason)
+                protocol.end_session(lost)
+            else:
+                protocol.closer.go_away(close)
         self.rejected.abort()
         if self.sessions is not None:
             await self.sessions.stop_asking()
@@ -339,11 +345,7 @@ class ConnectionRegistry:
         cancelled += await self.handlers.finish(deadline)
         await self._finish_calls(deadline)
         for protocol in list(self.connections):
-            if protocol.detached:
-                # Nobody is waited for who may not come.
-                protocol.closer.abort(_CLOSED)
-            else:
-                protocol.closer.close(close)
+            protocol.closer.close(close)
         for protocol in list(self.connections):
             await protocol.closer.wait_closed()
         if self.sessions is not None:
