@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from typing import Any
 
 import pytest
@@ -379,3 +380,19 @@ async def test_a_server_that_closes_tells_what_a_client_without_a_link_has_not_g
             await accepted.recv()
         assert (lost.value.code, lost.value.unsent) == (CloseCode.GOING_AWAY, 3)
         road.open()
+
+
+@pytest.mark.parametrize("mode", [EXTENDED, Mode("sealed")], ids=lambda mode: mode.name)
+async def test_a_server_that_goes_away_has_nothing_to_complain_of(
+    mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its clients drop their links at once, and look for the next server."""
+    hasty = ClientOptions(close_timeout=0.1)
+    async with open_session(mode, client_options=hasty) as (client, accepted, server, road):
+        await client.send(b"all is well")
+        assert await accepted.recv() == b"all is well"
+        road.shut()
+        report = await server.close()
+        assert (report.clients, report.unsent) == (1, 0)
+        road.open()
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []

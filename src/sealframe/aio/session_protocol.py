@@ -227,6 +227,9 @@ class SessionProtocol(ConnectionProtocol):
             text = "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
             self.lose_link(TruncatedError(text))
             return True
+        if self._let_go:
+            self._part()
+            return True
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -236,9 +239,30 @@ class SessionProtocol(ConnectionProtocol):
             error = TruncatedError(f"the connection was lost without a close{why}")
             error.__cause__ = exc
             self.lose_link(error)
+        elif self._let_go:
+            self._part()
         else:
             self._stop_ack_timer()
             super().connection_lost(exc)
+
+    @property
+    def _let_go(self) -> bool:
+        """Whether a server has said that it goes away: its client drops the link without a word,
+        and looks for the next one (docs/PROTOCOL.md, section 12)."""
+        close = self.closer.close_sent
+        return (
+            self.session is not None
+            and not self.machine.client
+            and self.closer.state is CloseState.CLOSE_SENT
+            and close is not None
+            and close.code == CloseCode.GOING_AWAY
+        )
+
+    def _part(self) -> None:
+        self.cut_off()
+        self.closer.peer_closed(Close(CloseCode.GOING_AWAY))
+        if not self.closer.closed:
+            self.finish(self.receiver.error or _OVER, lossy=not self.sender.all_sent)
 
     def socket_failed(self, number: int) -> None:
         """A write past the transport found that the socket has failed."""
