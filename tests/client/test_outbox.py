@@ -331,5 +331,5 @@ def test_what_is_no_outbox_is_refused() -> None:
 
 
 def test_the_package_does_without_sqlite() -> None:
-    code = "import sealframe, sys; sys.exit('sqlite3' in sys.modules)"
+    code = "import sealframe, sys; sys.exit('sealframe.outbox.database' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
