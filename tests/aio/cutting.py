@@ -8,18 +8,15 @@ that the same seed breaks the same connections at the same bytes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
-import socket
-import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self, TypeAlias, cast
+from typing import Final, Self, TypeAlias
 
-from mitm.middle import Way
+from mitm.middle import Outlet, Way
 
 HELD: Final = 65536
 """Bytes that wait in one direction of a connection before its source is read no further."""
@@ -435,14 +432,14 @@ class _Direction:
         self._passage.finished()
 
 
-class _Side(asyncio.Protocol):
+class _Side(Outlet):
     """One socket of a connection; ``way`` is the direction of what comes from it."""
 
     def __init__(self, passage: _Passage, way: Way) -> None:
+        super().__init__()
         self.gone = False
         self._passage = passage
         self._way = way
-        self._transport: asyncio.Transport | None = None
         self._pauses: set[str] = set()
 
     @property
@@ -451,8 +448,7 @@ class _Side(asyncio.Protocol):
         return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not inherit from asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         if self._passage.over:
             self.reset()
         self._passage.directions[self._way.back].move()
@@ -473,7 +469,7 @@ class _Side(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        super().connection_lost(exc)
         self.gone = True
         self._passage.lost(self._way, exc)
 
@@ -497,23 +493,3 @@ class _Side(asyncio.Protocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def finish(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            # The other end may have gone meanwhile.
-            with contextlib.suppress(OSError):
-                self._transport.write_eof()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def reset(self) -> None:
-        if self._transport is not None:
-            sock: socket.socket = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()

@@ -136,44 +136,18 @@ class Tapped:
             side.close()
 
 
-class _Side(asyncio.Protocol):
-    """A socket, and the bytes that come from it: in direction ``way``."""
+class Outlet(asyncio.Protocol):
+    """A socket of a proxy: what goes out at it, as long as it is there."""
 
-    def __init__(self, tapped: Tapped, way: Way) -> None:
-        self._tapped = tapped
-        self._way = way
+    def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self.rest = bytearray()
-        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        if self._way is Way.DOWN:
-            self._tapped.begin()
-
-    def data_received(self, data: bytes) -> None:
-        self.rest += data
-        self.forward()
-
-    def forward(self) -> None:
-        while self._tapped.connected and len(self.rest) >= HEAD_SIZE:
-            head = int.from_bytes(self.rest[:HEAD_SIZE], "little")
-            size = HEAD_SIZE + (head & LENGTH_MASK)
-            if len(self.rest) < size:
-                break
-            frame = bytes(self.rest[:size])
-            del self.rest[:size]
-            self._tapped.arrived(self._way, frame)
-
-    def eof_received(self) -> bool:
-        self._tapped.ended(self._way, bytes(self.rest))
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.lost = True
-        self._tapped.lost()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -196,6 +170,45 @@ class _Side(asyncio.Protocol):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+
+class _Side(Outlet):
+    """A socket, and the bytes that come from it: in direction ``way``."""
+
+    def __init__(self, tapped: Tapped, way: Way) -> None:
+        super().__init__()
+        self._tapped = tapped
+        self._way = way
+        self.rest = bytearray()
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._way is Way.DOWN:
+            self._tapped.begin()
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        self.forward()
+
+    def forward(self) -> None:
+        while self._tapped.connected and len(self.rest) >= HEAD_SIZE:
+            head = int.from_bytes(self.rest[:HEAD_SIZE], "little")
+            size = HEAD_SIZE + (head & LENGTH_MASK)
+            if len(self.rest) < size:
+                break
+            frame = bytes(self.rest[:size])
+            del self.rest[:size]
+            self._tapped.arrived(self._way, frame)
+
+    def eof_received(self) -> bool:
+        self._tapped.ended(self._way, bytes(self.rest))
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost = True
+        self._tapped.lost()
 
 
 class Middle:
