@@ -241,6 +241,21 @@ class Pair(NamedTuple):
     server: Server
 
 
+def handing_out(api: Api) -> tuple[dict[str, Any], asyncio.Queue[Connection]]:
+    """Return how a server is to take messages so that it does nothing with its connections, and
+    where it puts each."""
+    arrived: asyncio.Queue[Connection] = asyncio.Queue()
+
+    async def handler(conn: Connection) -> None:
+        arrived.put_nowait(conn)
+        await conn.wait_closed()
+
+    serving: dict[str, Any] = {"handler": handler}
+    if api is Api.ON_MESSAGE:
+        serving = {"on_message": keep, "on_connect": arrived.put_nowait}
+    return serving, arrived
+
+
 @contextlib.asynccontextmanager
 async def open_pair(
     mode: Mode,
@@ -258,15 +273,7 @@ async def open_pair(
     :param at_server: what the server does with streams and requests
     :param at_client: the same of the client
     """
-    arrived: asyncio.Queue[Connection] = asyncio.Queue()
-
-    async def handler(conn: Connection) -> None:
-        arrived.put_nowait(conn)
-        await conn.wait_closed()
-
-    serving: dict[str, Any] = {"handler": handler}
-    if api is Api.ON_MESSAGE:
-        serving = {"on_message": keep, "on_connect": arrived.put_nowait}
+    serving, arrived = handing_out(api)
     async with asyncio.timeout(PATIENCE):
         server = await sealframe.serve(
             **serving, **family.listen, **mode.server, **(at_server or {}), options=server_options

@@ -12,7 +12,7 @@ import sealframe
 from sealframe import ClientOptions, Connection, Server, ServerOptions, Sessions
 from sealframe.aio.connection import protocol_of
 
-from .ends import PATIENCE, TCP, Api, Mode, keep
+from .ends import PATIENCE, TCP, Api, Mode, handing_out, keep
 
 
 class Road:
@@ -87,15 +87,7 @@ async def open_session(
     :param at_server: further arguments of ``serve()``
     :param at_client: the same of ``connect()``
     """
-    arrived: asyncio.Queue[Connection] = asyncio.Queue()
-
-    async def handler(conn: Connection) -> None:
-        arrived.put_nowait(conn)
-        await conn.wait_closed()
-
-    serving: dict[str, Any] = {"handler": handler}
-    if api is Api.ON_MESSAGE:
-        serving = {"on_message": keep, "on_connect": arrived.put_nowait}
+    serving, arrived = handing_out(api)
     road = Road()
     if client_options is None:
         client_options = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01)
