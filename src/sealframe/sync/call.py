@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 OVER: Final = "the program is ending, and the event loop behind sealframe.sync with it"
 
-_SLICE: Final = 0.1 if sys.platform == "win32" else -1
-"""Seconds that the main thread waits in one go, -1 for any time: on Windows Ctrl-C does not
-interrupt a wait, and shows when it is over."""
+_SLICE: Final = 0.1 if sys.platform == "win32" else 1.0
+"""Seconds that the main thread waits in one go. A signal handler of Python runs between two steps
+of the interpreter. A signal ends a wait in the system for that, but not on Windows, and not one
+that begins just after the signal came: those show it when they are over."""
 
 
 class Call(Generic[T]):
