@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from aio.ends import PATIENCE
-from aio.scripted import until
+from aio.scripted import listening, until
+from aio.session_peers import SessionServer, read_message, welcome
 
 import sealframe
 from sealframe import (
@@ -282,6 +283,30 @@ async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(outbox: Ou
                 await connect(server, outbox)
             assert caught.value.arrived == 2
             assert caught.value.unknown == 1
+
+
+@pytest.mark.parametrize("taken", [2**63 - 1, 2**63, 2**63 + 1])
+async def test_a_server_that_has_more_than_can_be_counted(outbox: Outbox, taken: int) -> None:
+    """The last number that SQLite has is taken, one that it has not is refused as such."""
+    async with asyncio.timeout(PATIENCE), listening() as listener:
+        connecting = asyncio.ensure_future(open_outbox(listener.port, outbox))
+        peer, _ = await SessionServer(listener).accept()
+        await welcome(peer, 7, taken=taken)
+        if taken < 2**63:
+            conn = await connecting
+            await conn.send(b"1")
+            assert await read_message(peer) == b"1"
+            peer.raw.close()
+            await conn.close()
+        else:
+            await peer.read_close()
+            peer.raw.close()
+            with pytest.raises(ConnectionClosedError, match=str(taken)):
+                await connecting
+
+
+async def open_outbox(port: int, outbox: Outbox) -> Connection:
+    return await sealframe.connect("127.0.0.1", port, session=outbox, options=IMPATIENT)
 
 
 async def test_a_damaged_file_ends_the_connection_and_not_the_session(outbox: Outbox) -> None:

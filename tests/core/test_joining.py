@@ -602,7 +602,8 @@ def test_what_is_discarded_without_a_session_is_counted() -> None:
         (b"", "ACK"),
         ((1).to_bytes(8, "little"), "it goes down from 2 to 1"),
         ((4).to_bytes(8, "little"), "frame 4 is acknowledged, and 3 were sent"),
-        ((2**64 - 1).to_bytes(8, "little"), "3 were sent"),
+        ((2**63).to_bytes(8, "little"), "3 were sent"),
+        ((2**63 + 1).to_bytes(8, "little"), "is over 2^63"),
     ],
 )
 def test_acknowledgements_that_are_errors(seal: Pattern | None, body: bytes, text: str) -> None:

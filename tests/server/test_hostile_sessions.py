@@ -33,10 +33,10 @@ class TestCounts:
         "wrong",
         [
             {"received": 3},
-            {"received": 2**64 - 1},
+            {"received": 2**63},
             {"received": 0, "acknowledged": 0},
             {"received": 2, "acknowledged": 0},
-            {"received": 2, "acknowledged": 1, "credit": 2**63 + WINDOW},
+            {"received": 2, "acknowledged": 1, "credit": 2**63},
             {"received": 2, "acknowledged": 1, "credit": WINDOW + MAX_WINDOW + 1},
             {"numbering": 77, "received": 2, "acknowledged": 1},
             {"numbering": 0},
@@ -56,10 +56,24 @@ class TestCounts:
             await until(lambda: conn.closed)
             assert (await thief.is_refused()).code == CloseCode.SESSION_LOST
 
+    @pytest.mark.parametrize("name", ["received", "credit"])
+    async def test_over_all_that_are_counted(self, control_mode: Mode, name: str) -> None:
+        """Such a HELLO is malformed: it says nothing of a session."""
+        async with site(control_mode) as (server, thief):
+            peer = await thief.join()
+            conn = the_client(server)
+            assert (await thief.is_refused(**{name: 2**63 + 1})).code == CloseCode.PROTOCOL
+            await peer.write(message(b"1"))
+            assert await peer.read_message() == b"1"
+            assert not conn.closed
+            peer.raw.close()
+
     @pytest.mark.parametrize(
         "frame",
         [
             control.ack(3),
+            control.ack(2**63),
+            control.ack(2**63 + 1),
             control.ack(2**64 - 1),
             control.ack(2) + control.ack(1),
             control.frame(Opcode.ACK, bytes(7)),

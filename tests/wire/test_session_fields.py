@@ -50,7 +50,8 @@ WELCOME_HEX = (
 )
 
 u32, u64 = (st.integers(0, 2**bits - 1) for bits in (32, 64))
-counts = st.tuples(u64, u64).map(lambda pair: (max(pair), min(pair)))
+u63 = st.integers(0, 2**63)
+counts = st.tuples(u63, u63).map(lambda pair: (max(pair), min(pair)))
 ack_bys = st.integers(1024, 2**32 - 1)
 
 
@@ -86,7 +87,7 @@ def test_the_only_flag_says_that_the_session_is_known() -> None:
 @given(
     st.binary(min_size=16, max_size=16).filter(any),
     st.tuples(st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1)),
-    st.tuples(u64, u64, ack_bys, st.booleans()),
+    st.tuples(u64, u63, ack_bys, st.booleans()),
     counts,
 )
 def test_a_hello_survives_the_round_trip(
@@ -102,7 +103,7 @@ def test_a_hello_survives_the_round_trip(
     assert SessionHello.decode(value) == hello
 
 
-@given(st.integers(1, 2**64 - 1), counts, st.tuples(u64, u64, u32, ack_bys, u32))
+@given(st.integers(1, 2**64 - 1), counts, st.tuples(u63, u63, u32, ack_bys, u32))
 def test_a_welcome_survives_the_round_trip(
     numbering: int, counted: tuple[int, int], numbers: tuple[int, int, int, int, int]
 ) -> None:
@@ -123,6 +124,11 @@ def test_a_welcome_survives_the_round_trip(
         (replace(WELCOME, numbering=0), "the numbering of the session is 0"),
         (replace(WELCOME, acknowledged=4), "4 frames of the session are acknowledged, and only 3"),
         (replace(WELCOME, ack_by=1023), "1023 bytes, is below 1024"),
+        (replace(HELLO, received=2**63 + 1), "received of the session, 9223372036854775809,"),
+        (replace(HELLO, credit=2**63 + 1), "credit of the session, 9223372036854775809, is over"),
+        (replace(WELCOME, received=2**64 - 1), "received of the session, .* is over"),
+        (replace(WELCOME, credit=2**63 + 1), "credit of the session, .* is over"),
+        (replace(WELCOME, taken=2**63 + 1), "taken of the session, .* is over"),
     ],
 )
 def test_numbers_that_may_not_be_there(changed: SessionHello | SessionWelcome, text: str) -> None:
@@ -131,14 +137,16 @@ def test_numbers_that_may_not_be_there(changed: SessionHello | SessionWelcome, t
 
 
 @pytest.mark.parametrize(
-    "least",
+    "edge",
     [
+        replace(HELLO, received=2**63, acknowledged=2**63, credit=2**63),
+        replace(WELCOME, received=2**63, acknowledged=2**63, credit=2**63, taken=2**63),
         replace(HELLO, numbering=0, received=0, acknowledged=0, credit=0, ack_by=1024),
         replace(WELCOME, received=0, acknowledged=0, credit=0, keep=0, ack_by=1024),
     ],
 )
-def test_the_least_that_may_be_there(least: SessionHello | SessionWelcome) -> None:
-    assert type(least).decode(least.encode()) == least
+def test_the_least_and_the_most_that_may_be_there(edge: SessionHello | SessionWelcome) -> None:
+    assert type(edge).decode(edge.encode()) == edge
 
 
 @pytest.mark.parametrize(
@@ -181,7 +189,7 @@ def test_a_worked_ack() -> None:
     assert control.parse_ack(control.ack(3)[5:]) == 3
 
 
-@given(u64)
+@given(st.integers(0, 2**63))
 def test_an_ack_survives_the_round_trip(number: int) -> None:
     assert control.parse_ack(control.ack(number)[5:]) == number
 
@@ -190,6 +198,12 @@ def test_an_ack_survives_the_round_trip(number: int) -> None:
 def test_an_ack_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(MalformedBodyError, match=f"ACK is {length} bytes, not 8"):
         control.parse_ack(bytes(length))
+
+
+def test_an_ack_over_all_counts_is_refused() -> None:
+    body = (2**63 + 1).to_bytes(8, "little")
+    with pytest.raises(MalformedBodyError, match=r"9223372036854775809 is over 2\^63"):
+        control.parse_ack(body)
 
 
 def test_nobody_comes_back_after_a_session_is_lost() -> None:

@@ -37,6 +37,8 @@ logger = logging.getLogger("sealframe.client")
 
 _READ: Final = 64 * 1024
 """Cost that is read and put into the send queue at a time, in bytes."""
+_MAX_TAKEN: Final = 2**63 - 1
+"""The largest number of SQLite."""
 _LOST: Final = frozenset({CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
 
 
@@ -109,13 +111,20 @@ class OutboxFeed:
         """Return the session that the first WELCOME of this start begins.
 
         :param limit: how much it keeps until it is acknowledged, in bytes
-        :raises SessionLostError: the server has less than it has acknowledged
+        :raises SessionLostError: the server has less than it has acknowledged, or more than
+            the file can count
         """
         taken, acknowledged = welcome.taken, self._store.acknowledged
         if taken < acknowledged:
             raise self.lost(
                 f"the server says that it has {taken} messages of this session, and has "
                 f"acknowledged {acknowledged}",
+                code=CloseCode.SESSION_LOST,
+            )
+        if taken > _MAX_TAKEN:
+            raise self.lost(
+                f"the server says that it has {taken} messages of this session, and no file can "
+                "number the next one",
                 code=CloseCode.SESSION_LOST,
             )
         self._taken = self._given = taken

@@ -280,6 +280,12 @@ _SESSION_SIZES: Final = frozenset({wire.SESSION_HELLO_SIZE, wire.SESSION_WELCOME
 
 
 def _check_counts(session: SessionHello | SessionWelcome) -> None:
+    taken = session.taken if isinstance(session, SessionWelcome) else 0
+    # What is acknowledged is not more than what was received.
+    counts = {"received": session.received, "credit": session.credit, "taken": taken}
+    for name, count in counts.items():
+        if count > wire.MAX_COUNT:
+            raise MalformedBodyError(f"{name} of the session, {count}, is over 2^63")
     if session.acknowledged > session.received:
         raise MalformedBodyError(
             f"{session.acknowledged} frames of the session are acknowledged, "
@@ -370,11 +376,14 @@ def ack(number: int) -> bytes:
 def parse_ack(body: bytes) -> int:
     """Return the number of an ACK.
 
-    :raises MalformedBodyError: it is not 8 bytes
+    :raises MalformedBodyError: it is not 8 bytes, or over 2^63
     """
     if len(body) != 8:
         raise MalformedBodyError(f"ACK is {len(body)} bytes, not 8")
-    return int.from_bytes(body, "little")
+    number = int.from_bytes(body, "little")
+    if number > wire.MAX_COUNT:
+        raise MalformedBodyError(f"ACK of frame {number} is over 2^63")
+    return number
 
 
 def close_name(code: int) -> str:

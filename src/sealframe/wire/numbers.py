@@ -35,6 +35,8 @@ SESSION_WELCOME_SIZE: Final = 52
 """Bytes of field 4 in WELCOME."""
 MIN_ACK_BY: Final = 1024
 """The fewest bytes of frames after which an end may ask to have them acknowledged."""
+MAX_COUNT: Final = 2**63
+"""The most that a session counts: frames or messages of one direction, or their credit."""
 
 # Sections 7 and 8: flow control and streams
 
