@@ -122,19 +122,20 @@ def drawn(seed: int, *, reach: int = 200_000, hold: float = 0.3) -> Plans:
 class CuttingProxy:
     """Listens on loopback, and carries what comes to a server, until a fault ends that.
 
-    :param target: the port of the server, on 127.0.0.1
+    :param target: the port of the server, on 127.0.0.1; None: there is none
     :param seed: what becomes of each connection is drawn from it
     :param plans: or is said by this
     """
 
-    def __init__(self, target: int, seed: int = 0, *, plans: Plans | None = None) -> None:
+    def __init__(self, target: int | None, seed: int = 0, *, plans: Plans | None = None) -> None:
         self.plans = drawn(seed) if plans is None else plans
         """For each connection that begins from now on."""
         self.faults: Counter[Fault] = Counter()
         """How often each happened."""
         self.connections = 0
         """How many began."""
-        self._target = target
+        self.target = target
+        """Where the server of each connection is that begins from now on."""
         self._listener: asyncio.Server | None = None
         self._passages: set[_Passage] = set()
         self._holding: set[_Passage] = set()
@@ -220,7 +221,9 @@ class CuttingProxy:
     async def _dial(self, passage: _Passage) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: passage.sides[Way.DOWN], "127.0.0.1", self._target)
+            if self.target is None:
+                raise ConnectionRefusedError
+            await loop.create_connection(lambda: passage.sides[Way.DOWN], "127.0.0.1", self.target)
         except BaseException as error:
             passage.sides[Way.DOWN].never_there()
             if not isinstance(error, OSError):
