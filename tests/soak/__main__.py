@@ -1,6 +1,7 @@
 """Runs sessions through a proxy that cuts their connections, and says what came of it.
 
 Usage: python -m soak [--seed N] [--runs N] [--cuts N] [--pairs N] [--mode MODE] [--loop LOOP]
+                      [--acknowledge WHAT]
 
 Exit status 1 says that something was lost, doubled, out of order or left over. The same seed cuts
 the same connections at the same bytes; what the event loop does in between is not repeated.
@@ -30,11 +31,20 @@ def main() -> int:
     parser.add_argument("--mode", choices=["extended", "sealed"], action="append", help="(both)")
     parser.add_argument("--loop", choices=FACTORIES, action="append", help="(all that are there)")
     parser.add_argument("--pairs", type=int, default=4, help="clients at a time (4)")
+    parser.add_argument(
+        "--acknowledge", choices=["received", "taken"], default="received", help="(received)"
+    )
     arguments = parser.parse_args()
     clean = True
     for seed in range(arguments.seed, arguments.seed + arguments.runs):
         for mode in arguments.mode or ["extended", "sealed"]:
-            scenario = Scenario(seed, arguments.cuts, mode, arguments.pairs)
+            scenario = Scenario(
+                seed,
+                arguments.cuts,
+                mode,
+                arguments.pairs,
+                acknowledge=arguments.acknowledge,
+            )
             for loop in arguments.loop or FACTORIES:
                 figures = run(scenario, loop)
                 print(f"{mode}, {loop}, {figures}", flush=True)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aio.cutting import CuttingProxy, Fault, Plan, always, drawn
 from aio.ends import Mode, ModeName
@@ -63,6 +63,8 @@ class Scenario:
     """How many clients talk to the server at a time."""
     seconds: float = 1.0
     """For how long at least there is load."""
+    acknowledge: Literal["received", "taken"] = "received"
+    """What the server acknowledges."""
 
 
 @dataclass
@@ -183,7 +185,9 @@ class Run:
     async def _run(self, figures: Figures) -> None:
         cuts, seed = self._scenario.cuts, self._scenario.seed
         inbox = Inbox(self._arrived, keep_free=0)
-        sessions: dict[str, Any] = {"sessions": Sessions()} if cuts else {}
+        sessions: dict[str, Any] = {}
+        if cuts:
+            sessions["sessions"] = Sessions(acknowledge=self._scenario.acknowledge)
         serving = sealframe.serve(
             self._handle,
             "127.0.0.1",
