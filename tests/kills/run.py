@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +30,7 @@ _EARLY_SHARE: Final = 0.2
 _EARLY: Final = 0.5
 """Seconds after the start within which they come."""
 _OUTPUT_END: Final = 2000
+_TESTS: Final = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class _Process:
         with (part.folder / f"{program}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *part.command(program),
+                cwd=_TESTS,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -172,7 +175,11 @@ class Run:
         figures.seconds = time.perf_counter() - began
         notes = Notes.read(directory / "notes")
         begun, accepted = (sum(map(len, notes[note].values())) for note in Note)
-        messages = stored(directory / "readings.db")
+        messages = []
+        try:
+            messages = stored(directory / "readings.db")
+        except sqlite3.Error as error:
+            figures.found.append(repr(error))
         figures.accepted, figures.in_doubt = accepted, begun - accepted
         figures.stored = len(messages)
         figures.found += check(notes, messages)
