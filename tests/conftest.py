@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
+from ports import reserved_port
 
 recorder = NonceRecorder()
 
 # How long an example takes says nothing here, least of all on a busy machine.
 settings.register_profile("sealframe", deadline=None)
 settings.load_profile("sealframe")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port of 127.0.0.1 that is the test's own, and on which nobody listens yet."""
+    with reserved_port() as port:
+        yield port
 
 
 def pytest_configure(config: pytest.Config) -> None:

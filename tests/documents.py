@@ -6,16 +6,17 @@ A comment of HTML before a block names it: ``<!-- example: server.py -->``.
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ports import reserved_port
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,18 +74,18 @@ def run_program(path: Path, *, stderr: int | None = None) -> str:
 
 
 def run_pair(server: str, client: str, folder: Path) -> str:
-    """Run a server and a client, on a port that is free; return all that the client prints.
+    """Run a server and a client; return all that the client prints.
 
     :param server: the program, for port 1234
     :param client: the same
     """
-    port = free_port()
-    for name, program in (("server.py", server), ("client.py", client)):
-        assert "1234" in program
-        (folder / name).write_text(program.replace("1234", str(port)), encoding="utf-8")
-    with running([sys.executable, "server.py"], folder) as process:
-        wait_until_listening(port, process)
-        return run_program(folder / "client.py", stderr=subprocess.STDOUT)
+    with reserved_port() as port:
+        for name, program in (("server.py", server), ("client.py", client)):
+            assert "1234" in program
+            (folder / name).write_text(program.replace("1234", str(port)), encoding="utf-8")
+        with running([sys.executable, "server.py"], folder) as process:
+            wait_until_listening(port, process)
+            return run_program(folder / "client.py", stderr=subprocess.STDOUT)
 
 
 def wait_until_listening(port: int, server: subprocess.Popen[Any]) -> None:
@@ -110,17 +111,3 @@ def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]
         finally:
             server.terminate()
             server.communicate(timeout=30)
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing listens on.
-
-    It is below those that a system chooses from for port 0 and for clients (RFC 6335, section 6;
-    Linux from 32,768 on, ip(7)): tests that run beside this one would take one of those before the
-    program that is to listen there has started.
-    """
-    while True:
-        port = 20_000 + secrets.randbelow(12_768)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

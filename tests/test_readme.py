@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import COMMAND, blocks, examples, free_port, read, run_pair, run_shell, running
+from documents import COMMAND, blocks, examples, read, run_pair, run_shell, running
 
 from sealframe import ClientOptions, PrivateKey, ServerOptions
 
@@ -47,12 +47,13 @@ def pairing(step: str, port: int) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that could be handled")
-def test_two_commands_pair_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_commands_pair_two_folders(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From nothing, and once more without an invitation, in the README's own words."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    port = free_port()
     here, there = tmp_path / "server", tmp_path / "laptop"
     here.mkdir()
     there.mkdir()

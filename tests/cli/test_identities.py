@@ -46,14 +46,15 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
+async def place(tmp_path: Path, port: int) -> AsyncIterator[Place]:
     client = PrivateKey.generate()
     client.save(tmp_path / "client.key")
     identity = ServerIdentity(
         PrivateKey.generate(), {"laptop": client.public_key}, patterns=("XK", "XX")
     )
     place = Place(identity, client, tmp_path / "client.key", tmp_path / "known.txt")
-    async with sealframe.serve(place.handle, "127.0.0.1", 0, security=identity) as place.server:
+    serving = sealframe.serve(place.handle, "127.0.0.1", port, security=identity)
+    async with serving as place.server:
         yield place
 
 
@@ -127,12 +128,13 @@ async def test_a_changed_key(options: list[str], place: Place) -> None:
     assert place.heard == []
 
 
-async def test_a_key_that_changes_while_the_link_is_lost_ends_the_chat(place: Place) -> None:
+async def test_a_key_that_changes_while_the_link_is_lost_ends_the_chat(
+    place: Place, port: int
+) -> None:
     KnownServers(place.known).add(place.address, place.identity.public_key)
     options = ("--identity", place.client_file, "--known-servers", place.known)
     async with running("chat", place.address, *options) as chat:
         assert "connected to" in await chat.error_line()
-        port = place.server.port
         await place.server.close()
         other = ServerIdentity(PrivateKey.generate(), {}, patterns=("XX",))
         async with sealframe.serve(place.handle, "127.0.0.1", port, security=other):

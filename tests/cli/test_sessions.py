@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 import pytest
 from aio.cutting import CuttingProxy, Fault, Plan
 from mitm.middle import Way
+from ports import reserved_port
 
 from sealframe.cli.address import Address, server_address
 
@@ -85,8 +85,8 @@ async def test_a_server_without_sessions() -> None:
         assert "start it with --sessions SECONDS" in done.error
 
 
-async def test_a_session_that_is_lost_is_told_with_what_is_known() -> None:
-    async with relay("127.0.0.1:0", *SESSIONS) as server:
+async def test_a_session_that_is_lost_is_told_with_what_is_known(port: int) -> None:
+    async with relay(f"127.0.0.1:{port}", *SESSIONS) as server:
         async with running("send", "hi", server.address, "--session", "--wait", 1) as sending:
             await server.program.lines_until(": hi")
             await server.program.end_by(9)
@@ -103,13 +103,13 @@ async def test_how_long_is_a_positive_time() -> None:
     assert "--sessions" in done.errors
 
 
-async def test_a_list_of_addresses() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = f"127.0.0.1:{listener.getsockname()[1]}"
-    async with relay("127.0.0.1:0") as server:
+async def test_a_list_of_addresses(port: int) -> None:
+    with reserved_port() as other:
+        closed = f"127.0.0.1:{other}"
+        async with relay(f"127.0.0.1:{port}") as server:
+            done = await outcome("send", "hi", f"{closed},{server.address}")
+            assert (done.code, done.errors) == (0, "")
         done = await outcome("send", "hi", f"{closed},{server.address}")
-        assert (done.code, done.errors) == (0, "")
-    done = await outcome("send", "hi", f"{closed},{server.address}")
     assert done.code == 1
     assert closed in done.error
     assert server.address in done.error

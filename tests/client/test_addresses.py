@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,10 +57,9 @@ async def serving(key: PrivateKey | None = None, **more: Any) -> AsyncIterator[t
 
 
 @pytest.fixture
-def closed() -> str:
+def closed(port: int) -> str:
     """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    return f"127.0.0.1:{port}"
 
 
 @pytest.fixture(params=[0, 1], ids=["first", "second"])

@@ -115,9 +115,7 @@ class TestConnected:
 
 
 class TestNotConnected:
-    async def test_refused(self, mode: Mode) -> None:
-        async with listening() as listener:
-            port = listener.port
+    async def test_refused(self, mode: Mode, port: int) -> None:
         with pytest.raises(ConnectError, match=rf"127\.0\.0\.1:{port}") as caught:
             await sealframe.connect("127.0.0.1", port, **mode.client)
         assert caught.value.errno == errno.ECONNREFUSED

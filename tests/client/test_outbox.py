@@ -146,30 +146,30 @@ async def test_what_is_not_acknowledged_in_time_goes_with_the_next_start(outbox:
     assert program.stored == [b"%d" % number for number in range(6)]
 
 
-async def test_messages_wait_for_a_server_that_was_lost(outbox: Outbox) -> None:
+async def test_messages_wait_for_a_server_that_was_lost(outbox: Outbox, port: int) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox)
         await conn.send(b"first")
         await until(lambda: program.stored == [b"first"])
     # Stopped and, by another one, started again: another numbering.
     await conn.send_many([b"a", b"b"])
     assert not conn.connected
-    async with program.serving(server.port) as server:
+    async with program.serving(port) as server:
         await conn.send(b"c")
         assert await conn.close()
     assert program.stored == [b"first", b"a", b"b", b"c"]
 
 
-async def test_a_client_that_was_stopped_without_a_server(outbox: Outbox) -> None:
+async def test_a_client_that_was_stopped_without_a_server(outbox: Outbox, port: int) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
     await conn.send(b"kept")
     assert not await conn.close()
     with pytest.raises(ConnectError):
         await connect(server, outbox)
-    async with program.serving(server.port) as server:
+    async with program.serving(port) as server:
         async for conn in connect(server, outbox):
             assert await conn.close()
             break
@@ -177,18 +177,18 @@ async def test_a_client_that_was_stopped_without_a_server(outbox: Outbox) -> Non
 
 
 async def test_a_session_that_the_server_lost_is_lost_until_the_program_decides(
-    outbox: Outbox, tmp_path: Path
+    outbox: Outbox, tmp_path: Path, port: int
 ) -> None:
     program = Program()
     program.hold.clear()
-    async with program.serving(sessions=Sessions(acknowledge="taken")) as server:
+    async with program.serving(port, sessions=Sessions(acknowledge="taken")) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
         await conn.send_many([b"1", b"2"])
         await until(lambda: bool(program.conns))
     with pytest.raises(ConnectionClosed):
         async with asyncio.timeout(PATIENCE):
             # A server that does not know the session.
-            async with program.serving(server.port, sessions=Sessions()) as server:
+            async with program.serving(port, sessions=Sessions()) as server:
                 await conn.recv()
     assert not await conn.close()
     shutil.copy(outbox.path, tmp_path / "copy.db")
@@ -212,14 +212,14 @@ async def test_a_session_that_the_server_lost_is_lost_until_the_program_decides(
     assert program.stored == [b"3", b"1", b"2", b"3"]
 
 
-async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path) -> None:
+async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path, port: int) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
     await conn.send(b"1")
     assert not await conn.close()
     shutil.copy(outbox.path, tmp_path / "copy.db")
-    async with program.serving(server.port) as server:
+    async with program.serving(port) as server:
         async with connect(server, outbox) as conn:
             with pytest.raises(SessionLostError, match="copy") as caught:
                 await connect(server, Outbox(tmp_path / "copy.db"))
@@ -229,15 +229,17 @@ async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path) 
     assert program.stored == [b"1", b"2"]
 
 
-async def test_a_message_that_the_next_server_does_not_take_is_named(outbox: Outbox) -> None:
+async def test_a_message_that_the_next_server_does_not_take_is_named(
+    outbox: Outbox, port: int
+) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
         await conn.send(b"fits")
         await until(lambda: len(program.stored) == 1)
     await conn.send_many([b"too", b"large" * 100])
     await conn.close()
-    async with program.serving(server.port, options=ServerOptions(max_message_size=100)) as server:
+    async with program.serving(port, options=ServerOptions(max_message_size=100)) as server:
         conn = await connect(server, outbox)
         with pytest.raises(SessionLostError, match=r"message 3 of it has 500 bytes") as caught:
             await conn.recv()
@@ -266,9 +268,11 @@ async def test_a_server_that_closes_first_leaves_the_rest_in_the_file(outbox: Ou
     assert program.stored == [b"1", b"2", b"3"]
 
 
-async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(outbox: Outbox) -> None:
+async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(
+    outbox: Outbox, port: int
+) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
         await conn.send_many([b"1", b"2"])
         await until(lambda: len(program.stored) == 2)
@@ -277,7 +281,7 @@ async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(outbox: Ou
         await conn.send(b"3")
         await conn.close()
     del program.stored[:]
-    async with program.serving(server.port) as server:
+    async with program.serving(port) as server:
         for _ in range(2):
             with pytest.raises(SessionLostError, match="has 0 messages of this session") as caught:
                 await connect(server, outbox)
@@ -309,9 +313,11 @@ async def open_outbox(port: int, outbox: Outbox) -> Connection:
     return await sealframe.connect("127.0.0.1", port, session=outbox, options=IMPATIENT)
 
 
-async def test_a_damaged_file_ends_the_connection_and_not_the_session(outbox: Outbox) -> None:
+async def test_a_damaged_file_ends_the_connection_and_not_the_session(
+    outbox: Outbox, port: int
+) -> None:
     program = Program()
-    async with program.serving() as server:
+    async with program.serving(port) as server:
         conn = await connect(server, outbox, options=IMPATIENT)
     await conn.send(b"1")
     await conn.close()
@@ -319,7 +325,7 @@ async def test_a_damaged_file_ends_the_connection_and_not_the_session(outbox: Ou
         (whole,) = database.execute("SELECT data FROM batch").fetchone()
         database.execute("UPDATE batch SET data = 'torn'")
         database.commit()
-        async with program.serving(server.port) as server:
+        async with program.serving(port) as server:
             conn = await connect(server, outbox)
             with pytest.raises(ConnectionClosedError, match="the outbox failed") as caught:
                 await conn.recv()

@@ -51,15 +51,15 @@ class Process:
         return left.split()
 
 
-async def test_both_ends_are_killed(tmp_path: Path) -> None:
+async def test_both_ends_are_killed(tmp_path: Path, port: int) -> None:
     seed = random.randrange(1_000_000)
     print("seed", seed)
     chance = random.Random(seed)
     database = tmp_path / "server.db"
     accepted: list[int] = []
     async with asyncio.timeout(12 * PATIENCE):
-        server = await Process.start("serve", 0, database)
-        port = int(await server.line())
+        server = await Process.start("serve", port, database)
+        await server.line()
         first = 1
         for number in range(10):
             client = await Process.start("send", port, tmp_path / "outbox.db", first, 1_000_000_000)

@@ -84,17 +84,10 @@ def rounds(
     return sealframe.connect("127.0.0.1", port, **mode.client, options=options, is_fatal=is_fatal)
 
 
-async def free_port() -> int:
-    """Return a port on which nobody listens."""
-    async with listening() as listener:
-        return listener.port
-
-
 class TestUntilConnected:
     async def test_it_keeps_trying_until_the_server_appears(
-        self, mode: Mode, failures: list[logging.LogRecord]
+        self, mode: Mode, failures: list[logging.LogRecord], port: int
     ) -> None:
-        port = await free_port()
 
         async def use() -> None:
             async for conn in rounds(port, mode):
@@ -228,7 +221,9 @@ class TestAgain:
 
 
 class TestWaits:
-    async def test_they_grow_and_are_bounded(self, failures: list[logging.LogRecord]) -> None:
+    async def test_they_grow_and_are_bounded(
+        self, failures: list[logging.LogRecord], port: int
+    ) -> None:
         initial, factor, maximum = 0.0005, 2.0, 0.01
         options = ClientOptions(
             backoff_initial=initial, backoff_factor=factor, backoff_maximum=maximum
@@ -236,9 +231,7 @@ class TestWaits:
         enough = 12
         started = time.monotonic()
         with pytest.raises(ConnectError):
-            async for _ in rounds(
-                await free_port(), Mode(), options, lambda _: len(failures) == enough
-            ):
+            async for _ in rounds(port, Mode(), options, lambda _: len(failures) == enough):
                 pytest.fail("nobody listens there")
         waits = delays(failures)
         assert time.monotonic() - started >= sum(waits)
@@ -248,8 +241,9 @@ class TestWaits:
             assert 0.5 * mean <= wait <= min(1.5 * mean, maximum)
         assert len(set(waits[:5])) == 5
 
-    async def test_jitter_differs_between_clients(self, failures: list[logging.LogRecord]) -> None:
-        port = await free_port()
+    async def test_jitter_differs_between_clients(
+        self, failures: list[logging.LogRecord], port: int
+    ) -> None:
         options = ClientOptions(backoff_initial=0.01, backoff_factor=1)
         for count in range(1, 5):
             with pytest.raises(ConnectError):
@@ -258,10 +252,9 @@ class TestWaits:
         assert len(set(delays(failures))) == 4
 
     async def test_a_lasting_connection_starts_them_anew(
-        self, mode: Mode, failures: list[logging.LogRecord]
+        self, mode: Mode, failures: list[logging.LogRecord], port: int
     ) -> None:
         options = ClientOptions(backoff_initial=0.0005, backoff_maximum=0.03)
-        port = await free_port()
         connections = 0
 
         async def use() -> None:
@@ -288,9 +281,8 @@ class TestWaits:
         async with sealframe.serve(echo, "127.0.0.1", port, **mode.server):
             await using
 
-    async def test_one_can_be_cancelled(self, failures: list[logging.LogRecord]) -> None:
+    async def test_one_can_be_cancelled(self, failures: list[logging.LogRecord], port: int) -> None:
         options = ClientOptions(backoff_initial=1000, backoff_maximum=1000)
-        port = await free_port()
 
         async def use() -> None:
             async for _ in rounds(port, Mode(), options):
@@ -319,7 +311,7 @@ class TestWaits:
 
 
 class TestFatal:
-    async def test_the_hook_sees_every_error_and_decides(self, mode: Mode) -> None:
+    async def test_the_hook_sees_every_error_and_decides(self, mode: Mode, port: int) -> None:
         seen: list[Exception] = []
 
         def third(error: Exception) -> bool:
@@ -327,7 +319,7 @@ class TestFatal:
             return len(seen) == 3
 
         with pytest.raises(ConnectError) as caught:
-            async for _ in rounds(await free_port(), mode, is_fatal=third):
+            async for _ in rounds(port, mode, is_fatal=third):
                 pytest.fail("nobody listens there")
         assert len(seen) == 3
         assert seen[-1] is caught.value
@@ -352,12 +344,12 @@ class TestFatal:
             await using
         assert connections == 1
 
-    async def test_an_error_of_the_hook_passes(self) -> None:
+    async def test_an_error_of_the_hook_passes(self, port: int) -> None:
         def broken(_: Exception) -> bool:
             raise LookupError
 
         with pytest.raises(LookupError):
-            async for _ in rounds(await free_port(), Mode(), is_fatal=broken):
+            async for _ in rounds(port, Mode(), is_fatal=broken):
                 pytest.fail("nobody listens there")
 
     async def test_a_wrong_key_is_fatal_at_first(

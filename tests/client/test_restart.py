@@ -74,7 +74,7 @@ class Endless:
         self.begun += 1
         await asyncio.Event().wait()
 
-    def serve(self, mode: Mode, port: int = 0) -> sealframe.Serving:
+    def serve(self, mode: Mode, port: int) -> sealframe.Serving:
         return sealframe.serve(
             self.handler,
             "127.0.0.1",
@@ -88,7 +88,7 @@ class Endless:
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 @pytest.mark.parametrize("begun", [False, True], ids=["new", "under way"])
-async def test_a_restart(control_mode: Mode, work: Work, begun: bool) -> None:
+async def test_a_restart(control_mode: Mode, work: Work, begun: bool, port: int) -> None:
     """What is under way is cancelled at the deadline, what is new is refused: in both cases the
     program meets the end of its connection."""
     endless = Endless()
@@ -96,7 +96,7 @@ async def test_a_restart(control_mode: Mode, work: Work, begun: bool) -> None:
     codes: list[int | None] = []
     again = asyncio.Event()
 
-    async def client(port: int) -> None:
+    async def client() -> None:
         nonlocal rounds
         async for conn in sealframe.connect(
             "127.0.0.1", port, **control_mode.client, options=QUICK
@@ -112,9 +112,8 @@ async def test_a_restart(control_mode: Mode, work: Work, begun: bool) -> None:
                 codes.append(error.code)
 
     async with asyncio.timeout(PATIENCE):
-        async with endless.serve(control_mode) as server:
-            port = server.port
-            running = asyncio.create_task(client(port))
+        async with endless.serve(control_mode, port):
+            running = asyncio.create_task(client())
             await until(lambda: endless.begun > 0 if begun else rounds > 0)
         async with endless.serve(control_mode, port):
             await asyncio.wait(

@@ -209,7 +209,7 @@ async def test_a_loop_that_reconnects_stops_at_once_if_it_must_not_trust(
 
 @pytest.mark.parametrize("file", ["kept", "lost"])
 async def test_a_loop_that_was_there_before_waits_for_the_known_key_to_come_back(
-    path: Path, caplog: pytest.LogCaptureFixture, file: str
+    path: Path, port: int, caplog: pytest.LogCaptureFixture, file: str
 ) -> None:
     """Anyone on the way can show another key for a while: that must not end the program.
 
@@ -223,8 +223,7 @@ async def test_a_loop_that_was_there_before_waits_for_the_known_key_to_come_back
             connected.put_nowait(conn)
             await conn.wait_closed()
 
-    async with hosting(server()) as host, asyncio.timeout(3 * PATIENCE):
-        port = host.server.port
+    async with hosting(server(), port=port) as host, asyncio.timeout(3 * PATIENCE):
         following = asyncio.ensure_future(
             follow(host.dial(client(path, trust=True), options=QUICK))
         )

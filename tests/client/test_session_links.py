@@ -144,10 +144,9 @@ async def test_nor_does_it_wait_for_ever_for_one_that_has_forgotten_it_by_then()
         await check_lost(conn, CloseCode.SESSION_LOST)
 
 
-async def test_the_server_that_had_it_and_has_forgotten_it_ends_it() -> None:
+async def test_the_server_that_had_it_and_has_forgotten_it_ends_it(port: int) -> None:
     """Though another one is not to be asked."""
-    async with serving("a") as one, carrying(one) as way:
-        port = one.port
+    async with serving("a", port=port) as one, carrying(one) as way:
         way.plans = CLOSED
         addresses = [one.address, at(way)]
         conn = await sealframe.connect(addresses, session=True, options=QUICK)
@@ -212,10 +211,10 @@ async def test_nothing_goes_to_a_server_of_another_key(tmp_path: Path) -> None:
         assert two.sessions == 0
 
 
-async def test_a_server_that_got_another_key_ends_the_session(tmp_path: Path) -> None:
+async def test_a_server_that_got_another_key_ends_the_session(tmp_path: Path, port: int) -> None:
     """Though the file of known servers has the new one by then."""
-    async with serving("a", security=identity(SERVER)) as one:
-        port, address = one.port, one.address
+    async with serving("a", port=port, security=identity(SERVER)) as one:
+        address = one.address
         security = knowing(tmp_path, {address: SERVER})
         conn = await sealframe.connect([address], session=True, security=security, options=QUICK)
         assert await ask(conn, b"1") == b"a 1"
@@ -227,9 +226,9 @@ async def test_a_server_that_got_another_key_ends_the_session(tmp_path: Path) ->
             assert two.sessions == 0
 
 
-async def test_a_key_that_was_taken_out_ends_the_session(tmp_path: Path) -> None:
-    async with serving("a", security=identity(SERVER)) as one:
-        port, address = one.port, one.address
+async def test_a_key_that_was_taken_out_ends_the_session(tmp_path: Path, port: int) -> None:
+    async with serving("a", port=port, security=identity(SERVER)) as one:
+        address = one.address
         security = knowing(tmp_path, {address: SERVER})
         conn = await sealframe.connect(address.split(":")[0], port, session=True, security=security)
         assert await ask(conn, b"1") == b"a 1"
@@ -239,10 +238,9 @@ async def test_a_key_that_was_taken_out_ends_the_session(tmp_path: Path) -> None
             await check_lost(conn, CloseCode.UNAUTHORIZED)
 
 
-async def test_the_client_does_not_come_back_before_the_server_says() -> None:
+async def test_the_client_does_not_come_back_before_the_server_says(port: int) -> None:
     loop = asyncio.get_running_loop()
-    async with serving("a") as one:
-        port = one.port
+    async with serving("a", port=port) as one:
         conn = await sealframe.connect("127.0.0.1", port, session=True, options=QUICK)
         assert await ask(conn, b"1") == b"a 1"
         await one.server.close(retry_after=0.3)

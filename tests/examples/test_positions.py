@@ -29,13 +29,13 @@ def wait_for(path: Path, count: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_server_that_is_killed_stores_each_reading_once(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_stores_each_reading_once(tmp_path: Path, port: int) -> None:
     seed = random.randrange(2**32)
     choose = random.Random(seed)
     print("seed", seed)
     path = tmp_path / "readings.db"
     with contextlib.ExitStack() as stack:
-        server, port = stack.enter_context(serving("meter_server.py", path))
+        server, _ = stack.enter_context(serving("meter_server.py", path, port=port))
         meter = stack.enter_context(started("meter.py", "127.0.0.1", port, READINGS, 0.002))
         for after in sorted(choose.sample(range(1, READINGS - 50), KILLS)):
             wait_for(path, after)

@@ -102,8 +102,8 @@ def test_requests_with_types() -> None:
 READING = r"sensor-\d+ (\d+): [\d.]+ °C"
 
 
-def test_no_reading_is_lost_when_the_server_is_killed() -> None:
-    with serving("sensor_server.py") as (server, port):
+def test_no_reading_is_lost_when_the_server_is_killed(port: int) -> None:
+    with serving("sensor_server.py", port=port) as (server, _):
         with started("sensor.py", "127.0.0.1", port, 0.05) as sensor:
             sensor.line(r"connected, \d+ readings wait")
             noted = [int(server.line(READING)[1]) for _ in range(5)]
@@ -146,7 +146,7 @@ def test_a_folder_is_dropped(tmp_path: Path) -> None:
     assert (incoming / "notes.txt").read_text(encoding="utf-8") == "first of May"
 
 
-def test_a_drop_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+def test_a_drop_goes_on_after_the_server_was_killed(tmp_path: Path, port: int) -> None:
     big, incoming = tmp_path / "big", tmp_path / "incoming"
     size = 300_000_000
     with big.open("wb") as file:
@@ -154,7 +154,7 @@ def test_a_drop_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
         file.write(b"beginning")
         file.seek(-3, os.SEEK_END)
         file.write(b"end")
-    with serving("drop_server.py", incoming) as (server, port):
+    with serving("drop_server.py", incoming, port=port) as (server, _):
         with started("drop_client.py", big, "127.0.0.1", port) as client:
             client.line(rf"big: \d+ of {size} bytes")
             server.kill()

@@ -224,8 +224,7 @@ async def test_client_tries_until_there_is_a_server(programs: Programs) -> None:
         async with csharp_client(programs, port, 0, 60) as client:
             assert client.stderr is not None
             assert await client.stderr.readline() == b"waiting for 127.0.0.1 port %d\n" % port
-            reserved.close()
-            async with sealframe.serve(echo, "127.0.0.1", port):
+            async with sealframe.serve(echo, sock=reserved.dup()):
                 output, _ = await client.communicate("späte Antwort\n".encode())
     assert output.decode() == "späte Antwort\n"
     assert client.returncode == DONE

@@ -325,10 +325,9 @@ class TestNodeSession:
         assert (code, errors) == (1, "the server keeps no sessions\n")
 
     @with_control
-    async def test_a_server_that_starts_again_does_not_know_it(self, way: Way) -> None:
+    async def test_a_server_that_starts_again_does_not_know_it(self, way: Way, port: int) -> None:
         options: dict[str, Any] = {"sessions": Sessions(), **way.server}
-        server = await sealframe.serve(echo, "127.0.0.1", 0, **options)
-        port = server.port
+        server = await sealframe.serve(echo, "127.0.0.1", port, **options)
         command = (NODE, SOURCES / "client.mjs", "127.0.0.1", port, "--session", *way.node_client)
         async with running(*command) as process:
             assert process.stdin is not None

@@ -96,9 +96,8 @@ def test_a_wrong_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd is not there")
-def test_the_service_of_the_guide_is_started_by_its_first_client(tmp_path: Path) -> None:
+def test_the_service_of_the_guide_is_started_by_its_first_client(tmp_path: Path, port: int) -> None:
     (tmp_path / "server.py").write_text(documents.program_with(PAGE, "activated_sockets"))
-    port = documents.free_port()
     command = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", "--fdname=app"]
     # It hands its own environment on only where it is told to.
     command += ["-E", f"PYTHONPATH={Path(sealframe.__file__).parents[1]}"]

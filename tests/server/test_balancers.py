@@ -41,13 +41,15 @@ async def balancer(
     name: str,
     server: Server,
     folder: Path,
+    port: int,
     *,
     idle: str = "1m",
     without: str = "",
     header: str = "",
-) -> AsyncIterator[int]:
-    """Run one, with the guide's configuration, before a server; return its port.
+) -> AsyncIterator[None]:
+    """Run one, with the guide's configuration, before a server.
 
+    :param port: where it listens
     :param idle: after which it cuts a silent connection
     :param without: a line that is left out
     :param header: what the guide says is to be added, so that it tells of its clients
@@ -55,7 +57,6 @@ async def balancer(
     program = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{name} is not installed")
-    port = documents.free_port()
     if name == "haproxy":
         text = documents.blocks(PAGE, "none")["haproxy.cfg"]
     else:
@@ -85,7 +86,7 @@ async def balancer(
     config.write_text(text, encoding="utf-8")
     with documents.running(command, folder) as process:
         documents.wait_until_listening(port, process)
-        yield port
+        yield
 
 
 async def echo(conn: Connection) -> None:
@@ -94,11 +95,13 @@ async def echo(conn: Connection) -> None:
 
 
 @pytest.mark.parametrize("name", ["haproxy", "nginx"])
-async def test_only_frames_keep_a_silent_connection_open(name: str, tmp_path: Path) -> None:
+async def test_only_frames_keep_a_silent_connection_open(
+    name: str, tmp_path: Path, port: int
+) -> None:
     options = ClientOptions(keepalive_interval=0.2, keepalive_timeout=PATIENCE)
     async with (
         sealframe.serve(echo, "127.0.0.1", 0) as server,
-        balancer(name, server, tmp_path, idle="1s") as port,
+        balancer(name, server, tmp_path, port, idle="1s"),
         sealframe.connect("127.0.0.1", port, options=options) as plain,
         sealframe.connect("127.0.0.1", port, options=options, extended=True) as extended,
     ):
@@ -113,7 +116,7 @@ async def test_only_frames_keep_a_silent_connection_open(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["haproxy", "nginx", "nginx without half-close"])
 @pytest.mark.parametrize("mode", [Mode("packets"), Mode("extended")], ids=lambda mode: mode.name)
-async def test_the_last_answer(name: str, mode: Mode, tmp_path: Path) -> None:
+async def test_the_last_answer(name: str, mode: Mode, tmp_path: Path, port: int) -> None:
     async def count(conn: Connection) -> None:
         messages = [message async for message in conn]
         await conn.send(b"%d" % len(messages))
@@ -122,7 +125,7 @@ async def test_the_last_answer(name: str, mode: Mode, tmp_path: Path) -> None:
     line = "proxy_half_close on;" if without else ""
     async with (
         sealframe.serve(count, "127.0.0.1", 0) as server,
-        balancer(name, server, tmp_path, without=line) as port,
+        balancer(name, server, tmp_path, port, without=line),
         sealframe.connect("127.0.0.1", port, **mode.client) as conn,
     ):
         await conn.send(b"hello")
@@ -141,7 +144,7 @@ HEADERS = {
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("mode", ["packets", "extended", "sealed"])
 async def test_the_address_of_the_client(
-    name: str, mode: ModeName, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, mode: ModeName, tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def say_who(conn: Connection) -> None:
         async for message in conn:
@@ -152,7 +155,7 @@ async def test_the_address_of_the_client(
         pytest.importorskip("cryptography", reason="cryptography is not installed")
     async with (
         sealframe.serve(say_who, "127.0.0.1", 0, proxy_protocol=True, **way.server) as server,
-        balancer(program, server, tmp_path, header=HEADERS[name]) as port,
+        balancer(program, server, tmp_path, port, header=HEADERS[name]),
         sealframe.connect("127.0.0.1", port, **way.client) as conn,
     ):
         for message in (b"hello", bytes(100_000)):
@@ -166,13 +169,13 @@ async def test_the_address_of_the_client(
 
 
 async def test_health_checks_of_a_sealed_server(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("cryptography", reason="cryptography is not installed")
     key = shared_key()
     async with (
         sealframe.serve(echo, "127.0.0.1", 0, security=key) as server,
-        balancer("haproxy", server, tmp_path) as port,
+        balancer("haproxy", server, tmp_path, port),
         sealframe.connect("127.0.0.1", port, security=key) as conn,
     ):
         await until(lambda: server.counters.probes >= 4)

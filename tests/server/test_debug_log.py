@@ -64,13 +64,11 @@ async def test_each_client_that_is_rejected(caplog: pytest.LogCaptureFixture) ->
     assert [r.levelno for r in found] == [logging.WARNING, logging.DEBUG, logging.DEBUG]
 
 
-async def test_an_attempt_that_fails(
-    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_attempt_that_fails(port: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "sealframe.client")
     with pytest.raises(ConnectError) as why:
-        await sealframe.connect("127.0.0.1", unused_tcp_port)
-    where = f"127.0.0.1:{unused_tcp_port}"
+        await sealframe.connect("127.0.0.1", port)
+    where = f"127.0.0.1:{port}"
     assert lines(caplog, "sealframe.client") == [
         f"connecting to {where}",
         f"connecting to {where} failed: {why.value}",

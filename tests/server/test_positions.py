@@ -433,13 +433,12 @@ async def test_only_such_a_server_has_positions() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode("extended"), Mode("sealed")], ids=str)
-async def test_a_client_goes_on_with_the_next_server(mode: Mode) -> None:
+async def test_a_client_goes_on_with_the_next_server(mode: Mode, port: int) -> None:
     """One that closes in order, and one that starts after it at the same port."""
     if mode.sealed:
         pytest.importorskip("cryptography", reason="cryptography is not installed")
     program = Program()
-    async with program.serving(**mode.server) as server:
-        port = server.port
+    async with program.serving(port, **mode.server) as server:
         conn = await sealframe.connect(
             "127.0.0.1", port, session=True, options=QUICK, **_sealing(mode)
         )

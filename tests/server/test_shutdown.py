@@ -473,14 +473,14 @@ async def test_a_cancelled_serve_forever_lets_handlers_finish(mode: Mode) -> Non
 # Clients that come, and come back
 
 
-async def test_a_client_comes_back_to_the_next_server(mode: Mode) -> None:
+async def test_a_client_comes_back_to_the_next_server(mode: Mode, port: int) -> None:
     greetings: list[bytes] = []
 
     async def greet(conn: Connection) -> None:
         await conn.send(b"from %d" % (len(greetings) + 1))
         await Service().read(conn)
 
-    async def stay(port: int) -> None:
+    async def stay() -> None:
         options = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01)
         async for conn in sealframe.connect("127.0.0.1", port, **mode.client, options=options):
             async for part in conn:
@@ -488,9 +488,8 @@ async def test_a_client_comes_back_to_the_next_server(mode: Mode) -> None:
             await conn.close()
 
     async with asyncio.timeout(PATIENCE):
-        first = await start(greet, mode)
-        port = first.port
-        staying = asyncio.create_task(stay(port))
+        first = await sealframe.serve(greet, "127.0.0.1", port, **mode.server)
+        staying = asyncio.create_task(stay())
         await until(lambda: greetings == [b"from 1"])
         assert await first.close("an update") == ShutdownReport(1, 0, 0, 0)
         second = await sealframe.serve(greet, "127.0.0.1", port, **mode.server)

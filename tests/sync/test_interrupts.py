@@ -114,9 +114,7 @@ def test_a_connect(sealed: Mode) -> None:
                 pass
 
 
-def test_the_wait_between_attempts() -> None:
-    with start(echo, Mode()) as server:
-        port = server.port
+def test_the_wait_between_attempts(port: int) -> None:
     slow = ClientOptions(backoff_initial=60, backoff_maximum=60)
     attempts = threading.Event()
 

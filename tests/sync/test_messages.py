@@ -191,9 +191,7 @@ def test_what_it_says_of_itself(mode: Mode) -> None:
         assert (client.close_code, client.close_reason) == (None, "")
 
 
-def test_nobody_there() -> None:
-    with start(echo, Mode()) as server:
-        port = server.port
+def test_nobody_there(port: int) -> None:
     with pytest.raises(ConnectError, match="cannot connect"):
         sync.connect("127.0.0.1", port)
 

@@ -43,10 +43,9 @@ def test_each_round_has_a_connection_of_its_own(mode: Mode) -> None:
         until(lambda: not server.clients)
 
 
-def test_it_comes_back_to_a_server_that_closed_and_was_started_again() -> None:
+def test_it_comes_back_to_a_server_that_closed_and_was_started_again(port: int) -> None:
     mode = Mode()
-    server = start(echo, mode)
-    port = server.port
+    server = sync.serve(echo, "127.0.0.1", port)
     rounds = 0
     try:
         for conn in again(server, mode):
@@ -92,9 +91,7 @@ def test_a_wrong_key_is_not_tried_again(sealed: Mode) -> None:
             next(iter(wrong))
 
 
-def test_is_fatal_decides() -> None:
-    with start(echo, Mode()) as server:
-        port = server.port
+def test_is_fatal_decides(port: int) -> None:
     seen: list[Exception] = []
 
     def third(error: Exception) -> bool:
@@ -106,10 +103,8 @@ def test_is_fatal_decides() -> None:
     assert len(seen) == 3
 
 
-def test_is_fatal_may_end_the_program() -> None:
+def test_is_fatal_may_end_the_program(port: int) -> None:
     """And not the event loop, on which others depend."""
-    with start(echo, Mode()) as server:
-        port = server.port
 
     def leave(_: Exception) -> bool:
         raise SystemExit(3)
