@@ -138,7 +138,7 @@ cdef class Slot:
         # The module that has the class keeps it.
         self.owner = <PyTypeObject *>owner
         self.name = name
-        self.place = place_of(owner.__dict__[name])
+        self.place = place_of(getattr(owner, name))
         if self.place < 0:
             raise TypeError(f"{owner.__name__}.{name} is no slot")
 

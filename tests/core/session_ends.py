@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from sealframe.core import joining
 from sealframe.core.events import Phase
 from sealframe.core.protocol import ProtocolMachine
 from sealframe.core.session import Session
@@ -92,10 +93,10 @@ def session(*, limit: int = LIMIT, peer_ack_by: int = MIN_ACK_BY) -> Session:
 def begin(seal: Pattern | None, *, limit: int = LIMIT) -> Pair:
     """Return two ends with whose link a session begins, both of whom have joined it."""
     pair = client, server = ask(seal)
-    server.protocol.join(session(limit=limit), welcome=BEGINS)
+    joining.join(server.protocol, session(limit=limit), welcome=BEGINS)
     release(server)
     client.read(server.take())
-    client.protocol.join(session(limit=limit))
+    joining.join(client.protocol, session(limit=limit))
     release(client)
     exchange(client, server)
     return pair
@@ -103,7 +104,7 @@ def begin(seal: Pattern | None, *, limit: int = LIMIT) -> Pair:
 
 def release(peer: Peer) -> None:
     """Let it take in what it holds."""
-    peer.messages += peer.protocol.release()
+    peer.messages += joining.release(peer.protocol)
     peer.note()
 
 
@@ -140,10 +141,10 @@ def resume(before: Pair, seal: Pattern | None, *, link: int = 2) -> Pair:
     pair = client, server = ask(seal, hello)
     resume_server(before.server, server, hello)
     client.read(server.take())
-    welcome = SessionWelcome.decode(joining(client).session)
+    welcome = SessionWelcome.decode(named(client).session)
     known = counts(before.client)
     known.resume(welcome)
-    client.protocol.join(known, before=before.client.protocol)
+    joining.join(client.protocol, known, before=before.client.protocol)
     release(client)
     return pair
 
@@ -153,11 +154,11 @@ def resume_server(before: Peer, server: Peer, hello: SessionHello) -> None:
     known = cut_off(before)
     known.resume(hello)
     welcome = replace(BEGINS, received=known.received, acknowledged=known.confirm())
-    server.protocol.join(known, welcome=welcome, before=before.protocol)
+    joining.join(server.protocol, known, welcome=welcome, before=before.protocol)
     release(server)
 
 
-def joining(peer: Peer) -> Hello:
+def named(peer: Peer) -> Hello:
     """Return the HELLO or WELCOME that names a session; there must be one."""
     link = peer.protocol.joining
     assert peer.protocol.phase is Phase.JOINING

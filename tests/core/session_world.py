@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sealframe import wire
+from sealframe.core import joining
 from sealframe.core.events import (
     Acknowledged,
     Credited,
@@ -291,7 +292,7 @@ class End(Reader):
     def begin(self, session: Session, welcome: SessionWelcome | None = None) -> None:
         """A numbering begins with the link that this end has."""
         assert self.link is not None
-        self.machine.join(session, welcome=welcome)
+        joining.join(self.machine, session, welcome=welcome)
         self.book = []
         self.machine.events = ()
         self.use(self.link, 0)
@@ -308,7 +309,7 @@ class End(Reader):
             self.credit_told = self.window.granted if goes_on else WINDOW
             welcome = session.welcome(keep=60, credit=self.credit_told)
         machine, link = donor.surrender()
-        machine.join(session, welcome=welcome, before=self.machine)
+        joining.join(machine, session, welcome=welcome, before=self.machine)
         self.machine = machine
         if goes_on:
             self.credit_limit = max(self.credit_limit, peer.credit)
@@ -327,7 +328,7 @@ class End(Reader):
         self.heard = False
 
     def release(self) -> None:
-        self.received(self.machine.release())
+        self.received(joining.release(self.machine))
         self.handle_events()
         self.flush()
 
@@ -669,7 +670,7 @@ class Server:
         found.session.resume(donor, asked, serve=True)
 
     def refuse(self, donor: Donor, close: Close) -> None:
-        donor.machine.refuse(close, HandshakeError("refused", code=close.code))
+        joining.refuse(donor.machine, close, HandshakeError("refused", code=close.code))
         donor.handle_events()
 
     def failed(self, donor: Donor) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sealframe import wire
+from sealframe.core import joining
 from sealframe.core.events import (
     Acknowledged,
     Ended,
@@ -55,8 +56,8 @@ from .session_ends import (
     counts,
     cut_off,
     hello_of,
-    joining,
     machine,
+    named,
     release,
     resume,
     resume_server,
@@ -93,13 +94,13 @@ def test_a_session_begins(seal: Pattern | None) -> None:
     assert len(server.events_of(Joining)) == 1
     assert not server.established()
     assert server.take() == b""
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     assert server.established()
     client.read(server.take())
-    assert SessionWelcome.decode(joining(client).session) == BEGINS
+    assert SessionWelcome.decode(named(client).session) == BEGINS
     assert not client.established()
-    client.protocol.join(session())
+    joining.join(client.protocol, session())
     release(client)
     assert client.established()
     client.send(b"ping")
@@ -145,11 +146,11 @@ def test_messages_before_welcome_are_of_no_session() -> None:
     """A server may send such before it has read HELLO: they are discarded, and not counted."""
     client, server = ask(None)
     client.read(message(b"too early"))
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     server.send(b"first")
     client.read(bytes(server.output))
-    client.protocol.join(session())
+    joining.join(client.protocol, session())
     release(client)
     assert client.messages == [b"first"]
     assert client.protocol.frames_received == 1
@@ -176,7 +177,7 @@ def test_what_comes_behind_hello_waits() -> None:
     assert server.protocol.phase is Phase.JOINING
     assert server.messages == []
     assert server.protocol.frames_received == 0
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     server.note()
     assert server.messages == []
     release(server)
@@ -197,13 +198,13 @@ def hello_to_come() -> Pair:
 def test_what_comes_behind_welcome_waits(seal: Pattern | None) -> None:
     """All that the server wrote with WELCOME, its CLOSE too."""
     client, server = ask(seal)
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     server.send(b"one", b"two")
     server.protocol.close(Close(CloseCode.KICKED))
     client.read(server.take())
     assert (client.messages, client.events_of(Ended)) == ([], [])
-    client.protocol.join(session())
+    joining.join(client.protocol, session())
     release(client)
     assert client.messages == [b"one", b"two"]
     close = client.close
@@ -215,12 +216,12 @@ def test_what_comes_behind_welcome_waits(seal: Pattern | None) -> None:
 def test_much_may_come_behind_welcome() -> None:
     """All that one read holds: small messages cost more than they have bytes."""
     client, server = ask(None)
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     server.send(*[b""] * 20_000)
     client.read(server.take())
     assert client.error is None
-    client.protocol.join(session())
+    joining.join(client.protocol, session())
     release(client)
     assert len(client.messages) == client.protocol.frames_received == 20_000
 
@@ -243,7 +244,7 @@ def test_a_fault_behind_hello_waits_too(wrong: bytes, code: CloseCode, text: str
     server.read(client.take() + message(b"one") + wrong + message(b"never"))
     assert server.protocol.phase is Phase.JOINING
     assert server.error is None
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     check_fault(server, client, code, text)
 
@@ -254,7 +255,7 @@ def test_a_fault_behind_welcome_waits_too(
 ) -> None:
     """In a record of its own, too, and with more records behind it."""
     client, server = ask(seal)
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     release(server)
     welcome, behind = server.take(), [message(b"one") + wrong, message(b"never")]
     records = server.protocol.records
@@ -262,7 +263,7 @@ def test_a_fault_behind_welcome_waits_too(
         behind = [b"".join(records.seal(data)) for data in behind]
     client.read(welcome + b"".join(behind))
     assert client.error is None
-    client.protocol.join(session())
+    joining.join(client.protocol, session())
     release(client)
     check_fault(client, server, code, text)
 
@@ -280,7 +281,7 @@ def test_a_fault_behind_a_hello_that_is_refused() -> None:
     client, server = hello_to_come()
     server.read(client.take() + b"\x00\x00\x00\x80")
     refusal = HandshakeError("why", code=CloseCode.SUPERSEDED)
-    server.protocol.refuse(Close(CloseCode.SUPERSEDED), refusal)
+    joining.refuse(server.protocol, Close(CloseCode.SUPERSEDED), refusal)
     server.note()
     assert server.fault is refusal
     (frame,) = frames(server.take())
@@ -290,7 +291,7 @@ def test_a_fault_behind_a_hello_that_is_refused() -> None:
 def test_a_record_that_does_not_open_behind_welcome() -> None:
     """The link is at fault, and the session is as if WELCOME had not come either."""
     client, server = ask(Pattern.NNPSK0)
-    server.protocol.join(session(), welcome=BEGINS)
+    joining.join(server.protocol, session(), welcome=BEGINS)
     client.read(server.take() + (20).to_bytes(4, "little") + bytes(20))
     assert [type(event) for event in client.events] == [Failed]
     assert client.protocol.phase is Phase.FAILED
@@ -314,10 +315,10 @@ def test_a_link_that_ends_before_it_has_joined(seal: Pattern | None) -> None:
 def test_a_refusal_is_as_long_as_welcome(seal: Pattern | None, close: Close) -> None:
     """So that nobody on the way sees which it was."""
     _, other = pair = ask(seal)
-    other.protocol.join(session(), welcome=BEGINS)
+    joining.join(other.protocol, session(), welcome=BEGINS)
     welcome = other.take()
     client, server = pair = ask(seal)
-    server.protocol.refuse(close, HandshakeError("why", code=close.code))
+    joining.refuse(server.protocol, close, HandshakeError("why", code=close.code))
     server.note()
     answer = server.take()
     assert len(answer) == len(welcome)
@@ -342,7 +343,7 @@ def test_unauthorized_is_as_long_as_welcome(asks: bool) -> None:
         shake_hands(client, server)
         server.read(client.take())
         if server.protocol.phase is Phase.JOINING:
-            server.protocol.join(session(), welcome=BEGINS)
+            joining.join(server.protocol, session(), welcome=BEGINS)
         answers.append(server.take())
         if refused:
             client.read(answers[-1])
@@ -364,7 +365,7 @@ def test_a_hello_whose_session_is_malformed_is_answered(seal: Pattern | None) ->
 def test_what_is_refused_twice_is_refused_once() -> None:
     _, server = ask(None)
     for _ in range(2):
-        server.protocol.refuse(Close(CloseCode.SUPERSEDED), HandshakeError("why"))
+        joining.refuse(server.protocol, Close(CloseCode.SUPERSEDED), HandshakeError("why"))
     server.note()
     assert opcodes(server.take()) == [Opcode.CLOSE]
     assert isinstance(server.fault, HandshakeError)
@@ -738,6 +739,6 @@ def test_frames_of_a_sealed_connection_are_kept_in_plaintext() -> None:
 def test_the_ends_have_what_is_said(seal: Pattern | None) -> None:
     """What field 4 may not say is no session: its owner looks at it."""
     _, server = ask(seal, replace(HELLO, link=7))
-    assert joining(server).session == replace(HELLO, link=7).encode()
-    assert len(joining(server).session) == wire.SESSION_HELLO_SIZE
+    assert named(server).session == replace(HELLO, link=7).encode()
+    assert len(named(server).session) == wire.SESSION_HELLO_SIZE
     assert sealed(client=True).protocol.joining is None

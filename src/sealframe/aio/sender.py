@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..core.channel_frames import ViolationError
 from ..core.closing import CloseState
 from ..core.events import Phase
-from ..core.protocol import LARGE_TURN, TURN
+from ..core.sending import LARGE_TURN, TURN
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
 from .fast_path import SendPath

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.closing import CloseState
 from ..core.events import Phase
@@ -100,7 +101,7 @@ class SessionProtocol(ConnectionProtocol):
 
     def _announce(self) -> None:
         if self.transport is not None:
-            self.machine.announce()
+            joining.announce(self.machine)
             self.handle_events()
             self.sender.flush()
 
@@ -110,7 +111,7 @@ class SessionProtocol(ConnectionProtocol):
         :param welcome: on a server, field 4 of WELCOME
         """
         self.first_credit()
-        self.machine.join(session, welcome=welcome)
+        joining.join(self.machine, session, welcome=welcome)
         self.handle_events()
         self._release()
 
@@ -126,7 +127,7 @@ class SessionProtocol(ConnectionProtocol):
         return self._credit_told
 
     def _release(self) -> None:
-        messages = self.machine.release()
+        messages = joining.release(self.machine)
         if messages:
             self.receiver.deliver(messages)
         self.handle_events()
@@ -327,7 +328,6 @@ class SessionProtocol(ConnectionProtocol):
         self._addresses = self.look_up_addresses()
         self._lost_at = self.loop.time()
         self.machine.leave()
-        self.machine.forget_input()
         self.transport = None
         self.sender.lose_link()
         self._stop_ack_timer()
@@ -379,7 +379,7 @@ class SessionProtocol(ConnectionProtocol):
                 taken=0 if goes_on else session.taken,
             )
         machine, transport = donor.surrender()
-        machine.join(session, welcome=welcome, before=self.machine)
+        joining.join(machine, session, welcome=welcome, before=self.machine)
         self.stats.add(donor.stats)
         self._addresses = addresses
         self._use(machine, transport)
@@ -418,7 +418,7 @@ class SessionProtocol(ConnectionProtocol):
             self.channels = None
         self.receiver.return_borrowed()
         machine, transport = donor.surrender()
-        machine.join(session)
+        joining.join(machine, session)
         if hello.client_id:
             self.rename(hello.client_id)
         self.stats.add(donor.stats)

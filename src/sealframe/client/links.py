@@ -19,6 +19,7 @@ from typing import Final
 from ..aio.endpoint import Endpoint
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
+from ..core import joining
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session, ack_by
 from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError, SessionLostError
@@ -138,7 +139,7 @@ class Links:
             try:
                 session = self.feed.make_session(welcome, self.limit)
             except SessionLostError as lost:
-                protocol.machine.refuse(Close(CloseCode.SESSION_LOST), lost)
+                joining.refuse(protocol.machine, Close(CloseCode.SESSION_LOST), lost)
                 protocol.handle_events()
                 return
         records = protocol.machine.records

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.link_change import LinkChange
 from ..aio.session_protocol import SessionProtocol
+from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.protocol import ProtocolMachine
 from ..errors import ConnectionClosedError, HandshakeError
@@ -77,7 +78,7 @@ class NextLink:
             error = session.lost(text, code=code)
             # The answer to this failure is not one to another attempt.
             self._finish(None)
-            protocol.machine.refuse(Close(code), HandshakeError(text, code=code))
+            joining.refuse(protocol.machine, Close(code), HandshakeError(text, code=code))
             protocol.handle_events()
             session.end_session(error)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from ..errors import ConnectionClosedError
 from ..wire.control import Close, Hello
@@ -42,12 +43,20 @@ class Phase(Enum):
     """Over; whatever comes is discarded."""
 
 
+ESTABLISHED: Final = frozenset({Phase.FIRST, Phase.PACKETS, Phase.EXTENDED, Phase.ENDED})
+"""Phases in which messages may flow, or could until now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Established:
     """Messages may flow. On a plain server it comes twice if the client says HELLO."""
 
     hello: Hello
     """What the peer said of itself; the defaults where only packets flow."""
+
+
+UNANNOUNCED: Final = Established(Hello())
+"""Packets may flow, and the peer has said nothing of itself."""
 
 
 @dataclass(frozen=True, slots=True)

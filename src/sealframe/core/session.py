@@ -7,17 +7,11 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
-from typing import Final
-
-from ..errors import FramingError
-from ..wire import MESSAGE_OVERHEAD, MIN_ACK_BY, Control
-from ..wire.control import Close, Hello, SessionHello, SessionWelcome
+from ..wire import MIN_ACK_BY
+from ..wire.control import SessionHello, SessionWelcome
 from .channel_frames import ViolationError
 from .retention import Retention, split_frames
 from .taking import Taking
-
-MAX_HELD: Final = 1024 * 1024
-"""Cost of what may come behind HELLO while it is not decided which session that is."""
 
 
 def ack_by(limit: int) -> int:
@@ -29,36 +23,6 @@ def ack_by(limit: int) -> int:
     :param limit: how much it keeps, in bytes
     """
     return max(MIN_ACK_BY, limit // 8)
-
-
-class PendingLink:
-    """What is known of a link before it is decided which session it carries on.
-
-    :ivar announced: whether a plain client that has not said HELLO may get messages already
-    :ivar hello: the HELLO or WELCOME that came, None until then
-    :ivar held: the frames behind it
-    :ivar fault: what is wrong with the bytes behind those
-    :ivar answered: whether HELLO was answered, by WELCOME or by CLOSE in its place
-    :ivar refusal: that CLOSE
-    """
-
-    __slots__ = ("_held_bytes", "announced", "answered", "fault", "held", "hello", "refusal")
-
-    def __init__(self) -> None:
-        self.announced = False
-        self.answered = False
-        self.hello: Hello | None = None
-        self.held: list[bytes | Control] = []
-        self.fault: FramingError | None = None
-        self.refusal: Close | None = None
-        self._held_bytes = 0
-
-    def hold(self, frame: bytes | Control) -> bool:
-        """Hold a frame back; return False if that are too many."""
-        size = len(frame if isinstance(frame, bytes) else frame.body)
-        self._held_bytes += size + MESSAGE_OVERHEAD
-        self.held.append(frame)
-        return self._held_bytes <= MAX_HELD
 
 
 class Session:

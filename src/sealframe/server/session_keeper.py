@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats
+from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.session import Session
 from ..core.taking import Taking
@@ -130,7 +131,7 @@ class SessionKeeper:
 
         :param position: how many of its messages the program has taken, None for no such number
         """
-        if self._adoptions is not None and not protocol.machine.check_again():
+        if self._adoptions is not None and not joining.check_again(protocol.machine):
             protocol.handle_events()
         elif position is None and asked.known:
             _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
@@ -301,7 +302,7 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:
-    protocol.machine.refuse(close, HandshakeError(text, code=close.code))
+    joining.refuse(protocol.machine, close, HandshakeError(text, code=close.code))
     protocol.handle_events()
 
 
