@@ -199,6 +199,27 @@ async def test_what_anyone_on_the_way_can_say(sealed: Mode) -> None:
         peer.raw.close()
 
 
+@pytest.mark.parametrize("received", [None, 0, 3], ids=str)
+async def test_an_end_that_cannot_be(control_mode: Mode, received: int | None) -> None:
+    """CLOSE(NORMAL) in place of WELCOME, without the count that a server remembers, or with one
+    that this session never had: on a plain link it costs the link alone."""
+    async with facing(control_mode) as (conn, impostor, first):
+        first.raw.close()
+        peer = await impostor.answer(
+            control.frame(Opcode.CLOSE, Close(frames_received=received).encode())
+        )
+        if control_mode.sealed:
+            with pytest.raises(SessionLostError) as caught:
+                await conn.recv()
+            assert (caught.value.arrived, caught.value.unknown) == (1, 1)
+            assert not impostor.listener.has_waiting()
+        else:
+            peer.raw.close()
+            peer = await impostor.answer(welcome(received=2, acknowledged=1) + message(b"b"))
+            assert await conn.recv() == b"b"
+        peer.raw.close()
+
+
 async def test_a_close_while_every_stage_of_the_next_link_is_under_way(control_mode: Mode) -> None:
     for turns in range(4):
         async with facing(control_mode) as (conn, impostor, first):

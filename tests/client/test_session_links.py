@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,8 @@ from aio.cutting import CuttingProxy, Fault, Plan, always
 from aio.ends import PATIENCE, Mode
 from aio.identities import ANNA, SERVER, STRANGER
 from aio.links import cut
-from aio.scripted import until
+from aio.scripted import listening, until
+from aio.session_peers import SessionServer
 from mitm.middle import Way
 
 import sealframe
@@ -33,6 +35,8 @@ from sealframe import (
     SessionLostError,
     Sessions,
 )
+from sealframe.wire import Opcode, control
+from sealframe.wire.control import Close
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -115,7 +119,27 @@ async def test_it_goes_on_over_another_way_to_the_same_server() -> None:
         assert echo.sessions == 1
 
 
-async def test_a_server_that_never_had_the_session_does_not_end_it() -> None:
+async def test_a_ping_waits_for_a_link_as_long_as_it_is_told() -> None:
+    async with (
+        serving() as echo,
+        carrying(echo) as way,
+        sealframe.connect("127.0.0.1", way.port, session=True, options=QUICK) as conn,
+    ):
+        way.plans = CLOSED
+        cut(conn)
+        await until(lambda: not conn.connected)
+        with pytest.raises(TimeoutError):
+            await conn.ping(timeout=0.01)
+        way.calm()
+        assert await conn.ping(timeout=PATIENCE) < PATIENCE
+        for wrong in (0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match="timeout"):
+                await conn.ping(timeout=wrong)
+
+
+async def test_a_server_that_never_had_the_session_does_not_end_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving("a") as one, serving("b") as two, carrying(one) as way:
         addresses = [at(way), two.address]
         async with sealframe.connect(addresses, session=True, options=QUICK) as conn:
@@ -127,7 +151,32 @@ async def test_a_server_that_never_had_the_session_does_not_end_it() -> None:
             assert two.server.counters.accepted == 1
             way.calm()
             assert await ask(conn, b"2") == b"a 2"
+            # However often it was tried.
+            (warning,) = (
+                record.getMessage()
+                for record in caplog.records
+                if record.name == "sealframe.client" and record.levelno == logging.WARNING
+            )
+            assert "SESSION_LOST" in warning
         assert (one.sessions, two.sessions) == (1, 0)
+
+
+async def test_nor_does_one_that_says_how_it_ended() -> None:
+    """Only the session's own server knows."""
+    async with serving() as one, carrying(one) as way, listening() as listener:
+        addresses = [at(way), f"127.0.0.1:{listener.port}"]
+        async with sealframe.connect(addresses, session=True, options=QUICK) as conn:
+            assert await ask(conn, b"1") == b"a 1"
+            way.plans = CLOSED
+            cut(conn)
+            peer, _ = await SessionServer(listener).accept()
+            await peer.write(control.frame(Opcode.CLOSE, Close(frames_received=1).encode()))
+            await until(lambda: way.connections >= 4)
+            way.calm()
+            assert await ask(conn, b"2") == b"a 2"
+            assert not listener.has_waiting()
+            peer.raw.close()
+        assert one.sessions == 1
 
 
 async def test_nor_does_it_wait_for_ever_for_one_that_has_forgotten_it_by_then() -> None:

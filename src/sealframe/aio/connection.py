@@ -24,6 +24,7 @@ from .connection_protocol import ConnectionProtocol
 from .session_info import SessionInfo
 from .stats import Stats
 from .stream import Stream
+from .time_limit import TimeLimit
 from .transfers import OnProgress, Receipt
 
 if TYPE_CHECKING:
@@ -330,19 +331,26 @@ class Connection(Generic[Sent, Received]):
             data = [m if type(m) is bytes else as_bytes(m) for m in batch]
             await self._send_queue.send_many_slow_path(self._sender, data)
 
-    async def ping(self) -> float:
+    async def ping(self, *, timeout: float | None = None) -> float:
         """Send PING, wait for PONG and return the round trip in seconds.
 
-        It has no time-out of its own: wrap it in ``asyncio.timeout()``, or leave
-        it to the keepalive, which ends a dead connection. Where the link of a session is lost
-        meanwhile, it asks again over the next one, and returns the round trip of that.
+        Where the link of a session is lost meanwhile, or there is none, it asks over the next
+        one, and returns the round trip of that.
 
+        :param timeout: seconds until PONG is here. None leaves a dead connection to the keepalive,
+            which ends it. A session without a link has no keepalive: with None this waits until
+            there is a link, or until the session is over
+        :raises ValueError: ``timeout`` is not a number above 0
+        :raises TimeoutError: PONG did not come in time
         :raises NotSupportedError: this connection carries packets only
         :raises ConnectionClosed: it closed before PONG came
         :raises WrongLoopError: called from another thread or event loop
         """
         self._protocol.check_loop()
-        return await self._protocol.ping()
+        if timeout is not None and not timeout > 0:  # nor NaN
+            raise ValueError(f"timeout is {timeout!r}; use seconds, more than 0, or None")
+        async with TimeLimit(timeout):
+            return await self._protocol.ping()
 
     @property
     def latency(self) -> float | None:

@@ -127,8 +127,7 @@ async def _ping(conn: Connection) -> None:
         return
     # The time it took is the connection's latency from now on.
     with contextlib.suppress(TimeoutError, ConnectionClosed, NotSupportedError):
-        async with asyncio.timeout(_PINGED_EVERY):
-            await conn.ping()
+        await conn.ping(timeout=_PINGED_EVERY)
 
 
 def _heads(count: int, total: Traffic, queued: int) -> Table:

@@ -32,6 +32,7 @@ from .backoff import Backoff
 from .dialing import dial
 from .next_link import NextLink, read_welcome
 from .outbox_feed import OutboxFeed
+from .search_log import SearchLog
 from .suspend import SuspendWatch
 from .targets import Targets, is_alarming, joined
 
@@ -86,6 +87,7 @@ class Links:
         self._backoff = Backoff(options)
         self._task: asyncio.Task[None] | None = None
         self._watch: SuspendWatch | None = None
+        self._log: SearchLog | None = None
         # Set where a wait is not to go on.
         self._awake = asyncio.Event()
         self.error: ConnectionClosedError | None = None
@@ -146,6 +148,7 @@ class Links:
         self._server_key = b"" if records is None else records.peer_key
         self._keep = welcome.keep
         self._began = protocol.loop.time()
+        self._log = SearchLog(protocol.id)
         self._watch = SuspendWatch(partial(self._woke, protocol))
         protocol.begin(session)
 
@@ -190,13 +193,16 @@ class Links:
 
     async def _run(self, protocol: SessionProtocol) -> None:
         """Try each address in turn, and wait after each round, until there is a link."""
-        refused: dict[Endpoint, Exception] = {}
+        refused: dict[Endpoint, NextLink] = {}
         since = protocol.loop.time()
+        assert self._log is not None
+        self._log.begin(self._keep, since)
         while True:
             self._awake.clear()
             if self._waited > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._awake.wait(), self._waited)
+            errors: list[Exception] = []
             for endpoint in self._targets.in_turn():
                 if endpoint in refused or self._time_left(endpoint) > 0:
                     continue
@@ -204,23 +210,29 @@ class Links:
                 try:
                     await self._connect(endpoint, protocol, attempt)
                 except (OSError, ConnectionClosed, KeyFormatError) as error:
-                    level = logging.WARNING if is_alarming(error) else logging.INFO
-                    logger.log(level, "connection %s has no link: %s", protocol.id, error)
+                    logger.debug("connection %s: %s has no link: %s", protocol.id, endpoint, error)
                     self._put_off(endpoint, attempt.retry_after)
-                    if attempt.refused:
-                        refused[endpoint] = error
-                        if self._has_the_session(endpoint, attempt):
-                            self._give_up(protocol, [error])
-                            return
+                    if not attempt.refused:
+                        errors.append(error)
+                        continue
+                    refused[endpoint] = attempt
+                    if self._has_the_session(endpoint, attempt):
+                        self._end(protocol, [attempt])
+                        return
                 else:
                     return
             left = [self._time_left(e) for e in self._targets.in_turn() if e not in refused]
             # By then a server that has the session, and is not to be reached, keeps it no more.
             if not left or (refused and protocol.loop.time() - since > self._keep):
-                self._give_up(protocol, list(refused.values()))
+                self._end(protocol, list(refused.values()))
                 return
             self._waited = max(self._backoff.next_delay(), min(left))
-            logger.info("connection %s: next attempt in %.1f s", protocol.id, self._waited)
+            # What an address said at first is still why it is not asked.
+            errors = [*(attempt.error for attempt in refused.values()), *errors]
+            if errors:
+                grave = bool(refused) or any(map(is_alarming, errors))
+                now = protocol.loop.time()
+                self._log.failed(joined(errors), self._waited, now, grave=grave)
 
     def _attached(self, endpoint: Endpoint) -> None:
         self._targets.prefer(endpoint)
@@ -232,6 +244,14 @@ class Links:
         if endpoint == self._targets.first:
             return True
         return bool(self._server_key) and attempt.server_key == self._server_key
+
+    def _end(self, protocol: SessionProtocol, refused: list[NextLink]) -> None:
+        """No server goes on with the session; one of them may know how it ended."""
+        for attempt in refused:
+            if attempt.ended is not None:
+                protocol.end_answered(attempt.ended)
+                return
+        self._give_up(protocol, [attempt.error for attempt in refused])
 
     def _give_up(self, protocol: SessionProtocol, errors: list[Exception]) -> None:
         error = joined(errors)

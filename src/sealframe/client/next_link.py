@@ -41,11 +41,24 @@ class NextLink:
     :param attached: called when it takes the link over
     """
 
-    __slots__ = ("_attached", "_protocol", "done", "refused", "retry_after", "server_key")
+    __slots__ = (
+        "_attached",
+        "_protocol",
+        "done",
+        "ended",
+        "error",
+        "refused",
+        "retry_after",
+        "server_key",
+    )
 
     def __init__(self, protocol: SessionProtocol, attached: Callable[[], None]) -> None:
         self._protocol = protocol
         self._attached = attached
+        self.error: ConnectionClosedError
+        """Why there is no link; not there before that."""
+        self.ended: Close | None = None
+        """How the session ended, where this server remembers that both ends were done."""
         self.done: asyncio.Future[float | None] = protocol.loop.create_future()
         """For how long there was no link; None where the session is over. It fails where there
         is no link."""
@@ -90,14 +103,24 @@ class NextLink:
             return
         machine = protocol.machine
         refusal = machine.refusal
-        if refusal is not None and refusal.code == CloseCode.NORMAL:
-            self._protocol.end_answered(refusal)
-            self._finish(None)
-            return
+        self.error = error
         self.server_key = b"" if machine.records is None else machine.records.peer_key
         self.retry_after = None if refusal is None else refusal.retry_after
-        self.refused = isinstance(error, OtherServerError) or _is_final(machine, error)
+        if refusal is not None and refusal.code == CloseCode.NORMAL:
+            if self._can_be(refusal.frames_received):
+                self.ended = refusal
+            # On a plain link whoever stands there may say what cannot be.
+            self.refused = self.ended is not None or machine.sealed
+        else:
+            self.refused = isinstance(error, OtherServerError) or _is_final(machine, error)
         self.done.set_exception(error.fresh())
+
+    def _can_be(self, received: int | None) -> bool:
+        """Return whether a server that has the session can have received so many frames."""
+        session = self._protocol.session
+        assert session is not None
+        retention = session.retention
+        return received is not None and retention.acknowledged <= received <= retention.given
 
     def _finish(self, without: float | None) -> None:
         if not self.done.done():
