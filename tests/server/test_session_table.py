@@ -119,23 +119,22 @@ class Server:
 
 class TestNames:
     def test_a_key_is_the_hash_of_its_parts_with_their_lengths(self) -> None:
-        parts = [TOKEN, b"k" * 32, b"\x02", b"name"]
+        parts = [TOKEN, b"k" * 32, b"\x01", b"name"]
         text = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-        key = session_key(TOKEN, client_key=b"k" * 32, pattern=2, context=b"name")
+        key = session_key(TOKEN, client_key=b"k" * 32, sealed=True, context=b"name")
         assert key == hashlib.sha256(text).digest()
 
     def test_another_part_makes_another_session(self) -> None:
         """Also if the parts, one behind the other, are the same bytes."""
         keys = [
-            session_key(token, client_key=client_key, pattern=pattern, context=context)
-            for token, client_key, pattern, context in [
-                (TOKEN, b"", None, b""),
-                (TOKEN[::-1], b"", None, b""),
-                (TOKEN, b"", 0, b""),
-                (TOKEN, b"", 1, b""),
-                (TOKEN, b"\x01", None, b""),
-                (TOKEN, b"", None, b"\x01"),
-                (TOKEN[:15], TOKEN[15:], None, b""),
+            session_key(token, client_key=client_key, sealed=sealed, context=context)
+            for token, client_key, sealed, context in [
+                (TOKEN, b"", False, b""),
+                (TOKEN[::-1], b"", False, b""),
+                (TOKEN, b"", True, b""),
+                (TOKEN, b"\x01", False, b""),
+                (TOKEN, b"", False, b"\x01"),
+                (TOKEN[:15], TOKEN[15:], False, b""),
             ]
         ]
         assert len(set(keys)) == len(keys)
@@ -146,7 +145,7 @@ class TestNames:
     def test_what_is_shown_of_a_session_is_no_secret(self) -> None:
         """The hash is no secret of much use, and yet it is not shown."""
         server = Server()
-        key = session_key(TOKEN, client_key=b"", pattern=None, context=b"")
+        key = session_key(TOKEN, client_key=b"", sealed=False, context=b"")
         server.table.add(key, Session("a", "a"), (1, 1), b"laptop")
         shown = repr(server.table.find(key)) + repr(server.table)
         server.table.end(key, 0, 3, server.now)

@@ -11,39 +11,39 @@ from typing import Any, Self
 
 from .callback_connection import CallbackConnection
 from .codec_connection import CodecConnection
-from .connection import AnyConnection, Connection, Hooks, Memberships, Received, Sent
-from .connection_protocol import ConnectionProtocol
+from .connection import AnyConnection, Connection, Received, Sent
 from .payload_codec import BYTES, PayloadCodec
 from .session_info import SessionInfo
 from .session_protocol import SessionProtocol
 
 
-class TakingConnection(Connection[Sent, Received]):
-    """A connection of bytes."""
+class _Counting(Connection[Sent, Received]):
+    """What is the same for bytes and for objects."""
 
-    __slots__ = ("_session_protocol",)
+    __slots__ = ()
 
-    def __init__(
-        self,
-        protocol: ConnectionProtocol,
-        *,
-        groups: Memberships | None = None,
-        hooks: Hooks | None = None,
-    ) -> None:
-        super().__init__(protocol, groups=groups, hooks=hooks)
-        assert isinstance(protocol, SessionProtocol)
-        self._session_protocol = protocol
+    # A server that acknowledges what was taken has no other.
+    _protocol: SessionProtocol
 
     @property
     def position(self) -> int:
-        return self._session_protocol.taking.position
+        return self._protocol.taking.position
 
     @property
     def session(self) -> SessionInfo:
-        return SessionInfo(self._session_protocol.taking.name, self.peer)
+        return SessionInfo(self._protocol.taking.name, self.peer)
+
+    def _iterate(self) -> AsyncIterator[bytes]:
+        return _Counted(super()._iterate(), self._protocol)
+
+
+class TakingConnection(_Counting[Sent, Received]):
+    """A connection of bytes."""
+
+    __slots__ = ()
 
     async def recv(self) -> Received:
-        protocol = self._session_protocol
+        protocol = self._protocol
         protocol.check_loop()
         protocol.finish_taken()
         message = await self._receive_queue.recv(self._receiver)
@@ -51,45 +51,23 @@ class TakingConnection(Connection[Sent, Received]):
         return message  # type: ignore[return-value]  # without a codec: bytes
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
-        protocol = self._session_protocol
+        protocol = self._protocol
         protocol.check_loop()
         protocol.finish_taken()
         messages: list[Any] = await super().recv_many(limit)
         protocol.note_taken(len(messages), sum(map(len, messages)))
         return messages
 
-    def _iterate(self) -> AsyncIterator[bytes]:
-        return _Counted(super()._iterate(), self._session_protocol)
 
-
-class TakingCodecConnection(CodecConnection[Sent, Received]):
+class TakingCodecConnection(_Counting[Sent, Received], CodecConnection[Sent, Received]):
     """A connection of objects."""
 
-    __slots__ = ("_session_protocol",)
-
-    def __init__(
-        self,
-        protocol: ConnectionProtocol,
-        *,
-        groups: Memberships | None = None,
-        hooks: Hooks | None = None,
-    ) -> None:
-        super().__init__(protocol, groups=groups, hooks=hooks)
-        assert isinstance(protocol, SessionProtocol)
-        self._session_protocol = protocol
-
-    @property
-    def position(self) -> int:
-        return self._session_protocol.taking.position
-
-    @property
-    def session(self) -> SessionInfo:
-        return SessionInfo(self._session_protocol.taking.name, self.peer)
+    __slots__ = ()
 
     # What cannot be decoded is taken, too.
 
     async def recv(self) -> Received:
-        protocol = self._session_protocol
+        protocol = self._protocol
         protocol.check_loop()
         protocol.finish_taken()
         data = await self._receive_queue.recv(self._receiver)
@@ -100,11 +78,8 @@ class TakingCodecConnection(CodecConnection[Sent, Received]):
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         # The first of them comes from recv(), which counts it.
         messages = await super().recv_many(limit)
-        self._session_protocol.note_taken(len(messages) - 1, 0)
+        self._protocol.note_taken(len(messages) - 1, 0)
         return messages
-
-    def _iterate(self) -> AsyncIterator[bytes]:
-        return _Counted(super()._iterate(), self._session_protocol)
 
 
 class TakingCallbackConnection(

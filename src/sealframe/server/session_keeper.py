@@ -24,7 +24,7 @@ from ..core.taking import Taking
 from ..errors import ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
 from ..trust.peer import Peer
-from ..wire import MIN_ACK_BY, CloseCode, Pattern
+from ..wire import MIN_ACK_BY, CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from .adoption import Adoptions
 from .session_table import Known, Over, SessionTable, attempt_of, public_name, session_key
@@ -116,13 +116,14 @@ class SessionKeeper:
             self._find_link(found, protocol, asked, key)
 
     def _key(self, protocol: SessionProtocol, token: bytes) -> bytes:
-        records = protocol.machine.records
-        if records is None:
-            return session_key(token, client_key=b"", pattern=None, context=b"")
-        client_key = records.peer_key
         # A client is the same with either pattern that proves its key.
-        pattern = Pattern.XK if client_key else Pattern.NNPSK0
-        return session_key(token, client_key=client_key, pattern=pattern, context=self._context)
+        records = protocol.machine.records
+        return session_key(
+            token,
+            client_key=b"" if records is None else records.peer_key,
+            sealed=records is not None,
+            context=b"" if records is None else self._context,
+        )
 
     def _adopt(
         self, protocol: SessionProtocol, asked: SessionHello, key: bytes, position: int | None

@@ -43,17 +43,17 @@ def attempt_of(hello: SessionHello) -> Attempt:
     return hello.start, hello.link
 
 
-def session_key(token: bytes, *, client_key: bytes, pattern: int | None, context: bytes) -> bytes:
+def session_key(token: bytes, *, client_key: bytes, sealed: bool, context: bytes) -> bytes:
     """Return what a session is known by, 32 bytes: no other client and no other kind of
     connection can name it, and it does not tell the token.
 
     :param token: the 16 bytes that the client has drawn
     :param client_key: the static key that the client has proven; empty if it has none
-    :param pattern: of the Noise handshake; None on a plain connection
-    :param context: of the same; empty on a plain connection
+    :param sealed: whether the connection is
+    :param context: of the Noise handshake; empty on a plain connection
     """
     digest = hashlib.sha256()
-    for part in (token, client_key, b"" if pattern is None else bytes((pattern,)), context):
+    for part in (token, client_key, bytes((sealed,)), context):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.digest()
