@@ -16,7 +16,7 @@ from .cancelling import cancel_once
 from .connection import AnyConnection, Connection, protocol_of
 from .disconnect import Disconnect, explain
 from .link_change import LinkChange
-from .log_throttle import FAILURES, LogThrottle, others
+from .log_throttle import FAILURES, LogThrottle
 from .tasks import Tasks, start_task
 from .time_limit import Expiry, wait_for_task
 
@@ -177,10 +177,10 @@ class Hooks:
             self._log_failure(name, conn, error)
 
     def _log_failure(self, name: str, conn: Connection, error: Exception) -> None:
-        count = self._failures.count(asyncio.get_running_loop().time())
-        if count:
+        more = self._failures.count(asyncio.get_running_loop().time())
+        if more is not None:
             what = "%s of connection %s failed%s"
-            logger.error(what, name, conn.id, others(count), exc_info=error)
+            logger.error(what, name, conn.id, more, exc_info=error)
 
 
 class _Running:

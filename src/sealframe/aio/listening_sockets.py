@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..errors import ListenError
 from .addresses import look_up
 from .endpoint import Binding, is_abstract
-from .log_throttle import LogThrottle, others
+from .log_throttle import LogThrottle
 
 logger = logging.getLogger("sealframe.server")
 
@@ -72,9 +72,9 @@ class ListeningSocket(socket.socket):
                 raise
             now = time.monotonic()
             self._pause_ends = now + _PAUSE
-            if count := self._throttle.count(now):
-                text = "new clients have to wait: %s%s"
-                logger.error(text, error.strerror, others(count, "tries"))
+            more = self._throttle.count(now, "tries")
+            if more is not None:
+                logger.error("new clients have to wait: %s%s", error.strerror, more)
             raise _ExhaustedError(error.errno, error.strerror) from None
 
 

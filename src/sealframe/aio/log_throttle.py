@@ -13,15 +13,6 @@ FAILURES: Final = 20
 log."""
 
 
-def others(count: int, what: str = "more") -> str:
-    """Return the text for the events since the last line, "" if there are none.
-
-    :param count: from :meth:`LogThrottle.count`
-    :param what: what the other events are
-    """
-    return f" (and {count - 1} {what} since the last such line)" if count > 1 else ""
-
-
 class LogThrottle:
     """Decides for each event of one kind whether it is logged, and counts the others.
 
@@ -34,17 +25,19 @@ class LogThrottle:
         self._unlogged = 0
         self._next_lines = 0.0
 
-    def count(self, now: float) -> int:
-        """Count an event; return how many events a line stands for now, 0 for no line.
+    def count(self, now: float, what: str = "more") -> str | None:
+        """Count an event; return what its line says at the end of those that had none, None where
+        it has no line itself.
 
         :param now: seconds of one monotonic clock
+        :param what: what the other events are
         """
         self._unlogged += 1
         if now >= self._next_lines:
             self._next_lines = now + _INTERVAL
             self._left = self._lines
         if not self._left:
-            return 0
+            return None
         self._left -= 1
-        count, self._unlogged = self._unlogged, 0
-        return count
+        others, self._unlogged = self._unlogged - 1, 0
+        return f" (and {others} {what} since the last such line)" if others else ""

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..wire import StreamKind
 from .callables import is_async
 from .eager import EagerStart
-from .log_throttle import FAILURES, LogThrottle, others
+from .log_throttle import FAILURES, LogThrottle
 from .payload_codec import BYTES, PayloadCodec
 from .tasks import Tasks, start_task
 from .transfers import FileTransfers
@@ -145,8 +145,7 @@ class PeerHandlers:
 
         :return: what to append to the log line, None if this failure gets none
         """
-        count = self._failures.count(asyncio.get_running_loop().time())
-        return others(count) if count else None
+        return self._failures.count(asyncio.get_running_loop().time())
 
 
 def _decoding(on_message: Callable[[Any, Any], object], codec: PayloadCodec) -> OnBytes:

@@ -11,7 +11,7 @@ from operator import index
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..aio.log_throttle import FAILURES, LogThrottle, others
+from ..aio.log_throttle import FAILURES, LogThrottle
 from ..errors import ConfigurationError
 from .receiving import CONCURRENCY, Offer
 from .resources import Resources
@@ -138,6 +138,6 @@ class Inbox:
             if inspect.isawaitable(running):
                 await running
         except Exception:
-            count = self._failures.count(time.monotonic())
-            if count:
-                logger.exception("on_received of %r failed for %s%s", self, path, others(count))
+            more = self._failures.count(time.monotonic())
+            if more is not None:
+                logger.exception("on_received of %r failed for %s%s", self, path, more)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ..aio.log_throttle import FAILURES, LogThrottle, others
+from ..aio.log_throttle import FAILURES, LogThrottle
 from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import Tasks, start_task
@@ -136,10 +136,10 @@ class Adoptions:
             if adoption.link is not None:
                 position = _checked(await self._load(adoption.info))
         except Exception as error:
-            count = self._failures.count(self._loop.time())
-            if count:
+            more = self._failures.count(self._loop.time())
+            if more is not None:
                 what = "the position of session %s cannot be had%s"
-                logger.error(what, adoption.info.name, others(count), exc_info=error)
+                logger.error(what, adoption.info.name, more, exc_info=error)
             busy = Close(CloseCode.BUSY)
             self._end(adoption, lambda link: self._refuse(link, busy, "no position"))
         else:

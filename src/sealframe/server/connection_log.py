@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from ..aio.addresses import Address, show
-from ..aio.log_throttle import LogThrottle, others
+from ..aio.log_throttle import LogThrottle
 from ..aio.stats import ServerStats
 from ..errors import ConnectionClosedError, DecodeError, HandshakeError
 from ..wire import CloseCode
@@ -92,9 +92,8 @@ class ConnectionLog:
         self._log(kind, "a client at", who, f" {text}")
 
     def _log(self, kind: str, what: str, who: Address, text: str) -> None:
-        count = self._throttles[kind].count(self._loop.time())
-        if count:
-            more = others(count)
+        more = self._throttles[kind].count(self._loop.time())
+        if more is not None:
             logger.warning("%s %s%s%s", what, show(who), text, more)
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s %s%s", what, show(who), text)

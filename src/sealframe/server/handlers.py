@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, cast
 
 from ..aio.connection import AnyConnection, Connection, Received, Sent
-from ..aio.log_throttle import FAILURES, LogThrottle, others
+from ..aio.log_throttle import FAILURES, LogThrottle
 from ..aio.program_faults import close_after
 from ..aio.tasks import Tasks, start_task
 from ..errors import DecodeError
@@ -68,10 +68,10 @@ class Handlers(Tasks[AnyConnection]):
             if isinstance(error, DecodeError) and close.code == CloseCode.MALFORMED:
                 self._log.failed(conn.id, conn.remote_address, error)
             elif close.code == CloseCode.HANDLER:
-                count = self._failures.count(asyncio.get_running_loop().time())
-                if count:
+                more = self._failures.count(asyncio.get_running_loop().time())
+                if more is not None:
                     what = "the handler of client %s failed%s"
-                    logger.error(what, conn.id, others(count), exc_info=error)
+                    logger.error(what, conn.id, more, exc_info=error)
         self._done_with(conn, close)
 
 
