@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import pytest
 
 import sealframe
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.sender import Sender
 
 KIB = 1024
 SMALL = [bytes(4 * KIB)] * 64
 LARGE = [bytes(64 * KIB)] * 4
+
+
+def pause(sender: Sender[bytes, bytes], seconds: float) -> None:
+    """Let the transport take nothing for so long, by the clock of the event loop."""
+    loop = sender.protocol.loop
+    now = loop.time()
+    with mock.patch.object(loop, "time", lambda: now):
+        sender.pause_writing()
+    with mock.patch.object(loop, "time", lambda: now + seconds):
+        sender.resume_writing()
 
 
 @pytest.mark.parametrize(
@@ -34,9 +46,7 @@ async def test_the_batch_follows_the_link(messages: list[bytes], seconds: float,
         sender = protocol_of(conn).sender
         sender.queue.extend(messages)
         assert sender.batch_size == 60 * KIB
-        sender.pause_writing()
-        await asyncio.sleep(seconds)
-        sender.resume_writing()
+        pause(sender, seconds)
         assert sender.batch_size == size
 
 
@@ -54,9 +64,7 @@ async def test_the_turn_of_streams_follows_the_link(seconds: float, turn: int, f
     ):
         sender = protocol_of(conn).sender
         assert sender.stream_turn == 16 * KIB
-        sender.pause_writing()
-        await asyncio.sleep(seconds)
-        sender.resume_writing()
+        pause(sender, seconds)
         assert sender.stream_turn == turn * KIB
         stream = await conn.open_stream()
         await stream.write(bytes(200 * KIB))

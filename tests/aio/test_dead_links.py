@@ -57,7 +57,7 @@ async def test_a_link_that_is_cut_is_noticed_by_both_ends() -> None:
                     name, seconds = (await line_of(process)).split()
                     assert name == "PeerTimeoutError"
                     # The options say 1 s; the kernel looks when it sends again.
-                    assert 0.9 < float(seconds) < 4
+                    assert 0.9 < float(seconds) < 30
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere closed windows are not timed")

@@ -171,7 +171,7 @@ async def test_the_server_learns_of_a_loss_by_the_next_link() -> None:
         assert "has come back over another connection" in str(told[0].error)
         after = told[1].after
         assert after is not None
-        assert 0 <= after < 5
+        assert 0 <= after < PATIENCE
     assert len(got) == conn.stats.messages_sent
     assert len(arrived) == 1
 
