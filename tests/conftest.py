@@ -6,6 +6,7 @@ import gc
 from collections.abc import Generator, Iterator
 
 import pytest
+from compiled import check_built
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
 from ports import reserved_port
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "fixed_keys(reason): seals under keys that other seals used too, known answers for "
         "example; its nonces are not recorded",
     )
+    check_built()
     recorder.install()
 
 

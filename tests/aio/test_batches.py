@@ -20,9 +20,9 @@ def pause(sender: Sender[bytes, bytes], seconds: float) -> None:
     """Let the transport take nothing for so long, by the clock of the event loop."""
     loop = sender.protocol.loop
     now = loop.time()
-    with mock.patch.object(loop, "time", lambda: now):
+    with mock.patch.object(loop, "time", return_value=now):
         sender.pause_writing()
-    with mock.patch.object(loop, "time", lambda: now + seconds):
+    with mock.patch.object(loop, "time", return_value=now + seconds):
         sender.resume_writing()
 
 
