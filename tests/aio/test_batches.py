@@ -16,7 +16,7 @@ SMALL = [bytes(4 * KIB)] * 64
 LARGE = [bytes(64 * KIB)] * 4
 
 
-def pause(sender: Sender[bytes, bytes], seconds: float) -> None:
+def pause(sender: Sender, seconds: float) -> None:
     """Let the transport take nothing for so long, by the clock of the event loop."""
     loop = sender.protocol.loop
     now = loop.time()
