@@ -36,7 +36,7 @@ FamilyName = Literal["tcp4", "tcp6", "unix"]
 
 _DESCRIPTORS = "/proc/self/fd"
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which a test that waits for something gives up; never what it measures."""
 
 

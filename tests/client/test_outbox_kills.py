@@ -57,7 +57,7 @@ async def test_both_ends_are_killed(tmp_path: Path, port: int) -> None:
     chance = random.Random(seed)
     database = tmp_path / "server.db"
     accepted: list[int] = []
-    async with asyncio.timeout(12 * PATIENCE):
+    async with asyncio.timeout(3 * PATIENCE):
         server = await Process.start("serve", port, database)
         await server.line()
         first = 1

@@ -243,7 +243,7 @@ async def test_a_crowd_waits_in_the_kernel() -> None:
     async with start(echo, Mode("packets")) as server:
         with closing_all() as crowd:
             for _ in range(100):
-                crowd.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE / 2))
+                crowd.append(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
             await until(lambda: server.counters.accepted == 100)
 
 
