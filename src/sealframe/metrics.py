@@ -78,7 +78,8 @@ class ServerCollector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Name the metrics, without asking the server."""
-        zeros = dict.fromkeys((*_COUNTERS, "connections", "sessions_detached"), 0)
+        gauges = ("connections", "sessions_detached", "sessions_adopting")
+        zeros = dict.fromkeys((*_COUNTERS, *gauges), 0)
         return self._metrics({"clients": {}, "groups": {}, **zeros})
 
     def collect(self) -> Iterator[Metric]:
@@ -94,6 +95,11 @@ class ServerCollector(Collector):
             ("clients", "Clients that are there.", len(clients)),
             ("connections", "Open connections, handshakes included.", stats["connections"]),
             ("sessions_detached", "Sessions without a link.", stats["sessions_detached"]),
+            (
+                "sessions_adopting",
+                "Sessions that wait for their position, and are no clients yet.",
+                stats["sessions_adopting"],
+            ),
             ("groups", "Groups that have members.", len(stats["groups"])),
             ("inbox_cost", "Cost of unread messages.", sum(c["inbox_cost"] for c in clients)),
             ("outbox_cost", "Cost of unwritten messages.", sum(c["outbox_cost"] for c in clients)),

@@ -228,10 +228,11 @@ class Sessions:
     """``async def position(session)`` returns how many messages of a session the program has
     taken for good: the number that it has stored, from :attr:`Connection.position`, in the
     transaction that stored what the message did. It gets a :class:`SessionInfo`. So a session
-    outlives the server: its client sends again what comes behind that number. None, in place of a
-    number, ends the session of a client that had one here. It is asked when a client comes whose
-    session this server does not have, and not while a handler of that session still runs. What it
-    raises is logged, and its client tries again later."""
+    outlives the server: its client sends again what comes behind that number. None is 0: nothing
+    of this session is stored. A client to whom more was acknowledged ends its session then, with
+    :exc:`SessionLostError`. It is asked when a client comes whose session this server does not
+    have, and not while a handler of that session still runs. What it raises, or another answer, is
+    logged as an error, and its client tries again later."""
 
     acknowledge: Literal["received", "taken"] | None = None
     """When a client need not keep its messages any more: when they have come (``"received"``), or

@@ -91,7 +91,7 @@ async def test_every_counter_is_told() -> None:
     async with start(echo, PLAIN) as server:
         found = values(generate_latest(registered(ServerCollector(server))))
         numbers = {key for key, value in server.stats().items() if isinstance(value, int)}
-    gauges = {"connections", "sessions_detached"}
+    gauges = {"connections", "sessions_detached", "sessions_adopting"}
     assert len([name for name in found if name.endswith("_total")]) == len(numbers - gauges)
     for name in gauges:
         assert f"sealframe_{name}" in found

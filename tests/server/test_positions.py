@@ -31,6 +31,7 @@ from sealframe import (
     Sessions,
     UnauthorizedError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.codecs import Json
 from sealframe.server.session_table import public_name
 from sealframe.wire import Opcode
@@ -245,17 +246,51 @@ async def test_an_answer_that_is_no_position(answer: Any, caplog: pytest.LogCapt
     assert "position returned" in caplog.text
 
 
-async def test_none_ends_a_session_that_was_there_before() -> None:
+async def nothing_stored(session: SessionInfo) -> None:
+    return None
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_none_says_that_nothing_is_stored(known: bool) -> None:
+    """Also of a session that was here before, and of which nothing was stored."""
     program = Program()
-
-    async def load(session: SessionInfo) -> None:
-        return None
-
-    async with program.serving(sessions=Sessions(position=load)) as server:
-        assert await gone(await say_hello(server, known=True)) == CloseCode.SESSION_LOST
-        peer = await say_hello(server)
+    async with program.serving(sessions=Sessions(position=nothing_stored)) as server:
+        peer = await say_hello(server, known=known)
         assert (await read_welcome(peer)).taken == 0
         peer.raw.close()
+
+
+async def test_a_client_tells_of_what_a_program_has_lost() -> None:
+    """It was acknowledged, and the next server says that nothing is stored."""
+    program = Program()
+    async with program.serving() as server:
+        port = server.port
+        conn = await sealframe.connect("127.0.0.1", port, session=True, options=QUICK)
+        await conn.send(b"1")
+        await until(lambda: protocol_of(conn).sent_count == 1 and not unacknowledged(conn))
+    await conn.send(b"2")
+    async with program.serving(port, sessions=Sessions(position=nothing_stored)):
+        with pytest.raises(SessionLostError, match="0 messages are taken") as caught:
+            await conn.recv()
+        assert (caught.value.arrived, caught.value.unknown, caught.value.unsent) == (1, 0, 1)
+    assert len(program.conns) == 2
+
+
+def unacknowledged(conn: Connection) -> int:
+    session = protocol_of(conn).machine.session
+    assert session is not None
+    return session.retention.cost
+
+
+async def test_a_function_that_is_not_async(caplog: pytest.LogCaptureFixture) -> None:
+    program = Program()
+
+    def load(session: SessionInfo) -> Any:
+        return 7
+
+    async with program.serving(sessions=Sessions(position=load)) as server:
+        assert await gone(await say_hello(server)) == CloseCode.BUSY
+    assert "position returned 7; make it an async function" in caplog.text
 
 
 async def test_so_many_wait_and_no_more() -> None:
@@ -265,11 +300,14 @@ async def test_so_many_wait_and_no_more() -> None:
     async with program.serving(sessions=sessions) as server:
         waiting = [await say_hello(server, token=bytes([n]) * 16) for n in (1, 2)]
         await until(lambda: len(program.asked) == 2)
+        stats = server.stats()
+        assert (stats["sessions_adopting"], stats["clients"], server.clients) == (2, {}, {})
         assert await gone(await say_hello(server, token=b"\3" * 16)) == CloseCode.BUSY
         program.answer.set()
         for peer in waiting:
             await read_welcome(peer)
             peer.raw.close()
+        assert server.stats()["sessions_adopting"] == 0
 
 
 async def test_what_is_sent_before_the_answer_is_bounded() -> None:

@@ -101,7 +101,10 @@ class Board:
         missing = len(clients) - len(fitting)
         table = _heads(len(clients), total, queued)
         table.padding = (0, 1 if self._console.width >= _WIDE else 0, 0, 0)
-        table.caption = f"{missing} more than fit" if missing else None
+        adopting = now["sessions_adopting"]
+        notes = [f"{missing} more than fit"] if missing else []
+        notes += [f"{adopting} sessions wait for their position"] if adopting else []
+        table.caption = ", ".join(notes) or None
         for id, figures in clients.items():
             if id in fitting:
                 table.add_row(*_row(id, figures, traffic[id]))

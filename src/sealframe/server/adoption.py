@@ -83,6 +83,11 @@ class Adoptions:
         self._tasks: Tasks[Adoption] = Tasks(self._done)
         self._failures = LogThrottle(FAILURES)
 
+    @property
+    def waiting(self) -> int:
+        """How many sessions wait."""
+        return len(self._waiting)
+
     def add_handler(self, key: bytes, handler: asyncio.Task[None] | None) -> None:
         """Note that a session is over, and its handler may still run."""
         if handler is None or handler.done():
@@ -134,7 +139,7 @@ class Adoptions:
                 await asyncio.wait(running)
             position = None
             if adoption.link is not None:
-                position = _checked(await self._load(adoption.info))
+                position = await self._ask(adoption.info)
         except Exception as error:
             more = self._failures.count(self._loop.time())
             if more is not None:
@@ -147,6 +152,12 @@ class Adoptions:
                 adoption,
                 lambda link: self._adopt(link, adoption.asked, adoption.key, position),
             )
+
+    async def _ask(self, info: SessionInfo) -> int:
+        answer: object = self._load(info)
+        if not isinstance(answer, Awaitable):
+            raise TypeError(f"position returned {answer!r}; make it an async function")
+        return _checked(await answer)
 
     def _end(self, adoption: Adoption, go_on: Callable[[SessionProtocol], None]) -> None:
         link = adoption.link
@@ -178,9 +189,10 @@ class Adoptions:
         await self._tasks.finish(self._loop.time())
 
 
-def _checked(position: object) -> int | None:
+def _checked(position: object) -> int:
     if position is None:
-        return None
+        # Nothing is stored yet. A client that knows better is told by the number.
+        return 0
     if not isinstance(position, int) or isinstance(position, bool):
         raise TypeError(f"position returned {position!r}; use a number of messages, or None")
     if not 0 <= position <= _MAX_POSITION:

@@ -134,8 +134,9 @@ class Server(Generic[Sent, Received]):
         inbox_cost and outbox_cost (length plus 64 for each message that waits), latency
         (seconds, or None) and groups. ``groups`` has the number of members by name,
         ``connections`` how many sockets are open, unfinished handshakes included,
-        ``sessions_detached`` how many sessions have none. Beside them stand the server's
-        :attr:`counters`, and sums of the other counters of :class:`Stats` over all
+        ``sessions_detached`` how many sessions have none, ``sessions_adopting`` how many wait
+        for the answer of ``Sessions.position``, and are no clients yet. Beside them stand the
+        server's :attr:`counters`, and sums of the other counters of :class:`Stats` over all
         connections, those that are gone included.
 
         :raises WrongLoopError: called from another thread or event loop

@@ -82,6 +82,11 @@ class SessionKeeper:
         """How many sessions have no link now."""
         return self._table.detached
 
+    @property
+    def adopting(self) -> int:
+        """How many wait for the program's position, and are no clients yet."""
+        return 0 if self._adoptions is None else self._adoptions.waiting
+
     def join(self, protocol: SessionProtocol, hello: Hello) -> None:
         """Decide what becomes of a HELLO with a session."""
         try:

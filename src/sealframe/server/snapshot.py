@@ -25,6 +25,7 @@ def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[
         "groups": {name: len(group) for name, group in groups.items()},
         "connections": len(registry.connections) - detached,
         "sessions_detached": detached,
+        "sessions_adopting": 0 if registry.sessions is None else registry.sessions.adopting,
         # `dropped` is in both: the server counts it itself, over all connections.
         **total.as_dict(),
         **asdict(registry.counters),
