@@ -380,10 +380,14 @@ class ConnectionClosedError(ConnectionClosed):
 class SessionLostError(ConnectionClosedError):
     """The session is over, and not all that was sent is known to have arrived.
 
-    The three numbers count the messages of this end. ``arrived``, ``unknown`` and ``unsent`` add
-    up to those that it has accepted for sending.
+    The numbers count the messages of this end, and add up to those that it has accepted for
+    sending: the first so many have arrived, the next were discarded, and so on, in this order.
+    Where the session was not lost by itself, ``__cause__`` is the error that ended it, as
+    :exc:`SlowPeerError`.
 
     :ivar arrived: the other end has acknowledged them
+    :ivar discarded: it has acknowledged them, and then its program did not take them: it closed,
+        or put this end out, and threw them away
     :ivar unknown: they were given to a link, and no acknowledgement has come: they may have
         arrived, or not
     :ivar unsent: they were given to none, and have not arrived
@@ -396,11 +400,13 @@ class SessionLostError(ConnectionClosedError):
         code: int | None = None,
         reason: str = "",
         arrived: int = 0,
+        discarded: int = 0,
         unknown: int = 0,
         unsent: int = 0,
     ) -> None:
         super().__init__(message, code=code, reason=reason)
         self.arrived = arrived
+        self.discarded = discarded
         self.unknown = unknown
         self.unsent = unsent
 
@@ -411,6 +417,7 @@ class SessionLostError(ConnectionClosedError):
                 code=self.code,
                 reason=self.reason,
                 arrived=self.arrived,
+                discarded=self.discarded,
                 unknown=self.unknown,
                 unsent=self.unsent,
             ),

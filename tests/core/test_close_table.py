@@ -27,11 +27,12 @@ ORDER = {
     S.DRAINING: 4,
     S.DRAINING_PEER_CLOSED: 5,
     S.CLOSE_SENT: 6,
-    S.FAILED: 7,
-    S.DISCONNECTING: 8,
-    S.CLOSED: 9,
+    S.AWAITING_END: 7,
+    S.FAILED: 8,
+    S.DISCONNECTING: 9,
+    S.CLOSED: 10,
 }
-"""Nothing leads back."""
+"""Nothing leads back but the next link of a session, and that to what it has to hear again."""
 
 SPECIFIED = [
     # state, event, next
@@ -59,6 +60,14 @@ SPECIFIED = [
     (S.CLOSE_SENT, E.SERVER_CLOSE, S.DISCONNECTING),
     (S.CLOSE_SENT, E.PEER_DISCONNECT, S.DISCONNECTING),
     (S.CLOSE_SENT, E.FAULT, S.FAILED),
+    (S.OPEN, E.SESSION_CLOSE, S.DRAINING_PEER_CLOSED),
+    (S.DRAINING, E.SESSION_CLOSE, S.DRAINING_PEER_CLOSED),
+    (S.CLOSE_SENT, E.SESSION_CLOSE, S.AWAITING_END),
+    (S.DRAINING_PEER_CLOSED, E.ALL_GIVEN, S.AWAITING_END),
+    (S.DRAINING_PEER_CLOSED, E.NEXT_LINK, S.DRAINING),
+    (S.AWAITING_END, E.PEER_FIN, S.DISCONNECTING),
+    (S.AWAITING_END, E.NEXT_LINK, S.CLOSE_SENT),
+    (S.AWAITING_END, E.CLOSE, S.AWAITING_END),
     (S.FAILED, E.PEER_FIN, S.DISCONNECTING),
     (S.FAILED, E.CLOSE, S.FAILED),
     (S.DISCONNECTING, E.CLOSE, S.DISCONNECTING),
@@ -84,7 +93,7 @@ def test_the_loss_of_the_socket_and_an_abort_end_every_state(state: CloseState) 
 
 
 def test_a_server_that_has_closed_is_sent_what_was_accepted_and_nothing_more() -> None:
-    for state in set(S) - {S.CLOSED, S.FAILED, S.DISCONNECTING}:
+    for state in set(S) - {S.CLOSED, S.FAILED, S.DISCONNECTING, S.AWAITING_END}:
         following, actions = transition(state, E.SERVER_CLOSE)
         assert following in CLOSING
         assert A.FLUSH in actions
@@ -115,7 +124,7 @@ def test_whatever_happens_nothing_leads_back(events: list[CloseEvent]) -> None:
     sent = 0
     for event in events:
         following, actions = transition(state, event)
-        assert ORDER[following] >= ORDER[state]
+        assert ORDER[following] >= ORDER[state] or event is E.NEXT_LINK
         sent += A.SEND_CLOSE in actions
         if A.CLOSE_SOCKET in actions or A.ABORT_SOCKET in actions:
             assert following is S.DISCONNECTING

@@ -98,8 +98,7 @@ class CallbackReceiver(Receiver):
         :param left: how many messages of this read it was not called with
         """
         self.discard()
-        self.drop_queue()
-        self.count_discarded(left)
+        self.drop_queue(left)
         self.protocol.fail_callback(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             # These end the event loop, here as in a task.
@@ -141,8 +140,8 @@ class CallbackReceiver(Receiver):
 
     # The end
 
-    def drop_queue(self) -> None:
-        super().drop_queue()
+    def drop_queue(self, more: int = 0) -> None:
+        super().drop_queue(more)
         self._enter(_OVER)
 
     def finish(self) -> None:

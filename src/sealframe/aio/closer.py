@@ -29,18 +29,18 @@ _HANDSHAKE: Final = CloseState.HANDSHAKE
 _OPEN: Final = CloseState.OPEN
 _CLOSED: Final = CloseState.CLOSED
 
-_MAY_GO_ON_CLIENT: Final = frozenset({_OPEN, CloseState.DRAINING, CloseState.CLOSE_SENT})
-_MAY_GO_ON_SERVER: Final = frozenset(
+_MAY_GO_ON: Final = frozenset(
     {
         _OPEN,
         CloseState.PEER_CLOSED,
         CloseState.DRAINING,
         CloseState.DRAINING_PEER_CLOSED,
+        CloseState.CLOSE_SENT,
+        CloseState.AWAITING_END,
     }
 )
-"""States in which something is still to be said over the next link of a session, or to be heard.
-The client of a server that has said CLOSE is answered in place of WELCOME, and a server that goes
-away waits for nobody."""
+"""States in which something is still to be said over the next link of a session, or to be heard. A
+server that goes away waits for nobody."""
 
 _CHECKS: Final = 10
 """How many times within ``close_timeout`` is looked whether the program still takes messages."""
@@ -119,6 +119,19 @@ class Closer:
         return self.state is not _OPEN and self.state in WRITE_CLOSED
 
     @property
+    def awaiting_end(self) -> bool:
+        """Whether this is the client of a session, and waits for the end of the link alone."""
+        return self.state is CloseState.AWAITING_END
+
+    @property
+    def done(self) -> bool:
+        """Whether both ends have closed with code 0, and the socket is only to be closed."""
+        closes = (self.close_sent, self.peer_close)
+        return self.state is CloseState.DISCONNECTING and all(
+            close is not None and close.code == CloseCode.NORMAL for close in closes
+        )
+
+    @property
     def closed(self) -> bool:
         """Whether the socket is gone."""
         return self.state is _CLOSED
@@ -168,7 +181,7 @@ class Closer:
         error = ConnectionClosedOK("this end has closed the connection", code=close.code)
         if self.handler is not None and self.handler.done():
             # Nobody is left who would take messages.
-            self._protocol.receiver.stop_holding_back()
+            self._protocol.receive_for_nobody()
         self._feed(CloseEvent.CLOSE_DISCARDING if discards else CloseEvent.CLOSE, error)
 
     def disconnect(self, error: ConnectionClosed, close: Close) -> None:
@@ -194,6 +207,7 @@ class Closer:
         :param error: what sending and receiving raise
         :param drop_unsent: also forget what was accepted for the peer and is not sent
         """
+        error = self._protocol.end_error(error)
         if drop_unsent:
             self._drop_queue()
         self._protocol.discard_received(error)
@@ -258,6 +272,13 @@ class Closer:
         if not protocol.machine.client:
             self._feed(CloseEvent.PEER_CLOSE, error)
             return
+        if protocol.machine.session is not None:
+            self.close_sent = self.close_sent or Close()
+            if isinstance(error, ConnectionClosedError) or protocol.sender.all_acknowledged:
+                # Else the end of the link tells whether the server had got all.
+                self._end_receiving(error)
+            self._feed(CloseEvent.SESSION_CLOSE, error)
+            return
         if not self.closing:
             # What the server had not got when it closed is sent all the same, but no success.
             self.close_sent = self.close_sent or Close()
@@ -272,7 +293,14 @@ class Closer:
 
     def all_sent(self) -> None:
         """Nothing that was accepted is unsent."""
-        self._feed(CloseEvent.ALL_SENT)
+        close = self.peer_close
+        waits = (
+            self._protocol.machine.session is not None
+            and self._protocol.machine.client
+            and close is not None
+            and close.code == CloseCode.NORMAL
+        )
+        self._feed(CloseEvent.ALL_GIVEN if waits else CloseEvent.ALL_SENT)
 
     def fail(self, error: ConnectionClosedError, *, answered: bool) -> None:
         """The peer broke the protocol.
@@ -291,9 +319,11 @@ class Closer:
     def take_link(self) -> None:
         """A session has its next link: say again what the one before may not have told."""
         self.peer_announced = None
+        if self._protocol.machine.client:
+            self._feed(CloseEvent.NEXT_LINK)
         if self.state is CloseState.CLOSE_SENT:
             assert self.close_sent is not None
-            self._protocol.machine.close(self.close_sent, self._discarded())
+            self._protocol.machine.close(self.close_sent, self.discarded)
         else:
             self.repeat_announcement()
 
@@ -314,8 +344,7 @@ class Closer:
         for close in (self.close_sent, self.peer_close):
             if close is not None and close.code != CloseCode.NORMAL:
                 return False
-        client = self._protocol.machine.client
-        return state in (_MAY_GO_ON_CLIENT if client else _MAY_GO_ON_SERVER)
+        return state in _MAY_GO_ON
 
     def lost(self, error: ConnectionClosed, *, lossy: bool) -> None:
         """The socket is gone.
@@ -331,6 +360,8 @@ class Closer:
 
     def _feed(self, event: CloseEvent, error: ConnectionClosed | None = None) -> None:
         before = self.state
+        if isinstance(error, ConnectionClosedError):
+            error = self._protocol.end_error(error)
         self.state, actions = transition(before, event)
         trace = self._protocol.trace
         if trace is not None and (actions or self.state is not before):
@@ -414,17 +445,19 @@ class Closer:
         assert protocol.transport is not None
         # No credit is given after it.
         protocol.receiver.window = None
-        if protocol.machine.close(self.close_sent, self._discarded()):
+        if protocol.machine.close(self.close_sent, self.discarded):
             buffers = protocol.machine.take_output([])
             protocol.stats.bytes_sent += write_buffers(protocol.transport, buffers)
         else:
             end_writing(protocol.transport)
 
-    def _discarded(self) -> int:
-        """Return how many messages of the peer the program has not got, and never will."""
+    @property
+    def discarded(self) -> int:
+        """How many messages of the peer the program has not got, and never will; of a
+        session, those of them that are acknowledged."""
         protocol = self._protocol
         nobody = self.handler is not None and self.handler.done()
-        return protocol.stats.discarded + (len(protocol.receiver.queue) if nobody else 0)
+        return protocol.discarded + (len(protocol.receiver.queue) if nobody else 0)
 
     def _send_fin(self, _: object) -> None:
         if self._protocol.transport is not None:

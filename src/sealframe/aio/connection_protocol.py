@@ -274,6 +274,19 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         """Return the error of a connection that the peer has ended, not in order."""
         return ConnectionClosedError(text, code=code, reason=reason)
 
+    def end_error(self, error: ConnectionClosed) -> ConnectionClosed:
+        """Return what the program is told where this is why the connection ends."""
+        return error
+
+    @property
+    def discarded(self) -> int:
+        """How many messages CLOSE says that this end has thrown away."""
+        return self.stats.discarded
+
+    def receive_for_nobody(self) -> None:
+        """This end closes, and nobody is left who would take messages."""
+        self.receiver.stop_holding_back()
+
     def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
         """Give the open socket and what was read from it away; nothing happens here any more."""
         transport = self.transport

@@ -15,6 +15,7 @@ from ..errors import (
     ConnectionClosedError,
     PeerTimeoutError,
     ProtocolError,
+    SessionLostError,
     SlowPeerError,
 )
 from ..wire import CloseCode
@@ -114,7 +115,8 @@ def _kind_of(code: int) -> DisconnectKind:
 
 
 def _kind_by_class(error: ConnectionClosedError) -> DisconnectKind:
-    match error:
+    # What has ended a session is the cause of its error.
+    match error.__cause__ if isinstance(error, SessionLostError) else error:
         case PeerTimeoutError():
             return DisconnectKind.TIMED_OUT
         case SlowPeerError():

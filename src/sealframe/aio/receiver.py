@@ -305,9 +305,14 @@ class Receiver(ReceivePath):
         if self.intake is _DELIVER or self.intake is _FILL:
             self.intake = Intake.DISCARD
 
-    def drop_queue(self) -> None:
-        """Forget the messages that the program has not taken."""
-        self.count_discarded(self.queue.clear())
+    def drop_queue(self, more: int = 0) -> None:
+        """Forget the messages that the program has not taken.
+
+        :param more: how many have come behind them, and are not in the queue
+        """
+        messages = self.queue.clear() + more
+        self.protocol.machine.note_dropped(messages)
+        self.count_discarded(messages)
 
     def count_discarded(self, messages: int) -> None:
         """Count messages that came, and that the program never gets."""

@@ -189,6 +189,13 @@ class Sender(SendPath):
         """Whether nothing that was accepted is unsent."""
         return not len(self.queue) and not self.protocol.machine.unsent
 
+    @property
+    def all_acknowledged(self) -> bool:
+        """Of a session: whether the peer has acknowledged all that was accepted."""
+        session = self.protocol.machine.session
+        assert session is not None
+        return not len(self.queue) and not session.retention.cost and session.complete
+
     def pause_writing(self) -> None:
         """Hold everything back: the transport's buffer is full."""
         self.write_paused = True

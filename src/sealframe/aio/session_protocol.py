@@ -24,9 +24,11 @@ from ..core.taking import Taking
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
+    ConnectionClosedOK,
     NotSupportedError,
     PeerTimeoutError,
     SessionLostError,
+    SlowPeerError,
     TruncatedError,
 )
 from ..wire import CloseCode
@@ -224,7 +226,7 @@ class SessionProtocol(ConnectionProtocol):
 
     def eof_received(self) -> bool:
         """Take in the peer's FIN."""
-        if self._may_go_on:
+        if self._may_go_on and not self._ended_in_order:
             text = "the peer's stream ended without a CLOSE: it crashed, or the link was cut"
             self.lose_link(TruncatedError(text))
             return True
@@ -244,7 +246,18 @@ class SessionProtocol(ConnectionProtocol):
             self._part()
         else:
             self._stop_ack_timer()
-            super().connection_lost(exc)
+            # What has arrived before has arrived, even if the socket did not end in order.
+            done = self.closer.done and self.session is not None and self.sender.all_acknowledged
+            super().connection_lost(None if done else exc)
+
+    @property
+    def _ended_in_order(self) -> bool:
+        """Whether the end of the link is what the client of a session waits for: nothing that it
+        has sent is without an answer."""
+        close = self.closer.peer_close
+        if close is None or not self.closer.awaiting_end:
+            return False
+        return self.sender.all_acknowledged or close.messages_discarded > 0
 
     @property
     def _let_go(self) -> bool:
@@ -301,7 +314,22 @@ class SessionProtocol(ConnectionProtocol):
             text += f": {close.reason}" if close.reason else ""
             self.lose_link(ConnectionClosedError(text, code=close.code, reason=close.reason))
         else:
+            # Where this end waits for nothing else, nothing is written after this.
+            self._count(0)
             super().peer_closed(close, unanswered=unanswered)
+
+    def receive_for_nobody(self) -> None:
+        """This end closes, and nobody is left who would take messages: acknowledge none of those
+        that still come."""
+        if self.session is None:
+            super().receive_for_nobody()
+        else:
+            self.receiver.discard()
+
+    @property
+    def discarded(self) -> int:
+        """How many messages CLOSE says that this end has thrown away."""
+        return super().discarded if self.session is None else self.session.dropped
 
     @property
     def _may_go_on(self) -> bool:
@@ -489,11 +517,31 @@ class SessionProtocol(ConnectionProtocol):
 
     def lost(self, text: str, *, code: int | None = None, reason: str = "") -> SessionLostError:
         """Return the error of a session that is over: what has arrived, and what has not."""
+        lost = SessionLostError(text, code=code, reason=reason)
+        self._count_fates(lost)
+        return lost
+
+    def _count_fates(self, lost: SessionLostError) -> None:
         assert self.session is not None
-        arrived, unknown, unsent = self.session.fates(len(self.sender.queue))
-        return SessionLostError(
-            text, code=code, reason=reason, arrived=arrived, unknown=unknown, unsent=unsent
-        )
+        # What was dropped of the send queue was accepted too.
+        queued = len(self.sender.queue) + self.stats.unsent
+        arrived, lost.unknown, lost.unsent = self.session.fates(queued)
+        close = self.closer.peer_close
+        discarded = 0 if close is None else min(close.messages_discarded, arrived)
+        lost.arrived, lost.discarded = arrived - discarded, discarded
+
+    def end_error(self, error: ConnectionClosed) -> ConnectionClosed:
+        """Return what the program is told where this is why the session ends: one kind of error,
+        with the counts."""
+        session = self.session
+        if session is None or not isinstance(error, ConnectionClosedError):
+            return error
+        if isinstance(error, SessionLostError) or session.lasts:
+            return error
+        code = CloseCode.SLOW if isinstance(error, SlowPeerError) else error.code
+        lost = self.lost(str(error), code=code, reason=error.reason)
+        lost.__cause__ = error
+        return lost
 
     def drop(self) -> None:
         """The client asks for a further link, and the close is too far on for one: end."""
@@ -518,11 +566,15 @@ class SessionProtocol(ConnectionProtocol):
         if retention.acknowledged <= received <= retention.given:
             retention.rewind(received)
             retention.acknowledge(received)
-        self.closer.peer_closed(close)
+        if close.code == CloseCode.NORMAL:
+            self.closer.peer_closed(close)
+        else:
+            self.closer.peer_close = close
+            text = f"the session is over: the server has ended it ({close_name(close.code)})"
+            self.end_session(self.lost(text, code=close.code))
         if not self.closer.closed:
-            error = self.receiver.error
-            assert error is not None
-            self.finish(error, lossy=not self.sender.all_sent or retention.cost > 0)
+            lossy = not self.sender.all_sent or not self.sender.all_acknowledged
+            self.finish(self.receiver.error or _OVER, lossy=lossy)
 
     def queued_detached(self) -> None:
         """Something waits to be sent, and there is no link."""
@@ -550,8 +602,33 @@ class SessionProtocol(ConnectionProtocol):
         """End: there will be no further link."""
         self._stop_ack_timer()
         session = self.session
-        super().finish(error, lossy=lossy or not (session is None or session.complete))
+        if session is not None:
+            error = self._verdict(error)
+            lossy = lossy or not session.complete
+        super().finish(error, lossy=lossy)
+        if isinstance(error, SessionLostError):
+            # It says more than that the server has closed.
+            self.sender.error = error
         self._wake()
+
+    def _verdict(self, error: ConnectionClosed) -> ConnectionClosed:
+        """Return the error of a session that is over, now that it is known what has arrived.
+
+        :param error: what is known of the last link
+        """
+        told, close = self.receiver.error, self.closer.peer_close
+        if told is None and close is not None and close.code == CloseCode.NORMAL:
+            # A server has closed, and had not got all by then.
+            text = f"the peer closed the connection ({close_name(close.code)})"
+            text += f": {close.reason}" if close.reason else ""
+            if self.sender.all_acknowledged:
+                return ConnectionClosedOK(text, code=close.code, reason=close.reason)
+            text += "; not all that was sent has arrived"
+            return self.lost(text, code=close.code, reason=close.reason)
+        if isinstance(told, SessionLostError):
+            self._count_fates(told)
+            return told
+        return error
 
 
 def _begun_anew() -> ConnectionClosedError:

@@ -58,7 +58,7 @@ class NextLink:
         self.error: ConnectionClosedError
         """Why there is no link; not there before that."""
         self.ended: Close | None = None
-        """How the session ended, where this server remembers that both ends were done."""
+        """How the session ended, where this server remembers it, and how much it had got."""
         self.done: asyncio.Future[float | None] = protocol.loop.create_future()
         """For how long there was no link; None where the session is over. It fails where there
         is no link."""
@@ -113,6 +113,8 @@ class NextLink:
             self.refused = self.ended is not None or machine.sealed
         else:
             self.refused = isinstance(error, OtherServerError) or _is_final(machine, error)
+            if refusal is not None and self._can_be(refusal.frames_received):
+                self.ended = refusal
         self.done.set_exception(error.fresh())
 
     def _can_be(self, received: int | None) -> bool:

@@ -314,6 +314,10 @@ class _StoredSession(Session):
     def complete(self) -> bool:
         return not self._feed.kept
 
+    @property
+    def lasts(self) -> bool:
+        return True
+
     def fates(self, queued: int) -> tuple[int, int, int]:
         return self._feed.fates()
 

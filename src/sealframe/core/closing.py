@@ -41,6 +41,9 @@ class CloseState(_Key):
     """The same, and the peer sends no more."""
     CLOSE_SENT = auto()
     """CLOSE, or FIN where only packets flow, is out; the peer's is not here yet."""
+    AWAITING_END = auto()
+    """Client of a session: both CLOSE frames are out. The server ends the link once it has all;
+    where the link is cut before, the next one tells the rest."""
     FAILED = auto()
     """A fault: the answer and FIN are out, and input is discarded until the peer's FIN, so that
     the kernel does not destroy the answer with a reset."""
@@ -67,12 +70,18 @@ class CloseEvent(_Key):
     """CLOSE with code 0 came from a client, or its FIN where only packets flow."""
     SERVER_CLOSE = auto()
     """The same from a server: its handler has returned, so that nobody reads there any more."""
+    SESSION_CLOSE = auto()
+    """The same from the server of a session, whose end of the link is waited for."""
     PEER_DISCONNECT = auto()
     """CLOSE with another code came: the peer reads no more, too."""
     PEER_FIN = auto()
     """The stream ended, after a CLOSE or after a fault."""
     ALL_SENT = auto()
     """Nothing that was accepted is unsent."""
+    ALL_GIVEN = auto()
+    """The same at the client of a session whose server has closed: the link has got it all."""
+    NEXT_LINK = auto()
+    """The client of a session has another link, over which the server says its CLOSE again."""
     FAULT = auto()
     """The peer broke the protocol, and is answered."""
     FAULT_UNANSWERED = auto()
@@ -133,6 +142,7 @@ _ANNOUNCE: Final = (_A.DISCARD, _A.ANNOUNCE, *_READ_ON, _A.FLUSH, _A.END_MESSAGE
 _GO_AWAY: Final = (*_ANNOUNCE, _A.CLOSE_IF_IDLE)
 _PEER_CLOSE: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, _A.END_RECEIVING, _A.FLUSH)
 _SERVER_CLOSE: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, _A.END_RECEIVING, *_DRAIN)
+_SESSION_CLOSE: Final = (_A.LIFT_CREDIT, *_DRAIN)
 _PEER_DISCONNECT: Final = (_A.STOP_KEEPALIVE, _A.LIFT_CREDIT, *_END_BOTH, _A.DROP_QUEUE)
 _FAIL: Final = (_A.DISCARD, *_END_BOTH, _A.DROP_QUEUE, _A.ARM_TIMER, _A.FLUSH)
 _ABORT: Final = (*_END_BOTH, _A.DROP_QUEUE, _A.ABORT_SOCKET)
@@ -159,6 +169,7 @@ def _closable(
         _E.GO_AWAY: (going_away, _GO_AWAY),
         _E.PEER_CLOSE: (peer_closed, (*_PEER_CLOSE, _A.CLOSE_IF_IDLE)),
         _E.SERVER_CLOSE: (_S.DRAINING_PEER_CLOSED, _SERVER_CLOSE),
+        _E.SESSION_CLOSE: (_S.DRAINING_PEER_CLOSED, _SESSION_CLOSE),
         _E.PEER_DISCONNECT: (_S.DRAINING_PEER_CLOSED, (*_PEER_DISCONNECT, *_DRAIN)),
     }
 
@@ -170,6 +181,7 @@ _DRAINING_ROW: Final = {
     _E.GO_AWAY: (_S.DRAINING, _GO_AWAY),
     _E.PEER_CLOSE: (_S.DRAINING_PEER_CLOSED, _PEER_CLOSE),
     _E.SERVER_CLOSE: (_S.DRAINING_PEER_CLOSED, _PEER_CLOSE),
+    _E.SESSION_CLOSE: (_S.DRAINING_PEER_CLOSED, (_A.LIFT_CREDIT, _A.FLUSH)),
     _E.PEER_DISCONNECT: (_S.DRAINING_PEER_CLOSED, (*_PEER_DISCONNECT, _A.FLUSH)),
     _E.ALL_SENT: (_S.CLOSE_SENT, (_A.SEND_CLOSE,)),
 }
@@ -194,6 +206,8 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.GO_AWAY: (_S.DRAINING_PEER_CLOSED, _GO_AWAY),
         # Both CLOSE frames are out: nobody waits for a FIN.
         _E.ALL_SENT: (_S.DISCONNECTING, (_A.SEND_CLOSE, _A.CLOSE_SOCKET)),
+        _E.ALL_GIVEN: (_S.AWAITING_END, (_A.SEND_CLOSE,)),
+        _E.NEXT_LINK: (_S.DRAINING, ()),
     },
     _S.CLOSE_SENT: {
         **_ANYWHERE,
@@ -201,7 +215,14 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.GO_AWAY: (_S.CLOSE_SENT, (_A.DISCARD, _A.RESUME_READING, _A.END_MESSAGES)),
         _E.PEER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
         _E.SERVER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
+        _E.SESSION_CLOSE: (_S.AWAITING_END, ()),
         _E.PEER_DISCONNECT: (_S.DISCONNECTING, (*_PEER_DISCONNECT, _A.FLUSH, _A.CLOSE_SOCKET)),
+    },
+    _S.AWAITING_END: {
+        **_ANYWHERE,
+        _E.DISCONNECT: (_S.AWAITING_END, (_A.DISCARD, *_END_BOTH)),
+        _E.PEER_FIN: (_S.DISCONNECTING, (_A.CLOSE_SOCKET,)),
+        _E.NEXT_LINK: (_S.CLOSE_SENT, ()),
     },
     _S.FAILED: {
         _E.FAULT_UNANSWERED: (_S.DISCONNECTING, (_A.CLOSE_SOCKET,)),
@@ -218,10 +239,19 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
 }
 
 CLOSING: Final = frozenset(
-    {_S.DRAINING, _S.DRAINING_PEER_CLOSED, _S.CLOSE_SENT, _S.FAILED, _S.DISCONNECTING}
+    {
+        _S.DRAINING,
+        _S.DRAINING_PEER_CLOSED,
+        _S.CLOSE_SENT,
+        _S.AWAITING_END,
+        _S.FAILED,
+        _S.DISCONNECTING,
+    }
 )
 """States in which this end has begun to close, and the socket is still there."""
-WRITE_CLOSED: Final = frozenset({_S.CLOSE_SENT, _S.FAILED, _S.DISCONNECTING, _S.CLOSED})
+WRITE_CLOSED: Final = frozenset(
+    {_S.CLOSE_SENT, _S.AWAITING_END, _S.FAILED, _S.DISCONNECTING, _S.CLOSED}
+)
 """States in which this end's last frame is out, or never will be."""
 
 

@@ -248,6 +248,11 @@ class ProtocolMachine(SendingHalf):
         if self.records is not None:
             self.records.forget_input()
 
+    def note_dropped(self, messages: int) -> None:
+        """The program never takes so many of the last messages that came (section 12)."""
+        if self.session is not None:
+            self.session.drop(messages, self.frames_received)
+
     def note_discarded(self) -> None:
         """A message that came was thrown away: a session acknowledges no more (section 12)."""
         if self.session is not None:

@@ -13,7 +13,7 @@ from .. import wire
 from ..errors import MessageTooLargeError, MessageTooSmallError
 from ..framing import Framing
 from ..noise.records import RecordLayer
-from ..wire import Opcode, control
+from ..wire import CloseCode, Opcode, control
 from ..wire.control import Close
 from .control_output import ControlOutput
 from .events import Phase
@@ -166,6 +166,7 @@ class SendingHalf:
         again: list[bytes] = []
         if session is not None and session.retention.resending:
             again = self._take_kept(session, turn)
+            last = self._hold_back(session, last)
         elif self.opened is not None and self.multiplexing:
             # A request overtakes the messages that wait.
             urgent = self.opened.take_all_urgent()
@@ -189,6 +190,18 @@ class SendingHalf:
         if first and sum(map(len, streams)) > _SHARED:
             return buffers + records.seal(*first) + records.seal(*last)
         return buffers + records.seal(*first, *last)
+
+    def _hold_back(self, session: Session, last: list[bytes]) -> list[bytes]:
+        """Return CLOSE if it may go now: an orderly one goes behind what is sent again."""
+        if not last:
+            return last
+        close = Close.decode(last[0][wire.HEAD_SIZE + 1 :])
+        if close.code == CloseCode.NORMAL and session.retention.resending:
+            self.make_output().end(last[0])
+            return []
+        # More may have come, and been acknowledged, since it was queued.
+        received = session.told = session.acknowledgeable(self.frames_received)
+        return [control.frame(Opcode.CLOSE, replace(close, frames_received=received).encode())]
 
     def _take_kept(self, session: Session, turn: int) -> list[bytes]:
         """Return, framed, the next of what the link before was given and the peer has not got."""
@@ -298,7 +311,7 @@ class SendingHalf:
         """
         received, retry_after = self.frames_received, None
         if self.session is not None:
-            received = self.session.acknowledgeable(received)
+            received = self.session.told = self.session.acknowledgeable(received)
             retry_after = close.retry_after
         body = Close(close.code, close.reason, received, discarded, retry_after)
         self.make_output().end(control.frame(Opcode.CLOSE, body.encode(size=size)))

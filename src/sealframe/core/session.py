@@ -38,6 +38,7 @@ class Session:
         the present one
     :ivar told: up to which of them this end has acknowledged
     :ivar frozen: whether it acknowledges no more: something that came was discarded
+    :ivar dropped: how many messages it has acknowledged and thrown away after that
     :ivar abandoned: whether the peer gets nothing more of what is kept: the session is ending
     """
 
@@ -45,6 +46,7 @@ class Session:
         "_peer_ack_by",
         "_unacknowledged_bytes",
         "abandoned",
+        "dropped",
         "frozen",
         "limit",
         "numbering",
@@ -71,6 +73,7 @@ class Session:
         self.received = 0
         self.told = 0
         self.frozen = False
+        self.dropped = 0
         self.abandoned = False
         self.retention = Retention()
         # The peer waits for an acknowledgement after so many bytes of its frames.
@@ -102,6 +105,11 @@ class Session:
     def complete(self) -> bool:
         """Whether nothing that was accepted waits elsewhere than here and in the send queue."""
         return True
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it goes on with the next start of the program, however this one ends it."""
+        return False
 
     def fates(self, queued: int) -> tuple[int, int, int]:
         """Return of how many messages of this end it is known that they have arrived, of how many
@@ -184,6 +192,17 @@ class Session:
             return self.taking.acknowledgeable
         return self.told if self.frozen else received
 
+    def drop(self, messages: int, received: int) -> None:
+        """The program never takes the last messages of those that came: they count as received, and
+        CLOSE tells how many they are.
+
+        :param received: the count of frames until now
+        """
+        if messages and self.taking is None:
+            # Where only what is taken is acknowledged, the peer knows of them as not acknowledged.
+            self.told = self.acknowledgeable(received)
+            self.dropped += messages
+
     # The next link
 
     def hello(self, *, token: bytes, start: int, link: int, credit: int) -> SessionHello:
@@ -255,5 +274,6 @@ class Session:
         self.numbering = welcome.numbering
         self.received = self.told = self._unacknowledged_bytes = 0
         self.frozen = False
+        self.dropped = 0
         self._peer_ack_by = welcome.ack_by
         return left

@@ -115,7 +115,9 @@ class SessionKeeper:
             else:
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
-            close = Close(found.code, frames_received=found.received)
+            close = Close(
+                found.code, frames_received=found.received, messages_discarded=found.discarded
+            )
             _refuse(protocol, close, "a client came back for a session that is over")
         else:
             self._find_link(found, protocol, asked, key)
@@ -268,7 +270,8 @@ class SessionKeeper:
             self._table.forget(key)
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
-        self._table.end(key, code, received, self._loop.time())
+        now = self._loop.time()
+        self._table.end(key, code, received, now, discarded=closer.discarded)
         self._watch()
 
     def _watch(self) -> None:
