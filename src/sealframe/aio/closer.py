@@ -341,7 +341,7 @@ class Closer:
     def may_go_on(self) -> bool:
         """Whether a session in this state goes on without a link, to be taken up by the next."""
         state = self.state
-        for close in (self.close_sent, self.peer_close):
+        for close in (self.close_sent, self.peer_close, self._announced):
             if close is not None and close.code != CloseCode.NORMAL:
                 return False
         return state in _MAY_GO_ON
