@@ -1,0 +1,116 @@
+"""What may happen in a simulation, each step with numbers that choose where."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from sealframe import CloseCode
+
+from .network import EVERYTHING, Ending
+from .world import ClientEnd, End, ServerEnd, World
+
+EndT = TypeVar("EndT", bound=End)
+
+_LATE = 3
+"""So many links, the last ones, are mostly of interest."""
+
+
+class Steps:
+    """Those of one world.
+
+    :param positions: whether the server's program stores how far it is
+    """
+
+    def __init__(self, *, positions: bool) -> None:
+        # Outboxes wait for the disk, which this has not.
+        memory = Path("/dev/shm")
+        self._folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.world = World(self._folder, positions=positions)
+
+    def close_all(self) -> None:
+        self.world.close()
+        shutil.rmtree(self._folder)
+
+    def _end(self, choice: int, kind: type[EndT]) -> EndT | None:
+        ends = [end for end in self.world.ends if isinstance(end, kind) and end.alive]
+        return ends[choice % len(ends)] if ends else None
+
+    # Programs
+
+    def send(self, choice: int, count: int, size: int) -> None:
+        if end := self._end(choice, End):
+            end.send(count, size)
+
+    def take(self, choice: int, count: int) -> None:
+        if end := self._end(choice, End):
+            for _ in range(count):
+                end.turns.release()
+
+    def ask(self, choice: int) -> None:
+        if end := self._end(choice, ClientEnd):
+            end.ask()
+
+    # The network
+
+    def deliver(self, choice: int, client: bool, count: int) -> None:
+        links = self.world.network.links[-_LATE:]
+        if links:
+            links[choice % len(links)].deliver(client, count)
+
+    def everything(self) -> None:
+        for _ in range(3):
+            self.world.network.settle()
+            for link in self.world.network.links:
+                for client in (True, False):
+                    link.deliver(client, EVERYTHING)
+
+    def cut(self, choice: int, left: tuple[int, int], ending: Ending) -> None:
+        links = self.world.network.links
+        if links:
+            links[choice % len(links)].cut({True: left[0], False: left[1]}, ending)
+
+    def wait(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    # Processes that are killed, and started again
+
+    def kill_client(self, choice: int, back: int) -> None:
+        client = self.world.clients[choice % len(self.world.clients)]
+        if client.loop is None:
+            client.start()
+        else:
+            client.kill(back)
+
+    def kill_server(self) -> None:
+        if self.world.server_loop is None:
+            self.world.open()
+        else:
+            self.world.kill_server()
+
+    def change_speed(self) -> None:
+        self.world.slow = not self.world.slow
+
+    # Ends
+
+    def close(self, choice: int) -> None:
+        if end := self._end(choice, End):
+            self.world.may_lose = True
+            end.close()
+
+    def leave(self, choice: int) -> None:
+        if end := self._end(choice, ServerEnd):
+            self.world.may_lose = True
+            end.leave()
+
+    def kick(self, choice: int) -> None:
+        if end := self._end(choice, End):
+            self.world.may_lose = True
+            for book in self.world.books.values():
+                book.cut_short = True
+            end.close(CloseCode.KICKED)
+
+    def close_server(self) -> None:
+        self.world.close_server()

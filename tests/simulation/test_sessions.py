@@ -1,0 +1,180 @@
+"""Whole servers and clients, in memory and in virtual time, under schedules of every kind.
+
+Nothing is lost, doubled or out of order, what a program is told is so, memory is bounded, and once
+links hold all arrives and every session ends in order. Hypothesis draws short schedules, and makes
+what it finds shorter; long ones are drawn from seeds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from sealframe.outbox import store
+
+from .network import EVERYTHING, Ending
+from .steps import Steps
+from .world import Worker
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "Worker", Worker)
+
+
+choices = st.integers(0, 1000)
+sizes = st.integers(0, 300)
+pieces = st.one_of(st.just(EVERYTHING), st.integers(0, 400))
+seconds = st.sampled_from([0.01, 0.03, 0.3, 1.0, 6.0, 45.0])
+
+
+class Simulation(RuleBasedStateMachine):
+    """A server that has sessions in its memory alone."""
+
+    positions = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = Steps(positions=self.positions)
+        # Else most of a short schedule is the first handshake.
+        self.steps.everything()
+
+    @rule(choice=choices, count=st.integers(1, 5), size=sizes)
+    def send(self, choice: int, count: int, size: int) -> None:
+        self.steps.send(choice, count, size)
+
+    @rule(choice=choices, count=st.integers(1, 8))
+    def take(self, choice: int, count: int) -> None:
+        self.steps.take(choice, count)
+
+    @rule(choice=choices)
+    def ask(self, choice: int) -> None:
+        self.steps.ask(choice)
+
+    @rule(choice=choices, client=st.booleans(), count=pieces)
+    def deliver(self, choice: int, client: bool, count: int) -> None:
+        self.steps.deliver(choice, client, count)
+
+    @rule()
+    def everything(self) -> None:
+        self.steps.everything()
+
+    @rule(choice=choices, left=st.tuples(pieces, pieces), ending=st.sampled_from(Ending))
+    def cut(self, choice: int, left: tuple[int, int], ending: Ending) -> None:
+        self.steps.cut(choice, left, ending)
+
+    @rule(time=seconds)
+    def wait(self, time: float) -> None:
+        self.steps.wait(time)
+
+    @rule(choice=choices, back=st.integers(0, 3))
+    def kill_client(self, choice: int, back: int) -> None:
+        self.steps.kill_client(choice, back)
+
+    @rule()
+    def kill_server(self) -> None:
+        self.steps.kill_server()
+
+    @rule()
+    def change_speed(self) -> None:
+        self.steps.change_speed()
+
+    @rule(choice=choices)
+    def close(self, choice: int) -> None:
+        self.steps.close(choice)
+
+    @rule(choice=choices)
+    def leave(self, choice: int) -> None:
+        self.steps.leave(choice)
+
+    @rule(choice=choices)
+    def kick(self, choice: int) -> None:
+        self.steps.kick(choice)
+
+    @rule()
+    def close_server(self) -> None:
+        self.steps.close_server()
+
+    @invariant()
+    def books_agree(self) -> None:
+        self.steps.world.settle()
+
+    def teardown(self) -> None:
+        try:
+            self.steps.world.finish()
+        finally:
+            self.steps.close_all()
+
+
+class SimulationOfPositions(Simulation):
+    """A server whose program stores how far it is."""
+
+    positions = True
+
+
+SHORT = settings(
+    max_examples=10, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+)
+TestSimulation = Simulation.TestCase
+TestSimulation.settings = SHORT
+TestSimulationOfPositions = SimulationOfPositions.TestCase
+TestSimulationOfPositions.settings = SHORT
+
+
+def play(seed: int, length: int, *, positions: bool) -> Steps:
+    """Play one long schedule, in which sessions live long enough for much to happen."""
+    rng = random.Random(seed)
+    # The back-off of clients draws from this one.
+    random.seed(seed)
+    steps = Steps(positions=positions)
+
+    def piece() -> int:
+        return rng.choice((EVERYTHING, rng.randrange(400)))
+
+    def number() -> int:
+        return rng.randrange(1000)
+
+    common: list[Callable[[], None]] = [
+        *[lambda: steps.deliver(number(), rng.random() < 0.5, piece())] * 6,
+        *[steps.everything] * 4,
+        *[lambda: steps.send(number(), rng.randint(1, 5), rng.choice((0, 10, 100, 300)))] * 4,
+        *[lambda: steps.take(number(), rng.randint(1, 6))] * 4,
+        *[lambda: steps.wait(rng.choice((0.01, 0.03, 0.3)))] * 3,
+        lambda: steps.ask(number()),
+    ]
+    rare: list[Callable[[], None]] = [
+        *[lambda: steps.cut(number(), (piece(), piece()), rng.choice(list(Ending)))] * 6,
+        lambda: steps.kill_client(number(), rng.randrange(4)),
+        steps.kill_server,
+        lambda: steps.wait(rng.choice((1.0, 6.0, 45.0))),
+        steps.change_speed,
+    ]
+    last: list[Callable[[], None]] = [
+        lambda: steps.close(number()),
+        lambda: steps.leave(number()),
+        lambda: steps.kick(number()),
+        steps.close_server,
+    ]
+    try:
+        for _ in range(length):
+            draw = rng.random()
+            rng.choice(last if draw < 0.005 else rare if draw < 0.06 else common)()
+            steps.world.settle()
+        steps.world.finish()
+    finally:
+        steps.close_all()
+    return steps
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_long_schedules(seed: int, positions: bool) -> None:
+    steps = play(seed, 300, positions=positions)
+    # Else it tests nothing.
+    assert len(steps.world.ends) >= 4
+    assert sum(len(book.got) for book in steps.world.books.values()) >= 10
