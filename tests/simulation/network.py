@@ -44,6 +44,10 @@ class _Selector:
 class Loop(BaseEventLoop):
     """The event loop of one process."""
 
+    # Of asyncio's own.
+    _ready: Any
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self, network: Network) -> None:
         super().__init__()
         self._selector = _Selector(self)
@@ -71,12 +75,16 @@ class Loop(BaseEventLoop):
         due = self.next_timer
         return bool(self._ready) or (due is not None and due <= self.time())
 
-    async def create_server(self, factory: Any, *, sock: socket.socket, **_: Any) -> Any:
+    async def create_server(  # type: ignore[override]  # of its arguments the library uses these
+        self, factory: Any, *, sock: socket.socket, **_: Any
+    ) -> Any:
         listening = _Listening(self._network, self, factory, sock)
         self._network.sockets.append(sock)
         return listening
 
-    async def create_connection(self, factory: Any, *_: Any, **__: Any) -> Any:
+    async def create_connection(  # type: ignore[override]  # the same
+        self, factory: Any, *_: Any, **__: Any
+    ) -> Any:
         return self._network.connect(self, factory)
 
 

@@ -178,3 +178,32 @@ def test_long_schedules(seed: int, positions: bool) -> None:
     # Else it tests nothing.
     assert len(steps.world.ends) >= 4
     assert sum(len(book.got) for book in steps.world.books.values()) >= 10
+
+
+def test_a_later_start_is_told_what_is_stored() -> None:
+    """And not what has come: the handler that has a message and was not done with it has ended."""
+    steps = Steps(positions=True)
+    try:
+        for _ in range(3):
+            steps.everything()
+        world = steps.world
+        client = world.clients[1]
+        assert client.end is not None
+        client.end.send(3, 10)
+        steps.wait(0.1)
+        steps.everything()
+        world.settle()
+        [handler] = [end for end in world.handlers if end.peer is client.end]
+        handler.turns.release()
+        world.settle()
+        client.kill(0)
+        client.start()
+        for _ in range(3):
+            steps.everything()
+        world.settle()
+        world.kill_server()
+        world.finish()
+        assert len(handler.names) == 1
+        assert client.end.sent.got == [0, 1, 2]
+    finally:
+        steps.close_all()
