@@ -13,18 +13,23 @@ form, or one on the command line:
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 PROJECT: Final = Path(__file__).parents[2]
 PACKAGE: Final = PROJECT / "src" / "sealframe"
@@ -32,7 +37,7 @@ TABLE: Final = Path(__file__).with_name("mutations.toml")
 DEFAULT_TESTS: Final = ("tests/noise_", "tests/trust", "tests/core")
 """What must catch a mutation that names no tests."""
 
-_TIMEOUT: Final = 300.0
+_TIMEOUT: Final = 300
 _TEST_TIMEOUT: Final = 20.0
 _TESTS_FAILED: Final = 1
 _SHOWN_LINES: Final = 20
@@ -129,6 +134,15 @@ class Bench:
             ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
         )
         self._check_import()
+        self._idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes that ran pytest: their input ends."""
+        self._stack.close()
 
     def _environment(self, source: Path) -> dict[str, str]:
         return {
@@ -154,22 +168,43 @@ class Bench:
             raise MutationError(f"the tests would import {found.strip()}, not the copy")
 
     def _pytest(self, source: Path, tests: tuple[str, ...]) -> tuple[int, str]:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=line"]
-        command += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--timeout={_TEST_TIMEOUT:g}"]
+        arguments = ["-x", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        arguments += [f"--timeout={_TEST_TIMEOUT:g}", *tests]
+        with self._runner() as runner, tempfile.NamedTemporaryFile(dir=self._folder) as output:
+            job = {
+                "arguments": arguments,
+                "environment": self._environment(source),
+                "path": str(source),
+                "output": output.name,
+                "seconds": _TIMEOUT,
+            }
+            assert runner.stdin is not None
+            assert runner.stdout is not None
+            runner.stdin.write(f"{json.dumps(job)}\n")
+            runner.stdin.flush()
+            code = int(runner.stdout.readline())
+            text = output.read().decode(errors="replace")
+        if code == -signal.SIGALRM:
+            raise MutationError(f"pytest took more than {_TIMEOUT} s")
+        return code, text
+
+    @contextmanager
+    def _runner(self) -> Iterator[subprocess.Popen[str]]:
+        """Take a runner that has nothing to do, or start one."""
         try:
-            done = subprocess.run(
-                [*command, *tests],
-                cwd=PROJECT,
-                env=self._environment(source),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=_TIMEOUT,
-                check=False,
+            runner = self._idle.get_nowait()
+        except queue.Empty:
+            runner = self._stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(Path(__file__).with_name("runner.py"))],
+                    cwd=PROJECT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
             )
-        except subprocess.TimeoutExpired:
-            raise MutationError(f"pytest took more than {_TIMEOUT:g} s") from None
-        return done.returncode, done.stdout
+        yield runner
+        self._idle.put(runner)
 
     def check_green(self, tests: tuple[str, ...]) -> float:
         """Run tests against the package as it is.
@@ -231,25 +266,25 @@ def check(mutations: list[Mutation], jobs: int) -> bool:
         faults = list(filter(None, (try_to_apply(one, Path(folder)) for one in mutations)))
         if faults:
             raise MutationError("\n".join(faults))
-        bench = Bench(Path(folder))
-        with ThreadPoolExecutor(jobs) as pool:
-            tests = sorted({test for mutation in mutations for test in mutation.tests})
-            shares = [tuple(tests[number::jobs]) for number in range(min(jobs, len(tests)))]
-            seconds = max(pool.map(bench.check_green, shares))
-        print(f"green without a mutation ({seconds:.1f} s)", flush=True)
-        caught = 0
-        with ThreadPoolExecutor(jobs) as pool:
-            runs = [(mutation, pool.submit(bench.run, mutation)) for mutation in mutations]
-            for mutation, run in runs:
-                try:
-                    outcome = run.result()
-                except MutationError as error:
-                    print(f"BROKEN    {error}", flush=True)
-                    continue
-                caught += outcome.caught
-                result = "caught  " if outcome.caught else "SURVIVED"
-                times = f"{outcome.seconds:4.1f} s"
-                print(f"{result}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
+        with Bench(Path(folder)) as bench:
+            with ThreadPoolExecutor(jobs) as pool:
+                tests = sorted({test for mutation in mutations for test in mutation.tests})
+                shares = [tuple(tests[number::jobs]) for number in range(min(jobs, len(tests)))]
+                seconds = max(pool.map(bench.check_green, shares))
+            print(f"green without a mutation ({seconds:.1f} s)", flush=True)
+            caught = 0
+            with ThreadPoolExecutor(jobs) as pool:
+                runs = [(mutation, pool.submit(bench.run, mutation)) for mutation in mutations]
+                for mutation, run in runs:
+                    try:
+                        outcome = run.result()
+                    except MutationError as error:
+                        print(f"BROKEN    {error}", flush=True)
+                        continue
+                    caught += outcome.caught
+                    result = "caught  " if outcome.caught else "SURVIVED"
+                    times = f"{outcome.seconds:4.1f} s"
+                    print(f"{result}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
     total = time.monotonic() - started
     print(f"{caught} of {len(mutations)} mutations caught in {total:.0f} s")
     return caught == len(mutations)

@@ -82,12 +82,12 @@ GOOD = "def test_one():\n    assert cipher.TAG_SIZE == 16\n"
 
 def test_what_a_test_notices_is_caught_and_else_it_survives(tmp_path: Path) -> None:
     tests = (suite(tmp_path, GOOD),)
-    bench = Bench(tmp_path / "bench")
-    bench.check_green(tests)
-    noticed = bench.run(Mutation("a", CIPHER, "_SIZE: Final = 16", "_SIZE: Final = 15", tests))
+    with Bench(tmp_path / "bench") as bench:
+        bench.check_green(tests)
+        noticed = bench.run(Mutation("a", CIPHER, "_SIZE: Final = 16", "_SIZE: Final = 15", tests))
+        unseen = bench.run(Mutation("b", CIPHER, "_SIZE: Final = 12", "_SIZE: Final = 13", tests))
     assert noticed.caught
     assert noticed.detail.endswith("test_suite.py::test_one")
-    unseen = bench.run(Mutation("b", CIPHER, "_SIZE: Final = 12", "_SIZE: Final = 13", tests))
     assert not unseen.caught
     assert "TAG_SIZE: Final = 16" in (PACKAGE / "noise" / "cipher.py").read_text(encoding="utf-8")
 
@@ -102,15 +102,13 @@ def test_what_a_test_notices_is_caught_and_else_it_survives(tmp_path: Path) -> N
     ids=["mutation does not run", "test does not run", "test not collected"],
 )
 def test_red_for_another_reason_does_not_count(body: str, new: str, tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "bench")
     tests = (suite(tmp_path, body),)
-    with pytest.raises(MutationError):
+    with Bench(tmp_path / "bench") as bench, pytest.raises(MutationError):
         bench.run(Mutation("one", CIPHER, "_SIZE: Final = 16", new, tests))
 
 
 def test_red_without_a_mutation_is_told(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "bench")
-    with pytest.raises(MutationError, match="not green"):
+    with Bench(tmp_path / "bench") as bench, pytest.raises(MutationError, match="not green"):
         bench.check_green((suite(tmp_path, GOOD.replace("16", "15")),))
 
 
