@@ -173,7 +173,8 @@ class Connection(Generic[Sent, Received]):
 
     @property
     def max_send_size(self) -> int:
-        """The largest message that can be sent here, in bytes."""
+        """The largest message that can be sent here, in bytes. With an outbox, before its first
+        link, it is what this end accepts: what the server takes is not known yet."""
         return self._protocol.machine.send_limit
 
     @property
@@ -191,7 +192,8 @@ class Connection(Generic[Sent, Received]):
     @property
     def connected(self) -> bool:
         """Whether there is a link to the peer: False once :attr:`closed`, and as long as a
-        session has none, from when it learns of the loss. What is sent meanwhile waits."""
+        session has none, from when it learns of the loss; with an outbox also before its first
+        one. What is sent meanwhile waits."""
         return not (self._protocol.closer.closed or self._protocol.detached)
 
     @property
@@ -606,7 +608,8 @@ class Connection(Generic[Sent, Received]):
 
     async def wait_connected(self) -> None:
         """Wait until a session has a link; return at once where there is one, as there always
-        is without a session.
+        is without a session. Before the first link of an outbox, requests, streams, files and
+        :meth:`ping` raise :exc:`~sealframe.NotSupportedError`: wait for it first.
 
         It has no time-out of its own: wrap it in ``asyncio.timeout()``.
 

@@ -90,7 +90,8 @@ class SessionProtocol(ConnectionProtocol):
 
     @property
     def links(self) -> int:
-        """How many links there were, the present one included."""
+        """How many links there were, the present one included; 0 where a session was begun without
+        one and has had none yet."""
         return self._links
 
     # Beginning
@@ -116,6 +117,13 @@ class SessionProtocol(ConnectionProtocol):
         joining.join(self.machine, session, welcome=welcome)
         self.handle_events()
         self._release()
+
+    def begin_detached(self, session: Session) -> None:
+        """Client: begin a session without a link, as if it had lost one now."""
+        self._links = 0
+        self._lost_at = self.loop.time()
+        joining.await_link(self.machine, session)
+        self.closer.established()
 
     def first_credit(self) -> int:
         """Return the credit for messages with which a numbering begins; the peer is told it."""

@@ -117,6 +117,28 @@ class Attempt:
             protocol.closer.abort(_GIVEN_UP)
             raise
 
+    def connect_detached(
+        self,
+        machine: ProtocolMachine,
+        options: ClientOptions,
+        peer_handlers: PeerHandlers,
+        id: str,
+        *,
+        error: Exception,
+        is_fatal: Callable[[Exception], bool],
+    ) -> AnyConnection:
+        """Begin the session of an outbox without a link.
+
+        :param machine: stands in until there is one
+        :param error: why there is none
+        :param is_fatal: says of an error, before the first link, that no retry cures it
+        """
+        assert self._links is not None
+        protocol = SessionProtocol(machine, options, self, id=id, handlers=peer_handlers)
+        conn = self._make(protocol)
+        self._links.begin_detached(protocol, error, is_fatal)
+        return conn
+
     async def begin_feed(self) -> None:
         """Have what is stored sent, where there is an outbox.
 
@@ -192,11 +214,15 @@ class Attempt:
         if hello.client_id:
             protocol.rename(hello.client_id)
         watch(protocol)
-        self._conn = self._make_connection(protocol, hooks=self)
-        if self._feed is not None:
-            send_through(self._conn, self._feed)
+        conn = self._make(protocol)
         if self._established is not None and not self._established.done():
-            self._established.set_result(self._conn)
+            self._established.set_result(conn)
+
+    def _make(self, protocol: ConnectionProtocol) -> AnyConnection:
+        conn = self._conn = self._make_connection(protocol, hooks=self)
+        if self._feed is not None:
+            send_through(conn, self._feed)
+        return conn
 
     def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """Begin the session."""

@@ -189,7 +189,11 @@ def connect(
         what is sent in a file until the server has it, and the session with it: the next
         connection from the same file goes on with it, after the program was killed too. Then
         ``send`` and ``send_many`` return once that is stored, and ``send_nowait`` raises
-        :exc:`~sealframe.NotSupportedError`
+        :exc:`~sealframe.NotSupportedError`. Where the first attempt fails, and another one may
+        not, the connection is there all the same, without a link
+        (:attr:`Connection.connected` is False): it stores what is sent, and goes on connecting.
+        An error that no retry cures, as a wrong key, ends it then: every call raises it, and all
+        that was accepted stays in the file
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_message: ``def on_message(conn, message)`` gets the messages in place of ``recv``,
@@ -205,9 +209,9 @@ def connect(
         likewise
     :param files: takes, or decides about, the files that the server sends, likewise
     :param options: limits, time-outs and back-off
-    :param is_fatal: for ``async for``: says of an error whether to give up and
-        raise it; the default is :func:`is_fatal` until the first success, and after
-        it only :exc:`~sealframe.UnauthorizedError` ends the loop
+    :param is_fatal: for ``async for``, and with an outbox until there is a first link: says of an
+        error whether to give up and raise it; the default is :func:`is_fatal` until the first
+        success, and after it only :exc:`~sealframe.UnauthorizedError` ends the loop
     :param on_connect: called with each connection before the program gets it. A
         function, or a coroutine function, which runs in a task beside the program.
         What a hook raises is logged, and ends nothing.
@@ -215,12 +219,13 @@ def connect(
         socket is gone (of a session: once that is over), after ``on_connect``.
         :meth:`Connection.close` waits for both.
     :param on_link: called with the connection and a :class:`LinkChange` when a session
-        has lost its link, and when it goes on over the next one, before anything that came over
-        that. Hooks of one connection run one after the other: where a loss and a return both
-        came while another hook ran, it is told neither. It is not called at the session's end.
+        has lost its link, or begins without one, and when it goes on over the next one, before
+        anything that came over that. Hooks of one connection run one after the other: where a loss
+        and a return both came while another hook ran, it is told neither. It is not called at the
+        session's end.
     :raises ConfigurationError: the arguments cannot work together
     :raises ConnectError: when awaited: refused, no such host, or
-        :exc:`~sealframe.ConnectTimeoutError`
+        :exc:`~sealframe.ConnectTimeoutError`; with an outbox only where ``is_fatal`` says so
     :raises HandshakeError: when awaited: the server refused or is of another kind;
         :exc:`~sealframe.UnauthorizedError` if it does not let this identity in,
         :exc:`~sealframe.UnknownServerError` or
@@ -331,6 +336,8 @@ class Connecting(Generic[Sent, Received]):
         while True:
             conn, failures = await self._try_all()
             if conn is None:
+                conn = await self._open_detached(failures)
+            if conn is None:
                 error = joined(failures)
                 if all(decide(failure) for failure in failures):
                     raise error
@@ -348,7 +355,7 @@ class Connecting(Generic[Sent, Received]):
                     # To a client of packets a refusal comes once it has its connection.
                     if decide(ended):
                         raise ended.fresh()
-                elif self._is_fatal is None:
+                elif self._is_fatal is None and protocol_of(conn).links:
                     # The first success has shown that key and server are right; a later
                     # refusal, unless it came in a record, may be forged.
                     decide = _is_proven
@@ -361,7 +368,36 @@ class Connecting(Generic[Sent, Received]):
     async def _open(self) -> Connection[Sent, Received]:
         conn, failures = await self._try_all()
         if conn is None:
+            conn = await self._open_detached(failures)
+        if conn is None:
             raise joined(failures)
+        return conn
+
+    async def _open_detached(self, failures: list[Exception]) -> Connection[Sent, Received] | None:
+        """Return a connection that has no link yet and accepts messages into its outbox; None
+        where there is none, or no retry cures what became of the attempts."""
+        decide = self._is_fatal or _is_hopeless
+        if not isinstance(self._session, Outbox) or all(map(decide, failures)):
+            return None
+        feed = await OutboxFeed.open(self._session)
+        id = next_id()
+        links = Links(
+            Targets(self._targets.endpoints, self._targets.first),
+            self._options,
+            self._next_machine,
+            feed,
+        )
+        attempt = Attempt(self._make_connection, self._hooks, links)
+        machine = self._machine(self._targets.first, None, id, b"")
+        conn = attempt.connect_detached(
+            machine,
+            self._options,
+            self._peer_handlers,
+            id,
+            error=joined(failures),
+            is_fatal=decide,
+        )
+        attempt.hand_over()
         return conn
 
     async def _try_all(self) -> tuple[Connection[Sent, Received] | None, list[Exception]]:
@@ -395,10 +431,10 @@ class Connecting(Generic[Sent, Received]):
             try:
                 conn = await self._connect_with(endpoint, feed)
             except ConnectionClosed as error:
-                lost = feed.judge()
+                lost = feed.judge(feed.refusal)
                 if lost is None:
                     raise
-                if not await feed.renew_ended():
+                if not await feed.renew_ended(feed.refusal):
                     raise lost from error
             finally:
                 if conn is None:
@@ -455,6 +491,15 @@ class Connecting(Generic[Sent, Received]):
         verifier = await self._look_up(endpoint)
         verify = None if verifier is None else verify_same_key(verifier, server_key, endpoint.name)
         return self._machine(endpoint, verify, next_id(), session), verifier
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Return whether the session of an outbox does not begin without a link after this: the server
+    was there, and has ended the link for a reason that stays."""
+    if is_fatal(error):
+        return True
+    code = error.code if isinstance(error, ConnectionClosed) else None
+    return code is not None and code not in RETRY_CODES
 
 
 def _is_proven(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ from ..options import ClientOptions
 from ..trust.keys import PublicKey
 from ..trust.known_servers import ServerVerifier
 from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE, CloseCode
-from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
+from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
 from .backoff import Backoff
 from .dialing import dial
 from .next_link import NextLink, read_welcome
@@ -85,6 +86,7 @@ class Links:
         # Where a server has asked not to be asked before a time.
         self._not_before: dict[Endpoint, float] = {}
         self._backoff = Backoff(options)
+        self._is_fatal: Callable[[Exception], bool] | None = None
         self._task: asyncio.Task[None] | None = None
         self._watch: SuspendWatch | None = None
         self._log: SearchLog | None = None
@@ -118,12 +120,40 @@ class Links:
         return hello.encode()
 
     def _next_hello(self, protocol: SessionProtocol) -> bytes:
-        assert protocol.session is not None
+        session = protocol.session
+        assert session is not None
         self._link += 1
-        hello = protocol.session.hello(
-            token=self._token, start=self._start, link=self._link, credit=protocol.credit()
+        hello = session.hello(
+            token=self._token,
+            start=self._start,
+            link=self._link,
+            credit=protocol.credit(),
+            known=bool(session.numbering) or (self.feed is not None and self.feed.known),
         )
         return hello.encode()
+
+    def begin_detached(
+        self, protocol: SessionProtocol, error: Exception, is_fatal: Callable[[Exception], bool]
+    ) -> None:
+        """Begin the session of an outbox without a link: its server could not be reached.
+
+        :param error: why
+        :param is_fatal: says of an error, before the first WELCOME, that no retry cures it
+        """
+        assert self.feed is not None
+        self._is_fatal = is_fatal
+        self.error = ConnectionClosedError(f"there is no link yet: {error}")
+        self.error.__cause__ = error
+        self._watch = SuspendWatch(partial(self._woke, protocol))
+        protocol.begin_detached(self.feed.make_detached(protocol, self.limit))
+        self._waited = self._backoff.next_delay()
+        logger.info(
+            "connection %s begins without a link: %s; next attempt in %.1f s",
+            protocol.id,
+            error,
+            self._waited,
+        )
+        self._start_task(protocol)
 
     def begin(self, protocol: SessionProtocol, hello: Hello) -> None:
         """The first WELCOME came: begin the session."""
@@ -148,7 +178,6 @@ class Links:
         self._server_key = b"" if records is None else records.peer_key
         self._keep = welcome.keep
         self._began = protocol.loop.time()
-        self._log = SearchLog(protocol.id)
         self._watch = SuspendWatch(partial(self._woke, protocol))
         protocol.begin(session)
 
@@ -174,6 +203,9 @@ class Links:
             self._waited = 0.0
         else:
             self._waited = self._backoff.next_delay()
+        self._start_task(protocol)
+
+    def _start_task(self, protocol: SessionProtocol) -> None:
         # The task before may not have had a turn since its link was made: it ends there.
         self._task = start_task(self._run, protocol, name=f"links {protocol.id}")
         self._task.add_done_callback(partial(self._ran, protocol))
@@ -195,8 +227,9 @@ class Links:
         """Try each address in turn, and wait after each round, until there is a link."""
         refused: dict[Endpoint, NextLink] = {}
         since = protocol.loop.time()
-        assert self._log is not None
-        self._log.begin(self._keep, since)
+        if self._log is None:
+            self._log = SearchLog(protocol.id)
+        self._log.begin(self._keep if protocol.links else math.inf, since)
         while True:
             self._awake.clear()
             if self._waited > 0:
@@ -206,24 +239,31 @@ class Links:
             for endpoint in self._targets.in_turn():
                 if endpoint in refused or self._time_left(endpoint) > 0:
                     continue
-                attempt = NextLink(protocol, partial(self._attached, endpoint))
+                attempt = NextLink(protocol, partial(self._attached, protocol, endpoint))
                 try:
                     await self._connect(endpoint, protocol, attempt)
                 except (OSError, ConnectionClosed, KeyFormatError) as error:
                     logger.debug("connection %s: %s has no link: %s", protocol.id, endpoint, error)
                     self._put_off(endpoint, attempt.retry_after)
-                    if not attempt.refused:
+                    final = attempt.refused
+                    if protocol.links == 0:
+                        final = await self._never_begins(protocol, attempt, error)
+                    if protocol.closer.closed:
+                        return
+                    if not final:
                         errors.append(error)
                         continue
+                    attempt.error = error
                     refused[endpoint] = attempt
-                    if self._has_the_session(endpoint, attempt):
+                    if protocol.links and self._has_the_session(endpoint, attempt):
                         self._end(protocol, [attempt])
                         return
                 else:
                     return
             left = [self._time_left(e) for e in self._targets.in_turn() if e not in refused]
             # By then a server that has the session, and is not to be reached, keeps it no more.
-            if not left or (refused and protocol.loop.time() - since > self._keep):
+            gone = protocol.links > 0 and protocol.loop.time() - since > self._keep
+            if not left or (refused and gone):
                 self._end(protocol, list(refused.values()))
                 return
             self._waited = max(self._backoff.next_delay(), min(left))
@@ -234,9 +274,19 @@ class Links:
                 now = protocol.loop.time()
                 self._log.failed(joined(errors), self._waited, now, grave=grave)
 
-    def _attached(self, endpoint: Endpoint) -> None:
+    def _attached(
+        self,
+        protocol: SessionProtocol,
+        endpoint: Endpoint,
+        welcome: SessionWelcome,
+        server_key: bytes,
+    ) -> None:
+        if protocol.links == 0:
+            self._server_key, self._keep = server_key, welcome.keep
+            # The connection gets another id.
+            self._log = None
         self._targets.prefer(endpoint)
-        self._began = asyncio.get_running_loop().time()
+        self._began = protocol.loop.time()
 
     def _has_the_session(self, endpoint: Endpoint, attempt: NextLink) -> bool:
         """Return whether the session was there, if it was anywhere: what that server says of it
@@ -245,16 +295,45 @@ class Links:
             return True
         return bool(self._server_key) and attempt.server_key == self._server_key
 
+    async def _never_begins(
+        self, protocol: SessionProtocol, attempt: NextLink, error: Exception
+    ) -> bool:
+        """Before the first link: return whether there will be none to this server. Where it says
+        that the session is over, end it; or, if that was closed in order, begin another one."""
+        assert self.feed is not None
+        assert self._is_fatal is not None
+        if await self.feed.renew_ended(attempt.refusal):
+            self._token, self._start, self._link = self.feed.token, self.feed.start, 0
+            return False
+        lost = self.feed.judge(attempt.refusal)
+        if lost is not None:
+            lost.__cause__ = error
+            protocol.end_session(lost)
+        return self._is_fatal(error)
+
     def _end(self, protocol: SessionProtocol, refused: list[NextLink]) -> None:
         """No server goes on with the session; one of them may know how it ended."""
         for attempt in refused:
             if attempt.ended is not None:
                 protocol.end_answered(attempt.ended)
                 return
+        for attempt in refused:
+            lost = None if self.feed is None else self.feed.judge(attempt.refusal)
+            if lost is not None:
+                lost.__cause__ = attempt.error
+                protocol.end_session(lost)
+                return
         self._give_up(protocol, [attempt.error for attempt in refused])
 
     def _give_up(self, protocol: SessionProtocol, errors: list[Exception]) -> None:
         error = joined(errors)
+        if protocol.links == 0:
+            # The session is not lost: the next start may do better, as with another key.
+            if not isinstance(error, ConnectionClosedError):
+                cause, error = error, ConnectionClosedError(f"there is no link: {error}")
+                error.__cause__ = cause
+            protocol.end_session(error)
+            return
         code = error.code if isinstance(error, ConnectionClosed) else None
         lost = protocol.lost(f"the session is over: {error}", code=code)
         lost.__cause__ = error

@@ -38,7 +38,8 @@ class NextLink:
     It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
 
     :param protocol: the session
-    :param attached: called when it takes the link over
+    :param attached: called when it takes the link over, with WELCOME's field 4 and the key that the
+        server has proved
     """
 
     __slots__ = (
@@ -47,15 +48,17 @@ class NextLink:
         "done",
         "ended",
         "error",
+        "refusal",
         "refused",
-        "retry_after",
         "server_key",
     )
 
-    def __init__(self, protocol: SessionProtocol, attached: Callable[[], None]) -> None:
+    def __init__(
+        self, protocol: SessionProtocol, attached: Callable[[SessionWelcome, bytes], None]
+    ) -> None:
         self._protocol = protocol
         self._attached = attached
-        self.error: ConnectionClosedError
+        self.error: Exception
         """Why there is no link; not there before that."""
         self.ended: Close | None = None
         """How the session ended, where this server remembers it, and how much it had got."""
@@ -64,10 +67,15 @@ class NextLink:
         is no link."""
         self.refused = False
         """Whether this server never carries the session on, however often it is asked."""
-        self.retry_after: int | None = None
-        """Milliseconds before which the server does not want to be asked again."""
+        self.refusal: Close | None = None
+        """The CLOSE that came in place of WELCOME."""
         self.server_key = b""
         """The key that the server has proved, where it has one."""
+
+    @property
+    def retry_after(self) -> int | None:
+        """Milliseconds before which the server does not want to be asked again."""
+        return None if self.refusal is None else self.refusal.retry_after
 
     def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """The server knows the session: go on."""
@@ -81,7 +89,7 @@ class NextLink:
             welcome = read_welcome(hello)
             code = CloseCode.SESSION_LOST
             # What came behind WELCOME is taken in at once, and may end the link.
-            self._attached()
+            self._attached(welcome, _key_of(protocol.machine))
             if welcome.numbering == session.session.numbering:
                 without = session.resume(protocol, welcome)
             else:
@@ -102,18 +110,19 @@ class NextLink:
         if self.done.done():
             return
         machine = protocol.machine
-        refusal = machine.refusal
+        refusal = self.refusal = machine.refusal
         self.error = error
-        self.server_key = b"" if machine.records is None else machine.records.peer_key
-        self.retry_after = None if refusal is None else refusal.retry_after
-        if refusal is not None and refusal.code == CloseCode.NORMAL:
+        self.server_key = _key_of(machine)
+        # Before its first link it was another start of the program that has closed the session.
+        begun = self._protocol.links > 0
+        if begun and refusal is not None and refusal.code == CloseCode.NORMAL:
             if self._can_be(refusal.frames_received):
                 self.ended = refusal
             # On a plain link whoever stands there may say what cannot be.
             self.refused = self.ended is not None or machine.sealed
         else:
             self.refused = isinstance(error, OtherServerError) or _is_final(machine, error)
-            if refusal is not None and self._can_be(refusal.frames_received):
+            if begun and refusal is not None and self._can_be(refusal.frames_received):
                 self.ended = refusal
         self.done.set_exception(error.fresh())
 
@@ -164,6 +173,10 @@ def read_welcome(hello: Hello) -> SessionWelcome:
     return welcome
 
 
+def _key_of(machine: ProtocolMachine) -> bytes:
+    return b"" if machine.records is None else machine.records.peer_key
+
+
 def _is_final(machine: ProtocolMachine, error: ConnectionClosedError) -> bool:
     """Return whether the server has answered HELLO, and so that no further attempt helps."""
     refusal, code = machine.refusal, error.code
@@ -182,9 +195,11 @@ VerifyServerKey: TypeAlias = Callable[[bytes], HandshakeError | None]
 def verify_same_key(verifier: ServerVerifier, server_key: bytes, name: str) -> VerifyServerKey:
     """Return what verifies the server's key for a further link of a session.
 
-    :param server_key: with which the session began
+    :param server_key: with which the session began; empty where it has not begun
     :param name: of the server that is asked
     """
+    if not server_key:
+        return verifier.verify_server_key
 
     def verify(offered: bytes) -> HandshakeError | None:
         error = verifier.verify_server_key(offered)

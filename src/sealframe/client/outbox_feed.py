@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ..aio.send_queue import checked
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
+from ..core.channel_frames import ViolationError
 from ..core.retention import Retention
 from ..core.session import Session
 from ..errors import (
@@ -26,7 +28,7 @@ from ..errors import (
     SessionLostError,
 )
 from ..outbox import Outbox
-from ..wire import CloseCode
+from ..wire import MIN_ACK_BY, CloseCode
 from ..wire.control import Close, SessionWelcome
 
 if TYPE_CHECKING:
@@ -114,21 +116,49 @@ class OutboxFeed:
         :raises SessionLostError: the server has less than it has acknowledged, or more than
             the file can count
         """
+        fault = self.contradiction(welcome)
+        if fault is not None:
+            raise self.lost(fault, code=CloseCode.SESSION_LOST)
+        session = _StoredSession(self, limit)
+        session.begin(welcome)
+        return session
+
+    def make_detached(self, protocol: SessionProtocol, limit: int) -> Session:
+        """Return the session of a start that has no link yet.
+
+        :param limit: as for :meth:`make_session`
+        """
+        self._protocol = protocol
+        return _StoredSession(self, limit)
+
+    def contradiction(self, welcome: SessionWelcome) -> str | None:
+        """Return why the first WELCOME of this start cannot be: the server has less than it has
+        acknowledged, or more than the file can count; None where it can."""
         taken, acknowledged = welcome.taken, self._store.acknowledged
+        said = f"the server says that it has {taken} messages of this session"
         if taken < acknowledged:
-            raise self.lost(
-                f"the server says that it has {taken} messages of this session, and has "
-                f"acknowledged {acknowledged}",
-                code=CloseCode.SESSION_LOST,
-            )
+            return f"{said}, and has acknowledged {acknowledged}"
         if taken > _MAX_TAKEN:
-            raise self.lost(
-                f"the server says that it has {taken} messages of this session, and no file can "
-                "number the next one",
-                code=CloseCode.SESSION_LOST,
-            )
+            return f"{said}, and no file can number the next one"
+        return None
+
+    def numbering_began(self, taken: int) -> None:
+        """The first WELCOME of this start was read.
+
+        :param taken: how many messages the server has for good
+        """
         self._taken = self._given = taken
-        return _StoredSession(self, welcome, limit)
+
+    def begin_soon(self) -> None:
+        """Number what is stored, and send it, as a task."""
+        assert self._protocol is not None
+        if self._closing is None:
+            self._start(self._begin_and_pump, self._protocol)
+
+    async def _begin_and_pump(self, protocol: SessionProtocol) -> None:
+        with suppress(OutboxClosedError):
+            await self._store.begin(self._taken)
+            await self._pump(protocol)
 
     async def begin(self, protocol: SessionProtocol) -> None:
         """Number what is stored, on the disk; from then on it is sent.
@@ -139,8 +169,15 @@ class OutboxFeed:
         with suppress(OutboxClosedError):
             await self._store.begin(self._taken)
         if self._closing is None:
-            self._pumping = start_task(self._pump, protocol, name=f"outbox {protocol.id}")
-            self._pumping.add_done_callback(self._pumped)
+            self._start(self._pump, protocol)
+
+    def _start(
+        self,
+        pump: Callable[[SessionProtocol], Coroutine[Any, Any, None]],
+        protocol: SessionProtocol,
+    ) -> None:
+        self._pumping = start_task(pump, protocol, name=f"outbox {protocol.id}")
+        self._pumping.add_done_callback(self._pumped)
 
     async def _pump(self, protocol: SessionProtocol) -> None:
         sender, queue = protocol.sender, protocol.sender.queue
@@ -177,7 +214,8 @@ class OutboxFeed:
 
     def acknowledged(self, number: int) -> None:
         """The server has all messages up to this one."""
-        if self._pumping is not None and self._closing is None:
+        # What begins a numbering says it too, in the commit that gives messages their numbers.
+        if self._store.begun and self._closing is None:
             # A file that is damaged ends the task that reads it.
             with suppress(OutboxError):
                 self._store.acknowledge(number)
@@ -194,13 +232,18 @@ class OutboxFeed:
         arrived, unknown, unsent = self.fates()
         return SessionLostError(text, code=code, arrived=arrived, unknown=unknown, unsent=unsent)
 
-    def judge(self) -> SessionLostError | None:
-        """Return what the program is told where the server has said, in place of the first WELCOME,
-        that the session is over; None where it has not."""
-        refusal = self.refusal
-        if refusal is None or (refusal.code not in _LOST and refusal.frames_received is None):
+    def judge(self, refusal: Close | None) -> SessionLostError | None:
+        """Return what the program is told where the server has said, in place of WELCOME, that the
+        session is over; None where it has not.
+
+        :param refusal: the server's CLOSE in place of WELCOME
+        """
+        if refusal is None or refusal.code == CloseCode.UNAUTHORIZED:
+            # Who is let in is asked first, and nothing was said of the session.
             return None
         code = refusal.code
+        if code not in _LOST and refusal.frames_received is None:
+            return None
         text = "the session of this outbox is over at the server: use Outbox.begin_anew()"
         if code == CloseCode.SUPERSEDED:
             text = (
@@ -209,13 +252,18 @@ class OutboxFeed:
             )
         return self.lost(text, code=code)
 
-    async def renew_ended(self) -> bool:
-        """Return whether the session that is over had come to its end in order, with nothing left
-        to be sent: then the file has another one now."""
-        refusal = self.refusal
-        if refusal is None or refusal.code != CloseCode.NORMAL or self.kept:
+    async def renew_ended(self, refusal: Close | None) -> bool:
+        """Return whether the session that is over had come to its end in order, with no message
+        unacknowledged that was part of it: then the file has another one now, which begins with
+        what was accepted since.
+
+        :param refusal: as for :meth:`judge`
+        """
+        store = self._store
+        ended = refusal is not None and refusal.code == CloseCode.NORMAL
+        if not ended or store.numbered > store.acknowledged:
             return False
-        await self._store.renew(after=self._store.numbered)
+        await store.renew(after=store.numbered)
         return True
 
     # From the program
@@ -300,10 +348,15 @@ class _StoredSession(Session):
 
     __slots__ = ("_feed",)
 
-    def __init__(self, feed: OutboxFeed, welcome: SessionWelcome, limit: int) -> None:
-        super().__init__(numbering=welcome.numbering, limit=limit, peer_ack_by=welcome.ack_by)
+    def __init__(self, feed: OutboxFeed, limit: int) -> None:
+        super().__init__(numbering=0, limit=limit, peer_ack_by=MIN_ACK_BY)
         self._feed = feed
-        self.retention = _StoredRetention(feed, welcome.taken)
+
+    def begin(self, welcome: SessionWelcome) -> None:
+        """Take in the first WELCOME of this start."""
+        self.retention = _StoredRetention(self._feed, welcome.taken)
+        self._feed.numbering_began(welcome.taken)
+        super().begin_anew(welcome, [])
 
     def waits(self, peer_ended: bool) -> bool:
         if super().waits(peer_ended):
@@ -322,6 +375,13 @@ class _StoredSession(Session):
         return self._feed.fates()
 
     def begin_anew(self, welcome: SessionWelcome, waiting: list[bytes]) -> list[bytes]:
+        if not self.numbering:
+            fault = self._feed.contradiction(welcome)
+            if fault is not None:
+                raise ViolationError(fault)
+            self.begin(welcome)
+            self._feed.begin_soon()
+            return waiting
         left = super().begin_anew(welcome, waiting)
         self._feed.acknowledged(self.retention.messages_acknowledged)
         return left

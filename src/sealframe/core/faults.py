@@ -61,6 +61,15 @@ def packets_only(what: str, phase: Phase) -> NotSupportedError:
     )
 
 
+def no_link_yet(what: str) -> NotSupportedError:
+    """Return the error for what needs a server, where a session has had no link yet."""
+    verb = "needs" if what == "ping" else "need"
+    return NotSupportedError(
+        f"{what} {verb} a server that has answered, and none has yet: "
+        "await conn.wait_connected() before"
+    )
+
+
 def socket_lost(cause: Exception | None, inside: str | None) -> ConnectionClosedError:
     """Return the error for a connection whose socket has failed.
 

@@ -105,6 +105,11 @@ def announce(machine: ProtocolMachine) -> None:
         machine.emit(UNANNOUNCED)
 
 
+def await_link(machine: ProtocolMachine, session: Session) -> None:
+    """Client: stand in for a machine, until the session has its first link."""
+    machine.session = session
+
+
 def join(
     machine: ProtocolMachine,
     session: Session,

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import Final, cast
 
 from .. import wire
-from ..errors import MessageTooLargeError, MessageTooSmallError
+from ..errors import MessageTooLargeError, MessageTooSmallError, NotSupportedError
 from ..framing import Framing
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Opcode, control
 from ..wire.control import Close
 from .control_output import ControlOutput
 from .events import Phase
-from .faults import packets_only
+from .faults import no_link_yet, packets_only
 from .introductions import Introductions
 from .multiplexer import Multiplexer
 from .session import Session
@@ -229,8 +229,13 @@ class SendingHalf:
         :raises NotSupportedError: only packets are spoken here
         """
         if not self.extended:
-            raise packets_only("ping", self.phase)
+            raise self._not_extended("ping")
         self.queue(control.frame(Opcode.PING, body))
+
+    def _not_extended(self, what: str) -> NotSupportedError:
+        if self.session is not None:
+            return no_link_yet(what)
+        return packets_only(what, self.phase)
 
     @property
     def window(self) -> int:
@@ -255,7 +260,7 @@ class SendingHalf:
         if self.opened is None:
             local, peer = self.introductions.local, self.introductions.peer
             if not self.extended or peer is None:
-                raise packets_only("streams and requests", self.phase)
+                raise self._not_extended("streams and requests")
             self.opened = Multiplexer(client=self.client, local=local, peer=peer)
         return self.opened
 

@@ -28,7 +28,8 @@ def ack_by(limit: int) -> int:
 class Session:
     """The state of one end, whatever link it has.
 
-    :param numbering: what both ends call this run of their counts; a client learns it from WELCOME
+    :param numbering: what both ends call this run of their counts; a client learns it from WELCOME,
+        and has 0 before the first one
     :param limit: how much this end keeps before its messages and stream data wait, in bytes
     :param taken: on a server, how many messages of the client it has for good as the numbering
         begins
@@ -205,12 +206,15 @@ class Session:
 
     # The next link
 
-    def hello(self, *, token: bytes, start: int, link: int, credit: int) -> SessionHello:
+    def hello(
+        self, *, token: bytes, start: int, link: int, credit: int, known: bool = True
+    ) -> SessionHello:
         """Return field 4 of the HELLO with which a client goes on; older links are cut off.
 
         :param start: how often the client's program has begun with this session
         :param link: the number of the new one
         :param credit: all credit for messages that the server was given
+        :param known: whether a WELCOME of the session was ever read
         """
         return SessionHello(
             token=token,
@@ -221,7 +225,7 @@ class Session:
             acknowledged=self.confirm(),
             credit=credit,
             ack_by=self.ack_by,
-            known=True,
+            known=known,
         )
 
     def welcome(self, *, keep: int, credit: int, taken: int = 0) -> SessionWelcome:

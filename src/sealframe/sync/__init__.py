@@ -23,6 +23,7 @@ from __future__ import annotations
 from .client import Reconnecting, connect, reconnect
 from .connection import Connection
 from .group import Group
+from .outbox import begin_anew
 from .server import Server, serve
 from .stream import Stream
 
@@ -32,6 +33,7 @@ __all__ = [
     "Reconnecting",
     "Server",
     "Stream",
+    "begin_anew",
     "connect",
     "reconnect",
     "serve",
