@@ -221,9 +221,42 @@ async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path, 
             with pytest.raises(SessionLostError, match="copy") as caught:
                 await connect(server, Outbox(tmp_path / "copy.db"))
             assert caught.value.code == CloseCode.SUPERSEDED
+            # The next start would be a later one than that of the file that goes on.
+            with pytest.raises(SessionLostError, match="begin_anew") as caught:
+                await connect(server, Outbox(tmp_path / "copy.db"))
+            assert caught.value.code == CloseCode.SUPERSEDED
+            assert (caught.value.arrived, caught.value.unknown, caught.value.unsent) == (0, 0, 1)
+            assert conn.connected
             await conn.send(b"2")
         assert await conn.close()
     assert program.stored == [b"1", b"2"]
+
+
+async def test_what_was_given_to_no_link_is_unsent(outbox: Outbox, port: int) -> None:
+    program = Program()
+    async with program.serving(port) as server:
+        conn = await connect(server, outbox, options=IMPATIENT)
+        await conn.send(b"1")
+        await until(lambda: program.stored == [b"1"])
+        await conn.ping()
+    await until(lambda: not conn.connected)
+    await conn.send_many([b"2", b"3"])
+    await conn.send(b"4")
+    with closing(sqlite3.connect(outbox.path)) as database:
+        # What a program leaves that is killed now. The reader waited as the first two came.
+        (given,) = database.execute("SELECT given FROM session").fetchone()
+        assert 1 <= given < 4
+    assert not await conn.close()
+    async with program.serving(port, sessions=Sessions()) as server:
+        with pytest.raises(SessionLostError) as caught:
+            await connect(server, outbox)
+        error = caught.value
+        assert error.arrived + error.unknown == 1
+        assert error.unsent == 3
+        await outbox.begin_anew(resend_unknown=False)
+        async with connect(server, outbox):
+            pass
+    assert program.stored == [b"1", b"2", b"3", b"4"]
 
 
 async def test_a_message_that_the_next_server_does_not_take_is_named(

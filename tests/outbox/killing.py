@@ -26,6 +26,8 @@ async def write(outbox: Outbox, output: int, taken: int, first: int, *, last_rou
     """Store messages that count up from ``first``; tell of each one that was accepted, A, and of
     each that goes to the server, S with its number."""
     store = await OutboxStore.open(outbox)
+    # Of none that the server may have got it is said that it was not given to a link.
+    assert store.given >= taken
     count = first
 
     async def append() -> None:

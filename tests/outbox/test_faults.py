@@ -82,8 +82,8 @@ async def test_an_empty_file_becomes_an_outbox(open_store: Open, path: Path) -> 
 async def test_another_format(open_store: Open, path: Path) -> None:
     await fill(open_store, 1)
     with sqlite(path) as connection:
-        connection.execute("PRAGMA user_version=2")
-    with pytest.raises(OutboxVersionError, match="format 2"):
+        connection.execute("PRAGMA user_version=3")
+    with pytest.raises(OutboxVersionError, match="format 3"):
         await open_store()
 
 

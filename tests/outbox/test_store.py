@@ -357,3 +357,43 @@ def test_what_an_outbox_may_be(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="keep_free is"):
         Outbox("x", keep_free=-1)
     assert not (tmp_path / "x").exists()
+
+
+async def test_what_was_given_to_no_link_is_known_over_a_restart(open_store: Open) -> None:
+    store = await open_store()
+    await store.append(numbered(range(3)))
+    await store.begin(0)
+    await store.close()
+    store = await open_store()
+    assert (store.given, store.kept) == (0, 3)
+    await store.begin(0)
+    # What is read may be given at once.
+    assert await read_all(store, 3) == numbered(range(3))
+    assert store.given == 3
+    # Somebody waits for what comes next: it is given as it is stored.
+    reading = asyncio.create_task(store.read(ALL))
+    await asyncio.sleep(0)
+    await store.append(numbered(range(3, 4)))
+    assert store.given == 4
+    await reading
+    await store.append(numbered(range(4, 6)))
+    assert store.given == 4
+    # The link was lost before the last one was given to it.
+    store.settle(3)
+    await store.close()
+    store = await open_store()
+    assert (store.given, store.kept) == (3, 6)
+    await store.renew(after=store.given)
+    assert (store.given, store.kept) == (0, 3)
+
+
+async def test_that_there_is_a_copy_is_remembered_until_another_session(open_store: Open) -> None:
+    store = await open_store()
+    await store.supersede()
+    await store.close()
+    store = await open_store()
+    assert store.superseded
+    await store.renew(after=0)
+    await store.close()
+    store = await open_store()
+    assert not store.superseded

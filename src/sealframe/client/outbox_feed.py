@@ -44,6 +44,12 @@ _MAX_TAKEN: Final = 2**63 - 1
 _LOST: Final = frozenset({CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
 
 
+_COPIED: Final = (
+    "a later start of this session was at the server: there is a copy of this outbox, and only one "
+    "of them can go on. Delete this one, or give it a session of its own: Outbox.begin_anew()"
+)
+
+
 class OutboxFeed:
     """The open outbox of one connection, and the queue in which that puts what is sent.
 
@@ -56,9 +62,12 @@ class OutboxFeed:
         "_appending",
         "_closing",
         "_given",
+        "_given_before",
         "_protocol",
         "_pumping",
+        "_session",
         "_store",
+        "_superseded",
         "_taken",
         "refusal",
     )
@@ -67,11 +76,15 @@ class OutboxFeed:
         self._store = store
         # Calls that store something now.
         self._appending = 0
+        # By earlier starts.
+        self._given_before = store.given
         # Of this start's first WELCOME.
         self._taken = 0
         # The number of the last message that was put into the send queue.
         self._given = 0
         self._protocol: SessionProtocol | None = None
+        self._session: _StoredSession | None = None
+        self._superseded = False
         self._pumping: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.refusal: Close | None = None
@@ -81,11 +94,17 @@ class OutboxFeed:
         """Open the file: one more start.
 
         :raises OutboxError: it cannot be opened
+        :raises SessionLostError: there is a copy of the file, and the server knows that one
         """
         # Most programs need no SQLite.
         from ..outbox.store import OutboxStore
 
-        return cls(await OutboxStore.open(outbox))
+        feed = cls(await OutboxStore.open(outbox))
+        if feed._store.superseded:
+            lost = feed.lost(_COPIED, code=CloseCode.SUPERSEDED)
+            await feed.close()
+            raise lost
+        return feed
 
     # Of the session
 
@@ -121,6 +140,7 @@ class OutboxFeed:
             raise self.lost(fault, code=CloseCode.SESSION_LOST)
         session = _StoredSession(self, limit)
         session.begin(welcome)
+        self._session = session
         return session
 
     def make_detached(self, protocol: SessionProtocol, limit: int) -> Session:
@@ -129,7 +149,8 @@ class OutboxFeed:
         :param limit: as for :meth:`make_session`
         """
         self._protocol = protocol
-        return _StoredSession(self, limit)
+        self._session = _StoredSession(self, limit)
+        return self._session
 
     def contradiction(self, welcome: SessionWelcome) -> str | None:
         """Return why the first WELCOME of this start cannot be: the server has less than it has
@@ -182,6 +203,8 @@ class OutboxFeed:
     async def _pump(self, protocol: SessionProtocol) -> None:
         sender, queue = protocol.sender, protocol.sender.queue
         while True:
+            # What is read counts as given: while there is no link it stays in the file alone.
+            await protocol.wait_attached()
             messages = await self._store.read(_READ)
             if queue.full:
                 await queue.wait()
@@ -221,11 +244,18 @@ class OutboxFeed:
                 self._store.acknowledge(number)
 
     def fates(self) -> tuple[int, int, int]:
-        """Return how many messages have arrived, of how many it is not known, and how many have
-        not, as the file knows it: of all that have a number it is not known."""
+        """Return how many messages have arrived, of how many it is not known, and how many were
+        given to no link."""
         store = self._store
-        unknown = store.numbered - store.acknowledged
+        unknown = self._last_given - store.acknowledged
         return store.acknowledged, unknown, store.kept - unknown
+
+    @property
+    def _last_given(self) -> int:
+        """The number of the last message that was given to a link, in any start."""
+        if self._session is None:
+            return self._store.given
+        return max(self._given_before, self._session.retention.messages_given)
 
     def lost(self, text: str, *, code: int | None) -> SessionLostError:
         """Return the error of a session that is over; the file stays as it is."""
@@ -246,10 +276,9 @@ class OutboxFeed:
             return None
         text = "the session of this outbox is over at the server: use Outbox.begin_anew()"
         if code == CloseCode.SUPERSEDED:
-            text = (
-                "a later start of this session was at the server: is there a copy of the outbox? "
-                "Use Outbox.begin_anew()"
-            )
+            text = _COPIED
+            # Else the next start would take the session over from the copy.
+            self._superseded = True
         return self.lost(text, code=code)
 
     async def renew_ended(self, refusal: Close | None) -> bool:
@@ -264,6 +293,7 @@ class OutboxFeed:
         if not ended or store.numbered > store.acknowledged:
             return False
         await store.renew(after=store.numbered)
+        self._given_before = store.given
         return True
 
     # From the program
@@ -333,10 +363,13 @@ class OutboxFeed:
             if self._pumping is not None:
                 self._pumping.cancel()
                 await asyncio.wait([self._pumping])
+            self._store.settle(self._last_given)
+            if self._superseded:
+                await self._store.supersede()
             if clean and not self.kept:
                 await self._store.renew(after=self._store.numbered)
         except OutboxError as error:
-            # The next start is told that the session is over.
+            # The next start is told of it.
             logger.warning("the outbox has not noted the end of its session: %s", error)
         finally:
             with suppress(OutboxError):

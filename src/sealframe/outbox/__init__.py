@@ -18,6 +18,11 @@ one more *start* of its session. From then on:
     The server has all up to this message for good: they are forgotten.
 ``acknowledged``, ``numbered``
     The bounds of ``taken``. At the first WELCOME of a start it may be more.
+``given``
+    Messages behind it were given to no link, in no start: stored before ``read`` returns them.
+    ``settle(number)`` says at the end which was the last, where the program is not killed.
+``superseded``, ``await supersede()``
+    That there is a copy of the file, and the server knows that one.
 ``await renew(after)``
     Another session with a new token, for what is kept behind ``after``: the old one is lost.
 ``await close()``

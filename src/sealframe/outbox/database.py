@@ -35,7 +35,7 @@ from .private_file import make_or_check
 from .status import Status
 
 _APPLICATION: Final = int.from_bytes(b"sfob", "big")
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """``user_version`` of the file."""
 _BUSY_TIMEOUT: Final = 5.0
 """Seconds to wait for another program that looks into the file with SQLite."""
@@ -54,6 +54,8 @@ CREATE TABLE session (
     known INTEGER NOT NULL,
     shift INTEGER NOT NULL,
     numbered INTEGER,
+    given INTEGER NOT NULL,
+    superseded INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL,
     freed INTEGER NOT NULL
 );
@@ -65,7 +67,7 @@ CREATE TABLE batch (
 """
 # Waits for nobody: another program that reads may take its time.
 _COPY_LOG: Final = "PRAGMA wal_checkpoint(PASSIVE)"
-_COLUMNS: Final = "token, start, known, shift, numbered, acknowledged, freed"
+_COLUMNS: Final = "token, start, known, shift, numbered, given, superseded, acknowledged, freed"
 
 
 class Database:
@@ -204,6 +206,8 @@ class Database:
             known=False,
             shift=0,
             unnumbered_after=0,
+            given=0,
+            superseded=False,
             acknowledged=0,
             freed=0,
             last=0,
@@ -214,8 +218,8 @@ class Database:
         self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
         self._connection.execute(f"PRAGMA user_version={_FORMAT}")
         self._connection.execute(
-            f"INSERT INTO session(id, {_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-            (status.token, 1, 0, 0, 0, 0, 0),
+            f"INSERT INTO session(id, {_COLUMNS}) VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0, 0)",
+            (status.token,),
         )
         return status
 
@@ -225,17 +229,21 @@ class Database:
         if row is None or not isinstance(row[0], bytes) or len(row[0]) != SESSION_TOKEN_SIZE:
             raise OutboxCorruptError(f"{self._path} names no session")
         token, *numbers = row
-        last, cost = newest or (numbers[4], numbers[5])
+        last, cost = newest or (numbers[6], numbers[7])
         # SQLite stores any type in any column.
         if not all(isinstance(number, int | None) for number in (*numbers, last, cost)):
             raise OutboxCorruptError(f"{self._path} has no numbers where some belong")
-        start, known, shift, numbered, acknowledged, freed = (number or 0 for number in numbers)
+        start, known, shift, numbered, given, superseded, acknowledged, freed = (
+            number or 0 for number in numbers
+        )
         status = Status(
             token=token,
             start=start + 1,
             known=bool(known),
             shift=shift,
             unnumbered_after=last if numbers[3] is None else numbered,
+            given=max(given, acknowledged),
+            superseded=bool(superseded),
             acknowledged=acknowledged,
             freed=freed,
             last=last,
@@ -243,7 +251,7 @@ class Database:
         )
         # A row goes when its last message is acknowledged.
         forgotten = newest is not None and acknowledged == last
-        if forgotten or not acknowledged <= status.numbered <= last:
+        if forgotten or not acknowledged <= status.given <= status.numbered <= last:
             raise OutboxCorruptError(f"{self._path} contradicts itself: {status}")
         self._connection.execute(
             "UPDATE session SET start = ?, numbered = ?", (status.start, status.numbered)
@@ -252,9 +260,12 @@ class Database:
 
     # Writing
 
-    def store(self, messages: list[bytes], acknowledged: int, *, power: bool) -> Status:
+    def store(
+        self, messages: list[bytes], acknowledged: int, *, give: bool = False, power: bool
+    ) -> Status:
         """Store messages, and forget those up to a serial number, in one transaction.
 
+        :param give: whether these, and all before them, may be given to a link from then on
         :param power: whether it is on the disk at the end
         :raises OutboxError: nothing has changed
         """
@@ -271,8 +282,11 @@ class Database:
             freed = self._forget(acknowledged)
             for row in rows:
                 self._connection.execute("INSERT INTO batch VALUES (?, ?, ?)", row)
+            if give:
+                self._connection.execute("UPDATE session SET given = ?", (last,))
         self.status = replace(
             status,
+            given=last if give else max(status.given, acknowledged),
             last=last,
             cost=cost,
             acknowledged=max(acknowledged, status.acknowledged),
@@ -309,9 +323,32 @@ class Database:
             known=True,
             shift=shift,
             unnumbered_after=None,
+            given=max(status.given, acknowledged),
             acknowledged=acknowledged,
             freed=freed,
         )
+        return self.status
+
+    def give(self, until: int, *, power: bool) -> Status:
+        """Messages up to a serial number may be given to a link from now on, or, where it is
+        less than before, were given to none.
+
+        :param power: whether that is on the disk at the end
+        :raises OutboxError: nothing has changed
+        """
+        with self._transaction(full=power):
+            self._connection.execute("UPDATE session SET given = ?", (until,))
+        self.status = replace(self.status, given=until)
+        return self.status
+
+    def supersede(self) -> Status:
+        """Note that a later start of this session was at the server.
+
+        :raises OutboxError: nothing has changed
+        """
+        with self._transaction(full=True):
+            self._connection.execute("UPDATE session SET superseded = 1")
+        self.status = replace(self.status, superseded=True)
         return self.status
 
     def renew(self, after: int) -> Status:
@@ -322,8 +359,9 @@ class Database:
         token = secrets.token_bytes(SESSION_TOKEN_SIZE)
         with self._transaction(full=True):
             self._connection.execute(
-                "UPDATE session SET token = ?, start = 1, known = 0, shift = ?, numbered = ?",
-                (token, -after, after),
+                "UPDATE session SET token = ?, start = 1, known = 0, shift = ?, numbered = ?, "
+                "given = ?, superseded = 0",
+                (token, -after, after, after),
             )
             freed = self._forget(after)
         self.status = replace(
@@ -333,6 +371,8 @@ class Database:
             known=False,
             shift=-after,
             unnumbered_after=after,
+            given=after,
+            superseded=False,
             acknowledged=after,
             freed=freed,
         )
@@ -420,13 +460,18 @@ class Database:
             self.broken = OutboxFileError(f"the log of {self._path} is gone: {error.strerror}")
             raise self.broken from error
 
-    def close(self, acknowledged: int) -> None:
-        """Forget messages up to a serial number if that can be done, and close the file."""
+    def close(self, acknowledged: int, given: int | None = None) -> None:
+        """Forget messages up to a serial number if that can be done, and close the file.
+
+        :param given: the last that was given to a link; None where that is not known better
+        """
         try:
-            if self.broken is None and acknowledged > self.status.acknowledged:
-                # The server says it again.
-                with suppress(OutboxError):
+            # Else the server says it again, and more counts as given than was.
+            with suppress(OutboxError):
+                if self.broken is None and acknowledged > self.status.acknowledged:
                     self.store([], acknowledged, power=False)
+                if self.broken is None and given is not None and given < self.status.given:
+                    self.give(max(given, self.status.acknowledged), power=False)
         finally:
             with self._working, self._checkpointing:
                 self._checkpointer.close()

@@ -72,7 +72,7 @@ class Outbox:
 
         store = await OutboxStore.open(self)
         try:
-            await store.renew(after=store.acknowledged if resend_unknown else store.numbered)
+            await store.renew(after=store.acknowledged if resend_unknown else store.given)
         finally:
             await store.close()
 

@@ -13,6 +13,10 @@ class Status:
     :ivar known: whether a WELCOME of the session was ever read
     :ivar shift: the number of a message less its serial number
     :ivar unnumbered_after: the last message that has a number; None: every message has one
+    :ivar given: up to where they may have been given to a link, in this session; those behind it
+        were not
+    :ivar superseded: whether the server has said that a later start was there: there is a copy of
+        the file
     :ivar acknowledged: up to where they are forgotten
     :ivar freed: cost of all that was deleted, in bytes, whole rows only
     :ivar last: the last message that was stored
@@ -24,6 +28,8 @@ class Status:
     known: bool
     shift: int
     unnumbered_after: int | None
+    given: int
+    superseded: bool
     acknowledged: int
     freed: int
     last: int

@@ -31,6 +31,8 @@ _LARGEST_COMMIT: Final = 4 * 1024 * 1024
 """Cost at which a transaction takes no further messages, in bytes."""
 _ACKNOWLEDGE_AFTER: Final = 0.1
 """Seconds for which an acknowledgement waits for a transaction to go with."""
+_GIVE_AHEAD: Final = 1024
+"""How many messages more count as given where a commit has to be made for that alone."""
 _RETRY_AFTER: Final = 1.0
 """The same, once it could not be written."""
 
@@ -69,10 +71,12 @@ class OutboxStore:
         "_database",
         "_error",
         "_flush",
+        "_given",
         "_loop",
         "_pid",
         "_power",
         "_readable",
+        "_reading",
         "_scheduled",
         "_status",
         "_waiting",
@@ -94,6 +98,10 @@ class OutboxStore:
         self._cursor = self._status.acknowledged
         self._ahead = ReadAhead(self._status.last)
         self._readable = asyncio.Event()
+        # Whether what is stored next is read at once, and so goes to a link.
+        self._reading = False
+        # The last that was given to one, where that is known better than from the status.
+        self._given: int | None = None
         self._waiting: deque[_Append] = deque()
         self._scheduled = False
         self._commit: asyncio.Future[Status] | None = None
@@ -158,6 +166,18 @@ class OutboxStore:
     def numbered(self) -> int:
         """The number of the last message that has one."""
         return self._status.numbered + self._status.shift
+
+    @property
+    def given(self) -> int:
+        """The number of the last message that may have been given to a link; those behind it
+        were not. Where the program was killed it may be more than really was, by what went
+        together."""
+        return max(self._status.given, self._acknowledged) + self._status.shift
+
+    @property
+    def superseded(self) -> bool:
+        """Whether the server has said that a later start of this session was there."""
+        return self._status.superseded
 
     @property
     def kept(self) -> int:
@@ -225,7 +245,13 @@ class OutboxStore:
     def _start(self, batch: list[_Append], messages: list[bytes]) -> None:
         # Deletions alone need no fsync: the server says again what it has.
         power = self._power and bool(messages)
-        commit = self._worker.start(self._database.store, messages, self._acknowledged, power=power)
+        commit = self._worker.start(
+            self._database.store,
+            messages,
+            self._acknowledged,
+            give=self._reading and self._status.begun,
+            power=power,
+        )
         for append in batch:
             append.commit = commit
         self._commit = commit
@@ -338,16 +364,32 @@ class OutboxStore:
         serial = after - self._status.shift
         await self._change(self._worker.start(self._database.renew, serial))
 
-    async def _change(self, change: asyncio.Future[Status]) -> None:
-        change.add_done_callback(self._changed)
+    async def supersede(self) -> None:
+        """Note that a later start of this session was at the server.
+
+        :raises OutboxError: it cannot be stored; nothing has changed
+        """
+        self._check()
+        await self._change(self._worker.start(self._database.supersede), rewind=False)
+
+    def settle(self, given: int) -> None:
+        """Nothing more is given to a link in this start.
+
+        :param given: the number of the last message that was, in this start or an earlier one
+        """
+        self._given = given - self._status.shift
+
+    async def _change(self, change: asyncio.Future[Status], *, rewind: bool = True) -> None:
+        change.add_done_callback(partial(self._changed, rewind))
         await self._worker.finish(change)
 
-    def _changed(self, change: asyncio.Future[Status]) -> None:
+    def _changed(self, rewind: bool, change: asyncio.Future[Status]) -> None:
         # Here and not in the coroutine: that may have been cancelled, and later ones be done.
         if change.exception() is None:
             self._status = change.result()
             self._acknowledged = max(self._acknowledged, self._status.acknowledged)
-            self._cursor = self._acknowledged
+            if rewind:
+                self._cursor = self._acknowledged
             self._readable.set()
             # There may be room now.
             self._schedule()
@@ -355,6 +397,9 @@ class OutboxStore:
     async def read(self, size: int) -> list[bytes]:
         """Return the next messages in order, at least one: the first after ``taken`` of
         :meth:`begin`, and so on. Wait until there is one. Cancelled, it has read nothing.
+
+        That they may be given to a link is stored first, as durable as messages are: while
+        somebody waits here, with the messages themselves.
 
         :param size: cost of all, about, in bytes
         :raises OutboxCorruptError: the file is damaged
@@ -364,12 +409,21 @@ class OutboxStore:
             status, cursor = self._status, self._cursor
             if not status.begun or cursor >= status.last:
                 self._readable.clear()
+                self._reading = True
                 await self._readable.wait()
                 continue
+            self._reading = False
             messages = self._ahead.take(cursor, size)
             if not messages:
                 until = self._ahead.first - 1
                 messages = await self._worker.run(self._database.read, cursor, until, size)
+                if self._cursor != cursor:
+                    continue
+            until = cursor + len(messages)
+            if until > self._status.given:
+                until = max(until, min(status.last, until + _GIVE_AHEAD))
+                give = self._worker.start(self._database.give, until, power=self._power)
+                await self._change(give, rewind=False)
                 if self._cursor != cursor:
                     continue
             self._cursor += len(messages)
@@ -394,7 +448,7 @@ class OutboxStore:
             await _end_of(self._commit)
         await self._checkpoints.close()
         try:
-            await self._worker.run(self._database.close, self._acknowledged)
+            await self._worker.run(self._database.close, self._acknowledged, self._given)
         finally:
             self._worker.close()
 
