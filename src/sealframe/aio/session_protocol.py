@@ -118,13 +118,6 @@ class SessionProtocol(ConnectionProtocol):
         self.handle_events()
         self._release()
 
-    def begin_detached(self, session: Session) -> None:
-        """Client: begin a session without a link, as if it had lost one now."""
-        self._links = 0
-        self._lost_at = self.loop.time()
-        joining.await_link(self.machine, session)
-        self.closer.established()
-
     def first_credit(self) -> int:
         """Return the credit for messages with which a numbering begins; the peer is told it."""
         self._credit_told = self.machine.window
@@ -490,6 +483,13 @@ class SessionProtocol(ConnectionProtocol):
         # The program sends in on_link, and may find that this link is lost too.
         if self.transport is transport:
             self._release()
+
+    def begin_detached(self, session: Session) -> None:
+        """Client: begin a session without a link, as if it had lost one now."""
+        self._links = 0
+        self._lost_at = self.loop.time()
+        joining.await_link(self.machine, session)
+        self.closer.established()
 
     async def wait_attached(self) -> None:
         """Wait for a link, where there is none.
