@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from sealframe.core.channel_frames import ViolationError
+from sealframe.core.channel_frames import ViolationError, stream_data_head
 from sealframe.core.session import Session
-from sealframe.wire import MESSAGE_OVERHEAD, MIN_ACK_BY, Opcode, control
+from sealframe.core.stream_state import StreamState
+from sealframe.wire import MAX_CHUNK, MAX_WINDOW, MESSAGE_OVERHEAD, MIN_ACK_BY, Opcode, control
 
 from .session_ends import BEGINS, HELLO, NUMBERING, session
 
@@ -61,6 +66,41 @@ def test_what_it_asks_for_is_less_than_what_it_keeps(limit: int, asked: int) -> 
     """Else the peer might wait with ACK until this end can send nothing more: a message of a byte
     is 5 bytes of the link, and 65 of what is kept."""
     assert session(limit=limit).ack_by == asked
+
+
+LARGE = 32 * 1024 * 1024
+"""Bytes that a program writes at once."""
+
+
+@contextmanager
+def bounded(cost: Callable[[], int]) -> Iterator[None]:
+    """Check that what is allocated meanwhile, and not let go of, is no more than 8 times what
+    counts."""
+    tracemalloc.start()
+    try:
+        yield
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 8 * cost() + 10_000
+
+
+def test_what_waits_of_a_large_write_does_not_hold_all_of_it() -> None:
+    stream = StreamState(0, 0, credit=MAX_WINDOW, receive_window=0)
+    with bounded(lambda: stream.queued_bytes):
+        stream.write(bytes(LARGE))
+        while stream.queued_bytes > MAX_CHUNK:
+            stream.write_turn([])
+
+
+def test_what_is_kept_of_it_does_not_either() -> None:
+    kept = session()
+    with bounded(lambda: kept.retention.cost):
+        view = memoryview(bytes(LARGE))
+        for size in (MAX_CHUNK, 100):
+            body = cast("bytes", view[:size])
+            kept.keep([], [], [stream_data_head(0, size), body])
+        del view, body
 
 
 def test_an_end_waits_with_its_close_for_all_acknowledgements() -> None:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from ..wire import HEAD_SIZE, LENGTH_MASK, MESSAGE_OVERHEAD
 from .channel_frames import ViolationError
-from .stream_state import Buffer
+from .stream_state import Buffer, without_base
 
 Frame: TypeAlias = list[Buffer]
 """One control frame, in the pieces that are written one after the other."""
@@ -50,12 +50,12 @@ def cost_of_frames(frames: list[Frame]) -> int:
 
 
 def split_frames(buffers: Iterable[Buffer]) -> list[Frame]:
-    """Return the frames of which buffers consist; each begins a buffer of its own."""
+    """Return the frames of which buffers consist, to be kept; each begins a buffer of its own."""
     frames: list[Frame] = []
     missing = 0
     for buffer in buffers:
         if missing:
-            frames[-1].append(buffer)
+            frames[-1].append(without_base(buffer))
         else:
             length = int.from_bytes(buffer[:HEAD_SIZE], "little") & LENGTH_MASK
             missing = HEAD_SIZE + length

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from .. import wire
 from ..wire import ResetCode
@@ -22,6 +22,17 @@ from .channel_frames import (
 )
 
 Buffer: TypeAlias = bytes | memoryview
+
+_MUCH_LARGER: Final = 8
+"""How many times as large as a part of it that waits the bytes of one write may be."""
+
+
+def without_base(piece: Buffer) -> Buffer:
+    """Return a copy of a small part of what the program wrote at once, which the part would keep in
+    memory as a whole. So what waits holds no more than 8 times what it counts."""
+    if type(piece) is memoryview and len(cast("bytes", piece.obj)) > _MUCH_LARGER * len(piece):
+        return bytes(piece)
+    return piece
 
 
 class Sending(Enum):
@@ -224,7 +235,7 @@ class StreamState:
             piece = queue.popleft()
             if len(piece) > size:
                 view = memoryview(piece)
-                queue.appendleft(view[size:])
+                queue.appendleft(without_base(view[size:]))
                 piece = view[:size]
             buffers.append(piece)
             size -= len(piece)
