@@ -13,6 +13,7 @@ from aio.links import open_session
 from aio.scripted import Raw, until
 
 from sealframe import ClientIdentity, Connection, ServerIdentity, Sessions, WrongLoopError
+from sealframe.aio.connection import protocol_of
 from sealframe.server.server import registry_of
 from sealframe.wire import MESSAGE_OVERHEAD
 
@@ -124,6 +125,34 @@ async def test_a_session_that_is_lost(sessions: Sessions) -> None:
         assert pair.accepted.closed
         assert pair.server.stats()["clients"] == {}
         assert pair.server.stats()["sessions_detached"] == 0
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["messages", "requests"])
+async def test_what_an_idle_session_weighs(control_mode: Mode, asks: bool) -> None:
+    """Keys take memory of their own, and so do requests."""
+    expected = 5 * 1024 + 1536 * control_mode.sealed + 5 * 1024 * asks
+    for memory in (expected - 1, expected):
+        sessions = Sessions(memory=memory)
+        async with open_session(
+            control_mode, sessions=sessions, at_server={"on_request": answer}
+        ) as pair:
+            if asks:
+                await pair.client.request(b"?")
+            await until(lambda: not unacknowledged(pair.client) + unacknowledged(pair.accepted))
+            pair.lose_link()
+            await until(lambda: not pair.accepted.connected)
+            lost = pair.server.counters.sessions_lost
+            assert lost == (0 if memory == expected else 1)
+
+
+def answer(conn: Connection, payload: bytes) -> bytes:
+    return payload
+
+
+def unacknowledged(conn: Connection) -> int:
+    session = protocol_of(conn).machine.session
+    assert session is not None
+    return session.retention.cost
 
 
 async def test_who_shakes_hands_is_a_connection_and_no_client(sealed: Mode) -> None:
