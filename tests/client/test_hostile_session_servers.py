@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aio.ends import PATIENCE, Mode
 from aio.scripted import Peer, ScriptedListener, close_frame, listening, message, until
+from aio.session_peers import SessionServer
+from aio.session_peers import welcome as say_welcome
 
 import sealframe
 from sealframe import ClientOptions, Connection, ConnectionClosedError, SessionLostError
@@ -197,6 +199,25 @@ async def test_what_anyone_on_the_way_can_say(sealed: Mode) -> None:
         peer = await impostor.answer(welcome(received=2, acknowledged=1) + message(b"b"))
         assert await conn.recv() == b"b"
         peer.raw.close()
+
+
+async def test_what_waits_is_not_written_to_a_link_that_has_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It goes to the next one. (asyncio would warn that "socket.send() raised exception".)"""
+    async with listening() as listener:
+        connecting = asyncio.ensure_future(_connect(listener.port, session=True))
+        peer, _ = await SessionServer(listener).accept()
+        await say_welcome(peer, 7, credit=16 * 1024 * 1024)
+        conn = await connecting
+        peer.raw.reset()
+        for _ in range(40):
+            conn.send_nowait(bytes(20_000))
+        await until(lambda: not conn.connected)
+        assert not [record for record in caplog.records if record.name == "asyncio"]
+        # asyncio's transports send at once, and tell of it; uvloop's do later.
+        protocol_of(conn).closer.abort(ConnectionClosedError("given up"))
+        await until(lambda: conn.closed)
 
 
 @pytest.mark.parametrize("received", [None, 0, 3], ids=str)

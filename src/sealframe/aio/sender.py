@@ -114,6 +114,9 @@ class Sender(SendPath):
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
         # fill the memory with answers. Only the last frame goes out in any case.
         while not self.write_paused or closer.write_closed:
+            if machine.session is not None and transport.is_closing():
+                # A write has failed: the next link gets the rest, and asyncio would warn of each.
+                break
             messages = self._take_messages() if len(queue) else []
             if not messages and not machine.has_output:
                 break
