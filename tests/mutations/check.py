@@ -149,6 +149,8 @@ class Bench:
             **os.environ,
             "PYTHONPATH": str(source),
             "SEALFRAME_NO_EXTENSIONS": "1",
+            # Less than a test's own time, which would end the whole run.
+            "SEALFRAME_PATIENCE": "10",
             # Else pytest cuts the errors off its summary.
             "COLUMNS": "500",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
