@@ -286,8 +286,7 @@ class Run:
                 await receiving
             while pair.closing is _Closing.IDLE and not pair.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            clean = await conn.close()
-            if not clean and pair.closing is not _Closing.SERVER:
+            if not await conn.close():
                 self._books.report(Finding.FAILED, f"the close of {pair.up.name}")
         stop.cancel()
         await pair.handled.wait()
@@ -326,9 +325,8 @@ class Run:
                 pair.answered.set()
                 if pair.closing is _Closing.SERVER:
                     await pair.asked.wait()
-                    # A cut behind its CLOSE ends the session for a server, which cannot know then
-                    # whether its client has that; so this may be False.
-                    await conn.close()
+                    if not await conn.close():
+                        self._books.report(Finding.FAILED, f"the close of {pair.down.name}")
         except* Exception as errors:  # noqa: BLE001 - who watches raises it
             self._failed = self._failed or errors
         finally:
