@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import typing
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from ..core.budget import CLIENT_WINDOW, Budget
 from ..core.events import (
@@ -51,9 +50,9 @@ from .addresses import Address, address_of, show
 from .callback_receiver import CallbackReceiver
 from .channels import Channels
 from .closer import Closer
+from .connection_owner import ConnectionOwner
 from .fast_path import ReadPath
 from .keepalive_timer import KeepaliveTimer, KeepaliveWheel, keepalive_wheel
-from .link_change import LinkChange
 from .peer_handlers import NO_HANDLERS, OnBytes, PeerHandlers
 from .pings import Pings
 from .receiver import Receiver
@@ -548,34 +547,3 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def release(self, measured: Growing) -> None:
         """Give back what a window has grown by: it is used no more."""
         self.receiver.release(measured)
-
-
-class ConnectionOwner(typing.Protocol):
-    """What a connection tells of itself, to whoever made it."""
-
-    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """Messages may flow; it is called once."""
-
-    def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """The peer names a session: join it, hand the link over to it, or refuse."""
-
-    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        """A session has lost its link, and goes on over the next one."""
-
-    def on_queued(self, protocol: ConnectionProtocol) -> None:
-        """What waits for a session without a link has become more."""
-
-    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
-        """A session has lost its link, or has another: the program may be told."""
-
-    def on_failed(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        """It ends in an error; it is called at most once, before or after the other."""
-
-    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
-        """``on_message`` raised an exception; it is called at most once."""
-
-    def on_finished(self, protocol: ConnectionProtocol) -> None:
-        """The socket is gone; it is called once, as the last."""
-
-    def connection(self, protocol: ConnectionProtocol) -> Any:
-        """Return what programs see of it."""

@@ -14,6 +14,7 @@ from ..aio.callback_connection import awaiting_each
 from ..aio.caller import current_caller
 from ..aio.cancelling import cancel_once
 from ..aio.connection import AnyConnection, protocol_of, send_through
+from ..aio.connection_owner import ConnectionOwner
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
@@ -46,10 +47,8 @@ def next_id() -> str:
     return f"{_PREFIX}-{next(_NUMBERS)}"
 
 
-class Attempt:
+class Attempt(ConnectionOwner):
     """Connects; then it is the owner of the connection, and calls the hooks.
-
-    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
 
     :param make_connection: returns what programs see of a transport protocol
     :param links: makes the further links of a session; None where there is none
@@ -235,9 +234,6 @@ class Attempt:
         assert self._links is not None
         assert isinstance(protocol, SessionProtocol)
         self._links.lost(protocol, error)
-
-    def on_queued(self, protocol: ConnectionProtocol) -> None:
-        """A client's sessions share no memory."""
 
     def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
         """Call the hook, if the program has the connection."""

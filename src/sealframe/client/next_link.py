@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
+from ..aio.connection_owner import ConnectionOwner
 from ..aio.connection_protocol import ConnectionProtocol
-from ..aio.link_change import LinkChange
 from ..aio.session_protocol import SessionProtocol
 from ..core import joining
 from ..core.channel_frames import ViolationError
@@ -32,10 +32,8 @@ class OtherServerError(HandshakeError):
     """The server there has another key than the one with which the session began."""
 
 
-class NextLink:
-    """The owner of a donor, until it has given its link away.
-
-    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
+class NextLink(ConnectionOwner):
+    """The owner of a donor, until it has given its link away. No program sees a donor.
 
     :param protocol: the session
     :param attached: called when it takes the link over, with WELCOME's field 4 and the key that the
@@ -136,27 +134,6 @@ class NextLink:
     def _finish(self, without: float | None) -> None:
         if not self.done.done():
             self.done.set_result(without)
-
-    def on_established(self, protocol: ConnectionProtocol, hello: Hello) -> None:
-        """Nothing begins here."""
-
-    def on_link_lost(self, protocol: ConnectionProtocol, error: ConnectionClosedError) -> None:
-        """It has no session."""
-
-    def on_queued(self, protocol: ConnectionProtocol) -> None:
-        """It has no session."""
-
-    def on_link_changed(self, protocol: ConnectionProtocol, change: LinkChange) -> None:
-        """It has no session."""
-
-    def on_callback_failed(self, protocol: ConnectionProtocol, error: BaseException) -> None:
-        """Nothing is called here."""
-
-    def on_finished(self, protocol: ConnectionProtocol) -> None:
-        """It has failed before, or was given up."""
-
-    def connection(self, protocol: ConnectionProtocol) -> Any:
-        """Return nothing: no program sees it."""
 
 
 def read_welcome(hello: Hello) -> SessionWelcome:

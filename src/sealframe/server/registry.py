@@ -18,6 +18,7 @@ from ..aio.addresses import address_of, show
 from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, protocol_of
+from ..aio.connection_owner import ConnectionOwner
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
 from ..aio.keepalive_timer import keepalive_wheel
@@ -58,10 +59,8 @@ _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room 
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
 
 
-class ConnectionRegistry:
+class ConnectionRegistry(ConnectionOwner):
     """Accepts connections, runs the handler of each, and forgets them; owns them all.
-
-    It implements :class:`~sealframe.aio.connection_protocol.ConnectionOwner`.
 
     :param counters: the server's
     """
