@@ -118,6 +118,19 @@ class SessionProtocol(ConnectionProtocol):
         self.handle_events()
         self._release()
 
+    def refuse(self, close: Close, error: ConnectionClosedError) -> None:
+        """Carry no session on over the link that this protocol has.
+
+        :param close: goes to the peer in place of WELCOME
+        """
+        joining.refuse(self.machine, close, error)
+        self.handle_events()
+
+    def fail_protocol(self, text: str) -> None:
+        """The peer broke a rule for sessions."""
+        self.machine.fail_protocol(text)
+        self.handle_events()
+
     def first_credit(self) -> int:
         """Return the credit for messages with which a numbering begins; the peer is told it."""
         self._credit_told = self.machine.window

@@ -20,7 +20,6 @@ from typing import Final
 from ..aio.endpoint import Endpoint
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
-from ..core import joining
 from ..core.protocol import ProtocolMachine
 from ..core.session import Session, ack_by
 from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError, SessionLostError
@@ -160,8 +159,7 @@ class Links:
         try:
             welcome = read_welcome(hello)
         except MalformedBodyError as fault:
-            protocol.machine.fail_protocol(f"WELCOME is malformed: {fault}")
-            protocol.handle_events()
+            protocol.fail_protocol(f"WELCOME is malformed: {fault}")
             return
         if self.feed is None:
             session = Session(
@@ -171,8 +169,7 @@ class Links:
             try:
                 session = self.feed.make_session(welcome, self.limit)
             except SessionLostError as lost:
-                joining.refuse(protocol.machine, Close(CloseCode.SESSION_LOST), lost)
-                protocol.handle_events()
+                protocol.refuse(Close(CloseCode.SESSION_LOST), lost)
                 return
         records = protocol.machine.records
         self._server_key = b"" if records is None else records.peer_key

@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 from ..aio.connection_owner import ConnectionOwner
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.session_protocol import SessionProtocol
-from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.protocol import ProtocolMachine
 from ..errors import ConnectionClosedError, HandshakeError
@@ -77,6 +76,7 @@ class NextLink(ConnectionOwner):
 
     def on_joining(self, protocol: ConnectionProtocol, hello: Hello) -> None:
         """The server knows the session: go on."""
+        assert isinstance(protocol, SessionProtocol)
         session = self._protocol
         if not session.detached or not session.closer.may_go_on:
             # It was given up in this turn, and its end is about to come.
@@ -97,8 +97,7 @@ class NextLink(ConnectionOwner):
             error = session.lost(text, code=code)
             # The answer to this failure is not one to another attempt.
             self._finish(None)
-            joining.refuse(protocol.machine, Close(code), HandshakeError(text, code=code))
-            protocol.handle_events()
+            protocol.refuse(Close(code), HandshakeError(text, code=code))
             session.end_session(error)
         else:
             self._finish(without)

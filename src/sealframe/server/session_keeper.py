@@ -98,8 +98,7 @@ class SessionKeeper:
         try:
             asked = SessionHello.decode(hello.session)
         except MalformedBodyError as fault:
-            protocol.machine.fail_protocol(f"HELLO is malformed: {fault}")
-            protocol.handle_events()
+            protocol.fail_protocol(f"HELLO is malformed: {fault}")
             return
         key = self._key(protocol, asked.token)
         found = self._table.find(key)
@@ -317,8 +316,7 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:
-    joining.refuse(protocol.machine, close, HandshakeError(text, code=close.code))
-    protocol.handle_events()
+    protocol.refuse(close, HandshakeError(text, code=close.code))
 
 
 def _was_used(protocol: SessionProtocol) -> bool:
