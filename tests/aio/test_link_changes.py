@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import logging
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -25,7 +27,9 @@ from sealframe import (
     TruncatedError,
     WrongLoopError,
 )
+from sealframe.aio import session_protocol
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.session_protocol import SessionProtocol
 
 from .cutting import CuttingProxy, Fault, Plan
 from .ends import PATIENCE, Api, Mode, open_pair, take
@@ -93,6 +97,24 @@ async def test_a_link_is_lost_and_another_comes(control_mode: Mode, api: Api) ->
     for conn in ends:
         with pytest.raises(ConnectionClosed):
             await conn.wait_connected()
+
+
+def session_protocols() -> WeakSet[SessionProtocol]:
+    """Return which there are in this process."""
+    gc.collect()
+    return WeakSet(found for found in gc.get_objects() if type(found) is SessionProtocol)
+
+
+async def test_a_link_leaves_no_timer_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That for a client which says nothing would hold the protocol that shook hands."""
+    monkeypatch.setattr(session_protocol, "SILENCE", 2 * PATIENCE)
+    before = session_protocols()
+    async with open_session(EXTENDED) as (client, accepted, _, _):
+        for _ in range(2):
+            cut(client)
+            await client.ping(timeout=PATIENCE)
+        ends = {protocol_of(client), protocol_of(accepted)}
+        await until(lambda: set(session_protocols() - before) == ends)
 
 
 async def test_how_long_there_was_no_link() -> None:

@@ -51,11 +51,12 @@ _REPLACED: Final = "the client has come back over another connection"
 class SessionProtocol(ConnectionProtocol):
     """What the event loop calls, on an end that has sessions."""
 
-    __slots__ = ("_ack_timer", "_credit_told", "_links", "_lost_at", "_telling", "_waiters")
+    __slots__ = ("_credit_told", "_links", "_lost_at", "_telling", "_timer", "_waiters")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ack_timer: asyncio.TimerHandle | None = None
+        # Until there is a session, for a client that says nothing; then for ACK.
+        self._timer: asyncio.TimerHandle | None = None
         # Of the credit for messages, what HELLO or WELCOME of the present link said.
         self._credit_told = 0
         # Those who wait for a link. In order; any one is removed in constant time.
@@ -100,9 +101,10 @@ class SessionProtocol(ConnectionProtocol):
         """Start: the socket is open."""
         super().connection_made(transport)
         if self.machine.phase is Phase.FIRST:
-            self.loop.call_later(SILENCE, self._announce)
+            self._timer = self.loop.call_later(SILENCE, self._announce)
 
     def _announce(self) -> None:
+        self._timer = None
         if self.transport is not None:
             joining.announce(self.machine)
             self.handle_events()
@@ -113,10 +115,16 @@ class SessionProtocol(ConnectionProtocol):
 
         :param welcome: on a server, field 4 of WELCOME
         """
+        self._stop_timer()
         self.first_credit()
         joining.join(self.machine, session, welcome=welcome)
         self.handle_events()
         self._release()
+
+    def surrender(self) -> tuple[ProtocolMachine, asyncio.Transport]:
+        """Give the open socket and what was read from it to the session."""
+        self._stop_timer()
+        return super().surrender()
 
     def refuse(self, close: Close, error: ConnectionClosedError) -> None:
         """Carry no session on over the link that this protocol has.
@@ -177,13 +185,12 @@ class SessionProtocol(ConnectionProtocol):
             machine.acknowledge()
             self.sender.flush()
         elif (
-            self._ack_timer is None
-            and session.acknowledgeable(machine.frames_received) != session.told
+            self._timer is None and session.acknowledgeable(machine.frames_received) != session.told
         ):
-            self._ack_timer = self.loop.call_later(ACK_DELAY, self._acknowledge)
+            self._timer = self.loop.call_later(ACK_DELAY, self._acknowledge)
 
     def _acknowledge(self) -> None:
-        self._ack_timer = None
+        self._timer = None
         if self.transport is not None:
             self.machine.acknowledge()
             self.sender.flush()
@@ -259,7 +266,7 @@ class SessionProtocol(ConnectionProtocol):
         elif self._let_go:
             self._part()
         else:
-            self._stop_ack_timer()
+            self._stop_timer()
             # What has arrived before has arrived, even if the socket did not end in order.
             done = self.closer.done and self.session is not None and self.sender.all_acknowledged
             super().connection_lost(None if done else exc)
@@ -372,7 +379,7 @@ class SessionProtocol(ConnectionProtocol):
         self.machine.leave()
         self.transport = None
         self.sender.lose_link()
-        self._stop_ack_timer()
+        self._stop_timer()
         if self.keepalive is not None:
             self.keepalive.stop()
         # What the event loop has read, or reads yet, must not come here, nor the loss of a socket
@@ -381,10 +388,10 @@ class SessionProtocol(ConnectionProtocol):
         if not transport.is_closing():
             transport.abort()
 
-    def _stop_ack_timer(self) -> None:
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
-            self._ack_timer = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # Getting the next one
 
@@ -621,7 +628,7 @@ class SessionProtocol(ConnectionProtocol):
 
     def finish(self, error: ConnectionClosed, *, lossy: bool) -> None:
         """End: there will be no further link."""
-        self._stop_ack_timer()
+        self._stop_timer()
         session = self.session
         if session is not None:
             error = self._verdict(error)
