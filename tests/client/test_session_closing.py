@@ -13,14 +13,29 @@ from enum import Enum
 
 import pytest
 from aio.cutting import CuttingProxy, Fault, Plan, always
-from aio.ends import PATIENCE
+from aio.ends import PATIENCE, Api, Mode
+from aio.links import Road, cut, open_session
+from aio.scripted import until
 from mitm.middle import Way
 
 import sealframe
-from sealframe import ClientOptions, Connection, Server, ServerOptions, Sessions
+from sealframe import (
+    ClientOptions,
+    CloseCode,
+    Connection,
+    Disconnect,
+    DisconnectKind,
+    PeerTimeoutError,
+    Server,
+    ServerOptions,
+    SessionLostError,
+    Sessions,
+    SlowPeerError,
+)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+EXTENDED = Mode("extended")
 QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=PATIENCE)
 WORDS = [b"one" * 20, b"two" * 20]
 ANY_LOOP = True
@@ -103,3 +118,155 @@ async def test_a_reset_near_the_end_loses_nothing(closes: Closes, way: Way) -> N
         for after in range(end - NEAR, end + 1, STEP):
             await talk.hold(Plan(Fault.RESET, way, after, turns=after % 5))
         assert talk.proxy.cuts >= NEAR // STEP // 2
+
+
+def counts(error: SessionLostError) -> tuple[int, int, int, int]:
+    return error.arrived, error.discarded, error.unknown, error.unsent
+
+
+async def lost(conn: Connection) -> SessionLostError:
+    """Receive up to the error with which the session ends; sending raises the same."""
+    with pytest.raises(SessionLostError) as receiving:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                await conn.recv()
+    with pytest.raises(SessionLostError) as sending:
+        await conn.send(b"")
+    assert counts(sending.value) == counts(receiving.value)
+    assert str(sending.value) == str(receiving.value)
+    return receiving.value
+
+
+@pytest.mark.parametrize("detached", [False, True], ids=["with a link", "without"])
+async def test_a_handler_that_returns_early_is_told_with_counts(detached: bool) -> None:
+    """What it had not taken has arrived for nobody."""
+    came = asyncio.Event()
+    returning = asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        came.set()
+        await returning.wait()
+
+    road = Road()
+    async with sealframe.serve(handler, "127.0.0.1", 0, sessions=Sessions()) as server:
+        road.target = server.port
+        conn = await sealframe.connect(
+            "127.0.0.1", server.port, session=True, sock=road.connect, options=QUICK
+        )
+        for word in (b"taken", b"left", b"left"):
+            await conn.send(word)
+        async with asyncio.timeout(PATIENCE):
+            await came.wait()
+            # Its answer says that all has come.
+            await conn.ping()
+            if detached:
+                road.shut()
+                cut(conn)
+                await until(lambda: not conn.connected)
+                await conn.send(b"never given to a link")
+            returning.set()
+            await until(lambda: not server.clients)
+            road.open()
+        error = await lost(conn)
+        assert error.code == CloseCode.NORMAL
+        arrived, discarded, unknown, unsent = counts(error)
+        assert (arrived, discarded) == (1, 2)
+        # It came for nobody, and whether the server had it by then is not known.
+        assert unknown + unsent == int(detached)
+        assert not await conn.close()
+
+
+async def test_who_has_no_link_and_is_kicked_learns_it_with_counts() -> None:
+    async with open_session(EXTENDED, client_options=QUICK) as (client, accepted, server, road):
+        async with asyncio.timeout(PATIENCE):
+            await client.send(b"taken")
+            await accepted.recv()
+            await client.send(b"left")
+            await client.ping()
+            road.shut()
+            cut(client)
+            await until(lambda: not client.connected and not accepted.connected)
+        await client.send(b"unsent")
+        await accepted.send(b"unsent")
+        server.kick(accepted.id, "enough")
+        there = await lost(accepted)
+        assert (there.code, there.reason) == (CloseCode.KICKED, "enough")
+        assert counts(there) == (0, 0, 0, 1)
+        road.open()
+        here = await lost(client)
+        # CLOSE in place of WELCOME has no room for the reason.
+        assert (here.code, here.reason) == (CloseCode.KICKED, "")
+        assert counts(here) == (1, 1, 0, 1)
+
+
+async def test_who_is_too_slow_learns_it_with_counts() -> None:
+    options = ServerOptions(outbox_limit=2000, slow_client="disconnect")
+    gone: list[Disconnect] = []
+    async with open_session(
+        EXTENDED,
+        server_options=options,
+        client_options=QUICK,
+        at_server={"on_disconnect": lambda _, why: gone.append(why)},
+    ) as (client, accepted, server, road):
+        road.shut()
+        cut(client)
+        async with asyncio.timeout(PATIENCE):
+            await until(lambda: not client.connected and not accepted.connected)
+        await client.send(b"unsent")
+        for _ in range(4):
+            server.broadcast(bytes(1000))
+        there = await lost(accepted)
+        assert there.code == CloseCode.SLOW
+        assert isinstance(there.__cause__, SlowPeerError)
+        assert there.unknown + there.unsent >= 2
+        await until(lambda: bool(gone))
+        assert gone[0].kind is DisconnectKind.SLOW
+        road.open()
+        here = await lost(client)
+        assert here.code == CloseCode.SLOW
+        assert counts(here) == (0, 0, 0, 1)
+
+
+async def test_a_client_that_does_not_come_back_is_told_with_counts() -> None:
+    gone: list[Disconnect] = []
+    async with open_session(
+        EXTENDED,
+        server_options=ServerOptions(close_timeout=0.1),
+        client_options=QUICK,
+        at_server={"on_disconnect": lambda _, why: gone.append(why)},
+    ) as (client, accepted, _, road):
+        road.shut()
+        cut(client)
+        async with asyncio.timeout(PATIENCE):
+            await until(lambda: not accepted.connected)
+            await accepted.send(b"unsent")
+            assert not await accepted.close()
+            error = await lost(accepted)
+            assert isinstance(error.__cause__, PeerTimeoutError)
+            assert counts(error) == (0, 0, 0, 1)
+            assert gone[0].kind is DisconnectKind.TIMED_OUT
+
+
+async def test_callbacks_are_told_by_on_disconnect() -> None:
+    told: asyncio.Queue[Disconnect] = asyncio.Queue()
+    async with open_session(
+        EXTENDED,
+        api=Api.ON_MESSAGE,
+        client_options=QUICK,
+        at_client={"on_disconnect": lambda _, why: told.put_nowait(why)},
+        at_server={"on_disconnect": lambda _, why: told.put_nowait(why)},
+    ) as (client, accepted, server, _):
+        await client.send(b"taken")
+        await client.ping()
+        server.kick(accepted.id, "enough")
+        async with asyncio.timeout(PATIENCE):
+            reasons = [await told.get(), await told.get()]
+        for why in reasons:
+            assert why.kind is DisconnectKind.KICKED
+            assert isinstance(why.error, SessionLostError)
+            assert why.error.reason == "enough"
+        assert sorted(counts(why.error) for why in reasons if why.error) == [
+            (0, 0, 0, 0),
+            (1, 0, 0, 0),
+        ]

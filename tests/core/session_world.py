@@ -274,6 +274,8 @@ class End(Reader):
         self.finished: set[int] = set()
         # The close
         self.closing = self.said = self.heard = False
+        self.lifted = False
+        """Whether it has read CLOSE on any link: its sender gives no credit, and needs none."""
         self.waives = False
         """Whether it has said CLOSE on any link."""
 
@@ -317,8 +319,9 @@ class End(Reader):
         if self.window.granted > self.credit_told:
             machine.give_credit(self.window.granted - self.credit_told)
         machine.ping(b"p")
-        # It goes behind what is sent again.
-        self.said = False
+        if self.said:
+            # It goes behind what is sent again.
+            machine.close(Close())
         self.release()
 
     def use(self, link: Link, received: int) -> None:
@@ -394,7 +397,7 @@ class End(Reader):
             case Ended(close):
                 assert close is not None
                 if close.code == CloseCode.NORMAL:
-                    self.heard = True
+                    self.heard = self.lifted = True
                     # Who reads CLOSE sends what it has, and closes.
                     self.closing = self.closing or self.client
                 else:
@@ -426,7 +429,7 @@ class End(Reader):
     def _take_messages(self) -> list[bytes]:
         size = min(BATCH, self.session.room)
         # Who has sent CLOSE can give no credit.
-        if not self.heard:
+        if not self.lifted:
             size = min(size, self.credit_limit - self.sent_cost)
         messages: list[bytes] = []
         while self.outbox and size > 0:
@@ -518,7 +521,7 @@ class End(Reader):
         assert retention.given == len(self.book)
         kept = self.book[retention.acknowledged :]
         assert retention.cost == sum(Tap.cost(frame) for frame in kept)
-        assert self.sent_cost <= self.credit_limit + BATCH or self.heard or self.closing
+        assert self.sent_cost <= self.credit_limit + BATCH or self.lifted or self.closing
 
 
 def machine_of(

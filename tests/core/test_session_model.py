@@ -114,8 +114,12 @@ TestSealedSessions.settings = settings(
 )
 
 
-def play(seed: int, steps: int, *, close: bool) -> World:
-    """Play one long schedule, in which links live long enough for much to happen."""
+def play(seed: int, steps: int, *, close: bool, cuts: float = 0.02, closes: float = 0.0) -> World:
+    """Play one long schedule, in which links live long enough for much to happen.
+
+    :param cuts: how likely each step is one
+    :param closes: how likely each step of the second half is the close of an end
+    """
     rng = random.Random(seed)
     world = World()
 
@@ -139,9 +143,11 @@ def play(seed: int, steps: int, *, close: bool) -> World:
         *[lambda: at(End.acknowledge)] * 2,
         *[connect] * 2,
     ]
-    for _ in range(steps):
-        if rng.random() < 0.02:
+    for step in range(steps):
+        if rng.random() < cuts:
             world.cut(rng.randrange(10), rng.randrange(600), rng.randrange(600))
+        elif closes and step > steps // 2 and rng.random() < closes:
+            at(End.close)
         else:
             rng.choice(common)()
         world.check()
@@ -155,3 +161,10 @@ def test_long_schedules(seed: int) -> None:
     # Else it tests nothing.
     assert all(client.attempt > 5 for client in world.clients)
     assert all(end.made > 30 for end in world.ends())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ends_that_close_in_the_midst(seed: int) -> None:
+    """What is sent again goes before CLOSE, and what comes behind it takes no effect."""
+    for number in range(8):
+        play(8 * seed + number, 150, close=True, cuts=0.1, closes=0.1)
