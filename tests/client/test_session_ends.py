@@ -18,6 +18,7 @@ from sealframe import (
     ClientOptions,
     CloseCode,
     Connection,
+    ConnectionClosedOK,
     HandshakeError,
     SessionLostError,
     Sessions,
@@ -217,6 +218,28 @@ async def test_close_does_not_wait_for_a_session_that_is_over(end: str) -> None:
         await made.peer.write(ENDS[end][0])
         async with asyncio.timeout(PATIENCE):
             assert not await closing
+
+
+@pytest.mark.parametrize("received", [1, 0])
+async def test_a_link_that_ends_before_all_is_acknowledged_is_made_again(received: int) -> None:
+    """The server has closed, and what the client sent was on the way by then."""
+    async with script() as made:
+        await made.conn.send(b"on the way")
+        receiving = asyncio.create_task(made.conn.recv())
+        await made.peer.write(refusal(CloseCode.NORMAL, 0))
+        await made.peer.read_opcode(Opcode.CLOSE)
+        made.peer.raw.finish()
+        async with asyncio.timeout(PATIENCE):
+            await made.next(reset=False)
+            await made.peer.write(refusal(CloseCode.NORMAL, received))
+            if received:
+                with pytest.raises(ConnectionClosedOK):
+                    await receiving
+            else:
+                with pytest.raises(SessionLostError) as lost:
+                    await receiving
+                assert (lost.value.arrived, lost.value.unknown) == (0, 1)
+            assert await made.conn.close() is bool(received)
 
 
 FAULTS: dict[str, bytes] = {

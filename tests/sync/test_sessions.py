@@ -95,6 +95,21 @@ def test_it_goes_on(control_mode: Mode, road: Road) -> None:
         conn.wait_connected(timeout=PATIENCE)
 
 
+def test_a_kick_is_told_with_counts(road: Road) -> None:
+    mode = Mode("extended")
+    with start(echo, mode, sessions=Sessions()) as server:
+        road.target = server.port
+        with dial(server, mode, OPTIONS, session=True, sock=road.connect) as conn:
+            conn.send(b"arrives")
+            assert conn.recv(timeout=PATIENCE) == b"arrives"
+            server.kick(conn.id, "enough")
+            with pytest.raises(SessionLostError, match="enough") as caught:
+                conn.recv(timeout=PATIENCE)
+            error = caught.value
+            assert (error.arrived, error.discarded, error.unknown, error.unsent) == (1, 0, 0, 0)
+            assert not conn.close()
+
+
 def test_it_is_lost(road: Road) -> None:
     mode = Mode("extended")
     with start(echo, mode, sessions=Sessions(max_detached=0)) as server:
