@@ -229,6 +229,8 @@ async def test_a_link_that_ends_before_all_is_acknowledged_is_made_again(receive
         await made.peer.write(refusal(CloseCode.NORMAL, 0))
         await made.peer.read_opcode(Opcode.CLOSE)
         made.peer.raw.finish()
+        await until(lambda: not made.conn.connected)
+        assert not made.conn.closed
         async with asyncio.timeout(PATIENCE):
             await made.next(reset=False)
             await made.peer.write(refusal(CloseCode.NORMAL, received))
