@@ -118,7 +118,10 @@ class SimulationOfPositions(Simulation):
 
 
 SHORT = settings(
-    max_examples=10, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+    derandomize=True,
+    max_examples=10,
+    stateful_step_count=40,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 TestSimulation = Simulation.TestCase
 TestSimulation.settings = SHORT
