@@ -84,6 +84,8 @@ from sealframe.core.events import Phase
 from sealframe.core.keepalive import Keepalive
 from sealframe.core.multiplexer import Multiplexer, ViolationError
 from sealframe.core.protocol import ProtocolMachine
+from sealframe.core.retention import Retention
+from sealframe.core.session import Session
 from sealframe.core.window import Window
 from sealframe.errors import DecryptionError, FramingError, NonceExhaustedError
 from sealframe.noise.records import SCRATCH_SIZE, SMALL_RECORD, RecordLayer, spare_buffers
@@ -178,6 +180,11 @@ cdef Slot records_held = Slot(RecordLayer, "held")
 cdef Slot records_output = Slot(RecordLayer, "output")
 cdef Slot records_receiver = Slot(RecordLayer, "receiver")
 cdef Slot records_sender = Slot(RecordLayer, "sender")
+cdef Slot retention_cost = Slot(Retention, "cost")
+cdef Slot retention_given = Slot(Retention, "given")
+cdef Slot retention_resent = Slot(Retention, "resent")
+cdef Slot session_limit = Slot(Session, "limit")
+cdef Slot session_retention = Slot(Session, "retention")
 cdef Slot opened_ready = Slot(Multiplexer, "ready")
 cdef Slot opened_requests = Slot(Multiplexer, "requests")
 cdef Slot opened_urgent = Slot(Multiplexer, "urgent")
@@ -582,6 +589,9 @@ cdef class SendPath:
         frames = opened.take_all_urgent()
         if not PyList_GET_SIZE(frames):
             return False
+        session = machine_session.get(machine)
+        if session is not None:
+            session.keep(frames, [], 0, [])
         data = frames[0] if PyList_GET_SIZE(frames) == 1 else b"".join(frames)
         if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
             data = b"".join(records.seal(data))
@@ -602,9 +612,11 @@ cdef class SendPath:
         ):
             return False
         machine = protocol.machine
-        if machine_session.get(machine) is not None:
-            # What is sent is kept too.
-            return False
+        session = machine_session.get(machine)
+        if session is not None:
+            retention = session_retention.get(session)
+            if retention_resent.get(retention) != retention_given.get(retention):
+                return False
         output = machine_output.get(machine)
         if output is not None and output_pending.get(output):
             return False
@@ -632,9 +644,16 @@ cdef class SendPath:
         opened = machine_opened.get(machine)
         if opened is not None and (opened_urgent.get(opened) or opened_ready.get(opened)):
             return False
+        session = machine_session.get(machine)
+        if session is not None:
+            retention = session_retention.get(session)
+            if <long long>retention_cost.get(retention) >= <long long>session_limit.get(session):
+                return False
         records = machine_records.get(machine)
         # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
         self.written = True
+        if session is not None:
+            retention.keep_messages([message], size + _OVERHEAD)
         if records is None:
             data = machine_encoder.get(machine).encode(message)
         else:

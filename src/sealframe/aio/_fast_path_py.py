@@ -352,9 +352,6 @@ class SendPath:
         if limit is not None and self.sent_cost >= limit:
             return False
         transport, machine = protocol.transport, protocol.machine
-        if machine.session is not None:
-            # What is sent is kept too.
-            return False
         if transport is None or protocol.closer.state is not _OPEN or protocol.trace is not None:
             return False
         records = machine.records
@@ -363,8 +360,14 @@ class SendPath:
             machine.output is not None or machine.opened is not None or records is not None
         ) and machine.has_output:
             return False
+        session = machine.session
+        # There is none while what the link before has lost is sent again.
+        if session is not None and session.room <= 0:
+            return False
         # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
         self.written = True
+        if session is not None:
+            session.retention.keep_messages([message], size + MESSAGE_OVERHEAD)
         data = machine.encoder.encode(message)
         if records is not None:
             assert records.sender is not None

@@ -43,6 +43,8 @@ ACK_DELAY: Final = 0.025
 SILENCE: Final = 1.0
 """Seconds after which a plain client that has said nothing is served, as one of packets."""
 
+# To look it up in its class, at each read, takes longer than to compare it.
+_OPEN: Final = CloseState.OPEN
 _DISCARD: Final = bytearray(64 * 1024)
 _OVER: Final = ConnectionClosedError("the session is over")
 _REPLACED: Final = "the client has come back over another connection"
@@ -166,13 +168,17 @@ class SessionProtocol(ConnectionProtocol):
         self._count(nbytes)
 
     def _count(self, nbytes: int) -> None:
-        session, machine = self.session, self.machine
+        machine = self.machine
+        session = machine.session
         if session is None or self.transport is None:
             return
         received = machine.frames_received
         if session.taking is not None and not session.frozen:
             session.taking.receive(self.stats.messages_received, received)
-        self._acknowledge_soon(due=session.read(nbytes, received))
+        due = session.read(nbytes, received)
+        # As long as the timer runs, most reads need no more.
+        if due or self._ack_timer is None or self.closer.state is not _OPEN:
+            self._acknowledge_soon(due=due)
 
     def _acknowledge_soon(self, *, due: bool) -> None:
         session, machine = self.session, self.machine

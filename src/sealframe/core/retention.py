@@ -36,12 +36,28 @@ class Batch:
     def after(self, count: int) -> Batch:
         """Return what is left behind the first so many frames."""
         messages, frames = self.messages[count:], self.frames[count:]
-        return Batch(messages, frames, cost_of_messages(messages) + cost_of_frames(frames))
+        cost = self.cost
+        if count:
+            cost = cost_of_messages(messages) + cost_of_frames(frames)
+        return Batch(messages, frames, cost)
+
+    def forget(self, count: int) -> int:
+        """Forget the first so many frames, and not all; return what they cost."""
+        # Only they are counted: an ACK seldom ends where a batch does, and much may be left.
+        cost = cost_of_messages(self.messages[:count]) + cost_of_frames(self.frames[:count])
+        del self.messages[:count], self.frames[:count]
+        self.cost -= cost
+        return cost
 
 
 def cost_of_messages(messages: list[bytes]) -> int:
     """Return what messages count in a queue, in bytes."""
     return sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+
+
+def cost_of_packed(count: int, buffers: list[bytes]) -> int:
+    """Return the same of so many messages that are framed: a few buffers are counted sooner."""
+    return sum(map(len, buffers)) + (MESSAGE_OVERHEAD - HEAD_SIZE) * count
 
 
 def cost_of_frames(frames: list[Frame]) -> int:
@@ -68,6 +84,7 @@ class Retention:
     """The frames that the peer has not acknowledged, in order.
 
     :ivar given: the number of the last frame that was given to a link
+    :ivar resent: that of the last one that the present link has got
     :ivar acknowledged: that of the last one that the peer has acknowledged
     :ivar cost: what is kept, in bytes
     :ivar messages_given: how many messages of the session were given to links
@@ -81,22 +98,21 @@ class Retention:
         "_again",
         "_batches",
         "_place",
-        "_resent",
         "acknowledged",
         "cost",
         "given",
         "messages_acknowledged",
         "messages_given",
+        "resent",
     )
 
     def __init__(self, taken: int = 0) -> None:
-        self._batches: list[Batch] = []
-        # What the present link has not got of them. Few, and lists: an empty deque takes
-        # 600 bytes.
-        self._again: list[Batch] = []
-        # The last frame that the present link has got.
-        self._resent = 0
-        self.given = 0
+        # Few, and lists: an empty deque takes 600 bytes. No list where there is nothing, as on
+        # the many connections that are idle.
+        self._batches: list[Batch] | tuple[()] = ()
+        # What the present link has not got of them.
+        self._again: list[Batch] | tuple[()] = ()
+        self.given = self.resent = 0
         self.acknowledged = 0
         self.cost = 0
         self.messages_given = taken
@@ -105,21 +121,23 @@ class Retention:
         # numbering has begun anew, and some are to be given again.
         self._place = taken
 
-    def keep_messages(self, messages: list[bytes]) -> None:
-        """Give messages their numbers, and keep them."""
+    def keep_messages(self, messages: list[bytes], cost: int) -> None:
+        """Give messages their numbers, and keep them.
+
+        :param cost: what they count in a queue, which who sends them knows
+        """
         if not messages:
             return
         self._place += len(messages)
         if self._place > self.messages_given:
             self.messages_given = self._place
-        cost = cost_of_messages(messages)
         last = self._batches[-1] if self._batches else None
         if last is not None and last.messages and last.cost < _SMALL_BATCH:
             last.messages += messages
             last.cost += cost
         else:
             # A list of its own: more may be put into it.
-            self._batches.append(Batch(messages.copy(), [], cost))
+            self._add(Batch(messages.copy(), [], cost))
         self._count(len(messages), cost)
 
     def keep_frames(self, frames: list[Frame]) -> None:
@@ -130,14 +148,20 @@ class Retention:
             last.frames += frames
             last.cost += cost
         else:
-            self._batches.append(Batch([], frames.copy(), cost))
+            self._add(Batch([], frames.copy(), cost))
         self._count(len(frames), cost)
+
+    def _add(self, batch: Batch) -> None:
+        if isinstance(self._batches, list):
+            self._batches.append(batch)
+        else:
+            self._batches = [batch]
 
     def _count(self, frames: int, cost: int) -> None:
         assert not self.resending
         self.cost += cost
         self.given += frames
-        self._resent = self.given
+        self.resent = self.given
 
     def receive_ack(self, number: int) -> None:
         """Take in ACK.
@@ -153,20 +177,22 @@ class Retention:
 
         :raises ViolationError: it was not given to the present link
         """
-        if number > self._resent:
-            raise ViolationError(f"frame {number} is acknowledged, and {self._resent} were sent")
-        batches = self._batches
+        if number > self.resent:
+            raise ViolationError(f"frame {number} is acknowledged, and {self.resent} were sent")
         while number > self.acknowledged:
-            first = batches[0]
+            assert isinstance(self._batches, list)
+            first = self._batches[0]
             count = min(len(first), number - self.acknowledged)
-            rest = first.after(count)
             self.acknowledged += count
-            self.messages_acknowledged += len(first.messages) - len(rest.messages)
-            self.cost -= first.cost - rest.cost
-            if len(rest):
-                batches[0] = rest
-            else:
-                del batches[0]
+            if first.messages:
+                self.messages_acknowledged += count
+            if count < len(first):
+                self.cost -= first.forget(count)
+                return
+            self.cost -= first.cost
+            del self._batches[0]
+        if not self._batches:
+            self._batches = ()
 
     # A numbering that begins anew
 
@@ -191,9 +217,8 @@ class Retention:
             )
         kept = [message for batch in self._batches for message in batch.messages]
         left = (kept + waiting)[taken - self.messages_acknowledged :]
-        self._batches.clear()
-        self._again.clear()
-        self._resent = self.given = self.acknowledged = self.cost = 0
+        self._batches = self._again = ()
+        self.resent = self.given = self.acknowledged = self.cost = 0
         self._place = self.messages_acknowledged = taken
         return left
 
@@ -202,7 +227,7 @@ class Retention:
     @property
     def resending(self) -> bool:
         """Whether the present link has not got all of it yet."""
-        return self._resent < self.given
+        return self.resent < self.given
 
     def rewind(self, received: int) -> None:
         """Begin with a new link, whose peer has received all up to this frame.
@@ -216,18 +241,19 @@ class Retention:
                 f"{received} frames were received, of {self.given} sent and "
                 f"{self.acknowledged} acknowledged"
             )
-        self._resent = received
-        self._again.clear()
+        self.resent = received
+        again: list[Batch] = []
         number = self.acknowledged
         for batch in self._batches:
             if number + len(batch) > received:
-                self._again.append(batch.after(max(0, received - number)))
+                again.append(batch.after(max(0, received - number)))
             number += len(batch)
+        self._again = again or ()
 
     def abandon(self) -> None:
         """Give the present link nothing more of it."""
-        self._again.clear()
-        self._resent = self.given
+        self._again = ()
+        self.resent = self.given
 
     def take(self, size: int) -> list[Batch]:
         """Return what the present link is to get next of it, in order.
@@ -235,9 +261,11 @@ class Retention:
         :param size: cost of all, about
         """
         taken: list[Batch] = []
-        while self._again and size > 0:
+        while isinstance(self._again, list) and size > 0:
             batch = self._again.pop(0)
-            self._resent += len(batch)
+            self.resent += len(batch)
             size -= batch.cost
             taken.append(batch)
+            if not self._again:
+                self._again = ()
         return taken

@@ -17,12 +17,12 @@ from .taking import Taking
 def ack_by(limit: int) -> int:
     """Return after how many bytes an end wants to be acknowledged at the latest.
 
-    A message of a byte counts 65 of what is kept and 5 of the link, and with more at a time its
-    sender would wait for the peer's timer.
+    The peer says ACK after half of them, so three quarters of what is kept stay for what is on its
+    way. Each ACK wakes both ends, which costs as much as some ten messages.
 
     :param limit: how much it keeps, in bytes
     """
-    return max(MIN_ACK_BY, limit // 8)
+    return max(MIN_ACK_BY, limit // 2)
 
 
 class Session:
@@ -129,17 +129,20 @@ class Session:
         self.abandoned = True
         self.retention.abandon()
 
-    def keep(self, urgent: list[bytes], messages: list[bytes], streams: list[bytes]) -> None:
+    def keep(
+        self, urgent: list[bytes], messages: list[bytes], cost: int, streams: list[bytes]
+    ) -> None:
         """Keep what is given to the link, in this order.
 
         :param urgent: whole control frames
+        :param cost: what the messages count in a queue
         :param streams: control frames in pieces
         """
         retention = self.retention
         if urgent:
             retention.keep_frames([[frame] for frame in urgent])
         if messages:
-            retention.keep_messages(messages)
+            retention.keep_messages(messages, cost)
         if streams:
             retention.keep_frames(split_frames(streams))
 
@@ -152,7 +155,7 @@ class Session:
         """
         if self.taking is not None or self.frozen or received == self.told:
             return False
-        return self._count(nbytes)
+        return self._count(nbytes, received - self.told)
 
     def take(self, count: int, nbytes: int) -> bool:
         """Note that the program has got messages; return whether an acknowledgement of those that
@@ -163,11 +166,14 @@ class Session:
         if self.taking is None:
             return False
         self.taking.taken += count
-        return self._count(nbytes)
+        return self._count(nbytes + MESSAGE_OVERHEAD * count, 0)
 
-    def _count(self, nbytes: int) -> bool:
+    def _count(self, nbytes: int, frames: int) -> bool:
         self._unacknowledged_bytes += nbytes
-        return self._unacknowledged_bytes >= self._peer_ack_by // 2
+        # As the peer counts what it keeps: else it could send no more small messages, and wait for
+        # the timer.
+        cost = self._unacknowledged_bytes + MESSAGE_OVERHEAD * frames
+        return cost >= self._peer_ack_by // 2
 
     def acknowledge(self, received: int) -> int | None:
         """Return up to which frame ACK goes now, None where there is nothing to tell."""
