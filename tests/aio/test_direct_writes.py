@@ -11,6 +11,7 @@ import pytest
 import sealframe
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.intake import SMALL_READS
+from sealframe.wire import MESSAGE_OVERHEAD
 
 from .ends import PATIENCE
 from .scripted import Raw
@@ -134,3 +135,38 @@ async def test_why_the_socket_failed_is_known_where_the_write_finds_it() -> None
                 error = await ended.get()
             assert isinstance(error, sealframe.TruncatedError)
             assert isinstance(error.__cause__, ConnectionResetError)
+
+
+async def test_what_a_session_writes_at_once_is_kept_too() -> None:
+    """And goes behind what the link has to get first; there is room for so much."""
+
+    async def answer(_: sealframe.Connection, payload: bytes) -> bytes:
+        return payload
+
+    async with (
+        sealframe.serve(
+            None, "127.0.0.1", 0, on_request=answer, sessions=sealframe.Sessions()
+        ) as server,
+        sealframe.connect("127.0.0.1", server.port, extended=True, session=True) as conn,
+    ):
+        protocol = protocol_of(conn)
+        sender, session = protocol.sender, protocol.session
+        assert session is not None
+        retention = session.retention
+        await asyncio.sleep(0)
+        assert await conn.request(b"kept") == b"kept"
+        assert (retention.given, retention.messages_given) == (1, 0)
+        await asyncio.sleep(0)
+        retention.acknowledge(1)
+        assert sender.write_now(b"at once")
+        assert (retention.given, retention.messages_given) == (2, 1)
+        assert retention.cost == len(b"at once") + MESSAGE_OVERHEAD
+        session.limit, limit = retention.cost, session.limit
+        sender.written = False
+        assert not sender.write_now(b"there is no room")
+        session.limit = limit
+        retention.rewind(1)
+        assert not sender.write_now(b"not before the other")
+        retention.abandon()
+        assert sender.write_now(b"then")
+        await conn.close(sealframe.CloseCode.GOING_AWAY)

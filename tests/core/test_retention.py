@@ -12,6 +12,7 @@ from sealframe.core.retention import (
     Retention,
     cost_of_frames,
     cost_of_messages,
+    cost_of_packed,
     split_frames,
 )
 from sealframe.core.stream_state import Buffer, StreamState
@@ -46,9 +47,14 @@ def pong(number: int) -> Frame:
     return [control.frame(Opcode.PONG, bytes([number]))]
 
 
+def keep_messages(retention: Retention, messages: list[bytes]) -> None:
+    """Keep messages, as who sends them does."""
+    retention.keep_messages(messages, cost_of_packed(len(messages), ENCODER.pack(messages)))
+
+
 def keep(retention: Retention, item: bytes | Frame) -> None:
     if isinstance(item, bytes):
-        retention.keep_messages([item])
+        keep_messages(retention, [item])
     else:
         retention.keep_frames([item])
 
@@ -65,9 +71,9 @@ def mixed() -> tuple[Retention, list[bytes | Frame]]:
 
 def test_frames_have_numbers_and_a_cost() -> None:
     retention = Retention()
-    retention.keep_messages([])
+    keep_messages(retention, [])
     assert (retention.given, retention.cost) == (0, 0)
-    retention.keep_messages([b"", b"abc"])
+    keep_messages(retention, [b"", b"abc"])
     assert (retention.given, retention.messages_given) == (2, 2)
     assert retention.cost == 3 + 2 * MESSAGE_OVERHEAD
     retention.keep_frames([pong(1)])
@@ -81,8 +87,8 @@ def test_what_is_kept_is_not_the_callers_list() -> None:
     """The sender uses its list again, and later frames are put to those of the last batch."""
     retention = Retention()
     messages, frames = [b"a"], [pong(1)]
-    retention.keep_messages(messages)
-    retention.keep_messages([b"b"])
+    keep_messages(retention, messages)
+    keep_messages(retention, [b"b"])
     retention.keep_frames(frames)
     retention.keep_frames([pong(2)])
     assert messages == [b"a"]
@@ -130,7 +136,7 @@ def test_it_is_sent_again_a_part_at_a_time() -> None:
     retention = Retention()
     big = [bytes([n]) * 20_000 for n in range(4)]
     for message in big:
-        retention.keep_messages([message])
+        keep_messages(retention, [message])
     retention.rewind(1)
     parts = []
     while retention.resending:
@@ -143,7 +149,7 @@ def test_each_link_begins_where_its_peer_says() -> None:
     retention = Retention()
     big = [bytes([n]) * 20_000 for n in range(4)]
     for message in big:
-        retention.keep_messages([message])
+        keep_messages(retention, [message])
     retention.rewind(0)
     assert sent_again(retention, 30_000) == framed(*big[:2])
     retention.rewind(1)
@@ -156,10 +162,10 @@ def test_each_link_begins_where_its_peer_says() -> None:
 def test_an_acknowledgement_while_it_is_sent_again() -> None:
     """What the link has got may be acknowledged, in the middle of a batch too; no more."""
     retention = Retention()
-    retention.keep_messages([b"1", b"2"])
+    keep_messages(retention, [b"1", b"2"])
     big = b"3" * 20_000
-    retention.keep_messages([big])
-    retention.keep_messages([b"4"])
+    keep_messages(retention, [big])
+    keep_messages(retention, [b"4"])
     retention.rewind(0)
     assert sent_again(retention, 1) == framed(b"1", b"2", big)
     with pytest.raises(ViolationError, match="frame 4 is acknowledged, and 3 were sent"):
@@ -174,7 +180,7 @@ def test_an_acknowledgement_while_it_is_sent_again() -> None:
 
 def test_an_acknowledgement_never_goes_down() -> None:
     retention = Retention()
-    retention.keep_messages([b"1", b"2", b"3"])
+    keep_messages(retention, [b"1", b"2", b"3"])
     retention.receive_ack(2)
     retention.receive_ack(2)
     with pytest.raises(ViolationError, match="goes down from 2 to 1"):
@@ -188,7 +194,7 @@ def test_an_acknowledgement_never_goes_down() -> None:
 def test_a_peer_whose_count_contradicts(received: int) -> None:
     """Below what it has acknowledged, or above what it was given: nothing changes."""
     retention = Retention()
-    retention.keep_messages([b"1", b"2", b"3"])
+    keep_messages(retention, [b"1", b"2", b"3"])
     retention.acknowledge(2)
     with pytest.raises(ViolationError, match=f"{received} frames were received"):
         retention.rewind(received)

@@ -20,6 +20,7 @@ from .events import Phase
 from .faults import no_link_yet, packets_only
 from .introductions import Introductions
 from .multiplexer import Multiplexer
+from .retention import cost_of_packed
 from .session import Session
 from .trace import Trace, trace_messages, trace_sent
 
@@ -147,9 +148,10 @@ class SendingHalf:
         if self.trace is not None:
             trace_messages(self.trace, messages)
         if not self.has_output and (records is None or records.established):
-            if self.session is not None:
-                self.session.retention.keep_messages(messages)
             buffers = self.encoder.pack(messages)
+            if self.session is not None:
+                cost = cost_of_packed(len(messages), buffers)
+                self.session.retention.keep_messages(messages, cost)
             return buffers if records is None else records.seal(*buffers)
         output = _NO_OUTPUT if self.output is None else self.output
         buffers = output.take_plaintext()
@@ -162,6 +164,7 @@ class SendingHalf:
         session = self.session
         # An idle connection keeps none: the next frame makes another.
         self.output = None
+        packed = self.encoder.pack(messages) if messages else []
         streams: list[bytes] = []
         again: list[bytes] = []
         if session is not None and session.retention.resending:
@@ -177,13 +180,14 @@ class SendingHalf:
             else:
                 streams = cast("list[bytes]", self.opened.take_without_data())
             if session is not None:
-                session.keep(urgent, messages, streams)
+                cost = cost_of_packed(len(messages), packed)
+                session.keep(urgent, messages, cost, streams)
         elif session is not None:
-            session.retention.keep_messages(messages)
+            session.retention.keep_messages(messages, cost_of_packed(len(messages), packed))
         if self.trace is not None:
             trace_sent(self.trace, [*before, *streams, *last])
         before += again
-        first = before + self.encoder.pack(messages) if messages else before
+        first = before + packed
         last = streams + last
         if records is None:
             return buffers + first + last

@@ -7,7 +7,7 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
-from ..wire import MIN_ACK_BY
+from ..wire import MESSAGE_OVERHEAD, MIN_ACK_BY
 from ..wire.control import SessionHello, SessionWelcome
 from .channel_frames import ViolationError
 from .retention import Retention, split_frames
