@@ -150,7 +150,7 @@ async def test_what_a_session_writes_at_once_is_kept_too() -> None:
         sealframe.connect("127.0.0.1", server.port, extended=True, session=True) as conn,
     ):
         protocol = protocol_of(conn)
-        sender, session = protocol.sender, protocol.session
+        sender, session = protocol.sender, protocol.machine.session
         assert session is not None
         retention = session.retention
         await asyncio.sleep(0)
