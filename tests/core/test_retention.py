@@ -52,11 +52,16 @@ def keep_messages(retention: Retention, messages: list[bytes]) -> None:
     retention.keep_messages(messages, cost_of_packed(len(messages), ENCODER.pack(messages)))
 
 
+def keep_frames(retention: Retention, frames: list[Frame]) -> None:
+    """Keep control frames, as who sends them does."""
+    retention.keep_frames(frames, cost_of_frames(frames))
+
+
 def keep(retention: Retention, item: bytes | Frame) -> None:
     if isinstance(item, bytes):
         keep_messages(retention, [item])
     else:
-        retention.keep_frames([item])
+        keep_frames(retention, [item])
 
 
 @pytest.fixture
@@ -76,7 +81,7 @@ def test_frames_have_numbers_and_a_cost() -> None:
     keep_messages(retention, [b"", b"abc"])
     assert (retention.given, retention.messages_given) == (2, 2)
     assert retention.cost == 3 + 2 * MESSAGE_OVERHEAD
-    retention.keep_frames([pong(1)])
+    keep_frames(retention, [pong(1)])
     assert (retention.given, retention.messages_given) == (3, 2)
     assert retention.cost == 3 + 2 * MESSAGE_OVERHEAD + 6 + MESSAGE_OVERHEAD
     retention.acknowledge(3)
@@ -89,8 +94,8 @@ def test_what_is_kept_is_not_the_callers_list() -> None:
     messages, frames = [b"a"], [pong(1)]
     keep_messages(retention, messages)
     keep_messages(retention, [b"b"])
-    retention.keep_frames(frames)
-    retention.keep_frames([pong(2)])
+    keep_frames(retention, frames)
+    keep_frames(retention, [pong(2)])
     assert messages == [b"a"]
     assert frames == [pong(1)]
     messages.clear()
@@ -220,7 +225,7 @@ def test_a_stream_is_kept_as_it_was_written() -> None:
     assert any(isinstance(piece, memoryview) for frame in frames for piece in frame)
     wire = b"".join(bytes(buffer) for buffer in buffers)
     retention = Retention()
-    retention.keep_frames(frames)
+    keep_frames(retention, frames)
     assert retention.given == 7
     assert retention.cost == len(wire) + 7 * MESSAGE_OVERHEAD
     retention.rewind(0)

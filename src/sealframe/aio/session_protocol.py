@@ -165,7 +165,8 @@ class SessionProtocol(ConnectionProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes of one read."""
         super().buffer_updated(nbytes)
-        self._count(nbytes)
+        if self.machine.session is not None:
+            self._count(nbytes)
 
     def _count(self, nbytes: int) -> None:
         machine = self.machine

@@ -138,30 +138,30 @@ class Retention:
         else:
             # A list of its own: more may be put into it.
             self._add(Batch(messages.copy(), [], cost))
-        self._count(len(messages), cost)
+        assert self.resent == self.given
+        self.cost += cost
+        self.given = self.resent = self.given + len(messages)
 
-    def keep_frames(self, frames: list[Frame]) -> None:
-        """Give control frames their numbers, and keep them."""
-        cost = cost_of_frames(frames)
+    def keep_frames(self, frames: list[Frame], cost: int) -> None:
+        """Give control frames their numbers, and keep them.
+
+        :param cost: what :func:`cost_of_frames` says of them
+        """
         last = self._batches[-1] if self._batches else None
         if last is not None and last.frames and last.cost < _SMALL_BATCH:
             last.frames += frames
             last.cost += cost
         else:
             self._add(Batch([], frames.copy(), cost))
-        self._count(len(frames), cost)
+        assert self.resent == self.given
+        self.cost += cost
+        self.given = self.resent = self.given + len(frames)
 
     def _add(self, batch: Batch) -> None:
         if isinstance(self._batches, list):
             self._batches.append(batch)
         else:
             self._batches = [batch]
-
-    def _count(self, frames: int, cost: int) -> None:
-        assert not self.resending
-        self.cost += cost
-        self.given += frames
-        self.resent = self.given
 
     def receive_ack(self, number: int) -> None:
         """Take in ACK.

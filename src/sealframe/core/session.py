@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..wire import MESSAGE_OVERHEAD, MIN_ACK_BY
 from ..wire.control import SessionHello, SessionWelcome
 from .channel_frames import ViolationError
-from .retention import Retention, split_frames
+from .retention import Retention, cost_of_frames, cost_of_messages, split_frames
 from .taking import Taking
 
 
@@ -140,11 +140,12 @@ class Session:
         """
         retention = self.retention
         if urgent:
-            retention.keep_frames([[frame] for frame in urgent])
+            retention.keep_frames([[frame] for frame in urgent], cost_of_messages(urgent))
         if messages:
             retention.keep_messages(messages, cost)
         if streams:
-            retention.keep_frames(split_frames(streams))
+            frames = split_frames(streams)
+            retention.keep_frames(frames, cost_of_frames(frames))
 
     # Acknowledging
 
@@ -155,7 +156,11 @@ class Session:
         """
         if self.taking is not None or self.frozen or received == self.told:
             return False
-        return self._count(nbytes, received - self.told)
+        self._unacknowledged_bytes += nbytes
+        # As the peer counts what it keeps: else it could send no more small messages, and wait for
+        # the timer.
+        cost = self._unacknowledged_bytes + MESSAGE_OVERHEAD * (received - self.told)
+        return cost >= self._peer_ack_by // 2
 
     def take(self, count: int, nbytes: int) -> bool:
         """Note that the program has got messages; return whether an acknowledgement of those that
@@ -166,14 +171,8 @@ class Session:
         if self.taking is None:
             return False
         self.taking.taken += count
-        return self._count(nbytes + MESSAGE_OVERHEAD * count, 0)
-
-    def _count(self, nbytes: int, frames: int) -> bool:
-        self._unacknowledged_bytes += nbytes
-        # As the peer counts what it keeps: else it could send no more small messages, and wait for
-        # the timer.
-        cost = self._unacknowledged_bytes + MESSAGE_OVERHEAD * frames
-        return cost >= self._peer_ack_by // 2
+        self._unacknowledged_bytes += nbytes + MESSAGE_OVERHEAD * count
+        return self._unacknowledged_bytes >= self._peer_ack_by // 2
 
     def acknowledge(self, received: int) -> int | None:
         """Return up to which frame ACK goes now, None where there is nothing to tell."""
