@@ -617,6 +617,9 @@ cdef class SendPath:
             retention = session_retention.get(session)
             if retention_resent.get(retention) != retention_given.get(retention):
                 return False
+            if protocol.transport.is_closing():
+                # A write has failed: the next link gets the rest.
+                return False
         output = machine_output.get(machine)
         if output is not None and output_pending.get(output):
             return False

@@ -99,7 +99,7 @@ def test_what_is_kept_of_it_does_not_either() -> None:
         view = memoryview(bytes(LARGE))
         for size in (MAX_CHUNK, 100):
             body = cast("bytes", view[:size])
-            kept.keep([], [], [stream_data_head(0, size), body])
+            kept.keep([], [], 0, [stream_data_head(0, size), body])
         del view, body
 
 

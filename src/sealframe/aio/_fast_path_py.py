@@ -361,8 +361,9 @@ class SendPath:
         ) and machine.has_output:
             return False
         session = machine.session
-        # There is none while what the link before has lost is sent again.
-        if session is not None and session.room <= 0:
+        # There is no room while what the link before has lost is sent again. Where a write has
+        # failed, the next link gets the rest.
+        if session is not None and (session.room <= 0 or transport.is_closing()):
             return False
         # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
         self.written = True
