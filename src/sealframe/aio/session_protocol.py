@@ -178,7 +178,7 @@ class SessionProtocol(ConnectionProtocol):
             session.taking.receive(self.stats.messages_received, received)
         due = session.read(nbytes, received)
         # As long as the timer runs, most reads need no more.
-        if due or self._ack_timer is None or self.closer.state is not _OPEN:
+        if due or self._timer is None or self.closer.state is not _OPEN:
             self._acknowledge_soon(due=due)
 
     def _acknowledge_soon(self, *, due: bool) -> None:
