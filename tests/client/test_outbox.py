@@ -129,6 +129,23 @@ async def test_messages_are_checked_before_they_are_stored(outbox: Outbox) -> No
     assert program.stored == [b'{"a":1}', b'"b"']
 
 
+async def test_the_file_is_there_for_the_next_connection_once_one_is_over(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server:
+        for _ in range(5):
+            program.conns.clear()
+            conn = await connect(server, outbox)
+            closing = asyncio.create_task(conn.close())
+            await conn.wait_closed()
+            following = await connect(server, outbox)
+            assert await closing
+            await until(lambda: len(program.conns) == 2)
+            server.kick(program.conns[-1].id)
+            with pytest.raises(SessionLostError):
+                await following.recv()
+            await outbox.begin_anew(resend_unknown=False)
+
+
 async def test_what_is_not_acknowledged_in_time_goes_with_the_next_start(outbox: Outbox) -> None:
     program = Program()
     program.hold.clear()

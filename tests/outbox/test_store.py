@@ -301,6 +301,19 @@ async def test_one_at_a_time(open_store: Open, path: Path) -> None:
         await OutboxStore.open(Outbox(link))
 
 
+async def test_one_that_closes_soon_is_waited_for(open_store: Open) -> None:
+    store = await open_store()
+    store.close_soon()
+    opening, given_up = (asyncio.ensure_future(open_store()) for _ in range(2))
+    await store.append([b"x"])
+    assert not opening.done()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    await store.close()
+    assert (await opening).kept == 1
+
+
 async def test_another_loop_is_told_so(open_store: Open) -> None:
     store = await open_store()
 

@@ -245,8 +245,10 @@ class OutboxFeed:
 
     def fates(self) -> tuple[int, int, int]:
         """Return how many messages have arrived, of how many it is not known, and how many were
-        given to no link."""
+        given to no link. That is asked for the error of a session that is over."""
         store = self._store
+        # The program may connect again before the connection is closed.
+        store.close_soon()
         unknown = self._last_given - store.acknowledged
         return store.acknowledged, unknown, store.kept - unknown
 
@@ -350,6 +352,7 @@ class OutboxFeed:
         :param clean: whether both ends closed in order: the next start begins another session
         """
         if self._closing is None:
+            self._store.close_soon()
             self._closing = start_task(self._close, clean, name="closing the outbox")
 
     async def close(self) -> None:

@@ -25,6 +25,8 @@ one more *start* of its session. From then on:
     That there is a copy of the file, and the server knows that one.
 ``await renew(after)``
     Another session with a new token, for what is kept behind ``after``: the old one is lost.
+``close_soon()``
+    Who opens the file in this program waits for the close from then on.
 ``await close()``
     Finishes what is being stored.
 

@@ -71,7 +71,8 @@ _COLUMNS: Final = "token, start, known, shift, numbered, given, superseded, ackn
 
 
 class Database:
-    """The open file. Only :meth:`checkpoint` may be called in another thread than the others.
+    """The open file. Only :meth:`checkpoint` and :meth:`release_soon` may be called in
+    another thread than the others.
 
     :param path: the file
     :param keep_free: bytes of the disk that messages leave free
@@ -459,6 +460,10 @@ class Database:
         except OSError as error:
             self.broken = OutboxFileError(f"the log of {self._path} is gone: {error.strerror}")
             raise self.broken from error
+
+    def release_soon(self) -> None:
+        """Have others of this program wait for :meth:`close`. Any thread may call this."""
+        self._lock.release_soon()
 
     def close(self, acknowledged: int, given: int | None = None) -> None:
         """Forget messages up to a serial number if that can be done, and close the file.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import Future
 from typing import Final
 
 from ..errors import OutboxFileError, OutboxLockedError
@@ -19,23 +20,44 @@ _held: Final[dict[str, FileLock]] = {}
 _registry: Final = threading.Lock()
 
 
+class BeingReleasedError(OutboxLockedError):
+    """A connection of this program has the lock, and is over.
+
+    :ivar released: done once the lock is released
+    """
+
+    def __init__(self, path: str, released: Future[None]) -> None:
+        super().__init__(f"a connection of this program uses {path} still: it is closing")
+        self.released = released
+
+
 class FileLock:
     """Holds the lock from when it is made until :meth:`release`.
 
     :param path: of the file that is protected, absolute and without symbolic links
+    :raises BeingReleasedError: this program has it, and releases it soon
     :raises OutboxLockedError: another program has it, or this one
     :raises OutboxFileError: the file beside it cannot be made, or not be locked
     """
 
-    __slots__ = ("_descriptor", "_path")
+    __slots__ = ("_descriptor", "_path", "_released", "_soon")
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._released: Future[None] = Future()
+        self._soon = False
         with _registry:
-            if path in _held:
+            held = _held.get(path)
+            if held is not None:
+                if held._soon:
+                    raise BeingReleasedError(path, held._released)
                 raise OutboxLockedError(f"this program uses {path} already")
             self._descriptor = _lock(path)
             _held[path] = self
+
+    def release_soon(self) -> None:
+        """Have others of this program wait for :meth:`release`. Any thread may call this."""
+        self._soon = True
 
     def release(self) -> None:
         """Let others use the file. The file beside it stays: to remove it would be a race."""
@@ -44,6 +66,7 @@ class FileLock:
                 del _held[self._path]
                 unlock(self._descriptor)
                 os.close(self._descriptor)
+                self._released.set_result(None)
 
     def abandon(self) -> None:
         """Called in a child process: the lock is its parent's."""

@@ -21,6 +21,7 @@ from ..files.worker import Worker
 from .batches import cost_of
 from .checkpoints import Checkpoints
 from .database import Database
+from .lock import BeingReleasedError
 from .outbox import Outbox
 from .read_ahead import ReadAhead
 from .status import Status
@@ -35,6 +36,9 @@ _GIVE_AHEAD: Final = 1024
 """How many messages more count as given where a commit has to be made for that alone."""
 _RETRY_AFTER: Final = 1.0
 """The same, once it could not be written."""
+
+_RELEASED_WITHIN: Final = 30.0
+"""Seconds to wait for a connection of this program that is closing."""
 
 
 class _Append:
@@ -111,7 +115,8 @@ class OutboxStore:
 
     @classmethod
     async def open(cls, outbox: Outbox) -> OutboxStore:
-        """Open the file, or make it. That is one more start of its session, on the disk.
+        """Open the file, or make it. That is one more start of its session, on the disk. Where
+        this program is closing it, wait for that.
 
         :raises OutboxLockedError: another program uses it, or this one
         :raises OutboxCorruptError: it is damaged, or no outbox
@@ -119,6 +124,17 @@ class OutboxStore:
         :raises OutboxFullError: the disk is full
         :raises OutboxFileError: it cannot be opened or written, or others can read it
         """
+        while True:
+            try:
+                return await cls._open(outbox)
+            except BeingReleasedError as error:
+                released = asyncio.wrap_future(error.released)
+                done, _ = await asyncio.wait([released], timeout=_RELEASED_WITHIN)
+                if not done:
+                    raise
+
+    @classmethod
+    async def _open(cls, outbox: Outbox) -> OutboxStore:
         worker = Worker()
         opening = worker.start(Database, outbox.path, keep_free=outbox.keep_free)
         try:
@@ -431,10 +447,15 @@ class OutboxStore:
 
     # The end
 
+    def close_soon(self) -> None:
+        """Have whoever opens the file in this program wait for :meth:`close`."""
+        self._database.release_soon()
+
     async def close(self) -> None:
         """Finish what is being stored, refuse what waits, and close the file."""
         if self._closing is None:
             self._check_owner()
+            self.close_soon()
             self._error = OutboxClosedError("the outbox is closed")
             self._closing = asyncio.ensure_future(self._close())
         await self._worker.finish(self._closing)
