@@ -81,7 +81,7 @@ from .errors import (
 from .files.inbox import Inbox
 from .framing import IMPLEMENTATION, Framing
 from .options import ClientOptions, ServerOptions, Sessions
-from .outbox import Outbox
+from .outbox import Outbox, OutboxState
 from .server.activation import activated_sockets
 from .server.groups import Group
 from .server.server import Server
@@ -153,6 +153,7 @@ __all__ = [
     "OutboxFileError",
     "OutboxFullError",
     "OutboxLockedError",
+    "OutboxState",
     "OutboxVersionError",
     "Peer",
     "PeerTimeoutError",

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aio.ends import PATIENCE
@@ -26,6 +26,7 @@ from sealframe import (
     Connection,
     ConnectionClosed,
     ConnectionClosedError,
+    Disconnect,
     MessageTooLargeError,
     NotSupportedError,
     Outbox,
@@ -385,6 +386,63 @@ async def test_a_damaged_file_ends_the_connection_and_not_the_session(
     assert program.stored == [b"1"]
 
 
+async def all_acknowledged(outbox: Outbox) -> None:
+    while True:
+        if not (await outbox.look()).waiting:
+            return
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("acknowledge", ["received", "taken"])
+async def test_messages_that_no_handler_takes_are_told_of(
+    outbox: Outbox, acknowledge: Literal["received", "taken"]
+) -> None:
+    """Acknowledged when they are received, they are gone; else they are still in the file."""
+    done = asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        await done.wait()
+
+    taken = acknowledge == "taken"
+    ended: list[Disconnect] = []
+    async with (
+        asyncio.timeout(2 * PATIENCE),
+        sealframe.serve(
+            handler, "127.0.0.1", 0, sessions=Sessions(acknowledge=acknowledge)
+        ) as server,
+    ):
+        conn = await connect(server, outbox, on_disconnect=lambda _, end: ended.append(end))
+        await conn.send_many([b"1", b"2", b"3"])
+        if not taken:
+            await all_acknowledged(outbox)
+        await until(lambda: server.stats()["messages_received"] == 3)
+        done.set()
+        with pytest.raises(SessionLostError) as caught:
+            await conn.recv()
+        assert not await conn.close()
+        [end] = ended
+        assert isinstance(end.error, SessionLostError)
+        state = await outbox.look()
+        assert (state.accepted, state.waiting) == (3, 2 if taken else 0)
+        if taken:
+            assert caught.value.unknown == 2
+        else:
+            assert (caught.value.arrived, caught.value.discarded) == (1, 2)
+            assert "threw away: 2" in str(caught.value)
+            # What was thrown away is forgotten: there is nothing to be decided.
+            conn = await connect(server, outbox)
+            assert await conn.close()
+
+
+async def test_a_look_names_the_session_as_the_server_does(outbox: Outbox) -> None:
+    program = Program()
+    async with program.serving() as server, connect(server, outbox) as conn:
+        await conn.send(b"one")
+        await until(lambda: bool(program.stored))
+        assert (await outbox.look()).name == program.conns[0].session.name
+
+
 async def test_an_attempt_that_is_given_up_frees_the_file(outbox: Outbox) -> None:
     async with asyncio.timeout(PATIENCE):
         with closing(socket.create_server(("127.0.0.1", 0))) as silent:
@@ -409,5 +467,5 @@ def test_what_is_no_outbox_is_refused() -> None:
 
 
 def test_the_package_does_without_sqlite() -> None:
-    code = "import sealframe, sys; sys.exit('sealframe.outbox.database' in sys.modules)"
+    code = "import sealframe, sys; sys.exit('sqlite3' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -24,6 +24,7 @@ def test_it_starts_without_a_server_and_goes_on_with_one(tmp_path: Path) -> None
         conn.send(b"1")
         assert not conn.connected
     assert not conn.close()
+    assert sync.look(outbox).waiting == 1
     with sync.serve(handler, path=path, sessions=Sessions()):
         for conn in sync.reconnect(path=path, session=outbox, options=QUICK):
             conn.wait_connected(timeout=PATIENCE)

@@ -42,7 +42,8 @@ fsync for that: WAL keeps the order of commits. If power fails, the last ones ar
 and no message has two, whatever the disk has kept.
 
 Modules: ``store.py`` is the face to the event loop, and group commit; ``database.py`` the SQLite
-file, in one thread; ``status.py`` what it says of the session; ``batches.py`` its rows;
+file, in one thread; ``file_format.py`` its tables; ``status.py`` what it says of the session;
+``batches.py`` its rows; ``look.py`` reads it beside all that, for programs, which get ``state.py``;
 ``checkpoints.py`` keeps the WAL small; ``read_ahead.py`` has what need not be read from the file;
 ``private_file.py``, ``lock.py`` and ``forking.py`` are about other users, other programs and child
 processes; ``faults.py`` about errors.
@@ -51,5 +52,6 @@ processes; ``faults.py`` about errors.
 from __future__ import annotations
 
 from .outbox import Outbox
+from .state import OutboxState
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "OutboxState"]

@@ -23,20 +23,17 @@ from ..errors import (
     OutboxError,
     OutboxFileError,
     OutboxFullError,
-    OutboxVersionError,
 )
 from ..trust.disk import sync_folder
 from ..wire import SESSION_TOKEN_SIZE
 from .batches import MalformedBatchError, cost_of, pack, split, unpack
 from .faults import is_final, translate
+from .file_format import APPLICATION, COLUMNS, FORMAT, SCHEMA, is_fresh, read_status, row_of
 from .forking import fork_guard
 from .lock import FileLock
 from .private_file import make_or_check
 from .status import Status
 
-_APPLICATION: Final = int.from_bytes(b"sfob", "big")
-_FORMAT: Final = 2
-"""``user_version`` of the file."""
 _BUSY_TIMEOUT: Final = 5.0
 """Seconds to wait for another program that looks into the file with SQLite."""
 _SHORT_LOG: Final = 4 * 1024 * 1024
@@ -46,28 +43,8 @@ _LARGEST_LOG: Final = 16 * 1024 * 1024
 _SMALLEST_LOG: Final = 64 * 1024
 """at least: no more than what is kept free, so that there is room for the copy."""
 
-_SCHEMA: Final = """
-CREATE TABLE session (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    token BLOB NOT NULL,
-    start INTEGER NOT NULL,
-    known INTEGER NOT NULL,
-    shift INTEGER NOT NULL,
-    numbered INTEGER,
-    given INTEGER NOT NULL,
-    superseded INTEGER NOT NULL,
-    acknowledged INTEGER NOT NULL,
-    freed INTEGER NOT NULL
-);
-CREATE TABLE batch (
-    last INTEGER PRIMARY KEY,
-    cost INTEGER NOT NULL,
-    data BLOB NOT NULL
-)
-"""
 # Waits for nobody: another program that reads may take its time.
 _COPY_LOG: Final = "PRAGMA wal_checkpoint(PASSIVE)"
-_COLUMNS: Final = "token, start, known, shift, numbered, given, superseded, acknowledged, freed"
 
 
 class Database:
@@ -131,13 +108,8 @@ class Database:
             raise
         return connection
 
-    def _row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
-        # All of them: a statement that has rows left holds a read transaction.
-        rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
-        return rows[0] if rows else None
-
     def _pragma(self, pragma: str) -> Any:
-        row = self._row(f"PRAGMA {pragma}")
+        row = row_of(self._connection, f"PRAGMA {pragma}")
         return None if row is None else row[0]
 
     @contextmanager
@@ -177,16 +149,7 @@ class Database:
     # Opening
 
     def _open(self) -> Status:
-        application, version = self._pragma("application_id"), self._pragma("user_version")
-        fresh = self._row("SELECT 1 FROM sqlite_master") is None and not application and not version
-        if not fresh:
-            if application != _APPLICATION:
-                raise OutboxCorruptError(f"{self._path} is a database of another program")
-            if version != _FORMAT:
-                raise OutboxVersionError(
-                    f"{self._path} has format {version}, and this version of sealframe knows "
-                    f"format {_FORMAT}"
-                )
+        fresh = is_fresh(self._connection, self._path)
         if (mode := self._pragma("journal_mode=WAL")) != "wal":
             raise OutboxFileError(
                 f"{self._path} is on a file system that SQLite cannot use WAL on ({mode}); "
@@ -194,7 +157,7 @@ class Database:
             )
         # On the disk before the first HELLO: no two starts have one number.
         with self._atomic(full=True):
-            status = self._fresh() if fresh else self._read_status()
+            status = self._fresh() if fresh else self._count_start()
         if fresh:
             # SQLite does that for its journals alone.
             sync_folder(Path(self._path))
@@ -214,46 +177,19 @@ class Database:
             last=0,
             cost=0,
         )
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             self._connection.execute(statement)
-        self._connection.execute(f"PRAGMA application_id={_APPLICATION}")
-        self._connection.execute(f"PRAGMA user_version={_FORMAT}")
+        self._connection.execute(f"PRAGMA application_id={APPLICATION}")
+        self._connection.execute(f"PRAGMA user_version={FORMAT}")
         self._connection.execute(
-            f"INSERT INTO session(id, {_COLUMNS}) VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0, 0)",
+            f"INSERT INTO session(id, {COLUMNS}) VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0, 0)",
             (status.token,),
         )
         return status
 
-    def _read_status(self) -> Status:
-        row = self._row(f"SELECT {_COLUMNS} FROM session")
-        newest = self._row("SELECT last, cost FROM batch ORDER BY last DESC LIMIT 1")
-        if row is None or not isinstance(row[0], bytes) or len(row[0]) != SESSION_TOKEN_SIZE:
-            raise OutboxCorruptError(f"{self._path} names no session")
-        token, *numbers = row
-        last, cost = newest or (numbers[6], numbers[7])
-        # SQLite stores any type in any column.
-        if not all(isinstance(number, int | None) for number in (*numbers, last, cost)):
-            raise OutboxCorruptError(f"{self._path} has no numbers where some belong")
-        start, known, shift, numbered, given, superseded, acknowledged, freed = (
-            number or 0 for number in numbers
-        )
-        status = Status(
-            token=token,
-            start=start + 1,
-            known=bool(known),
-            shift=shift,
-            unnumbered_after=last if numbers[3] is None else numbered,
-            given=max(given, acknowledged),
-            superseded=bool(superseded),
-            acknowledged=acknowledged,
-            freed=freed,
-            last=last,
-            cost=cost,
-        )
-        # A row goes when its last message is acknowledged.
-        forgotten = newest is not None and acknowledged == last
-        if forgotten or not acknowledged <= status.given <= status.numbered <= last:
-            raise OutboxCorruptError(f"{self._path} contradicts itself: {status}")
+    def _count_start(self) -> Status:
+        status = read_status(self._connection, self._path)
+        status = replace(status, start=status.start + 1)
         self._connection.execute(
             "UPDATE session SET start = ?, numbered = ?", (status.start, status.numbered)
         )
@@ -382,8 +318,10 @@ class Database:
     def _forget(self, acknowledged: int) -> int:
         if acknowledged <= self.status.acknowledged:
             return self.status.freed
-        row = self._row(
-            "SELECT cost FROM batch WHERE last <= ? ORDER BY last DESC LIMIT 1", acknowledged
+        row = row_of(
+            self._connection,
+            "SELECT cost FROM batch WHERE last <= ? ORDER BY last DESC LIMIT 1",
+            acknowledged,
         )
         freed = self.status.freed if row is None else int(row[0])
         self._connection.execute("DELETE FROM batch WHERE last <= ?", (acknowledged,))

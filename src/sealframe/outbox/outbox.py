@@ -6,6 +6,8 @@ import os
 from typing import Literal, get_args
 
 from ..errors import ConfigurationError
+from ..files.worker import Worker
+from .state import OutboxState
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -75,6 +77,26 @@ class Outbox:
             await store.renew(after=store.acknowledged if resend_unknown else store.given)
         finally:
             await store.close()
+
+    async def look(self) -> OutboxState:
+        """Return what is in the file, also while a connection of this program or of another one
+        uses it. Nothing is changed, and nobody has to wait for it.
+
+        A ``send`` that was cancelled has stored its message whole or not at all once it has raised:
+        ``accepted`` has gone up by one, or it has not.
+
+        :raises OutboxFileError: there is no file, or it cannot be read
+        :raises OutboxCorruptError: it is damaged, or no outbox
+        :raises OutboxVersionError: another version of sealframe made it
+        """
+        # Most programs need no SQLite.
+        from .look import look_into
+
+        worker = Worker()
+        try:
+            return await worker.run(look_into, self.path)
+        finally:
+            worker.close()
 
     def __repr__(self) -> str:
         return f"<Outbox {self.path} durable={self.durable!r}>"

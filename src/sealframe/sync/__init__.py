@@ -23,7 +23,7 @@ from __future__ import annotations
 from .client import Reconnecting, connect, reconnect
 from .connection import Connection
 from .group import Group
-from .outbox import begin_anew
+from .outbox import begin_anew, look
 from .server import Server, serve
 from .stream import Stream
 
@@ -35,6 +35,7 @@ __all__ = [
     "Stream",
     "begin_anew",
     "connect",
+    "look",
     "reconnect",
     "serve",
 ]

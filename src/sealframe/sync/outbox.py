@@ -1,10 +1,10 @@
-"""What a program without asyncio does with the file of an outbox, while no connection uses it."""
+"""What a program without asyncio does with the file of an outbox."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from ..outbox import Outbox
+from ..outbox import Outbox, OutboxState
 from .loop_thread import shared
 
 
@@ -18,3 +18,12 @@ def begin_anew(outbox: Outbox, *, resend_unknown: bool) -> None:
     :raises WrongLoopError: an event loop runs in this thread
     """
     shared().run(partial(outbox.begin_anew, resend_unknown=resend_unknown))
+
+
+def look(outbox: Outbox) -> OutboxState:
+    """Return what is in the file, also while a connection uses it.
+
+    :raises OutboxError: it cannot be read, as :meth:`sealframe.Outbox.look` has it
+    :raises WrongLoopError: an event loop runs in this thread
+    """
+    return shared().run(outbox.look)
