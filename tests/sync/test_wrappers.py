@@ -24,7 +24,6 @@ OWN_PARAMETERS: dict[str, set[str]] = {
     "connect": {"timeout"},
     "Connection.send": {"timeout"},
     "Connection.send_many": {"timeout"},
-    "Connection.ping": {"timeout"},
     "Connection.open_stream": {"timeout"},
     "Connection.recv": {"timeout"},
     "Connection.send_file": {"timeout"},
