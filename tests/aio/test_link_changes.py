@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import gc
 import logging
+import os
 from typing import Any
 from weakref import WeakSet
 
@@ -21,6 +23,7 @@ from sealframe import (
     Disconnect,
     DisconnectKind,
     LinkChange,
+    ProtocolError,
     ServerOptions,
     SessionLostError,
     Sessions,
@@ -97,6 +100,41 @@ async def test_a_link_is_lost_and_another_comes(control_mode: Mode, api: Api) ->
     for conn in ends:
         with pytest.raises(ConnectionClosed):
             await conn.wait_connected()
+
+
+async def test_a_link_is_lost_but_once(control_mode: Mode) -> None:
+    """Also where a write fails, and the read in which it did has a fault behind that: to look
+    twice for the next link would give two of them, which take the session from each other."""
+    ours = Changes()
+    async with open_session(control_mode, at_client={"on_link": ours}) as pair:
+        protocol = protocol_of(pair.client)
+        assert isinstance(protocol, SessionProtocol)
+        protocol.socket_failed(errno.EPIPE)
+        protocol.fail(ProtocolError("behind it"))
+        await pair.client.wait_connected()
+        await pair.client.send(b"on the next link")
+        assert await take(pair.accepted, 1) == [b"on the next link"]
+        await pair.accepted.send(b"and back")
+        assert await take(pair.client, 1) == [b"and back"]
+        assert ours.seen == [False, True]
+        [lost, _] = ours.told
+        assert os.strerror(errno.EPIPE) in str(lost.error)
+
+
+async def test_pings_without_a_link_are_not_queued() -> None:
+    async with open_session(EXTENDED) as pair:
+        pair.lose_link()
+        await until(lambda: not pair.client.connected)
+        before = protocol_of(pair.client).machine
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await pair.client.ping(timeout=0.001)
+        output = before.output
+        # The first may have found no link that was told of yet.
+        assert output is None or output.frames <= 1
+        waiting = asyncio.create_task(pair.client.ping(timeout=PATIENCE))
+        pair.road.open()
+        assert await waiting < PATIENCE
 
 
 def session_protocols() -> WeakSet[SessionProtocol]:

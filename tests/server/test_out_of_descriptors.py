@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from textwrap import dedent
 
 import pytest
+
+import sealframe
 
 pytest.importorskip("resource", reason="this platform has no limit of descriptors to set")
 
@@ -112,3 +115,16 @@ def test_live_clients_go_on_and_accepting_recovers(loop: str, security: str) -> 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "recovered\n"
+
+
+def test_other_lines_of_asyncio_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Also those of a failure without an exception, which asyncio logs with exc_info=False."""
+
+    async def main() -> None:
+        async with sealframe.serve(lambda conn: conn.wait_closed(), "127.0.0.1", 0):
+            asyncio.get_running_loop().call_exception_handler({"message": "of somebody else"})
+
+    asyncio.run(main())
+    assert [line.getMessage() for line in caplog.records if line.name == "asyncio"] == [
+        "of somebody else"
+    ]

@@ -36,7 +36,8 @@ class _ExhaustedError(OSError):
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], _ExhaustedError)
+    # asyncio says exc_info=False where there is none, which logging keeps.
+    return not record.exc_info or not isinstance(record.exc_info[1], _ExhaustedError)
 
 
 class ListeningSocket(socket.socket):

@@ -112,7 +112,8 @@ class Sender(SendPath):
         # What a finalizer sends while this seals must not overtake it.
         written, self.written = self.written, True
         # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
-        # fill the memory with answers. Only the last frame goes out in any case.
+        # fill the memory with answers. Only what ends the connection goes out in any case:
+        # CLOSE, and in a session what is sent again before it.
         while not self.write_paused or closer.write_closed:
             if machine.session is not None and transport.is_closing():
                 # A write has failed: the next link gets the rest, and asyncio would warn of each.

@@ -12,6 +12,7 @@ stands beside what it needs of the others.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, Final
 
 from ..core import joining
@@ -185,12 +186,8 @@ class SessionProtocol(ConnectionProtocol):
         session, machine = self.session, self.machine
         if session is None or self.transport is None:
             return
-        if self.closer.state is CloseState.DISCONNECTING:
-            # Nothing is written any more.
-            return
         if due or self.closer.closing:
-            machine.acknowledge()
-            self.sender.flush()
+            self._send_ack()
         elif (
             self._timer is None and session.acknowledgeable(machine.frames_received) != session.told
         ):
@@ -199,6 +196,10 @@ class SessionProtocol(ConnectionProtocol):
     def _acknowledge(self) -> None:
         self._timer = None
         if self.transport is not None:
+            self._send_ack()
+
+    def _send_ack(self) -> None:
+        if self.closer.state is not CloseState.DISCONNECTING:
             self.machine.acknowledge()
             self.sender.flush()
 
@@ -309,7 +310,10 @@ class SessionProtocol(ConnectionProtocol):
     def socket_failed(self, number: int) -> None:
         """A write past the transport found that the socket has failed."""
         if self._may_go_on:
-            self.lose_link(TruncatedError(f"the connection was lost without a close: {number}"))
+            cause = OSError(number, os.strerror(number))
+            lost = TruncatedError(f"the connection was lost without a close: {cause}")
+            lost.__cause__ = cause
+            self.lose_link(lost)
         else:
             super().socket_failed(number)
 
@@ -368,6 +372,9 @@ class SessionProtocol(ConnectionProtocol):
 
         :param error: why
         """
+        if self.transport is None:
+            # It is cut off already: a write failed, and the same read had a fault behind it.
+            return
         if self.trace is not None:
             self.trace("link lost: %s", error)
         self.cut_off()
@@ -510,6 +517,16 @@ class SessionProtocol(ConnectionProtocol):
         # The program sends in on_link, and may find that this link is lost too.
         if self.transport is transport:
             self._release()
+
+    def queue_ping(self) -> bytes:
+        """Have PING go out with what is written next; return its body.
+
+        Without a link none is queued: the next one begins with a PING, and its answer counts for
+        all before it.
+        """
+        if self.pings is None or not self._links or not self.detached:
+            return super().queue_ping()
+        return self.pings.next_body()
 
     def begin_detached(self, session: Session) -> None:
         """Client: begin a session without a link, as if it had lost one now."""

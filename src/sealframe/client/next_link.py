@@ -79,7 +79,8 @@ class NextLink(ConnectionOwner):
         assert isinstance(protocol, SessionProtocol)
         session = self._protocol
         if not session.detached or not session.closer.may_go_on:
-            # It was given up in this turn, and its end is about to come.
+            # It was given up, or has a link: the server is not to wait for this one.
+            self._finish(None)
             return
         assert session.session is not None
         code = CloseCode.PROTOCOL
