@@ -160,10 +160,15 @@ class Access:
         try:
             yield
         except HandshakeError as error:
-            advice = self._advice(error)
-            if not advice:
+            explained = self.explain(error)
+            if explained is error:
                 raise
-            raise CommandError(f"{error}; {advice}", exit_code(error)) from error
+            raise explained from error
+
+    def explain(self, error: Exception) -> Exception:
+        """Return the error with what would help, or as it is."""
+        advice = self._advice(error) if isinstance(error, HandshakeError) else ""
+        return CommandError(f"{error}; {advice}", exit_code(error)) if advice else error
 
     def _advice(self, error: HandshakeError) -> str:
         if isinstance(error, UnauthorizedError) and self._key is not None:

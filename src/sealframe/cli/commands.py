@@ -15,6 +15,7 @@ from .demo import demo
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
 from .invite import invite
 from .keygen import keygen, public
+from .outbox import outbox
 from .receive import receive
 from .send import send
 from .send_file import send_file
@@ -38,7 +39,19 @@ def sealframe_command(context: click.Context) -> None:
         context.exit(Exit.USAGE)
 
 
-for _command in (keygen, public, serve, invite, clients, chat, send, receive, send_file, demo):
+for _command in (
+    keygen,
+    public,
+    serve,
+    invite,
+    clients,
+    chat,
+    send,
+    outbox,
+    receive,
+    send_file,
+    demo,
+):
     sealframe_command.add_command(_command)
 
 

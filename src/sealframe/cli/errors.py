@@ -31,6 +31,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     KEY = 3
+    WAITING = 4
     INTERRUPTED = INTERRUPTED
     TERMINATED = 143
 
@@ -42,6 +43,7 @@ Exit codes:
        or a file has not arrived
   2    wrong arguments
   3    trouble with a key: file, none, wrong key, not let in, server unknown or changed
+  4    send --outbox: all is stored, and not all has arrived yet
   130  ended by Ctrl-C
   143  ended by SIGTERM (serve, receive: 0)"""
 """For the end of a help page."""
@@ -67,6 +69,7 @@ def describe(error: Exception) -> str:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     text = text.replace("security=...", "--key or --identity") or type(error).__name__
     text = text.replace("sessions=...", "--sessions SECONDS")
+    text = text.replace("Outbox.begin_anew()", "sealframe outbox FILE --begin-anew")
     if isinstance(error, SessionLostError):
         text += (
             f"; of this end's messages {error.arrived} have arrived, {error.unsent} have not, "

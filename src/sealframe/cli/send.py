@@ -10,14 +10,17 @@ import click
 
 import sealframe
 
-from .. import ClientOptions, CloseCode, Connection
+from .. import ClientOptions, CloseCode, Connection, Outbox
 from .address import HELP, SEVERAL, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, tell_errors_once
+from .outbox import send_through
 from .output import Output
 from .running import run
 from .sessions import session_option
 from .stdin import Stdin
+
+_TIMEOUT = 10.0
 
 
 def _only_one(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> str | None:
@@ -53,6 +56,21 @@ def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) 
     help="Then wait for N messages and print each on a line.",
 )
 @session_option
+@click.option(
+    "--outbox",
+    metavar="FILE",
+    type=click.Path(),
+    help="Store what is to be sent in FILE first, and send it with what waits there already. What "
+    "does not arrive goes with the next such command. The server needs --sessions. Without "
+    "MESSAGE, --file and --lines only what waits is sent.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="With --outbox: how long to connect, and then to wait until all has arrived; "
+    f"{_TIMEOUT:.0f} unless given.",
+)
 @client_sealing
 def send(
     message: str | None,
@@ -61,14 +79,22 @@ def send(
     file: str | None,
     wait: int,
     session: bool,
+    outbox: str | None,
+    timeout: float | None,
     sealing: ClientSealing,
 ) -> None:
     """Send MESSAGE, a file, or lines from stdin to the server at ADDRESS.
 
     Exits with 0 only if the close was clean. Sealed, or with --session, that means that
     the server took everything; plain, that all bytes left and the server closed in order.
+    With --outbox it means that the server took all that was in the file.
     """
-    if (message is not None) + lines + (file is not None) != 1:
+    given = (message is not None) + lines + (file is not None)
+    if outbox is not None:
+        _check_outbox(wait, sealing)
+    elif timeout is not None:
+        raise click.UsageError("--timeout needs --outbox")
+    if given > 1 or (outbox is None and not given):
         raise click.UsageError("give either a MESSAGE, or --file PATH, or --lines")
     access = sealing.open(address)
     data = None
@@ -78,6 +104,19 @@ def send(
         data = Path(file).read_bytes()
     with access.explained():
         tell_errors_once()
+        if outbox is not None:
+            run(
+                _send_stored(
+                    Outbox(outbox),
+                    address,
+                    access,
+                    data,
+                    lines=lines,
+                    given=bool(given),
+                    timeout=_TIMEOUT if timeout is None else timeout,
+                )
+            )
+            return
         run(_send_from(address, access, data, wait, lines=lines, session=session))
 
 
@@ -92,11 +131,7 @@ async def _send_from(
 ) -> None:
     """Connect, send the message, or without one what is on stdin, and close."""
     replies = _Replies(Output(asyncio.current_task()), wait)
-    if lines:
-        messages = Stdin().lines()
-    else:
-        # A read in this thread could miss Ctrl-C between two calls of the system.
-        messages = _once(await Stdin().read_all() if message is None else message)
+    messages = await _read(message, lines=lines)
     async with sealframe.connect(
         address.where,
         address.port,
@@ -171,5 +206,37 @@ async def _converse(conn: Connection, messages: AsyncIterator[bytes], replies: _
         await asyncio.gather(receiving, sending, return_exceptions=True)
 
 
-async def _once(message: bytes) -> AsyncIterator[bytes]:
-    yield message
+async def _read(message: bytes | None, *, lines: bool) -> AsyncIterator[bytes]:
+    """Return the message as the only one, or without it what is on stdin."""
+    if lines:
+        return Stdin().lines()
+    # A read in this thread could miss Ctrl-C between two calls of the system.
+    return _all_of(await Stdin().read_all() if message is None else message)
+
+
+async def _all_of(*messages: bytes) -> AsyncIterator[bytes]:
+    for message in messages:
+        yield message
+
+
+async def _send_stored(
+    outbox: Outbox,
+    address: Address,
+    access: Access,
+    message: bytes | None,
+    *,
+    lines: bool,
+    given: bool,
+    timeout: float,
+) -> None:
+    messages = await _read(message, lines=lines) if given else _all_of()
+    await send_through(outbox, address, access, messages, timeout)
+
+
+def _check_outbox(wait: int, sealing: ClientSealing) -> None:
+    if wait:
+        raise click.UsageError("--wait and --outbox cannot work together")
+    if sealing.invitation is not None:
+        raise click.UsageError(
+            "--invitation and --outbox cannot work together: use the invitation once without"
+        )
