@@ -19,7 +19,8 @@ from sealframe import (
     SessionLostError,
     Sessions,
 )
-from sealframe.wire import Opcode
+from sealframe.aio.connection import protocol_of
+from sealframe.wire import Control, Opcode
 from sealframe.wire.control import Close
 
 from .ends import PATIENCE
@@ -224,6 +225,105 @@ async def test_what_waits_for_its_new_number_is_not_known_to_have_arrived() -> N
         with pytest.raises(SessionLostError) as lost:
             await conn.recv()
         assert (lost.value.arrived, lost.value.unknown, lost.value.unsent) == (4, 1, 0)
+
+
+class TestCloses:
+    """What the old server has said, and was told, of the end counts no more: neither has the new
+    one."""
+
+    SENT = [bytes([number]) * 900 for number in range(12)]
+
+    async def _end(self, peer: Peer, sent: list[bytes]) -> None:
+        """Be the new server: take these, and nothing but CLOSE after them; end in order."""
+        assert [await read_message(peer) for _ in sent] == sent
+        await peer.write(ack(len(sent)))
+        assert not [frame for frame in await peer.await_end() if isinstance(frame, bytes)]
+        await peer.write(_close(CloseCode.NORMAL))
+        # Neither a message nor CREDIT after CLOSE.
+        peer.raw.finish()
+        assert await peer.read_to_end() == []
+        peer.raw.close()
+
+    async def test_what_is_sent_again_comes_before_the_close(self) -> None:
+        async with client() as (conn, link, server), asyncio.timeout(PATIENCE):
+            peer = link
+            await conn.send_many(self.SENT)
+            for _ in self.SENT:
+                await read_message(peer)
+            # It had got them, and is lost before it acknowledges any.
+            await peer.write(_close(CloseCode.NORMAL))
+            await peer.await_end()
+            peer = await cut_and_welcome(peer, server, taken=0)
+            await self._end(peer, self.SENT)
+            assert await conn.close()
+
+    async def test_what_was_not_given_to_the_old_server_follows(self) -> None:
+        """The link is cut while the client cannot say CLOSE yet."""
+        options = ClientOptions(
+            backoff_initial=0.001, backoff_maximum=0.01, outbox_limit=4000, close_timeout=PATIENCE
+        )
+        async with client(options) as (conn, link, server), asyncio.timeout(PATIENCE):
+            peer = link
+            await conn.send_many(self.SENT)
+            await peer.write(_close(CloseCode.NORMAL))
+            await until(lambda: protocol_of(conn).closer.closing)
+            peer = await cut_and_welcome(peer, server, taken=0)
+            got = 0
+            while isinstance(frame := await peer.read(), bytes):
+                assert frame == self.SENT[got]
+                got += 1
+                await peer.write(ack(got))
+            assert got == len(self.SENT)
+            await peer.write(_close(CloseCode.NORMAL))
+            peer.raw.finish()
+            assert await conn.close()
+            peer.raw.close()
+
+    async def test_no_credit_after_the_close(self) -> None:
+        message = bytes(936)
+        async with client() as (conn, link, server), asyncio.timeout(PATIENCE):
+            peer = link
+            closing = asyncio.ensure_future(conn.close())
+            await peer.await_end()
+            peer = await cut_and_welcome(peer, server, taken=0)
+            await peer.await_end()
+            taking = asyncio.ensure_future(_count(conn))
+            for _ in range(400):
+                await peer.write(framed(message))
+            await peer.write(_close(CloseCode.NORMAL))
+            peer.raw.finish()
+            rest = [frame for frame in await peer.read_to_end() if isinstance(frame, Control)]
+            assert {frame.opcode for frame in rest} <= {Opcode.ACK}
+            assert await closing
+            assert await taking == 400
+            peer.raw.close()
+
+    async def test_all_credit_is_told_after_the_close(self) -> None:
+        message = bytes(936)
+        async with client() as (conn, link, server), asyncio.timeout(PATIENCE):
+            link.raw.reset()
+            peer, hello = await server.accept()
+            await welcome(peer, FIRST)
+            first = hello.credit
+            for _ in range(first // cost(message)):
+                await peer.write(framed(message))
+                await conn.recv()
+            closing = asyncio.ensure_future(conn.close())
+            given = 0
+            for frame in await peer.await_end():
+                if isinstance(frame, Control) and frame.opcode == Opcode.CREDIT:
+                    given += int.from_bytes(frame.body, "little")
+            assert given
+            peer.raw.reset()
+            peer, hello = await server.accept()
+            assert hello.credit == first + given
+            await peer.write(_close(CloseCode.SESSION_LOST))
+            assert not await closing
+            peer.raw.close()
+
+
+async def _count(conn: Connection) -> int:
+    return len([message async for message in conn])
 
 
 class Served:

@@ -316,6 +316,12 @@ class Closer:
         self._stop_timers()
         self.state = _CLOSED
 
+    def begin_numbering(self) -> None:
+        """A session begins to count anew: the new server has heard no CLOSE and said none, and
+        may not have all that the one before had got."""
+        self.peer_close = None
+        self._feed(CloseEvent.NEW_NUMBERING)
+
     def take_link(self) -> None:
         """A session has its next link: say again what the one before may not have told."""
         self.peer_announced = None
@@ -443,8 +449,7 @@ class Closer:
         protocol = self._protocol
         assert self.close_sent is not None
         assert protocol.transport is not None
-        # No credit is given after it.
-        protocol.receiver.window = None
+        protocol.end_credit()
         if protocol.machine.close(self.close_sent, self.discarded):
             buffers = protocol.machine.take_output([])
             protocol.stats.bytes_sent += write_buffers(protocol.transport, buffers)

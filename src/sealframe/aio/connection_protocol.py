@@ -402,6 +402,10 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         received = self.receiver.queue.queued_bytes if session is None else 0
         self.receiver.open_window(Window(self.machine.window, received))
 
+    def end_credit(self) -> None:
+        """Give no credit for messages any more: this end says CLOSE."""
+        self.receiver.window = None
+
     def peer_closed(self, close: Close | None, *, unanswered: bool) -> None:
         """CLOSE came, or FIN (None) where only packets flow.
 

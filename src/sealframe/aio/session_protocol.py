@@ -60,7 +60,8 @@ class SessionProtocol(ConnectionProtocol):
         super().__init__(*args, **kwargs)
         # Until there is a session, for a client that says nothing; then for ACK.
         self._timer: asyncio.TimerHandle | None = None
-        # Of the credit for messages, what HELLO or WELCOME of the present link said.
+        # Of the credit for messages, what HELLO or WELCOME of the present link said; all of it,
+        # once no more is given.
         self._credit_told = 0
         # Those who wait for a link. In order; any one is removed in constant time.
         self._waiters: dict[asyncio.Future[None], None] | None = None
@@ -150,8 +151,15 @@ class SessionProtocol(ConnectionProtocol):
     def credit(self) -> int:
         """Return all credit for messages that was given in this session; the peer is told it."""
         window = self.receiver.window
-        self._credit_told = self.machine.window if window is None else window.granted
+        if window is not None:
+            self._credit_told = window.granted
         return self._credit_told
+
+    def end_credit(self) -> None:
+        """Give no credit for messages any more: this end says CLOSE."""
+        # The peer is told on each further link how much it was.
+        self.credit()
+        super().end_credit()
 
     def _release(self) -> None:
         messages = joining.release(self.machine)
@@ -487,7 +495,9 @@ class SessionProtocol(ConnectionProtocol):
         self.stats.add(donor.stats)
         self._addresses = addresses
         self.sender.renew()
+        self.closer.begin_numbering()
         self._use(machine, transport)
+        self.first_credit()
         self.handle_events()
         self._go_on(without)
         return without
@@ -532,6 +542,7 @@ class SessionProtocol(ConnectionProtocol):
         """Client: begin a session without a link, as if it had lost one now."""
         self._links = 0
         self._lost_at = self.loop.time()
+        self.first_credit()
         joining.await_link(self.machine, session)
         self.closer.established()
 

@@ -65,6 +65,7 @@ class OutboxFeed:
         "_given_before",
         "_protocol",
         "_pumping",
+        "_renewed",
         "_session",
         "_store",
         "_superseded",
@@ -87,6 +88,8 @@ class OutboxFeed:
         self._superseded = False
         self._pumping: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        # Set where another numbering has begun.
+        self._renewed = asyncio.Event()
         self.refusal: Close | None = None
 
     @classmethod
@@ -170,6 +173,14 @@ class OutboxFeed:
         """
         self._taken = self._given = taken
 
+    def renewed(self, acknowledged: int) -> None:
+        """Another numbering has begun, in this start.
+
+        :param acknowledged: how many messages the server has for good
+        """
+        self.acknowledged(acknowledged)
+        self._renewed.set()
+
     def begin_soon(self) -> None:
         """Number what is stored, and send it, as a task."""
         assert self._protocol is not None
@@ -209,8 +220,10 @@ class OutboxFeed:
             if queue.full:
                 await queue.wait()
             closer = protocol.closer
-            if closer.write_closed or closer.peer_close is not None:
-                return
+            while closer.write_closed or closer.peer_close is not None:
+                # This server gets nothing more. The one after it may, if it counts anew.
+                self._renewed.clear()
+                await self._renewed.wait()
             fitting = _count_fitting(protocol, messages)
             queue.extend(messages[:fitting])
             self._given += fitting
@@ -419,7 +432,7 @@ class _StoredSession(Session):
             self._feed.begin_soon()
             return waiting
         left = super().begin_anew(welcome, waiting)
-        self._feed.acknowledged(self.retention.messages_acknowledged)
+        self._feed.renewed(self.retention.messages_acknowledged)
         return left
 
 

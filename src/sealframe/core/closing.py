@@ -82,6 +82,9 @@ class CloseEvent(_Key):
     """The same at the client of a session whose server has closed: the link has got it all."""
     NEXT_LINK = auto()
     """The client of a session has another link, over which the server says its CLOSE again."""
+    NEW_NUMBERING = auto()
+    """The client of a session counts anew, with a server to which no CLOSE was said, and that has
+    said none."""
     FAULT = auto()
     """The peer broke the protocol, and is answered."""
     FAULT_UNANSWERED = auto()
@@ -208,6 +211,7 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.ALL_SENT: (_S.DISCONNECTING, (_A.SEND_CLOSE, _A.CLOSE_SOCKET)),
         _E.ALL_GIVEN: (_S.AWAITING_END, (_A.SEND_CLOSE,)),
         _E.NEXT_LINK: (_S.DRAINING, ()),
+        _E.NEW_NUMBERING: (_S.DRAINING, ()),
     },
     _S.CLOSE_SENT: {
         **_ANYWHERE,
@@ -216,6 +220,7 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.PEER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
         _E.SERVER_CLOSE: (_S.DISCONNECTING, (*_PEER_CLOSE, _A.CLOSE_SOCKET)),
         _E.SESSION_CLOSE: (_S.AWAITING_END, ()),
+        _E.NEW_NUMBERING: (_S.DRAINING, ()),
         _E.PEER_DISCONNECT: (_S.DISCONNECTING, (*_PEER_DISCONNECT, _A.FLUSH, _A.CLOSE_SOCKET)),
     },
     _S.AWAITING_END: {
@@ -223,6 +228,7 @@ TABLE: Final[dict[CloseState, dict[CloseEvent, Transition]]] = {
         _E.DISCONNECT: (_S.AWAITING_END, (_A.DISCARD, *_END_BOTH)),
         _E.PEER_FIN: (_S.DISCONNECTING, (_A.CLOSE_SOCKET,)),
         _E.NEXT_LINK: (_S.CLOSE_SENT, ()),
+        _E.NEW_NUMBERING: (_S.DRAINING, ()),
     },
     _S.FAILED: {
         _E.FAULT_UNANSWERED: (_S.DISCONNECTING, (_A.CLOSE_SOCKET,)),

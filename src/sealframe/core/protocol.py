@@ -442,7 +442,8 @@ class ProtocolMachine(SendingHalf):
 
     def explain(self, text: str) -> str:
         """Add to an error's text what the first bytes say about the peer, if they do."""
-        if self.frames_received or self.records is not None:
+        introduced = self.introductions.peer is not None
+        if introduced or self.frames_received or self.records is not None:
             return text
         diagnosis = diagnose(self.decoder.prefix)
         return f"{text} ({diagnosis})" if diagnosis else text
