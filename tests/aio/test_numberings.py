@@ -4,7 +4,7 @@ started again."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -231,11 +231,11 @@ class TestCloses:
     """What the old server has said, and was told, of the end counts no more: neither has the new
     one."""
 
-    SENT = [bytes([number]) * 900 for number in range(12)]
+    SENT = tuple(bytes([number]) * 900 for number in range(12))
 
-    async def _end(self, peer: Peer, sent: list[bytes]) -> None:
+    async def _end(self, peer: Peer, sent: Sequence[bytes]) -> None:
         """Be the new server: take these, and nothing but CLOSE after them; end in order."""
-        assert [await read_message(peer) for _ in sent] == sent
+        assert [await read_message(peer) for _ in sent] == list(sent)
         await peer.write(ack(len(sent)))
         assert not [frame for frame in await peer.await_end() if isinstance(frame, bytes)]
         await peer.write(_close(CloseCode.NORMAL))
@@ -406,6 +406,18 @@ async def test_a_later_start_ends_the_handler_and_the_next_gets_what_it_had_not_
         assert (await late.read_close()).code == CloseCode.SUPERSEDED
         for one in (peer, again, late):
             one.raw.close()
+
+
+async def test_a_fault_after_hello_does_not_guess_what_the_peer_is() -> None:
+    """It has said so, though no frame has counted yet."""
+    async with serving(Served()) as server:
+        peer = await say_hello(server)
+        await read_welcome(peer)
+        await peer.write(sealframe.wire.control.frame(Opcode.WELCOME, b""))
+        close = await peer.read_close()
+        assert close.code == CloseCode.PROTOCOL
+        assert "extended" not in close.reason
+        peer.raw.close()
 
 
 async def test_a_welcome_that_was_lost_is_said_again() -> None:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import pytest
 from aio.ends import PATIENCE
-from aio.scripted import listening, until
-from aio.session_peers import SessionServer, read_message, welcome
+from aio.scripted import close_frame, listening, until
+from aio.session_peers import SessionServer, ack, read_message, welcome
 
 import sealframe
 from sealframe import (
@@ -314,6 +314,41 @@ async def test_a_server_that_closes_first_leaves_the_rest_in_the_file(outbox: Ou
         async with connect(server, outbox):
             pass
     assert program.stored == [b"1", b"2", b"3"]
+
+
+async def test_the_file_is_read_on_where_the_server_after_one_that_closed_counts_anew(
+    outbox: Outbox,
+) -> None:
+    messages = [bytes([number]) * 1000 for number in range(250)]
+    options = ClientOptions(
+        backoff_initial=0.001, backoff_maximum=0.01, outbox_limit=100_000, close_timeout=PATIENCE
+    )
+    async with listening() as listener, asyncio.timeout(PATIENCE):
+        server = SessionServer(listener)
+        connecting = asyncio.ensure_future(
+            sealframe.connect("127.0.0.1", listener.port, session=outbox, options=options)
+        )
+        peer, _ = await server.accept()
+        await welcome(peer, 1, credit=1000)
+        conn = await connecting
+        await conn.send_many(messages)
+        assert await read_message(peer) == messages[0]
+        # What is kept at most comes without credit then; of the rest, more than is read of the
+        # file at a time is still there.
+        await peer.write(close_frame(counted=False))
+        for message in messages[1:90]:
+            assert await read_message(peer) == message
+        peer.raw.reset()
+        peer, _ = await server.accept()
+        await welcome(peer, 2, credit=1_000_000)
+        for count, message in enumerate(messages, 1):
+            assert await read_message(peer) == message
+            await peer.write(ack(count))
+        await peer.await_end()
+        await peer.write(close_frame(counted=False))
+        peer.raw.finish()
+        assert await conn.close()
+        peer.raw.close()
 
 
 async def test_a_server_that_has_less_than_it_acknowledged_is_told_so(

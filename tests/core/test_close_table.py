@@ -32,7 +32,8 @@ ORDER = {
     S.DISCONNECTING: 9,
     S.CLOSED: 10,
 }
-"""Nothing leads back but the next link of a session, and that to what it has to hear or say again."""
+"""Nothing leads back but the next link of a session, and that to what it has to hear again, or to
+say where it counts anew."""
 LINKS = (E.NEXT_LINK, E.NEW_NUMBERING)
 
 SPECIFIED = [
@@ -125,7 +126,8 @@ def test_an_answer_to_a_fault_is_followed_by_fin_and_no_credit() -> None:
 
 @given(st.lists(st.sampled_from(list(E)), max_size=30))
 def test_whatever_happens_nothing_leads_back(events: list[CloseEvent]) -> None:
-    """CLOSE goes out once in a numbering at most; a socket is closed or aborted by states that say so."""
+    """CLOSE goes out once at most in a numbering; a socket is closed or aborted by states that say
+    so."""
     state: CloseState = S.HANDSHAKE
     sent = 0
     for event in events:
