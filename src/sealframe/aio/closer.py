@@ -462,7 +462,7 @@ class Closer:
         session, those of them that are acknowledged."""
         protocol = self._protocol
         nobody = self.handler is not None and self.handler.done()
-        return protocol.discarded + (len(protocol.receiver.queue) if nobody else 0)
+        return protocol.discarded + (protocol.unread if nobody else 0)
 
     def _send_fin(self, _: object) -> None:
         if self._protocol.transport is not None:

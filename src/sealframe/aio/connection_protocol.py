@@ -282,6 +282,11 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         """How many messages CLOSE says that this end has thrown away."""
         return self.stats.discarded
 
+    @property
+    def unread(self) -> int:
+        """How many messages wait for the program that count as received at the peer."""
+        return len(self.receiver.queue)
+
     def receive_for_nobody(self) -> None:
         """This end closes, and nobody is left who would take messages."""
         self.receiver.stop_holding_back()

@@ -372,6 +372,13 @@ class SessionProtocol(ConnectionProtocol):
         return super().discarded if self.session is None else self.session.dropped
 
     @property
+    def unread(self) -> int:
+        """How many messages wait for the program that are acknowledged."""
+        session = self.session
+        # What the program has not taken is not acknowledged, where only that is.
+        return 0 if session is not None and session.taking is not None else super().unread
+
+    @property
     def _may_go_on(self) -> bool:
         return self.session is not None and self.closer.may_go_on
 
