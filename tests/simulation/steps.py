@@ -10,7 +10,7 @@ from typing import TypeVar
 from sealframe import CloseCode
 
 from .network import EVERYTHING, Ending
-from .world import ClientEnd, End, ServerEnd, World
+from .world import ClientEnd, End, ServerEnd, World, close_databases
 
 EndT = TypeVar("EndT", bound=End)
 
@@ -32,6 +32,7 @@ class Steps:
 
     def close_all(self) -> None:
         self.world.close()
+        close_databases()
         shutil.rmtree(self._folder)
 
     def _end(self, choice: int, kind: type[EndT]) -> EndT | None:

@@ -8,6 +8,7 @@ what it finds shorter; long ones are drawn from seeds.
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -19,12 +20,14 @@ from sealframe.outbox import store
 
 from .network import EVERYTHING, Ending
 from .steps import Steps
-from .world import Worker
+from .world import Worker, open_database
 
 
 @pytest.fixture(autouse=True)
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "Worker", Worker)
+    # What a killed process leaves open would be complained of in some later test.
+    monkeypatch.setattr(sqlite3, "connect", open_database)
 
 
 choices = st.integers(0, 1000)

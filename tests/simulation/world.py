@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -386,6 +387,24 @@ class Client:
                 if Path(f"{self.path}{suffix}").exists():
                     shutil.copy(f"{self.path}{suffix}", f"{path}{suffix}")
             self.path = path
+
+
+_databases: list[sqlite3.Connection] = []
+_connect = sqlite3.connect
+
+
+def open_database(*args: Any, **more: Any) -> sqlite3.Connection:
+    """Open a database that :func:`close_databases` closes: a process that is killed does not."""
+    connection: sqlite3.Connection = _connect(*args, **more)
+    _databases.append(connection)
+    return connection
+
+
+def close_databases() -> None:
+    """Close what processes had open when they were killed, or the schedule ended."""
+    for connection in _databases:
+        connection.close()
+    _databases.clear()
 
 
 class World:
