@@ -6,19 +6,16 @@ import asyncio
 import errno
 import socket
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
 from sealframe import (
     ClientIdentity,
-    ClientOptions,
     CloseCode,
     ConnectError,
     Connection,
@@ -30,48 +27,24 @@ from sealframe import (
     Outbox,
     OutboxLockedError,
     PrivateKey,
-    Server,
     ServerIdentity,
-    ServerOptions,
-    SessionInfo,
     SessionLostError,
     Sessions,
     SharedKey,
     UnauthorizedError,
 )
 
+from .programs import IMPATIENT, QUICK, Program
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=PATIENCE)
-IMPATIENT = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=0.05)
 
-
-class Program:
+class Unstarted(Program):
     """A server's program at a Unix socket, which is not there until it serves."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = str(folder / "socket")
+        super().__init__(path=str(folder / "socket"))
         self.outbox = Outbox(folder / "readings.db")
-        self.stored: list[bytes] = []
-
-    async def position(self, session: SessionInfo) -> int:
-        return len(self.stored)
-
-    async def handler(self, conn: Connection) -> None:
-        async for message in conn:
-            self.stored.append(message)
-
-    @asynccontextmanager
-    async def serving(self, **more: Any) -> AsyncIterator[Server[bytes, bytes]]:
-        arguments: dict[str, Any] = {
-            "sessions": Sessions(position=self.position),
-            "options": ServerOptions(close_timeout=0.5),
-        }
-        async with (
-            asyncio.timeout(2 * PATIENCE),
-            sealframe.serve(self.handler, path=self.path, **(arguments | more)) as server,
-        ):
-            yield server
 
     def connect(self, outbox: Outbox | None = None, **more: Any) -> Any:
         return sealframe.connect(
@@ -80,11 +53,11 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    return Program(tmp_path)
+def program(tmp_path: Path) -> Unstarted:
+    return Unstarted(tmp_path)
 
 
-async def test_messages_are_accepted_before_the_server_is_there(program: Program) -> None:
+async def test_messages_are_accepted_before_the_server_is_there(program: Unstarted) -> None:
     changes: list[LinkChange] = []
     met: list[bool] = []
     async with program.connect(
@@ -116,7 +89,7 @@ async def test_messages_are_accepted_before_the_server_is_there(program: Program
     assert found.after is not None
 
 
-async def test_what_needs_an_answer_waits_for_the_first_link(program: Program) -> None:
+async def test_what_needs_an_answer_waits_for_the_first_link(program: Unstarted) -> None:
     async with program.connect() as conn:
         with pytest.raises(NotSupportedError, match="wait_connected"):
             await conn.request(b"?")
@@ -131,7 +104,7 @@ async def test_what_needs_an_answer_waits_for_the_first_link(program: Program) -
             assert await conn.close()
 
 
-async def test_a_close_before_the_first_link_leaves_all_in_the_file(program: Program) -> None:
+async def test_a_close_before_the_first_link_leaves_all_in_the_file(program: Unstarted) -> None:
     async with program.connect(options=IMPATIENT) as conn:
         await conn.send_many([b"1", b"2"])
         with pytest.raises(OutboxLockedError):
@@ -147,7 +120,7 @@ async def test_a_close_before_the_first_link_leaves_all_in_the_file(program: Pro
     assert program.stored == [b"1", b"2"]
 
 
-async def test_a_loop_gets_the_connection_before_the_server_is_there(program: Program) -> None:
+async def test_a_loop_gets_the_connection_before_the_server_is_there(program: Unstarted) -> None:
     async for conn in program.connect():
         await conn.send(b"1")
         async with program.serving():
@@ -156,7 +129,7 @@ async def test_a_loop_gets_the_connection_before_the_server_is_there(program: Pr
     assert program.stored == [b"1"]
 
 
-async def test_the_program_decides_which_errors_end_it(program: Program) -> None:
+async def test_the_program_decides_which_errors_end_it(program: Unstarted) -> None:
     with pytest.raises(ConnectError):
         async for _ in program.connect(is_fatal=lambda _: True):
             pass
@@ -166,7 +139,7 @@ async def test_the_program_decides_which_errors_end_it(program: Program) -> None
 
 @pytest.mark.parametrize("looped", [False, True])
 async def test_an_error_that_no_retry_cures_reaches_every_call(
-    program: Program, looped: bool
+    program: Unstarted, looped: bool
 ) -> None:
     theirs, ours = SharedKey.generate(), SharedKey.generate()
 
@@ -196,7 +169,7 @@ async def test_an_error_that_no_retry_cures_reaches_every_call(
 
 
 async def test_identities_prove_themselves_over_the_first_link(
-    program: Program, tmp_path: Path
+    program: Unstarted, tmp_path: Path
 ) -> None:
     secret, stranger = PrivateKey.generate(), PrivateKey.generate()
     clients = tmp_path / "clients"
@@ -228,7 +201,7 @@ async def test_identities_prove_themselves_over_the_first_link(
 
 
 async def test_what_is_kept_goes_to_no_other_server_than_that_of_the_first_link(
-    program: Program, tmp_path: Path
+    program: Unstarted, tmp_path: Path
 ) -> None:
     secret = PrivateKey.generate()
 
@@ -255,7 +228,7 @@ async def test_what_is_kept_goes_to_no_other_server_than_that_of_the_first_link(
     assert not program.stored
 
 
-async def test_a_session_that_was_lost_says_so_at_its_first_link(program: Program) -> None:
+async def test_a_session_that_was_lost_says_so_at_its_first_link(program: Unstarted) -> None:
     async with program.serving():
         conn = await program.connect(options=IMPATIENT)
         await conn.send(b"1")
@@ -271,7 +244,7 @@ async def test_a_session_that_was_lost_says_so_at_its_first_link(program: Progra
     assert not await conn.close()
 
 
-async def test_a_server_with_less_than_it_acknowledged_is_told_so(program: Program) -> None:
+async def test_a_server_with_less_than_it_acknowledged_is_told_so(program: Unstarted) -> None:
     async with program.serving():
         conn = await program.connect(options=IMPATIENT)
         await conn.send_many([b"1", b"2"])
@@ -289,7 +262,7 @@ async def test_a_server_with_less_than_it_acknowledged_is_told_so(program: Progr
 
 
 async def test_a_session_that_ended_in_order_is_followed_by_another(
-    program: Program, tmp_path: Path
+    program: Unstarted, tmp_path: Path
 ) -> None:
     old = Outbox(tmp_path / "old.db")
     reachable = True

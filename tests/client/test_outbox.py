@@ -8,8 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,47 +33,14 @@ from sealframe import (
     OutboxLockedError,
     Server,
     ServerOptions,
-    SessionInfo,
     SessionLostError,
     Sessions,
 )
 from sealframe.codecs import Json
 
+from .programs import IMPATIENT, QUICK, Program
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-QUICK = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=PATIENCE)
-IMPATIENT = ClientOptions(backoff_initial=0.001, backoff_maximum=0.01, close_timeout=0.05)
-
-
-class Program:
-    """A server's program, which outlives its servers; with a position unless told otherwise."""
-
-    def __init__(self) -> None:
-        self.stored: list[bytes] = []
-        self.hold = asyncio.Event()
-        self.hold.set()
-        self.conns: list[Connection] = []
-
-    async def position(self, session: SessionInfo) -> int:
-        return len(self.stored)
-
-    async def handler(self, conn: Connection) -> None:
-        self.conns.append(conn)
-        async for message in conn:
-            await self.hold.wait()
-            self.stored.append(message)
-
-    @asynccontextmanager
-    async def serving(self, port: int = 0, **more: Any) -> AsyncIterator[Server[bytes, bytes]]:
-        arguments: dict[str, Any] = {
-            "sessions": Sessions(position=self.position),
-            "options": ServerOptions(close_timeout=0.5),
-        }
-        async with (
-            asyncio.timeout(2 * PATIENCE),
-            sealframe.serve(self.handler, "127.0.0.1", port, **(arguments | more)) as server,
-        ):
-            yield server
 
 
 @pytest.fixture

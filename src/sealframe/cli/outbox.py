@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import click
 
@@ -131,7 +130,7 @@ async def send_through(
 
 async def _store(conn: Connection, messages: AsyncIterator[bytes]) -> None:
     """Send all messages. What comes is dropped, so that it does not hold the server up."""
-    dropping = asyncio.create_task(_drop(conn))
+    dropping = asyncio.create_task(_end_of(conn))
     try:
         async for message in messages:
             await conn.send(message)
@@ -140,16 +139,11 @@ async def _store(conn: Connection, messages: AsyncIterator[bytes]) -> None:
         await asyncio.wait([dropping])
 
 
-async def _drop(conn: Connection) -> None:
-    with suppress(ConnectionClosed):
-        async for _ in conn:
-            """What ended the connection is asked for at the end."""
-
-
 async def _end_of(conn: Connection) -> Exception | None:
+    """Drop what comes until the connection is over; return what ended it, None if all is well."""
     try:
         async for _ in conn:
-            """It is over: this takes no time."""
+            """Nothing is wanted of it."""
     except ConnectionClosed as error:
         return error
     return None
@@ -167,8 +161,8 @@ def _waiting(
     :param reason: why
     :param failure: why not all messages of this command were stored
     """
-    text = f"{now.waiting} messages wait in {outbox.path}"
-    text = text.replace("1 messages wait", "1 message waits") if now.waiting == 1 else text
+    waiting = "1 message waits" if now.waiting == 1 else f"{now.waiting} messages wait"
+    text = f"{waiting} in {outbox.path}"
     code = Exit.WAITING
     if failure is not None:
         stored = now.accepted - before.accepted
