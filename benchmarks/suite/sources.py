@@ -29,6 +29,9 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """``ext``, packages and modules, by the beginning of a row's id; of the other rows: messages."""
 
+_BESIDE: Final = ("framing/layouts", "framing/inference")
+"""What describes layouts and finds them, and takes no part in any message."""
+
 _WORDLESS: Final = re.compile(
     r"""
     ^[ \t]*(?P<quotes>\"{3}|'{3}).*?(?P=quotes)[ \t]*(?:\#[^\n]*)?$  # a docstring
@@ -69,7 +72,10 @@ def _hash(parts: tuple[str, ...]) -> str:
     for part in parts:
         place = ROOT / "ext" if part == "ext" else ROOT / "src" / "sealframe" / part
         files = [path for path in place.rglob("*") if path.suffix in (".py", ".pyx", ".pxd")]
+        beside = tuple(ROOT / "src" / "sealframe" / part for part in _BESIDE)
         for path in sorted(files or [place]):
+            if any(path.is_relative_to(part) for part in beside):
+                continue
             name = path.relative_to(ROOT).as_posix()
             text = without_words(path.read_text(encoding="utf-8"))
             found.update(f"{name}\n{len(text)}\n{text}\n".encode())
