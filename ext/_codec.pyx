@@ -342,8 +342,14 @@ cdef class Decoder:
         self.pending += count
         self.saw_control = False
         if self.pending == self.frame_size:
-            self.finish(frames)
+            self.end_frame(frames)
         return frames
+
+    def finish(self):
+        """Raise IncompleteFrameError if the stream, which has ended, ends inside a frame."""
+        self.check()
+        if self.pending:
+            raise refuse.incomplete(self.pending, self.frame_size)
 
     cdef int check(self) except -1:
         if self.busy:
@@ -549,7 +555,7 @@ cdef class Decoder:
             )
         self.pending = after
         if after == self.frame_size:
-            self.finish(frames)
+            self.end_frame(frames)
         return place + (after - before)
 
     cdef int reserve(self, Py_ssize_t need) except -1:
@@ -575,7 +581,7 @@ cdef class Decoder:
         self.capacity = grown
         return 0
 
-    cdef int finish(self, list frames) except -1:
+    cdef int end_frame(self, list frames) except -1:
         body = b""
         if self.body != NULL:
             # It is full, and from here on it is like any other bytes object.

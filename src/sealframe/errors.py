@@ -343,7 +343,30 @@ class FrameTooSmallError(FramingError):
 
 
 class MalformedLengthError(FramingError):
-    """A variable-width length runs on past 64 bits."""
+    """A length is not written as the layout says, or runs on past its limit."""
+
+
+class MagicError(FramingError):
+    """A frame does not begin with the bytes that every frame of the layout begins with."""
+
+
+class TrailerError(FramingError):
+    """A frame does not end with the bytes that every frame of the layout ends with."""
+
+
+class ChecksumError(FramingError):
+    """A frame has another checksum than its bytes come to: it was damaged on the way."""
+
+
+class IncompleteFrameError(FramingError):
+    """The stream ended inside a frame.
+
+    :ivar received: bytes of that frame that came
+    :ivar size: bytes that it has in all; 0 if too little came to tell
+    """
+
+    received: int = 0
+    size: int = 0
 
 
 class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the name websockets users know

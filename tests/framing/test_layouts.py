@@ -130,7 +130,41 @@ def test_the_length_goes_over_what_the_payload_has_in_its_place(backend: ModuleT
     ],
 )
 def test_maximum(framing: Framing, maximum: int) -> None:
-    assert framing.layout.maximum == maximum
+    assert framing.layout.maximum == framing.maximum == maximum
+
+
+def test_limits_are_what_the_layout_comes_to() -> None:
+    assert (Framing().minimum, Framing().maximum) == (0, DEFAULT_MAXIMUM)
+    kept = Framing(width=2, offset=1, strip=0)
+    assert (kept.minimum, kept.maximum) == (3, 65_538)
+    assert (kept.layout.minimum, kept.layout.maximum) == (3, 65_538)
+    assert kept == Framing(width=2, offset=1, strip=0, minimum=3, maximum=65_538)
+
+
+def test_a_smaller_maximum() -> None:
+    assert INT32_BE.limited(100) == Framing(byteorder="big", maximum=100)
+    assert INT32_BE.limited(DEFAULT_MAXIMUM) is INT32_BE
+    assert INT32_BE.limited(100).limited(200).maximum == 100
+    with pytest.raises(ConfigurationError, match="the smallest message of this layout has 3 bytes"):
+        Framing(width=2, offset=1, strip=0).limited(2)
+
+
+@pytest.mark.parametrize(
+    ("framing", "expression"),
+    [
+        (PACKET, "Framing()"),
+        (NATIVE, "Framing(control=True)"),
+        (UINT16_BE, "Framing(width=2, byteorder='big')"),
+        (Framing(width=2, maximum=65_535), "Framing(width=2)"),
+        (Framing(width=2, strip=0, minimum=2), "Framing(width=2, strip=0)"),
+        (Framing(width=2, strip=0, minimum=8, maximum=260), None),
+        (Framing(width=1, offset=3, adjustment=-4, strip=2, minimum=1), None),
+    ],
+)
+def test_the_expression_that_makes_it(framing: Framing, expression: str | None) -> None:
+    """It has what is needed, and nothing that would be so anyway."""
+    assert expression is None or repr(framing) == expression
+    assert eval(repr(framing), {"Framing": Framing}) == framing
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ without it.
 from __future__ import annotations
 
 from .backend import IMPLEMENTATION, Decoder, Encoder
+from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
 from .layout import DEFAULT_MAXIMUM, Framing
 
@@ -34,5 +35,9 @@ __all__ = [
     "UINT16_LE",
     "Decoder",
     "Encoder",
+    "FrameDecoder",
+    "FrameEncoder",
+    "FrameLayout",
     "Framing",
+    "Sender",
 ]

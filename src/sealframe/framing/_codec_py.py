@@ -19,7 +19,6 @@ loop reads into the place where the message will be; otherwise it exports a scra
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from operator import index
 from struct import Struct
@@ -29,6 +28,7 @@ from ..errors import FramingError
 from . import refusals as refuse
 from .codec_types import Control, Layout
 from .native import CONTROL_BIT, LENGTH_MASK, UNKNOWN_BODY_KEPT
+from .scratch import readable, spare, take_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "Encoder"]
 
-_SCRATCH: Final = 256 * 1024
-"""Bytes in the buffer that is exported while no large message is under way."""
 _DIRECT: Final = 16 * 1024
 """A message that lacks more bytes than this is received in its own storage."""
 _LARGE: Final = 64 * 1024
@@ -48,9 +46,6 @@ _PREFIX: Final = 8
 _MESSAGE: Final = -1
 """Stands in place of an opcode where the frame is a message."""
 
-# One spare scratch buffer for all decoders. A deque, because taking it out and
-# putting it back are atomic: decoders of two threads never hold the same one.
-_spare: deque[bytearray] = deque(maxlen=1)
 _NO_VIEW: Final = memoryview(b"")
 
 _UNPACK: Final = {
@@ -135,7 +130,7 @@ class Decoder:
         self._check_fault()
         if self._exported is not None:
             raise refuse.buffer_exported()
-        return self._parse(data if type(data) is bytes else _readable(data).tobytes())
+        return self._parse(data if type(data) is bytes else readable(data).tobytes())
 
     def get_buffer(self) -> memoryview:
         """Export the memory that the next bytes of the stream are to be written to.
@@ -156,7 +151,7 @@ class Decoder:
                 self._reserve(filled + _LARGE)
             self._exported = self._body
         else:
-            self._exported = _take_scratch()
+            self._exported = take_scratch()
         self._view = memoryview(self._exported)
         if self._exported is self._body:
             self._view = self._view[filled:]
@@ -187,15 +182,24 @@ class Decoder:
         if not direct:
             with memoryview(buffer) as view:
                 data = view[:count].tobytes()
-            _spare.append(buffer)
+            spare.append(buffer)
             return self._parse(data)
         self._note_prefix(buffer[filled : filled + min(count, _PREFIX)])
         self.pending += count
         self.saw_control = False
         frames: list[bytes | Control] = []
         if self.pending == self.frame_size:
-            self._finish(frames)
+            self._end_frame(frames)
         return frames
+
+    def finish(self) -> None:
+        """Say that the stream has ended.
+
+        :raises IncompleteFrameError: it ends inside a frame
+        """
+        self._check_fault()
+        if self.pending:
+            raise refuse.incomplete(self.pending, self.frame_size)
 
     # For the fast path of a connection. The compiled backend needs neither.
 
@@ -206,7 +210,7 @@ class Decoder:
         vain: uvloop lets go of it only after :meth:`buffer_updated`.
         """
         if self._exported is None and not self._under_way and self._fault is None:
-            self._exported = scratch = _take_scratch()
+            self._exported = scratch = take_scratch()
             return scratch
         return self.get_buffer()
 
@@ -224,7 +228,7 @@ class Decoder:
         self._exported = None
         self.saw_control = False
         message = bytes(buffer[layout.strip : nbytes])
-        _spare.append(buffer)
+        spare.append(buffer)
         return message
 
     def _check_fault(self) -> None:
@@ -370,7 +374,7 @@ class Decoder:
             ]
         self.pending = after
         if after == self.frame_size:
-            self._finish(frames)
+            self._end_frame(frames)
         return place + after - before
 
     def _reserve(self, need: int) -> None:
@@ -387,7 +391,7 @@ class Decoder:
             except BufferError:  # a borrower kept a view: the memory is left to it
                 self._body = self._body + more
 
-    def _finish(self, frames: list[bytes | Control]) -> None:
+    def _end_frame(self, frames: list[bytes | Control]) -> None:
         body = bytes(self._body)
         self._body = bytearray()
         self._under_way = False
@@ -466,7 +470,7 @@ class Encoder:
         smallest, largest = self._smallest, min(self._largest, _LARGE - 1)
         added, width, byteorder = self._added, self._width, self._byteorder
         for payload in list(payloads):
-            message = payload if type(payload) is bytes else _readable(payload).tobytes()
+            message = payload if type(payload) is bytes else readable(payload).tobytes()
             size = len(message)
             if smallest <= size <= largest:
                 pieces += ((size + added).to_bytes(width, byteorder), message)
@@ -494,7 +498,7 @@ class Encoder:
         if type(payload) is bytes:
             size = len(payload)
         else:
-            payload = _readable(payload)
+            payload = readable(payload)
             size = payload.nbytes
         if not self._overlap:
             return self._make_head(size), payload
@@ -519,26 +523,6 @@ class Encoder:
         if layout.width == 0:
             return _write_varint(size)
         return (size + layout.strip - layout.extra).to_bytes(layout.width, self._byteorder)
-
-
-def _take_scratch() -> bytearray:
-    try:
-        scratch = _spare.pop()
-        # Fails while anyone has a view of it: then it is left to them.
-        scratch.append(scratch.pop())
-    except (IndexError, BufferError):
-        return bytearray(_SCRATCH)
-    return scratch
-
-
-def _readable(data: Buffer) -> memoryview:
-    try:
-        view = memoryview(data)
-    except TypeError:
-        raise refuse.not_bytes(data) from None
-    if not view.c_contiguous:
-        raise refuse.not_contiguous()
-    return view
 
 
 def _read_varint(data: bytes, place: int) -> tuple[int, int]:

@@ -22,19 +22,20 @@ and the codec adds the bytes it read.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import ConfigurationError
 from .backend import Decoder, Encoder
+from .base import FrameLayout
 from .codec_types import Layout
 from .native import KNOWN_OPCODES, MAX_CONTROL, MAX_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from typing import Self
 
-    from typing_extensions import Buffer
+    from .base import Sender
 
 __all__ = ["DEFAULT_MAXIMUM", "Framing"]
 
@@ -45,8 +46,8 @@ _MAX_STRIP: Final = 4096
 _MAX_MESSAGE: Final = sys.maxsize // 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Framing:
+@dataclass(frozen=True, init=False, repr=False)
+class Framing(FrameLayout):
     """A frame layout: ``offset`` bytes, a length field of ``width`` bytes, the rest.
 
     The size of a frame on the wire is the value of the length field, plus
@@ -64,9 +65,10 @@ class Framing:
         all up to the end of the length field. With less, the message keeps bytes of
         its header, and :meth:`encode` expects a payload that has them, in which it
         fills in the length. With more, :meth:`encode` sends zeros in their place.
-    :param minimum: the smallest message, in bytes
+    :param minimum: the smallest message, in bytes; as an attribute what it comes to, with
+        the bytes that ``strip`` leaves of the header
     :param maximum: the largest message, in bytes; by default 16 MiB, or as much as
-        the length field can express
+        the length field can express, and that is what the attribute has
     :param varint: the length is an unsigned LEB128 number of 1 to 10 bytes, as
         Protocol Buffers write it; of the other parameters only ``minimum`` and
         ``maximum`` go with it
@@ -77,18 +79,33 @@ class Framing:
     :raises ConfigurationError: a value is out of range, or they cannot work together
     """
 
-    width: int = 4
-    byteorder: Literal["little", "big"] = "little"
-    offset: int = 0
-    adjustment: int = 0
-    includes_header: bool = False
-    strip: int | None = None
-    minimum: int = 0
-    maximum: int | None = None
-    varint: bool = False
-    control: bool = False
+    width: int
+    byteorder: Literal["little", "big"]
+    offset: int
+    adjustment: int
+    includes_header: bool
+    strip: int | None
+    minimum: int
+    maximum: int
+    varint: bool
+    control: bool
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = 4,
+        byteorder: Literal["little", "big"] = "little",
+        offset: int = 0,
+        adjustment: int = 0,
+        includes_header: bool = False,
+        strip: int | None = None,
+        minimum: int = 0,
+        maximum: int | None = None,
+        varint: bool = False,
+        control: bool = False,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in _DEFAULTS}
+        self.__dict__.update(given)
         self._check_types()
         self._check_combination()
         if not 1 <= self.width <= 8:
@@ -101,10 +118,11 @@ class Framing:
             raise ConfigurationError(f"strip must be 0 to {_MAX_STRIP}, not {self.strip}")
         if self.minimum < 0:
             raise ConfigurationError(f"minimum must not be negative, but is {self.minimum}")
-        if self.maximum is not None and not 0 <= self.maximum <= _MAX_MESSAGE:
-            raise ConfigurationError(f"maximum must be 0 to {_MAX_MESSAGE}, not {self.maximum}")
+        if maximum is not None and not 0 <= maximum <= _MAX_MESSAGE:
+            raise ConfigurationError(f"maximum must be 0 to {_MAX_MESSAGE}, not {maximum}")
         # Made here so that a layout that allows no message is refused here.
-        _ = self.layout
+        layout = self._work_out(minimum, maximum)
+        self.__dict__.update(minimum=layout.minimum, maximum=layout.maximum, layout=layout)
 
     def _check_types(self) -> None:
         for name in ("width", "offset", "adjustment", "strip", "minimum", "maximum"):
@@ -122,15 +140,16 @@ class Framing:
             return
         head = "varint" if self.varint else "control"
         free = {head, "minimum", "maximum"}
-        for field in fields(self):
-            if field.name not in free and getattr(self, field.name) != field.default:
-                raise ConfigurationError(
-                    f"{head}=True settles the whole head; leave out {field.name}="
-                )
+        for name, default in _DEFAULTS.items():
+            if name not in free and getattr(self, name) != default:
+                raise ConfigurationError(f"{head}=True settles the whole head; leave out {name}=")
 
     @cached_property
     def layout(self) -> Layout:
         """The layout worked out to numbers, with every default filled in."""
+        return self._work_out(self.minimum, self.maximum)
+
+    def _work_out(self, minimum: int, limit: int | None) -> Layout:
         width = 0 if self.varint else self.width
         header = self.offset + width
         strip = header if self.strip is None else self.strip
@@ -152,7 +171,7 @@ class Framing:
                 f"but every frame starts with {max(extra, header, strip)}; "
                 "use a wider field or correct adjustment and strip"
             )
-        maximum = min(DEFAULT_MAXIMUM, largest) if self.maximum is None else self.maximum
+        maximum = min(DEFAULT_MAXIMUM, largest) if limit is None else limit
         if maximum > largest:
             raise ConfigurationError(
                 f"maximum is {maximum}, but this length field reaches only {largest} bytes; "
@@ -163,11 +182,11 @@ class Framing:
                 f"maximum is {maximum}, but the smallest message of this layout has {smallest} "
                 "bytes; raise maximum or correct adjustment"
             )
-        if self.minimum > maximum:
+        if minimum > maximum:
             raise ConfigurationError(
-                f"minimum is {self.minimum}, over the maximum of {maximum}; change either"
+                f"minimum is {minimum}, over the maximum of {maximum}; change either"
             )
-        smallest = max(smallest, self.minimum)
+        smallest = max(smallest, minimum)
         return Layout(
             width=width,
             big_endian=self.byteorder == "big",
@@ -192,31 +211,31 @@ class Framing:
         """Leave what is cached out of copies and pickles."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def decoder(self) -> Decoder:
+    def __repr__(self) -> str:
+        """Return the expression that makes this layout, without what it would be anyway."""
+        parameters = {
+            name: getattr(self, name)
+            for name, default in _DEFAULTS.items()
+            if name not in ("minimum", "maximum") and getattr(self, name) != default
+        }
+        unlimited = Framing(**parameters)
+        for name in ("minimum", "maximum"):
+            if getattr(self, name) != getattr(unlimited, name):
+                parameters[name] = getattr(self, name)
+        return f"Framing({', '.join(f'{name}={value!r}' for name, value in parameters.items())})"
+
+    def limited(self, maximum: int) -> Self:
+        """Return the same layout, whose messages have at most ``maximum`` bytes.
+
+        :raises ConfigurationError: no message of this layout is that small
+        """
+        return self if maximum >= self.maximum else replace(self, maximum=maximum)
+
+    def decoder(self, *, sender: Sender | None = None) -> Decoder:
         """Return a new decoder, for one stream in one direction."""
+        del sender
         return Decoder(self.layout)
 
-    def encode(self, payload: Buffer) -> bytes:
-        """Return the frame that carries a message.
 
-        :param payload: any contiguous bytes-like object
-        :raises MessageTooLargeError: it is over the maximum
-        :raises MessageTooSmallError: it is below the minimum
-        :raises TypeError: it is not bytes-like
-        :raises BufferError: it is a view with gaps
-        """
-        return self.encoder.encode(payload)
-
-    def encode_many(self, payloads: Iterable[Buffer]) -> bytes:
-        """Return the frames of all ``payloads``, joined; raises like :meth:`encode`."""
-        return self.encoder.encode_many(payloads)
-
-    def head(self, length: SupportsIndex) -> bytes:
-        """Return the bytes that go before a payload of ``length`` bytes.
-
-        With it a large payload can be written without being copied behind its
-        head. Raises like :meth:`encode` if the size is wrong.
-
-        :raises NotSupportedError: ``strip`` leaves bytes of the header in the payload
-        """
-        return self.encoder.head(length)
+_DEFAULTS: Final[dict[str, Any]] = Framing.__init__.__kwdefaults__ or {}
+"""The parameters, and what they are unless given."""

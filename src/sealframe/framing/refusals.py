@@ -13,6 +13,7 @@ from ..errors import (
     ConfigurationError,
     FrameTooLargeError,
     FrameTooSmallError,
+    IncompleteFrameError,
     MalformedLengthError,
     MessageTooLargeError,
     MessageTooSmallError,
@@ -109,6 +110,22 @@ def control_empty() -> FrameTooSmallError:
 def malformed_varint() -> MalformedLengthError:
     """A varint has an eleventh byte, or a value of 2**64 or more."""
     return MalformedLengthError("a varint length runs on past 64 bits")
+
+
+def incomplete(received: int, size: int, *, number: int | None = None) -> IncompleteFrameError:
+    """The stream ended where a frame had ``received`` of its ``size`` bytes; 0 if not known."""
+    where = "a frame" if number is None else f"frame {number}"
+    if size:
+        came = f"{received} of its {size} bytes came, {size - received} are missing"
+    else:
+        came = f"{_bytes(received)} of it came, which do not tell its size"
+    error = IncompleteFrameError(f"the stream ends inside {where}: {came}")
+    error.received, error.size = received, size
+    return error
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def not_bytes(value: object) -> TypeError:
