@@ -22,6 +22,7 @@ from __future__ import annotations
 from .backend import IMPLEMENTATION, Decoder, Encoder
 from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
+from .expression import parse_layout
 from .layout import DEFAULT_MAXIMUM, Framing
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "FrameLayout",
     "Framing",
     "Sender",
+    "parse_layout",
 ]
