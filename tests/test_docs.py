@@ -34,7 +34,7 @@ PROGRAMS = [
     for name in examples(text)
     if not name.endswith("server.py")
 ]
-MODULES = ("codecs", "files", "framing", "metrics", "noise", "sync", "wire")
+MODULES = ("codecs", "files", "framing", "framing.layouts", "metrics", "noise", "sync", "wire")
 
 
 def toctree(text: str) -> list[str]:
