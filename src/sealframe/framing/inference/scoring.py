@@ -1,0 +1,233 @@
+"""Scores a cutting in bits, by the principle of minimum description length.
+
+A cutting is worth the bits that it saves whoever writes the stream down: bytes that stand at the same
+place of every frame are predicted by those of the frames before, an end that comes out exactly need
+not be written, nor a segment boundary at which a frame starts. The layout itself costs bits, and so
+does a preamble.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from math import log2
+from typing import TYPE_CHECKING, Final
+
+from .hypotheses import FixedField
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .hypotheses import Hypothesis
+    from .walking import Cutting
+    from .window import Window
+
+__all__ = ["Fit", "Scorer", "column_gains"]
+
+_FRAMES: Final = 150
+"""So many frames settle what a column saves."""
+_COLUMNS: Final = range(-18, 18)
+"""The columns that are looked at, around the byte of the field that changes most."""
+_LAYOUT: Final = 10.0
+"""Bits that any layout costs."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A hypothesis, how it cuts a window, and what that is worth.
+
+    ``score`` decides which fit is the best. ``bits`` leaves out what frames save that are as long
+    as one before them, and says whether it is good at all.
+    """
+
+    hypothesis: Hypothesis
+    cutting: Cutting
+    score: float
+    bits: float
+    exact: bool
+    columns: tuple[int, ...]
+
+    @property
+    def start(self) -> int:
+        """Bytes before the first frame."""
+        return self.cutting.starts[0]
+
+    def plus(self, bits: float) -> Fit:
+        """Return the same with a better score."""
+        return replace(self, score=self.score + bits, bits=self.bits + bits)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Bits that a column saves: over all frames, and over those that say something."""
+
+    all: float
+    told: float
+
+
+def column_gains(
+    window: Window, frames: Sequence[tuple[int, int, int, bool]], columns: range
+) -> dict[int, Gain]:
+    """Return the bits saved by predicting each column from the frames before.
+
+    A column is a place counted from the start, which may be negative: before it.
+
+    :param frames: of each the start of the one before, its own, its end, and whether it is told
+    """
+    data, costs = window.data, window.costs
+    size = len(data)
+    gains = {}
+    for column in columns:
+        seen: dict[int, int] = {}
+        total = 0
+        gain = told_gain = 0.0
+        for previous, start, following, told in frames:
+            position = start + column
+            if not (previous < position < following and 0 <= position < size):
+                continue
+            byte = data[position]
+            cost = costs[position]
+            kinds = len(seen) or 1
+            count = seen.get(byte, 0)
+            bits = log2((count + kinds * 2**-cost) / (total + kinds)) + cost
+            gain += bits
+            if told:
+                told_gain += bits
+            seen[byte] = count + 1
+            total += 1
+        gains[column] = Gain(gain, told_gain)
+    return gains
+
+
+def _telling(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
+    """Return the frames for :func:`column_gains`, all places moved by ``shift``.
+
+    Where a frame is as long as one of the two before, any record of that size would repeat there,
+    whether its length is written or not. It is not told by the length.
+    """
+    frames = []
+    earlier = before = last = previous = -1
+    for start, end in zip(cutting.starts[:_FRAMES], cutting.ends, strict=False):
+        told = last not in (before, earlier) or last < 0
+        frames.append((previous + shift, start + shift, end + shift, told))
+        earlier, before, last = before, last, end - start
+        previous = start
+    if len(cutting.starts) <= _FRAMES:
+        # What stands at the end of the last frame can be compared with the others' ends.
+        end = cutting.end + shift
+        frames.append((previous + shift, end, end, last not in (before, earlier)))
+    return frames
+
+
+DEBUG=0
+class Scorer:
+    """Scores hypotheses over one window; columns that were measured once are remembered."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._gains: dict[tuple[int, ...], dict[int, Gain]] = {}
+
+    def gains(self, hypothesis: Hypothesis, cutting: Cutting) -> Mapping[int, Gain]:
+        """Return the gains of the columns around the field, counted from its lowest byte."""
+        lowest = hypothesis.lowest
+        starts = cutting.starts
+        key = (starts[0] + lowest, len(starts), starts[-1] + lowest, cutting.end + lowest)
+        gains = self._gains.get(key)
+        if gains is None:
+            gains = column_gains(self.window, _telling(cutting, lowest), _COLUMNS)
+            self._gains[key] = gains
+        return gains
+
+    def score(self, hypothesis: Hypothesis, cutting: Cutting, *, chained: bool = False) -> Fit:
+        """Return what a hypothesis is worth; ``chained`` if its start was not known."""
+        window = self.window
+        size = len(window.data)
+        starts = cutting.starts
+        frames = len(starts)
+        gains = self.gains(hypothesis, cutting)
+        exact = cutting.end == size and window.complete
+        mean = max(2.0, size / frames)
+
+        columns = sum(max(0.0, gain.all - 1.5) for gain in gains.values())
+        told = sum(max(0.0, gain.told - 1.5) for gain in gains.values())
+        if self._half_of_a_field(hypothesis, cutting):
+            columns *= 0.25
+            told *= 0.25
+        field = self._field_bits(hypothesis, cutting)
+        if frames == 1:
+            columns = told = 0
+            field /= 2
+        if exact:
+            ends = log2(mean) + 3 - (5 if chained else 0)
+        elif window.complete:
+            ends = -8.0 if chained else -5.0
+        else:
+            ends = 0.0
+        hits = sum(start in window.boundaries for start in starts[1:])
+        segments = hits * log2(mean) - 2 * (len(window.boundaries) - hits)
+        cost = self._cost(hypothesis, cutting, gains, chained=chained)
+        fixed = tuple(
+            column + hypothesis.lowest for column, gain in sorted(gains.items()) if gain.all > 4
+        )
+        if DEBUG: print(f"   col {columns:.1f} field {field:.1f} ends {ends:.1f} seg {segments} cost {cost:.1f}",hypothesis,cutting.starts[0],{c+hypothesis.lowest:round(g.all) for c,g in gains.items() if g.all>1})
+        rest = field + ends + segments - cost
+        return Fit(hypothesis, cutting, columns + rest, told + rest, exact, fixed)
+
+    def _field_bits(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
+        """Return the bits by which the first field is less likely than other bytes there."""
+        window = self.window
+        largest = max(cutting.whole(len(window.data)) or cutting.sizes)
+        chance = window.chance(hypothesis.field, hypothesis.value(largest))
+        position = cutting.starts[0] + hypothesis.offset
+        written = sum(window.costs[position : position + max(hypothesis.field.width, 1)])
+        return min(-log2(chance), written)
+
+    def _cost(
+        self,
+        hypothesis: Hypothesis,
+        cutting: Cutting,
+        gains: Mapping[int, Gain],
+        *,
+        chained: bool,
+    ) -> float:
+        starts = cutting.starts
+        field = hypothesis.field
+        cost = _LAYOUT + hypothesis.cost
+        if starts[0]:
+            cost += log2(starts[0] + 1) + 5
+        if chained and hypothesis.offset:
+            # Columns in front of the field that save something belong to the frame.
+            before = range(-hypothesis.lowest, -hypothesis.lowest + hypothesis.offset)
+            cost -= min(6.0, sum(min(2.0, max(0.0, gains[c].all - 2)) for c in before if c in gains))
+        if isinstance(field, FixedField):
+            if field.width < 4 and hypothesis.unit == 1 and self._zeros_beside(hypothesis, starts):
+                cost += 6 if chained or starts[0] == 0 else 1
+        return cost
+
+    def _half_of_a_field(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:
+        """Whether every other frame is empty: half of a wider field, read as a whole one."""
+        sizes = cutting.whole(len(self.window.data))
+        if len(sizes) < 3:
+            return False
+        smallest = min(sizes)
+        return smallest <= hypothesis.header + 3 and sizes.count(smallest) >= 0.45 * len(sizes)
+
+    def _zeros_beside(self, hypothesis: Hypothesis, starts: tuple[int, ...]) -> bool:
+        """Whether the field looks like the lower part of a wider one."""
+        field = hypothesis.field
+        if not isinstance(field, FixedField):
+            return False
+        if field.order == "little":
+            place = hypothesis.header
+        elif hypothesis.offset:
+            place = hypothesis.offset - 1
+        else:
+            return False
+        data = self.window.data
+        return all(data[start + place : start + place + 1] in (b"\0", b"") for start in starts[1:])
+
+
+def commonest_share(cutting: Cutting, size: int) -> float:
+    """Return the part of the frames that have the commonest size."""
+    sizes = cutting.whole(size)[:200]
+    return Counter(sizes).most_common(1)[0][1] / len(sizes) if sizes else 1.0
