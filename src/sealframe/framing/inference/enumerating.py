@@ -1,7 +1,7 @@
 """Lists the hypotheses that are worth a walk.
 
-At a known start the first field and its value leave few; where the start is unknown, chains of fields
-are looked for, in which the offset of the field plays no part.
+At a known start the first field and its value leave few; where the start is unknown, chains of
+fields are looked for, in which the offset of the field plays no part.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _unusual() -> Iterator[Hypothesis]:
         for escape in (255, 254, 127, 128):
             for count in (2, 3, 4, 8):
                 for order in ("big", "little"):
-                    field = EscapedField(((escape, count),), order)  # type: ignore[arg-type]
+                    field = EscapedField(((escape, count),), order)
                     yield Hypothesis(field, offset, inclusive=False)
 
 
@@ -71,7 +71,7 @@ def _textual() -> Iterator[Hypothesis]:
         for base in (10, 16):
             for offset in range(5):
                 for extra in (0, offset + width, offset + width + 1, offset + width + 2, offset):
-                    yield Hypothesis(DigitsField(width, base), offset, extra)  # type: ignore[arg-type]
+                    yield Hypothesis(DigitsField(width, base), offset, extra)
     for width in range(1, 5):
         for offset in range(3):
             for extra in (0, *range(offset + width, offset + width + 4)):
@@ -153,7 +153,9 @@ def chains(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
                 elif length[after]:
                     length[position] = length[after] + 1
                 following[position] = after
-            yield from _longest(Hypothesis(field, 0, extra, inclusive=not varies), length, following)
+            yield from _longest(
+                Hypothesis(field, 0, extra, inclusive=not varies), length, following
+            )
 
 
 def _longest(

@@ -9,7 +9,8 @@ A :class:`Hypothesis` says how large the frame is that starts at a given byte::
     |<--------------- value x unit + extra -------------------->|    inclusive
                                  |<-- value x unit + extra ---->|    else
 
-Fields of a fixed width are always looked at as inclusive: what the length counts is all in ``extra``.
+Fields of a fixed width are always looked at as inclusive: what the length counts is all in
+``extra``.
 """
 
 from __future__ import annotations

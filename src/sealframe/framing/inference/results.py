@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ...errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ..base import FrameLayout
+    from ..base import FrameLayout, Sender
 
 __all__ = ["Candidate", "Capture", "Diagnosis", "Evidence"]
 
@@ -28,7 +28,7 @@ class Capture:
     data: bytes
     boundaries: tuple[int, ...] = ()
     complete: bool = True
-    sender: Literal["client", "server"] | None = None
+    sender: Sender | None = None
 
     def __post_init__(self) -> None:
         previous = 0

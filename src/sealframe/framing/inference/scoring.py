@@ -1,9 +1,9 @@
 """Scores a cutting in bits, by the principle of minimum description length.
 
-A cutting is worth the bits that it saves whoever writes the stream down: bytes that stand at the same
-place of every frame are predicted by those of the frames before, an end that comes out exactly need
-not be written, nor a segment boundary at which a frame starts. The layout itself costs bits, and so
-does a preamble.
+A cutting is worth the bits that it saves whoever writes the stream down: bytes that stand at the
+same place of every frame are predicted by those of the frames before, an end that comes out exactly
+need not be written, nor a segment boundary at which a frame starts. The layout itself costs bits,
+and so does a preamble.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Fit", "Scorer", "column_gains"]
 
 _FRAMES: Final = 150
 """So many frames settle what a column saves."""
-_COLUMNS: Final = range(-18, 18)
+_COLUMNS: Final = range(-14, 24)
 """The columns that are looked at, around the byte of the field that changes most."""
 _LAYOUT: Final = 10.0
 """Bits that any layout costs."""
@@ -119,7 +119,6 @@ def _telling(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
     return frames
 
 
-DEBUG=0
 class Scorer:
     """Scores hypotheses over one window; columns that were measured once are remembered."""
 
@@ -169,7 +168,6 @@ class Scorer:
         fixed = tuple(
             column + hypothesis.lowest for column, gain in sorted(gains.items()) if gain.all > 4
         )
-        if DEBUG: print(f"   col {columns:.1f} field {field:.1f} ends {ends:.1f} seg {segments} cost {cost:.1f}",hypothesis,cutting.starts[0],{c+hypothesis.lowest:round(g.all) for c,g in gains.items() if g.all>1})
         rest = field + ends + segments - cost
         return Fit(hypothesis, cutting, columns + rest, told + rest, exact, fixed)
 
@@ -198,10 +196,12 @@ class Scorer:
         if chained and hypothesis.offset:
             # Columns in front of the field that save something belong to the frame.
             before = range(-hypothesis.lowest, -hypothesis.lowest + hypothesis.offset)
-            cost -= min(6.0, sum(min(2.0, max(0.0, gains[c].all - 2)) for c in before if c in gains))
-        if isinstance(field, FixedField):
-            if field.width < 4 and hypothesis.unit == 1 and self._zeros_beside(hypothesis, starts):
-                cost += 6 if chained or starts[0] == 0 else 1
+            cost -= min(
+                6.0, sum(min(2.0, max(0.0, gains[c].all - 2)) for c in before if c in gains)
+            )
+        narrow = isinstance(field, FixedField) and field.width < 4 and hypothesis.unit == 1
+        if narrow and self._zeros_beside(hypothesis, starts):
+            cost += 6
         return cost
 
     def _half_of_a_field(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:

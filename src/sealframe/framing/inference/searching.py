@@ -1,54 +1,98 @@
-"""Searches a window for the cuttings that are worth most."""
+"""Searches windows for the cuttings that are worth most."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
 from .enumerating import TEXTUAL, at_start, chains
-from .hypotheses import Hypothesis
-from .scoring import Fit, Scorer, column_gains
-from .walking import Cutting, walk
+from .scoring import Scorer
+from .walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .hypotheses import Hypothesis
+    from .scoring import Fit
+    from .walking import Cutting
     from .window import Window
 
-__all__ = ["search"]
+__all__ = ["Finding", "search"]
 
 _GROUPS: Final = 80
 _OF_A_GROUP: Final = 12
 _CHAINED: Final = 60
 _RANKED: Final = 300
 _CLEAR: Final = 40.0
-"""With so many bits at a known start, no other start is looked for."""
-_JOINED: Final = 60
+"""With so many bits and an exact end at a known start, no other start is looked for."""
+_JOINED: Final = 40
 """So many fits of one window are tried on the others."""
 _AGREES: Final = 12.0
 _DISAGREES: Final = 30.0
 
 
-def search(windows: Sequence[Window]) -> list[Fit]:
-    """Return the best fits over all windows together, best first, as they cut the fullest one."""
-    fullest = max(windows, key=lambda window: min(len(window.data), 20000))
-    fits = _search_one(fullest)
-    others = [window for window in windows if window is not fullest]
-    if not others:
-        return fits
-    scorers = [Scorer(window) for window in others]
-    joined = []
+@dataclass(frozen=True)
+class Finding:
+    """A hypothesis over all windows.
+
+    :ivar fits: its fit in each window, or None where it does not cut that one
+    :ivar main: which of the windows was searched for it
+    """
+
+    hypothesis: Hypothesis
+    fits: tuple[Fit | None, ...]
+    main: int
+    score: float
+    bits: float
+
+    @property
+    def fit(self) -> Fit:
+        """The fit in the window that was searched."""
+        fit = self.fits[self.main]
+        assert fit is not None
+        return fit
+
+    @property
+    def cutting(self) -> tuple[Cutting | None, ...]:
+        """How it cuts the windows."""
+        return tuple(fit.cutting if fit else None for fit in self.fits)
+
+    def plus(self, bits: float) -> Finding:
+        """Return the same with a better score."""
+        return replace(self, score=self.score + bits, bits=self.bits + bits)
+
+
+def search(windows: Sequence[Window]) -> list[Finding]:
+    """Return the best hypotheses over all windows together, best first."""
+    scorers = [Scorer(window) for window in windows]
+    main = max(range(len(windows)), key=lambda one: min(len(windows[one].data), 20000))
+    fits = _search_one(scorers[main])
+    if len(windows) == 1:
+        return [_finding(fit, (fit,), 0) for fit in fits]
+    findings = []
     for fit in fits[:_JOINED]:
-        for scorer in scorers:
-            found = _fit_elsewhere(scorer, fit)
-            fit = fit.plus(-_DISAGREES) if found is None else fit.joined(found)
-        joined.append(fit)
-    return sorted(joined, key=_by_score)
+        everywhere = tuple(
+            fit if index == main else _fit_elsewhere(scorer, fit)
+            for index, scorer in enumerate(scorers)
+        )
+        findings.append(_finding(fit, everywhere, main))
+    return sorted(findings, key=_by_score)
 
 
-def _by_score(fit: Fit) -> float:
-    return -fit.score
+def _finding(fit: Fit, fits: tuple[Fit | None, ...], main: int) -> Finding:
+    score, bits = fit.score, fit.bits
+    for index, other in enumerate(fits):
+        if index == main:
+            continue
+        score += -_DISAGREES if other is None else other.score + _AGREES
+        bits += -_DISAGREES if other is None else other.bits + _AGREES
+    return Finding(fit.hypothesis, fits, main, score, bits)
+
+
+def _by_score(found: Fit | Finding) -> float:
+    return -found.score
 
 
 def _fit_elsewhere(scorer: Scorer, fit: Fit) -> Fit | None:
@@ -60,9 +104,8 @@ def _fit_elsewhere(scorer: Scorer, fit: Fit) -> Fit | None:
     return None if cutting is None else scorer.score(fit.hypothesis, cutting)
 
 
-def _search_one(window: Window) -> list[Fit]:
-    scorer = Scorer(window)
-    data = window.data
+def _search_one(scorer: Scorer) -> list[Fit]:
+    data = scorer.window.data
     found = []
     for hypothesis in at_start(data):
         cutting = walk(data, hypothesis)
@@ -108,7 +151,7 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
 
 
 def _best(scorer: Scorer, found: Iterable[tuple[Hypothesis, Cutting]]) -> list[Fit]:
-    """Score the likeliest; hypotheses that cut alike share a score, and what is usual comes first."""
+    """Score the likeliest; hypotheses that cut alike share a score, the usual ones come first."""
     groups: dict[Cutting, list[tuple[float, Hypothesis]]] = {}
     for hypothesis, cutting in found:
         rank = _rank(scorer.window, hypothesis, cutting)
