@@ -91,6 +91,13 @@ class MessageTooSmallError(_MessageSizeError):
         return f"a message of {self.size} bytes is below the minimum of {self.limit} bytes"
 
 
+class MessageFormatError(SealframeError, ValueError):
+    """A message to be sent cannot be a frame of this framing. Nothing was sent.
+
+    It has the delimiter inside, or is not the one whole frame that it has to be.
+    """
+
+
 class SendQueueFullError(SealframeError):
     """``send_nowait`` found no room in the send queue. The message was not accepted.
 

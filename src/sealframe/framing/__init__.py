@@ -22,8 +22,11 @@ from __future__ import annotations
 from .backend import IMPLEMENTATION, Decoder, Encoder
 from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
-from .expression import parse_layout
+from .choice import Choice
 from .layout import DEFAULT_MAXIMUM, Framing
+from .sized import Sized
+from .text import Delimited, HeaderLines
+from .with_preamble import WithPreamble
 
 __all__ = [
     "DEFAULT_MAXIMUM",
@@ -34,12 +37,16 @@ __all__ = [
     "PROTOBUF_DELIMITED",
     "UINT16_BE",
     "UINT16_LE",
+    "Choice",
     "Decoder",
+    "Delimited",
     "Encoder",
     "FrameDecoder",
     "FrameEncoder",
     "FrameLayout",
     "Framing",
+    "HeaderLines",
     "Sender",
-    "parse_layout",
+    "Sized",
+    "WithPreamble",
 ]
