@@ -46,7 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "metrics": {"errors", "server"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
-    "cli": {"sealframe", "metrics"},
+    "cli": {"sealframe", "framing", "metrics"},
 }
 
 SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}
@@ -71,6 +71,8 @@ THIRD_PARTY = {
     "click": {"cli"},
     "rich": {"cli"},
     "xkcdpass": {"cli"},
+    "dpkt": {"cli.captures.packets"},
+    "pcapng": {"cli.captures.packets"},
     "prometheus_client": {"cli", "metrics"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},

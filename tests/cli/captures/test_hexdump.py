@@ -1,0 +1,245 @@
+r"""Bytes as people paste them are found again: dumps, literals, digits, packets in dumps."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sealframe.cli.captures import hexdump, reading
+from sealframe.cli.captures.stream import WINDOW, CaptureError, Stream
+
+from .building import CLIENT, SERVER, Talk, ethernet, packet
+
+# Characters that look like hex digits stand beside the bytes, and the last row is short.
+DATA = b"\x00\x00\x00\x05hello abcd  beef" + bytes(range(190, 256)) + b"00 11 22 33\n" + bytes(99)
+
+
+def find(text: str) -> list[Stream]:
+    return reading.read(io.BytesIO(text.encode()), "text")
+
+
+def one(text: str) -> bytes:
+    (stream,) = find(text)
+    return stream.data
+
+
+def rows(layout: str) -> str:
+    """Return the data as a tool writes it."""
+    return "\n".join(row(layout, at, DATA[at : at + 16]) for at in range(0, len(DATA), 16))
+
+
+def row(layout: str, at: int, part: bytes) -> str:
+    shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+    pairs = part.hex(" ")
+    match layout:
+        case "xxd":
+            return f"{at:08x}: {part.hex(' ', -2):<39}  {shown}"
+        case "hexdump -C":
+            return f"{at:08x}  {pairs[:23]}  {pairs[24:]}".ljust(60) + f"|{shown}|"
+        case "wireshark":
+            return f"{at:04x}   {pairs:<47}   {shown}"
+        case "collapsed":
+            return f"{at:04x} {pairs} {shown}"
+        case "tcpdump":
+            return f"\t0x{at:04x}:  {part.hex(' ', -2):<39}  {shown}"
+        case "gdb":
+            numbers = "".join(f"\t0x{byte:02x}" for byte in part)
+            return f"0x{0x7FFE0000 + at:x} <buffer+{at}>:{numbers}"
+        case "decimal":
+            return f"{at:06d}  {pairs}"
+    raise ValueError(layout)
+
+
+@pytest.mark.parametrize(
+    "layout", ["xxd", "hexdump -C", "wireshark", "tcpdump", "gdb", "decimal", "collapsed"]
+)
+@pytest.mark.parametrize("prose", [False, True])
+def test_rows_with_offsets(layout: str, prose: bool) -> None:
+    text = rows(layout)
+    if prose:
+        text = f"Hello,\nI get this from the device:\n\n{text}\n\nWhere is the length?\n"
+    (stream,) = find(text)
+    assert stream.data == DATA
+    assert stream.notes[0].startswith(f"read as a dump of {len(DATA)} bytes")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("xxd", "xxd -g1", "xxd -c 8 -g 1", "xxd -u", "xxd -p", "xxd -i"),
+        *("hexdump", "hexdump -C", "hexdump -v"),
+        *(
+            "od",
+            "od -x",
+            "od -b",
+            "od -t x1",
+            "od -A x -t x1z",
+            "od -A d -t x1",
+            "od -v -A n -t x1",
+        ),
+    ],
+)
+def test_the_tools_themselves(command: str, tmp_path: Path) -> None:
+    name, *options = command.split()
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / "data").write_bytes(DATA)
+    shown = subprocess.run([name, *options, "data"], cwd=tmp_path, capture_output=True, check=True)
+    assert one(shown.stdout.decode()) == DATA
+
+
+SHORT = b"\x00\x00\x00\x05hello\xff"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "000000000568656c6c6fff"[2:],
+        "00 00 00 05 68 65 6c 6c 6f ff",
+        "00:00:00:05:68:65:6C:6C:6F:FF",
+        "00-00-00-05-68-65-6C-6C-6F-FF",
+        "0000 0005 6865 6c6c 6fff",
+        "00000005 68656c6c 6fff",
+        "0x00000005 68656c6c6fff",
+        "Received 10 bytes: 00 00 00 05 68 65 6c 6c 6f ff",
+        "<Buffer 00 00 00 05 68 65 6c 6c 6f ff>",
+        "0x00, 0x00, 0x00, 0x05, 0x68, 0x65, 0x6c, 0x6c, 0x6f, 0xff",
+        "0x0 0x0 0x0 0x5 0x68 0x65 0x6c 0x6c 0x6f 0xff",
+        "SEND: 0x0 0x0 0x0 0x5 0x68 0x65 0x6c 0x6c 0x6f 0xff",
+        "unsigned char buf[] = { 0x00, 0x00, 0x00, 0x05,\n  0x68, 0x65, 0x6c, 0x6c, 0x6f, 0xff };",
+        "byte[] b = {0, 0, 0, 5, 104, 101, 108, 108, 111, (byte)0xff};",
+        "[0, 0, 0, 5, 104, 101, 108, 108, 111, -1]",
+        "[0 0 0 5 104 101 108 108 111 255]",
+        "<<0,0,0,5,104,101,108,108,111,255>>",
+        r"b'\x00\x00\x00\x05hello\xff'",
+        r"data = bytearray(b'\x00\x00\x00\x05hello\xff')",
+        r'"\x00\x00\x00\x05\x68\x65" \ ' + "\n" + r'"\x6c\x6c\x6f\xff"',
+        r"\x00\x00\x00\x05\x68\x65\x6c\x6c\x6f\xff",
+        r"'\u0000\u0000\u0000\u0005hello\xff'",
+        r'b"\0\0\0\005hello\377"',
+        "0000   00 00 00 05 68 65 6c 6c 6f ff   ....hello.",
+        "00000000: 0000 0005 6865 6c6c 6fff            ....hello.",
+        "0000000 0000 0500 6568 6c6c ff6f\n000000a",
+    ],
+)
+def test_one_message(text: str) -> None:
+    assert one(text) == SHORT
+
+
+def test_each_line_was_one_read() -> None:
+    (stream,) = find("00 01 61\n00 02 61 62\n00 01 63\n")
+    assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab\0\1c", (3, 7, 10))
+    (stream,) = find("b'\\x00\\x01a'\nb'\\x00\\x02ab'")
+    assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab", (3, 7))
+    # Lines of one length are a text that was wrapped.
+    (stream,) = find("00 01 61\n00 02 61\n62")
+    assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab", ())
+
+
+def test_both_directions_of_a_followed_stream() -> None:
+    text = (
+        "00000000  00 01 61 00  01                                   ..a..\n"
+        "    00000000  00 02 6f 6b                                       ..ok\n"
+        "00000005  62                                                b\n"
+        "00000006  00 01 63                                          ..c\n"
+    )
+    client, server = find(text)
+    assert (client.sender, client.data, client.boundaries) == (
+        "client",
+        b"\0\1a\0\1b\0\1c",
+        (5, 6, 9),
+    )
+    assert (server.sender, server.data) == ("server", b"\0\2ok")
+
+
+def test_a_row_that_lost_its_indentation_is_of_the_same_stream() -> None:
+    lines = rows("wireshark").split("\n")
+    assert one("\n".join([lines[0], *("    " + line for line in lines[1:])])) == DATA
+
+
+def test_wiresharks_arrays_of_both_peers() -> None:
+    client, server = find(
+        "char peer0_0[] = { /* Packet 4 */\n0x00, 0x01, 0x61 };\n"
+        "char peer1_0[] = { /* Packet 6 */\n0x00, 0x02, 0x6f, 0x6b };\n"
+        "char peer0_1[] = { /* Packet 7 */\n0x00, 0x01, 0x62 };\n"
+    )
+    assert (client.sender, client.data, client.boundaries) == ("client", b"\0\1a\0\1b", (3, 6))
+    assert (server.sender, server.data) == ("server", b"\0\2ok")
+
+
+def test_offsets_that_begin_again() -> None:
+    (stream,) = find("0000   00 01 61   ..a\n\n0000   00 02 61 62   ..ab\n")
+    assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab", (3, 7))
+
+
+def test_rows_that_are_missing() -> None:
+    lines = rows("xxd").split("\n")
+    (stream,) = find("\n".join(lines[:3] + lines[5:]))
+    assert stream.data == DATA[:48]
+    assert not stream.complete
+    assert "missing behind 0x30" in stream.notes[1]
+
+
+def test_rows_that_stand_for_more_than_is_looked_at() -> None:
+    (stream,) = find("0000000 0000 0000 0000 0000 0000 0000 0000 0000\n*\nfffffff0\n")
+    assert len(stream.data) == WINDOW
+
+
+@pytest.mark.parametrize("link", ["raw", "ethernet"])
+def test_packets_in_a_dump(link: str) -> None:
+    talk = (
+        Talk().open().say("client", b"\0\3one", b"\0\4fou").say("client", b"r").say("server", b"!")
+    )
+    text = ""
+    for number, one in enumerate(talk.packets):
+        data = bytes(one) if link == "raw" else ethernet(one)
+        text += f"12:00:0{number}.000000 IP 192.0.2.1.50000 > 192.0.2.2.502: Flags [P.]\n"
+        for at in range(0, len(data), 16):
+            text += f"\t0x{at:04x}:  {data[at : at + 16].hex(' ', -2):<39}  ...\n"
+    client, server = find(text)
+    assert (client.data, client.boundaries) == (b"\0\3one\0\4four", (5, 10, 11))
+    assert server.data == b"!"
+    assert client.name == "text, 192.0.2.1:50000 → 192.0.2.2:502"
+
+
+def test_a_packet_as_one_line_of_digits() -> None:
+    assert one(ethernet(packet(CLIENT, SERVER, 1, b"\0\3one" * 9)).hex()) == b"\0\3one" * 9
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"5:hello,5:world,",
+        b'{"id":1,"method":"x","params":[1,2]}\n{"id":2,"method":"y","params":[3]}\n',
+        b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        b"0005hello0006worlds",
+        b"\x00\x00\x00\x0500 00",
+        b"caf\xe9 00 01 02",
+    ],
+)
+def test_what_is_no_dump(data: bytes) -> None:
+    assert reading.read(io.BytesIO(data), "file") == [Stream(data, name="file")]
+
+
+def test_raw_takes_the_characters() -> None:
+    (stream,) = reading.read(io.BytesIO(b"00 01 02"), "file", raw=True)
+    assert stream.data == b"00 01 02"
+
+
+def test_a_text_without_bytes() -> None:
+    with pytest.raises(CaptureError, match="there are no bytes in this text"):
+        hexdump.read("Where is the length?")
+
+
+def test_a_large_file_is_looked_at_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    (stream,) = reading.read_file(path)
+    assert len(stream.data) == WINDOW
+    assert not stream.complete
+    assert "only the first 1,048,576 bytes" in stream.notes[0]
