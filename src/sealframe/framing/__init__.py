@@ -23,6 +23,7 @@ from .backend import IMPLEMENTATION, Decoder, Encoder
 from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
 from .choice import Choice
+from .expression import parse_layout
 from .layout import DEFAULT_MAXIMUM, Framing
 from .sized import Sized
 from .text import Delimited, HeaderLines
@@ -49,4 +50,5 @@ __all__ = [
     "Sender",
     "Sized",
     "WithPreamble",
+    "parse_layout",
 ]
