@@ -21,7 +21,6 @@ from sealframe import (
     ClientOptions,
     Connection,
     ConnectionClosedOK,
-    Framing,
     Server,
     ServerOptions,
     Serving,
@@ -29,6 +28,7 @@ from sealframe import (
     Stream,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.framing import FrameLayout
 from sealframe.server.handlers import Handler
 
 ModeName = Literal["packets", "extended", "sealed"]
@@ -43,13 +43,13 @@ mutations have less: there many a test waits in vain."""
 
 class _ServerArguments(TypedDict, total=False):
     security: SharedKey
-    framing: Framing
+    framing: FrameLayout
 
 
 class _ClientArguments(TypedDict, total=False):
     security: SharedKey
     extended: bool
-    framing: Framing
+    framing: FrameLayout
 
 
 class Services(TypedDict, total=False):
@@ -76,7 +76,7 @@ class Mode:
     """A way to talk, as the arguments of ``serve()`` and ``connect()``."""
 
     name: ModeName = "packets"
-    framing: Framing | None = None
+    framing: FrameLayout | None = None
     """A foreign layout, in place of sealframe's own packets."""
 
     @property

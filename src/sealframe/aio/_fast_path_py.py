@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core.closing import CloseState
 from ..core.events import Phase
+from ..framing import Decoder
 from ..noise.records import SMALL_RECORD
 from ..wire import HEAD_SIZE, MESSAGE_OVERHEAD
 from .callables import refuse_awaitable
@@ -108,8 +109,10 @@ class ReadPath:
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """Return where the next bytes go."""
         machine = self.machine
-        if machine.records is None and machine.phase is not _FAILED:
-            buffer = machine.decoder.lend_buffer()
+        buffer: bytearray | memoryview
+        decoder = machine.decoder
+        if machine.records is None and machine.phase is not _FAILED and type(decoder) is Decoder:
+            buffer = decoder.lend_buffer()
         else:
             buffer = machine.get_buffer()
         return memoryview(buffer)[:SMALL_READ] if self.receiver.small_reads else buffer
@@ -120,8 +123,10 @@ class ReadPath:
         message = None
         if self.trace is None and machine.records is None:
             phase = machine.phase
-            if phase is _PACKETS or phase is _EXTENDED:
-                message = machine.decoder.take_single(nbytes)
+            decoder = machine.decoder
+            # Decoders of other layouts have no such method.
+            if (phase is _PACKETS or phase is _EXTENDED) and type(decoder) is Decoder:
+                message = decoder.take_single(nbytes)
         if message is None:
             messages = machine.buffer_updated(nbytes)
         else:

@@ -398,7 +398,8 @@ class Closer:
             self._lossy = True
 
     def _lift_credit(self, _: object) -> None:
-        self._protocol.sender.lift_credit()
+        if self._protocol.sender.lift_credit():
+            self._lossy = True
 
     def _stop_keepalive(self, _: object) -> None:
         protocol = self._protocol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .. import wire
@@ -12,7 +12,7 @@ from ..core.introductions import Identify
 from ..core.protocol import ProtocolMachine
 from ..core.trace import Trace
 from ..errors import ConfigurationError, HandshakeError
-from ..framing import Framing
+from ..framing import FrameLayout
 from ..noise import cipher
 from ..noise.credentials import Credentials
 from ..noise.records import RecordLayer
@@ -46,7 +46,9 @@ class ConnectionConfig:
     """Whether this end connects."""
     security: Security | None = None
     context: bytes | str = b""
-    framing: Framing | None = None
+    framing: FrameLayout | None = None
+    pipelining: bool = True
+    """Whether a client may send a message before one has come for the one before."""
     extended: bool = False
     options: Options = field(default_factory=Options)
     takes_streams: bool = False
@@ -73,18 +75,27 @@ class ConnectionConfig:
             raise ConfigurationError("context belongs to a sealed connection: give security too")
         if self.sessions is not None and not isinstance(self.sessions, Sessions):
             raise ConfigurationError(f"sessions is {self.sessions!r}; use Sessions(...), or None")
+        if not isinstance(self.pipelining, bool):
+            raise ConfigurationError(f"pipelining is {self.pipelining!r}; use True or False")
+        if not self.pipelining and self.framing is None:
+            raise ConfigurationError(
+                "pipelining=False belongs to a foreign framing: a sealframe server takes any "
+                "number of messages"
+            )
         if self.framing is not None:
             if self.sessions is not None:
                 raise ConfigurationError("a foreign framing carries messages only: no sessions")
-            if not isinstance(self.framing, Framing):
-                raise ConfigurationError("framing is a Framing, for example INT32_BE, or None")
+            if not isinstance(self.framing, FrameLayout):
+                raise ConfigurationError(
+                    f"framing is {self.framing!r}; use a layout, such as INT32_BE or "
+                    "Framing(...), or None"
+                )
             if self.security is not None or self.extended:
                 raise ConfigurationError(
                     "a foreign framing carries messages only: no security, not extended"
                 )
-            if self.framing.layout.maximum > self.options.max_message_size:
-                narrowed = replace(self.framing, maximum=self.options.max_message_size)
-                object.__setattr__(self, "framing", narrowed)
+            narrowed = self.framing.limited(self.options.max_message_size)
+            object.__setattr__(self, "framing", narrowed)
 
     @property
     def context_bytes(self) -> bytes:

@@ -113,7 +113,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.handlers = handlers or NO_HANDLERS
         self.stats = Stats()
         self.transport = None
-        self.sender = Sender(self, options.outbox_limit)
+        self.sender = self._make_sender()
         self.receiver = self._make_receiver(budget)
         self.closer = Closer(self)
         self.keepalive = None
@@ -125,6 +125,9 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self._keepalive_wheel = keepalive_wheel
         self.trace = machine.trace
         self.since = 0.0
+
+    def _make_sender(self) -> Sender:
+        return Sender(self, self.options.outbox_limit)
 
     def _make_receiver(self, budget: Budget | None) -> Receiver:
         options, on_message = self.options, self.handlers.on_message
@@ -426,6 +429,8 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         text = "the peer closed the connection"
         if unanswered:
             return text + " before it had read HELLO, and so could not say why"
+        if self.machine.layout is not None:
+            return text
         if self.machine.client and not self.machine.frames_received and not self.closer.closing:
             text += " without a word: does the server expect a key (security=...)?"
             # A plain client cannot know, and its loop ends quietly on this end.

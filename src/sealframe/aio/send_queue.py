@@ -74,8 +74,11 @@ class SendQueue(OutQueue):
         data = checked(owner, message)
         if self.full:
             await self._wait_for_room(owner, len(data))
-            self.append(data)
-            self.wake()
+            try:
+                self.append(data)
+            finally:
+                # Where it is refused for what is in it, the next in line still gets its turn.
+                self.wake()
         else:
             self.append(data)
         owner.flush_soon()
@@ -106,8 +109,10 @@ class SendQueue(OutQueue):
         owner.check_size(min(map(len, messages)))
         if self.full:
             await self._wait_for_room(owner, largest)
-            self.extend(messages)
-            self.wake()
+            try:
+                self.extend(messages)
+            finally:
+                self.wake()
         else:
             self.extend(messages)
         owner.flush_soon()

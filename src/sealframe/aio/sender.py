@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 from ..core.channel_frames import ViolationError
 from ..core.closing import CloseState
 from ..core.events import Phase
+from ..core.framed_output import FramedOutput
 from ..core.sending import LARGE_TURN, TURN
 from ..errors import ConnectionClosed
 from ..wire import MAX_WINDOW
 from .fast_path import SendPath
+from .framed_send_queue import FramedSendQueue
 from .send_queue import SendQueue
 from .socket_options import WIDEN_INTERVAL, widen
 from .writing import NO_SOCKET, write_buffers
@@ -55,7 +57,11 @@ class Sender(SendPath):
 
     def __init__(self, protocol: ConnectionProtocol, limit: int) -> None:
         self.protocol = protocol
-        self.queue = SendQueue(limit)
+        encoder = protocol.machine.encoder
+        if isinstance(encoder, FramedOutput):
+            self.queue = FramedSendQueue(limit, encoder.frame)
+        else:
+            self.queue = SendQueue(limit)
         self.error: ConnectionClosed | None = None
         """Why nothing more can be sent, None while it can."""
         self.sent_cost = 0
@@ -231,9 +237,13 @@ class Sender(SendPath):
         """Take in how much the peer takes, counted from the start of the connection."""
         self.credit_limit = window
 
-    def lift_credit(self) -> None:
-        """Send without credit from now on."""
+    def lift_credit(self) -> bool:
+        """The peer has ended: send without credit from now on.
+
+        :return: whether something that was accepted is dropped in place of that
+        """
         self.credit_limit = None
+        return False
 
     def add_credit(self, increment: int) -> None:
         """Take in CREDIT."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ from .. import (
 from .address import DEFAULT, HELP, SEVERAL, Address, server_address, shown
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, describe, tell_errors_once
+from .framing import Layout, check_framing, client_framing
 from .output import Output
 from .prompt import Prompt, is_usable
 from .running import run
@@ -45,8 +47,15 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 @click.command(epilog=f"{HELP}\n\n{SEVERAL}\n\n{EXIT_CODES}")
 @click.argument("address", callback=server_address, default=DEFAULT)
 @session_option
+@client_framing
 @client_sealing
-def chat(address: Address, session: bool, sealing: ClientSealing) -> None:
+def chat(
+    address: Address,
+    session: bool,
+    framing: Layout | None,
+    pipelining: bool,
+    sealing: ClientSealing,
+) -> None:
     """Talk through the server at ADDRESS, 127.0.0.1:1234 unless given.
 
     Each line typed is a message, each message that comes is a line. Once it was
@@ -55,29 +64,34 @@ def chat(address: Address, session: bool, sealing: ClientSealing) -> None:
     Ctrl-D ends it after all typed was sent, Ctrl-C at once.
     Lines can come from a pipe just as well. Empty lines are not sent.
     """
+    check_framing(framing, session=session, **sealing.ways)
     access = sealing.open(address)
+    how = {"session": session, "framing": framing, "pipelining": pipelining}
     with access.explained():
         tell_errors_once()
-        run(_chat(address, access, session))
+        run(_chat(address, access, how))
 
 
-async def _chat(address: Address, access: Access, session: bool) -> None:
+async def _chat(address: Address, access: Access, how: dict[str, Any]) -> None:
     stdin, output = Stdin(), Output(asyncio.current_task())
     if output.terminal and sys.stdin.isatty() and is_usable():
         with Prompt(output) as prompt:
-            await Chat(address, access, prompt, session=session).run(prompt.lines(stdin))
+            await Chat(address, access, prompt, how).run(prompt.lines(stdin))
     else:
-        await Chat(address, access, output, session=session).run(stdin.lines())
+        await Chat(address, access, output, how).run(stdin.lines())
 
 
 class Chat:
-    """One conversation, over as many connections as it takes."""
+    """One conversation, over as many connections as it takes.
+
+    :param how: the arguments of ``connect()`` that say how to talk, beside the key
+    """
 
     def __init__(
-        self, address: Address, access: Access, screen: Output | Prompt, *, session: bool
+        self, address: Address, access: Access, screen: Output | Prompt, how: dict[str, Any]
     ) -> None:
         self._address = address
-        self._session = session
+        self._how = how
         self._access = access
         self._screen = screen
         self._conn: Connection | None = None
@@ -136,7 +150,7 @@ class Chat:
             address.port,
             path=address.path,
             security=self._access.security,
-            session=self._session,
+            **self._how,
             on_link=self._link_changed,
             options=_OPTIONS,
             is_fatal=self._is_fatal,
@@ -162,7 +176,8 @@ class Chat:
         try:
             async for message in conn:
                 self._screen.message(message)
-            if not conn.stats.messages_received and not conn.sealed:
+            foreign = self._how["framing"] is not None
+            if not conn.stats.messages_received and not conn.sealed and not foreign:
                 trouble += " without a word: if it expects a key, use --key or --identity"
         except ConnectionClosed as error:
             if error.code not in _COME_BACK:

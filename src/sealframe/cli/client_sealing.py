@@ -70,6 +70,11 @@ class ClientSealing:
         ):
             raise click.UsageError(f"{given[0]} and {given[1]} cannot work together")
 
+    @property
+    def ways(self) -> dict[str, object]:
+        """The options that make it sealed, by their names, with what was given."""
+        return {"key": self.key, "passphrase": self.passphrase, "identity": self.identity}
+
     def open(self, address: Address) -> Access:
         """Return the way to a server; this reads files, and may ask and connect.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from .. import ClientOptions, CloseCode, Connection, Outbox
 from .address import HELP, SEVERAL, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, tell_errors_once
+from .framing import Layout, check_framing, client_framing
 from .outbox import send_through
 from .output import Output
 from .running import run
@@ -71,6 +73,7 @@ def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) 
     help="With --outbox: how long to connect, and then to wait until all has arrived; "
     f"{_TIMEOUT:.0f} unless given.",
 )
+@client_framing
 @client_sealing
 def send(
     message: str | None,
@@ -81,6 +84,8 @@ def send(
     session: bool,
     outbox: str | None,
     timeout: float | None,
+    framing: Layout | None,
+    pipelining: bool,
     sealing: ClientSealing,
 ) -> None:
     """Send MESSAGE, a file, or lines from stdin to the server at ADDRESS.
@@ -89,6 +94,7 @@ def send(
     the server took everything; plain, that all bytes left and the server closed in order.
     With --outbox it means that the server took all that was in the file.
     """
+    check_framing(framing, session=session, outbox=outbox, **sealing.ways)
     given = (message is not None) + lines + (file is not None)
     if outbox is not None:
         _check_outbox(wait, sealing)
@@ -117,7 +123,8 @@ def send(
                 )
             )
             return
-        run(_send_from(address, access, data, wait, lines=lines, session=session))
+        how = _How(session=session, framing=framing, pipelining=pipelining)
+        run(_send_from(address, access, data, wait, how, lines=lines))
 
 
 async def _send_from(
@@ -125,9 +132,9 @@ async def _send_from(
     access: Access,
     message: bytes | None,
     wait: int,
+    how: _How,
     *,
     lines: bool,
-    session: bool,
 ) -> None:
     """Connect, send the message, or without one what is on stdin, and close."""
     replies = _Replies(Output(asyncio.current_task()), wait)
@@ -137,7 +144,9 @@ async def _send_from(
         address.port,
         path=address.path,
         security=access.security,
-        session=session,
+        session=how.session,
+        framing=how.framing,
+        pipelining=how.pipelining,
         options=ClientOptions(),
     ) as conn:
         await access.connected(conn)
@@ -150,6 +159,15 @@ async def _send_from(
             "the server did not confirm the close: it may not have got everything"
             + (f" ({conn.close_reason})" if conn.close_reason else "")
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How to talk to the server, beside the key."""
+
+    session: bool
+    framing: Layout | None
+    pipelining: bool
 
 
 class _Replies:

@@ -30,6 +30,7 @@ from .announcing import announce
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines, complain
 from .exporting import check_installed, exporting, metrics_address
+from .framing import Layout, check_framing, server_framing
 from .output import Output
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
@@ -76,6 +77,7 @@ _LEAST_GRACE = 0.1
 @proxy_option
 @control_option
 @sessions_option
+@server_framing
 @server_sealing
 def serve(
     address: Address,
@@ -85,12 +87,14 @@ def serve(
     balancers: tuple[str, ...],
     control: Path | None,
     sessions: Sessions | None,
+    framing: Layout | None,
     sealing: ServerSealing,
 ) -> None:
     """Run a relay at ADDRESS: what one client says, all others get.
 
     They get "<id>: " and then the message as it was sent; the id is the sender's,
     with --identity its name too: "<name>/<id>: ".
+    With --framing they get the message alone, as other programs expect.
     A client that falls 8 MiB behind is disconnected.
 
     ADDRESS is 127.0.0.1:1234 unless given, which this machine alone can reach.
@@ -98,6 +102,7 @@ def serve(
     over every IPv6 network, and port 0 takes a free port. Ctrl-C or SIGTERM ends it,
     a second one at once.
     """
+    check_framing(framing, sessions=sessions, **sealing.ways)
     if status and not sys.stdout.isatty():
         raise click.UsageError("--status needs a terminal; for programs there is --metrics")
     if metrics is not None:
@@ -106,7 +111,16 @@ def serve(
     security = sealing.open()
     invitations = sealing.invitations(security)
     work = _serve(
-        address, security, invitations, grace, status, metrics, balancers, control, sessions
+        address,
+        security,
+        invitations,
+        grace,
+        status,
+        metrics,
+        balancers,
+        control,
+        sessions,
+        framing,
     )
     sys.exit(run(work, terminated=Exit.DONE))
 
@@ -121,10 +135,11 @@ async def _serve(
     balancers: tuple[str, ...],
     control: Path | None,
     sessions: Sessions | None,
+    framing: Layout | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
-    relay = Relay(output, quiet=status)
+    relay = Relay(output, quiet=status, named=framing is None)
     async with AsyncExitStack() as stack:
         controls = await stack.enter_async_context(controlled(control, output, security, _JOINING))
         server = await stack.enter_async_context(
@@ -136,6 +151,7 @@ async def _serve(
                 proxy_protocol=balancers or False,
                 security=security,
                 sessions=sessions,
+                framing=framing,
                 options=replace(_OPTIONS, close_timeout=max(grace, _LEAST_GRACE)),
             )
         )
@@ -193,10 +209,12 @@ class Relay:
     """Passes every message on to all clients but its sender, and shows what happens.
 
     :param quiet: whether it shows nothing of what clients do
+    :param named: whether the others get the sender's name before a message
     """
 
-    def __init__(self, output: Output, *, quiet: bool = False) -> None:
+    def __init__(self, output: Output, *, quiet: bool = False, named: bool = True) -> None:
         self.output = output
+        self._named = named
         self._quiet = quiet
         self._started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
 
@@ -214,7 +232,7 @@ class Relay:
             async for message in conn:
                 if not self._quiet:
                     self.output.message(message, who=who, limit=_SHOWN)
-                said = who.encode() + b": " + message
+                said = who.encode() + b": " + message if self._named else message
                 if len(said) > _OPTIONS.max_message_size:
                     complain(f"a message of {len(message)} bytes from {who} is too large")
                     await conn.close(CloseCode.TOO_LARGE, "too large to be passed on")

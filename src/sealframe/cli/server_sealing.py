@@ -34,6 +34,11 @@ class ServerSealing:
         if self.identity is not None and self.clients is None:
             raise click.UsageError("--identity needs --clients FILE too, the clients to let in")
 
+    @property
+    def ways(self) -> dict[str, object]:
+        """The options that make it sealed, by their names, with what was given."""
+        return {"key": self.key, "passphrase": self.passphrase, "identity": self.identity}
+
     def open(self) -> SharedKey | ServerIdentity | None:
         """Return what seals, None for a plain server; this reads files and may ask.
 

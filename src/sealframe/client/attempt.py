@@ -19,6 +19,7 @@ from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.link_change import LinkChange
+from ..aio.lockstep import LockstepProtocol
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.program_faults import close_after
 from ..aio.session_protocol import SessionProtocol
@@ -83,17 +84,23 @@ class Attempt(ConnectionOwner):
         options: ClientOptions,
         peer_handlers: PeerHandlers,
         id: str,
+        *,
+        pipelining: bool,
     ) -> AnyConnection:
         """Connect and shake hands.
 
         :param id: what the connection is called until the server gives it another id
-
+        :param pipelining: whether messages may be sent before those before them are answered
         :raises ConnectError: there is no connection to be had within ``connect_timeout``
         :raises ConnectionClosed: the handshake failed
         """
         established: asyncio.Future[AnyConnection] = asyncio.get_running_loop().create_future()
         self._established = established
-        make = ConnectionProtocol if self._links is None else SessionProtocol
+        make: type[ConnectionProtocol]
+        if self._links is not None:
+            make = SessionProtocol
+        else:
+            make = ConnectionProtocol if pipelining else LockstepProtocol
         protocol = make(
             machine,
             options,

@@ -40,7 +40,7 @@ from ..errors import (
 )
 from ..files.receiving import OnOffer
 from ..files.transfers import Transfers
-from ..framing import Framing
+from ..framing import FrameLayout
 from ..options import ClientOptions
 from ..outbox import Outbox
 from ..trust.identity import ClientIdentity
@@ -71,7 +71,8 @@ def connect(  # type: ignore[overload-overlap]
     local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
+    pipelining: bool = True,
     extended: bool = False,
     session: bool | Outbox = False,
     codec: None = None,
@@ -95,7 +96,8 @@ def connect(
     local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
+    pipelining: bool = True,
     extended: bool = False,
     session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None,
@@ -118,7 +120,8 @@ def connect(
     local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
+    pipelining: bool = True,
     extended: bool = False,
     session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
@@ -173,7 +176,16 @@ def connect(
         falls back to plain
     :param context: the server's name for its service, the same at both ends
         (sealed only)
-    :param framing: a foreign frame layout, messages only
+    :param framing: a foreign frame layout, messages only: any
+        :class:`~sealframe.framing.FrameLayout`. What it cannot carry, ``send`` refuses. A preamble
+        that it has for the client is sent at once
+    :param pipelining: with ``framing`` alone: False sends one message at a time, for a peer that
+        takes no further request before it has answered. Each message waits, in the order of
+        ``send``, until a message has come since the one before was written; any message counts as
+        the answer. ``send`` returns as ever, once the message is accepted. There is no time-out:
+        end the connection if an answer does not come, or set ``idle_timeout``. Messages that still
+        wait when the server has ended are dropped: :meth:`Connection.close` returns False, and
+        ``stats.unsent`` counts them
     :param extended: on a plain connection, speak control frames (``ping``, requests,
         streams, reasons for closing); the server must be sealframe too. Sealed connections
         always do.
@@ -252,6 +264,7 @@ def connect(
         security=security,
         context=context,
         framing=framing,
+        pipelining=pipelining,
         extended=extended or (bool(session) and security is None and framing is None),
         options=options,
         takes_streams=peer_handlers.takes_streams,
@@ -455,7 +468,14 @@ class Connecting(Generic[Sent, Received]):
         verify = None if verifier is None else verifier.verify_server_key
         machine = self._machine(endpoint, verify, id, hello)
         attempt = Attempt(self._make_connection, self._hooks, links)
-        conn = await attempt.connect(endpoint, machine, self._options, self._peer_handlers, id)
+        conn = await attempt.connect(
+            endpoint,
+            machine,
+            self._options,
+            self._peer_handlers,
+            id,
+            pipelining=self._config.pipelining,
+        )
         try:
             if verifier is not None and conn.peer is not None:
                 await asyncio.to_thread(verifier.record, conn.peer.key)

@@ -11,12 +11,15 @@ from typing import Final
 
 from ..errors import (
     ConnectionClosedError,
+    FramingError,
     HandshakeError,
     NotSupportedError,
     PeerTimeoutError,
     TruncatedError,
     UnauthorizedError,
 )
+from ..framing import Decoder, FrameDecoder
+from ..framing.refusals import incomplete
 from ..wire import CloseCode, Control, Opcode
 from ..wire.control import Close, MalformedBodyError, close_name
 from .events import Phase
@@ -80,6 +83,21 @@ def socket_lost(cause: Exception | None, inside: str | None) -> ConnectionClosed
     if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
         return PeerTimeoutError(f"the peer gave no sign of life, and the system gave it up{why}")
     return TruncatedError(inside or f"the connection was lost without a close{why}")
+
+
+def cut_short(decoder: Decoder | FrameDecoder, number: int) -> str:
+    """Return what to say of a stream of a foreign layout that ends inside a frame.
+
+    :param number: of the frame, from 1 on
+    """
+    if isinstance(decoder, Decoder):
+        # It does not count frames.
+        return str(incomplete(decoder.pending, decoder.frame_size, number=number))
+    try:
+        decoder.finish()
+    except FramingError as error:
+        return str(error)
+    return f"the stream ends inside frame {number}"
 
 
 def because(cause: Exception | None) -> str:

@@ -26,13 +26,13 @@ from ..errors import (
     ProtocolError,
     TruncatedError,
 )
-from ..framing import Decoder, Framing
+from ..framing import Decoder, FrameDecoder, FrameLayout, Framing
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Control, Opcode, control
 from ..wire.control import Close
-from ..wire.sniffing import diagnose
+from ..wire.sniffing import diagnose, diagnose_foreign, diagnose_missing
 from .events import ESTABLISHED, UNANNOUNCED, Ended, Event, Failed, Phase
-from .faults import EXPECTED, because, opcode_name, refused_packets, socket_lost
+from .faults import EXPECTED, because, cut_short, opcode_name, refused_packets, socket_lost
 from .introductions import Identify, Introductions, PeerIdentity, introduction
 from .joining import PendingLink, announce, welcome_size
 from .rules import MESSAGE, RULES, UNKNOWN
@@ -83,7 +83,7 @@ class ProtocolMachine(SendingHalf):
         *,
         client: bool,
         max_message_size: int,
-        framing: Framing | None = None,
+        framing: FrameLayout | None = None,
         records: RecordLayer | None = None,
         extended: bool = False,
         client_id: str = "",
@@ -108,7 +108,12 @@ class ProtocolMachine(SendingHalf):
             records=records,
             trace=trace,
         )
-        self.decoder: Decoder = _receiving(framing, max_message_size).decoder()
+        self.decoder: Decoder | FrameDecoder
+        """What cuts the peer's stream into frames."""
+        if framing is None:
+            self.decoder = _receiving(max_message_size).decoder()
+        else:
+            self.decoder = framing.decoder(sender="server" if client else "client")
         self.joining = PendingLink() if session or takes_sessions else None
         """What is known until a session is joined; None where there can be none."""
         self.unsupported: set[int] | None = None
@@ -301,6 +306,8 @@ class ProtocolMachine(SendingHalf):
             if self.client:
                 self.queue(self.introductions.hello())
         decoder = self.decoder
+        # What is sealed is framed natively.
+        assert isinstance(decoder, Decoder)
         messages: list[bytes] = []
         for record in records:
             self.work_items += 1
@@ -437,6 +444,9 @@ class ProtocolMachine(SendingHalf):
         size = self.decoder.frame_size
         if self.records is not None and self.records.pending:
             return f"the peer's stream {how} inside a sealed record"
+        if self.layout is not None:
+            text = cut_short(self.decoder, self.frames_received + 1)
+            return text if how == "ended" else f"the peer's stream {how}: {text}"
         of = f"{self.decoder.pending} of its {size} bytes" if size else "a part of its head"
         return f"the peer's stream {how} inside a frame: only {of} came"
 
@@ -445,7 +455,13 @@ class ProtocolMachine(SendingHalf):
         introduced = self.introductions.peer is not None
         if introduced or self.frames_received or self.records is not None:
             return text
-        diagnosis = diagnose(self.decoder.prefix)
+        decoder, layout = self.decoder, self.layout
+        if layout is None:
+            diagnosis = diagnose(decoder.prefix)
+        else:
+            missing = decoder.frame_size - decoder.pending
+            diagnosis = diagnose_foreign(decoder.prefix, layout)
+            diagnosis = diagnosis or diagnose_missing(missing, layout)
         return f"{text} ({diagnosis})" if diagnosis else text
 
     @property
@@ -466,7 +482,7 @@ class ProtocolMachine(SendingHalf):
 
 
 def _first_phase(
-    *, client: bool, framing: Framing | None, records: RecordLayer | None, extended: bool
+    *, client: bool, framing: FrameLayout | None, records: RecordLayer | None, extended: bool
 ) -> Phase:
     if records is not None:
         return Phase.SEALING
@@ -476,5 +492,5 @@ def _first_phase(
 
 
 @lru_cache(maxsize=16)
-def _receiving(framing: Framing | None, maximum: int) -> Framing:
-    return framing or Framing(control=True, maximum=maximum)
+def _receiving(maximum: int) -> Framing:
+    return Framing(control=True, maximum=maximum)

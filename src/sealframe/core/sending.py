@@ -7,17 +7,19 @@ received changes its :attr:`~SendingHalf.phase` and queues answers here. No sock
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final, cast
 
 from .. import wire
 from ..errors import MessageTooLargeError, MessageTooSmallError, NotSupportedError
-from ..framing import Framing
+from ..framing import Encoder, FrameEncoder, FrameLayout, Framing, Sender
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Opcode, control
 from ..wire.control import Close
 from .control_output import ControlOutput
 from .events import Phase
 from .faults import no_link_yet, packets_only
+from .framed_output import FramedOutput
 from .introductions import Introductions
 from .multiplexer import Multiplexer
 from .retention import cost_of_packed
@@ -59,6 +61,7 @@ class SendingHalf:
         "extended",
         "frames_received",
         "introductions",
+        "layout",
         "opened",
         "output",
         "phase",
@@ -76,17 +79,19 @@ class SendingHalf:
         client: bool,
         phase: Phase,
         introductions: Introductions,
-        framing: Framing | None,
+        framing: FrameLayout | None,
         records: RecordLayer | None,
         trace: Trace | None,
     ) -> None:
-        layout = (framing or SENDING).layout
         self.client = client
         self.phase = phase
         """What the peer may send now."""
         self.introductions = introductions
         """What both ends say of themselves."""
-        self.encoder = (framing or SENDING).encoder
+        self.encoder: FrameEncoder | FramedOutput = SENDING.encoder
+        """What makes frames of messages, or joins frames that were made when they were accepted."""
+        self.layout = framing
+        """The foreign layout, None for sealframe's own."""
         self.records = records
         """The sealed layer, None for plain."""
         self.trace = trace
@@ -103,10 +108,25 @@ class SendingHalf:
         """Whether this end has ended its direction by FIN alone: nothing more is written."""
         self.frames_received = 0
         """Message frames and counted control frames so far, which ACK and CLOSE tell."""
-        self.send_limit = min(introductions.local.max_frame, layout.maximum)
+        self.send_limit = introductions.local.max_frame
         """The largest message that may be sent, in bytes."""
-        self.send_minimum = 0 if framing is None else layout.minimum
+        self.send_minimum = 0
         """The smallest message that may be sent, in bytes."""
+        if framing is not None:
+            self._send_foreign(framing, "client" if client else "server")
+
+    def _send_foreign(self, layout: FrameLayout, sender: Sender) -> None:
+        self.send_limit = min(self.send_limit, layout.maximum)
+        self.send_minimum = layout.minimum
+        encoder = layout.new_encoder(sender=sender)
+        if isinstance(encoder, Encoder):
+            # It refuses a message for its size alone, which is compared when it is accepted.
+            self.encoder = encoder
+        else:
+            self.encoder = FramedOutput(partial(layout.new_encoder, sender=sender))
+        preamble = layout.preamble(sender)
+        if preamble:
+            self.make_output().add_plaintext(preamble)
 
     def check_size(self, size: int) -> None:
         """Refuse a message that cannot be sent.
@@ -146,7 +166,8 @@ class SendingHalf:
             return []
         records = self.records
         if self.trace is not None:
-            trace_messages(self.trace, messages)
+            framed = isinstance(self.encoder, FramedOutput)
+            trace_messages(self.trace, messages, "frame" if framed else "message")
         if not self.has_output and (records is None or records.established):
             buffers = self.encoder.pack(messages)
             if self.session is not None:

@@ -24,10 +24,13 @@ def trace_received(trace: Trace, frames: Iterable[bytes | Control]) -> None:
             trace("< %s", _control(frame.opcode, frame.body))
 
 
-def trace_messages(trace: Trace, messages: Iterable[bytes]) -> None:
-    """Log the messages that go."""
+def trace_messages(trace: Trace, messages: Iterable[bytes], what: str = "message") -> None:
+    """Log the messages that go.
+
+    :param what: ``"frame"`` where they have their heads already
+    """
     for message in messages:
-        trace("> message, %d bytes", len(message))
+        trace("> %s, %d bytes", what, len(message))
 
 
 def trace_sent(trace: Trace, buffers: Iterable[bytes | memoryview]) -> None:

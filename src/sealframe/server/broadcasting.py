@@ -11,7 +11,8 @@ from ..aio.connection import AnyConnection, Connection, protocol_of
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.sender import Sender
 from ..aio.stats import ServerStats
-from ..errors import MessageTooLargeError, SlowPeerError
+from ..errors import MessageTooLargeError, SealframeError, SlowPeerError
+from ..framing import FrameLayout
 from ..options import ServerOptions
 
 _FLUSHES_PER_TURN: Final = 32
@@ -25,16 +26,22 @@ class Broadcasts:
     """Puts messages into many send queues, and flushes these a few at a time.
 
     :param encode: makes bytes of a message
+    :param framing: the foreign layout of all connections, None for sealframe's own
     :param counters: where messages are counted that a client does not get
     """
 
     def __init__(
-        self, options: ServerOptions, encode: Callable[[object], bytes], counters: ServerStats
+        self,
+        options: ServerOptions,
+        encode: Callable[[object], bytes],
+        counters: ServerStats,
+        framing: FrameLayout | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._encode = encode
         self._counters = counters
+        self._framing = framing
         self._unflushed: deque[Sender] = deque()
         self._scheduled = False
 
@@ -51,10 +58,13 @@ class Broadcasts:
             something other than connections
         :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over ``max_message_size``
+        :raises SealframeError: the foreign layout refuses it
         """
         data = self._encode(message)
         if len(data) > self._options.max_message_size:
             raise MessageTooLargeError(len(data), self._options.max_message_size)
+        if self._framing is not None:
+            self._framing.encode(data)
         left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
         if not all(isinstance(conn, Connection) for conn in left_out):
             raise TypeError("exclude takes connections, for example server.clients[id]")
@@ -97,7 +107,13 @@ class Broadcasts:
                 error = SlowPeerError("the peer reads too slowly: its outbox is full")
                 protocol.closer.abort(error)
             return False
-        queue.append(message)
+        try:
+            queue.append(message)
+        except SealframeError:
+            # The first message of this connection would have to be of another layout.
+            protocol.stats.dropped += 1
+            self._counters.dropped += 1
+            return False
         sender.flush_soon()
         return True
 

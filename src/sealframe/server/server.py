@@ -57,7 +57,9 @@ class Server(Generic[Sent, Received]):
         self._registry = ConnectionRegistry(
             handler, config, options, hooks, peer_handlers, self.counters
         )
-        self._broadcasts = Broadcasts(options, peer_handlers.codec.encode, self.counters)
+        self._broadcasts = Broadcasts(
+            options, peer_handlers.codec.encode, self.counters, config.framing
+        )
         self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
         self._closing: asyncio.Task[ShutdownReport] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -108,6 +110,8 @@ class Server(Generic[Sent, Received]):
             something other than connections
         :raises EncodeError: the codec cannot encode it; nobody gets it
         :raises MessageTooLargeError: it is over this server's ``max_message_size``
+        :raises SealframeError: with ``framing=``, the layout refuses it, as in
+            :meth:`Connection.send`; nobody gets it
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()

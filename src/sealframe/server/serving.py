@@ -19,7 +19,7 @@ from ..codecs import Codec, check_codec
 from ..errors import ConfigurationError
 from ..files.receiving import OnOffer
 from ..files.transfers import Transfers
-from ..framing import Framing
+from ..framing import FrameLayout
 from ..options import ServerOptions, Sessions
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
@@ -43,7 +43,7 @@ def serve(  # type: ignore[overload-overlap]
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     sessions: Sessions | None = None,
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
     codec: None = None,
     on_message: OnMessage[BytesLike, bytes] | None = None,
     on_request: OnRequest[BytesLike, bytes] | None = None,
@@ -67,7 +67,7 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     sessions: Sessions | None = None,
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
     codec: Codec[Sent, Received] | None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -90,7 +90,7 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     sessions: Sessions | None = None,
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
     codec: Codec[Sent, Received] | None = None,
     on_message: OnMessage[Sent, Received] | None = None,
     on_request: OnRequest[Sent, Received] | None = None,
@@ -153,7 +153,9 @@ def serve(
         :meth:`Server.kick` and :meth:`Server.close` end it at once. Other clients are served as
         without, but one of a plain server that sends nothing is not served before a second has
         passed: it could still be one that comes back
-    :param framing: a foreign frame layout, messages only
+    :param framing: a foreign frame layout, messages only: any
+        :class:`~sealframe.framing.FrameLayout`. What it cannot carry, ``send`` refuses. A preamble
+        that it has for the server is sent to each client at once
     :param codec: what makes messages of objects and objects of messages, see
         :mod:`sealframe.codecs`; None leaves them ``bytes``
     :param on_message: in place of a handler: ``def on_message(conn, message)`` is called with

@@ -17,7 +17,7 @@ from ..client.client import connect as async_connect
 from ..codecs import Codec
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
-from ..framing import Framing
+from ..framing import FrameLayout
 from ..options import ClientOptions
 from ..outbox import Outbox
 from ..trust.identity import ClientIdentity
@@ -47,7 +47,8 @@ def connect(
     local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
+    pipelining: bool = True,
     extended: bool = False,
     session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
@@ -98,6 +99,7 @@ def connect(
         security=security,
         context=context,
         framing=framing,
+        pipelining=pipelining,
         extended=extended,
         session=session,
         codec=codec,
@@ -135,7 +137,8 @@ def reconnect(
     local_address: tuple[str, int] | None = None,
     security: SharedKey | ClientIdentity | None = None,
     context: bytes | str = b"",
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
+    pipelining: bool = True,
     extended: bool = False,
     session: bool | Outbox = False,
     codec: Codec[Sent, Received] | None = None,
@@ -184,6 +187,7 @@ def reconnect(
             security=security,
             context=context,
             framing=framing,
+            pipelining=pipelining,
             extended=extended,
             session=session,
             codec=codec,

@@ -16,7 +16,7 @@ from ..aio.stats import ServerStats
 from ..codecs import Codec
 from ..errors import ConfigurationError, DecodeError
 from ..files.inbox import Inbox
-from ..framing import Framing
+from ..framing import FrameLayout
 from ..options import ServerOptions, Sessions
 from ..server.server import Server as AsyncServer
 from ..server.serving import serve as async_serve
@@ -54,7 +54,7 @@ def serve(
     security: SharedKey | ServerIdentity | None = None,
     context: bytes | str = b"",
     sessions: Sessions | None = None,
-    framing: Framing | None = None,
+    framing: FrameLayout | None = None,
     codec: Codec[Sent, Received] | None = None,
     on_request: OnRequest | None = None,
     on_stream: OnStream | None = None,

@@ -8,7 +8,10 @@ both versions of the PROXY protocol (HAProxy, "The PROXY protocol", sections 2.1
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .. import wire
+from ..framing import FrameLayout, Framing
 from . import Opcode
 
 _HTTP_STARTS = (
@@ -24,9 +27,74 @@ _HTTP_STARTS = (
 )
 _PROXY_STARTS = (b"PROXY ", b"\r\n\r\n\0\r\n")
 _GREETINGS = (b"220 ", b"220-", b"* OK", b"+OK ")
+_PROXY = (
+    "a load balancer sends the PROXY protocol, which is not expected here: "
+    "see proxy_protocol of serve()"
+)
+_SWAPPED_LIMIT = 1 << 20
+"""The largest length, read in the other byte order, that is taken for one."""
+_OWN = (Opcode.HANDSHAKE, Opcode.HELLO)
+"""The first frames of sealframe's own protocol that a client sends."""
 
 
-def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
+def diagnose_foreign(first: bytes, layout: FrameLayout) -> str:
+    """Return what a peer probably is that does not speak a foreign layout, ``""`` if no mark fits.
+
+    :param first: the first bytes of the stream, 8 are enough
+    """
+    if len(first) < 4 or _begins_like_a_peer_of(layout, first):
+        return ""
+    if first.startswith(_PROXY_STARTS):
+        return _PROXY
+    named = _diagnose_protocol(first)
+    if named:
+        return f"the first bytes are {first[:8]!r}: {named}?"
+    if _is_tls(first):
+        return "the first bytes are a TLS record: a TLS peer?"
+    own = len(first) > 5 and first[3] & 0x80 and first[4] in _OWN
+    if own and wire.MAGIC.startswith(first[5:8]):
+        return "the peer speaks sealframe's own protocol: leave framing= away"
+    if isinstance(layout, Framing):
+        return _diagnose_field(first, layout)
+    return ""
+
+
+def _begins_like_a_peer_of(layout: FrameLayout, first: bytes) -> bool:
+    preambles = layout.preamble("client"), layout.preamble("server")
+    return any(preamble.startswith(first[:4]) for preamble in preambles if preamble)
+
+
+def _diagnose_field(first: bytes, layout: Framing) -> str:
+    """Return in which way a length of fixed width seems to be written."""
+    width, start = layout.layout.width, layout.layout.offset
+    field = first[start : start + width]
+    if not width or len(field) < width:
+        return ""
+    if _is_text(first):
+        return f"the first bytes are {first[:8]!r}: a peer that sends lines of text?"
+    value = int.from_bytes(field, layout.byteorder)
+    other: Literal["little", "big"] = "little" if layout.byteorder == "big" else "big"
+    swapped = int.from_bytes(field, other)
+    if value > layout.layout.largest and 0 < swapped <= min(_SWAPPED_LIMIT, layout.layout.largest):
+        return f"read as {other}-endian the length is {swapped}: a peer with swapped byte order?"
+    if layout.includes_header and value < start + width:
+        return "does this peer's length not count the header? Then leave includes_header away"
+    return ""
+
+
+def diagnose_missing(missing: int, layout: FrameLayout) -> str:
+    """Return what it may mean that a stream ends that many bytes before its first frame does."""
+    if not isinstance(layout, Framing) or layout.includes_header or not layout.layout.width:
+        return ""
+    if missing != layout.layout.offset + layout.layout.width:
+        return ""
+    return (
+        "as many bytes are missing as the header has: does this peer's length count it "
+        "(includes_header=True)?"
+    )
+
+
+def diagnose(first: bytes, *, swapped_limit: int = _SWAPPED_LIMIT) -> str:
     """Return what the peer probably is, ``""`` if no mark fits.
 
     :param first: the first bytes of the stream, 8 are enough
@@ -34,24 +102,37 @@ def diagnose(first: bytes, *, swapped_limit: int = 1 << 20) -> str:
     """
     if len(first) < 4:
         return ""
-    start = first[:4]
-    if start in _HTTP_STARTS:
-        return _named(first, "an HTTP client")
-    if start == b"HTTP":
-        return _named(first, "an HTTP server")
     if first.startswith(_PROXY_STARTS):
-        return (
-            "a load balancer sends the PROXY protocol, which is not expected here: "
-            "see proxy_protocol of serve()"
-        )
-    if start == b"SSH-":
-        return _named(first, "an SSH peer")
-    if start in _GREETINGS:
-        return _named(first, "a mail or FTP server")
-    # change_cipher_spec, alert or handshake; versions 3.0 to 3.4
-    if first[0] in (0x14, 0x15, 0x16) and first[1] == 3 and first[2] <= 4:
+        return _PROXY
+    named = _diagnose_protocol(first)
+    if named:
+        return _named(first, named)
+    if _is_tls(first):
         return "the first bytes are a TLS record: a TLS peer?"
     return _diagnose_own(first) or _diagnose_length(first, swapped_limit)
+
+
+def _diagnose_protocol(first: bytes) -> str:
+    """Return who begins in this way, ``""`` if nobody is known to."""
+    start = first[:4]
+    if start in _HTTP_STARTS:
+        return "an HTTP client"
+    if start == b"HTTP":
+        return "an HTTP server"
+    if start == b"SSH-":
+        return "an SSH peer"
+    if start in _GREETINGS:
+        return "a mail or FTP server"
+    return ""
+
+
+def _is_tls(first: bytes) -> bool:
+    # change_cipher_spec, alert or handshake; versions 3.0 to 3.4
+    return first[0] in (0x14, 0x15, 0x16) and first[1] == 3 and first[2] <= 4
+
+
+def _is_text(first: bytes) -> bool:
+    return all(32 <= byte < 127 or byte in b"\r\n\t" for byte in first)
 
 
 def _diagnose_own(first: bytes) -> str:
@@ -67,7 +148,7 @@ def _diagnose_own(first: bytes) -> str:
 
 
 def _diagnose_length(first: bytes, swapped_limit: int) -> str:
-    if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in first):
+    if _is_text(first):
         return _named(first, "a peer that sends lines of text")
     little = int.from_bytes(first[:4], "little")
     big = int.from_bytes(first[:4], "big")

@@ -31,7 +31,6 @@ __all__ = [
     "Field",
     "FixedField",
     "Hypothesis",
-    "Order",
     "VarintField",
 ]
 
