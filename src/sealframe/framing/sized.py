@@ -214,7 +214,7 @@ class _SizedDecoder(SteppingDecoder):
         held, until, most = self._held, self._until, self._most
         again = min(len(held), len(until) - 1)
         # Only so much of what is held that until may begin there.
-        seam = bytes(held[len(held) - again :]) + data[place : place + again]
+        seam = bytes(held[len(held) - again :]) + data[place : place + len(until) - 1]
         found = seam.find(until) - again if again else -1
         if found < -again or not again:
             found = data.find(until, place, place + most - len(held)) - place

@@ -263,7 +263,7 @@ class _PreambleDecoder(_OpeningDecoder):
         if done + count == len(expected):
             return count
         self.pending = done + count
-        self.frame_size = len(expected)
+        self.frame_size = len(expected) if self.pending else 0
         return -1
 
     def _finish_opening(self) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "Field",
     "FixedField",
     "Hypothesis",
+    "Order",
     "VarintField",
 ]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...errors import ConfigurationError
-from ..layout import Framing
+from ..expression import parse_layout
 from .expressions import expression
 from .results import Candidate, Capture, Diagnosis, Evidence
 from .searching import search
+from .verdicts import kind_of, no_layout, unsure
 from .walking import Cutting, walk
 from .window import WINDOW, Window
 
@@ -76,12 +77,21 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         if candidate:
             kept[finding.cutting] += 1
             candidates.append(candidate)
-    verdict = None if candidates and candidates[0].confidence == "high" else _verdict(candidates)
-    return Diagnosis(tuple(candidates), verdict)
+    kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
+    if kind and kind.sure:
+        candidates = [replace(candidate, confidence="guess") for candidate in candidates]
+    if candidates and candidates[0].confidence == "high":
+        return Diagnosis(tuple(candidates), None)
+    return Diagnosis(tuple(candidates), kind.sentence if kind else _unsure(captures, findings))
 
 
-def _verdict(candidates: Sequence[Candidate]) -> str:
-    return "No layout is sure." if candidates else "No layout fits these bytes."
+def _unsure(captures: Sequence[Capture], findings: Sequence[Finding]) -> str:
+    size = sum(len(capture.data) for capture in captures)
+    if not findings or findings[0].score < _LEAST:
+        return no_layout(size)
+    fits = [fit for fit in findings[0].fits if fit]
+    sizes = [size for fit in fits for size in fit.cutting.sizes]
+    return unsure(sizes, size)
 
 
 def _margin(finding: Finding, findings: Sequence[Finding]) -> float:
@@ -144,10 +154,7 @@ def _candidate(captures: Sequence[Capture], finding: Finding, margin: float) -> 
 
 
 def _layout(text: str) -> FrameLayout | None:
-    call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call)
     try:
-        arguments = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
-        return Framing(**arguments)
-    except (ValueError, TypeError, ConfigurationError):
+        return parse_layout(text)
+    except ConfigurationError:
         return None

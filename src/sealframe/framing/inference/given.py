@@ -1,0 +1,111 @@
+"""A layout that somebody gave, run over a capture: how far it comes, and as a hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ...errors import ConfigurationError, FramingError
+from ..layout import Framing
+from .hypotheses import (
+    BcdField,
+    BerField,
+    DigitsField,
+    DigitsUntil,
+    FixedField,
+    Hypothesis,
+    VarintField,
+)
+
+if TYPE_CHECKING:
+    from ..base import FrameLayout
+    from .hypotheses import Field
+    from .results import Capture
+
+__all__ = ["Run", "hypothesis_of", "run"]
+
+_PIECE: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """How far a decoder came.
+
+    :ivar frames: whole frames
+    :ivar pending: bytes of the frame that is not whole
+    :ivar wanted: bytes that it has in all, 0 where that is not known
+    :ivar error: what the decoder said, ``None`` if nothing was wrong
+    """
+
+    frames: int
+    pending: int
+    wanted: int
+    error: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether every byte belongs to a whole frame."""
+        return self.error is None and not self.pending and self.frames > 0
+
+
+def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
+    """Feed a capture to the layout's decoder, from ``start`` on."""
+    try:
+        decoder = framing.decoder(sender=capture.sender)
+    except ConfigurationError:
+        # The two ends begin differently, and whose bytes they are is not known.
+        decoder = framing.decoder(sender="client")
+    data = memoryview(capture.data)
+    frames = 0
+    try:
+        for position in range(start, len(data), _PIECE):
+            frames += len(decoder.feed(data[position : position + _PIECE]))
+    except FramingError as error:
+        return Run(frames + len(error.frames), 0, 0, str(error))
+    return Run(frames, decoder.pending, decoder.frame_size, None)
+
+
+def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
+    """Return the layout as a hypothesis, or None where it is none of them."""
+    if not isinstance(framing, Framing) or framing.control:
+        return None
+    length: Any = getattr(framing, "length", None)
+    if length is None:
+        field: Field | None = (
+            VarintField() if framing.varint else FixedField(framing.width, framing.byteorder)
+        )
+    else:
+        field = _field_of(length)
+    if field is None:
+        return None
+    trailer = len(getattr(framing, "trailer", b""))
+    extra = framing.adjustment + trailer
+    varies = not isinstance(field, FixedField | DigitsField | BcdField)
+    inclusive = framing.includes_header or not varies
+    if inclusive and not framing.includes_header:
+        extra += framing.offset + field.width
+    return Hypothesis(
+        field,
+        framing.offset,
+        extra,
+        getattr(framing, "unit", 1),
+        getattr(framing, "align", 1),
+        inclusive,
+    )
+
+
+def _field_of(length: Any) -> Field | None:
+    match type(length).__name__:
+        case "Uint":
+            return FixedField(length.width, length.byteorder, length.mask)
+        case "Digits" if length.until:
+            return DigitsUntil(length.until, length.base)
+        case "Digits":
+            return DigitsField(length.width, length.base)
+        case "Bcd":
+            return BcdField(length.width)
+        case "Varint":
+            return VarintField()
+        case "Ber":
+            return BerField()
+    return None
