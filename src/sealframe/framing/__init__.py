@@ -25,6 +25,8 @@ from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, 
 from .choice import Choice
 from .expression import parse_layout
 from .layout import DEFAULT_MAXIMUM, Framing
+from .numbers import Bcd, Ber, Digits, Escaped, Number, Uint, Varint
+from .parts import Checksum, Magic
 from .sized import Sized
 from .text import Delimited, HeaderLines
 from .with_preamble import WithPreamble
@@ -38,17 +40,26 @@ __all__ = [
     "PROTOBUF_DELIMITED",
     "UINT16_BE",
     "UINT16_LE",
+    "Bcd",
+    "Ber",
+    "Checksum",
     "Choice",
     "Decoder",
     "Delimited",
+    "Digits",
     "Encoder",
+    "Escaped",
     "FrameDecoder",
     "FrameEncoder",
     "FrameLayout",
     "Framing",
     "HeaderLines",
+    "Magic",
+    "Number",
     "Sender",
     "Sized",
+    "Uint",
+    "Varint",
     "WithPreamble",
     "parse_layout",
 ]

@@ -30,4 +30,6 @@ else:
     else:
         IMPLEMENTATION = "c"
 
-__all__ = ["IMPLEMENTATION", "Decoder", "Encoder"]
+from ._varied_py import Decoder as VariedDecoder
+
+__all__ = ["IMPLEMENTATION", "Decoder", "Encoder", "VariedDecoder"]

@@ -16,6 +16,8 @@ from ..errors import ConfigurationError
 from . import catalogue
 from .base import FrameLayout
 from .layout import Framing
+from .numbers import Bcd, Ber, Digits, Escaped, Uint, Varint
+from .parts import Checksum, Magic
 from .text import Delimited, HeaderLines
 from .with_preamble import WithPreamble
 
@@ -26,7 +28,11 @@ _MAX_TEXT: Final = 8192
 _MAX_DEPTH: Final = 20
 
 _CALLS: Final[dict[str, Any]] = {
-    kind.__name__: kind for kind in (Framing, Delimited, HeaderLines, WithPreamble)
+    kind.__name__: kind
+    for kind in (
+        *(Framing, Delimited, HeaderLines, WithPreamble),
+        *(Uint, Digits, Bcd, Varint, Ber, Escaped, Magic, Checksum),
+    )
 }
 """What may be called."""
 

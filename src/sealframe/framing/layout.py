@@ -24,23 +24,27 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from ..errors import ConfigurationError
-from .backend import Decoder, Encoder
+from ..errors import ConfigurationError, NotSupportedError
+from .backend import Decoder, Encoder, VariedDecoder
 from .base import FrameLayout
 from .codec_types import Layout
 from .native import KNOWN_OPCODES, MAX_CONTROL, MAX_LENGTH
+from .numbers import Number, Uint, Varint
+from .parts import Checksum, Magic, checked_checksums, checked_magic
+from .plan import Plan
+from .planning import DEFAULT_MAXIMUM, check_ends, make_plan, narrow, settle_limits
+from .varied_encoder import Encoder as VariedEncoder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
-    from .base import Sender
+    from .base import FrameEncoder, Sender
 
 __all__ = ["DEFAULT_MAXIMUM", "Framing"]
 
-DEFAULT_MAXIMUM: Final = 16 * 1024 * 1024
-"""The largest message, in bytes, where no maximum is given: 16 MiB."""
 _MAX_OFFSET: Final = 1024
 _MAX_STRIP: Final = 4096
 _MAX_MESSAGE: Final = sys.maxsize // 2
@@ -72,6 +76,22 @@ class Framing(FrameLayout):
     :param varint: the length is an unsigned LEB128 number of 1 to 10 bytes, as
         Protocol Buffers write it; of the other parameters only ``minimum`` and
         ``maximum`` go with it
+    :param length: how the length is written, where ``width`` and ``byteorder`` do not say it:
+        :class:`Uint`, :class:`Digits`, :class:`Bcd`, :class:`Varint`, :class:`Ber` or
+        :class:`Escaped`. Where its width varies, ``strip`` is None or 0, ``includes_header``
+        means the header as it is in that frame, and a payload that brings its header has any
+        length in it, which is replaced where it is not right.
+    :param magic: bytes that stand in every frame, written and checked: ``bytes`` from its
+        beginning, or :class:`Magic`
+    :param trailer: bytes that end every frame, at most 64, behind what the length counts:
+        written, checked and dropped
+    :param checksums: :class:`Checksum` objects, written, checked and dropped (those in the header
+        with the header)
+    :param unit: the length counts in units of so many bytes, 1 to 65,536
+    :param align: frames are filled up to a multiple of so many bytes, 1 to 4096. The length does
+        not count what fills them; it is sent as zeros and may be anything in what comes
+    :param minimum_frame: the smallest frame, in bytes on the wire
+    :param maximum_frame: the largest frame, in bytes on the wire
     :param control: sealframe's own head, a 32-bit little-endian number whose top
         bit marks control frames, which come out as
         :class:`~sealframe.wire.Control`; of the other parameters only ``minimum``
@@ -89,6 +109,14 @@ class Framing(FrameLayout):
     maximum: int
     varint: bool
     control: bool
+    length: Number | None
+    magic: bytes | Magic
+    trailer: bytes
+    checksums: tuple[Checksum, ...]
+    unit: int
+    align: int
+    minimum_frame: int
+    maximum_frame: int | None
 
     def __init__(
         self,
@@ -103,9 +131,20 @@ class Framing(FrameLayout):
         maximum: int | None = None,
         varint: bool = False,
         control: bool = False,
+        length: Number | None = None,
+        magic: bytes | Magic = b"",
+        trailer: bytes = b"",
+        checksums: Checksum | Iterable[Checksum] = (),
+        unit: int = 1,
+        align: int = 1,
+        minimum_frame: int = 0,
+        maximum_frame: int | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _DEFAULTS}
         self.__dict__.update(given)
+        self._settle_length()
+        self.__dict__["checksums"] = checked_checksums(checksums)
+        self.__dict__["magic"] = checked_magic(magic)
         self._check_types()
         self._check_combination()
         if not 1 <= self.width <= 8:
@@ -120,14 +159,41 @@ class Framing(FrameLayout):
             raise ConfigurationError(f"minimum must not be negative, but is {self.minimum}")
         if maximum is not None and not 0 <= maximum <= _MAX_MESSAGE:
             raise ConfigurationError(f"maximum must be 0 to {_MAX_MESSAGE}, not {maximum}")
+        check_ends(self)
         # Made here so that a layout that allows no message is refused here.
-        layout = self._work_out(minimum, maximum)
-        self.__dict__.update(minimum=layout.minimum, maximum=layout.maximum, layout=layout)
+        worked_out: Plan | Layout
+        if self._is_varied:
+            worked_out = self.__dict__["plan"] = make_plan(self, self.number, minimum, maximum)
+        else:
+            worked_out = self.__dict__["layout"] = self._work_out(minimum, maximum)
+        self.__dict__.update(minimum=worked_out.minimum, maximum=worked_out.maximum)
+
+    def _settle_length(self) -> None:
+        """Keep the shorter way to say what two ways say: equal layouts compare equal."""
+        length: object = self.length
+        if length is None:
+            return
+        if not isinstance(length, Number):
+            raise ConfigurationError(f"length must be like Uint(2) or Digits(4), not {length!r}")
+        for name in ("width", "byteorder", "varint", "control"):
+            if getattr(self, name) != _DEFAULTS[name]:
+                raise ConfigurationError(
+                    f"length={length!r} says how the length is written; leave out {name}="
+                )
+        if isinstance(length, Uint) and length.is_whole:
+            self.__dict__.update(length=None, width=length.width, byteorder=length.byteorder)
+        elif length == Varint() and all(
+            getattr(self, name) == default
+            for name, default in _DEFAULTS.items()
+            if name not in ("length", "minimum", "maximum")
+        ):
+            self.__dict__.update(length=None, varint=True)
 
     def _check_types(self) -> None:
-        for name in ("width", "offset", "adjustment", "strip", "minimum", "maximum"):
+        numbers = [name for name, default in _DEFAULTS.items() if type(default) is int]
+        for name in (*numbers, "strip", "maximum", "maximum_frame"):
             value = getattr(self, name)
-            if value is None and name in ("strip", "maximum"):
+            if value is None and name not in numbers:
                 continue
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ConfigurationError(f"{name} must be an int, not {value!r}")
@@ -142,11 +208,50 @@ class Framing(FrameLayout):
         free = {head, "minimum", "maximum"}
         for name, default in _DEFAULTS.items():
             if name not in free and getattr(self, name) != default:
-                raise ConfigurationError(f"{head}=True settles the whole head; leave out {name}=")
+                instead = ", or say length=Varint() instead" if self.varint else ""
+                raise ConfigurationError(
+                    f"{head}=True settles the whole head; leave out {name}={instead}"
+                )
+
+    @property
+    def number(self) -> Number:
+        """How the length is written, whichever parameters said so."""
+        if self.length is not None:
+            return self.length
+        return Varint() if self.varint else Uint(self.width, self.byteorder)
+
+    @property
+    def _is_varied(self) -> bool:
+        """It takes more than a :class:`Layout` to say what it is."""
+        limited = self.minimum_frame or self.maximum_frame is not None
+        return bool(
+            self.length is not None
+            or self.magic
+            or self.trailer
+            or self.checksums
+            or self.unit > 1
+            or self.align > 1
+            or (limited and self.strip != 0)
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The layout worked out to numbers, for the codec that knows layouts of all kinds.
+
+        :raises NotSupportedError: the layout has control frames
+        """
+        if self.control:
+            raise NotSupportedError("a layout with control frames has no plan; use layout")
+        return make_plan(self, self.number, self.minimum, self.maximum)
 
     @cached_property
     def layout(self) -> Layout:
-        """The layout worked out to numbers, with every default filled in."""
+        """The layout worked out to numbers, for the codec of length fields of fixed width.
+
+        :raises NotSupportedError: it needs more than these can say
+        """
+        if self._is_varied:
+            raise NotSupportedError("this layout needs more than a Layout can say; use plan")
         return self._work_out(self.minimum, self.maximum)
 
     def _work_out(self, minimum: int, limit: int | None) -> Layout:
@@ -171,22 +276,9 @@ class Framing(FrameLayout):
                 f"but every frame starts with {max(extra, header, strip)}; "
                 "use a wider field or correct adjustment and strip"
             )
-        maximum = min(DEFAULT_MAXIMUM, largest) if limit is None else limit
-        if maximum > largest:
-            raise ConfigurationError(
-                f"maximum is {maximum}, but this length field reaches only {largest} bytes; "
-                "use a wider field or a smaller maximum"
-            )
-        if smallest > maximum:
-            raise ConfigurationError(
-                f"maximum is {maximum}, but the smallest message of this layout has {smallest} "
-                "bytes; raise maximum or correct adjustment"
-            )
-        if minimum > maximum:
-            raise ConfigurationError(
-                f"minimum is {minimum}, over the maximum of {maximum}; change either"
-            )
-        smallest = max(smallest, minimum)
+        if self.strip == 0:  # then message and frame are the same
+            smallest, largest = narrow(self, smallest, largest)
+        smallest, maximum = settle_limits(minimum, limit, smallest, largest)
         return Layout(
             width=width,
             big_endian=self.byteorder == "big",
@@ -203,9 +295,9 @@ class Framing(FrameLayout):
         )
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> FrameEncoder:
         """The encoder behind :meth:`encode`, shared by all who send in this layout."""
-        return Encoder(self.layout)
+        return VariedEncoder(self.plan) if self._is_varied else Encoder(self.layout)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what is cached out of copies and pickles."""
@@ -234,6 +326,8 @@ class Framing(FrameLayout):
     def decoder(self, *, sender: Sender | None = None) -> Decoder:
         """Return a new decoder, for one stream in one direction."""
         del sender
+        if self._is_varied:
+            return cast("Decoder", VariedDecoder(self.plan))
         return Decoder(self.layout)
 
 

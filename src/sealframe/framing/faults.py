@@ -1,0 +1,133 @@
+"""What the codec for a :class:`~sealframe.framing.plan.Plan` refuses, and the texts of its errors.
+
+As in :mod:`~sealframe.framing.refusals`, the functions return the exception, so that both
+backends fail alike. No text depends on how the stream was split.
+"""
+
+from __future__ import annotations
+
+from ..errors import (
+    ChecksumError,
+    EncodeError,
+    FrameTooLargeError,
+    FrameTooSmallError,
+    FramingError,
+    MagicError,
+    MalformedLengthError,
+    NotSupportedError,
+    TrailerError,
+)
+from .plan import BODY, HEAD, Plan
+
+
+def wrong_size(plan: Plan, value: int, header: int) -> FramingError:
+    """A frame whose header has ``header`` bytes declares ``value``, and that cannot be."""
+    counted = value * plan.unit + plan.adjustment + (0 if plan.includes_header else header)
+    least = max(header, plan.strip)
+    size = counted - (header if plan.strip < 0 else plan.strip)
+    frame = counted + plan.end_sum + len(plan.trailer)
+    frame += -frame % plan.align
+    length = f"length {value}"
+    if counted < least:
+        text = f"makes a frame of {counted} bytes, but this one starts with {least} bytes"
+        return FrameTooSmallError(f"{length} {text}")
+    made = "is" if size == value else f"makes a message of {size} bytes,"
+    if size > plan.maximum:
+        return FrameTooLargeError(f"{length} {made} over the limit of {plan.maximum} bytes")
+    if size < plan.minimum:
+        return FrameTooSmallError(f"{length} {made} below the minimum of {plan.minimum} bytes")
+    made = f"makes a frame of {frame} bytes on the wire,"
+    if frame > plan.maximum_frame:
+        return FrameTooLargeError(f"{length} {made} over the limit of {plan.maximum_frame} bytes")
+    return FrameTooSmallError(f"{length} {made} below the minimum of {plan.minimum_frame} bytes")
+
+
+def not_a_digit(plan: Plan, byte: int) -> MalformedLengthError:
+    """A byte of the length is none of the digits, and not what ends them either."""
+    digits = "decimal" if plan.base != 16 else "hexadecimal"
+    return MalformedLengthError(f"byte {byte:#04x} where a {digits} digit of the length belongs")
+
+
+def not_the_end(plan: Plan, byte: int) -> MalformedLengthError:
+    """Behind the digits comes something other than what ends them."""
+    return MalformedLengthError(
+        f"byte {byte:#04x} in a length, where a digit or {plan.until!r} belongs"
+    )
+
+
+def leading_zero() -> MalformedLengthError:
+    """A length up to a delimiter begins with 0 and goes on."""
+    return MalformedLengthError("a length with leading zeros")
+
+
+def too_many_digits(plan: Plan) -> MalformedLengthError:
+    """A length up to a delimiter does not end."""
+    return MalformedLengthError(f"a length of more than {plan.width} digits")
+
+
+def malformed_varint(plan: Plan) -> MalformedLengthError:
+    """A varint goes on behind its last byte, or has a value of 2**64 or more."""
+    limit = "64 bits" if plan.width == 10 else f"{plan.width} bytes"
+    return MalformedLengthError(f"a varint length runs on past {limit}")
+
+
+def malformed_ber(plan: Plan, first: int) -> MalformedLengthError:
+    """The first byte of a BER length is 0x80, or announces too many."""
+    if first == 0x80:
+        return MalformedLengthError("a BER length of the indefinite form (0x80)")
+    return MalformedLengthError(
+        f"a BER length of {first & 0x7F} bytes (0x{first:02x}), over the limit of {plan.width}"
+    )
+
+
+def wrong_magic(plan: Plan, place: int, byte: int) -> MagicError:
+    """Byte ``place`` of the magic is another one."""
+    where = plan.magic_at + place
+    mask = plan.magic_mask[place]
+    masked = "" if mask == 0xFF else f" (mask {mask:#04x})"
+    return MagicError(
+        f"byte {where} of a frame is {byte:#04x}, not {plan.magic[place]:#04x}{masked}: "
+        f"frames have {plan.magic!r} there"
+    )
+
+
+def wrong_trailer(plan: Plan, place: int, byte: int) -> TrailerError:
+    """Byte ``place`` of the trailer is another one."""
+    return TrailerError(
+        f"a frame ends with byte {byte:#04x}, not {plan.trailer[place]:#04x}: frames end with "
+        f"{plan.trailer!r}"
+    )
+
+
+def wrong_checksum(of: int, size: int, sent: int, worked_out: int) -> ChecksumError:
+    """The checksum that came is not the one that the bytes come to."""
+    what = "the header" if of == HEAD else "the body" if of == BODY else "the frame"
+    digits = 2 + 2 * size
+    return ChecksumError(
+        f"checksum {sent:#0{digits}x} of a frame, but {what} comes to {worked_out:#0{digits}x}"
+    )
+
+
+def not_in_units(total: int, plan: Plan, *, over: int) -> EncodeError:
+    """The length cannot express so many bytes."""
+    return EncodeError(
+        f"the length counts in units of {plan.unit} bytes, and would have to count {total} bytes: "
+        f"make the message longer by {plan.unit - over}"
+    )
+
+
+def no_length_in(fault: FramingError) -> EncodeError:
+    """The payload has to bring its header, and there is no length in it."""
+    return EncodeError(
+        f"strip=0 keeps the header, so what is sent has to bring one, but its length is not "
+        f"well-formed ({fault}): put any length there, for example 0, which is replaced"
+    )
+
+
+def no_head(plan: Plan) -> NotSupportedError:
+    """What goes before a payload depends on it, or something goes behind it."""
+    del plan
+    return NotSupportedError(
+        "head() needs a layout in which nothing but its size depends on the payload, and nothing "
+        "goes behind it; use encode()"
+    )
