@@ -18,14 +18,66 @@ from __future__ import annotations
 from typing import Final
 
 from ...errors import ConfigurationError
-from . import industrial
+from . import industrial, medical, network, payments, telecom, vehicles
 from .entry import Entry
-from .industrial import MODBUS_TCP
+from .industrial import (
+    AMS,
+    DLMS,
+    ETHERNET_IP,
+    HSMS,
+    IEC_104,
+    KNXNET_IP,
+    MODBUS_TCP,
+    OPC_UA,
+    SLMP,
+    TPKT,
+)
+from .medical import DICOM, MLLP
+from .network import (
+    BGP,
+    COAP_TCP,
+    DNS_TCP,
+    OPENFLOW,
+    RADIUS_TCP,
+    STUN_TCP,
+    SYSLOG_LINES,
+    TACACS_PLUS,
+    TURN_TCP,
+)
+from .payments import ISO_8583_BINARY, ISO_8583_BINARY_4
+from .telecom import DIAMETER, SMPP
+from .vehicles import DOIP, SOMEIP
 
 __all__ = [
+    "AMS",
+    "BGP",
+    "COAP_TCP",
+    "DIAMETER",
+    "DICOM",
+    "DLMS",
+    "DNS_TCP",
+    "DOIP",
     "ENTRIES",
+    "ETHERNET_IP",
     "FIELDS",
+    "HSMS",
+    "IEC_104",
+    "ISO_8583_BINARY",
+    "ISO_8583_BINARY_4",
+    "KNXNET_IP",
+    "MLLP",
     "MODBUS_TCP",
+    "OPC_UA",
+    "OPENFLOW",
+    "RADIUS_TCP",
+    "SLMP",
+    "SMPP",
+    "SOMEIP",
+    "STUN_TCP",
+    "SYSLOG_LINES",
+    "TACACS_PLUS",
+    "TPKT",
+    "TURN_TCP",
     "Entry",
     "get",
     "search",
@@ -33,6 +85,11 @@ __all__ = [
 
 FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Industry": industrial.ENTRIES,
+    "Vehicles": vehicles.ENTRIES,
+    "Medicine": medical.ENTRIES,
+    "Payments": payments.ENTRIES,
+    "Telecommunications": telecom.ENTRIES,
+    "Networks": network.ENTRIES,
 }
 """The entries by field."""
 

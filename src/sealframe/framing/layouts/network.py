@@ -1,0 +1,201 @@
+"""Names, routes, logins and other services of a network."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..layout import Framing
+from ..sized import Sized
+from ..text import Delimited
+from .entry import Entry
+
+DNS_TCP: Final = Framing(width=2, byteorder="big", minimum=12)
+"""DNS over TCP and over TLS: a message is a DNS message without its length."""
+
+BGP: Final = Framing(
+    offset=16,
+    width=2,
+    byteorder="big",
+    includes_header=True,
+    strip=0,
+    minimum=19,
+    maximum=4096,
+)
+"""BGP-4: a message has its header, marker and all, of 19 bytes."""
+
+RADIUS_TCP: Final = Framing(
+    offset=2,
+    width=2,
+    byteorder="big",
+    includes_header=True,
+    strip=0,
+    minimum=20,
+    maximum=4096,
+)
+"""RADIUS over TCP and TLS: a message is a packet with its header of 20 bytes."""
+
+TACACS_PLUS: Final = Framing(offset=8, byteorder="big", strip=0, maximum=65_548)
+"""TACACS+: a message is a packet with its header of 12 bytes."""
+
+OPENFLOW: Final = Framing(offset=2, width=2, byteorder="big", adjustment=-4, strip=0, minimum=8)
+"""OpenFlow: a message has its header of 8 bytes."""
+
+STUN_TCP: Final = Framing(offset=2, width=2, byteorder="big", adjustment=16, strip=0, minimum=20)
+"""STUN over TCP, where no ChannelData comes between: a message has its header of 20 bytes."""
+
+
+def _turn_size(head: bytes) -> int:
+    """The two top bits tell ChannelData, which TCP pads to four bytes (RFC 8656, section 12.5)."""
+    length = int.from_bytes(head[2:4], "big")
+    return 4 + (length + 3 & ~3) if head[0] >> 6 == 1 else 20 + length
+
+
+TURN_TCP: Final = Sized(_turn_size, head=4)
+"""TURN over TCP: a message is a STUN message or ChannelData, with its header and its padding."""
+
+
+def _coap_size(head: bytes) -> int | None:
+    """The upper half of the first byte is the length, or says how wide it is (RFC 8323, 3.2)."""
+    short, token = head[0] >> 4, head[0] & 15
+    if short < 13:
+        return 2 + token + short
+    width = 1 << short - 13
+    if len(head) < 1 + width:
+        return None
+    base = (13, 269, 65_805)[short - 13]
+    return 2 + width + token + base + int.from_bytes(head[1 : 1 + width], "big")
+
+
+COAP_TCP: Final = Sized(_coap_size, head=(2, 5))
+"""CoAP over TCP: a message has its length, its code and its token."""
+
+SYSLOG_LINES: Final = Delimited(b"\n")
+"""Syslog over TCP, a line each: a message is a line without its end."""
+
+ENTRIES: Final = (
+    Entry(
+        name="dns-tcp",
+        layout=DNS_TCP,
+        title="DNS over TCP or TLS: length of two bytes, message",
+        source="RFC 1035, section 4.2.2; RFC 7766, section 8",
+        ports=(53, 853),
+        pipelining="Yes, and answers may come in another order (RFC 7766, section 6.2.1.1).",
+        empty_frames="None: a message has a header of 12 bytes.",
+        first_packet="The client asks.",
+        heartbeats="None; the edns-tcp-keepalive option (RFC 7828) says how long a server waits.",
+        limits="65,535 bytes.",
+        notes="A zone transfer is answered by several messages to one question.",
+        recorded=("dnspython 2.9.2",),
+    ),
+    Entry(
+        name="bgp",
+        layout=BGP,
+        title="BGP-4: marker of 16 bytes 0xFF, length of all, type, body",
+        source="RFC 4271, section 4.1",
+        ports=(179,),
+        pipelining="Either end sends when it wants to; nothing is answered one by one.",
+        empty_frames="KEEPALIVE is a header alone, 19 bytes.",
+        first_packet="Both ends send OPEN at once.",
+        heartbeats="KEEPALIVE at a third of the negotiated hold time, mostly every 30 or 60 s.",
+        limits="4,096 bytes; 65,535 where both ends have agreed on RFC 8654, but for OPEN.",
+        recorded=("bird 2.0.12 (Debian)",),
+    ),
+    Entry(
+        name="radius-tcp",
+        layout=RADIUS_TCP,
+        title="RADIUS over TCP or TLS: code, identifier, length of all, authenticator, attributes",
+        source="RFC 2865, section 3; RFC 6613, section 2.1",
+        ports=(1812, 1813, 2083),
+        pipelining="Yes: 256 requests, which the identifier tells apart.",
+        empty_frames="A packet without attributes has 20 bytes.",
+        first_packet="The client asks.",
+        heartbeats="Status-Server as an application-layer watchdog (RFC 6613, section 2.6).",
+        limits="4,096 bytes.",
+        notes="2083 is RADIUS over TLS (RFC 6614). The recorded packets came from a UDP package.",
+        recorded=("pyrad 2.6.0",),
+    ),
+    Entry(
+        name="tacacs-plus",
+        layout=TACACS_PLUS,
+        title="TACACS+: header of 12 bytes with the body's length at its end, body",
+        source="RFC 8907, section 4.1",
+        ports=(49,),
+        pipelining="One session a connection, unless both ends set the single-connection flag.",
+        first_packet="The client asks.",
+        heartbeats="None.",
+        limits="Set to 65,536 bytes of body here; the length could express 4 GiB.",
+        recorded=("tacacs_plus 2.6",),
+    ),
+    Entry(
+        name="openflow",
+        layout=OPENFLOW,
+        title="OpenFlow: version, type, length of all, transaction identifier, body",
+        source="OpenFlow Switch Specification 1.3.5, section 7.1 (header)",
+        ports=(6653, 6633),
+        pipelining="Yes; the transaction identifier tells replies apart, barriers order them.",
+        empty_frames="HELLO, ECHO and FEATURES_REQUEST may be a header alone, 8 bytes.",
+        first_packet="Both ends send HELLO at once; the switch connects to the controller.",
+        heartbeats="ECHO_REQUEST from either end; it wants ECHO_REPLY.",
+        limits="65,535 bytes.",
+        recorded=("python-openflow 2021.1",),
+    ),
+    Entry(
+        name="stun-tcp",
+        layout=STUN_TCP,
+        title="STUN over TCP: type, length, magic cookie, transaction identifier, attributes",
+        source="RFC 8489, sections 5 and 6.2.2",
+        ports=(3478, 5349),
+        pipelining="Yes; the transaction identifier tells answers apart.",
+        empty_frames="A binding request may have no attributes, 20 bytes.",
+        first_packet="The client asks.",
+        limits="65,552 bytes; the length is a multiple of 4.",
+        notes="After TURN's ChannelBind the stream has ChannelData too: see turn-tcp.",
+        recorded=("aioice 0.13.0", "coturn 4.6.1 (Debian)"),
+    ),
+    Entry(
+        name="turn-tcp",
+        layout=TURN_TCP,
+        title="TURN over TCP: STUN messages, and ChannelData padded to four bytes",
+        source="RFC 8656, sections 3.1 and 12.5; RFC 8489, section 5",
+        ports=(3478, 5349),
+        pipelining="Yes; the transaction identifier tells answers apart, data has none.",
+        empty_frames="ChannelData without data has 4 bytes.",
+        first_packet="The client asks for an allocation.",
+        heartbeats="Refresh, before the allocation's lifetime (10 minutes by default) is over.",
+        limits="65,552 bytes.",
+        notes="What is sent must have its padding; a length that does not fit is refused.",
+        recorded=("aioice 0.13.0", "coturn 4.6.1 (Debian)"),
+    ),
+    Entry(
+        name="coap-tcp",
+        layout=COAP_TCP,
+        title="CoAP over TCP: length of 4 bits or wider, token length, code, token, options",
+        source="RFC 8323, section 3.2",
+        ports=(5683, 5684),
+        pipelining="Yes; the token tells responses apart.",
+        empty_frames="An empty message (code 0.00) has 2 bytes, and is to be ignored.",
+        first_packet="Both ends send CSM (code 7.01) at once.",
+        heartbeats="Ping (code 7.02) from either end; it wants Pong (7.03).",
+        limits="1,152 bytes until the other end's CSM says more (section 5.3.1).",
+        notes="The length counts options and payload alone.",
+        recorded=("aiocoap 0.4.17",),
+    ),
+    Entry(
+        name="syslog-lines",
+        layout=SYSLOG_LINES,
+        title="Syslog over TCP, non-transparent framing: a line each",
+        source="RFC 6587, section 3.4.2",
+        ports=(514, 601),
+        pipelining="Yes; nothing is ever answered.",
+        empty_frames="An empty line is no message; receivers differ in what they make of it.",
+        first_packet="The sender connects and speaks.",
+        heartbeats="None.",
+        limits="None here; RFC 5424 has receivers take 2,048 bytes, and 480 at the least.",
+        notes=(
+            "A message cannot have a line feed: rfc5424-logging-handler 1.4.3 sends a backslash "
+            "and an n in its place. See syslog-counted for the other framing."
+        ),
+        recorded=("rfc5424-logging-handler 1.4.3",),
+    ),
+)
+"""All of this module."""

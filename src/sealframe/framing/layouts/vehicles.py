@@ -1,0 +1,43 @@
+"""Cars."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..layout import Framing
+from .entry import Entry
+
+DOIP: Final = Framing(offset=4, byteorder="big", strip=0)
+"""Diagnostics over IP: a message has its header of 8 bytes."""
+
+SOMEIP: Final = Framing(offset=4, byteorder="big", strip=0, minimum=16)
+"""SOME/IP over TCP: a message has its header of 16 bytes."""
+
+ENTRIES: Final = (
+    Entry(
+        name="doip",
+        layout=DOIP,
+        title="DoIP: version, its inverse, payload type, length, payload",
+        source="ISO 13400-2, generic DoIP header",
+        ports=(13_400, 3496),
+        pipelining="No: a tester waits for the acknowledgement, then for the answer.",
+        empty_frames="An alive check request has no payload, 8 bytes.",
+        first_packet="The tester sends a routing activation request.",
+        heartbeats="The vehicle sends alive check requests; unanswered for 500 ms it hangs up.",
+        notes="3496 is the port for TLS.",
+        recorded=("doipclient 1.2.2",),
+    ),
+    Entry(
+        name="someip",
+        layout=SOMEIP,
+        title="SOME/IP: message identifier, length, 8 more bytes of header, payload",
+        source="AUTOSAR FO R22-11 PRS_SOMEIPProtocol, section 4.1.2 (header)",
+        pipelining="Yes; client and session identifier tell answers apart.",
+        empty_frames="Calls without arguments have no payload, 16 bytes.",
+        first_packet="The client speaks first; ports come from service discovery over UDP.",
+        heartbeats="Magic cookies, which are messages of 16 bytes, where both ends use them.",
+        notes="The length counts from the request identifier on, so it is 8 at least.",
+        recorded=("someip 0.3.0",),
+    ),
+)
+"""All of this module."""
