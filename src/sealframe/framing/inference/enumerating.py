@@ -15,15 +15,17 @@ from .hypotheses import (
     DigitsField,
     DigitsUntil,
     EscapedField,
+    Field,
     FixedField,
     Hypothesis,
     VarintField,
 )
+from .walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["TEXTUAL", "UNUSUAL", "WEBSOCKET", "at_start", "chains"]
+__all__ = ["TEXTUAL", "UNUSUAL", "WEBSOCKET", "at_start", "chains", "digits_elsewhere"]
 
 _FIXED: Final = (
     FixedField(1),
@@ -41,6 +43,7 @@ _OFFSETS: Final = range(25)
 _UNITS: Final = (2, 4, 8)
 _SCAN: Final = 5000
 """So many bytes are searched for chains."""
+_DIGITS_WITHIN: Final = 400
 _NEAR: Final = range(-2, 9)
 _FAR: Final = range(-4, 25)
 
@@ -123,6 +126,25 @@ def _with(
     for extra in extras:
         if header <= counted + extra <= size:
             yield Hypothesis(field, offset, extra, unit)
+
+
+def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
+    """Yield lengths in digits that stand behind the first byte, and where their frames start."""
+    head = data[:_DIGITS_WITHIN]
+    places: dict[Field, list[int]] = {}
+    for hypothesis in TEXTUAL:
+        field = hypothesis.field
+        if isinstance(field, BcdField):
+            continue
+        if field not in places:
+            places[field] = [at for at in range(1, len(head)) if field.read(data, at)]
+        for place in places[field]:
+            start = place - hypothesis.offset
+            if start > 0:
+                cutting = walk(data, hypothesis, start, 3)
+                if cutting and len(cutting.starts) >= 3:
+                    yield hypothesis, start
+                    break
 
 
 def chains(data: bytes) -> Iterator[tuple[Hypothesis, int]]:

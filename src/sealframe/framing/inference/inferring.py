@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...errors import ConfigurationError
@@ -65,6 +64,9 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
     captures = [capture for capture in captures_of(data) if capture.data]
     if not captures:
         return Diagnosis((), "There are no bytes to look at.")
+    kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
+    if kind and kind.sure:
+        return Diagnosis((), kind.sentence)
     findings = search([Window(capture) for capture in captures])
     candidates: list[Candidate] = []
     kept: Counter[tuple[Cutting | None, ...]] = Counter()
@@ -77,9 +79,6 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         if candidate:
             kept[finding.cutting] += 1
             candidates.append(candidate)
-    kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
-    if kind and kind.sure:
-        candidates = [replace(candidate, confidence="guess") for candidate in candidates]
     if candidates and candidates[0].confidence == "high":
         return Diagnosis(tuple(candidates), None)
     return Diagnosis(tuple(candidates), kind.sentence if kind else _unsure(captures, findings))

@@ -74,8 +74,9 @@ def column_gains(
 
     :param frames: of each the start of the one before, its own, its end, and whether it is told
     """
-    data, costs = window.data, window.costs
+    data = window.data
     size = len(data)
+    costs = window.costs.until(frames[-1][1] + columns.stop if frames else 0)
     gains = {}
     for column in columns:
         seen: dict[int, int] = {}
@@ -144,8 +145,8 @@ class Scorer:
         starts = cutting.starts
         frames = len(starts)
         gains = self.gains(hypothesis, cutting)
-        exact = cutting.end == size and window.complete
-        mean = max(2.0, size / frames)
+        exact = cutting.ended and cutting.end == size and window.complete
+        mean = max(2.0, (min(size, cutting.end) - starts[0]) / frames)
 
         columns = sum(max(0.0, gain.all - 1.5) for gain in gains.values())
         told = sum(max(0.0, gain.told - 1.5) for gain in gains.values())
@@ -158,12 +159,13 @@ class Scorer:
             field /= 2
         if exact:
             ends = log2(mean) + 3 - (5 if chained else 0)
-        elif window.complete:
+        elif window.complete and cutting.ended:
             ends = -8.0 if chained else -5.0
         else:
             ends = 0.0
         hits = sum(start in window.boundaries for start in starts[1:])
-        segments = hits * log2(mean) - 2 * (len(window.boundaries) - hits)
+        missed = sum(1 for at in window.boundaries if at < cutting.end) - hits
+        segments = hits * log2(mean) - 2 * missed
         cost = self._cost(hypothesis, cutting, gains, chained=chained)
         fixed = tuple(
             column + hypothesis.lowest for column, gain in sorted(gains.items()) if gain.all > 4
@@ -177,7 +179,8 @@ class Scorer:
         largest = max(cutting.whole(len(window.data)) or cutting.sizes)
         chance = window.chance(hypothesis.field, hypothesis.value(largest))
         position = cutting.starts[0] + hypothesis.offset
-        written = sum(window.costs[position : position + max(hypothesis.field.width, 1)])
+        end = position + hypothesis.field.width
+        written = sum(window.costs.until(end)[position:end])
         return min(-log2(chance), written)
 
     def _cost(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
-from .enumerating import TEXTUAL, at_start, chains
+from .enumerating import at_start, chains, digits_elsewhere
 from .scoring import Scorer
 from .walking import walk
 
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "search"]
 
+_PROBED: Final = 40
+"""So many frames are walked at first."""
+_WALKED: Final = 1500
+"""So many hypotheses go on from there."""
+_FRAMES: Final = 500
 _GROUPS: Final = 80
 _OF_A_GROUP: Final = 12
 _CHAINED: Final = 60
-_RANKED: Final = 300
 _CLEAR: Final = 40.0
 """With so many bits and an exact end at a known start, no other start is looked for."""
 _JOINED: Final = 40
@@ -97,36 +101,22 @@ def _by_score(found: Fit | Finding) -> float:
 
 def _fit_elsewhere(scorer: Scorer, fit: Fit) -> Fit | None:
     data = scorer.window.data
-    cutting = walk(data, fit.hypothesis)
+    cutting = walk(data, fit.hypothesis, 0, _FRAMES)
     if cutting is None and fit.start:
-        found = (walk(data, fit.hypothesis, start) for start in range(1, min(64, len(data))))
+        found = (
+            walk(data, fit.hypothesis, start, _FRAMES) for start in range(1, min(64, len(data)))
+        )
         cutting = next(filter(None, found), None)
     return None if cutting is None else scorer.score(fit.hypothesis, cutting)
 
 
 def _search_one(scorer: Scorer) -> list[Fit]:
     data = scorer.window.data
-    found = []
-    for hypothesis in at_start(data):
-        cutting = walk(data, hypothesis)
-        if cutting and (len(cutting.starts) > 1 or cutting.end == len(data)):
-            found.append((hypothesis, cutting))
-    fits = _best(scorer, found)
+    fits = _best(scorer, [(hypothesis, 0) for hypothesis in at_start(data)])
     if fits and fits[0].score >= _CLEAR and fits[0].exact:
         return fits
-    fits += _best(scorer, _textual_elsewhere(data)) + _chained(scorer, fits)
+    fits += _best(scorer, list(digits_elsewhere(data))) + _chained(scorer, fits)
     return sorted(fits, key=_by_score)
-
-
-def _textual_elsewhere(data: bytes) -> list[tuple[Hypothesis, Cutting]]:
-    found = []
-    for hypothesis in TEXTUAL:
-        for start in range(1, min(400, len(data))):
-            cutting = walk(data, hypothesis, start)
-            if cutting and len(cutting.starts) >= 3:
-                found.append((hypothesis, cutting))
-                break
-    return found
 
 
 def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
@@ -144,22 +134,33 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
             continue
         for offset in range(min(17, place)):
             moved = hypothesis.moved(offset)
-            cutting = walk(data, moved, place - offset)
+            cutting = walk(data, moved, place - offset, _FRAMES)
             if cutting and len(cutting.starts) >= 3:
                 fits.append(scorer.score(moved, cutting, chained=True))
     return sorted(fits, key=_by_score)[:_CHAINED]
 
 
-def _best(scorer: Scorer, found: Iterable[tuple[Hypothesis, Cutting]]) -> list[Fit]:
-    """Score the likeliest; hypotheses that cut alike share a score, the usual ones come first."""
-    groups: dict[Cutting, list[tuple[float, Hypothesis]]] = {}
-    for hypothesis, cutting in found:
-        rank = _rank(scorer.window, hypothesis, cutting)
-        groups.setdefault(cutting, []).append((rank, hypothesis))
-    likeliest = sorted(groups.items(), key=lambda item: -max(rank for rank, _ in item[1]))
+def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]:
+    """Score the likeliest of hypotheses and where they start.
+
+    Hypotheses that cut alike share a score; the more usual ones come first.
+    """
+    data = scorer.window.data
+    probed = []
+    for hypothesis, start in places:
+        cutting = walk(data, hypothesis, start, _PROBED)
+        if cutting and (len(cutting.starts) > 1 or cutting.end == len(data)):
+            rank = _rank(scorer.window, hypothesis, cutting)
+            probed.append((rank, hypothesis, start, cutting))
+    probed.sort(key=lambda one: -one[0])
+    groups: dict[Cutting, list[Hypothesis]] = {}
+    for _, hypothesis, start, cutting in probed[:_WALKED]:
+        whole = cutting if cutting.ended else walk(data, hypothesis, start, _FRAMES)
+        if whole:
+            groups.setdefault(whole, []).append(hypothesis)
     fits = []
-    for cutting, ranked in likeliest[:_GROUPS]:
-        members = sorted((hypothesis for _, hypothesis in ranked), key=lambda one: one.cost)
+    for cutting, members in list(groups.items())[:_GROUPS]:
+        members.sort(key=lambda one: one.cost)
         scored = [scorer.score(hypothesis, cutting) for hypothesis in members[:_OF_A_GROUP]]
         # The field's own bits are not held against a narrower field: what is usual decides.
         top = max(fit.score for fit in scored)
@@ -173,5 +174,5 @@ def _rank(window: Window, hypothesis: Hypothesis, cutting: Cutting) -> float:
     largest = max(cutting.whole(size) or cutting.sizes)
     chance = window.chance(hypothesis.field, hypothesis.value(largest))
     exact = 8 if cutting.end == size else 0
-    changes = sum(one != other for one, other in pairwise(cutting.sizes[:_RANKED]))
+    changes = sum(one != other for one, other in pairwise(cutting.sizes))
     return -log2(chance) * (1 + changes) + exact - hypothesis.cost
