@@ -188,7 +188,7 @@ def random_stream(seed: int) -> Stream:
         return before(index) + head + body + trailer
 
     data = bytearray(preamble)
-    starts = []
+    starts: list[int] = []
     wanted = source.randint(8, 40)
     for index in range(4 * wanted):
         made = frame(index)
