@@ -24,6 +24,7 @@ from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
 from .choice import Choice
 from .expression import parse_layout
+from .heads import Framed, HeadsCodec
 from .layout import DEFAULT_MAXIMUM, Framing
 from .numbers import Bcd, Ber, Digits, Escaped, Number, Uint, Varint
 from .parts import Checksum, Magic
@@ -52,8 +53,10 @@ __all__ = [
     "FrameDecoder",
     "FrameEncoder",
     "FrameLayout",
+    "Framed",
     "Framing",
     "HeaderLines",
+    "HeadsCodec",
     "Magic",
     "Number",
     "Sender",

@@ -24,12 +24,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import ConfigurationError, NotSupportedError
 from .backend import Decoder, Encoder, VariedDecoder
 from .base import FrameLayout
 from .codec_types import Layout
+from .heads import HeadsCodec
 from .native import KNOWN_OPCODES, MAX_CONTROL, MAX_LENGTH
 from .numbers import Number, Uint, Varint
 from .parts import Checksum, Magic, checked_checksums, checked_magic
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
 
-    from .base import FrameEncoder, Sender
+    from .base import FrameDecoder, FrameEncoder, Sender
 
 __all__ = ["DEFAULT_MAXIMUM", "Framing"]
 
@@ -323,12 +324,23 @@ class Framing(FrameLayout):
         """
         return self if maximum >= self.maximum else replace(self, maximum=maximum)
 
-    def decoder(self, *, sender: Sender | None = None) -> Decoder:
+    def decoder(self, *, sender: Sender | None = None) -> FrameDecoder:
         """Return a new decoder, for one stream in one direction."""
         del sender
-        if self._is_varied:
-            return cast("Decoder", VariedDecoder(self.plan))
-        return Decoder(self.layout)
+        return VariedDecoder(self.plan) if self._is_varied else Decoder(self.layout)
+
+    def heads(self, size: int | None = None) -> HeadsCodec:
+        """Return a ``codec=`` whose messages are :class:`Framed`: a head, and a body.
+
+        The layout keeps its header (``strip=0``). The head is the header's bytes without the
+        length, which is filled in when such a message is sent.
+
+        :param size: bytes in the head, where more belong to it than those before the length and
+            the checksums behind it
+        :raises ConfigurationError: the header is not kept, the smallest message has not so many
+            bytes, or the field holds more than the length
+        """
+        return HeadsCodec(self, size)
 
 
 _DEFAULTS: Final[dict[str, Any]] = Framing.__init__.__kwdefaults__ or {}

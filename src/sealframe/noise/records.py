@@ -46,7 +46,7 @@ from ..errors import (
     NonceExhaustedError,
     ProtocolError,
 )
-from ..framing import Decoder, Framing
+from ..framing import FrameDecoder, Framing
 from ..wire import Control
 from .cipher import CipherState
 from .credentials import Credentials
@@ -291,7 +291,7 @@ class RecordLayer:
             self._state = _RECORDS
         return plaintext
 
-    def open_into(self, record: bytes | memoryview, decoder: Decoder) -> list[bytes | Control]:
+    def open_into(self, record: bytes | memoryview, decoder: FrameDecoder) -> list[bytes | Control]:
         """Give the record's plaintext to ``decoder``; return the frames that are now whole.
 
         A large one is opened where the decoder wants it, which saves a copy or two.
