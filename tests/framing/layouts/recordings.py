@@ -10,6 +10,7 @@ A file is JSON::
          "preamble": "",                what comes once, before the first frame, in hex
          "frames": ["0001…", …],        the frames, cut as the package or its specification does
          "rest": "",                    an unfinished frame at the end
+         "rewritten": true,             ours writes the same messages in other bytes
          "reads": [12, 11, …]}]}        how many bytes each recv of the recorder got
 
 The cuts are never made with sealframe: a recorder knows them from the package's own writes or
@@ -37,6 +38,7 @@ class Stream:
     preamble: bytes = b""
     rest: bytes = b""
     reads: tuple[int, ...] = ()
+    rewritten: bool = False
 
     @property
     def data(self) -> bytes:
@@ -65,6 +67,7 @@ def load(path: Path) -> Recording:
             preamble=bytes.fromhex(stream.get("preamble", "")),
             rest=bytes.fromhex(stream.get("rest", "")),
             reads=tuple(stream.get("reads", ())),
+            rewritten=stream.get("rewritten", False),
         )
         for stream in content["streams"]
     )

@@ -18,7 +18,24 @@ from __future__ import annotations
 from typing import Final
 
 from ...errors import ConfigurationError
-from . import industrial, medical, network, payments, telecom, vehicles
+from . import (
+    administration,
+    databases,
+    desktop,
+    industrial,
+    medical,
+    messaging,
+    network,
+    payments,
+    rpc,
+    storage,
+    telecom,
+    text,
+    vehicles,
+)
+from .administration import ADB, JDWP, SSH_AGENT, ZABBIX
+from .databases import CASSANDRA, MEMCACHED_BINARY, MONGODB, MYSQL, POSTGRESQL, RESP, TDS
+from .desktop import DBUS, NATIVE_MESSAGING, X11_REPLIES, X11_REQUESTS
 from .entry import Entry
 from .industrial import (
     AMS,
@@ -33,6 +50,7 @@ from .industrial import (
     TPKT,
 )
 from .medical import DICOM, MLLP
+from .messaging import AMQP_1_0, AMQP_1_0_SASL, BEANSTALK, GEARMAN, KAFKA, NATS, STOMP, ZMTP
 from .network import (
     BGP,
     COAP_TCP,
@@ -45,39 +63,97 @@ from .network import (
     TURN_TCP,
 )
 from .payments import ISO_8583_BINARY, ISO_8583_BINARY_4
+from .rpc import (
+    CAPNP,
+    ERLANG_PACKET_1,
+    ERLANG_PACKET_2,
+    ERLANG_PACKET_4,
+    FASTCGI,
+    GRPC,
+    HTTP_2,
+    PROTOBUF_DELIMITED,
+    RSOCKET,
+    THRIFT,
+    TWISTED_INT16,
+    TWISTED_INT32,
+)
+from .storage import BITCOIN, BITTORRENT, NBD, PLAN_9
 from .telecom import DIAMETER, SMPP
+from .text import DAP, JSON_LINES, LSP
 from .vehicles import DOIP, SOMEIP
 
 __all__ = [
+    "ADB",
+    "AMQP_1_0",
+    "AMQP_1_0_SASL",
     "AMS",
+    "BEANSTALK",
     "BGP",
+    "BITCOIN",
+    "BITTORRENT",
+    "CAPNP",
+    "CASSANDRA",
     "COAP_TCP",
+    "DAP",
+    "DBUS",
     "DIAMETER",
     "DICOM",
     "DLMS",
     "DNS_TCP",
     "DOIP",
     "ENTRIES",
+    "ERLANG_PACKET_1",
+    "ERLANG_PACKET_2",
+    "ERLANG_PACKET_4",
     "ETHERNET_IP",
+    "FASTCGI",
     "FIELDS",
+    "GEARMAN",
+    "GRPC",
     "HSMS",
+    "HTTP_2",
     "IEC_104",
     "ISO_8583_BINARY",
     "ISO_8583_BINARY_4",
+    "JDWP",
+    "JSON_LINES",
+    "KAFKA",
     "KNXNET_IP",
+    "LSP",
+    "MEMCACHED_BINARY",
     "MLLP",
     "MODBUS_TCP",
+    "MONGODB",
+    "MYSQL",
+    "NATIVE_MESSAGING",
+    "NATS",
+    "NBD",
     "OPC_UA",
     "OPENFLOW",
+    "PLAN_9",
+    "POSTGRESQL",
+    "PROTOBUF_DELIMITED",
     "RADIUS_TCP",
+    "RESP",
+    "RSOCKET",
     "SLMP",
     "SMPP",
     "SOMEIP",
+    "SSH_AGENT",
+    "STOMP",
     "STUN_TCP",
     "SYSLOG_LINES",
     "TACACS_PLUS",
+    "TDS",
+    "THRIFT",
     "TPKT",
     "TURN_TCP",
+    "TWISTED_INT16",
+    "TWISTED_INT32",
+    "X11_REPLIES",
+    "X11_REQUESTS",
+    "ZABBIX",
+    "ZMTP",
     "Entry",
     "get",
     "search",
@@ -90,6 +166,13 @@ FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Payments": payments.ENTRIES,
     "Telecommunications": telecom.ENTRIES,
     "Networks": network.ENTRIES,
+    "Databases": databases.ENTRIES,
+    "Messaging": messaging.ENTRIES,
+    "Calls and streams": rpc.ENTRIES,
+    "Text": text.ENTRIES,
+    "Desktop": desktop.ENTRIES,
+    "Storage and networks of equals": storage.ENTRIES,
+    "Administration": administration.ENTRIES,
 }
 """The entries by field."""
 

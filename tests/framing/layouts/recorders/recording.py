@@ -169,3 +169,13 @@ def save(name: str, entry: str, recorder: str, streams: list[dict[str, object]])
         frames = one["frames"]
         assert isinstance(frames, list)
         print(name, one["sender"], one["by"], len(frames), "frames, left over:", one["rest"])
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server on this machine accepts connections."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return

@@ -1,0 +1,194 @@
+"""Databases and caches."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..layout import Framing
+from ..sized import Sized
+from ..with_preamble import WithPreamble
+from .entry import Entry
+
+POSTGRESQL: Final = WithPreamble(
+    Framing(offset=1, width=4, byteorder="big", adjustment=-4, strip=0, minimum=5),
+    client=Framing(
+        width=4, byteorder="big", includes_header=True, strip=0, minimum=8, maximum=10_004
+    ),
+)
+"""PostgreSQL: a message is whole, from its type on; a client's first has none."""
+
+MYSQL: Final = Framing(width=3, adjustment=1, strip=0, minimum=4, maximum=4 + 0xFFFFFF)
+"""MySQL and MariaDB: a message is one packet, with its length and sequence number."""
+
+MONGODB: Final = Framing(width=4, includes_header=True, strip=0, minimum=16, maximum=48_000_000)
+"""MongoDB: a message is whole, from its header on."""
+
+CASSANDRA: Final = Framing(
+    offset=5, width=4, byteorder="big", strip=0, minimum=9, maximum=9 + 256 * 1024 * 1024
+)
+"""Cassandra: a message is one envelope, called frame up to version 4, with its header."""
+
+TDS: Final = Framing(
+    offset=2, width=2, byteorder="big", includes_header=True, strip=0, minimum=8, maximum=32_767
+)
+"""TDS, of Microsoft SQL Server and Sybase: a message is one packet, with its header."""
+
+
+def resp_size(head: bytes) -> int:
+    """Return the size of one part of RESP, given its line: a bulk string has data behind it."""
+    number = head[1:-2]
+    if head[:1] in (b"$", b"=", b"!", b";") and number.isdigit() and head != b";0\r\n":
+        return len(head) + int(number) + 2
+    return len(head)
+
+
+RESP: Final = Sized(resp_size, head=65_536, until=b"\r\n", maximum=512 * 1024 * 1024 + 16)
+"""RESP, of Redis and Valkey: a message is a line, with its data where it is a bulk string."""
+
+MEMCACHED_BINARY: Final = Framing(
+    offset=8, width=4, byteorder="big", adjustment=12, strip=0, minimum=24
+)
+"""memcached's binary protocol: a message is whole, with its header of 24 bytes."""
+
+ENTRIES: Final = (
+    Entry(
+        name="postgresql",
+        layout=POSTGRESQL,
+        title="PostgreSQL: type, length that counts itself, body",
+        source='PostgreSQL documentation, chapter "Frontend/Backend Protocol", "Message Formats"',
+        ports=(5432,),
+        pipelining=(
+            "Yes, with the extended query protocol (Parse, Bind, Execute), up to a Sync. Answers "
+            "come in the order of the requests."
+        ),
+        empty_frames="Yes: Sync, Flush, Terminate and others are a type and a length of 4.",
+        first_packet=(
+            "The client speaks first. Its StartupMessage, SSLRequest, GSSENCRequest and "
+            "CancelRequest have no type. The server answers the second and the third with a "
+            "single byte, which is no frame: do not ask for encryption, or do it before."
+        ),
+        heartbeats="None.",
+        limits=(
+            "10,004 bytes for the first message of a client; then 1 GiB, and 10,004 bytes for "
+            "what is short by its nature (PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT in "
+            "libpq.h, since version 14). This layout takes 16 MiB."
+        ),
+        recorded=("asyncpg 0.32.0", "pg8000 1.31.6", "PostgreSQL 15.18"),
+    ),
+    Entry(
+        name="mysql",
+        layout=MYSQL,
+        title="MySQL and MariaDB: length of 3 bytes, sequence number, payload",
+        source='MySQL source documentation, "MySQL Packets" in "Protocol Basics"',
+        ports=(3306,),
+        pipelining=(
+            "No: the sequence number starts again at 0 with each command, and one command is "
+            "answered before the next."
+        ),
+        empty_frames=(
+            "Yes: a packet without payload ends a payload of 16,777,215 bytes, and a file of LOAD "
+            "DATA LOCAL."
+        ),
+        first_packet="The server speaks first.",
+        heartbeats="None; COM_PING is a command like others.",
+        limits=(
+            "16,777,215 bytes of payload in a packet; one that is full goes on in the next. "
+            "max_allowed_packet limits what they make together."
+        ),
+        notes=(
+            "After a client's SSLRequest everything is TLS. With compression agreed on the frames "
+            "are others, of 7 bytes of head."
+        ),
+        recorded=("PyMySQL 1.2.4", "mysql-mimic 3.0.5"),
+    ),
+    Entry(
+        name="mongodb",
+        layout=MONGODB,
+        title="MongoDB wire protocol: standard message header, body",
+        source='MongoDB documentation, "MongoDB Wire Protocol", "Standard Message Header"',
+        ports=(27017,),
+        pipelining="Answers name their request (responseTo); drivers have one under way.",
+        empty_frames="None: pymongo 4.20.1 takes 17 bytes for the least.",
+        first_packet="The client speaks first, with hello.",
+        heartbeats="None on the connection of a request; monitors send hello on their own.",
+        limits="48,000,000 bytes, which hello tells as maxMessageSizeBytes.",
+        recorded=("pymongo 4.20.1", "mockupdb 1.8.1"),
+    ),
+    Entry(
+        name="cassandra",
+        layout=CASSANDRA,
+        title="Cassandra native protocol, versions 3 to 5: header of 9 bytes, body",
+        source="native_protocol_v4.spec and native_protocol_v5.spec, section 2",
+        ports=(9042,),
+        pipelining=(
+            "Yes: up to 32,768 requests, told apart by their stream identifiers; answers come in "
+            "any order."
+        ),
+        empty_frames="Yes: OPTIONS and READY have no body.",
+        first_packet="The client speaks first, with OPTIONS or STARTUP.",
+        heartbeats="None; drivers send OPTIONS where nothing else happens.",
+        limits="256 MiB of body.",
+        notes=(
+            "In version 5 envelopes stand so on the wire up to the answer to STARTUP; after it "
+            "they are in segments. Only bytes of a client are recorded."
+        ),
+        recorded=("cassandra-driver 3.30.1",),
+    ),
+    Entry(
+        name="tds",
+        layout=TDS,
+        title="TDS, of SQL Server and Sybase: packets with a header of 8 bytes",
+        source="[MS-TDS], section 2.2.3.1",
+        ports=(1433,),
+        pipelining="No: one request at a time, unless MARS is agreed on.",
+        empty_frames="Yes: an attention is a header alone.",
+        first_packet="The client speaks first, with PRELOGIN.",
+        heartbeats="None.",
+        limits="512 to 32,767 bytes, as the login agrees on; 4,096 before and mostly after it.",
+        notes=(
+            "A message is one or more packets; bit 0 of the second byte marks the last. A TLS "
+            "handshake travels inside of packets, what is encrypted after it does not. Only bytes "
+            "of a client are recorded."
+        ),
+        recorded=("python-tds 1.17.1",),
+    ),
+    Entry(
+        name="resp",
+        layout=RESP,
+        title="RESP 2 and 3, of Redis and Valkey: lines, and bulk strings with a length",
+        source='Redis documentation, "Redis serialization protocol specification"',
+        ports=(6379,),
+        pipelining="Yes; answers come in the order of the requests.",
+        empty_frames=r"Yes: an empty bulk string is $0\r\n\r\n; null is $-1\r\n and has no data.",
+        first_packet="The client speaks first.",
+        heartbeats="None; PING is a command like others.",
+        limits=(
+            "512 MiB for a bulk string (proto-max-bulk-len). A line of this layout has up to "
+            "65,536 bytes."
+        ),
+        notes=(
+            "A message is one part, with its CR LF: an array, a set, a map or a push is a message "
+            "with the number of its parts, and then the parts. Commands written in a line are one "
+            "message."
+        ),
+        recorded=("redis 8.1.0", "Redis 7.0.15"),
+    ),
+    Entry(
+        name="memcached-binary",
+        layout=MEMCACHED_BINARY,
+        title="memcached, binary protocol: header of 24 bytes, extras, key, value",
+        source='memcached wiki, "BinaryProtocolRevamped", "Packet Structure"',
+        ports=(11211,),
+        pipelining=(
+            "Yes; answers come in order. Quiet commands are answered only where there is "
+            "something to say, and a no-op marks the end."
+        ),
+        empty_frames="Yes: a body may be empty.",
+        first_packet="The client speaks first; its first byte decides between this and text.",
+        heartbeats="None; no-op is a command like others.",
+        limits="1 MiB for a value by default (-I).",
+        notes="memcached calls it deprecated, in favour of the text protocol with meta commands.",
+        recorded=("python-binary-memcached 0.33.0", "memcached 1.6.18"),
+    ),
+)
+"""All of this module."""

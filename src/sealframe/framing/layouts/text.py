@@ -1,0 +1,60 @@
+"""Protocols of text: lines, and header lines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..text import Delimited, HeaderLines
+from .entry import Entry
+
+LSP: Final = HeaderLines()
+"""The Language Server Protocol: a message is the JSON, without its header."""
+
+DAP: Final = HeaderLines()
+"""The Debug Adapter Protocol: a message is the JSON, without its header."""
+
+JSON_LINES: Final = Delimited(b"\n")
+"""JSON Lines: a message is a line, without its end."""
+
+ENTRIES: Final = (
+    Entry(
+        name="lsp",
+        layout=LSP,
+        title="Language Server Protocol: header lines, JSON",
+        source='Language Server Protocol 3.17, "Base Protocol", "Header Part"',
+        pipelining="Yes: answers name their request.",
+        empty_frames="None: a body is an object of JSON-RPC.",
+        first_packet="The client speaks first, with initialize.",
+        heartbeats="None.",
+        limits="None in the specification; this layout takes 16 MiB.",
+        notes=(
+            "Content-Type may stand in the header and is dropped. pygls 2.1.1 sends it with each "
+            "message."
+        ),
+        recorded=("pygls 2.1.1",),
+    ),
+    Entry(
+        name="dap",
+        layout=DAP,
+        title="Debug Adapter Protocol: header lines, JSON",
+        source='Debug Adapter Protocol, "Base protocol"',
+        pipelining="Yes: responses name their request.",
+        empty_frames="None: a body is an object.",
+        first_packet="The client speaks first, with initialize.",
+        heartbeats="None.",
+        limits="None in the specification; this layout takes 16 MiB.",
+        recorded=("debugpy 1.8.22",),
+    ),
+    Entry(
+        name="json-lines",
+        layout=JSON_LINES,
+        title="JSON Lines, and other values of which each is a line",
+        source='jsonlines.org, "JSON Lines"; the same as NDJSON',
+        pipelining="As the protocol on top says.",
+        empty_frames="None by the text; some readers pass over empty lines.",
+        limits="None in the text; this layout takes 16 MiB.",
+        notes="A carriage return before the end of the line is white space to a reader of JSON.",
+        recorded=("jsonlines 4.0.0",),
+    ),
+)
+"""All of this module."""
