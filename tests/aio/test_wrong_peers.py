@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sealframe import (
     Server,
     SharedKey,
 )
+from sealframe.framing import INT32_BE
 from sealframe.server.server import registry_of
 from sealframe.wire import Opcode, control
 
@@ -184,6 +186,61 @@ class TestOnOurPort:
                     assert await raw.receive_to_end() == answer_of(port_mode)
                 await conn.send(b"unharmed")
                 assert await conn.recv() == b"unharmed"
+
+
+FOREIGN_TO_INT32_BE = [
+    pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "an HTTP client", id="HTTP GET"),
+    pytest.param(client_hello(), "a TLS peer", id="TLS"),
+    pytest.param(b"\x05\0\0\0hello", "read as little-endian the length is 5", id="swapped"),
+    pytest.param(b"\0\x01\0\0" + bytes(256), "the length is 256", id="swapped, and legal"),
+    pytest.param(b"\0\0\0\x09hello", "includes_header=True", id="counts the header"),
+    pytest.param(b"hello world, who are you?\n", "lines of text", id="text"),
+    pytest.param(control.frame(Opcode.HELLO, b"sealfram\x01"), "leave framing= away", id="ours"),
+]
+
+
+class TestOnAPortOfAForeignLayout:
+    """The same hints, one line of them, where the port speaks another length."""
+
+    @pytest.mark.parametrize(("data", "cause"), FOREIGN_TO_INT32_BE)
+    async def test_it_is_named_once(
+        self, data: bytes, cause: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        handler = Watched()
+        mode = Mode(framing=INT32_BE)
+        async with start(handler, mode) as server, await Raw.dial(server.port) as raw:
+            await raw.send(data)
+            raw.finish()
+            assert await raw.receive_to_end() == b""
+            await gone(server)
+        (record,) = logged(caplog)
+        (error,) = handler.errors
+        assert isinstance(error, ConnectionClosedError)
+        assert cause in str(error)
+        assert str(error) in record.getMessage()
+        assert "\n" not in record.getMessage()
+
+    @pytest.mark.parametrize(("data", "cause"), FOREIGN_TO_INT32_BE)
+    async def test_a_client_is_told_as_well(self, data: bytes, cause: str) -> None:
+        async with asyncio.timeout(PATIENCE), listening() as listener:
+            conn = await sealframe.connect("127.0.0.1", listener.port, framing=INT32_BE)
+            async with await listener.accept() as raw:
+                await raw.send(data)
+                raw.finish()
+                with pytest.raises(ConnectionClosedError, match=re.escape(cause)):
+                    await conn.recv()
+                assert not await conn.close()
+
+    async def test_what_comes_behind_a_frame_is_no_stranger(self) -> None:
+        async with asyncio.timeout(PATIENCE), listening() as listener:
+            conn = await sealframe.connect("127.0.0.1", listener.port, framing=INT32_BE)
+            async with await listener.accept() as raw:
+                await raw.send(b"\0\0\0\x01a" + b"\x05\0\0\0hello")
+                assert await conn.recv() == b"a"
+                with pytest.raises(ConnectionClosedError) as caught:
+                    await conn.recv()
+                assert str(caught.value) == "length 83886080 is over the limit of 16777216 bytes"
+                await conn.close()
 
 
 class TestHealthChecks:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sealframe import Framing
+from sealframe.framing import INT32_BE, PROTOBUF_DELIMITED, UINT16_LE, Delimited, WithPreamble
+from sealframe.framing.base import FrameLayout
 from sealframe.wire import Opcode, control
-from sealframe.wire.sniffing import diagnose
+from sealframe.wire.sniffing import diagnose, diagnose_foreign
 
 PROXY = (
     "a load balancer sends the PROXY protocol, which is not expected here: "
@@ -77,3 +80,103 @@ def test_no_start_makes_it_raise_or_print_control_characters() -> None:
         for second in range(256):
             for rest in (b"ET ", b"\x01\x02\x00ab", b"\x1b[2Jab", b"\x00\x80\x41se"):
                 assert diagnose(bytes((first, second)) + rest).isprintable()
+
+
+HTTP2 = WithPreamble(
+    Framing(width=3, byteorder="big", adjustment=6, strip=0),
+    client=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+)
+WHOLE = Framing(byteorder="big", includes_header=True, strip=0)
+MODBUS = Framing(offset=4, width=2, byteorder="big", strip=0, minimum=8, maximum=260)
+
+
+class TestOfAForeignLayout:
+    @pytest.mark.parametrize(
+        ("first", "layout", "text"),
+        [
+            (b"GET / HT", INT32_BE, "the first bytes are b'GET / HT': an HTTP client?"),
+            (b"GET / HT", Delimited(b"\0"), "the first bytes are b'GET / HT': an HTTP client?"),
+            (b"HTTP/1.1", MODBUS, "the first bytes are b'HTTP/1.1': an HTTP server?"),
+            (b"SSH-2.0-", PROTOBUF_DELIMITED, "the first bytes are b'SSH-2.0-': an SSH peer?"),
+            (b"PROXY TC", INT32_BE, PROXY),
+            (b"PRI * HT", INT32_BE, "the first bytes are b'PRI * HT': an HTTP client?"),
+            (b"PRI * HT", HTTP2, ""),
+            (b"GET / HT", HTTP2, "the first bytes are b'GET / HT': an HTTP client?"),
+            (
+                b"\x16\x03\x01\x02\x00\x01\x00\x01",
+                MODBUS,
+                "the first bytes are a TLS record: a TLS peer?",
+            ),
+            (
+                control.frame(Opcode.HELLO, b"sealfram\x01")[:8],
+                INT32_BE,
+                "the peer speaks sealframe's own protocol: leave framing= away",
+            ),
+            (
+                control.frame(Opcode.HANDSHAKE, b"sealfram\x01\x01" + bytes(48))[:8],
+                Delimited(b"\n"),
+                "the peer speaks sealframe's own protocol: leave framing= away",
+            ),
+            (
+                b"hello wo",
+                INT32_BE,
+                "the first bytes are b'hello wo': a peer that sends lines of text?",
+            ),
+            (b"hello wo", Delimited(b"\n"), ""),
+            (b"hello wo", PROTOBUF_DELIMITED, ""),
+            (
+                b"\x05\0\0\0hell",
+                INT32_BE,
+                "read as little-endian the length is 5: a peer with swapped byte order?",
+            ),
+            (
+                b"\0\x05\0\0",
+                Framing(width=2, maximum=1000),
+                "read as big-endian the length is 5: a peer with swapped byte order?",
+            ),
+            (
+                b"\0\0\0\0\x06\0\x01\x03",
+                MODBUS,
+                "read as little-endian the length is 6: a peer with swapped byte order?",
+            ),
+            (
+                b"\0\0\0\x03one\0",
+                WHOLE,
+                "does this peer's length not count the header? Then leave includes_header away",
+            ),
+            (b"\xff\xff\xff\xff1234", INT32_BE, ""),
+            (b"\xff\xff\xff", INT32_BE, ""),
+            (b"\xff\xff\xff\xff", MODBUS, ""),
+        ],
+        ids=lambda value: repr(value)[:30] if isinstance(value, bytes) else "",
+    )
+    def test_a_fault_names_the_peer(self, first: bytes, layout: FrameLayout, text: str) -> None:
+        assert diagnose_foreign(first, layout) == text
+
+    def test_one_whole_frame_of_the_other_byte_order(self) -> None:
+        text = "read as little-endian the length is 256: a peer with swapped byte order?"
+        first = b"\0\x01\0\0abcd"
+        said = diagnose_foreign(first, INT32_BE, received=260, frame_size=65_540)
+        assert said == text
+        # A frame that was cut short is no such thing.
+        assert diagnose_foreign(first, INT32_BE, received=259, frame_size=65_540) == ""
+        assert diagnose_foreign(b"\0\x01ab", UINT16_LE, received=3, frame_size=258) == (
+            "read as big-endian the length is 1: a peer with swapped byte order?"
+        )
+
+    def test_as_many_bytes_are_missing_as_the_header_has(self) -> None:
+        text = "does this peer's length count it (includes_header=True)?"
+        first = b"\0\0\0\x07one"
+        assert text in diagnose_foreign(first, INT32_BE, received=7, frame_size=11)
+        assert diagnose_foreign(first, INT32_BE, received=8, frame_size=11) == ""
+        assert diagnose_foreign(first, WHOLE, received=3, frame_size=7) == ""
+
+    def test_text_inside_a_frame_that_is_cut_short_suggests_nothing(self) -> None:
+        assert diagnose_foreign(b"  text", Framing(width=2), received=6, frame_size=8226) == ""
+
+    def test_no_start_makes_it_raise_or_print_control_characters(self) -> None:
+        for layout in (INT32_BE, UINT16_LE, MODBUS, WHOLE, HTTP2, Delimited(b"\n")):
+            for number in range(256):
+                for start in (bytes((number,)) * 3, bytes((3, 0)), bytes((0, 0, number))):
+                    first = start + bytes((number,))
+                    assert diagnose_foreign(first, layout).isprintable()

@@ -30,7 +30,7 @@ from ..framing import Decoder, FrameDecoder, FrameLayout, Framing
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Control, Opcode, control
 from ..wire.control import Close
-from ..wire.sniffing import diagnose, diagnose_foreign, diagnose_missing
+from ..wire.sniffing import diagnose, diagnose_foreign
 from .events import ESTABLISHED, UNANNOUNCED, Ended, Event, Failed, Phase
 from .faults import EXPECTED, because, cut_short, opcode_name, refused_packets, socket_lost
 from .introductions import Identify, Introductions, PeerIdentity, introduction
@@ -459,9 +459,9 @@ class ProtocolMachine(SendingHalf):
         if layout is None:
             diagnosis = diagnose(decoder.prefix)
         else:
-            missing = decoder.frame_size - decoder.pending
-            diagnosis = diagnose_foreign(decoder.prefix, layout)
-            diagnosis = diagnosis or diagnose_missing(missing, layout)
+            diagnosis = diagnose_foreign(
+                decoder.prefix, layout, received=decoder.pending, frame_size=decoder.frame_size
+            )
         return f"{text} ({diagnosis})" if diagnosis else text
 
     @property

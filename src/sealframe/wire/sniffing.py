@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .. import wire
-from ..framing import FrameLayout, Framing
+from ..framing import Encoder, FrameLayout, Framing
 from . import Opcode
 
 _HTTP_STARTS = (
@@ -37,63 +37,6 @@ _OWN = (Opcode.HANDSHAKE, Opcode.HELLO)
 """The first frames of sealframe's own protocol that a client sends."""
 
 
-def diagnose_foreign(first: bytes, layout: FrameLayout) -> str:
-    """Return what a peer probably is that does not speak a foreign layout, ``""`` if no mark fits.
-
-    :param first: the first bytes of the stream, 8 are enough
-    """
-    if len(first) < 4 or _begins_like_a_peer_of(layout, first):
-        return ""
-    if first.startswith(_PROXY_STARTS):
-        return _PROXY
-    named = _diagnose_protocol(first)
-    if named:
-        return f"the first bytes are {first[:8]!r}: {named}?"
-    if _is_tls(first):
-        return "the first bytes are a TLS record: a TLS peer?"
-    own = len(first) > 5 and first[3] & 0x80 and first[4] in _OWN
-    if own and wire.MAGIC.startswith(first[5:8]):
-        return "the peer speaks sealframe's own protocol: leave framing= away"
-    if isinstance(layout, Framing):
-        return _diagnose_field(first, layout)
-    return ""
-
-
-def _begins_like_a_peer_of(layout: FrameLayout, first: bytes) -> bool:
-    preambles = layout.preamble("client"), layout.preamble("server")
-    return any(preamble.startswith(first[:4]) for preamble in preambles if preamble)
-
-
-def _diagnose_field(first: bytes, layout: Framing) -> str:
-    """Return in which way a length of fixed width seems to be written."""
-    width, start = layout.layout.width, layout.layout.offset
-    field = first[start : start + width]
-    if not width or len(field) < width:
-        return ""
-    if _is_text(first):
-        return f"the first bytes are {first[:8]!r}: a peer that sends lines of text?"
-    value = int.from_bytes(field, layout.byteorder)
-    other: Literal["little", "big"] = "little" if layout.byteorder == "big" else "big"
-    swapped = int.from_bytes(field, other)
-    if value > layout.layout.largest and 0 < swapped <= min(_SWAPPED_LIMIT, layout.layout.largest):
-        return f"read as {other}-endian the length is {swapped}: a peer with swapped byte order?"
-    if layout.includes_header and value < start + width:
-        return "does this peer's length not count the header? Then leave includes_header away"
-    return ""
-
-
-def diagnose_missing(missing: int, layout: FrameLayout) -> str:
-    """Return what it may mean that a stream ends that many bytes before its first frame does."""
-    if not isinstance(layout, Framing) or layout.includes_header or not layout.layout.width:
-        return ""
-    if missing != layout.layout.offset + layout.layout.width:
-        return ""
-    return (
-        "as many bytes are missing as the header has: does this peer's length count it "
-        "(includes_header=True)?"
-    )
-
-
 def diagnose(first: bytes, *, swapped_limit: int = _SWAPPED_LIMIT) -> str:
     """Return what the peer probably is, ``""`` if no mark fits.
 
@@ -110,6 +53,67 @@ def diagnose(first: bytes, *, swapped_limit: int = _SWAPPED_LIMIT) -> str:
     if _is_tls(first):
         return "the first bytes are a TLS record: a TLS peer?"
     return _diagnose_own(first) or _diagnose_length(first, swapped_limit)
+
+
+def diagnose_foreign(
+    first: bytes, layout: FrameLayout, *, received: int = 0, frame_size: int = 0
+) -> str:
+    """Return what a peer probably is that does not speak a foreign layout, ``""`` if no mark fits.
+
+    :param first: the first bytes of the stream, 8 are enough
+    :param received: where the stream ended inside its first frame, how many bytes of that came
+    :param frame_size: bytes of that frame in all; 0 where they are not known
+    """
+    if len(first) < 4 or _begins_as_it_should(first, layout):
+        return ""
+    if first.startswith(_PROXY_STARTS):
+        return _PROXY
+    named = _diagnose_protocol(first)
+    if named:
+        return f"the first bytes are {first[:8]!r}: {named}?"
+    if _is_tls(first):
+        return "the first bytes are a TLS record: a TLS peer?"
+    own = len(first) > 5 and first[3] & 0x80 and first[4] in _OWN
+    if own and wire.MAGIC.startswith(first[5:8]):
+        return "the peer speaks sealframe's own protocol: leave framing= away"
+    # That encoder writes lengths of fixed width, and nothing but a varint beside.
+    fixed = isinstance(layout.new_encoder(sender="client"), Encoder)
+    if fixed and isinstance(layout, Framing) and not layout.varint:
+        return _diagnose_field(first, layout, received, frame_size)
+    return ""
+
+
+def _begins_as_it_should(first: bytes, layout: FrameLayout) -> bool:
+    """Return whether this is how a peer of a layout with preambles begins: "PRI " for one."""
+    preambles = layout.preamble("client"), layout.preamble("server")
+    return any(preamble.startswith(first[:4]) for preamble in preambles)
+
+
+def _diagnose_field(first: bytes, framing: Framing, received: int, frame_size: int) -> str:
+    """Return how a length of fixed width seems to be written, where it is not as it should be."""
+    layout = framing.layout
+    header = layout.offset + layout.width
+    field = first[layout.offset : header]
+    if len(field) < layout.width:
+        return ""
+    value = int.from_bytes(field, framing.byteorder)
+    # Of a frame that came in part the length is legal, and text may well be inside.
+    if not received and _is_text(first):
+        return f"the first bytes are {first[:8]!r}: a peer that sends lines of text?"
+    other: Literal["little", "big"] = "little" if layout.big_endian else "big"
+    swapped = int.from_bytes(field, other)
+    # One frame and no more, as the other order would have it, is no chance.
+    fits = swapped + layout.extra == received if received else swapped <= _SWAPPED_LIMIT
+    if 0 < swapped < value and fits and layout.smallest <= swapped <= layout.largest:
+        return f"read as {other}-endian the length is {swapped}: a peer with swapped byte order?"
+    if not received and framing.includes_header and value < header:
+        return "does this peer's length not count the header? Then leave includes_header away"
+    if received and frame_size - received == header and not framing.includes_header:
+        return (
+            "as many bytes are missing as the header has: does this peer's length count it "
+            "(includes_header=True)?"
+        )
+    return ""
 
 
 def _diagnose_protocol(first: bytes) -> str:
