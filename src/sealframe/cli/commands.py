@@ -15,6 +15,7 @@ from .demo import demo
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
 from .invite import invite
 from .keygen import keygen, public
+from .layouts import layouts
 from .outbox import outbox
 from .receive import receive
 from .send import send
@@ -50,6 +51,7 @@ for _command in (
     outbox,
     receive,
     send_file,
+    layouts,
     demo,
 ):
     sealframe_command.add_command(_command)

@@ -50,5 +50,9 @@ class Entry:
 
     @property
     def expression(self) -> str:
-        """The layout as Python source: ``"Framing(width=2, byteorder='big', offset=4, ...)"``."""
-        return repr(self.layout)
+        """The layout as Python source: ``"Framing(width=2, byteorder='big', offset=4, ...)"``.
+
+        Empty where it is made of functions: then :attr:`constant` names it.
+        """
+        source = repr(self.layout)
+        return "" if "<function" in source else source

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from ..layout import Framing
+from ..parts import Magic
 from .entry import Entry
 
-MODBUS_TCP: Final = Framing(offset=4, width=2, byteorder="big", strip=0, minimum=8, maximum=260)
+MODBUS_TCP: Final = Framing(
+    magic=Magic(b"\0\0", offset=2),
+    offset=4,
+    width=2,
+    byteorder="big",
+    strip=0,
+    minimum=8,
+    maximum=260,
+)
 """Modbus/TCP: a message is an application data unit, from its transaction identifier on."""
 
 HSMS: Final = Framing(byteorder="big", minimum=10)
@@ -16,7 +25,7 @@ HSMS: Final = Framing(byteorder="big", minimum=10)
 OPC_UA: Final = Framing(offset=4, includes_header=True, strip=0, minimum=8)
 """OPC UA over TCP: a message is a chunk with its header."""
 
-IEC_104: Final = Framing(offset=1, width=1, strip=0, minimum=6, maximum=255)
+IEC_104: Final = Framing(magic=b"\x68", offset=1, width=1, strip=0, minimum=6, maximum=255)
 """IEC 60870-5-104: a message is an APDU, from its start byte 0x68 on."""
 
 ETHERNET_IP: Final = Framing(offset=2, width=2, adjustment=20, strip=0, minimum=24, maximum=65_535)
@@ -25,18 +34,20 @@ ETHERNET_IP: Final = Framing(offset=2, width=2, adjustment=20, strip=0, minimum=
 AMS: Final = Framing(offset=2, strip=0, minimum=38)
 """Beckhoff ADS, AMS over TCP: a message has the AMS/TCP header and the AMS header."""
 
-TPKT: Final = Framing(offset=2, width=2, byteorder="big", includes_header=True, strip=0, minimum=7)
+TPKT: Final = Framing(
+    magic=b"\x03", offset=2, width=2, byteorder="big", includes_header=True, strip=0, minimum=7
+)
 """TPKT (RFC 1006), which carries S7, MMS, RDP and H.225: a message is a packet with its header."""
 
 SLMP: Final = Framing(offset=7, width=2, strip=0, minimum=11)
 """Mitsubishi MELSEC, SLMP and MC protocol in 3E frames of binary code, with their header."""
 
 KNXNET_IP: Final = Framing(
-    offset=4, width=2, byteorder="big", includes_header=True, strip=0, minimum=6
+    magic=b"\x06\x10", offset=4, width=2, byteorder="big", includes_header=True, strip=0, minimum=6
 )
 """KNXnet/IP over TCP: a message is a frame with its header of 6 bytes."""
 
-DLMS: Final = Framing(offset=6, width=2, byteorder="big", strip=0)
+DLMS: Final = Framing(magic=b"\x00\x01", offset=6, width=2, byteorder="big", strip=0)
 """DLMS/COSEM in the TCP wrapper: a message is an APDU behind the wrapper's 8 bytes."""
 
 ENTRIES: Final = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..layout import Framing
+from ..numbers import Ber, Digits, Uint
+from ..parts import Magic
 from ..sized import Sized
 from ..text import Delimited
 from .entry import Entry
@@ -13,6 +15,7 @@ DNS_TCP: Final = Framing(width=2, byteorder="big", minimum=12)
 """DNS over TCP and over TLS: a message is a DNS message without its length."""
 
 BGP: Final = Framing(
+    magic=b"\xff" * 16,
     offset=16,
     width=2,
     byteorder="big",
@@ -40,7 +43,15 @@ TACACS_PLUS: Final = Framing(offset=8, byteorder="big", strip=0, maximum=65_548)
 OPENFLOW: Final = Framing(offset=2, width=2, byteorder="big", adjustment=-4, strip=0, minimum=8)
 """OpenFlow: a message has its header of 8 bytes."""
 
-STUN_TCP: Final = Framing(offset=2, width=2, byteorder="big", adjustment=16, strip=0, minimum=20)
+STUN_TCP: Final = Framing(
+    magic=Magic(b"\x21\x12\xa4\x42", offset=4),
+    offset=2,
+    width=2,
+    byteorder="big",
+    adjustment=16,
+    strip=0,
+    minimum=20,
+)
 """STUN over TCP, where no ChannelData comes between: a message has its header of 20 bytes."""
 
 
@@ -68,6 +79,18 @@ def _coap_size(head: bytes) -> int | None:
 
 COAP_TCP: Final = Sized(_coap_size, head=(2, 5))
 """CoAP over TCP: a message has its length, its code and its token."""
+
+LDAP: Final = Framing(magic=b"\x30", offset=1, length=Ber(), strip=0, minimum=7)
+"""LDAP: a message is an LDAPMessage, a BER sequence with its tag and length."""
+
+SNMP_TCP: Final = Framing(magic=b"\x30", offset=1, length=Ber(), strip=0)
+"""SNMP over TCP: a message is a BER sequence with its tag and length."""
+
+SUN_RPC: Final = Framing(length=Uint(4, "big", mask=0x7FFF_FFFF, flags=0x8000_0000), minimum=4)
+"""SunRPC (ONC RPC) over TCP: a message is a fragment; what is sent is marked as the last one."""
+
+SYSLOG_COUNTED: Final = Framing(length=Digits(until=b" "), minimum=1)
+"""Syslog over TCP and TLS, octet counting: a message is a syslog message."""
 
 SYSLOG_LINES: Final = Delimited(b"\n")
 """Syslog over TCP, a line each: a message is a line without its end."""
@@ -179,6 +202,67 @@ ENTRIES: Final = (
         limits="1,152 bytes until the other end's CSM says more (section 5.3.1).",
         notes="The length counts options and payload alone.",
         recorded=("aiocoap 0.4.17",),
+    ),
+    Entry(
+        name="ldap",
+        layout=LDAP,
+        title="LDAP: a BER sequence each, with message identifier and operation",
+        source="RFC 4511, section 5.1; ITU-T X.690, section 8.1.3",
+        ports=(389, 636, 3268),
+        pipelining="Yes, but for bind and StartTLS; the message identifier tells answers apart.",
+        empty_frames="None: an unbind request has 7 bytes.",
+        first_packet="The client asks, mostly with a bind request; TLS may follow StartTLS.",
+        heartbeats="None.",
+        limits="What the server is set to; OpenLDAP takes 256 KiB before a bind by default.",
+        notes=(
+            "A search is answered by many messages. Lengths come in short and long forms, also "
+            "longer ones than needed."
+        ),
+        recorded=("ldap3 2.9.1", "ldaptor 21.2.0"),
+    ),
+    Entry(
+        name="snmp-tcp",
+        layout=SNMP_TCP,
+        title="SNMP over TCP: a BER sequence each",
+        source="RFC 3430, section 2.1; ITU-T X.690, section 8.1.3",
+        ports=(161, 162),
+        pipelining="Yes; the request identifier tells answers apart.",
+        empty_frames="None.",
+        first_packet="The manager asks; an agent connects to send notifications.",
+        heartbeats="None.",
+        limits="An end takes messages of 8,192 bytes at least (RFC 3430, section 2.3).",
+        notes="Net-SNMP writes two bytes of length where one would do.",
+        recorded=("net-snmp 5.9.3 (Debian)",),
+    ),
+    Entry(
+        name="sun-rpc",
+        layout=SUN_RPC,
+        title="SunRPC, which carries NFS and VXI-11: bit of the last fragment, length in 31 bits",
+        source="RFC 5531, section 11 (record marking standard)",
+        ports=(111, 2049),
+        pipelining="Yes where the server does; the transaction identifier tells replies apart.",
+        empty_frames="None in practice.",
+        first_packet="The client calls.",
+        heartbeats="None; procedure 0 serves as one.",
+        limits="2 GiB a fragment; servers take what their program needs.",
+        notes=(
+            "A record of several fragments arrives as several messages, and nothing tells that the "
+            "last one is complete: most programs send one fragment."
+        ),
+        recorded=("python-vxi11 0.9",),
+    ),
+    Entry(
+        name="syslog-counted",
+        layout=SYSLOG_COUNTED,
+        title="Syslog over TCP and TLS, octet counting: decimal length, space, message",
+        source="RFC 6587, section 3.4.1; RFC 5425, section 4.3",
+        ports=(601, 6514),
+        pipelining="Yes; nothing is ever answered.",
+        empty_frames="None: the length does not begin with a zero.",
+        first_packet="The sender connects and speaks.",
+        heartbeats="None.",
+        limits="RFC 5425 has receivers take 2,048 bytes, and recommends 8,192.",
+        recorded=("rfc5424-logging-handler 1.4.3",),
     ),
     Entry(
         name="syslog-lines",

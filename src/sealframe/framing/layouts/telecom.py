@@ -11,7 +11,7 @@ SMPP: Final = Framing(byteorder="big", includes_header=True, strip=0, minimum=16
 """SMPP: a message is a PDU, from its command length on."""
 
 DIAMETER: Final = Framing(
-    offset=1, width=3, byteorder="big", includes_header=True, strip=0, minimum=20
+    magic=b"\x01", offset=1, width=3, byteorder="big", includes_header=True, strip=0, minimum=20
 )
 """Diameter: a message has its header of 20 bytes."""
 
