@@ -34,7 +34,17 @@ from . import (
     vehicles,
 )
 from .administration import ADB, JDWP, SSH_AGENT, ZABBIX
-from .databases import CASSANDRA, MEMCACHED_BINARY, MONGODB, MYSQL, POSTGRESQL, RESP, TDS
+from .databases import (
+    CASSANDRA,
+    CASSANDRA_V5,
+    CASSANDRA_V5_COMPRESSED,
+    MEMCACHED_BINARY,
+    MONGODB,
+    MYSQL,
+    POSTGRESQL,
+    RESP,
+    TDS,
+)
 from .desktop import DBUS, NATIVE_MESSAGING, X11_REPLIES, X11_REQUESTS
 from .entry import Entry
 from .industrial import (
@@ -50,7 +60,18 @@ from .industrial import (
     TPKT,
 )
 from .medical import DICOM, MLLP
-from .messaging import AMQP_1_0, AMQP_1_0_SASL, BEANSTALK, GEARMAN, KAFKA, NATS, STOMP, ZMTP
+from .messaging import (
+    AMQP_0_9_1,
+    AMQP_1_0,
+    AMQP_1_0_SASL,
+    BEANSTALK,
+    GEARMAN,
+    KAFKA,
+    MQTT,
+    NATS,
+    STOMP,
+    ZMTP,
+)
 from .network import (
     BGP,
     COAP_TCP,
@@ -75,19 +96,22 @@ from .rpc import (
     FASTCGI,
     GRPC,
     HTTP_2,
+    MULTIPROCESSING,
     PROTOBUF_DELIMITED,
     RSOCKET,
     THRIFT,
     TWISTED_INT16,
     TWISTED_INT32,
+    WEBSOCKET,
 )
 from .storage import BITCOIN, BITTORRENT, NBD, PLAN_9
 from .telecom import DIAMETER, SMPP
-from .text import DAP, JSON_LINES, LSP
+from .text import DAP, JSON_LINES, LSP, NETSTRING
 from .vehicles import DOIP, SOMEIP
 
 __all__ = [
     "ADB",
+    "AMQP_0_9_1",
     "AMQP_1_0",
     "AMQP_1_0_SASL",
     "AMS",
@@ -97,6 +121,8 @@ __all__ = [
     "BITTORRENT",
     "CAPNP",
     "CASSANDRA",
+    "CASSANDRA_V5",
+    "CASSANDRA_V5_COMPRESSED",
     "COAP_TCP",
     "DAP",
     "DBUS",
@@ -131,10 +157,13 @@ __all__ = [
     "MLLP",
     "MODBUS_TCP",
     "MONGODB",
+    "MQTT",
+    "MULTIPROCESSING",
     "MYSQL",
     "NATIVE_MESSAGING",
     "NATS",
     "NBD",
+    "NETSTRING",
     "OPC_UA",
     "OPENFLOW",
     "PLAN_9",
@@ -160,6 +189,7 @@ __all__ = [
     "TURN_TCP",
     "TWISTED_INT16",
     "TWISTED_INT32",
+    "WEBSOCKET",
     "X11_REPLIES",
     "X11_REQUESTS",
     "ZABBIX",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
 from ..layout import Framing
+from ..numbers import Uint
+from ..parts import Checksum
 from ..sized import Sized
 from ..with_preamble import WithPreamble
 from .entry import Entry
@@ -27,6 +30,42 @@ CASSANDRA: Final = Framing(
     offset=5, width=4, byteorder="big", strip=0, minimum=9, maximum=9 + 256 * 1024 * 1024
 )
 """Cassandra: a message is one envelope, called frame up to version 4, with its header."""
+
+
+def cassandra_crc24(data: memoryview) -> int:
+    """Return the CRC-24 of a segment's header, of 3 or 5 bytes, that starts with 0x875060."""
+    crc = 0x875060
+    for byte in data:
+        crc ^= byte << 16
+        for _ in range(8):
+            crc <<= 1
+            if crc & 0x1000000:
+                crc ^= 0x1974F0B
+    return crc
+
+
+_CASSANDRA_CRC32_START: Final = zlib.crc32(bytes.fromhex("fa2d55ca"))
+
+
+def cassandra_crc32(data: memoryview) -> int:
+    """Return the CRC-32 of a segment's payload, which four fixed bytes are put before."""
+    return zlib.crc32(data, _CASSANDRA_CRC32_START)
+
+
+_CASSANDRA_CHECKSUMS: Final = (
+    Checksum(3, cassandra_crc24, "head", "head", "little"),
+    Checksum(4, cassandra_crc32, "body", "end", "little"),
+)
+
+CASSANDRA_V5: Final = Framing(
+    length=Uint(3, mask=0x1FFFF, flags=0x20000), strip=0, checksums=_CASSANDRA_CHECKSUMS
+)
+"""Segments of Cassandra's version 5: a message is the header of 6 bytes and the payload."""
+
+CASSANDRA_V5_COMPRESSED: Final = Framing(
+    length=Uint(5, mask=0x1FFFF, flags=0x400000000), strip=0, checksums=_CASSANDRA_CHECKSUMS
+)
+"""The same with compression: a message is the header of 8 bytes and the payload."""
 
 TDS: Final = Framing(
     offset=2, width=2, byteorder="big", includes_header=True, strip=0, minimum=8, maximum=32_767
@@ -131,6 +170,41 @@ ENTRIES: Final = (
         notes=(
             "In version 5 envelopes stand so on the wire up to the answer to STARTUP; after it "
             "they are in segments. Only bytes of a client are recorded."
+        ),
+        recorded=("cassandra-driver 3.30.1",),
+    ),
+    Entry(
+        name="cassandra-v5",
+        layout=CASSANDRA_V5,
+        title="Cassandra native protocol, version 5: segments with two checksums",
+        source="native_protocol_v5.spec, section 2.2",
+        ports=(9042,),
+        pipelining="As that of the envelopes in them.",
+        empty_frames="By the specification, yes; nobody sends them.",
+        first_packet="Not before the answer to STARTUP: see cassandra.",
+        heartbeats="As those of the envelopes in them.",
+        limits="131,071 bytes of payload.",
+        notes=(
+            "Bit 17 of the header says that the payload is whole envelopes; without it, it is a "
+            "part of one. The CRC-24 of the header is worked out anew when a message is sent."
+        ),
+        recorded=("cassandra-driver 3.30.1",),
+    ),
+    Entry(
+        name="cassandra-v5-compressed",
+        layout=CASSANDRA_V5_COMPRESSED,
+        title="Cassandra native protocol, version 5: segments that may be compressed",
+        source="native_protocol_v5.spec, section 2.2",
+        ports=(9042,),
+        pipelining="As that of the envelopes in them.",
+        empty_frames="By the specification, yes; nobody sends them.",
+        first_packet="Not before the answer to STARTUP: see cassandra.",
+        heartbeats="As those of the envelopes in them.",
+        limits="131,071 bytes of payload, compressed or not.",
+        notes=(
+            "Bits 17 to 33 of the header are the size before compression, 0 where there is none, "
+            "and bit 34 says that the payload is whole envelopes. The recorded bytes were not "
+            "compressed with LZ4, which the layout does not look into."
         ),
         recorded=("cassandra-driver 3.30.1",),
     ),

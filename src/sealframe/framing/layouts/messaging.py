@@ -6,10 +6,20 @@ from typing import Final
 
 from ..choice import Choice
 from ..layout import Framing
+from ..numbers import Varint
 from ..sized import Sized
 from ..text import Delimited
 from ..with_preamble import WithPreamble
 from .entry import Entry
+
+MQTT: Final = Framing(offset=1, length=Varint(4), strip=0, minimum=2, maximum=268_435_460)
+"""MQTT: a message is a control packet, with its fixed header."""
+
+AMQP_0_9_1: Final = WithPreamble(
+    Framing(offset=3, width=4, byteorder="big", strip=0, minimum=7, trailer=b"\xce"),
+    client=b"AMQP\x00\x00\x09\x01",
+)
+"""AMQP 0-9-1, of RabbitMQ: a message is a frame with its header, without the byte that ends it."""
 
 AMQP_1_0: Final = WithPreamble(
     Framing(width=4, byteorder="big", includes_header=True, strip=0, minimum=8),
@@ -92,6 +102,44 @@ BEANSTALK: Final = Sized(beanstalk_size, head=224, until=b"\r\n")
 """beanstalkd: a message is a line with its CR LF, and with its data where it has them."""
 
 ENTRIES: Final = (
+    Entry(
+        name="mqtt",
+        layout=MQTT,
+        title="MQTT 3.1.1 and 5: fixed header with a length of 1 to 4 bytes, the rest",
+        source="MQTT 3.1.1, section 2.2.3; MQTT 5, sections 1.5.5 and 2.1.4",
+        ports=(1883,),
+        pipelining=(
+            "Yes: packets that are acknowledged have identifiers. A client may send after CONNECT "
+            "without waiting for CONNACK."
+        ),
+        empty_frames="Yes: PINGREQ and DISCONNECT are a header alone.",
+        first_packet="The client speaks first, with CONNECT; the server answers with CONNACK.",
+        heartbeats=(
+            "A client sends PINGREQ within the keep-alive of its CONNECT, the server closes after "
+            "one and a half times that."
+        ),
+        limits="268,435,455 bytes after the length; brokers take less (MQTT 5 tells how much).",
+        recorded=("paho-mqtt 2.2.0", "amqtt 0.12.1"),
+    ),
+    Entry(
+        name="amqp-0-9-1",
+        layout=AMQP_0_9_1,
+        title="AMQP 0-9-1, of RabbitMQ: protocol header, then frames that end in 0xCE",
+        source="AMQP 0-9-1 specification, sections 4.2.2 and 4.2.3",
+        ports=(5672,),
+        pipelining="Yes, within a channel in order; synchronous methods wait for their answer.",
+        empty_frames="Yes: a heartbeat has no payload.",
+        first_packet=(
+            "The client sends 8 fixed bytes, which connections do by themselves; the server "
+            "answers with connection.start, or with such bytes if it wants another version."
+        ),
+        heartbeats=(
+            "As connection.tune agrees on, 60 seconds in RabbitMQ by default: a frame of type 8, "
+            "whenever nothing else was sent for half of it."
+        ),
+        limits="frame-max of connection.tune, 131,072 bytes in RabbitMQ by default.",
+        recorded=("pika 1.4.4", "RabbitMQ 3.10.8"),
+    ),
     Entry(
         name="amqp-1-0",
         layout=AMQP_1_0,

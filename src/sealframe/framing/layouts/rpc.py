@@ -6,7 +6,9 @@ from typing import Final
 
 from ...errors import MalformedLengthError
 from ..layout import Framing
+from ..numbers import Escaped
 from ..sized import Sized
+from ..text import Delimited
 from ..with_preamble import WithPreamble
 from .entry import Entry
 
@@ -60,6 +62,25 @@ def fastcgi_size(head: bytes) -> int:
 FASTCGI: Final = Sized(fastcgi_size, head=8, maximum=8 + 65_535 + 255)
 """FastCGI: a message is a record with its header and its padding."""
 
+_HTTP_HEAD: Final = Delimited(b"\r\n\r\n", maximum=65_536)
+
+WEBSOCKET: Final = WithPreamble(
+    Framing(
+        offset=1,
+        length=Escaped(1, "big", mask=0x7F, wider={126: 2, 127: 8}, adds={0x80: 4}),
+        strip=0,
+        minimum=2,
+    ),
+    client=_HTTP_HEAD,
+    server=_HTTP_HEAD,
+)
+"""WebSocket: a message is a frame with its header and mask; the first is the HTTP message."""
+
+MULTIPROCESSING: Final = Framing(
+    length=Escaped(4, "big", wider={0xFFFFFFFF: 8}), maximum=16 * 1024 * 1024
+)
+"""``multiprocessing.connection``: a message is what ``send_bytes`` was given."""
+
 ERLANG_PACKET_1: Final = Framing(width=1)
 """Erlang's ``{packet, 1}``."""
 
@@ -100,6 +121,30 @@ ENTRIES: Final = (
             "all."
         ),
         recorded=("h2 4.4.1", "grpcio 1.85.3"),
+    ),
+    Entry(
+        name="websocket",
+        layout=WEBSOCKET,
+        title="WebSocket: HTTP handshake, then frames with a length of 1, 3 or 9 bytes",
+        source="RFC 6455, sections 4 and 5.2",
+        ports=(80, 443),
+        pipelining="Yes, after the handshake.",
+        empty_frames="Yes: messages, fragments, PING and CLOSE may have no payload.",
+        first_packet=(
+            "The client sends an HTTP request and the server answers 101: these are the first "
+            "messages, without the empty line that ends them."
+        ),
+        heartbeats="PING, which has to be answered with PONG.",
+        limits=(
+            "2^63 - 1 bytes; websockets takes messages of 1 MiB by default. This layout takes "
+            "frames of 16 MiB."
+        ),
+        notes=(
+            "What a client sends is masked with 4 bytes behind the length (section 5.3), which you "
+            "put there and take away: an application is better off with a library of WebSocket. "
+            "Messages may be several frames."
+        ),
+        recorded=("websockets 15.0.1", "wsproto 1.3.2"),
     ),
     Entry(
         name="grpc",
@@ -187,6 +232,29 @@ ENTRIES: Final = (
         heartbeats="None.",
         limits="65,535 bytes of content and 255 of padding.",
         recorded=("fcgi-client 0.0.1", "fcgiproto 1.0.2"),
+    ),
+    Entry(
+        name="multiprocessing",
+        layout=MULTIPROCESSING,
+        title="Python's multiprocessing.connection: length, pickle or bytes",
+        source="CPython, Lib/multiprocessing/connection.py, Connection._send_bytes",
+        pipelining="As the protocol on top says.",
+        empty_frames='Yes: send_bytes(b"").',
+        first_packet=(
+            "With authkey=, both ends prove that they know it: four messages begin with # and the "
+            "name of what they are."
+        ),
+        heartbeats="None.",
+        limits=(
+            "2^63 - 1 bytes: from 2 GiB on the length is -1, and 8 bytes follow with the size. "
+            "This layout takes 16 MiB. With a maximum of 2 GiB and more it reads all, but do not "
+            "send such messages: the receiver reads 4 bytes as a signed number."
+        ),
+        notes=(
+            "Connections of the Unix domain and of TCP; pipes of Windows keep messages apart "
+            "themselves. Never unpickle what a stranger sent."
+        ),
+        recorded=("Python 3.11.7",),
     ),
     *(
         Entry(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from ...errors import MagicError
 from ..layout import Framing
+from ..parts import Checksum
 from ..sized import Sized
 from ..with_preamble import WithPreamble
 from .entry import Entry
@@ -52,7 +54,20 @@ BITTORRENT: Final = WithPreamble(
 )
 """BitTorrent between peers: a message is one without its length; the first is the handshake."""
 
-BITCOIN: Final = Framing(offset=16, width=4, adjustment=4, strip=0, minimum=24, maximum=4_000_024)
+
+def bitcoin_checksum(data: memoryview) -> int:
+    """Return the first four bytes of SHA-256 of SHA-256, as a big-endian number."""
+    return int.from_bytes(hashlib.sha256(hashlib.sha256(data).digest()).digest()[:4], "big")
+
+
+BITCOIN: Final = Framing(
+    offset=16,
+    width=4,
+    checksums=Checksum(4, bitcoin_checksum, at="head"),
+    strip=0,
+    minimum=24,
+    maximum=4_000_024,
+)
 """Bitcoin between peers: a message is whole, with its header of 24 bytes."""
 
 ENTRIES: Final = (
@@ -124,8 +139,8 @@ ENTRIES: Final = (
         heartbeats="ping, which pong answers; Bitcoin Core sends one every 2 minutes.",
         limits="4,000,000 bytes of payload (MAX_PROTOCOL_MESSAGE_LENGTH of Bitcoin Core).",
         notes=(
-            "The magic number of the network and the checksum are in the message, and are not "
-            "checked. Version 2 (BIP 324) is encrypted and is not this."
+            "The magic number of the network stands in front of the message and may be any; the "
+            "checksum is checked. Version 2 (BIP 324) is encrypted and is not this."
         ),
         recorded=("python-bitcoinlib 0.12.2",),
     ),

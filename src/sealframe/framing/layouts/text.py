@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..layout import Framing
+from ..numbers import Digits
 from ..text import Delimited, HeaderLines
 from .entry import Entry
+
+NETSTRING: Final = Framing(length=Digits(until=b":"), trailer=b",")
+"""Netstrings: a message is the string."""
 
 LSP: Final = HeaderLines()
 """The Language Server Protocol: a message is the JSON, without its header."""
@@ -17,6 +22,20 @@ JSON_LINES: Final = Delimited(b"\n")
 """JSON Lines: a message is a line, without its end."""
 
 ENTRIES: Final = (
+    Entry(
+        name="netstring",
+        layout=NETSTRING,
+        title="Netstrings: decimal length, colon, string, comma",
+        source='D. J. Bernstein, "Netstrings", 1997, sections 2 and 3',
+        pipelining="As the protocol on top says.",
+        empty_frames="Yes: 0:, is the empty string.",
+        limits=(
+            "None in the text. Twisted's NetstringReceiver takes 99,999 bytes unless MAX_LENGTH is "
+            "set, and closes on more without a word. This layout takes 16 MiB."
+        ),
+        notes="A length has no leading zeros, and is refused with them.",
+        recorded=("Twisted 26.10.0", "pynetstring 0.5"),
+    ),
     Entry(
         name="lsp",
         layout=LSP,
