@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sealframe import ConfigurationError, Framing
 from sealframe.framing import INT32_BE, UINT16_LE, Delimited, WithPreamble
 from sealframe.framing.expression import parse_layout
+from sealframe.framing.layouts import ENTRIES, LSP, MODBUS_TCP, Entry
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,10 @@ from sealframe.framing.expression import parse_layout
         ("Framing(byteorder=sys.byteorder)", Framing(byteorder=sys.byteorder)),
         ("  INT32_BE\n", INT32_BE),
         ("UINT16_LE", UINT16_LE),
+        ("modbus-tcp", MODBUS_TCP),
+        ("MODBUS_TCP", MODBUS_TCP),
+        (" lsp ", LSP),
+        ("WithPreamble(MODBUS_TCP, client=b'x')", WithPreamble(MODBUS_TCP, client=b"x")),
         (r'Delimited(b"\r\n")', Delimited(b"\r\n")),
         (
             "WithPreamble(INT32_BE, client=b'AMQP')",
@@ -48,7 +54,10 @@ def test_a_layout_is_understood(text: str, layout: Framing) -> None:
         ("x" * 9000, "9000 characters"),
         ("4", "a value, and no layout"),
         ("zlib.crc32", "a value, and no layout"),
-        ("framing", "'framing' is not known; known are"),
+        ("framing", "no layout is called 'framing'"),
+        ("modbus", "did you mean modbus-tcp"),
+        ("MODBUS", "'MODBUS' is not known; known are"),
+        ("modbus-tcp.layout", "no known name"),
         ("__name__", "not known"),
         ("INT32_BE.encoder", "not known"),
         ("sys.exit", "not known"),
@@ -76,3 +85,17 @@ def test_anything_else_is_one_clear_error(text: str, why: str) -> None:
         parse_layout(text)
     assert why in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_entry_of_the_catalogue_has_a_name(entry: Entry) -> None:
+    assert parse_layout(entry.name) is entry.layout
+
+
+def test_the_catalogue_is_imported_only_when_it_is_asked_for() -> None:
+    code = (
+        "import sys, sealframe; from sealframe.framing import parse_layout; "
+        "parse_layout('Framing(width=2)'); assert 'sealframe.framing.layouts' not in sys.modules; "
+        "parse_layout('modbus-tcp'); assert 'sealframe.framing.layouts' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

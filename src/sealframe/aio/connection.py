@@ -289,6 +289,8 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the message is not bytes-like
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises MessageTooSmallError: it is below the minimum of ``framing=``; nothing was sent
+        :raises MessageFormatError: that layout cannot carry it, for what is in it; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         :raises OutboxError: there is an outbox, and it cannot be stored
         :raises WrongLoopError: called from another thread or event loop
@@ -309,6 +311,8 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the message is not bytes-like
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises MessageTooSmallError: it is below the minimum of ``framing=``; nothing was sent
+        :raises MessageFormatError: that layout cannot carry it, for what is in it; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         :raises WrongLoopError: called from another thread or event loop
         """

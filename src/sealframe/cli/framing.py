@@ -16,7 +16,8 @@ Layout: TypeAlias = sealframe.framing.FrameLayout
 
 _LAYOUT = (
     "Speak the frames of another program, plain and messages only: a layout as in a program, "
-    "such as 'Framing(width=2, byteorder=\"big\")', or the name of one, such as INT32_BE."
+    "such as 'Framing(width=2, byteorder=\"big\")', or the name of one, such as INT32_BE "
+    "or modbus-tcp; sealframe layouts lists them."
 )
 
 

@@ -8,9 +8,11 @@ or such calls themselves, and nothing else is understood.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import zlib
-from typing import Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError
 from . import catalogue
@@ -20,6 +22,9 @@ from .numbers import Bcd, Ber, Digits, Escaped, Uint, Varint
 from .parts import Checksum, Magic
 from .text import Delimited, HeaderLines
 from .with_preamble import WithPreamble
+
+if TYPE_CHECKING:
+    from .layouts.entry import Entry
 
 __all__ = ["parse_layout"]
 
@@ -48,12 +53,17 @@ def parse_layout(text: str) -> FrameLayout:
     """Return the layout that a text describes.
 
     :param text: a call such as ``Framing(offset=4, width=2, byteorder="big", strip=0)``, whose
-        arguments are literals or such calls, or the name of a constant (``INT32_BE``)
+        arguments are literals or such calls, or the name of a constant (``INT32_BE``,
+        ``MODBUS_TCP``), or of an entry of the catalogue (``modbus-tcp``)
     :raises ConfigurationError: it describes none; the text says what is wrong, and where
     """
     if len(text) > _MAX_TEXT:
         raise ConfigurationError(f"a layout of {len(text)} characters; {_MAX_TEXT} are the limit")
     text = text.strip()
+    if re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
+        # Every expression has a capital letter.
+        entry: Entry = _layouts().get(text)
+        return entry.layout
     try:
         # No nesting that Python's own parser takes is too much for it, but it may be for memory.
         tree = ast.parse(text, mode="eval")
@@ -112,9 +122,11 @@ class _Reader:
         name = ast.unparse(node)
         if name in _VALUES:
             return _VALUES[name]
-        constant = getattr(catalogue, name, None) if name.isupper() else None
-        if isinstance(constant, FrameLayout):
-            return constant
+        if name.isupper():
+            for constants in (catalogue, _layouts()):
+                constant = getattr(constants, name, None)
+                if isinstance(constant, FrameLayout):
+                    return constant
         raise self._refused(node, f"is not known; {_known()}")
 
     def _call(self, node: ast.Call, depth: int) -> Any:
@@ -144,12 +156,19 @@ class _Reader:
         return _shortened(ast.get_source_segment(self._text, node) or self._text)
 
 
+def _layouts() -> ModuleType:
+    """Return the catalogue of existing protocols: many modules, which most programs never need."""
+    from . import layouts
+
+    return layouts
+
+
 def _shortened(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _known() -> str:
-    return f"known are {', '.join(sorted(_CALLS))} and the constants of sealframe.framing"
+    return f"known are {', '.join(sorted(_CALLS))} and the layouts that sealframe layouts lists"
 
 
 def _no_layout(text: str, why: str) -> ConfigurationError:

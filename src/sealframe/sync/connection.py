@@ -208,6 +208,8 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the message is not bytes-like
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises MessageTooSmallError: it is below the minimum of ``framing=``; nothing was sent
+        :raises MessageFormatError: that layout cannot carry it, for what is in it; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         :raises WaitTimeoutError: there was no room in time; the message was not accepted
         """
@@ -223,6 +225,8 @@ class Connection(Generic[Sent, Received]):
         :raises TypeError: the message is not bytes-like
         :raises EncodeError: the codec cannot encode it; nothing was sent
         :raises MessageTooLargeError: it is over the limit; nothing was sent
+        :raises MessageTooSmallError: it is below the minimum of ``framing=``; nothing was sent
+        :raises MessageFormatError: that layout cannot carry it, for what is in it; nothing was sent
         :raises ConnectionClosed: nothing more can be sent
         """
         self._thread.call(lambda: self._conn.send_nowait(message))
