@@ -469,6 +469,20 @@ def test_what_is_sent_again_goes_before_anything_new() -> None:
     assert counts(client).retention.given == 4
 
 
+def test_credit_takes_an_acknowledgement_along() -> None:
+    """In one write, and only where there is something new to tell."""
+    client, server = begin(None)
+    client.send(b"one")
+    server.read(client.take())
+    for expected in ([Opcode.ACK, Opcode.CREDIT], [Opcode.CREDIT]):
+        server.protocol.give_credit(5)
+        data = server.take()
+        assert opcodes(data) == expected
+        client.read(data)
+    assert counts(server).told == 1
+    assert counts(client).retention.acknowledged == 1
+
+
 def test_welcome_goes_before_what_is_sent_again(seal: Pattern | None) -> None:
     pair = client, server = begin(seal)
     server.send(b"one")

@@ -275,6 +275,8 @@ class SendingHalf:
     def give_credit(self, increment: int) -> None:
         """Let the peer send messages of that cost more."""
         self.make_output().credit(increment)
+        # In one write: each wakes both ends, which costs more than what is in it.
+        self.acknowledge()
 
     @property
     def multiplexer(self) -> Multiplexer:
