@@ -33,9 +33,9 @@ from sealframe import (
 )
 from sealframe.aio.connection import protocol_of
 from sealframe.codecs import Json
-from sealframe.server.session_table import public_name
 from sealframe.wire import Opcode
 from sealframe.wire.control import Close
+from sealframe.wire.session_name import public_name
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

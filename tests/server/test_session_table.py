@@ -23,7 +23,6 @@ from sealframe.server.session_table import (
     Over,
     Presence,
     SessionTable,
-    public_name,
     session_key,
 )
 from sealframe.wire import CloseCode
@@ -138,9 +137,6 @@ class TestNames:
             ]
         ]
         assert len(set(keys)) == len(keys)
-
-    def test_the_public_name_is_half_the_hash_of_the_token(self) -> None:
-        assert public_name(TOKEN) == hashlib.sha256(TOKEN).digest()[:16].hex()
 
     def test_what_is_shown_of_a_session_is_no_secret(self) -> None:
         """The hash is no secret of much use, and yet it is not shown."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import stat
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import OutboxFileError
+from ..wire.session_name import public_name
 from .faults import translate
 from .file_format import is_fresh, read_status
 from .forking import fork_guard
@@ -65,8 +65,7 @@ def _read(path: str) -> OutboxState:
             waiting=status.last - status.acknowledged,
             cost=status.cost - status.freed,
             session="superseded" if status.superseded else session,
-            # As servers have it: docs/PROTOCOL.md, section 12, knows the token alone.
-            name=hashlib.sha256(status.token).hexdigest()[:32],
+            name=public_name(status.token),
             file_size=_size_of(path),
         )
 

@@ -26,8 +26,9 @@ from ..options import Options, Sessions
 from ..trust.peer import Peer
 from ..wire import MIN_ACK_BY, CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
+from ..wire.session_name import public_name
 from .adoption import Adoptions
-from .session_table import Known, Over, SessionTable, attempt_of, public_name, session_key
+from .session_table import Known, Over, SessionTable, attempt_of, session_key
 
 logger = logging.getLogger("sealframe.server")
 

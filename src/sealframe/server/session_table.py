@@ -59,11 +59,6 @@ def session_key(token: bytes, *, client_key: bytes, sealed: bool, context: bytes
     return digest.digest()
 
 
-def public_name(token: bytes) -> str:
-    """Return what a session is called in logs: the first 16 bytes of SHA-256(token), in hex."""
-    return hashlib.sha256(token).hexdigest()[:32]
-
-
 class Presence(Enum):
     """Whether a session has a link."""
 
