@@ -12,6 +12,7 @@ import sealframe
 from .chat import chat
 from .clients import clients
 from .demo import demo
+from .doctor import doctor
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
 from .invite import invite
 from .keygen import keygen, public
@@ -53,6 +54,7 @@ for _command in (
     send_file,
     layouts,
     demo,
+    doctor,
 ):
     sealframe_command.add_command(_command)
 
@@ -73,7 +75,7 @@ def _run() -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "sealframe"
         complain(f"{error.format_message().rstrip('.')}; see {path} --help")
-        return Exit.USAGE
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except BrokenPipeError:

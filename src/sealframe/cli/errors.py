@@ -32,6 +32,9 @@ class Exit(IntEnum):
     USAGE = 2
     KEY = 3
     WAITING = 4
+    # Of the doctor, whose 0, 1 and 2 say what it found; the numbers are those of sysexits.h.
+    WRONG_CALL = 64
+    NO_INPUT = 66
     INTERRUPTED = INTERRUPTED
     TERMINATED = 143
 
