@@ -97,6 +97,7 @@ def extensions() -> list[Extension]:
         )
         for name in (
             "sealframe.framing._codec",
+            "sealframe.framing._varied",
             "sealframe.aio._queues",
             "sealframe.aio._fast_path",
             "sealframe.noise._record_cipher",

@@ -3,7 +3,7 @@
 Usage: python .ci/sanitizers.py FOLDER
 
 The extensions are built twice into FOLDER, with the sanitizers and without. Under the first
-tests/framing and tests/aio/queues run; under valgrind exercise_framing.py and exercise_queues.py,
+tests/framing and tests/aio/queues run; under valgrind what EXERCISES names,
 and every error whose stack has a frame of an extension counts: bad reads and writes, use of what
 was never set, and memory that is lost. What cannot be done here is named, and is no failure.
 """
@@ -22,8 +22,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 SANITIZE = "-fsanitize=address,undefined"
 FLAGS = f"{SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
-MODULES = ("_codec.", "_queues.", "_fast_path.", "_record_cipher.")
-EXERCISES = ("exercise_framing.py", "exercise_queues.py")
+MODULES = ("_codec.", "_varied.", "_queues.", "_fast_path.", "_record_cipher.")
+EXERCISES = ("exercise_framing.py", "exercise_varied.py", "exercise_queues.py")
 TESTS = ("tests/framing", "tests/aio/queues", "-k", "not python and not selection and not no_leak")
 """Of both backends' tests those of the compiled one; which of the two is taken needs no tool, and
 what AddressSanitizer keeps back after it was freed looks like a leak."""

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "sealframe"
 EXTENSIONS = {
     "framing._codec": ROOT / "ext" / "_codec.pyx",
+    "framing._varied": ROOT / "ext" / "_varied.pyx",
     "aio._queues": ROOT / "ext" / "_queues.pyx",
     "aio._fast_path": ROOT / "ext" / "_fast_path.pyx",
     "noise._record_cipher": ROOT / "ext" / "_record_cipher.pyx",

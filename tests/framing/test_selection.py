@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 REPORT = """
 import sealframe.framing as framing
 print(framing.IMPLEMENTATION, framing.Decoder.__module__, framing.Encoder.__module__)
+print(type(framing.Framing(trailer=b"!").decoder()).__module__)
 import sealframe.aio.queues as queues
 print(queues.InQueue.__module__, queues.OutQueue.__module__)
 import sealframe.aio.fast_path as fast_path
@@ -50,6 +51,7 @@ def report(code: str, **variables: str) -> list[str]:
 
 PURE = [
     "python sealframe.framing._codec_py sealframe.framing._codec_py",
+    "sealframe.framing._varied_py",
     "sealframe.aio._queues_py sealframe.aio._queues_py",
     "sealframe.aio._fast_path_py sealframe.aio._fast_path_py",
     "[b'works']",
@@ -59,6 +61,7 @@ PURE = [
 def test_the_extensions_are_taken_where_they_are_there(c_backend: ModuleType) -> None:
     expected = [
         "c sealframe.framing._codec sealframe.framing._codec",
+        "sealframe.framing._varied",
         "sealframe.aio._queues sealframe.aio._queues",
         "sealframe.aio._fast_path sealframe.aio._fast_path",
         "[b'works']",
@@ -88,7 +91,7 @@ def test_a_demanded_extension_that_is_missing_is_an_error() -> None:
 
 def test_a_codec_without_its_queues_is_an_error(c_backend: ModuleType) -> None:
     """No build leaves one of them: what is there is a remnant, and would hide as slowness."""
-    for missing in ("aio._queues", "aio._fast_path", "noise._record_cipher"):
+    for missing in ("framing._varied", "aio._queues", "aio._fast_path", "noise._record_cipher"):
         for variables in ({}, {"SEALFRAME_EXTENSION": "yes"}):
             done = run(without(f"sealframe.{missing}") + "import sealframe", **variables)
             assert done.returncode == 1

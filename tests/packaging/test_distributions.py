@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 
-MODULES = ["_codec", "_fast_path", "_queues", "_record_cipher"]
+MODULES = ["_codec", "_fast_path", "_queues", "_record_cipher", "_varied"]
 """What is compiled, or nothing of it."""
 
 NOT_SOURCES = (
@@ -191,8 +191,11 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "ext/_queues.pyx",
         "ext/_fast_path.pyx",
         "ext/_record_cipher.pyx",
+        "ext/_varied.pyx",
         "src/sealframe/framing/_codec.pyi",
         "src/sealframe/framing/_codec_py.py",
+        "src/sealframe/framing/_varied.pyi",
+        "src/sealframe/framing/_varied_py.py",
         "src/sealframe/aio/_queues.pyi",
         "src/sealframe/aio/_fast_path.pyi",
         "src/sealframe/aio/_fast_path_py.py",
@@ -266,7 +269,14 @@ def test_an_extension_that_is_demanded_and_not_compiled_fails_the_build(
 
 @pytest.mark.parametrize("rest", [False, True], ids=["first", "again"])
 @pytest.mark.parametrize(
-    "name", ["framing._codec", "aio._queues", "aio._fast_path", "noise._record_cipher"]
+    "name",
+    [
+        "framing._codec",
+        "framing._varied",
+        "aio._queues",
+        "aio._fast_path",
+        "noise._record_cipher",
+    ],
 )
 def test_where_one_extension_does_not_compile_there_is_neither(
     request: pytest.FixtureRequest, sdist: Path, tmp_path: Path, name: str, rest: bool

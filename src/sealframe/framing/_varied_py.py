@@ -45,6 +45,7 @@ class Decoder(BufferedDecoder):
     )
 
     def __init__(self, plan: Plan) -> None:
+        faults.check_plan(plan)
         super().__init__()
         self._plan = plan
         self._read = _READERS[plan.kind]
@@ -79,6 +80,29 @@ class Decoder(BufferedDecoder):
             self.frame_size = 0
             place += size
         self.pending = len(self._kept)
+
+    def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
+        """Take bytes from ``place`` on, and none behind the end of the frame."""
+        end, have = len(data), len(data) - place
+        if self._kept:
+            while place < end:
+                place = self._keep(data, place, frames)
+                if not self._kept:
+                    break
+            self.pending = len(self._kept)
+            return place
+        if self._read_head(data, place, have):
+            size = self.frame_size
+            if not self._bare:
+                self._stage = 0
+                self._verify(data, place, min(have, size))
+            if size <= have:
+                frames.append(data[place + self._start : place + self._counted])
+                self.frame_size = 0
+                return place + size
+        self._kept += data[place:]
+        self.pending = have
+        return end
 
     def _keep(self, data: bytes, place: int, frames: list[bytes | Control]) -> int:
         """Take bytes from ``place`` on for the frame that is kept; return where it stopped."""

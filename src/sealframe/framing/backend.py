@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._codec_py import Decoder, Encoder
+    from ._varied_py import Decoder as VariedDecoder
 
     IMPLEMENTATION: str
 elif os.environ.get("SEALFRAME_NO_EXTENSIONS") == "1":
     from ._codec_py import Decoder, Encoder
+    from ._varied_py import Decoder as VariedDecoder
 
     IMPLEMENTATION = "python"
 else:
@@ -25,11 +27,12 @@ else:
         if os.environ.get("SEALFRAME_EXTENSION") == "yes":
             raise
         from ._codec_py import Decoder, Encoder
+        from ._varied_py import Decoder as VariedDecoder
 
         IMPLEMENTATION = "python"
     else:
-        IMPLEMENTATION = "c"
+        from ._varied import Decoder as VariedDecoder
 
-from ._varied_py import Decoder as VariedDecoder
+        IMPLEMENTATION = "c"
 
 __all__ = ["IMPLEMENTATION", "Decoder", "Encoder", "VariedDecoder"]

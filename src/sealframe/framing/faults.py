@@ -6,8 +6,12 @@ backends fail alike. No text depends on how the stream was split.
 
 from __future__ import annotations
 
+import sys
+from typing import Final
+
 from ..errors import (
     ChecksumError,
+    ConfigurationError,
     EncodeError,
     FrameTooLargeError,
     FrameTooSmallError,
@@ -17,7 +21,7 @@ from ..errors import (
     NotSupportedError,
     TrailerError,
 )
-from .plan import BODY, HEAD, Plan
+from .plan import BCD, BER, BODY, DIGITS, ESCAPED, HEAD, UINT, UNTIL, VARINT, Plan
 
 
 def wrong_size(plan: Plan, value: int, header: int) -> FramingError:
@@ -131,3 +135,49 @@ def no_head(plan: Plan) -> NotSupportedError:
         "head() needs a layout in which nothing but its size depends on the payload, and nothing "
         "goes behind it; use encode()"
     )
+
+
+def contradictory(plan: Plan) -> ConfigurationError:
+    """The numbers of a plan contradict each other."""
+    return ConfigurationError(f"contradictory frame layout: {plan}")
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse numbers that contradict each other: the codecs rely on every one of them.
+
+    :raises ConfigurationError: they do
+    """
+    if plan is _sound[0]:
+        return
+    widest = _WIDEST.get(plan.kind, 0)
+    sound = (
+        1 <= plan.width <= widest
+        and 0 <= plan.offset <= _MOST
+        and 0 <= plan.shift < 64
+        and 0 <= plan.mask < 1 << 64
+        and plan.base in (10, 16)
+        and len(plan.magic) == len(plan.magic_mask)
+        and 0 <= plan.magic_at <= _MOST
+        and 1 <= plan.unit <= _MOST
+        and 1 <= plan.align <= _MOST
+        and -1 <= plan.strip <= _MOST
+        and abs(plan.adjustment) <= 2**40
+        and all(1 <= more <= 8 for _, more in plan.wider)
+        and all(0 <= more <= _MOST for _, more in plan.adds)
+        and all(1 <= check.size <= 8 for check in plan.head_checks + plan.end_checks)
+        and plan.head_sum == sum(check.size for check in plan.head_checks)
+        and plan.end_sum == sum(check.size for check in plan.end_checks)
+        and 0 <= plan.minimum <= plan.maximum <= sys.maxsize // 2
+        and 0 <= plan.minimum_frame <= plan.maximum_frame <= 2**63 - 1
+        and 0 <= plan.largest < 1 << 64
+        and plan.largest * plan.unit <= 2**63 - 1 - 2**41
+    )
+    if not sound:
+        raise contradictory(plan)
+    _sound[0] = plan
+
+
+_MOST: Final = 1024 * 1024
+_WIDEST: Final = {UINT: 8, DIGITS: 19, UNTIL: 19, BCD: 8, VARINT: 10, BER: 8, ESCAPED: 8}
+_sound: Final[list[Plan | None]] = [None]
+"""The plan that was checked last: the connections of a server all have the same."""

@@ -10,7 +10,9 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..errors import FramingError, MessageFormatError
+from .backend import VariedDecoder
 from .buffered import BufferedDecoder
+from .layout import Framing
 from .pieces import PiecesEncoder
 
 if TYPE_CHECKING:
@@ -129,5 +131,8 @@ def stepper(layout: FrameLayout, least: int, *, sender: Sender | None = None) ->
 
     :param least: every frame has at least so many bytes
     """
+    if type(layout) is Framing:
+        # The codec for fields of fixed width cuts as many as there are.
+        return VariedDecoder(layout.plan)
     decoder = layout.decoder(sender=sender)
     return decoder if isinstance(decoder, FrameStepper) else _Fed(decoder, least)

@@ -133,7 +133,15 @@ class _DelimitedDecoder(SteppingDecoder):
         place = 0
         if self.pending:
             place = self.advance(data, place, frames)
-        # The hot loop: messages that are whole and of a right size.
+        if not self._start and place < len(data):
+            parts = (data[place:] if place else data).split(self._delimiter)
+            rest = len(parts[-1])
+            largest = max(map(len, parts[:-1]), default=0)
+            smallest = min(map(len, parts[:-1]), default=largest)
+            if largest <= self._maximum and (smallest >= self._minimum or len(parts) == 1):
+                frames += parts[:-1]
+                place = len(data) - rest
+        # The hot loop where there is a start; of the others a fault is left, or half a message.
         find, append, end = data.find, frames.append, len(data)
         delimiter, start = self._delimiter, self._start
         smallest, largest = self._minimum, self._maximum
