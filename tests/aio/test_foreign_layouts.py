@@ -19,11 +19,23 @@ from sealframe import (
     MessageTooLargeError,
     MessageTooSmallError,
     ProtocolError,
+    SealframeError,
     SendQueueFullError,
     ServerOptions,
     TruncatedError,
 )
-from sealframe.framing import INT32_BE, Delimited, FrameLayout, WithPreamble
+from sealframe.aio.connection import protocol_of
+from sealframe.aio.framed_send_queue import FramedSendQueue
+from sealframe.aio.send_queue import SendQueue
+from sealframe.framing import (
+    INT32_BE,
+    Delimited,
+    Digits,
+    FrameLayout,
+    HeaderLines,
+    Sized,
+    WithPreamble,
+)
 
 from .ends import PATIENCE, Api, Mode, collect, open_pair, take
 from .greeted_lines import GreetedLines, NewlineError
@@ -133,31 +145,29 @@ async def test_what_the_layout_refuses_raises_where_it_is_sent() -> None:
         assert client.stats.bytes_sent == len(b"HELO\none\ntwo\nthree\nfour\n")
 
 
-async def test_a_refusal_of_what_waited_for_room_lets_the_next_in() -> None:
-    options = ClientOptions(outbox_limit=1000)
-    async with open_pair(speaking(LINES), client_options=options) as (client, accepted, _):
-        # Nothing is written before this turn of the event loop is over.
-        await client.send(b"first")
-        await client.send_many([b"x" * 500] * 3)
-        with pytest.raises(SendQueueFullError):
-            client.send_nowait(b"y")
-        waiting = [
-            asyncio.ensure_future(coroutine)
-            for coroutine in (
-                client.send(b"a\nb"),
-                client.send(b"between"),
-                client.send_many([b"c", b"d\ne"]),
-                client.send(b"last"),
-            )
-        ]
-        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [
-            NewlineError,
-            type(None),
-            NewlineError,
-            type(None),
-        ]
-        assert (await take(accepted, 6))[-2:] == [b"between", b"last"]
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+async def test_a_refusal_of_what_waited_for_room_lets_the_next_in(several: bool) -> None:
+    options = ClientOptions(outbox_limit=1000, close_timeout=0.5)
+    async with asyncio.timeout(PATIENCE), listening() as listener:
+        # In lock-step, so that the queue is full until the peer says something.
+        conn = await sealframe.connect(
+            "127.0.0.1", listener.port, framing=LINES, pipelining=False, options=options
+        )
+        async with await listener.accept() as raw:
+            await conn.send_many([b"x" * 500] * 3)
+            with pytest.raises(SendQueueFullError):
+                conn.send_nowait(b"y")
+            refused = conn.send_many([b"c", b"d\ne"]) if several else conn.send(b"a\nb")
+            waiting = [asyncio.ensure_future(refused), asyncio.ensure_future(conn.send(b"next"))]
+            assert await raw.receive_exactly(5 + 501) == b"HELO\n" + b"x" * 500 + b"\n"
+            assert not any(task.done() for task in waiting)
+            await raw.send(b"220 \nroom\n")
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [NewlineError, type(None)]
+            for line in (b"x" * 500, b"x" * 500, b"next"):
+                assert await raw.receive_exactly(len(line) + 1) == line + b"\n"
+                await raw.send(b"more\n")
+        await conn.close()
 
 
 async def test_a_first_message_of_its_own_layout_is_still_to_come_after_a_refusal() -> None:
@@ -185,6 +195,69 @@ async def test_a_broadcast_that_cannot_be_the_first_message_of_a_client_is_dropp
         assert server.broadcast(b"hello") == 1
         assert server.broadcast(bytes(256)) == 1
         assert await take(client, 2) == [b"hello", bytes(256)]
+
+
+def size_of(head: bytes) -> int | None:
+    """Return the size of a frame whose first byte tells it."""
+    return head[0] + 1 if head else None
+
+
+@pytest.mark.parametrize(
+    ("layout", "good", "refused"),
+    [
+        pytest.param(
+            Framing(offset=2, width=2, byteorder="big", strip=0, magic=b"\xca\xfe"),
+            b"\xca\xfe\0\2hi",
+            b"\xca\xfe\0",
+            id="magic",
+        ),
+        pytest.param(Framing(width=2, unit=4), b"12345678", b"123456", id="unit"),
+        pytest.param(Sized(size_of, head=1), b"\2hi", b"\2his", id="size by a function"),
+        pytest.param(Delimited(b"\r\n"), b"a line", b"a\r\nline", id="delimiter"),
+        pytest.param(HeaderLines(maximum=8), b"{}", b"123456789", id="header lines"),
+        pytest.param(
+            WithPreamble(Framing(width=1), client=b"CLIENT", server=b"SERVER"),
+            b"hello",
+            bytes(256),
+            id="preamble",
+        ),
+        pytest.param(
+            Framing(length=Digits(until=b":"), trailer=b",", maximum=99),
+            b"hi",
+            bytes(100),
+            id="netstring",
+        ),
+    ],
+)
+async def test_every_kind_of_layout_refuses_where_it_is_sent_and_goes_on(
+    layout: FrameLayout, good: bytes, refused: bytes
+) -> None:
+    async with open_pair(speaking(layout)) as (client, accepted, server):
+        for _ in range(2):
+            with pytest.raises(SealframeError):
+                await client.send(refused)
+            with pytest.raises(SealframeError):
+                client.send_nowait(refused)
+            with pytest.raises(SealframeError):
+                await client.send_many([good, refused])
+            with pytest.raises(SealframeError):
+                server.broadcast(refused)
+            await client.send_many([good] * 3)
+            assert await take(accepted, 3) == [good] * 3
+            assert server.broadcast(good) == 1
+            assert await take(client, 1) == [good]
+        assert (client.stats.messages_sent, accepted.stats.messages_sent) == (6, 2)
+        assert await client.close()
+
+
+async def test_what_is_refused_for_its_size_alone_is_framed_as_ever() -> None:
+    """The fast path is that of sealframe's own packets."""
+    layout = WithPreamble(Framing(width=1), client=b"CLIENT", server=b"SERVER")
+    for plain in (INT32_BE, MODBUS, layout):
+        async with open_pair(speaking(plain)) as (client, _, _):
+            assert type(protocol_of(client).sender.queue) is SendQueue
+    async with open_pair(speaking(LINES)) as (client, _, _):
+        assert type(protocol_of(client).sender.queue) is FramedSendQueue
 
 
 @pytest.mark.parametrize(
