@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 TIME_LIMIT = 90.0
 
 
 @asynccontextmanager
-async def running(*command: object) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(
+    *command: object, folder: Path | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a command whose three streams are pipes; it is killed if it has not ended."""
     async with asyncio.timeout(TIME_LIMIT):
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
+            cwd=folder,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
