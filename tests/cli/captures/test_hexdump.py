@@ -140,6 +140,23 @@ def test_each_line_was_one_read() -> None:
     assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab", ())
 
 
+def test_characters_beside_the_bytes_without_offsets() -> None:
+    text = (
+        "They look like records:\n"
+        "06 00 00 00 3C 00 7A 2D ....<.z-\n"
+        "EC 4E 14 DE 61 62 20 63 .N..ab c\n"
+        "66 66 20 39 30 41 42 27 ff 90AB'\n"
+    )
+    assert one(text) == bytes.fromhex("060000003C007A2D EC4E14DE61622063 6666203930414227")
+
+
+def test_a_text_without_a_dump_says_so() -> None:
+    (stream,) = reading.read(io.BytesIO(b"5:hello,5:world,"), "file")
+    assert stream.notes == (
+        "no dump was found in this text: its characters are taken as the bytes",
+    )
+
+
 def test_both_directions_of_a_followed_stream() -> None:
     text = (
         "00000000  00 01 61 00  01                                   ..a..\n"
@@ -222,7 +239,9 @@ def test_a_packet_as_one_line_of_digits() -> None:
     ],
 )
 def test_what_is_no_dump(data: bytes) -> None:
-    assert reading.read(io.BytesIO(data), "file") == [Stream(data, name="file")]
+    (stream,) = reading.read(io.BytesIO(data), "file")
+    assert stream.data == data
+    assert not any("read as a dump" in note for note in stream.notes)
 
 
 def test_raw_takes_the_characters() -> None:

@@ -38,6 +38,7 @@ _LABEL: Final = re.compile(
     r"^\s*(?:[^\s:]{1,24}[ \t]+){0,5}?[^\s:=]{0,24}[A-Za-z)\]][ \t]*[:=>]+\s+"
 )
 _DIGITS: Final = re.compile(r"(?:0[xX])?(?:[0-9a-fA-F]{2})+")
+_PAIRS: Final = re.compile(r"(?:[0-9a-fA-F]{2} )+(?:[0-9a-fA-F]{2}(?= ))?")
 _SEPARATORS: Final = re.compile(r"[\s:,;-]+")
 
 
@@ -129,9 +130,26 @@ def read_digits(text: str) -> list[Stream]:
 
 
 def _hexadecimal(line: str) -> bytes | None:
-    line = line.strip().strip("<>[](){}\"'").removeprefix("Buffer").strip()
-    for text in (line, _LABEL.sub("", line)):
+    if beside := _beside_characters(line.strip()):
+        return beside
+    bare = line.strip().strip("<>[](){}\"'").removeprefix("Buffer").strip()
+    for text in (bare, _LABEL.sub("", bare)):
         items = [item for item in _SEPARATORS.split(text) if item]
         if items and all(map(_DIGITS.fullmatch, items)):
             return b"".join(bytes.fromhex(re.sub("0[xX]", "", item)) for item in items)
+    return None
+
+
+def _beside_characters(line: str) -> bytes | None:
+    """Return the bytes of a row that ends with a column of the same as characters."""
+    pairs = _PAIRS.match(line)
+    if pairs is None:
+        return None
+    whole = bytes.fromhex(pairs[0])
+    # Some of the characters may look like bytes themselves.
+    for size in range(len(whole), 1, -1):
+        data, rest = whole[:size], line[len(" ".join(pairs[0].split()[:size])) :]
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
+        if rest.strip() == shown.strip():
+            return data
     return None

@@ -59,7 +59,16 @@ def read(
     if not raw and (dumped := hexdump.find(start)):
         return _named(_carried(dumped), name)
     more = len(start) == _TEXT and bool(file.read(1))
-    return [Stream(start, complete=not more, name=name).limited()]
+    # Somebody may have pasted what is not understood.
+    text = (
+        not raw
+        and start.isascii()
+        and not any(byte < 32 and byte not in b"\t\n\r" for byte in start)
+    )
+    notes = (
+        ("no dump was found in this text: its characters are taken as the bytes",) if text else ()
+    )
+    return [Stream(start, complete=not more, name=name, notes=notes).limited()]
 
 
 def is_packets(start: bytes) -> bool:
