@@ -1,26 +1,26 @@
-"""From captures to candidates: the search, and what is made of what it finds."""
+"""From captures to candidates: the names, the search, and which comes first."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
-from ...errors import ConfigurationError
-from ..expression import parse_layout
-from .expressions import expression
-from .results import Candidate, Capture, Diagnosis, Evidence
+from .naming import Known, known
+from .presenting import candidate_of, known_candidate
+from .results import Candidate, Capture, Diagnosis
 from .searching import search
 from .verdicts import kind_of, no_layout, unsure
-from .walking import Cutting, walk
-from .window import WINDOW, Window
+from .window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Buffer
 
-    from ..base import FrameLayout
     from .searching import Finding
+    from .walking import Cutting
 
 __all__ = ["captures_of", "diagnose", "infer"]
 
@@ -28,6 +28,9 @@ _CANDIDATES: Final = 8
 _OF_ONE_CUTTING: Final = 3
 _LEAST: Final = 3.0
 """Bits below which a fit is not worth a guess."""
+_NAMED: Final = 20.0
+"""Bits from which the catalogue's name is worth a guess."""
+_SURE: Final = 40.0
 
 
 def captures_of(data: Buffer | Capture | Sequence[Capture]) -> list[Capture]:
@@ -52,6 +55,7 @@ def infer(data: Buffer | Capture | Sequence[Capture]) -> list[Candidate]:
 
     :param data: the bytes of one stream from its beginning to an end of it, or captures
     :returns: at most 8 candidates, none where nothing fits
+    :raises TypeError: ``data`` is neither bytes-like nor made of captures
     """
     return list(diagnose(data).candidates)
 
@@ -60,37 +64,78 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
     """Return what :func:`infer` does, and a verdict where no layout is sure.
 
     :param data: as for :func:`infer`
+    :raises TypeError: as :func:`infer`
     """
     captures = [capture for capture in captures_of(data) if capture.data]
     if not captures:
         return Diagnosis((), "There are no bytes to look at.")
+    names = [known(capture) for capture in captures]
+    named = sum(one.bits for one in names if one)
     kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
-    if kind and kind.sure:
+    if kind and kind.sure and named < _SURE:
         return Diagnosis((), kind.sentence)
     findings = search([Window(capture) for capture in captures])
+    candidates = _candidates(captures, findings)
+    if named > _NAMED:
+        candidates = _with_name(captures, names, findings, candidates)
+    if candidates and candidates[0].confidence == "high":
+        return Diagnosis(tuple(candidates), None)
+    sentence = kind.sentence if kind else _unsure(captures, candidates)
+    return Diagnosis(tuple(candidates), sentence)
+
+
+def _candidates(captures: Sequence[Capture], findings: Sequence[Finding]) -> list[Candidate]:
     candidates: list[Candidate] = []
     kept: Counter[tuple[Cutting | None, ...]] = Counter()
-    for finding in findings:
+    for finding in findings[:100]:
         if finding.score < _LEAST or len(candidates) == _CANDIDATES:
             break
         if kept[finding.cutting] == _OF_ONE_CUTTING:
             continue
-        candidate = _candidate(captures, finding, _margin(finding, findings))
+        kept[finding.cutting] += 1
+        candidate = candidate_of(captures, finding, _margin(finding, findings))
         if candidate:
-            kept[finding.cutting] += 1
             candidates.append(candidate)
-    if candidates and candidates[0].confidence == "high":
-        return Diagnosis(tuple(candidates), None)
-    return Diagnosis(tuple(candidates), kind.sentence if kind else _unsure(captures, findings))
+    return candidates
 
 
-def _unsure(captures: Sequence[Capture], findings: Sequence[Finding]) -> str:
+def _with_name(
+    captures: Sequence[Capture],
+    names: Sequence[Known | None],
+    findings: Sequence[Finding],
+    candidates: list[Candidate],
+) -> list[Candidate]:
+    """Return the candidates with the catalogue's entry among them, in its place."""
+    bits = sum(one.bits for one in names if one)
+    first = candidates[0] if candidates else None
+    entry = known_candidate(captures, names, bits)
+    if first and _alike(first, entry):
+        high = "high" in (first.confidence, entry.confidence)
+        evidence = replace(first.evidence, bits=max(bits, first.evidence.bits))
+        best = replace(entry, confidence="high" if high else "guess", evidence=evidence)
+        return [best, *candidates]
+    score = findings[0].score if findings else 0.0
+    if first is None or bits > score:
+        entry = known_candidate(captures, names, bits - max(0.0, score if first else 0.0))
+        return [entry, *(replace(one, confidence="guess") for one in candidates)]
+    return [first, replace(entry, confidence="guess"), *candidates[1:]]
+
+
+def _alike(one: Candidate, other: Candidate) -> bool:
+    return all(
+        a[:60] == b[:60]
+        for a, b in zip(one.evidence.starts, other.evidence.starts, strict=True)
+        if a and b
+    ) and any(one.evidence.starts)
+
+
+def _unsure(captures: Sequence[Capture], candidates: Sequence[Candidate]) -> str:
     size = sum(len(capture.data) for capture in captures)
-    if not findings or findings[0].score < _LEAST:
+    if not candidates:
         return no_layout(size)
-    fits = [fit for fit in findings[0].fits if fit]
-    sizes = [size for fit in fits for size in fit.cutting.sizes]
-    return unsure(sizes, size)
+    starts = [one for one in candidates[0].evidence.starts if one]
+    sizes = [after - before for one in starts for before, after in pairwise(one)]
+    return unsure(candidates[0].evidence.frames, sizes, size)
 
 
 def _margin(finding: Finding, findings: Sequence[Finding]) -> float:
@@ -106,54 +151,3 @@ def _places(finding: Finding) -> set[int]:
     """Return where the fields stand: the same for cuttings that only begin elsewhere."""
     lowest = finding.hypothesis.lowest
     return {start + lowest for start in finding.fit.cutting.starts[:300]}
-
-
-def _confidence(finding: Finding, margin: float) -> Literal["high", "guess"]:
-    fits = [fit for fit in finding.fits if fit]
-    sizes = [size for fit in fits for size in fit.cutting.sizes[:200]]
-    commonest = Counter(sizes).most_common(1)[0][1] / len(sizes)
-    sure = (
-        len(fits) == len(finding.fits)
-        and finding.bits > 40
-        and margin > 15
-        and all(fit.exact for fit in fits)
-        and len(set(sizes)) > 2
-        and len(sizes) > 3
-        and commonest < 0.93
-        and finding.hypothesis.field.width > 1
-    )
-    return "high" if sure else "guess"
-
-
-def _candidate(captures: Sequence[Capture], finding: Finding, margin: float) -> Candidate | None:
-    text = expression(finding.hypothesis)
-    layout = _layout(text)
-    if layout is None:
-        return None
-    starts: list[tuple[int, ...]] = []
-    frames = left_over = 0
-    for capture, fit in zip(captures, finding.fits, strict=True):
-        cutting = walk(capture.data, finding.hypothesis, fit.start) if fit else None
-        if cutting is None:
-            starts.append(())
-            left_over += len(capture.data)
-            continue
-        whole = cutting.whole(len(capture.data))
-        starts.append(tuple(start for start in cutting.starts if start < WINDOW))
-        frames += len(whole)
-        left_over += len(capture.data) - cutting.starts[0] - sum(whole)
-    first = finding.fits[0]
-    return Candidate(
-        framing=layout,
-        expression=text,
-        preamble=bytes(captures[0].data[: first.start]) if first else b"",
-        confidence=_confidence(finding, margin),
-        evidence=Evidence(frames, left_over, finding.bits, margin, tuple(starts)),
-    )
-
-
-def _layout(text: str) -> FrameLayout | None:
-    try:
-        return parse_layout(text)
-    except ConfigurationError:
-        return None

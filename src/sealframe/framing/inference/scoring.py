@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log2
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +52,12 @@ class Fit:
     def start(self) -> int:
         """Bytes before the first frame."""
         return self.cutting.starts[0]
+
+    @cached_property
+    def fields(self) -> tuple[int, ...]:
+        """Where fields stand, but for the first: frames that begin elsewhere share them."""
+        lowest = self.hypothesis.lowest
+        return tuple(start + lowest for start in self.cutting.starts[1:6])
 
     def plus(self, bits: float) -> Fit:
         """Return the same with a better score."""

@@ -116,7 +116,21 @@ def _search_one(scorer: Scorer) -> list[Fit]:
     if fits and fits[0].score >= _CLEAR and fits[0].exact:
         return fits
     fits += _best(scorer, list(digits_elsewhere(data))) + _chained(scorer, fits)
-    return sorted(fits, key=_by_score)
+    return sorted(_in_phase(fits), key=_by_score)
+
+
+def _in_phase(fits: Sequence[Fit]) -> list[Fit]:
+    """Put those that end exactly before those with the same fields whose frames begin elsewhere."""
+    best: dict[tuple[int, ...], float] = {}
+    for fit in fits:
+        if fit.exact:
+            best[fit.fields] = max(best.get(fit.fields, 0.0), fit.score)
+    settled = []
+    for fit in fits:
+        limit = best.get(fit.fields)
+        behind = limit is not None and not fit.exact and fit.score >= limit
+        settled.append(fit.plus(limit - 1 - fit.score) if limit and behind else fit)
+    return settled
 
 
 def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:

@@ -163,13 +163,13 @@ def no_layout(size: int) -> str:
     )
 
 
-def unsure(sizes: Sequence[int], size: int) -> str:
+def unsure(frames: int, sizes: Sequence[int], size: int) -> str:
     """Return why the best candidate is but a guess.
 
+    :param frames: how many it has
     :param sizes: those of its frames
     :param size: bytes in all
     """
-    frames = len(sizes)
     if frames >= 3 and len(set(sizes)) == 1:
         return (
             f"All {frames} frames have {sizes[0]} bytes: any byte that is the same in all of them "
