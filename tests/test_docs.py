@@ -34,7 +34,10 @@ PROGRAMS = [
     for name in examples(text)
     if not name.endswith("server.py")
 ]
-MODULES = ("codecs", "files", "framing", "framing.layouts", "metrics", "noise", "sync", "wire")
+MODULES = (
+    *("codecs", "files", "framing", "framing.inference", "framing.layouts", "metrics"),
+    *("noise", "sync", "wire"),
+)
 
 
 def toctree(text: str) -> list[str]:

@@ -19,6 +19,8 @@ without it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .backend import IMPLEMENTATION, Decoder, Encoder
 from .base import FrameDecoder, FrameEncoder, FrameLayout, Sender
 from .catalogue import INT32_BE, NATIVE, PACKET, PROTOBUF_DELIMITED, UINT16_BE, UINT16_LE
@@ -31,6 +33,9 @@ from .parts import Checksum, Magic
 from .sized import Sized
 from .text import Delimited, HeaderLines
 from .with_preamble import WithPreamble
+
+if TYPE_CHECKING:
+    from .inference import infer
 
 __all__ = [
     "DEFAULT_MAXIMUM",
@@ -64,5 +69,15 @@ __all__ = [
     "Uint",
     "Varint",
     "WithPreamble",
+    "infer",
     "parse_layout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the inference when it is asked for: a program that knows its layout does without."""
+    if name == "infer":
+        from .inference import infer
+
+        return infer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
