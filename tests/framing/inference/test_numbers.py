@@ -16,6 +16,9 @@ from sealframe.framing.inference import explain_number
         (1213486160, "HTTP response"),
         (1397966893, "SSH"),
         (0x16030100, "TLS handshake"),
+        # As Pulsar and others log it: "Adjusted frame length exceeds 5253120: 1195725860".
+        (1195725860, "Less 4, which the header adds"),
+        (1347375960, '"POST"'),
         (0x15030300, "TLS alert"),
         (5635, "TLS handshake"),
         (0x0300001F, "TPKT"),

@@ -86,6 +86,8 @@ def explain_number(number: int) -> list[str]:
     known = [sentence for data, order in orders for sentence in _known(data, order)]
     if known or width == 2:
         return known
+    if adjusted := list(_adjusted(number, width)):
+        return adjusted
     text = next((sentence for data, order in orders for sentence in _text(data, order)), None)
     if text:
         return [text]
@@ -126,6 +128,21 @@ def _known(data: bytes, order: str) -> Iterator[str]:
     beginning = beginning_of(data)
     if beginning and len(data) > 2:
         yield f"{_shown(data, order)}: {beginning.short} begins so."
+
+
+def _adjusted(number: int, width: int) -> Iterator[str]:
+    """Yield what a number is that has the size of the field or the header added to it.
+
+    Netty's ``LengthFieldBasedFrameDecoder`` tells that sum as the adjusted frame length.
+    """
+    for added in (4, 8, 2):
+        data = (number - added).to_bytes(width, "big")
+        # Only whole words: of a few bytes some begin like anything.
+        for read, order in ((data, "big"), (data[::-1], "little")):
+            if read in _WORDS:
+                known = ", ".join(_known(read, order))
+                yield f"Less {added}, which the header adds in an adjusted frame length: {known}"
+                return
 
 
 def _text(data: bytes, order: str) -> Iterator[str]:
