@@ -8,9 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from compiled import compiled
 
 from sealframe import NotSupportedError
-from sealframe.framing import FrameLayout, Framing, layouts
+from sealframe.framing import FrameLayout, Framing, _codec_py, _varied_py, layouts
 from sealframe.wire import Layout
 
 from .recordings import RECORDERS, RECORDINGS, Stream
@@ -54,6 +55,9 @@ def decoder_of(backend: ModuleType, entry: layouts.Entry, stream: Stream) -> Any
     """Make a decoder, of that backend where there are two."""
     if numbers := numbers_of(entry.layout):
         return backend.Decoder(numbers)
+    if isinstance(entry.layout, Framing):
+        varied = _varied_py if backend is _codec_py else compiled("framing._varied")
+        return varied.Decoder(entry.layout.plan)
     return entry.layout.decoder(sender=stream.sender)
 
 
