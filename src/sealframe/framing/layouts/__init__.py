@@ -106,7 +106,7 @@ from .rpc import (
 )
 from .storage import BITCOIN, BITTORRENT, NBD, PLAN_9
 from .telecom import DIAMETER, SMPP
-from .text import DAP, JSON_LINES, LSP, NETSTRING
+from .text import DAP, JSON_LINES, LSP, NETSTRING, RTSP
 from .vehicles import DOIP, SOMEIP
 
 __all__ = [
@@ -172,6 +172,7 @@ __all__ = [
     "RADIUS_TCP",
     "RESP",
     "RSOCKET",
+    "RTSP",
     "SLMP",
     "SMPP",
     "SNMP_TCP",

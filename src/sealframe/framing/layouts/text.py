@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..choice import Choice
 from ..layout import Framing
 from ..numbers import Digits
 from ..text import Delimited, HeaderLines
@@ -20,6 +21,18 @@ DAP: Final = HeaderLines()
 
 JSON_LINES: Final = Delimited(b"\n")
 """JSON Lines: a message is a line, without its end."""
+
+_RTSP_DATA: Final = Framing(offset=2, width=2, byteorder="big", strip=0)
+_RTSP_TEXT: Final = HeaderLines(start_line=True, required=False, strip=0)
+
+
+def rtsp_layout(head: bytes) -> Framing | HeaderLines:
+    """Return the layout of what begins so: a dollar sign begins interleaved data."""
+    return _RTSP_DATA if head == b"$" else _RTSP_TEXT
+
+
+RTSP: Final = Choice(rtsp_layout, head=1)
+"""RTSP: a message is a request, a response or interleaved data, whole."""
 
 ENTRIES: Final = (
     Entry(
@@ -74,6 +87,20 @@ ENTRIES: Final = (
         limits="None in the text; this layout takes 16 MiB.",
         notes="A carriage return before the end of the line is white space to a reader of JSON.",
         recorded=("jsonlines 4.0.0",),
+    ),
+    Entry(
+        name="rtsp",
+        layout=RTSP,
+        title="RTSP 1.0: requests and responses with header lines, interleaved data",
+        source="RFC 2326, sections 4 and 10.12",
+        ports=(554,),
+        pipelining="Yes: responses have the CSeq of their request (section 9.1).",
+        empty_frames="Interleaved data may have no bytes.",
+        first_packet="The client speaks first; a server may send requests too.",
+        heartbeats="A request within the time-out of the Session header, as GET_PARAMETER.",
+        limits="65,535 bytes of interleaved data; this layout takes headers of 8,192 bytes.",
+        notes="Only bytes of a client are recorded.",
+        recorded=("aiortsp 1.4.0",),
     ),
 )
 """All of this module."""
