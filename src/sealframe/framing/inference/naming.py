@@ -48,6 +48,9 @@ def known(capture: Capture) -> Known | None:
 
     entries = {entry.name: entry for entry in ENTRIES}
     data = bytes(capture.data[:WINDOW])
+    if len(set(data)) < 2:
+        # Zeros are typical of much.
+        return None
     found = [
         match
         for signature in SIGNATURES

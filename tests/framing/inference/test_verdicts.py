@@ -1,0 +1,66 @@
+"""What bytes are that are not frames with a length."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import zlib
+
+import pytest
+
+from sealframe.framing.inference import Capture, diagnose
+
+TEXT = b"".join(b"line %d of a log: all is well\n" % number for number in range(80))
+TLS = b"".join(b"\x17\x03\x03" + (60).to_bytes(2, "big") + bytes(range(60)) for _ in range(12))
+RESP = b"*2\r\n$3\r\nGET\r\n$4\r\nname\r\n+OK\r\n$5\r\nhello\r\n:12\r\n"
+JSON = json.dumps([{"name": "motor", "speed": number} for number in range(90)]).encode()
+WORDS = random.Random(4).choices(["motor", "valve", "open", "closed"], k=900)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1, a request"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1, a response"),
+        (TLS, "TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n" + bytes(40), "SSH"),
+        (zlib.compress(" ".join(WORDS).encode()), "zlib"),
+        (gzip.compress(TEXT), "gzip"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(80), "PNG"),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), "ELF"),
+        (bytes(5000), "All bytes are 0x00"),
+    ],
+)
+def test_what_is_sure_has_no_candidates(data: bytes, said: str) -> None:
+    diagnosis = diagnose(data)
+    assert diagnosis.candidates == ()
+    assert said in (diagnosis.verdict or "")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (TEXT, "lines of text that end in LF"),
+        (TEXT.replace(b"\n", b"\r\n"), "lines of text that end in CR LF"),
+        (JSON, "JSON"),
+        (random.Random(5).randbytes(3000), "encrypted, compressed or random"),
+        (TEXT.replace(b"\n", b"\x03"), 'Delimited(b"\\x03")'),
+    ],
+)
+def test_what_is_likely_is_said_and_nothing_is_high(data: bytes, said: str) -> None:
+    diagnosis = diagnose(data)
+    assert all(one.confidence == "guess" for one in diagnosis.candidates)
+    assert said in (diagnosis.verdict or "")
+
+
+def test_few_bytes_and_none() -> None:
+    assert "no bytes" in (diagnose(b"").verdict or "")
+    assert "no bytes" in (diagnose([Capture(b""), Capture(b"")]).verdict or "")
+    assert diagnose(b"\x07").verdict
+
+
+def test_redis_is_recognised() -> None:
+    diagnosis = diagnose(RESP)
+    names = [one.name for one in diagnosis.candidates]
+    assert "resp" in names or "RESP" in (diagnosis.verdict or "")
