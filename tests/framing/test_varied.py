@@ -51,7 +51,8 @@ from sealframe.framing import (
     parse_layout,
 )
 
-from .varied import carried, read_slowly, varied_framings, varied_streams, xor
+from .slow_reading import read_slowly, xor
+from .varied import carried, varied_framings, varied_streams
 
 relaxed = settings(
     max_examples=100,
@@ -511,6 +512,15 @@ def test_what_cannot_be_sent() -> None:
         copy.copy(NETSTRING.encoder)
 
 
+def test_a_length_that_counts_itself_and_escapes_in_the_middle() -> None:
+    """4 is no length, so it is written wider; with the wider field it is 6, which would do."""
+    framing = Framing(length=Escaped(1, wider={4: 2}), includes_header=True)
+    assert framing.encode(b"ab") == b"\x03ab"
+    assert framing.encode(b"abc") == b"\x04\0\x06abc"
+    assert framing.encode(b"abcd") == b"\x05abcd"
+    assert framing.decoder().feed(b"\x04\0\x06abc") == [b"abc"]
+
+
 def test_heads_alone() -> None:
     framing = Framing(offset=1, magic=b"x", length=Digits(until=b":"))
     assert framing.head(300) == b"x300:"
@@ -635,6 +645,7 @@ def test_what_cannot_work_together_is_refused(fields: dict[str, Any], text: str 
         lambda: Escaped(wider=[(1, 2)]),  # type: ignore[arg-type]
         lambda: Escaped(wider={256: 2}),
         lambda: Escaped(wider={1: 9}),
+        lambda: Escaped(4, wider={1: 2}),
         lambda: Escaped(wider={1: 2}, adds={3: 1}, mask=0xF0),
         lambda: Escaped(wider={1: 2}, adds={0x10: 1}, mask=0xF0),
         lambda: Escaped(wider={1: 2}, adds={1: 0}, mask=0xF0),

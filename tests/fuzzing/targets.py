@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import channels, decoder, handshake, records
+from . import channels, decoder, handshake, layouts, records
 from .choices import Choices
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TARGETS: Final[dict[str, Callable[[Choices], None]]] = {
     "decoder": decoder.check,
+    "layouts": layouts.check,
     "handshake": handshake.check,
     "records": records.check,
     "channels": channels.check,

@@ -261,7 +261,7 @@ class Escaped(Number):
     :param byteorder: ``"little"`` or ``"big"``, of both
     :param mask: the bits of the first field that are the length, if not all are; they stand
         side by side
-    :param wider: the values that are no length, and how many bytes, 1 to 8, follow then
+    :param wider: the values that are no length, and how many bytes, ``width`` to 8, follow then
     :param adds: bits of the first field outside the mask, and how many bytes follow the length
         where the bit is set. They belong to the header, and the length does not count them
         unless ``includes_header`` says so.
@@ -293,7 +293,7 @@ class Escaped(Number):
         reading = _all_bits(width) if mask is None else mask
         for value, more in wider.items():
             _check_int("a value in wider", value, 0, reading >> _lowest_bit(reading))
-            _check_int("a width in wider", more, 1, 8)
+            _check_int("a width in wider", more, width, 8)
         for bit, more in (adds or {}).items():
             _check_int("a bit in adds", bit, 1, _all_bits(width))
             _check_int("the bytes that a bit adds", more, 1, 64)

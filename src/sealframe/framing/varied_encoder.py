@@ -161,7 +161,7 @@ class Encoder:
             value, over = divmod(total, plan.unit)
             if over:
                 raise faults.not_in_units(total, plan, over=over)
-            field = write_number(plan, value, bits)
+            field = write_number(plan, value, bits, least=width)
             if len(field) == width:
                 return field
             width = len(field)
@@ -206,10 +206,12 @@ class Encoder:
         return plan.trailer + bytes(-(size + len(plan.trailer)) % plan.align)
 
 
-def write_number(plan: Plan, value: int, bits: int) -> bytes:
+def write_number(plan: Plan, value: int, bits: int, *, least: int = 0) -> bytes:
     """Return a field, as short as can be.
 
     :param bits: those of the field that are outside the mask
+    :param least: bytes of a wider form that is to be taken although a shorter one would do: where
+        the length counts itself, a number may need the wider form, and then, one larger, no more
     """
     match plan.kind:
         case kind if kind in (DIGITS, UNTIL):
@@ -231,9 +233,15 @@ def write_number(plan: Plan, value: int, bits: int) -> bytes:
     byteorder: Literal["little", "big"] = "big" if plan.big_endian else "little"
     wider = b""
     if plan.kind == ESCAPED and (
-        value > plan.mask >> plan.shift or any(value == escape for escape, _ in plan.wider)
+        plan.width < least
+        or value > plan.mask >> plan.shift
+        or any(value == escape for escape, _ in plan.wider)
     ):
-        more, escape = min((more, escape) for escape, more in plan.wider if value >> 8 * more == 0)
+        more, escape = min(
+            (more, escape)
+            for escape, more in plan.wider
+            if value >> 8 * more == 0 and plan.width + more >= least
+        )
         wider, value = value.to_bytes(more, byteorder), escape
     return (value << plan.shift | bits).to_bytes(plan.width, byteorder) + wider
 
