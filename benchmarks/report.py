@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from suite import aes_gcm, decoder, growth, latency, long_links, sessions
+from suite import aes_gcm, decoder, foreign, growth, latency, long_links, sessions
 from suite.rows import OURS as OUR_PEERS
 from suite.rows import ROWS
 
@@ -23,6 +23,7 @@ Row: TypeAlias = dict[str, Any]
 
 ALONE: Final = {
     "decoder": decoder,
+    "foreign": foreign,
     "latency": latency,
     "aes_gcm": aes_gcm,
     "growth": growth,

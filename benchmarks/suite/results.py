@@ -5,8 +5,8 @@ The file is JSON: ``machine``; ``pythons``, by short version; ``rows``. A row is
 since only what ran in turn may be compared. ``commit`` and ``sources`` say of which sealframe it is
 (see :mod:`suite.sources`). It has ``results``, a competitor each, with every
 round's reports and the median and limits of each figure; ``comparisons``; and ``failed``. The rows
-``decoder``, ``growth``, ``latency``, ``aes_gcm``, ``long_links`` and ``sessions`` have ``data``
-instead, each in its own shape.
+``decoder``, ``foreign``, ``growth``, ``latency``, ``aes_gcm``, ``long_links`` and ``sessions`` have
+``data`` instead, each in its own shape.
 """
 
 from __future__ import annotations

@@ -366,5 +366,5 @@ ROWS: Final = [
     _idle(Target(4800, figure="memory", at_most=True), way="sealed"),
 ]
 
-ALONE: Final = ["decoder", "growth", "latency", "aes_gcm", "long_links", "sessions"]
+ALONE: Final = ["decoder", "foreign", "growth", "latency", "aes_gcm", "long_links", "sessions"]
 """Measurements of another shape, a module each."""

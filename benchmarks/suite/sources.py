@@ -19,6 +19,7 @@ _CONNECTIONS: Final = (*_MESSAGES, "trust", "server", "client")
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "aes_gcm": (),
     "decoder": ("ext", "framing"),
+    "foreign": ("ext", "framing"),
     "broadcast": (*_MESSAGES, "server"),
     "connect": _CONNECTIONS,
     "idle": _CONNECTIONS,

@@ -40,6 +40,7 @@ class Decoder(BufferedDecoder):
         "_magic_behind",
         "_plan",
         "_read",
+        "_simple",
         "_stage",
         "_start",
     )
@@ -52,6 +53,13 @@ class Decoder(BufferedDecoder):
         self._magic_behind = plan.magic_at + len(plan.magic) > plan.offset
         self._bare = not (plan.head_checks or plan.end_checks or plan.trailer or self._magic_behind)
         """Nothing but the head is to be verified."""
+        self._simple = not (
+            plan.head_checks
+            or plan.end_checks
+            or self._magic_behind
+            or plan.magic_mask.strip(b"\xff")
+        )
+        """Frames can be cut out by :meth:`_split_whole`."""
         self._kept = bytearray()
         # Of the frame whose head was read last:
         self._header = 0
@@ -65,6 +73,8 @@ class Decoder(BufferedDecoder):
             place = self._keep(data, place, frames)
         bare = self._bare
         while place < end:
+            if self._simple and (place := self._split_whole(data, place, frames)) == end:
+                break
             have = end - place
             if not self._read_head(data, place, have):
                 self._kept += data[place:]
@@ -103,6 +113,43 @@ class Decoder(BufferedDecoder):
         self._kept += data[place:]
         self.pending = have
         return end
+
+    def _split_whole(self, data: bytes, place: int, frames: list[bytes | Control]) -> int:
+        """The hot loop: cut out messages while they are whole and nothing is wrong with them.
+
+        :meth:`_read_head` and :meth:`_verify` tell what is.
+        """
+        plan = self._plan
+        read, append, end = self._read, frames.append, len(data)
+        offset, strip, unit, adjustment = plan.offset, plan.strip, plan.unit, plan.adjustment
+        magic, magic_at, trailer, align = plan.magic, plan.magic_at, plan.trailer, plan.align
+        minimum, maximum = plan.minimum, plan.maximum
+        minimum_frame, maximum_frame = plan.minimum_frame, plan.maximum_frame
+        tail, counts_header = len(trailer), plan.includes_header
+        while (field := place + offset) < end:
+            if magic and not data.startswith(magic, place + magic_at):
+                break
+            used, value, added = read(plan, data, field, end)
+            header = offset + used + added
+            counted = value * unit + adjustment
+            if not counts_header:
+                counted += header
+            start = header if strip < 0 else strip
+            after = counted + tail
+            if align > 1:
+                after += -after % align
+            if (
+                not used
+                or after > end - place
+                or counted < header
+                or not minimum <= counted - start <= maximum
+                or not minimum_frame <= after <= maximum_frame
+                or (trailer and not data.startswith(trailer, place + counted))
+            ):
+                break
+            append(data[place + start : place + counted])
+            place += after
+        return place
 
     def _keep(self, data: bytes, place: int, frames: list[bytes | Control]) -> int:
         """Take bytes from ``place`` on for the frame that is kept; return where it stopped."""
@@ -274,6 +321,10 @@ def _read_digits(plan: Plan, data: _Bytes, start: int, end: int) -> _Field:
 
 
 def _read_until(plan: Plan, data: _Bytes, start: int, end: int) -> _Field:
+    stop = data.find(plan.until, start, min(end, start + plan.width + len(plan.until)))
+    digits = data[start : max(stop, start)]
+    if plan.base == 10 and digits.isdigit() and (digits[0] != _ZERO or len(digits) == 1):
+        return stop - start + len(plan.until), int(digits), 0
     value, place = 0, start
     while place < end and (digit := _DIGITS[data[place]]) < plan.base:
         if place - start == plan.width:
@@ -305,6 +356,8 @@ def _read_bcd(plan: Plan, data: _Bytes, start: int, end: int) -> _Field:
 
 
 def _read_varint(plan: Plan, data: _Bytes, start: int, end: int) -> _Field:
+    if data[start] < 0x80:
+        return 1, data[start], 0
     value = 0
     for count, byte in enumerate(data[start : min(end, start + plan.width)]):
         if count == 9 and byte > 1:
