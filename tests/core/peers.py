@@ -47,7 +47,6 @@ def codec(name: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr("sealframe.framing.layout.Decoder", module.Decoder)
         patches.setattr("sealframe.framing.layout.Encoder", module.Encoder)
-        patches.setattr("sealframe.core.sending.Encoder", module.Encoder)
         patches.setattr("sealframe.core.protocol.Decoder", module.Decoder)
         patches.setattr("sealframe.core.faults.Decoder", module.Decoder)
         # Its encoder is made once and kept.

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from .. import wire
 from ..errors import MessageTooLargeError, MessageTooSmallError, NotSupportedError
-from ..framing import Encoder, FrameEncoder, FrameLayout, Framing, Sender
+from ..framing import FrameEncoder, FrameLayout, Framing, Sender
 from ..noise.records import RecordLayer
 from ..wire import CloseCode, Opcode, control
 from ..wire.control import Close
@@ -118,10 +118,8 @@ class SendingHalf:
     def _send_foreign(self, layout: FrameLayout, sender: Sender) -> None:
         self.send_limit = min(self.send_limit, layout.maximum)
         self.send_minimum = layout.minimum
-        encoder = layout.new_encoder(sender=sender)
-        if isinstance(encoder, Encoder):
-            # It refuses a message for its size alone, which is compared when it is accepted.
-            self.encoder = encoder
+        if layout.size_decides:
+            self.encoder = layout.new_encoder(sender=sender)
         else:
             self.encoder = FramedOutput(partial(layout.new_encoder, sender=sender))
         preamble = layout.preamble(sender)

@@ -17,13 +17,12 @@ from .taking import Taking
 def ack_by(limit: int) -> int:
     """Return after how many bytes an end wants to be acknowledged at the latest.
 
-    The peer says ACK after half of them, so half of what is kept stays for what is on its way; over
-    a long link more does, since the time for ACK is up before. Each ACK wakes both ends, which
-    costs as much as some hundred messages.
+    The peer says ACK after half of them, so three quarters of what is kept stay for what is on its
+    way. Each ACK wakes both ends, which costs as much as some ten messages.
 
     :param limit: how much it keeps, in bytes
     """
-    return max(MIN_ACK_BY, limit)
+    return max(MIN_ACK_BY, limit // 2)
 
 
 class Session:

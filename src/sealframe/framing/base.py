@@ -101,6 +101,15 @@ class FrameLayout(ABC):
     minimum: int
     maximum: int
 
+    @property
+    def size_decides(self) -> bool:
+        """Whether a message is refused for its size alone, and nothing that is in it matters.
+
+        Such messages are checked by their size when they are sent, and framed when they are
+        written; others are framed at once.
+        """
+        return False
+
     @abstractmethod
     def limited(self, maximum: int) -> Self:
         """Return the same layout, whose messages have at most ``maximum`` bytes.

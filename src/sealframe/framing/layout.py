@@ -222,6 +222,12 @@ class Framing(FrameLayout):
         return Varint() if self.varint else Uint(self.width, self.byteorder)
 
     @property
+    def size_decides(self) -> bool:
+        """Whether a message is refused for its size alone: one with a length of fixed width, or a
+        plain varint, and nothing else of its own."""
+        return not self._is_varied
+
+    @property
     def _is_varied(self) -> bool:
         """It takes more than a :class:`Layout` to say what it is."""
         limited = self.minimum_frame or self.maximum_frame is not None

@@ -95,6 +95,12 @@ class WithPreamble(FieldsLayout):
         parts = (self.layout, self.client, self.server)
         return [part for part in parts if isinstance(part, FrameLayout)]
 
+    @property
+    def size_decides(self) -> bool:
+        """Whether a message is refused for its size alone: where no first message has a layout of
+        its own, the layout's own answer."""
+        return self._layouts() == [self.layout] and self.layout.size_decides
+
     @cached_property
     def encoder(self) -> FrameEncoder:
         """The encoder of all messages but a first one that has a layout of its own."""

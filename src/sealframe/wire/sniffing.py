@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .. import wire
-from ..framing import Encoder, FrameLayout, Framing
+from ..framing import FrameLayout, Framing
 from . import Opcode
 
 _HTTP_STARTS = (
@@ -76,9 +76,7 @@ def diagnose_foreign(
     own = len(first) > 5 and first[3] & 0x80 and first[4] in _OWN
     if own and wire.MAGIC.startswith(first[5:8]):
         return "the peer speaks sealframe's own protocol: leave framing= away"
-    # That encoder writes lengths of fixed width, and nothing but a varint beside.
-    fixed = isinstance(layout.new_encoder(sender="client"), Encoder)
-    if fixed and isinstance(layout, Framing) and not layout.varint:
+    if isinstance(layout, Framing) and layout.size_decides and not layout.varint:
         return _diagnose_field(first, layout, received, frame_size)
     return ""
 
