@@ -54,20 +54,38 @@ async def test_the_end_of_the_log_is_missing(open_store: Open, path: Path, seed:
     await store.close()
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@needs_strace
 @pytest.mark.parametrize(("durable", "fewest", "most"), [("process", 1, 4), ("power", 21, 26)])
 def test_how_often_the_disk_is_waited_for(path: Path, durable: str, fewest: int, most: int) -> None:
     """When messages get their numbers; with "power" also once for each group of messages."""
+    appends = "    await store.begin(0)\n    for _ in range(20): await store.append([b'x'])\n"
+    assert fewest <= count_waits(path, durable, "", appends) <= most
+
+
+@needs_strace
+@pytest.mark.parametrize(("durable", "waits"), [("process", False), ("power", True)])
+def test_what_may_be_given_to_a_link_is_on_the_disk_first(
+    path: Path, durable: str, waits: bool
+) -> None:
+    """With "power": else it would count as unsent afterwards, and arrive twice."""
+    before = "    await store.begin(0)\n    await store.append([b'x'] * 3)\n"
+    assert (count_waits(path, durable, before, "    await store.read(1000)\n") > 0) is waits
+
+
+def count_waits(path: Path, durable: str, before: str, meanwhile: str) -> int:
+    """Return how often a part of a program that uses an outbox waits for the disk."""
     program = (
         "import asyncio, os, sys\n"
         "from sealframe.outbox import Outbox\n"
         "from sealframe.outbox.store import OutboxStore\n"
         "async def main():\n"
         "    store = await OutboxStore.open(Outbox(sys.argv[1], durable=sys.argv[2]))\n"
+        f"{before}"
         "    os.write(2, b'--- now ---')\n"
-        "    await store.begin(0)\n"
-        "    for number in range(20):\n"
-        "        await store.append([b'x'])\n"
+        f"{meanwhile}"
         "    os.write(2, b'--- then ---')\n"
         "    await store.close()\n"
         "asyncio.run(main())\n"
@@ -83,4 +101,4 @@ def test_how_often_the_disk_is_waited_for(path: Path, durable: str, fewest: int,
     if done.returncode:
         pytest.skip(f"strace cannot be used here: {done.stderr[-200:]}")
     between = done.stderr.partition("--- now ---")[2].partition("--- then ---")[0]
-    assert fewest <= between.count("sync(") <= most
+    return between.count("sync(")

@@ -66,7 +66,8 @@ class Outbox:
 
         :param resend_unknown: whether the messages that the error counts as ``unknown`` are sent in
             it, so that some may arrive twice. Else they are forgotten, and some may have arrived
-            nowhere. The ``unsent`` are sent in any case
+            nowhere. The ``unsent`` are sent in any case; after a loss of power with
+            ``durable="process"`` some of these may have arrived too
         :raises OutboxError: the file cannot be used; the class says why. Nothing has changed
         """
         # Most programs need no SQLite.
