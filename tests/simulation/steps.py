@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from sealframe import CloseCode
+from sealframe.outbox import checkpoints, store
 
 from .network import EVERYTHING, Ending
-from .world import ClientEnd, End, ServerEnd, World, close_databases
+from .world import ClientEnd, End, ServerEnd, Worker, World, close_databases, open_database
 
 EndT = TypeVar("EndT", bound=End)
 
@@ -28,11 +32,17 @@ class Steps:
         # Outboxes wait for the disk, which this has not.
         memory = Path("/dev/shm")
         self._folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self._patches = pytest.MonkeyPatch()
+        for module in (store, checkpoints):
+            self._patches.setattr(module, "Worker", Worker)
+        # What a killed process leaves open would be complained of in some later test.
+        self._patches.setattr(sqlite3, "connect", open_database)
         self.world = World(self._folder, positions=positions)
 
     def close_all(self) -> None:
         self.world.close()
         close_databases()
+        self._patches.undo()
         shutil.rmtree(self._folder)
 
     def _end(self, choice: int, kind: type[EndT]) -> EndT | None:

@@ -8,7 +8,6 @@ what it finds shorter; long ones are drawn from seeds.
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -16,19 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sealframe.outbox import store
-
 from .network import EVERYTHING, Ending
 from .steps import Steps
-from .world import Worker, open_database
-
-
-@pytest.fixture(autouse=True)
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "Worker", Worker)
-    # What a killed process leaves open would be complained of in some later test.
-    monkeypatch.setattr(sqlite3, "connect", open_database)
-
 
 choices = st.integers(0, 1000)
 sizes = st.integers(0, 300)
@@ -184,6 +172,66 @@ def test_long_schedules(seed: int, positions: bool) -> None:
     # Else it tests nothing.
     assert len(steps.world.ends) >= 4
     assert sum(len(book.got) for book in steps.world.books.values()) >= 10
+
+
+@pytest.mark.parametrize("power_fails", [False, True])
+def test_what_was_given_to_a_link_is_known_unless_power_fails(power_fails: bool) -> None:
+    """A message comes twice only if both ends have forgotten that it was given to a link: the
+    server was killed, and the file went back to before it said so."""
+    steps = Steps(positions=False)
+    try:
+        for _ in range(3):
+            steps.everything()
+        world = steps.world
+        client = world.clients[1]
+        assert client.end is not None
+        book = client.end.sent
+        for link in world.network.links:
+            link.cut({True: 0, False: 0}, Ending.FIN)
+        steps.everything()
+        # The first is given as it is stored, the others once there is a link.
+        client.end.send(3, 10)
+        world.settle()
+        stored = len(client.snapshots)
+        for end in world.handlers:
+            for _ in range(3):
+                end.turns.release()
+        world.network.flowing = True
+        # Before the file has the acknowledgement, which says the same.
+        for _ in range(200):
+            steps.wait(0.01)
+            if book.got:
+                break
+        assert book.got == [0, 1, 2]
+        client.kill(len(client.snapshots) - stored if power_fails else 0)
+        world.kill_server()
+        world.finish()
+        assert book.got == [0, 1, 2]
+        assert book.doubled == ([1, 2] if power_fails else [])
+    finally:
+        steps.close_all()
+
+
+def test_what_a_handler_finds_wrong_ends_the_schedule() -> None:
+    """A server logs it and goes on."""
+    steps = Steps(positions=False)
+    try:
+        for _ in range(3):
+            steps.everything()
+        world = steps.world
+        client = world.clients[1]
+        assert client.end is not None
+        book = client.end.sent
+        client.end.send(1, 10)
+        world.settle()
+        book.count = 0
+        steps.everything()
+        for end in world.handlers:
+            end.turns.release()
+        with pytest.raises(AssertionError, match=r"b\.1: 0 was never accepted"):
+            world.settle()
+    finally:
+        steps.close_all()
 
 
 def test_a_later_start_is_told_what_is_stored() -> None:

@@ -90,11 +90,18 @@ class Book:
         """Of all that was accepted and has not come, in bytes."""
         self._costs: dict[int, int] = {}
         self.got: list[int] = []
+        self.doubled: list[int] = []
+        """Those that came again after a loss of power, where they may."""
+        self._last = -1
+        """The one that came last."""
         self.excused: set[int] = set()
         self.cut_short = False
         """Whether a process was killed, or a client put out, with some that had come."""
         self.left = False
         """Whether the program that takes them has ended before it had all."""
+        self.went_back = False
+        """Whether the file they are in went back, so that it has forgotten which of them were given
+        to a link, and no server has told it since."""
 
     def next_message(self, size: int) -> bytes:
         message = b"%s:%d:" % (self.name.encode(), self.count) + bytes(size)
@@ -108,13 +115,25 @@ class Book:
         self.count -= 1
         self.cost -= self._costs.pop(self.count)
 
+    def begin_anew(self) -> None:
+        """Their session was lost, and another one begins. What the file does not know to have been
+        given to a link comes again."""
+        self.excused.update(self.missing)
+        if self.went_back:
+            self.went_back = False
+            self._last = -1
+
     def receive(self, number: int) -> None:
         """Check that a message comes in its turn, and note it."""
-        last = self.got[-1] if self.got else -1
+        last = self._last
         assert number > last, f"{self.name}: {number} came after {last}"
-        skipped = set(range(last + 1, number)) - self.excused
+        skipped = set(range(last + 1, number)) - self.excused - set(self.got)
         assert not skipped or self.left, f"{self.name}: {min(skipped)} is missing before {number}"
         assert number < self.count, f"{self.name}: {number} was never accepted"
+        self._last = number
+        if number not in self._costs:
+            self.doubled.append(number)
+            return
         self.got.append(number)
         self.cost -= self._costs.pop(number)
 
@@ -167,6 +186,10 @@ class End:
                 await self.take(await self.conn.recv())
         except ConnectionClosed as error:
             self.error = error
+        except AssertionError as error:
+            # A server goes on without a handler that failed.
+            self.world.faults.append(error)
+            raise
         finally:
             self.over = True
 
@@ -324,7 +347,7 @@ class Client:
             except SessionLostError:
                 assert self.world.may_lose, "nothing could be lost"
                 if self.book is not None:
-                    self.book.excused.update(self.book.missing)
+                    self.book.begin_anew()
                 await session.begin_anew(resend_unknown=False)
                 continue
             except (OSError, ConnectionClosed, OutboxLockedError):
@@ -347,6 +370,8 @@ class Client:
         """Keep what is in the file now, in case it goes back to it."""
         if self.path is None or self.loop is None or self.book is None:
             return
+        if self.end is not None and self.end.alive and self.end.conn.connected:
+            self.book.went_back = False
         with contextlib.suppress(FileNotFoundError):
             log = Path(f"{self.path}-wal")
             written = log.stat().st_mtime_ns, log.stat().st_size
@@ -379,8 +404,9 @@ class Client:
             Path(f"{path}-wal").write_bytes(log)
             path.chmod(0o600)
             assert self.book is not None
-            if back:
+            if place < len(self.snapshots) - 1:
                 self.book.excused.update(range(count, self.book.count))
+                self.book.went_back = True
             self.path = path
         elif self.path.exists():
             for suffix in ("", "-wal"):
@@ -477,7 +503,9 @@ class World:
             await end.read()
 
         async def serve_request(conn: Connection, payload: bytes) -> bytes:
-            assert payload not in self.served, "a request was served twice"
+            if payload in self.served:
+                # A server goes on after a request that failed.
+                self.faults.append(AssertionError("a request was served twice"))
             self.served.add(payload)
             return b"re " + payload
 
