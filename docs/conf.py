@@ -57,6 +57,8 @@ nitpick_ignore = [
     ("py:class", "Path"),
     # What refresh() returns is for its next call alone.
     ("py:class", "sealframe.trust.keylist.Version"),
+    # The numbers that a layout hands to its codec.
+    ("py:class", "sealframe.framing.plan.Plan"),
 ]
 
 # Sealframe makes them itself, or they say no more than what an object must have.

@@ -98,7 +98,7 @@ class Choice(FieldsLayout):
 
     @cached_property
     def encoder(self) -> FrameEncoder:
-        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
+        """The encoder behind :meth:`~sealframe.framing.FrameLayout.encode`, shared by senders."""
         return _ChoiceEncoder(self)
 
     def limited(self, maximum: int) -> Choice:

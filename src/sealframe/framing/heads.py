@@ -27,7 +27,9 @@ class Framed(NamedTuple):
 
 
 class HeadsCodec:
-    """What :meth:`Framing.heads` returns: ``codec=`` for messages that are :class:`Framed`.
+    """What :meth:`~sealframe.Framing.heads` returns.
+
+    It is a ``codec=`` for messages that are :class:`Framed`.
 
     :ivar size: bytes in a head
     """

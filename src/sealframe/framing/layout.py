@@ -68,8 +68,8 @@ class Framing(FrameLayout):
         length field too
     :param strip: bytes dropped from the front of each frame, 0 to 4096; by default
         all up to the end of the length field. With less, the message keeps bytes of
-        its header, and :meth:`encode` expects a payload that has them, in which it
-        fills in the length. With more, :meth:`encode` sends zeros in their place.
+        its header, and :meth:`~sealframe.framing.FrameLayout.encode` expects a payload that
+        has them, in which it fills in the length. With more, it sends zeros in their place.
     :param minimum: the smallest message, in bytes; as an attribute what it comes to, with
         the bytes that ``strip`` leaves of the header
     :param maximum: the largest message, in bytes; by default 16 MiB, or as much as
@@ -78,16 +78,18 @@ class Framing(FrameLayout):
         Protocol Buffers write it; of the other parameters only ``minimum`` and
         ``maximum`` go with it
     :param length: how the length is written, where ``width`` and ``byteorder`` do not say it:
-        :class:`Uint`, :class:`Digits`, :class:`Bcd`, :class:`Varint`, :class:`Ber` or
-        :class:`Escaped`. Where its width varies, ``strip`` is None or 0, ``includes_header``
-        means the header as it is in that frame, and a payload that brings its header has any
-        length in it, which is replaced where it is not right.
+        :class:`~sealframe.framing.Uint`, :class:`~sealframe.framing.Digits`,
+        :class:`~sealframe.framing.Bcd`, :class:`~sealframe.framing.Varint`,
+        :class:`~sealframe.framing.Ber` or :class:`~sealframe.framing.Escaped`. Where its width
+        varies, ``strip`` is None or 0, ``includes_header`` means the header as it is in that
+        frame, and a payload that brings its header has any length in it, which is replaced where
+        it is not right.
     :param magic: bytes that stand in every frame, written and checked: ``bytes`` from its
-        beginning, or :class:`Magic`
+        beginning, or :class:`~sealframe.framing.Magic`
     :param trailer: bytes that end every frame, at most 64, behind what the length counts:
         written, checked and dropped
-    :param checksums: :class:`Checksum` objects, written, checked and dropped (those in the header
-        with the header)
+    :param checksums: :class:`~sealframe.framing.Checksum` objects, written, checked and dropped
+        (those in the header with the header)
     :param unit: the length counts in units of so many bytes, 1 to 65,536
     :param align: frames are filled up to a multiple of so many bytes, 1 to 4096. The length does
         not count what fills them; it is sent as zeros and may be anything in what comes
@@ -303,7 +305,7 @@ class Framing(FrameLayout):
 
     @cached_property
     def encoder(self) -> FrameEncoder:
-        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
+        """The encoder behind :meth:`~sealframe.framing.FrameLayout.encode`, shared by senders."""
         return VariedEncoder(self.plan) if self._is_varied else Encoder(self.layout)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -336,7 +338,7 @@ class Framing(FrameLayout):
         return VariedDecoder(self.plan) if self._is_varied else Decoder(self.layout)
 
     def heads(self, size: int | None = None) -> HeadsCodec:
-        """Return a ``codec=`` whose messages are :class:`Framed`: a head, and a body.
+        """Return a ``codec=`` of :class:`~sealframe.framing.Framed` messages: a head, and a body.
 
         The layout keeps its header (``strip=0``). The head is the header's bytes without the
         length, which is filled in when such a message is sent.

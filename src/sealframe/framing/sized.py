@@ -35,9 +35,9 @@ _MAX_MESSAGE: Final = sys.maxsize // 4
 class Sized(FieldsLayout):
     r"""Frames whose size a function reads from their first bytes.
 
-    For heads that :class:`Framing` has no words for: two lengths, a table of lengths, a length in
-    the middle of a line of text. A message is the whole frame, when it is received and when it is
-    sent; one whose first bytes tell another size than it has is refused.
+    For heads that :class:`~sealframe.Framing` has no words for: two lengths, a table of lengths, a
+    length in the middle of a line of text. A message is the whole frame, when it is received and
+    when it is sent; one whose first bytes tell another size than it has is refused.
 
     FastCGI has the length of the content and that of the padding::
 
@@ -127,7 +127,7 @@ class Sized(FieldsLayout):
 
     @cached_property
     def encoder(self) -> FrameEncoder:
-        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
+        """The encoder behind :meth:`~sealframe.framing.FrameLayout.encode`, shared by senders."""
         return WholeFrameEncoder(self)
 
     def limited(self, maximum: int) -> Sized:

@@ -86,7 +86,7 @@ class Delimited(FieldsLayout):
 
     @cached_property
     def encoder(self) -> FrameEncoder:
-        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
+        """The encoder behind :meth:`~sealframe.framing.FrameLayout.encode`, shared by senders."""
         return _DelimitedEncoder(self)
 
     def limited(self, maximum: int) -> Self:
@@ -277,8 +277,9 @@ class HeaderLines(FieldsLayout):
     :param length: the name of the line that has the length
     :param start_line: the first line is a request or a status, and has no name; needs ``strip=0``
     :param required: refuse a header without that line; otherwise there is no body behind it
-    :param strip: by default a message is the body, and :meth:`encode` writes the one line that
-        it needs; with ``strip=0`` it is the whole frame, and :meth:`encode` takes whole frames
+    :param strip: by default a message is the body, and
+        :meth:`~sealframe.framing.FrameLayout.encode` writes the one line that it needs; with
+        ``strip=0`` it is the whole frame, and ``encode`` takes whole frames
     :param minimum: the smallest message, in bytes
     :param maximum: the largest message, in bytes
     :param maximum_header: the largest header, in bytes, up to the end of the empty line
@@ -316,7 +317,7 @@ class HeaderLines(FieldsLayout):
 
     @cached_property
     def encoder(self) -> FrameEncoder:
-        """The encoder behind :meth:`encode`, shared by all who send in this layout."""
+        """The encoder behind :meth:`~sealframe.framing.FrameLayout.encode`, shared by senders."""
         return _HeaderLinesEncoder(self) if self.strip is None else WholeFrameEncoder(self)
 
     def limited(self, maximum: int) -> Self:

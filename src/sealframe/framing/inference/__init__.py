@@ -1,8 +1,8 @@
 """Works out how the messages of an unknown stream are framed.
 
-:func:`infer` takes captured bytes and returns the layouts that cut them into frames, best first,
-each with the evidence for it. :func:`explain` says why a given layout does not fit them, and
-:func:`explain_number` what a suspicious length is. All of it is sans-IO.
+:func:`~sealframe.framing.infer` takes captured bytes and returns the layouts that cut them into
+frames, best first, each with the evidence for it. :func:`explain` says why a given layout does not
+fit them, and :func:`explain_number` what a suspicious length is. All of it is sans-IO.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ def infer(data: Buffer | Capture | Sequence[Capture]) -> list[Candidate]:
 
 
 def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
-    """Return what :func:`infer` does, and a verdict where no layout is sure.
+    """Return what :func:`~sealframe.framing.infer` does, and a verdict where no layout is sure.
 
-    :param data: as for :func:`infer`
-    :raises TypeError: as :func:`infer`
+    :param data: as for :func:`~sealframe.framing.infer`
+    :raises TypeError: as :func:`~sealframe.framing.infer`
     """
     captures = [capture for capture in captures_of(data) if capture.data]
     if not captures:
