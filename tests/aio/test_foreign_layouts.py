@@ -187,6 +187,23 @@ async def test_a_first_message_of_its_own_layout_is_still_to_come_after_a_refusa
         assert await take(client, 1) == [b"x"]
 
 
+async def test_sizes_that_the_other_end_alone_may_send_first_are_refused_at_once() -> None:
+    layout = WithPreamble(
+        Framing(width=2, minimum=2, maximum=10), server=Framing(width=4, minimum=0, maximum=1000)
+    )
+    async with open_pair(speaking(layout)) as (client, accepted, _):
+        await client.send(b"first")
+        # What follows in a turn is written at its end, when nobody could be told.
+        with pytest.raises(MessageTooLargeError):
+            await client.send(bytes(11))
+        with pytest.raises(MessageTooSmallError):
+            await client.send(b"1")
+        await client.send(b"last")
+        assert await take(accepted, 2) == [b"first", b"last"]
+        await accepted.send(bytes(1000))
+        assert await take(client, 1) == [bytes(1000)]
+
+
 async def test_a_broadcast_that_cannot_be_the_first_message_of_a_client_is_dropped_for_it() -> None:
     layout = WithPreamble(Delimited(b"\n"), server=Framing(width=1))
     async with open_pair(speaking(layout)) as (client, accepted, server):

@@ -124,6 +124,23 @@ async def test_a_message_waits_for_the_whole_of_an_answer() -> None:
         assert conn.stats.messages_sent == 2
 
 
+async def test_what_is_sent_on_hearing_a_message_is_not_answered_by_it() -> None:
+    """A greeting: the program sends two commands when it hears it, and the first goes at once."""
+
+    def on_message(conn: Connection, message: bytes) -> None:
+        if message == b"hello":
+            conn.send_nowait(b"one")
+            conn.send_nowait(b"two")
+
+    async with asyncio.timeout(PATIENCE), facing(on_message=on_message) as (conn, raw, _):
+        await raw.send(frame(b"hello"))
+        assert await raw.receive_exactly(7) == frame(b"one")
+        await until(lambda: conn.stats.messages_received == 1)
+        assert conn.stats.messages_sent == 1
+        await raw.send(frame(b"answer"))
+        assert await raw.receive_exactly(7) == frame(b"two")
+
+
 async def test_an_answer_counts_when_it_comes_not_when_it_is_taken() -> None:
     async with asyncio.timeout(PATIENCE), facing() as (conn, raw, _):
         await conn.send_many([b"one", b"two"])

@@ -215,6 +215,20 @@ def test_layouts_that_are_made_for_each_frame_do_not_pile_up() -> None:
     assert alive <= 65
 
 
+def test_a_frame_that_ends_inside_what_it_was_chosen_by() -> None:
+    """Its peer would decide which bytes of the next frame are lost."""
+    lines = Delimited(b"\n")
+    layout = Choice(lambda head: lines, head=4)
+    stream = b"abc\nab\ncdef\n"
+    for pieces in ([stream], [stream[:6], stream[6:]], [bytes([byte]) for byte in stream]):
+        reading = read(layout, pieces)
+        assert reading.frames == [b"abc"]
+        assert reading.fault == (
+            FrameTooSmallError,
+            "a frame of 3 bytes, but 4 bytes tell which layout a frame has",
+        )
+
+
 def test_a_function_that_returns_something_else() -> None:
     decoder = Choice(lambda _: b"no layout", head=1).decoder()  # type: ignore[arg-type, return-value]
     with pytest.raises(TypeError, match="next_layout must return a layout, as Framing"):

@@ -157,6 +157,14 @@ FAULTS = [
         id="less-than-the-head",
     ),
     pytest.param(
+        # Bytes 2 and 3 are the size, which may be less than the bytes that tell it.
+        Sized(lambda head: int.from_bytes(head[2:4], "big") if len(head) > 3 else None, (2, 4)),
+        b"\0\0\0\2",
+        FrameTooSmallError,
+        "the head makes a frame of 2 bytes, but more bytes had to be there to tell",
+        id="less-than-what-tells-it",
+    ),
+    pytest.param(
         Sized(lambda head: None, (1, 3)),
         b"abc",
         MalformedLengthError,

@@ -35,9 +35,13 @@ class LockstepSender(Sender):
         # A message may pass the limit of credit, so 1 is one message of any size.
         self.credit_limit = 1
 
-    def answered(self) -> None:
-        """A message came: the next may go."""
-        self.credit_limit = self.sent_cost + 1
+    def answered(self, sent_cost: int) -> None:
+        """A message came: the next may go.
+
+        :param sent_cost: of what was written before it came; what was written since, by the
+            program that was told of it, is still to be answered
+        """
+        self.credit_limit = sent_cost + 1
         self.flush()
 
     def lift_credit(self) -> bool:
@@ -57,7 +61,7 @@ class LockstepProtocol(ConnectionProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes of one read."""
-        before = self.machine.frames_received
+        before, sent_cost = self.machine.frames_received, self.sender.sent_cost
         super().buffer_updated(nbytes)
         if self.machine.frames_received != before:
-            self.sender.answered()
+            self.sender.answered(sent_cost)

@@ -157,6 +157,7 @@ class _ChoiceDecoder(SteppingDecoder):
     def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
         """Take bytes from ``place`` on, and none behind the end of the frame."""
         current = self._current
+        chosen_at = -1
         if current is None:
             if self._head:
                 missing = self._size - len(self._head)
@@ -173,20 +174,34 @@ class _ChoiceDecoder(SteppingDecoder):
             if self._head:
                 self._head = b""
                 count = len(frames)
-                current.advance(head, 0, frames)
+                used = current.advance(head, 0, frames)
                 if len(frames) > count:
+                    self._check_whole(used, frames)
                     self._end(frames)
                     return place
                 if place == len(data):
                     self._note(current)
                     return place
+            else:
+                chosen_at = place
         count = len(frames)
         place = current.advance(data, place, frames)
         if len(frames) > count:
+            if chosen_at >= 0:
+                self._check_whole(place - chosen_at, frames)
             self._end(frames)
         else:
             self._note(current)
         return place
+
+    def _check_whole(self, size: int, frames: list[bytes | Control]) -> None:
+        """Refuse a frame that ends inside the bytes that it was chosen by: what was behind it in
+        them would be lost, or not, as the stream is cut."""
+        if size < self._size:
+            frames.pop()
+            raise FrameTooSmallError(
+                f"a frame of {size} bytes, but {self._size} bytes tell which layout a frame has"
+            )
 
     def _note(self, current: FrameStepper) -> None:
         self.pending = current.pending

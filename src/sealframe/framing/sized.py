@@ -200,7 +200,10 @@ class _SizedDecoder(SteppingDecoder):
             head = data[place : place + count - len(held)]
             size = self._function(bytes(held) + head if held else head)
             if size is not None:
-                return self._check_size(size, self._least)
+                self._check_size(size, self._least)
+                if size < count:
+                    self._check_told(size, bytes(held) + head)
+                return size
             if count == limit:
                 break
             count = min(2 * count, limit)
@@ -209,6 +212,16 @@ class _SizedDecoder(SteppingDecoder):
                 f"a frame begins with {self._most} bytes that do not tell its size"
             )
         return 0
+
+    def _check_told(self, size: int, head: bytes) -> None:
+        """Refuse a frame that ends before the bytes that told its size.
+
+        Bytes of the next frame would have told it, and cut elsewhere the stream would be another.
+        """
+        if size <= len(self._held) or self._function(head[:size]) != size:
+            raise FrameTooSmallError(
+                f"the head makes a frame of {size} bytes, but more bytes had to be there to tell"
+            )
 
     def _measure_line(self, data: bytes, place: int) -> int:
         held, until, most = self._held, self._until, self._most
