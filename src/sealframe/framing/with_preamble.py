@@ -135,10 +135,6 @@ class WithPreamble(FieldsLayout):
         rest = self.layout.new_encoder(sender=sender)
         if isinstance(opening, FrameLayout):
             return _OpeningEncoder(opening.new_encoder(sender=sender), rest)
-        if (self.minimum, self.maximum) != (self.layout.minimum, self.layout.maximum):
-            # What the other end sends first may have other sizes. An encoder that is known to
-            # refuse nothing within the limits of this layout is not asked before it has to write.
-            return _OpeningEncoder(None, rest)
         return rest
 
     def decoder(self, *, sender: Sender | None = None) -> FrameDecoder:
@@ -316,12 +312,12 @@ class _FirstFrameDecoder(_OpeningDecoder):
 
 
 class _OpeningEncoder:
-    """The encoder of one stream, whose first message may have a layout of its own."""
+    """The encoder of one stream, whose first message has a layout of its own."""
 
     __slots__ = ("_first", "_rest")
 
-    def __init__(self, first: FrameEncoder | None, rest: FrameEncoder) -> None:
-        self._first = first
+    def __init__(self, first: FrameEncoder, rest: FrameEncoder) -> None:
+        self._first: FrameEncoder | None = first
         self._rest = rest
 
     def __reduce__(self) -> NoReturn:
