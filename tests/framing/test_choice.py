@@ -229,6 +229,12 @@ def test_a_frame_that_ends_inside_what_it_was_chosen_by() -> None:
         )
 
 
+def test_a_message_whose_frame_is_too_short_to_be_chosen_by_is_not_sent() -> None:
+    pairs = Sized(lambda head: 2, 2)
+    with pytest.raises(MessageFormatError, match="a frame of 2 bytes, but 4 bytes tell"):
+        Choice(lambda head: pairs, head=4).encode(b"ab")
+
+
 def test_a_function_that_returns_something_else() -> None:
     decoder = Choice(lambda _: b"no layout", head=1).decoder()  # type: ignore[arg-type, return-value]
     with pytest.raises(TypeError, match="next_layout must return a layout, as Framing"):

@@ -263,4 +263,9 @@ class _ChoiceEncoder(PiecesEncoder):
                     "which the receiver would choose another layout; choose among layouts whose "
                     "messages keep those bytes (strip=0)"
                 )
+        if len(frame) < size:
+            raise MessageFormatError(
+                f"the message makes a frame of {len(frame)} bytes, but {size} bytes tell which "
+                "layout a frame has"
+            )
         return (frame,)
