@@ -102,7 +102,8 @@ ENTRIES: Final = (
         ),
         notes=(
             "Bit 1 of the flags says that the data are compressed with zlib; the second number is "
-            "their size before."
+            "their size before. What answers the recorded sender is a script around the same "
+            "package."
         ),
         recorded=("zabbix-utils 2.0.4", "zabbix_agentd 6.0.14"),
     ),

@@ -169,7 +169,8 @@ ENTRIES: Final = (
         limits="256 MiB of body.",
         notes=(
             "In version 5 envelopes stand so on the wire up to the answer to STARTUP; after it "
-            "they are in segments. Only bytes of a client are recorded."
+            "they are in segments. The recorded envelopes were packed by a driver; there was no "
+            "conversation."
         ),
         recorded=("cassandra-driver 3.30.1",),
     ),
@@ -186,7 +187,8 @@ ENTRIES: Final = (
         limits="131,071 bytes of payload.",
         notes=(
             "Bit 17 of the header says that the payload is whole envelopes; without it, it is a "
-            "part of one. The CRC-24 of the header is worked out anew when a message is sent."
+            "part of one. The CRC-24 of the header is worked out anew when a message is sent. The "
+            "recorded segments were packed by a driver; there was no conversation."
         ),
         recorded=("cassandra-driver 3.30.1",),
     ),
@@ -203,8 +205,8 @@ ENTRIES: Final = (
         limits="131,071 bytes of payload, compressed or not.",
         notes=(
             "Bits 17 to 33 of the header are the size before compression, 0 where there is none, "
-            "and bit 34 says that the payload is whole envelopes. The recorded bytes were not "
-            "compressed with LZ4, which the layout does not look into."
+            "and bit 34 says that the payload is whole envelopes. The recorded segments were "
+            "packed by a driver with a stand-in for LZ4, which the layout does not look into."
         ),
         recorded=("cassandra-driver 3.30.1",),
     ),

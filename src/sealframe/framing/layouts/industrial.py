@@ -97,8 +97,9 @@ ENTRIES: Final = (
         first_packet="The client sends HEL, the server ACK; both in the same layout.",
         heartbeats="None here; sessions and subscriptions have their own.",
         limits=(
-            "The buffer sizes of HEL and ACK, at least 8,192 bytes a chunk. asyncua 2.1.0 "
-            "acknowledges them the wrong way round, and sends chunks larger than it announced."
+            "The buffer sizes of HEL and ACK: 8,192 bytes a chunk unless a HEL asks for less. "
+            "asyncua 2.1.0 acknowledges them the wrong way round, and sends chunks larger than it "
+            "announced."
         ),
         recorded=("asyncua 2.1.0",),
     ),
@@ -167,7 +168,7 @@ ENTRIES: Final = (
         heartbeats="None.",
         notes=(
             "Frames in ASCII code and 4E frames are of other layouts. The port is set in the "
-            "controller."
+            "controller. Only bytes of a client are recorded."
         ),
         recorded=("pymcprotocol 0.3.0",),
     ),
@@ -181,7 +182,10 @@ ENTRIES: Final = (
         empty_frames="None that a tunnel uses.",
         first_packet="The client sends CONNECT_REQUEST.",
         heartbeats="CONNECTIONSTATE_REQUEST from the client every 60 s.",
-        notes="Most installations use UDP; the frames are the same.",
+        notes=(
+            "Most installations use UDP; the frames are the same. The recorded frames were packed "
+            "by the package; there was no conversation."
+        ),
         recorded=("xknx 4.0.0",),
     ),
     Entry(
@@ -194,6 +198,7 @@ ENTRIES: Final = (
         first_packet="The client sends AARQ.",
         heartbeats="None.",
         limits="65,535 bytes of APDU; the association negotiates a maximum PDU size below that.",
+        notes="The recorded meter is a script around the same package's wrapper.",
         recorded=("dlms-cosem 25.1.0",),
     ),
 )

@@ -35,7 +35,7 @@ ENTRIES: Final = (
         name="mllp",
         layout=MLLP,
         title="MLLP, which carries HL7 version 2: VT, message, FS, CR",
-        source="HL7 Transport Specification: MLLP, release 1, section 2 (block format)",
+        source="HL7 Transport Specification: MLLP, release 1, block format",
         ports=(2575,),
         pipelining=(
             "No: a sender waits for the acknowledgement of a message. Use connect(..., "

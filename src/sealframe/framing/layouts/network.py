@@ -102,12 +102,15 @@ ENTRIES: Final = (
         title="DNS over TCP or TLS: length of two bytes, message",
         source="RFC 1035, section 4.2.2; RFC 7766, section 8",
         ports=(53, 853),
-        pipelining="Yes, and answers may come in another order (RFC 7766, section 6.2.1.1).",
+        pipelining="Yes, and answers may come in another order (RFC 7766, sections 6.2.1.1 and 7).",
         empty_frames="None: a message has a header of 12 bytes.",
         first_packet="The client asks.",
         heartbeats="None; the edns-tcp-keepalive option (RFC 7828) says how long a server waits.",
         limits="65,535 bytes.",
-        notes="A zone transfer is answered by several messages to one question.",
+        notes=(
+            "A zone transfer is answered by several messages to one question. The recorded server "
+            "is a script around the same package's messages."
+        ),
         recorded=("dnspython 2.9.2",),
     ),
     Entry(
@@ -120,7 +123,10 @@ ENTRIES: Final = (
         empty_frames="KEEPALIVE is a header alone, 19 bytes.",
         first_packet="Both ends send OPEN at once.",
         heartbeats="KEEPALIVE at a third of the negotiated hold time, mostly every 30 or 60 s.",
-        limits="4,096 bytes; 65,535 where both ends have agreed on RFC 8654, but for OPEN.",
+        limits=(
+            "4,096 bytes; 65,535 where both ends have agreed on RFC 8654, but for OPEN and "
+            "KEEPALIVE."
+        ),
         recorded=("bird 2.0.12 (Debian)",),
     ),
     Entry(
@@ -132,9 +138,15 @@ ENTRIES: Final = (
         pipelining="Yes: 256 requests, which the identifier tells apart.",
         empty_frames="A packet without attributes has 20 bytes.",
         first_packet="The client asks.",
-        heartbeats="Status-Server as an application-layer watchdog (RFC 6613, section 2.6).",
+        heartbeats=(
+            "A watchdog of the client (RFC 6613, section 2.4; RFC 3539); Status-Server (RFC 5997) "
+            "serves as one."
+        ),
         limits="4,096 bytes.",
-        notes="2083 is RADIUS over TLS (RFC 6614). The recorded packets came from a UDP package.",
+        notes=(
+            "2083 is RADIUS over TLS (RFC 6614). The recorded packets were packed by a package "
+            "whose sockets are UDP; there was no conversation."
+        ),
         recorded=("pyrad 2.6.0",),
     ),
     Entry(
@@ -147,6 +159,7 @@ ENTRIES: Final = (
         first_packet="The client asks.",
         heartbeats="None.",
         limits="Set to 65,536 bytes of body here; the length could express 4 GiB.",
+        notes="Only a client's first packet is recorded.",
         recorded=("tacacs_plus 2.6",),
     ),
     Entry(
@@ -160,6 +173,7 @@ ENTRIES: Final = (
         first_packet="Both ends send HELLO at once; the switch connects to the controller.",
         heartbeats="ECHO_REQUEST from either end; it wants ECHO_REPLY.",
         limits="65,535 bytes.",
+        notes="The recorded messages were packed by the package; there was no conversation.",
         recorded=("python-openflow 2021.1",),
     ),
     Entry(
@@ -213,7 +227,10 @@ ENTRIES: Final = (
         empty_frames="None: an unbind request has 7 bytes.",
         first_packet="The client asks, mostly with a bind request; TLS may follow StartTLS.",
         heartbeats="None.",
-        limits="What the server is set to; OpenLDAP takes 256 KiB before a bind by default.",
+        limits=(
+            "What the server is set to; OpenLDAP takes 262,143 bytes before a bind and 4,194,303 "
+            "after it by default."
+        ),
         notes=(
             "A search is answered by many messages. Lengths come in short and long forms, also "
             "longer ones than needed."
@@ -226,12 +243,13 @@ ENTRIES: Final = (
         title="SNMP over TCP: a BER sequence each",
         source="RFC 3430, section 2.1; ITU-T X.690, section 8.1.3",
         ports=(161, 162),
-        pipelining="Yes; the request identifier tells answers apart.",
+        pipelining=(
+            "Yes, and answers may come in another order; the request identifier tells them apart."
+        ),
         empty_frames="None.",
         first_packet="The manager asks; an agent connects to send notifications.",
         heartbeats="None.",
-        limits="An end takes messages of 8,192 bytes at least (RFC 3430, section 2.3).",
-        notes="Net-SNMP writes two bytes of length where one would do.",
+        limits="An end takes and sends messages of 8,192 bytes at least (RFC 3430, section 2.2).",
         recorded=("net-snmp 5.9.3 (Debian)",),
     ),
     Entry(

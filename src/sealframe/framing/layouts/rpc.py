@@ -187,7 +187,10 @@ ENTRIES: Final = (
         first_packet="The client speaks first.",
         heartbeats="None.",
         limits="16,384,000 bytes by default in Apache Thrift 0.25.0.",
-        notes="An unframed transport has no length: what begins 0x80 0x01 is not this.",
+        notes=(
+            "An unframed transport has no length: what begins 0x80 0x01 is not this. What Apache's "
+            "transport wrote went into memory, not to a server."
+        ),
         recorded=("thriftpy2 0.7.1", "thrift 0.25.0"),
     ),
     Entry(
@@ -231,6 +234,7 @@ ENTRIES: Final = (
         first_packet="The client speaks first, with FCGI_BEGIN_REQUEST.",
         heartbeats="None.",
         limits="65,535 bytes of content and 255 of padding.",
+        notes="What answers the recorded client is a script around fcgiproto.",
         recorded=("fcgi-client 0.0.1", "fcgiproto 1.0.2"),
     ),
     Entry(
@@ -277,6 +281,7 @@ ENTRIES: Final = (
         pipelining="As the protocol on top says.",
         empty_frames="Yes.",
         limits="65,535 bytes; Twisted's own limit of 99,999 is above that.",
+        notes="The recorded strings were written into memory; there was no conversation.",
         recorded=("Twisted 26.10.0",),
     ),
     Entry(
@@ -290,6 +295,7 @@ ENTRIES: Final = (
             "99,999 bytes unless MAX_LENGTH is set: Twisted closes the connection on a longer "
             "one, without a word."
         ),
+        notes="The recorded strings were written into memory; there was no conversation.",
         recorded=("Twisted 26.10.0",),
     ),
 )

@@ -140,7 +140,8 @@ ENTRIES: Final = (
         limits="4,000,000 bytes of payload (MAX_PROTOCOL_MESSAGE_LENGTH of Bitcoin Core).",
         notes=(
             "The magic number of the network stands in front of the message and may be any; the "
-            "checksum is checked. Version 2 (BIP 324) is encrypted and is not this."
+            "checksum is checked. Version 2 (BIP 324) is encrypted and is not this. The recorded "
+            "messages were packed by the package; there was no conversation."
         ),
         recorded=("python-bitcoinlib 0.12.2",),
     ),

@@ -39,7 +39,7 @@ ENTRIES: Final = (
         empty_frames="Not in practice: every command has AVPs.",
         first_packet="The client sends CER, and nothing else before CEA.",
         heartbeats="DWR from either end after Tw (30 s by default, RFC 3539); it wants DWA.",
-        limits="16 MiB, a multiple of 4.",
+        limits="16,777,212 bytes: the length has 24 bits and is a multiple of 4.",
         notes="5658 is the port for TLS.",
         recorded=("python-diameter 0.9.0",),
     ),

@@ -46,7 +46,10 @@ ENTRIES: Final = (
             "None in the text. Twisted's NetstringReceiver takes 99,999 bytes unless MAX_LENGTH is "
             "set, and closes on more without a word. This layout takes 16 MiB."
         ),
-        notes="A length has no leading zeros, and is refused with them.",
+        notes=(
+            "A length has no leading zeros, and is refused with them. The recorded strings were "
+            "written into memory; there was no conversation."
+        ),
         recorded=("Twisted 26.10.0", "pynetstring 0.5"),
     ),
     Entry(
@@ -75,6 +78,7 @@ ENTRIES: Final = (
         first_packet="The client speaks first, with initialize.",
         heartbeats="None.",
         limits="None in the specification; this layout takes 16 MiB.",
+        notes="The recorded messages were written into memory; there was no conversation.",
         recorded=("debugpy 1.8.22",),
     ),
     Entry(

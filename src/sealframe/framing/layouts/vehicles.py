@@ -24,7 +24,10 @@ ENTRIES: Final = (
         empty_frames="An alive check request has no payload, 8 bytes.",
         first_packet="The tester sends a routing activation request.",
         heartbeats="The vehicle sends alive check requests; unanswered for 500 ms it hangs up.",
-        notes="3496 is the port for TLS.",
+        notes=(
+            "3496 is the port for TLS. The recorded vehicle is a script around the same package's "
+            "messages."
+        ),
         recorded=("doipclient 1.2.2",),
     ),
     Entry(
@@ -36,7 +39,10 @@ ENTRIES: Final = (
         empty_frames="Calls without arguments have no payload, 16 bytes.",
         first_packet="The client speaks first; ports come from service discovery over UDP.",
         heartbeats="Magic cookies, which are messages of 16 bytes, where both ends use them.",
-        notes="The length counts from the request identifier on, so it is 8 at least.",
+        notes=(
+            "The length counts from the request identifier on, so it is 8 at least. The recorded "
+            "packets were packed by a package whose sockets are UDP; there was no conversation."
+        ),
         recorded=("someip 0.3.0",),
     ),
 )
