@@ -66,7 +66,10 @@ ENTRIES: Final = (
         empty_frames="Yes: OKAY and CLSE have no data.",
         first_packet="The host speaks first, with CNXN.",
         heartbeats="None.",
-        limits="As both ends' CNXN say: 4,096 bytes of data at first, 1 MiB since 2019.",
+        limits=(
+            "As both ends' CNXN say: 4,096 bytes of data at first, 256 KiB since Android 7, 1 MiB "
+            "since Android 9."
+        ),
         notes=(
             "Not what clients of the adb server speak on port 5037. The recorded device is one "
             "that packs its messages with the same package."

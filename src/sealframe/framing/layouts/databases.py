@@ -108,9 +108,9 @@ ENTRIES: Final = (
         ),
         heartbeats="None.",
         limits=(
-            "10,004 bytes for the first message of a client; then 1 GiB, and 10,004 bytes for "
-            "what is short by its nature (PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT in "
-            "libpq.h, since version 14). This layout takes 16 MiB."
+            "10,004 bytes for the first message of a client; then 1 GiB, and 10,000 bytes besides "
+            "the type for what is short by its nature (PQ_LARGE_MESSAGE_LIMIT and "
+            "PQ_SMALL_MESSAGE_LIMIT in libpq.h, since version 14). This layout takes 16 MiB."
         ),
         recorded=("asyncpg 0.32.0", "pg8000 1.31.6", "PostgreSQL 15.18"),
     ),
@@ -157,7 +157,7 @@ ENTRIES: Final = (
         name="cassandra",
         layout=CASSANDRA,
         title="Cassandra native protocol, versions 3 to 5: header of 9 bytes, body",
-        source="native_protocol_v4.spec and native_protocol_v5.spec, section 2",
+        source="native_protocol_v4.spec, section 2; native_protocol_v5.spec, section 2.4",
         ports=(9042,),
         pipelining=(
             "Yes: up to 32,768 requests, told apart by their stream identifiers; answers come in "
@@ -178,7 +178,7 @@ ENTRIES: Final = (
         name="cassandra-v5",
         layout=CASSANDRA_V5,
         title="Cassandra native protocol, version 5: segments with two checksums",
-        source="native_protocol_v5.spec, section 2.2",
+        source="native_protocol_v5.spec, section 2.1",
         ports=(9042,),
         pipelining="As that of the envelopes in them.",
         empty_frames="By the specification, yes; nobody sends them.",

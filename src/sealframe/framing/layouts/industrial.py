@@ -125,7 +125,7 @@ ENTRIES: Final = (
         ports=(44_818,),
         pipelining="The sender context tells replies apart; devices differ in how many they take.",
         empty_frames="Commands such as ListIdentity have no data, 24 bytes.",
-        first_packet="The client sends RegisterSession.",
+        first_packet="The client, mostly with RegisterSession; List commands need no session.",
         heartbeats="None; NOP is allowed and not answered.",
         limits="65,535 bytes with the header.",
         recorded=("cpppo 5.2.5",),
@@ -176,12 +176,17 @@ ENTRIES: Final = (
         name="knxnet-ip",
         layout=KNXNET_IP,
         title="KNXnet/IP: header length 6, version 0x10, service type, length of all",
-        source="KNX Standard 3/8/2 (KNXnet/IP core), section 2.3",
+        source="KNX Standard 3/8/2 (KNXnet/IP core)",
         ports=(3671,),
-        pipelining="A tunnel has one request under way; sequence counters are per channel.",
+        pipelining=(
+            "Better not: a tunnel over UDP has one request under way, which is acknowledged."
+        ),
         empty_frames="None that a tunnel uses.",
         first_packet="The client sends CONNECT_REQUEST.",
-        heartbeats="CONNECTIONSTATE_REQUEST from the client every 60 s.",
+        heartbeats=(
+            "CONNECTIONSTATE_REQUEST from the client, so that no 120 s pass without one; xknx "
+            "4.0.0 sends it every 70 s."
+        ),
         notes=(
             "Most installations use UDP; the frames are the same. The recorded frames were packed "
             "by the package; there was no conversation."

@@ -117,8 +117,11 @@ ENTRIES: Final = (
         heartbeats="PING, which has to be answered.",
         limits=(
             "16,384 bytes of payload, until the other end's SETTINGS_MAX_FRAME_SIZE allows more, "
-            "up to 16,777,215 (section 4.2). What came in frames of HPACK belongs together: parse "
-            "all."
+            "up to 16,777,215 (section 4.2)."
+        ),
+        notes=(
+            "The frames of one header block belong together, and every block has to be decoded: "
+            "HPACK keeps a state."
         ),
         recorded=("h2 4.4.1", "grpcio 1.85.3"),
     ),

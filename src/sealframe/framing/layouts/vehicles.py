@@ -23,7 +23,9 @@ ENTRIES: Final = (
         pipelining="No: a tester waits for the acknowledgement, then for the answer.",
         empty_frames="An alive check request has no payload, 8 bytes.",
         first_packet="The tester sends a routing activation request.",
-        heartbeats="The vehicle sends alive check requests; unanswered for 500 ms it hangs up.",
+        heartbeats=(
+            "The vehicle may send an alive check request; unanswered for 500 ms it hangs up."
+        ),
         notes=(
             "3496 is the port for TLS. The recorded vehicle is a script around the same package's "
             "messages."
