@@ -43,7 +43,7 @@ ENTRIES: Final = (
         name="jdwp",
         layout=JDWP,
         title="Java Debug Wire Protocol: handshake, then packets with a header of 11 bytes",
-        source='Java Debug Wire Protocol, "JDWP Start Up" and "Packets"',
+        source='Java Debug Wire Protocol, "JDWP Start Up" and "JDWP Packets"',
         ports=(8000,),
         pipelining="Yes: replies name their command, and may come in any order.",
         empty_frames="Yes: a packet may be its header alone.",
@@ -80,8 +80,8 @@ ENTRIES: Final = (
         name="ssh-agent",
         layout=SSH_AGENT,
         title="SSH agent protocol: length, type, contents",
-        source='draft-ietf-sshm-ssh-agent, section "Protocol Overview"',
-        pipelining="By the draft, yes: an agent answers in order.",
+        source="RFC 9987 (SSH Agent Protocol), section 5",
+        pipelining="Yes: an agent answers in order (section 3).",
         empty_frames="None: there is a type at least.",
         first_packet="The client speaks first.",
         heartbeats="None.",
@@ -100,8 +100,8 @@ ENTRIES: Final = (
         first_packet="The one that connects speaks first.",
         heartbeats="None on a connection.",
         limits=(
-            "1 GiB of data, before compression too; 16 GiB for a proxy's configuration, with bit "
-            "2 of the flags. This layout takes 16 MiB."
+            "1 GiB of data, before compression too; for a proxy's configuration 4 GiB, and 16 GiB "
+            "with bit 2 of the flags. This layout takes 16 MiB."
         ),
         notes=(
             "Bit 1 of the flags says that the data are compressed with zlib; the second number is "

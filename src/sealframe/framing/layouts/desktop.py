@@ -136,7 +136,10 @@ ENTRIES: Final = (
         empty_frames="None: a message is a JSON value.",
         first_packet="The browser speaks first, or the host; there is no rule.",
         heartbeats="None.",
-        limits="1 MiB from the host to the browser, 64 MiB to the host.",
+        limits=(
+            "1 MiB from the host to the browser, 64 MiB to the host; older versions of Chrome sent "
+            "up to 4 GiB."
+        ),
         notes=(
             "Over standard input and output; no bytes of a real program are recorded. The length "
             "is in the byte order of the machine."

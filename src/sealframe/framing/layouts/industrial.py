@@ -94,7 +94,10 @@ ENTRIES: Final = (
         ports=(4840,),
         pipelining="Yes; answers carry the request's identifier and may come in another order.",
         empty_frames="None: every chunk has something behind its 8 bytes.",
-        first_packet="The client sends HEL, the server ACK; both in the same layout.",
+        first_packet=(
+            "The client sends HEL, the server ACK; both in the same layout. A server that connects "
+            "sends RHE before."
+        ),
         heartbeats="None here; sessions and subscriptions have their own.",
         limits=(
             "The buffer sizes of HEL and ACK: 8,192 bytes a chunk unless a HEL asks for less. "

@@ -154,12 +154,15 @@ ENTRIES: Final = (
         layout=TACACS_PLUS,
         title="TACACS+: header of 12 bytes with the body's length at its end, body",
         source="RFC 8907, section 4.1",
-        ports=(49,),
-        pipelining="One session a connection, unless both ends set the single-connection flag.",
+        ports=(49, 300),
+        pipelining="No: one session a connection, unless both ends set the single-connection flag.",
         first_packet="The client asks.",
         heartbeats="None.",
-        limits="Set to 65,536 bytes of body here; the length could express 4 GiB.",
-        notes="Only a client's first packet is recorded.",
+        limits=(
+            "RFC 8907 recommends 65,536 bytes at most, and this layout takes so much of body; the "
+            "length could express 4 GiB."
+        ),
+        notes="300 is TACACS+ over TLS (RFC 9887). Only a client's first packet is recorded.",
         recorded=("tacacs_plus 2.6",),
     ),
     Entry(
@@ -232,8 +235,8 @@ ENTRIES: Final = (
             "after it by default."
         ),
         notes=(
-            "A search is answered by many messages. Lengths come in short and long forms, also "
-            "longer ones than needed."
+            "A search is answered by many messages. BER allows lengths in longer forms than "
+            "needed, which this layout reads."
         ),
         recorded=("ldap3 2.9.1", "ldaptor 21.2.0"),
     ),

@@ -97,8 +97,9 @@ TWISTED_INT32: Final = Framing(width=4, byteorder="big", maximum=99_999)
 """Twisted's ``Int32StringReceiver``, with the limit that it has by default."""
 
 _ERLANG_LIMITS: Final = (
-    "What the length can express; {packet_size, N} of the receiver lowers it. Erlang/OTP 25 sends "
-    "a message that is too long for 1 or 2 bytes with a length that wrapped, and says ok."
+    "What the length can express, but 2 GiB with {packet, 4}; {packet_size, N} of the receiver "
+    "lowers it. Erlang/OTP 25 sends a message that is too long for 1 or 2 bytes with a length that "
+    "wrapped, and says ok."
 )
 
 ENTRIES: Final = (
@@ -189,7 +190,7 @@ ENTRIES: Final = (
         ),
         first_packet="The client speaks first.",
         heartbeats="None.",
-        limits="16,384,000 bytes by default in Apache Thrift 0.25.0.",
+        limits="16,384,000 bytes: the specification's, and the default of Apache Thrift 0.25.0.",
         notes=(
             "An unframed transport has no length: what begins 0x80 0x01 is not this. What Apache's "
             "transport wrote went into memory, not to a server."
@@ -248,8 +249,8 @@ ENTRIES: Final = (
         pipelining="As the protocol on top says.",
         empty_frames='Yes: send_bytes(b"").',
         first_packet=(
-            "With authkey=, both ends prove that they know it: four messages begin with # and the "
-            "name of what they are."
+            "With authkey=, both ends prove in six messages that they know it; four of these begin "
+            "with # and the name of what they are."
         ),
         heartbeats="None.",
         limits=(

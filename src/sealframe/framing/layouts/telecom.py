@@ -22,7 +22,10 @@ ENTRIES: Final = (
         title="SMPP: command length of all, command, status, sequence number, body",
         source="SMPP v3.4, section 3.2; SMPP v5.0, section 3.2",
         ports=(2775, 3550),
-        pipelining="Yes, within a window that the provider sets, mostly 10; sequence numbers tell.",
+        pipelining=(
+            "Yes, within a window that the provider sets; SMPP v3.4 recommends 10 at most. "
+            "Sequence numbers tell."
+        ),
         empty_frames="enquire_link, unbind and generic_nack are a header alone, 16 bytes.",
         first_packet="The client binds; a server may send outbind before.",
         heartbeats="enquire_link from either end; it wants enquire_link_resp.",
