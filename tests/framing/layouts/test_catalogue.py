@@ -13,8 +13,11 @@ from sealframe.framing import layouts
 from sealframe.framing.layouts import ENTRIES, Entry, get, search
 
 from .page import PAGE, with_table
+from .recordings import RECORDINGS
 
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+ONE_WAY = {"syslog-counted", "syslog-lines", "x11-requests", "x11-replies"}
+"""Layouts that one end alone uses: there is nothing to be said of the other."""
 
 
 @each
@@ -39,6 +42,15 @@ def test_the_texts_are_sentences(entry: Entry) -> None:
         assert text == text.strip()
         assert "  " not in text, name
         assert not text or text.endswith("."), name
+
+
+@each
+def test_the_notes_say_where_only_one_end_is_recorded(entry: Entry) -> None:
+    recordings = [recording for recording in RECORDINGS if recording.entry == entry.name]
+    assert bool(recordings) == bool(entry.recorded)
+    senders = {stream.sender for recording in recordings for stream in recording.streams}
+    if len(senders) < 2 and entry.name not in ONE_WAY:
+        assert re.search("recorded|There are no bytes", entry.notes)
 
 
 @each

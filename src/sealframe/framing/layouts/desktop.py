@@ -137,8 +137,7 @@ ENTRIES: Final = (
         first_packet="The browser speaks first, or the host; there is no rule.",
         heartbeats="None.",
         limits=(
-            "1 MiB from the host to the browser, 64 MiB to the host; older versions of Chrome sent "
-            "up to 4 GiB."
+            "1 MiB from the host to the browser; to the host 64 MiB in Chrome, 4 GiB in Firefox."
         ),
         notes=(
             "Over standard input and output; no bytes of a real program are recorded. The length "

@@ -41,7 +41,8 @@ class Entry:
     """What else one should know."""
     recorded: tuple[str, ...] = ()
     """The packages, with their versions, whose bytes the tests hold the layout to. Empty where
-    there is none: then :attr:`notes` says so."""
+    there is none: then :attr:`notes` says so, as it does where the bytes are not a conversation
+    of two programs."""
 
     @property
     def constant(self) -> str:

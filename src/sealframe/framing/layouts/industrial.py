@@ -200,7 +200,10 @@ ENTRIES: Final = (
         name="dlms",
         layout=DLMS,
         title="DLMS/COSEM wrapper: version 1, source and destination port, length, APDU",
-        source="IEC 62056-47; DLMS UA 1000-2 (Green Book), TCP-UDP/IP communication profile",
+        source=(
+            "IEC 62056-4-7 (first 62056-47); DLMS UA 1000-2 (Green Book), TCP-UDP/IP communication "
+            "profile"
+        ),
         ports=(4059,),
         pipelining="No: a client waits for the answer.",
         first_packet="The client sends AARQ.",

@@ -35,7 +35,7 @@ ENTRIES: Final = (
         name="mllp",
         layout=MLLP,
         title="MLLP, which carries HL7 version 2: VT, message, FS, CR",
-        source="HL7 Transport Specification: MLLP, release 1, block format",
+        source="HL7 Transport Specification: MLLP, releases 1 and 2, block format",
         ports=(2575,),
         pipelining=(
             "No: a sender waits for the acknowledgement of a message. Use connect(..., "
@@ -45,7 +45,10 @@ ENTRIES: Final = (
         first_packet="The sender of messages connects and speaks first.",
         heartbeats="None.",
         limits="None in the specification; hl7 0.4.5 reads messages of up to 64 KiB by default.",
-        notes="The segments of a message end in CR, which is no part of the frame.",
+        notes=(
+            "The segments of a message end in CR, which is no part of the frame. Release 2 also "
+            "has blocks of one byte, ACK (0x06) and NAK (0x15)."
+        ),
         recorded=("hl7 0.4.5",),
     ),
 )

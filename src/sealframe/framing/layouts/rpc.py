@@ -205,7 +205,10 @@ ENTRIES: Final = (
         empty_frames="Yes: a message without fields has 0 bytes.",
         first_packet="As the protocol on top says.",
         limits="2 GiB; libraries and programs take less.",
-        notes="No protocol of its own: a way to write messages one after the other.",
+        notes=(
+            "No protocol of its own: a way to write messages one after the other. The recorded "
+            "ones were written into memory."
+        ),
         recorded=("protobuf 7.36.2",),
     ),
     Entry(
@@ -260,7 +263,7 @@ ENTRIES: Final = (
         ),
         notes=(
             "Connections of the Unix domain and of TCP; pipes of Windows keep messages apart "
-            "themselves. Never unpickle what a stranger sent."
+            "themselves. Never unpickle what a stranger sent. Only bytes of one end are recorded."
         ),
         recorded=("Python 3.11.7",),
     ),
@@ -273,6 +276,7 @@ ENTRIES: Final = (
             pipelining="As the protocol on top says.",
             empty_frames="Yes.",
             limits=_ERLANG_LIMITS,
+            notes="Only bytes of one end are recorded.",
             recorded=("Erlang/OTP 25",),
         )
         for width, layout in ((1, ERLANG_PACKET_1), (2, ERLANG_PACKET_2), (4, ERLANG_PACKET_4))

@@ -89,7 +89,10 @@ ENTRIES: Final = (
         pipelining="As the protocol on top says.",
         empty_frames="None by the text; some readers pass over empty lines.",
         limits="None in the text; this layout takes 16 MiB.",
-        notes="A carriage return before the end of the line is white space to a reader of JSON.",
+        notes=(
+            "A carriage return before the end of the line is white space to a reader of JSON. The "
+            "recorded lines were written into memory."
+        ),
         recorded=("jsonlines 4.0.0",),
     ),
     Entry(
