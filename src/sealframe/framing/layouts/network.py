@@ -122,7 +122,9 @@ ENTRIES: Final = (
         pipelining="Either end sends when it wants to; nothing is answered one by one.",
         empty_frames="KEEPALIVE is a header alone, 19 bytes.",
         first_packet="Both ends send OPEN at once.",
-        heartbeats="KEEPALIVE at a third of the negotiated hold time, mostly every 30 or 60 s.",
+        heartbeats=(
+            "KEEPALIVE at a third of the negotiated hold time, for which RFC 4271 suggests 90 s."
+        ),
         limits=(
             "4,096 bytes; 65,535 where both ends have agreed on RFC 8654, but for OPEN and "
             "KEEPALIVE."

@@ -40,7 +40,10 @@ ENTRIES: Final = (
         pipelining="Yes; client and session identifier tell answers apart.",
         empty_frames="Calls without arguments have no payload, 16 bytes.",
         first_packet="The client speaks first; ports come from service discovery over UDP.",
-        heartbeats="Magic cookies, which are messages of 16 bytes, where both ends use them.",
+        heartbeats=(
+            "None; Magic Cookies, messages of 16 bytes where they are used, help to find the next "
+            "message."
+        ),
         notes=(
             "The length counts from the request identifier on, so it is 8 at least. The recorded "
             "packets were packed by a package whose sockets are UDP; there was no conversation."
