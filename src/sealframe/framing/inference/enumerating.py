@@ -185,6 +185,7 @@ def _longest(
 ) -> Iterator[tuple[Hypothesis, int]]:
     searched = len(length)
     seen: set[int] = set()
+    seconds: set[int] = set()
     first = range(min(searched, 2500))
     for position in nsmallest(3, first, key=lambda place: -length[place]):
         if length[position] < 3:
@@ -192,6 +193,8 @@ def _longest(
         chain = [position]
         while chain[-1] < searched and following[chain[-1]] > chain[-1] and len(chain) < 4000:
             chain.append(following[chain[-1]])
-        if chain[1] not in seen:
+        # Chains that share all but their first field are told apart by what that frame looks like.
+        if chain[1] not in seen or chain[1] in seconds:
             seen.update(chain)
+            seconds.add(chain[1])
             yield hypothesis, position

@@ -78,12 +78,14 @@ def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
         field = _field_of(length)
     if field is None:
         return None
-    trailer = len(getattr(framing, "trailer", b""))
-    extra = framing.adjustment + trailer
+    extra = framing.adjustment + len(framing.trailer)
     varies = not isinstance(field, FixedField | DigitsField | BcdField)
     inclusive = framing.includes_header or not varies
     if inclusive and not framing.includes_header:
         extra += framing.offset + field.width
+    # Checksums in the header are a part of it, those at the end are never counted.
+    in_header = not framing.includes_header
+    extra += sum(one.size for one in framing.checksums if one.at == "end" or in_header)
     return Hypothesis(
         field,
         framing.offset,
@@ -96,7 +98,7 @@ def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
 
 def _field_of(length: Any) -> Field | None:
     match type(length).__name__:
-        case "Uint":
+        case "Uint" if length.mask is None or length.mask & 1:
             return FixedField(length.width, length.byteorder, length.mask)
         case "Digits" if length.until:
             return DigitsUntil(length.until, length.base)

@@ -245,7 +245,9 @@ class Hypothesis:
 
     def moved(self, offset: int) -> Hypothesis:
         """Return the same for frames that start so many bytes before the field."""
-        return replace(self, offset=offset)
+        # What a length counts begins behind its field, wherever the frame begins.
+        extra = self.extra if self.inclusive else self.extra + self.offset - offset
+        return replace(self, offset=offset, extra=extra)
 
     def value(self, size: int) -> int:
         """Return about what the field holds for a frame of this size."""

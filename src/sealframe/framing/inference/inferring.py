@@ -26,11 +26,14 @@ __all__ = ["captures_of", "diagnose", "infer"]
 
 _CANDIDATES: Final = 8
 _OF_ONE_CUTTING: Final = 3
+_FEW: Final = 3
 _LEAST: Final = 3.0
 """Bits below which a fit is not worth a guess."""
 _NAMED: Final = 20.0
 """Bits from which the catalogue's name is worth a guess."""
 _SURE: Final = 40.0
+_BEYOND_DOUBT: Final = 100.0
+"""Bits from which the catalogue's name needs no search that confirms it."""
 
 
 def captures_of(data: Buffer | Capture | Sequence[Capture]) -> list[Capture]:
@@ -44,7 +47,10 @@ def captures_of(data: Buffer | Capture | Sequence[Capture]) -> list[Capture]:
         if not all(isinstance(one, Capture) for one in data):
             raise TypeError("bytes, a Capture or a sequence of Capture is needed")
         return list(data)
-    return [Capture(bytes(memoryview(data)))]  # type: ignore[arg-type]
+    if not isinstance(data, bytes):
+        # What is bytes already is not copied: it may be large.
+        data = bytes(memoryview(data))  # type: ignore[arg-type]
+    return [Capture(data)]
 
 
 def infer(data: Buffer | Capture | Sequence[Capture]) -> list[Candidate]:
@@ -69,11 +75,15 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
     captures = [capture for capture in captures_of(data) if capture.data]
     if not captures:
         return Diagnosis((), "There are no bytes to look at.")
-    names = [known(capture) for capture in captures]
+    names = known(captures)
     named = sum(one.bits for one in names if one)
     kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
     if kind and kind.sure and named < _SURE:
         return Diagnosis((), kind.sentence)
+    if named > _BEYOND_DOUBT and all(one and one.strong for one in names):
+        entry = known_candidate(captures, names, named)
+        if entry.confidence == "high" and entry.evidence.frames > _FEW:
+            return Diagnosis((entry,), None)
     findings = search([Window(capture) for capture in captures])
     candidates = _candidates(captures, findings)
     if named > _NAMED:
@@ -111,22 +121,32 @@ def _with_name(
     entry = known_candidate(captures, names, bits)
     if first and _alike(first, entry):
         high = "high" in (first.confidence, entry.confidence)
-        evidence = replace(first.evidence, bits=max(bits, first.evidence.bits))
+        # The catalogue's entry may cut captures that the search's layout does not.
+        more = entry.evidence.frames > first.evidence.frames
+        evidence = entry.evidence if more else first.evidence
+        evidence = replace(evidence, bits=max(bits, first.evidence.bits))
         best = replace(entry, confidence="high" if high else "guess", evidence=evidence)
         return [best, *candidates]
-    score = findings[0].score if findings else 0.0
-    if first is None or bits > score:
-        entry = known_candidate(captures, names, bits - max(0.0, score if first else 0.0))
+    score = max(0.0, findings[0].bits) if first else 0.0
+    # What stands inside of frames may be framed too, and have more that repeats; but it does not
+    # begin where the stream does.
+    inside = first and entry.confidence == "high" and _skipped(first) > _skipped(entry)
+    if first is None or inside or bits > score:
+        if not inside:
+            entry = known_candidate(captures, names, bits - score)
         return [entry, *(replace(one, confidence="guess") for one in candidates)]
     return [first, replace(entry, confidence="guess"), *candidates[1:]]
 
 
+def _skipped(one: Candidate) -> int:
+    """Return the bytes before the first frames of all captures."""
+    return sum(starts[0] for starts in one.evidence.starts if starts)
+
+
 def _alike(one: Candidate, other: Candidate) -> bool:
-    return all(
-        a[:60] == b[:60]
-        for a, b in zip(one.evidence.starts, other.evidence.starts, strict=True)
-        if a and b
-    ) and any(one.evidence.starts)
+    """Whether the other cuts what the one does, and in the same way."""
+    pairs = zip(one.evidence.starts, other.evidence.starts, strict=True)
+    return all(a[:60] == b[:60] for a, b in pairs if a) and any(one.evidence.starts)
 
 
 def _unsure(captures: Sequence[Capture], candidates: Sequence[Candidate]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -20,6 +20,7 @@ from .window import WINDOW, Window
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..base import FrameLayout
     from .hypotheses import Hypothesis
     from .naming import Known
     from .results import Capture
@@ -36,13 +37,44 @@ _LEAST_RECORD: Final = 4
 _MOST_RECORD: Final = 64
 _RECORDS: Final = 4096
 """So many bytes show whether they are records."""
+_MOST_PREAMBLE: Final = 32
+"""A longer preamble may hold frames of another kind: then the first frame is not sure."""
+_FIRST_BYTES: Final = 16
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a layout cuts one capture.
+
+    :ivar cutting: the frames of its first 64 KiB
+    :ivar sizes: the sizes of those that are whole
+    :ivar frames: whole frames of all of it
+    :ivar left_over: bytes behind them
+    """
+
+    cutting: Cutting
+    sizes: tuple[int, ...]
+    frames: int
+    left_over: int
+
+    @classmethod
+    def of(cls, capture: Capture, cutting: Cutting, layout: FrameLayout, start: int) -> Cut | None:
+        """Hold a cutting to the layout's own decoder; None where that cuts otherwise."""
+        size = len(capture.data)
+        done = run(capture, layout, start)
+        sizes = cutting.whole(min(size, WINDOW))
+        if done.error or done.frames < len(sizes):
+            return None
+        if size <= WINDOW and done.frames > len(sizes):
+            return None
+        return cls(cutting, sizes, done.frames, done.pending)
 
 
 def candidate_of(captures: Sequence[Capture], finding: Finding, margin: float) -> Candidate | None:
     """Return the candidate, or None where no layout can be made, or its decoder cuts otherwise."""
     hypothesis = finding.hypothesis
     cuttings = [
-        walk(capture.data, hypothesis, fit.start) if fit else None
+        walk(bytes(capture.data[:WINDOW]), hypothesis, fit.start) if fit else None
         for capture, fit in zip(captures, finding.fits, strict=True)
     ]
     if not any(cuttings):
@@ -53,68 +85,85 @@ def candidate_of(captures: Sequence[Capture], finding: Finding, margin: float) -
         layout = parse_layout(text)
     except ConfigurationError:
         return None
+    cuts: list[Cut | None] = []
     for capture, cutting in zip(captures, cuttings, strict=True):
-        if cutting is None:
-            continue
-        done = run(capture, layout, cutting.starts[0])
-        if done.error or done.frames != len(cutting.whole(len(capture.data))):
+        cut = Cut.of(capture, cutting, layout, cutting.starts[0]) if cutting else None
+        if cutting and cut is None:
             return None
+        cuts.append(cut)
     first = cuttings[0]
     return Candidate(
         framing=layout,
         expression=text,
         preamble=bytes(captures[0].data[: first.starts[0]]) if first else b"",
-        confidence=_confidence(captures, finding, cuttings, margin),
-        evidence=_evidence(captures, cuttings, finding.bits, margin, hypothesis),
+        confidence=_confidence(captures, finding, cuts, margin),
+        evidence=_evidence(captures, cuts, finding.bits, margin, hypothesis),
     )
 
 
 def known_candidate(
     captures: Sequence[Capture], found: Sequence[Known | None], margin: float
 ) -> Candidate:
-    """Return the candidate for an entry of the catalogue."""
-    best = max((one for one in found if one), key=lambda one: one.bits)
-    entry = best.entry
-    matching = [one if one and one.entry is entry else None for one in found]
-    cuttings = [one.cutting if one else None for one in matching]
-    bits = sum(one.bits for one in matching if one)
+    """Return the candidate for the entry of the catalogue that was found."""
+    entry = next(one.entry for one in found if one)
+    cuts = [
+        _known_cut(capture, one) if one else None
+        for capture, one in zip(captures, found, strict=True)
+    ]
+    bits = sum(one.bits for one in found if one)
     ended = all(
-        one and (one.exact or not capture.complete or not one.cutting.ended)
-        for one, capture in zip(matching, captures, strict=True)
+        cut and (not cut.left_over or not capture.complete)
+        for cut, capture in zip(cuts, captures, strict=True)
     )
-    frames = sum(len(cutting.starts) for cutting in cuttings if cutting)
+    frames = sum(cut.frames for cut in cuts if cut)
     sure = bits > _BITS and margin > _MARGIN and frames > 2 and ended
     text = entry.expression
     if "<" in text:
         # It has a function, which can be named and not written.
         text = f"layouts.{entry.constant}"
-    first = cuttings[0]
+    first = cuts[0]
     return Candidate(
         framing=entry.layout,
         expression=text,
-        preamble=bytes(captures[0].data[: first.starts[0]]) if first else b"",
+        preamble=bytes(captures[0].data[: first.cutting.starts[0]]) if first else b"",
         confidence="high" if sure else "guess",
-        evidence=_evidence(captures, cuttings, bits, margin, None),
+        evidence=_evidence(captures, cuts, bits, margin, None),
         name=entry.name,
     )
+
+
+def _known_cut(capture: Capture, one: Known) -> Cut | None:
+    size = len(capture.data)
+    if size > WINDOW:
+        whole = replace(capture, sender=one.sender)
+        return Cut.of(whole, one.cutting, one.entry.layout, 0)
+    sizes = one.cutting.whole(size)
+    return Cut(one.cutting, sizes, len(sizes), size - one.cutting.starts[0] - sum(sizes))
 
 
 def _confidence(
     captures: Sequence[Capture],
     finding: Finding,
-    cuttings: Sequence[Cutting | None],
+    cuts: Sequence[Cut | None],
     margin: float,
 ) -> Literal["high", "guess"]:
+    cuttings = [cut.cutting if cut else None for cut in cuts]
     sizes = [size for cutting in cuttings if cutting for size in cutting.sizes[:200]]
     commonest = Counter(sizes).most_common(1)[0][1] / len(sizes)
     exact = all(
-        cutting is not None and capture.complete and cutting.end == len(capture.data)
+        cut is not None and capture.complete and not cut.left_over
+        for capture, cut in zip(captures, cuts, strict=True)
+    )
+    begins = all(
+        _begins_alike(capture.data, cutting)
         for capture, cutting in zip(captures, cuttings, strict=True)
+        if cutting and cutting.starts[0]
     )
     sure = (
         finding.bits > _BITS
         and margin > _MARGIN
         and exact
+        and begins
         and len(set(sizes)) > 2
         and len(sizes) > 3
         and commonest < _SAME
@@ -122,6 +171,23 @@ def _confidence(
         and not (isinstance(finding.hypothesis.field, FixedField) and _narrow(finding))
     )
     return "high" if sure else "guess"
+
+
+def _begins_alike(data: bytes, cutting: Cutting) -> bool:
+    """Whether the first frame behind a preamble is like the others.
+
+    Where it lacks a byte that all others have, the preamble ends elsewhere: what stands there reads
+    as a length, and leads to the second frame, by chance.
+    """
+    first, *others = cutting.starts[:50]
+    if first > _MOST_PREAMBLE:
+        return False
+    least = min(_FIRST_BYTES, *cutting.sizes[:50])
+    for column in range(least):
+        seen = {data[start + column] for start in others if start + column < len(data)}
+        if len(others) > 2 and len(seen) == 1 and data[first + column] not in seen:
+            return False
+    return True
 
 
 def _as_records(
@@ -184,7 +250,7 @@ def _constants(
 
 def _evidence(
     captures: Sequence[Capture],
-    cuttings: Sequence[Cutting | None],
+    cuts: Sequence[Cut | None],
     bits: float,
     margin: float,
     hypothesis: Hypothesis | None,
@@ -192,28 +258,30 @@ def _evidence(
     frames = left_over = 0
     starts: list[tuple[int, ...]] = []
     sizes: list[int] = []
-    for capture, cutting in zip(captures, cuttings, strict=True):
-        if cutting is None:
+    for capture, cut in zip(captures, cuts, strict=True):
+        if cut is None:
             starts.append(())
             left_over += len(capture.data)
             continue
-        whole = cutting.whole(len(capture.data))
-        starts.append(tuple(start for start in cutting.starts if start < WINDOW))
-        frames += len(whole)
-        left_over += len(capture.data) - cutting.starts[0] - sum(whole)
-        sizes += whole
-    notes = tuple(_notes(captures, cuttings, sizes, left_over, bits, hypothesis))
-    return Evidence(frames, left_over, bits, margin, tuple(starts), notes)
+        starts.append(tuple(start for start in cut.cutting.starts if start < WINDOW))
+        frames += cut.frames
+        left_over += cut.left_over
+        sizes += cut.sizes
+    evidence = Evidence(frames, left_over, bits, margin, tuple(starts))
+    cuttings = [cut.cutting if cut else None for cut in cuts]
+    return replace(evidence, notes=tuple(_notes(captures, cuttings, sizes, evidence, hypothesis)))
 
 
 def _notes(
     captures: Sequence[Capture],
     cuttings: Sequence[Cutting | None],
     sizes: Sequence[int],
-    left_over: int,
-    bits: float,
+    evidence: Evidence,
     hypothesis: Hypothesis | None,
 ) -> Iterator[str]:
+    left_over, bits = evidence.left_over, evidence.bits
+    if evidence.frames > len(sizes):
+        yield f"{evidence.frames:,} frames. Of these, in the first 64 KiB:"
     if sizes:
         different = len(set(sizes))
         span = f"{min(sizes):,} to {max(sizes):,} bytes" if different > 1 else f"{sizes[0]:,} bytes"
@@ -231,11 +299,11 @@ def _notes(
     for capture, cutting in zip(captures, cuttings, strict=True):
         if cutting and capture.boundaries:
             starts = set(cutting.starts)
-            inside = [at for at in capture.boundaries if 0 < at < len(capture.data)]
+            inside = [at for at in capture.boundaries if 0 < at < min(WINDOW, len(capture.data))]
             hits = sum(at in starts for at in inside)
             if inside:
                 yield f"{hits} of {len(inside)} segments begin where a frame begins."
-    if hypothesis is not None:
+    if hypothesis is not None and evidence.frames == len(sizes):
         yield from _width_notes(captures, cuttings, hypothesis, sizes)
 
 

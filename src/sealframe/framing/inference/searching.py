@@ -29,6 +29,11 @@ _FRAMES: Final = 500
 _GROUPS: Final = 80
 _OF_A_GROUP: Final = 12
 _CHAINED: Final = 60
+_CHAINS: Final = 100
+"""So many chains, the likeliest, are looked at with all offsets of their field."""
+_STEPS: Final = 250_000
+"""So many frames are walked in a stage of the search, the likeliest hypotheses first. Where nearly
+all of them fit, as in zeros, it bounds the work."""
 _CLEAR: Final = 40.0
 """With so many bits and an exact end at a known start, no other start is looked for."""
 _JOINED: Final = 40
@@ -142,15 +147,25 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
         if fit.exact or (not window.complete and fit.hypothesis.cost < 6)
         for start in fit.cutting.starts[:50]
     }
-    fits = []
+    ranked = []
     for hypothesis, place in chains(data):
         if (hypothesis.field, hypothesis.extra, place) in tried:
             continue
+        cutting = walk(data, hypothesis, place, _PROBED)
+        if cutting:
+            ranked.append((_rank(window, hypothesis, cutting), hypothesis, place))
+    ranked.sort(key=lambda one: -one[0])
+    fits = []
+    steps = 0
+    for _, hypothesis, place in ranked[:_CHAINS]:
         for offset in range(min(17, place)):
             moved = hypothesis.moved(offset)
             cutting = walk(data, moved, place - offset, _FRAMES)
             if cutting and len(cutting.starts) >= 3:
+                steps += len(cutting.starts)
                 fits.append(scorer.score(moved, cutting, chained=True))
+        if steps > _STEPS:
+            break
     return sorted(fits, key=_by_score)[:_CHAINED]
 
 
@@ -168,10 +183,14 @@ def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]
             probed.append((rank, hypothesis, start, cutting))
     probed.sort(key=lambda one: -one[0])
     groups: dict[Cutting, list[Hypothesis]] = {}
+    steps = 0
     for _, hypothesis, start, cutting in probed[:_WALKED]:
         whole = cutting if cutting.ended else walk(data, hypothesis, start, _FRAMES)
         if whole:
             groups.setdefault(whole, []).append(hypothesis)
+            steps += len(whole.starts)
+        if steps > _STEPS:
+            break
     fits = []
     for cutting, members in list(groups.items())[:_GROUPS]:
         members.sort(key=lambda one: one.cost)

@@ -8,7 +8,10 @@ protocol, and where one frame at least does that no other protocol has, if frame
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["SIGNATURES", "Signature"]
 
@@ -20,26 +23,71 @@ class Signature(NamedTuple):
     :ivar pattern: what every frame begins with
     :ivar bits: how seldom other bytes do, in bits
     :ivar typical: what at least one frame begins with
-    :ivar first: what the stream begins with, before the first frame
+    :ivar opening: what the stream begins with. A frame in which it begins is not held to
+        ``pattern``: first frames have layouts of their own.
+    :ivar check: what holds for every whole frame
     """
 
     name: str
     pattern: re.Pattern[bytes]
     bits: float
     typical: re.Pattern[bytes] | None = None
-    first: re.Pattern[bytes] | None = None
+    opening: re.Pattern[bytes] | None = None
+    check: Callable[[bytes], bool] | None = None
 
 
 def _signature(
-    name: str, pattern: bytes, bits: float, *, typical: bytes = b"", first: bytes = b""
+    name: str,
+    pattern: bytes,
+    bits: float,
+    *,
+    typical: bytes = b"",
+    opening: bytes = b"",
+    check: Callable[[bytes], bool] | None = None,
 ) -> Signature:
     return Signature(
         name,
         re.compile(pattern, re.DOTALL),
         bits,
         re.compile(typical, re.DOTALL) if typical else None,
-        re.compile(first, re.DOTALL) if first else None,
+        re.compile(opening, re.DOTALL) if opening else None,
+        check,
     )
+
+
+def radius_attributes(frame: bytes) -> bool:
+    """Whether attributes fill a packet behind its 20 bytes of header: RFC 2865, section 5."""
+    place = 20
+    while place + 1 < len(frame):
+        size = frame[place + 1]
+        if size < 2:
+            return False
+        place += size
+    return place == len(frame)
+
+
+def coap_options(frame: bytes) -> bool:
+    """Whether options fill a message up to its end or its payload: RFC 8323, section 3.2.
+
+    Options are those of RFC 7252, section 3.1.
+    """
+    length = frame[0] >> 4
+    place = 2 + {13: 1, 14: 2, 15: 4}.get(length, 0) + (frame[0] & 15)
+    while place < len(frame):
+        first = frame[place]
+        if first == 0xFF:
+            return place + 1 < len(frame)
+        place += 1
+        value = 0
+        for nibble in (first >> 4, first & 15):
+            if nibble == 15:
+                return False
+            more = {13: 1, 14: 2}.get(nibble, 0)
+            value = int.from_bytes(frame[place : place + more], "big") + 13 if more else nibble
+            value += 256 if more == 2 else 0
+            place += more
+        place += value
+    return place == len(frame)
 
 
 _COAP_CODE: Final = rb"[\x00-\x07\x41-\x45\x80-\x8f\xa0-\xa5\xe1-\xe5]"
@@ -50,6 +98,30 @@ _COAP_SHORT: Final = (
         for nibble in range(13)
     )
     + b"]"
+)
+_COAP_LENGTH: Final = rb"(?:" + _COAP_SHORT + rb"|[\xd0-\xd8].|[\xe0-\xe8]..)"
+_HTTP_UPGRADE: Final = (
+    rb"(?i:(?:GET [^\r\n]{1,4000} HTTP/1\.1|HTTP/1\.1 101[^\r\n]{0,99})\r\n"
+    rb"(?:[^\r\n]{1,4000}\r\n){0,99}?Upgrade: *websocket\r\n)"
+)
+_AMQP_1_0: Final = rb"\0\0\0\x08\x02[\0\x01]|\0...\x02[\0\x01]..\0[\x53\x80\xa3]"
+_HEADER_LINES: Final = rb"(?i:content-(length|type):)"
+_NATS: Final = rb"(?i:INFO|CONNECT|PING|PONG|PUB|HPUB|SUB|UNSUB|MSG|HMSG|\+OK|-ERR)[ \r\t]"
+_BEANSTALK: Final = (
+    rb"(?:put|use|watch|ignore|reserve(?:-with-timeout|-job)?|delete|release|bury|touch|"
+    rb"peek(?:-ready|-delayed|-buried)?|kick(?:-job)?|stats(?:-job|-tube)?|"
+    rb"list-tubes?(?:-used|-watched)?|pause-tube|quit|INSERTED|BURIED|USING|WATCHING|"
+    rb"RESERVED|RELEASED|DELETED|TOUCHED|FOUND|NOT_FOUND|NOT_IGNORED|OK|KICKED|PAUSED|TIMED_OUT|"
+    rb"DEADLINE_SOON|DRAINING|EXPECTED_CRLF|JOB_TOO_BIG|OUT_OF_MEMORY|INTERNAL_ERROR|BAD_FORMAT|"
+    rb"UNKNOWN_COMMAND)[ \r]"
+)
+_STOMP: Final = (
+    rb"[\r\n]*(?:CONNECT|STOMP|CONNECTED|SEND|SUBSCRIBE|UNSUBSCRIBE|ACK|NACK|BEGIN|COMMIT|ABORT|"
+    rb"DISCONNECT|MESSAGE|RECEIPT|ERROR)\r?\n"
+)
+_NBD: Final = (
+    rb"NBDMAGIC|IHAVEOPT|\0\x03\xe8\x89\x04\x55\x65\xa9|\x25\x60\x95\x13|\x67\x44\x66\x98|"
+    rb"\x66\x8e\x33\xef"
 )
 
 SIGNATURES: Final = (
@@ -68,9 +140,20 @@ SIGNATURES: Final = (
     _signature("tpkt", rb"\x03\0..[\x02-\xff][\xe0\xd0\xc0\x80\xf0\x70\x50\x10-\x1f\x60]", 20),
     _signature("slmp", rb"[\x50\xd0]\0.\xff\xff\x03", 38),
     _signature("knxnet-ip", rb"\x06\x10[\x02-\x09]", 20),
-    _signature("dlms", rb"\0\x01\0.\0.", 26),
+    # The ports of meters are small; then the tag of an APDU (IEC 62056-5-3).
+    _signature(
+        "dlms",
+        rb"\0\x01\0.\0.",
+        24,
+        typical=rb".{8}([\x60\x61].[\x80-\xbe]|[\x62\x63][\0-\x20]|[\xc0-\xc5\xc7][\x01-\x07])",
+    ),
     _signature("doip", rb"(\x02\xfd|\x03\xfc|\x01\xfe|\xff\0)[\0\x40\x80]", 20),
-    _signature("someip", rb".{12}\x01.[\x00-\x02\x40\x80\x81\xc0][\x00-\x20]", 15),
+    _signature(
+        "someip",
+        rb".{12}\x01[\x01-\xff][\x00-\x02\x20-\x22\x40\x80\x81\xa0\xa1\xc0][\x00-\x20]",
+        15,
+        typical=rb".{13}[\x01-\xff][\x01\x02\x21\x22\x80\x81\xa0\xa1]",
+    ),
     _signature(
         "dicom", rb"[\x01-\x07]\0", 13, typical=rb"[\x01\x02]\0.{4}\0\x01\0\0|\x04\0.{8}.[\0-\x03]"
     ),
@@ -79,7 +162,12 @@ SIGNATURES: Final = (
     _signature("diameter", rb"\x01\0..[\0\x20\x40\x80\x90\xa0\xc0\xd0\xe0]\0[\x00-\x03]", 28),
     _signature("dns-tcp", rb"....[\x00-\x07\x80-\x87].\0[\0\x01]\0.\0.\0.", 38),
     _signature("bgp", rb"\xff{16}", 120),
-    _signature("radius-tcp", rb"[\x01-\x05\x0b-\x0d\x28-\x2d].[\x00-\x10]", 8),
+    _signature(
+        "radius-tcp",
+        rb"[\x01-\x05\x0b-\x0d\x28-\x2d].[\x00-\x10].{17}",
+        14,
+        check=radius_attributes,
+    ),
     _signature("tacacs-plus", rb"[\xc0\xc1][\x01-\x03].[\0\x01\x04\x05]", 19),
     _signature(
         "openflow", rb"[\x01-\x06][\x00-\x23]", 8, typical=rb"[\x01-\x06]\0\0[\x08\x10].{4}"
@@ -93,23 +181,38 @@ SIGNATURES: Final = (
     ),
     _signature(
         "coap-tcp",
-        b"(" + _COAP_SHORT + rb"|[\xd0-\xd8].|[\xe0-\xe8]..)" + _COAP_CODE,
+        _COAP_LENGTH + _COAP_CODE,
         3.5,
+        check=coap_options,
     ),
     _signature("syslog-counted", rb"[1-9][0-9]{0,4} <[0-9]{1,3}>", 40),
     _signature(
         "mqtt",
         rb"[\x10\x20\x30-\x3d\x40\x50\x62\x70\x82\x90\xa2\xb0\xc0\xd0\xe0\xf0]",
         3.2,
-        typical=rb"\x10.{1,4}\0\x04MQTT|\x20[\x02-\x20][\0\x01][\0-\x05]|\x90.\0|\xd0\0",
+        typical=rb"\x10.{1,4}\0(\x04MQTT|\x06MQIsdp)|\x20[\x02-\x7f][\0\x01][\0-\x05\x80-\x9f]",
     ),
-    _signature("websocket", rb"[\x00-\x02\x80-\x82\x88-\x8a\xc1\xc2]", 4.4),
+    # What follows a handshake; else what a client sends, which has the bit of the mask throughout.
+    _signature("websocket", rb"[\x00-\x02\x80-\x82\x88-\x8a\xc1\xc2]", 4.4, opening=_HTTP_UPGRADE),
+    _signature(
+        "websocket",
+        rb"[\x00-\x02\x80-\x82\x88-\x8a\xc1\xc2][\x80-\xff]",
+        5.4,
+        typical=rb"[\x81\x82\xc1\xc2]",
+        opening=rb"(?=[\x01\x02\x81\x82\x88-\x8a\xc1\xc2])",
+    ),
     _signature("amqp-0-9-1", rb"[\x01-\x03\x08][\x00-\x0f].\0", 18),
-    _signature("amqp-0-9-1", rb"[\x01-\x03\x08][\x00-\x0f].\0", 18, first=rb"AMQP\0\0\x09\x01"),
-    _signature("amqp-1-0", rb"\0...\x02[\0\x01]", 22),
-    _signature("amqp-1-0", rb"\0...\x02[\0\x01]", 22, first=rb"AMQP[\0\x03]\x01\0\0"),
+    _signature("amqp-0-9-1", rb"[\x01-\x03\x08][\x00-\x0f].\0", 18, opening=rb"AMQP\0\0\x09\x01"),
+    _signature("amqp-1-0", _AMQP_1_0, 34),
+    _signature("amqp-1-0", _AMQP_1_0, 34, opening=rb"AMQP\0\x01\0\0"),
+    _signature(
+        "amqp-1-0-sasl",
+        rb"AMQP[\0\x03]\x01\0\0|" + _AMQP_1_0,
+        34,
+        opening=rb"(?=AMQP\x03\x01\0\0)",
+    ),
     _signature("http-2", rb"\0..[\x00-\x0a].[\x00-\x7f]", 13, typical=rb"\0\0.\x04[\0\x01]\0{4}"),
-    _signature("http-2", rb"\0..[\x00-\x0a].[\x00-\x7f]", 13, first=rb"PRI \* HTTP/2\.0"),
+    _signature("http-2", rb"\0..[\x00-\x0a].[\x00-\x7f]", 13, opening=rb"PRI \* HTTP/2\.0"),
     _signature("mongodb", rb".{12}(\xdd\x07|\x01\0|\xd4\x07|\xdc\x07)\0\0", 29),
     _signature(
         "postgresql",
@@ -117,6 +220,7 @@ SIGNATURES: Final = (
         10,
         typical=rb"R\0\0\0\x08\0{4}|Z\0\0\0\x05[ITE]|Q\0..[A-Za-z]|P\0..[^\0]{0,60}\0[A-Za-z]",
     ),
+    _signature("postgresql", rb"[BCDEFHPQSXcdfp]\0", 10, opening=rb"\0\0..\0\x03\0[\0-\x02][a-z_]"),
     _signature(
         "mysql",
         rb"..[\0\x01][\x00-\x40]",
@@ -125,6 +229,9 @@ SIGNATURES: Final = (
     ),
     _signature("tds", rb"[\x01-\x07\x0e\x10-\x12\x17][\0\x01\x04\x05\x08-\x0b].{4}.\0", 17),
     _signature("cassandra", rb"[\x03-\x05\x83-\x85][\x00-\x1f]..[\x00-\x10]", 12),
+    # Two checksums say it, which the layout checks.
+    _signature("cassandra-v5", rb"..[\0-\x03].{4}", 50),
+    _signature("cassandra-v5-compressed", rb".{4}[\0-\x07].{4}", 50),
     _signature("gearman", rb"\0RE[QS]\0\0\0.", 54),
     _signature("memcached-binary", rb"[\x80\x81][\x00-\x26]..[\x00-\x40]\0", 19),
     _signature(
@@ -140,9 +247,9 @@ SIGNATURES: Final = (
         rb"(\xf9\xbe\xb4\xd9|\x0b\x11\x09\x07|\xfa\xbf\xb5\xda|\x0a\x03\xcf\x40)[a-z]{2}",
         42,
     ),
-    _signature("bittorrent", rb"\0", 8, first=rb"\x13BitTorrent protocol"),
-    _signature("jdwp", rb"\0", 8, first=rb"JDWP-Handshake"),
-    _signature("zmtp", rb"[\x00-\x07]", 5, first=rb"\xff.{8}\x7f\x03"),
+    _signature("bittorrent", rb"\0", 8, opening=rb"\x13BitTorrent protocol"),
+    _signature("jdwp", rb"\0", 8, opening=rb"JDWP-Handshake"),
+    _signature("zmtp", rb"[\x00-\x07]", 5, opening=rb"\xff.{8}\x7f\x03"),
     _signature(
         "ldap",
         rb"\x30([\x00-\x7f]|\x81.|\x82..|\x83.{3}|\x84.{4})\x02[\x01-\x04].{1,4}[\x42\x4a\x60-\x79]",
@@ -151,10 +258,53 @@ SIGNATURES: Final = (
     _signature("snmp-tcp", rb"\x30([\x00-\x7f]|\x81.|\x82..)\x02\x01[\0\x01\x03]\x04", 34),
     _signature("sun-rpc", rb"\x80\0..(.{4})\0\0\0[\0\x01]", 40),
     _signature("thrift", rb"\0...\x80\x01\0[\x01-\x04]", 37),
-    _signature("kafka", rb"\0...\0[\x00-\x45]\0[\x00-\x12].{4}(\xff\xff|\0.[ -~])", 30),
-    _signature("dbus", rb"[lB][\x01-\x04][\x00-\x07]\x01", 26),
-    _signature("fastcgi", rb"\x01[\x01-\x0b].{5}\0", 20),
-    _signature("lsp", rb"(?i:content-(length|type):)", 60),
-    _signature("resp", rb"[*$+\-:_#,(!=%~>][^\r\n]{0,200}\r\n", 9),
+    # A client begins with ApiVersions or Metadata.
+    _signature(
+        "kafka",
+        rb"\0...\0[\x00-\x5c]\0[\x00-\x12].{4}(\xff\xff|\0.[ -~])",
+        30,
+        typical=rb"\0...\0[\x03\x12]\0",
+    ),
+    _signature(
+        "dbus",
+        rb"[lB][\x01-\x04][\x00-\x07]\x01|"
+        rb"(\0?(AUTH|CANCEL|BEGIN|DATA|ERROR|NEGOTIATE_UNIX_FD)|REJECTED|OK|AGREE_UNIX_FD)[ \r]",
+        26,
+        typical=rb"[lB][\x01-\x04][\x00-\x07]\x01",
+    ),
+    # BEGIN_REQUEST, END_REQUEST and GET_VALUES, as the specification lays them out.
+    _signature(
+        "fastcgi",
+        rb"\x01[\x01-\x0b].{5}\0",
+        20,
+        typical=rb"\x01\x01..\0\x08.\0\0[\x01-\x03][\0\x01]\0{5}"
+        rb"|\x01\x03..\0\x08.\0.{4}[\0-\x03]|\x01[\x09\x0a]\0\0",
+    ),
+    _signature("nats", _NATS, 24, typical=rb"(?i:(INFO|CONNECT) \{|H?PUB \S|SUB \S|H?MSG \S)"),
+    _signature(
+        "beanstalk",
+        _BEANSTALK,
+        18,
+        typical=rb"put \d+ \d+ \d+ \d+\r\n|reserve|USING |WATCHING \d|INSERTED \d|RESERVED \d+ ",
+    ),
+    _signature("stomp", _STOMP, 24, typical=rb"[\r\n]*(CONNECT|STOMP|CONNECTED|MESSAGE|SEND)\r?\n"),
+    _signature(
+        "rtsp",
+        rb"\$|RTSP/1\.0 \d|[A-Z_]{4,13} rtsp:",
+        8,
+        typical=rb"RTSP/1|[A-Z_]{4,13} rtsp:",
+    ),
+    _signature("nbd", _NBD, 32, opening=rb"(?=NBDMAGICIHAVEOPT)"),
+    _signature("nbd", _NBD, 32, opening=rb"\0\0\0[\0-\x03](?=IHAVEOPT)"),
+    _signature("x11-requests", rb"[\x01-\xff]", 1, opening=rb"l\0\x0b\0\0\0"),
+    _signature("x11-replies", rb"[\0-\x23\x80-\xa3]", 1.8, opening=rb"\x01.\x0b\0\0\0"),
+    _signature("lsp", _HEADER_LINES, 60, check=lambda frame: b'"jsonrpc"' in frame),
+    _signature("dap", _HEADER_LINES, 60, check=lambda frame: b'"seq"' in frame),
+    _signature(
+        "resp",
+        rb"[*$%~>!=|][0-9?-][0-9]{0,9}\r\n|:[+-]?[0-9]+\r\n|[+\-(,#_][^\r\n]*(\r\n|\Z)",
+        9,
+        typical=rb"[*$][0-9-]+\r\n|\+(OK|PONG|QUEUED)\r\n",
+    ),
 )
 """In the order of the catalogue; the better match wins, not the earlier one."""
