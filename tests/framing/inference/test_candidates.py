@@ -13,6 +13,8 @@ from sealframe.errors import ConfigurationError
 from sealframe.framing import Ber, Digits, FrameLayout, Uint, Varint, parse_layout
 from sealframe.framing.inference import Capture, infer
 
+from .blind import random_stream
+
 WORDS = ["status", "motor", "ready", "error", "user", "order", "price", "temperature", "stopped"]
 
 
@@ -130,3 +132,9 @@ def test_boundaries_are_checked() -> None:
 
 def test_it_is_exported() -> None:
     assert sealframe.framing.infer is infer
+
+
+def test_an_empty_first_frame_is_no_preamble() -> None:
+    stream = random_stream(70145)
+    first = infer(stream.data)[0]
+    assert first.confidence == "guess" or list(first.evidence.starts[0]) == stream.starts

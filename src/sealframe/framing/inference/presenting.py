@@ -155,7 +155,7 @@ def _confidence(
         for capture, cut in zip(captures, cuts, strict=True)
     )
     begins = all(
-        _begins_alike(capture.data, cutting)
+        _begins_alike(capture.data, cutting, finding.hypothesis)
         for capture, cutting in zip(captures, cuttings, strict=True)
         if cutting and cutting.starts[0]
     )
@@ -173,7 +173,7 @@ def _confidence(
     return "high" if sure else "guess"
 
 
-def _begins_alike(data: bytes, cutting: Cutting) -> bool:
+def _begins_alike(data: bytes, cutting: Cutting, hypothesis: Hypothesis) -> bool:
     """Whether the first frame behind a preamble is like the others.
 
     Where it lacks a byte that all others have, the preamble ends elsewhere: what stands there reads
@@ -181,6 +181,10 @@ def _begins_alike(data: bytes, cutting: Cutting) -> bool:
     """
     first, *others = cutting.starts[:50]
     if first > _MOST_PREAMBLE:
+        return False
+    before = walk(data[:first], hypothesis)
+    if before and before.end == first:
+        # It is cut into frames too.
         return False
     least = min(_FIRST_BYTES, *cutting.sizes[:50])
     for column in range(least):
