@@ -12,7 +12,7 @@ from .presenting import candidate_of, known_candidate
 from .results import Candidate, Capture, Diagnosis
 from .searching import search
 from .verdicts import kind_of, no_layout, unsure
-from .window import Window
+from .window import WINDOW, Window, few_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,8 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
     candidates = _candidates(captures, findings)
     if named > _NAMED:
         candidates = _with_name(captures, names, findings, candidates)
+    if all(few_kinds(bytes(capture.data[:WINDOW])) for capture in captures):
+        candidates = [replace(one, confidence="guess") for one in candidates]
     if candidates and candidates[0].confidence == "high":
         return Diagnosis(tuple(candidates), None)
     sentence = kind.sentence if kind else _unsure(captures, candidates)

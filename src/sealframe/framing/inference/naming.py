@@ -12,7 +12,7 @@ from ..stepping import stepper
 from .given import hypothesis_of
 from .signatures import SIGNATURES
 from .walking import Cutting, walk
-from .window import WINDOW
+from .window import WINDOW, few_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ def _all(capture: Capture) -> Iterator[Known]:
 
     entries = {entry.name: entry for entry in ENTRIES}
     data = bytes(capture.data[:WINDOW])
-    if len(set(data)) < 2:
+    if len(set(data)) < 2 or few_kinds(data):
         # Zeros are typical of much.
         return
     for signature in SIGNATURES:

@@ -183,6 +183,8 @@ SIGNATURES: Final = (
         "coap-tcp",
         _COAP_LENGTH + _COAP_CODE,
         3.5,
+        # One with an option or a payload: small numbers read as messages have neither.
+        typical=rb"[\x10-\xff]",
         check=coap_options,
     ),
     _signature("syslog-counted", rb"[1-9][0-9]{0,4} <[0-9]{1,3}>", 40),

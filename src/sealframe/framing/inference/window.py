@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .hypotheses import Field
     from .results import Capture
 
-__all__ = ["WINDOW", "Window"]
+__all__ = ["WINDOW", "Window", "few_kinds"]
 
 WINDOW: Final = 1 << 16
 """So many bytes of a capture are searched; the winner walks the rest."""
@@ -42,3 +42,9 @@ class Window:
             self._values[field] = values
         found = bisect_right(values, largest) - bisect_left(values, 0)
         return (found + 1) / (len(values) + 2)
+
+
+def few_kinds(data: bytes) -> bool:
+    """Return whether there are so few kinds of bytes that chance looks like anything: a stream of
+    bits, of dots and dashes, of small numbers. Short data may have few kinds and be frames."""
+    return len(data) > 256 and len(set(data)) < 12
