@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self, SupportsIndex
-
-from typing_extensions import Buffer
+from typing import TYPE_CHECKING, Self, SupportsIndex
 
 from sealframe import ConfigurationError, FramingError, MessageTooLargeError, NotSupportedError
 from sealframe.framing import FrameDecoder, FrameLayout, Sender
 from sealframe.framing.buffered import BufferedDecoder
 from sealframe.framing.codec_types import Control
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 GREETINGS: dict[Sender, bytes] = {"client": b"HELO\n", "server": b"220 \n"}
 
