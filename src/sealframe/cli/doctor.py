@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import click
 
-from .. import ConfigurationError, SealframeError
-from ..framing import FrameLayout, parse_layout
+from .. import SealframeError
+from ..framing import FrameLayout
 from .address import Address
 from .captures.stream import CaptureError
 from .errors import CommandError, Exit, describe
+from .framing import layout_option
 
 CODES: Final = """\b
 Exit codes:
@@ -22,8 +22,6 @@ Exit codes:
   66   nothing was looked at: no such file, no bytes in it, no connection
   130  ended by Ctrl-C (not while it listens)"""
 """For the end of the help page; the last three are those of sysexits.h and of shells."""
-
-_LAYOUT_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 class _WrongCallError(click.UsageError):
@@ -60,19 +58,6 @@ class _Command(click.Command):
             raise CommandError(describe(error), Exit.NO_INPUT) from error
 
 
-def _layout(ctx: click.Context, param: click.Parameter, value: str | None) -> FrameLayout | None:
-    if value is None:
-        return None
-    try:
-        if _LAYOUT_NAME.fullmatch(value):
-            from ..framing import layouts
-
-            return layouts.get(value).layout
-        return parse_layout(value)
-    except ConfigurationError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-
-
 def _addresses(
     ctx: click.Context, param: click.Parameter, value: tuple[str, str] | None
 ) -> tuple[Address, Address] | None:
@@ -91,7 +76,7 @@ def _addresses(
     "--framing",
     "layout",
     metavar="EXPR",
-    callback=_layout,
+    callback=layout_option,
     help="Check this layout: an expression as in a program, 'Framing(width=2)', or a name that "
     '"sealframe layouts" lists. Says why it does not fit, and what would.',
 )

@@ -21,7 +21,8 @@ _LAYOUT = (
 )
 
 
-def _layout(ctx: click.Context, param: click.Parameter, value: str | None) -> Layout | None:
+def layout_option(ctx: click.Context, param: click.Parameter, value: str | None) -> Layout | None:
+    """Return the layout that ``--framing`` names or describes, None for none."""
     if value is None:
         return None
     try:
@@ -32,7 +33,9 @@ def _layout(ctx: click.Context, param: click.Parameter, value: str | None) -> La
 
 def server_framing(command: Command) -> Command:
     """Add ``--framing`` to a server; the command gets it as ``framing``, None for none."""
-    return click.option("--framing", metavar="LAYOUT", callback=_layout, help=_LAYOUT)(command)
+    return click.option("--framing", metavar="LAYOUT", callback=layout_option, help=_LAYOUT)(
+        command
+    )
 
 
 def client_framing(command: Command) -> Command:

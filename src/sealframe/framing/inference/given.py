@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ...errors import ConfigurationError, FramingError
 from ..layout import Framing
+from ..numbers import Bcd, Ber, Digits, Uint, Varint
 from .hypotheses import (
     BcdField,
     BerField,
@@ -19,6 +20,7 @@ from .hypotheses import (
 
 if TYPE_CHECKING:
     from ..base import FrameLayout
+    from ..numbers import Number
     from .hypotheses import Field
     from .results import Capture
 
@@ -69,13 +71,7 @@ def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
     """Return the layout as a hypothesis, or None where it is none of them."""
     if not isinstance(framing, Framing) or framing.control:
         return None
-    length: Any = getattr(framing, "length", None)
-    if length is None:
-        field: Field | None = (
-            VarintField() if framing.varint else FixedField(framing.width, framing.byteorder)
-        )
-    else:
-        field = _field_of(length)
+    field = _field_of(framing.number)
     if field is None:
         return None
     extra = framing.adjustment + len(framing.trailer)
@@ -90,24 +86,24 @@ def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
         field,
         framing.offset,
         extra,
-        getattr(framing, "unit", 1),
-        getattr(framing, "align", 1),
+        framing.unit,
+        framing.align,
         inclusive,
     )
 
 
-def _field_of(length: Any) -> Field | None:
-    match type(length).__name__:
-        case "Uint" if length.mask is None or length.mask & 1:
+def _field_of(length: Number) -> Field | None:
+    match length:
+        case Uint() if length.mask is None or length.mask & 1:
             return FixedField(length.width, length.byteorder, length.mask)
-        case "Digits" if length.until:
+        case Digits(width=None):
             return DigitsUntil(length.until, length.base)
-        case "Digits":
-            return DigitsField(length.width, length.base)
-        case "Bcd":
+        case Digits(width=int(width)):
+            return DigitsField(width, length.base)
+        case Bcd():
             return BcdField(length.width)
-        case "Varint":
+        case Varint():
             return VarintField()
-        case "Ber":
+        case Ber():
             return BerField()
     return None
