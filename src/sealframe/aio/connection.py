@@ -24,7 +24,7 @@ from .connection_protocol import ConnectionProtocol
 from .session_info import SessionInfo
 from .stats import Stats
 from .stream import Stream
-from .time_limit import TimeLimit
+from .time_limit import TimeLimit, check_timeout
 from .transfers import OnProgress, Receipt
 
 if TYPE_CHECKING:
@@ -353,8 +353,7 @@ class Connection(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         self._protocol.check_loop()
-        if timeout is not None and not timeout > 0:  # nor NaN
-            raise ValueError(f"timeout is {timeout!r}; use seconds, more than 0, or None")
+        check_timeout(timeout)
         async with TimeLimit(timeout):
             return await self._protocol.ping()
 

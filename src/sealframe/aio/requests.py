@@ -35,7 +35,7 @@ from .fair_limiter import FairLimiter
 from .stream import Stream
 from .stream_endpoint import StreamEndpoint
 from .streams import Host, Streams
-from .time_limit import TimeLimit
+from .time_limit import TimeLimit, check_timeout
 
 logger = logging.getLogger("sealframe.requests")
 
@@ -84,8 +84,8 @@ class Requests:
         if timeout is None:
             if self.limiter.open:
                 return self._ask(payload)
-        elif not timeout > 0:  # nor NaN
-            raise ValueError(f"timeout is {timeout!r}; use seconds, more than 0, or None")
+        else:
+            check_timeout(timeout)
         return self._ask_in_turn(payload, timeout)
 
     async def _ask_in_turn(self, payload: bytes, timeout: float | None) -> bytes:

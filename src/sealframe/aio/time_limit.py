@@ -107,6 +107,16 @@ class TimeLimit:
         self._limit.reschedule(asyncio.get_running_loop().time())
 
 
+def check_timeout(seconds: float | None) -> None:
+    """Refuse what is no ``timeout=`` of a call.
+
+    :param seconds: None for no limit
+    :raises ValueError: it is not above 0
+    """
+    if seconds is not None and not seconds > 0:  # nor NaN
+        raise ValueError(f"timeout is {seconds!r}; use seconds, more than 0, or None")
+
+
 async def wait_for_task(task: asyncio.Task[None], deadline: float) -> None:
     """Wait until a task is done, until the deadline at most; it runs on.
 
