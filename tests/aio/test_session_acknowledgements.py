@@ -12,7 +12,8 @@ from mitm.middle import Way
 
 import sealframe
 from sealframe import ClientOptions, Connection, ServerOptions, Sessions
-from sealframe.wire import CloseCode, Control, Opcode, control
+from sealframe.aio.connection import protocol_of
+from sealframe.wire import MIN_ACK_BY, CloseCode, Control, Opcode, control
 from sealframe.wire.control import Close
 
 from .cutting import CuttingProxy, Fault, Plan
@@ -155,3 +156,36 @@ async def test_a_dead_link_is_noticed_while_what_it_swallowed_is_waited_for() ->
             await until(lambda: bool(proxy.faults))
             assert await conn.close()
             assert proxy.connections == 2
+
+
+async def test_one_acknowledgement_waits_for_a_peer_that_does_not_read(control_mode: Mode) -> None:
+    """The last, which says what those before it would."""
+    count = 50
+    stuck, taken = asyncio.Event(), asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        while not protocol_of(conn).sender.write_paused:
+            await conn.send(bytes(30_000))
+        stuck.set()
+        for _ in range(count):
+            await conn.recv()
+            taken.set()
+        await conn.wait_closed()
+
+    arguments: dict[str, Any] = {**TCP.listen, **control_mode.server}
+    options = ServerOptions(outbox_limit=2**26, close_timeout=0.1)
+    async with asyncio.timeout(PATIENCE):
+        async with sealframe.serve(
+            handler, **arguments, sessions=Sessions(), options=options
+        ) as server:
+            peer = await say_hello(server, mode=control_mode, ack_by=MIN_ACK_BY)
+            with contextlib.closing(peer.raw):
+                await read_welcome(peer)
+                await peer.write(control.frame(Opcode.CREDIT, (2**26).to_bytes(4, "little")))
+                await stuck.wait()
+                for _ in range(count):
+                    # So that each of them is due to be acknowledged when it comes.
+                    await peer.write(message(bytes(MIN_ACK_BY)))
+                    await taken.wait()
+                    taken.clear()
+                assert await read_until(peer, Opcode.ACK) == Control(Opcode.ACK, ack(count)[5:])

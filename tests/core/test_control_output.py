@@ -17,6 +17,7 @@ CLOSE = control.frame(Opcode.CLOSE, Close().encode())
 ALONE: dict[str, Callable[[ControlOutput], None]] = {
     "frame": lambda output: output.add(control.frame(Opcode.PAD)),
     "pong": lambda output: output.pong(b""),
+    "ack": lambda output: output.acknowledge(0),
     "credit": lambda output: output.credit(1),
     "close": lambda output: output.end(CLOSE),
     "plaintext": lambda output: output.add_plaintext(CLOSE),
@@ -34,14 +35,16 @@ def test_each_is_pending_until_it_is_taken(kind: str) -> None:
     assert [*seen, output.pending] == [False, True, False]
 
 
-def test_of_pongs_the_last_is_kept_and_credit_adds_up() -> None:
+def test_of_pongs_and_acks_the_last_is_kept_and_credit_adds_up() -> None:
     output = ControlOutput()
     for number in range(1000):
         output.pong(number.to_bytes(8, "little"))
+        output.acknowledge(number)
         output.credit(10)
     [frames], close = output.take()
     pong = control.frame(Opcode.PONG, (999).to_bytes(8, "little"))
-    assert frames == pong + control.frame(Opcode.CREDIT, (10_000).to_bytes(4, "little"))
+    credit = control.frame(Opcode.CREDIT, (10_000).to_bytes(4, "little"))
+    assert frames == pong + credit + control.ack(999)
     assert close == []
     for _ in range(3):
         output.credit(MAX_WINDOW)

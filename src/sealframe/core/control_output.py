@@ -1,7 +1,8 @@
 """Control frames of one connection that wait to be written.
 
-Bounded, whatever a peer that reads nothing makes us answer: of PONG the latest is kept, and credit
-adds up to one CREDIT (docs/PROTOCOL.md, sections 3 and 7). CLOSE goes after everything else.
+Bounded, whatever a peer that reads nothing makes us answer: of PONG and ACK the latest is kept, and
+credit adds up to one CREDIT (docs/PROTOCOL.md, sections 3, 12 and 7). CLOSE goes after everything
+else.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ class ControlOutput:
     :ivar close: the last frame of this end
     """
 
-    __slots__ = ("_credit", "_frames", "_plaintext", "_pong", "close", "pending")
+    __slots__ = ("_ack", "_credit", "_frames", "_plaintext", "_pong", "close", "pending")
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._pong: bytes | None = None
+        self._ack: int | None = None
         self._credit = 0
         self._plaintext = b""
         self.close: bytes | None = None
@@ -29,7 +31,7 @@ class ControlOutput:
 
     @property
     def frames(self) -> int:
-        """How many frames wait beside PONG, CREDIT, CLOSE and plaintext."""
+        """How many frames wait beside PONG, ACK, CREDIT, CLOSE and plaintext."""
         return len(self._frames)
 
     def add(self, frame: bytes) -> None:
@@ -40,6 +42,11 @@ class ControlOutput:
     def pong(self, body: bytes) -> None:
         """Queue the answer to a PING, in place of one that waits."""
         self._pong = body
+        self.pending = True
+
+    def acknowledge(self, number: int) -> None:
+        """Queue ACK of all frames up to that one, in place of an ACK that waits."""
+        self._ack = number
         self.pending = True
 
     def credit(self, increment: int) -> None:
@@ -62,7 +69,7 @@ class ControlOutput:
         """Forget all frames but CLOSE and plaintext: the connection has failed."""
         self._frames.clear()
         self._credit = 0
-        self._pong = None
+        self._pong = self._ack = None
         self._update()
 
     def forget_close(self) -> None:
@@ -75,6 +82,7 @@ class ControlOutput:
             self._frames
             or self._credit
             or self._pong is not None
+            or self._ack is not None
             or self.close is not None
             or self._plaintext
         )
@@ -96,6 +104,9 @@ class ControlOutput:
         if self._credit:
             frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
             self._credit = 0
+        if self._ack is not None:
+            frames.append(control.ack(self._ack))
+            self._ack = None
         last = [] if self.close is None else [self.close]
         self.close = None
         self.pending = bool(self._plaintext)

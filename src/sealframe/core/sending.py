@@ -243,7 +243,7 @@ class SendingHalf:
         if session is not None and self.phase is not Phase.FAILED:
             number = session.acknowledge(self.frames_received)
             if number is not None:
-                self.queue(control.ack(number))
+                self.make_output().acknowledge(number)
 
     def ping(self, body: bytes) -> None:
         """Queue a PING.
