@@ -12,15 +12,15 @@ from sealframe.wire.control import Close
 
 from .peers import Peer, exchange, extended_pair, sealed_pair
 
-CLOSE = control.frame(Opcode.CLOSE, Close().encode())
+PLAINTEXT = control.frame(Opcode.PAD, b"plaintext")
 
 ALONE: dict[str, Callable[[ControlOutput], None]] = {
     "frame": lambda output: output.add(control.frame(Opcode.PAD)),
     "pong": lambda output: output.pong(b""),
     "ack": lambda output: output.acknowledge(0),
     "credit": lambda output: output.credit(1),
-    "close": lambda output: output.end(CLOSE),
-    "plaintext": lambda output: output.add_plaintext(CLOSE),
+    "close": lambda output: output.end(Close()),
+    "plaintext": lambda output: output.add_plaintext(PLAINTEXT),
 }
 
 
@@ -30,7 +30,7 @@ def test_each_is_pending_until_it_is_taken(kind: str) -> None:
     seen = [output.pending]
     ALONE[kind](output)
     seen.append(output.pending)
-    taken = [*output.take_plaintext(), *(frame for part in output.take() for frame in part)]
+    taken = [*output.take_plaintext(), *output.take(), *output.take_close()]
     assert len(taken) == 1
     assert [*seen, output.pending] == [False, True, False]
 
@@ -41,14 +41,14 @@ def test_of_pongs_and_acks_the_last_is_kept_and_credit_adds_up() -> None:
         output.pong(number.to_bytes(8, "little"))
         output.acknowledge(number)
         output.credit(10)
-    [frames], close = output.take()
+    [frames] = output.take()
     pong = control.frame(Opcode.PONG, (999).to_bytes(8, "little"))
     credit = control.frame(Opcode.CREDIT, (10_000).to_bytes(4, "little"))
-    assert frames == pong + credit + control.ack(999)
-    assert close == []
+    assert frames == pong + control.ack(999) + credit
+    assert output.take_close() == []
     for _ in range(3):
         output.credit(MAX_WINDOW)
-    [frames], _ = output.take()
+    [frames] = output.take()
     assert frames == control.frame(Opcode.CREDIT, MAX_WINDOW.to_bytes(4, "little"))
 
 
@@ -58,9 +58,10 @@ def test_a_failure_forgets_all_but_the_last_words() -> None:
         put(output)
     output.clear()
     assert output.pending
-    assert output.take_plaintext() == [CLOSE]
-    assert output.take() == ([], [CLOSE])
-    output.end(CLOSE)
+    assert output.take_plaintext() == [PLAINTEXT]
+    assert output.take() == []
+    assert output.take_close() == [control.frame(Opcode.CLOSE, Close().encode())]
+    output.end(Close())
     output.forget_close()
     assert not output.pending
 

@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 from ..wire import MAX_WINDOW, Opcode, control
+from ..wire.control import Close
 
 
 class ControlOutput:
@@ -15,9 +16,19 @@ class ControlOutput:
 
     :ivar pending: whether any waits
     :ivar close: the last frame of this end
+    :ivar close_size: bytes to which padding fills its body
     """
 
-    __slots__ = ("_ack", "_credit", "_frames", "_plaintext", "_pong", "close", "pending")
+    __slots__ = (
+        "_ack",
+        "_credit",
+        "_frames",
+        "_plaintext",
+        "_pong",
+        "close",
+        "close_size",
+        "pending",
+    )
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
@@ -25,7 +36,8 @@ class ControlOutput:
         self._ack: int | None = None
         self._credit = 0
         self._plaintext = b""
-        self.close: bytes | None = None
+        self.close: Close | None = None
+        self.close_size = 0
         # Kept, since each write asks for it three times.
         self.pending = False
 
@@ -55,9 +67,12 @@ class ControlOutput:
         self._credit = min(self._credit + increment, MAX_WINDOW)
         self.pending = True
 
-    def end(self, close: bytes) -> None:
-        """Queue CLOSE."""
-        self.close = close
+    def end(self, close: Close, *, size: int = 0) -> None:
+        """Queue CLOSE.
+
+        :param size: of its body, in bytes, if it would be shorter
+        """
+        self.close, self.close_size = close, size
         self.pending = True
 
     def add_plaintext(self, frame: bytes) -> None:
@@ -95,19 +110,25 @@ class ControlOutput:
         self._update()
         return [plaintext]
 
-    def take(self) -> tuple[list[bytes], list[bytes]]:
-        """Take everything but plaintext: what goes before messages, and CLOSE."""
+    def take(self) -> list[bytes]:
+        """Take what goes before messages."""
         frames, self._frames = self._frames, []
         if self._pong is not None:
             frames.append(control.frame(Opcode.PONG, self._pong))
             self._pong = None
-        if self._credit:
-            frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
-            self._credit = 0
         if self._ack is not None:
             frames.append(control.ack(self._ack))
             self._ack = None
-        last = [] if self.close is None else [self.close]
-        self.close = None
-        self.pending = bool(self._plaintext)
-        return [b"".join(frames)] if len(frames) > 1 else frames, last
+        if self._credit:
+            frames.append(control.frame(Opcode.CREDIT, self._credit.to_bytes(4, "little")))
+            self._credit = 0
+        self.pending = self.close is not None or bool(self._plaintext)
+        return [b"".join(frames)] if len(frames) > 1 else frames
+
+    def take_close(self) -> list[bytes]:
+        """Take CLOSE, which goes after messages."""
+        if self.close is None:
+            return []
+        body = self.close.encode(size=self.close_size)
+        self.forget_close()
+        return [control.frame(Opcode.CLOSE, body)]

@@ -166,8 +166,7 @@ def refuse(machine: ProtocolMachine, close: Close, error: ConnectionClosedError)
     """
     if machine.phase is Phase.JOINING:
         machine.phase = Phase.FAILED
-        body = close.encode(size=welcome_size(machine))
-        machine.make_output().end(control.frame(Opcode.CLOSE, body))
+        machine.make_output().end(close, size=welcome_size(machine))
         machine.emit(Failed(error))
 
 

@@ -179,7 +179,7 @@ class SendingHalf:
             records.output = ()
             if not records.established:
                 return buffers
-        before, last = output.take()
+        before = output.take()
         session = self.session
         # An idle connection keeps none: the next frame makes another.
         self.output = None
@@ -188,7 +188,7 @@ class SendingHalf:
         again: list[bytes] = []
         if session is not None and session.retention.resending:
             again = self._take_kept(session, turn)
-            last = self._hold_back(session, last)
+            self._hold_back(session, output)
         elif self.opened is not None and self.multiplexing:
             # A request overtakes the messages that wait.
             urgent = self.opened.take_all_urgent()
@@ -203,6 +203,7 @@ class SendingHalf:
                 session.keep(urgent, messages, cost, streams)
         elif session is not None:
             session.retention.keep_messages(messages, cost_of_packed(len(messages), packed))
+        last = output.take_close()
         if self.trace is not None:
             trace_sent(self.trace, [*before, *streams, *last])
         before += again
@@ -214,17 +215,18 @@ class SendingHalf:
             return buffers + records.seal(*first) + records.seal(*last)
         return buffers + records.seal(*first, *last)
 
-    def _hold_back(self, session: Session, last: list[bytes]) -> list[bytes]:
-        """Return CLOSE if it may go now: an orderly one goes behind what is sent again."""
-        if not last:
-            return last
-        close = Close.decode(last[0][wire.HEAD_SIZE + 1 :])
+    def _hold_back(self, session: Session, output: ControlOutput) -> None:
+        """Have an orderly CLOSE wait for a further write: it goes behind what is sent again."""
+        close = output.close
+        if close is None:
+            return
         if close.code == CloseCode.NORMAL and session.retention.resending:
-            self.make_output().end(last[0])
-            return []
-        # More may have come, and been acknowledged, since it was queued.
-        received = session.told = session.acknowledgeable(self.frames_received)
-        return [control.frame(Opcode.CLOSE, replace(close, frames_received=received).encode())]
+            output.forget_close()
+            self.make_output().end(close)
+        else:
+            # More may have come, and been acknowledged, since it was queued.
+            received = session.told = session.acknowledgeable(self.frames_received)
+            output.end(replace(close, frames_received=received))
 
     def _take_kept(self, session: Session, turn: int) -> list[bytes]:
         """Return, framed, the next of what the link before was given and the peer has not got."""
@@ -343,5 +345,5 @@ class SendingHalf:
         if self.session is not None:
             received = self.session.told = self.session.acknowledgeable(received)
             retry_after = close.retry_after
-        body = Close(close.code, close.reason, received, discarded, retry_after)
-        self.make_output().end(control.frame(Opcode.CLOSE, body.encode(size=size)))
+        said = Close(close.code, close.reason, received, discarded, retry_after)
+        self.make_output().end(said, size=size)
