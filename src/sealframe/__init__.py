@@ -23,6 +23,8 @@ from .aio.stream import Stream
 from .client.client import Connecting, connect, is_fatal
 from .errors import (
     ChecksumError,
+    ClusterError,
+    ClusterUnavailableError,
     ConfigurationError,
     ConnectError,
     ConnectionClosed,
@@ -112,6 +114,8 @@ __all__ = [
     "ClientIdentity",
     "ClientOptions",
     "CloseCode",
+    "ClusterError",
+    "ClusterUnavailableError",
     "ConfigurationError",
     "ConnectError",
     "ConnectTimeoutError",

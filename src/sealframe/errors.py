@@ -245,6 +245,17 @@ class StreamResetError(StreamError):
         return f"the other end reset the stream (code {self.code}){detail}"
 
 
+class ClusterError(SealframeError):
+    """A cluster cannot be joined, or one of its calls cannot be carried out."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """NATS is away, and with it all other servers: what needs them is not tried.
+
+    The server's own clients are served on, and it joins again by itself.
+    """
+
+
 class RequestError(SealframeError):
     """A request got no reply, and the connection goes on."""
 

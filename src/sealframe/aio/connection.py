@@ -656,6 +656,13 @@ def send_through(conn: AnyConnection, queue: MessageQueue) -> None:
     conn._send_queue = queue
 
 
+async def request_bytes(conn: AnyConnection, data: bytes, timeout: float | None) -> bytes:
+    """Make a request of bytes that a codec has made, and return those of the answer."""
+    requests = conn._channels().requests
+    conn._protocol.machine.check_size(len(data))
+    return await requests.request(data, timeout)
+
+
 def end_memberships(conn: AnyConnection) -> frozenset[str]:
     """Let a connection join no group any more; return the groups that it is now to leave."""
     joined = conn._joined

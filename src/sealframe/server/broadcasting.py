@@ -60,14 +60,37 @@ class Broadcasts:
         :raises MessageTooLargeError: it is over ``max_message_size``
         :raises SealframeError: the foreign layout refuses it
         """
+        data = self.encode(message)
+        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
+        if not all(isinstance(conn, Connection) for conn in left_out):
+            raise TypeError("exclude takes connections, for example server.clients[id]")
+        return self.send_encoded(data, connections, left_out)
+
+    def encode(self, message: object) -> bytes:
+        """Return the bytes of a message.
+
+        :raises TypeError: the message is not bytes-like
+        :raises EncodeError: the codec cannot encode it
+        :raises MessageTooLargeError: it is over ``max_message_size``
+        :raises SealframeError: the foreign layout refuses it
+        """
         data = self._encode(message)
         if len(data) > self._options.max_message_size:
             raise MessageTooLargeError(len(data), self._options.max_message_size)
         if self._framing is not None:
             self._framing.encode(data)
-        left_out = {exclude} if isinstance(exclude, Connection) else set(exclude or ())
-        if not all(isinstance(conn, Connection) for conn in left_out):
-            raise TypeError("exclude takes connections, for example server.clients[id]")
+        return data
+
+    def send_encoded(
+        self,
+        data: bytes,
+        connections: Iterable[AnyConnection],
+        left_out: Collection[AnyConnection],
+    ) -> int:
+        """Queue what :meth:`encode` has returned for every connection, without waiting for any.
+
+        :return: for how many it was queued
+        """
         excluded = set(map(protocol_of, left_out))
         queued = 0
         batch: list[object] = [data]
@@ -89,6 +112,15 @@ class Broadcasts:
             self._scheduled = True
             self._loop.call_soon(self._flush_some)
         return queued
+
+    def send_one(self, data: bytes, conn: AnyConnection) -> bool:
+        """Queue what :meth:`encode` has returned for one connection; return whether it was."""
+        protocol = protocol_of(conn)
+        sender = protocol.sender
+        if not sender.queue.offer([data]):
+            return self._offer(protocol, data)
+        sender.flush_soon()
+        return True
 
     def _offer(self, protocol: ConnectionProtocol, message: bytes) -> bool:
         """Queue the message for a connection that cannot simply take it; return whether it was."""

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+import typing
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -59,10 +60,18 @@ _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room 
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
 
 
+class ClientWatcher(typing.Protocol):
+    """Who is told of clients that come and go."""
+
+    def client_joined(self, conn: AnyConnection) -> None: ...
+    def client_left(self, conn: AnyConnection) -> None: ...
+
+
 class ConnectionRegistry(ConnectionOwner):
     """Accepts connections, runs the handler of each, and forgets them; owns them all.
 
     :param counters: the server's
+    :param watcher: is told of clients, before their handlers begin; None for nobody
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class ConnectionRegistry(ConnectionOwner):
         hooks: Hooks,
         peer_handlers: PeerHandlers,
         counters: ServerStats,
+        watcher: ClientWatcher | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.counters = counters
@@ -100,6 +110,7 @@ class ConnectionRegistry(ConnectionOwner):
         self._config = config
         self._options = options
         self._hooks = hooks
+        self._watcher = watcher
         self._accepting = True
         counts = config.sessions is not None and config.sessions.counts_taken
         make_connection = taking_connection_maker if counts else connection_maker
@@ -222,6 +233,8 @@ class ConnectionRegistry(ConnectionOwner):
             self.revocation.add(conn)
         self.budget.join()
         self._hooks.connected(conn)
+        if self._watcher is not None:
+            self._watcher.client_joined(conn)
         if self.peer_handlers.on_message is None:
             protocol.closer.handler = self.handlers.start(conn)
         else:
@@ -305,6 +318,8 @@ class ConnectionRegistry(ConnectionOwner):
         # Called when the handler is done, and when the socket is gone.
         if self.clients.pop(conn.id, None) is not None:
             logger.debug("unregistered client %s", conn.id)
+            if self._watcher is not None:
+                self._watcher.client_left(conn)
         self.memberships.end(conn)
 
     # Closing

@@ -11,19 +11,20 @@ from typing import Any, Final, Generic, Self
 from ..aio.addresses import Address, show
 from ..aio.caller import current_caller
 from ..aio.config import ConnectionConfig
-from ..aio.connection import AnyConnection, Connection, Received, Sent, protocol_of
+from ..aio.connection import AnyConnection, Connection, Received, Sent
 from ..aio.endpoint import Binding
 from ..aio.hooks import Hooks
 from ..aio.listening import Decide, Listener, listen
 from ..aio.peer_handlers import PeerHandlers
 from ..aio.stats import ServerStats
 from ..aio.tasks import start_task
-from ..errors import ConfigurationError, ConnectionClosedError, UnknownClientError, WrongLoopError
+from ..errors import ConfigurationError, UnknownClientError, WrongLoopError
 from ..options import ServerOptions
 from ..wire import CloseCode
 from ..wire.control import Close
 from .balancers import HeaderReading, TrustedPeers
 from .broadcasting import Broadcasts
+from .cluster_member import ClusterMember, LocalServer, kick
 from .groups import Group, Groups
 from .handlers import Handler
 from .registry import ConnectionRegistry
@@ -47,6 +48,7 @@ class Server(Generic[Sent, Received]):
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
+        cluster: ClusterMember | None = None,
     ) -> None:
         self.counters = ServerStats()
         """Counters of this server; they go on counting."""
@@ -55,12 +57,13 @@ class Server(Generic[Sent, Received]):
         self._listener: Listener | None = None
         self._headers: HeaderReading | None = None
         self._registry = ConnectionRegistry(
-            handler, config, options, hooks, peer_handlers, self.counters
+            handler, config, options, hooks, peer_handlers, self.counters, cluster
         )
         self._broadcasts = Broadcasts(
             options, peer_handlers.codec.encode, self.counters, config.framing
         )
         self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
+        self._cluster = cluster
         self._closing: asyncio.Task[ShutdownReport] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -141,12 +144,16 @@ class Server(Generic[Sent, Received]):
         ``sessions_detached`` how many sessions have none, ``sessions_adopting`` how many wait
         for the answer of ``Sessions.position``, and are no clients yet. Beside them stand the
         server's :attr:`counters`, and sums of the other counters of :class:`Stats` over all
-        connections, those that are gone included.
+        connections, those that are gone included. With ``cluster=`` what the cluster says of itself
+        is under ``cluster``.
 
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
-        return snapshot(self._registry, self._groups)
+        stats = snapshot(self._registry, self._groups)
+        if self._cluster is not None:
+            stats["cluster"] = self._cluster.stats()
+        return stats
 
     def kick(self, id: str, reason: str = "") -> None:
         """Put a client out: its connection ends here at once, and it is told why.
@@ -170,9 +177,7 @@ class Server(Generic[Sent, Received]):
         conn = self._registry.clients.get(id)
         if conn is None:
             raise UnknownClientError(id)
-        text = "the client was kicked" + (f": {reason}" if reason else "")
-        error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
-        protocol_of(conn).closer.put_out(error, Close(CloseCode.KICKED, reason))
+        kick(conn, reason)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -229,6 +234,8 @@ class Server(Generic[Sent, Received]):
         self._registry.exclude(current_caller())
         if self._closing is None:
             self._registry.stop_accepting()
+            if self._cluster is not None:
+                self._cluster.leaving()
             milliseconds = None if retry_after is None else math.ceil(retry_after * 1000)
             close = Close(CloseCode.GOING_AWAY, reason, retry_after=milliseconds)
             self._closing = start_task(self._close, close, timeout)
@@ -257,6 +264,18 @@ class Server(Generic[Sent, Received]):
                 "loop.call_soon_threadsafe(), for example with server.broadcast"
             )
 
+    async def _start(self, binding: Binding, balancers: TrustedPeers | None) -> None:
+        if self._cluster is None:
+            await self._listen(binding, balancers)
+            return
+        # Joined before the first client is served: its handler may use the cluster at once.
+        await self._cluster.start(LocalServer(self._registry, self._broadcasts))
+        try:
+            await self._listen(binding, balancers)
+        except BaseException:
+            await self._cluster.stop()
+            raise
+
     async def _listen(self, binding: Binding, balancers: TrustedPeers | None) -> None:
         registry = self._registry
         revocation = registry.revocation
@@ -284,6 +303,8 @@ class Server(Generic[Sent, Received]):
             self._headers.close()
         clients, (unsent, discarded) = len(registry.clients), registry.lost()
         cancelled = await registry.close(close, self._loop.time() + timeout)
+        if self._cluster is not None:
+            await self._cluster.stop()
         await self._listener.wait_closed()
         if not self._ended.done():
             self._ended.set_result(None)
@@ -309,4 +330,4 @@ async def listen_at(
     :param balancers: who has to send a PROXY header, None for nobody
     :raises ListenError: the address is in use, forbidden or unknown
     """
-    await server._listen(binding, balancers)
+    await server._start(binding, balancers)

@@ -24,6 +24,7 @@ from ..options import ServerOptions, Sessions
 from ..trust.identity import ServerIdentity
 from ..trust.keys import SharedKey
 from .balancers import TrustedPeers
+from .cluster_member import ClusterMember
 from .handlers import Handler
 from .server import Server, listen_at
 
@@ -53,6 +54,7 @@ def serve(  # type: ignore[overload-overlap]
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
     on_link: OnLink | None = None,
+    cluster: ClusterMember | None = None,
 ) -> Serving[BytesLike, bytes]: ...
 @overload
 def serve(
@@ -77,6 +79,7 @@ def serve(
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
     on_link: OnLink | None = None,
+    cluster: ClusterMember | None = None,
 ) -> Serving[Sent, Received]: ...
 def serve(
     handler: Handler[Sent, Received] | None = None,
@@ -100,6 +103,7 @@ def serve(
     on_connect: OnConnect | None = None,
     on_disconnect: OnDisconnect | None = None,
     on_link: OnLink | None = None,
+    cluster: ClusterMember | None = None,
 ) -> Serving[Sent, Received]:
     """Listen, and run ``handler`` in a task of its own for each client.
 
@@ -198,7 +202,12 @@ def serve(
         has lost its link, and when it goes on over the next one, before anything that came over
         that. Hooks of one connection run one after the other: where a loss and a return both
         came while another hook ran, it is told neither. It is not called at the session's end.
+    :param cluster: a :class:`sealframe.cluster.Cluster`, which this server joins before it
+        listens, and leaves when it is closed: the servers of a cluster know each other's clients,
+        and send to them. Each has the same ``codec``. :attr:`Server.clients`,
+        :meth:`Server.broadcast` and :meth:`Server.group` stay those of this server
     :raises ConfigurationError: the arguments cannot work together
+    :raises ClusterError: when awaited: the cluster cannot be joined
     :raises ListenError: when awaited: the address is in use, forbidden or unknown
     """
     peer_handlers = PeerHandlers(
@@ -245,7 +254,9 @@ def serve(
     hooks = Hooks(on_connect, on_disconnect, on_link, timeout=options.close_timeout)
     binding = Binding.of(host, port, path, sock, reuse_port)
     balancers = TrustedPeers.of(proxy_protocol)
-    return Serving(handler, binding, balancers, config, options, hooks, peer_handlers)
+    if not (cluster is None or isinstance(cluster, ClusterMember)):
+        raise ConfigurationError("cluster is a sealframe.cluster.Cluster, or None")
+    return Serving(handler, binding, balancers, config, options, hooks, peer_handlers, cluster)
 
 
 class Serving(Generic[Sent, Received]):
@@ -260,6 +271,7 @@ class Serving(Generic[Sent, Received]):
         options: ServerOptions,
         hooks: Hooks,
         peer_handlers: PeerHandlers,
+        cluster: ClusterMember | None,
     ) -> None:
         self._handler = handler
         self._binding = binding
@@ -268,6 +280,7 @@ class Serving(Generic[Sent, Received]):
         self._options = options
         self._hooks = hooks
         self._peer_handlers = peer_handlers
+        self._cluster = cluster
         self._server: Server[Sent, Received] | None = None
 
     async def _start(self) -> Server[Sent, Received]:
@@ -277,6 +290,7 @@ class Serving(Generic[Sent, Received]):
             self._options,
             self._hooks,
             self._peer_handlers,
+            self._cluster,
         )
         await listen_at(server, self._binding, self._balancers)
         return server

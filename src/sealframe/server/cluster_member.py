@@ -1,0 +1,141 @@
+"""What a server and its cluster know of each other.
+
+``serve(cluster=...)`` takes a :class:`ClusterMember`; :class:`sealframe.cluster.Cluster` is the one
+that there is. The package above stays unknown here: without ``cluster=`` it is not imported.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..aio.connection import AnyConnection, protocol_of, request_bytes
+from ..aio.payload_codec import PayloadCodec
+from ..errors import ConnectionClosedError, UnknownClientError
+from ..wire import CloseCode
+from ..wire.control import Close
+from .broadcasting import Broadcasts
+from .registry import ConnectionRegistry
+
+
+class LocalServer:
+    """What a server offers to its cluster: its own clients, and bytes to them.
+
+    Messages are bytes here, as the codec made them: each server of a cluster has the same one.
+    It belongs to the server's event loop, and nothing of it waits, a request excepted.
+    """
+
+    __slots__ = ("_broadcasts", "_registry")
+
+    def __init__(self, registry: ConnectionRegistry, broadcasts: Broadcasts) -> None:
+        self._registry = registry
+        self._broadcasts = broadcasts
+
+    @property
+    def clients(self) -> Mapping[str, AnyConnection]:
+        """The clients of this server, by id; a live, read-only view."""
+        return MappingProxyType(self._registry.clients)
+
+    @property
+    def codec(self) -> PayloadCodec:
+        """What makes bytes of the program's objects, and objects of bytes."""
+        return self._registry.peer_handlers.codec
+
+    def encode(self, message: Any) -> bytes:
+        """Return the bytes of a message, as :meth:`Server.broadcast` would send it.
+
+        :raises TypeError: it is not bytes-like
+        :raises EncodeError: the codec cannot encode it
+        :raises MessageTooLargeError: it is over ``max_message_size``
+        :raises SealframeError: the foreign layout refuses it
+        """
+        return self._broadcasts.encode(message)
+
+    def send(self, id: str, data: bytes) -> bool:
+        """Queue one message for a client, without waiting; one whose outbox is full is treated
+        by ``options.slow_client``.
+
+        :return: whether it was queued; not for a client that is not there
+        """
+        conn = self._registry.clients.get(id)
+        return conn is not None and self._broadcasts.send_one(data, conn)
+
+    def broadcast(self, data: bytes, excluded: Collection[str] = ()) -> int:
+        """Queue one message for every client.
+
+        :param excluded: ids of clients that do not get it; others than this server's are ignored
+        :return: for how many it was queued
+        """
+        return self._broadcasts.send_encoded(
+            data, self._registry.clients.values(), self._connections(excluded)
+        )
+
+    def broadcast_to_group(self, name: str, data: bytes, excluded: Collection[str] = ()) -> int:
+        """Queue one message for every member of a group."""
+        members = self._registry.memberships.members.get(name, {})
+        return self._broadcasts.send_encoded(data, members, self._connections(excluded))
+
+    def _connections(self, ids: Collection[str]) -> list[AnyConnection]:
+        clients = self._registry.clients
+        return [clients[id] for id in ids if id in clients]
+
+    async def request(self, id: str, data: bytes, timeout: float | None) -> bytes:
+        """Ask a client, and return its answer; see :meth:`Connection.request`.
+
+        :raises UnknownClientError: it is not there
+        """
+        conn = self._registry.clients.get(id)
+        if conn is None:
+            raise UnknownClientError(id)
+        return await request_bytes(conn, data, timeout)
+
+    def kick(self, id: str, reason: str) -> bool:
+        """Put a client out, as :meth:`Server.kick` does.
+
+        :return: whether it was there
+        """
+        conn = self._registry.clients.get(id)
+        if conn is None:
+            return False
+        kick(conn, reason)
+        return True
+
+
+class ClusterMember(ABC):
+    """What ``serve(cluster=...)`` takes. One object serves one server, once."""
+
+    @abstractmethod
+    async def start(self, server: LocalServer) -> None:
+        """Join the cluster, before the server listens.
+
+        :raises SealframeError: it cannot; the server is not started
+        """
+
+    @abstractmethod
+    def client_joined(self, conn: AnyConnection) -> None:
+        """A client was registered; its handler has not begun."""
+
+    @abstractmethod
+    def client_left(self, conn: AnyConnection) -> None:
+        """A client is registered no more."""
+
+    @abstractmethod
+    def leaving(self) -> None:
+        """The server begins to close: it takes in nobody any more."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Leave the cluster: the server is closed, or has not come to listen."""
+
+    @abstractmethod
+    def stats(self) -> dict[str, Any]:
+        """Return what :meth:`Server.stats` has under ``cluster``, as plain data."""
+
+
+def kick(conn: AnyConnection, reason: str) -> None:
+    """Put a client out, and tell it why."""
+    text = "the client was kicked" + (f": {reason}" if reason else "")
+    error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
+    protocol_of(conn).closer.put_out(error, Close(CloseCode.KICKED, reason))
