@@ -43,6 +43,7 @@ LAYERS: dict[str, set[str]] = {
     "files": BASE | {"wire", "trust", "aio"},
     "outbox": {"buffers", "errors", "wire", "trust", "files"},
     "server": BASE | {"codecs", "framing", "wire", "noise", "core", "trust", "aio", "files"},
+    "cluster": BASE | {"codecs", "framing", "wire", "trust", "aio", "server"},
     "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files", "outbox"},
     "metrics": {"errors", "server"},
     "sync": BASE
