@@ -431,7 +431,9 @@ class SessionLostError(ConnectionClosedError):
         or put this end out, and threw them away
     :ivar unknown: they were given to a link, and no acknowledgement has come: they may have
         arrived, or not
-    :ivar unsent: they were given to none, and have not arrived
+    :ivar unsent: they were given to none, and have not arrived. After a loss of power, with an
+        outbox that is only ``durable="process"``, the last of them may have been given to a link
+        and have arrived: the file is older than that
     """
 
     def __init__(
