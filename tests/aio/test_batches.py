@@ -10,6 +10,10 @@ import pytest
 import sealframe
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.sender import Sender
+from sealframe.wire.control import Hello
+
+from .ends import Mode
+from .scripted import Role, facing
 
 KIB = 1024
 SMALL = [bytes(4 * KIB)] * 64
@@ -70,3 +74,19 @@ async def test_the_turn_of_streams_follows_the_link(seconds: float, turn: int, f
         await stream.write(bytes(200 * KIB))
         # One frame: it was not read in parts, nor with another.
         assert await first == frame * KIB
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_nothing_is_written_behind_a_write_that_has_failed(
+    role: Role, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counts as unsent. (asyncio would warn that "socket.send() raised exception".)"""
+    count = 40
+    async with facing(role, mode, hello=Hello(window=2**24)) as (conn, peer):
+        peer.raw.reset()
+        for _ in range(count):
+            conn.send_nowait(bytes(20_000))
+        await conn.wait_closed()
+        assert not [record for record in caplog.records if record.name == "asyncio"]
+        assert not await conn.close()
+        assert conn.stats.messages_sent + conn.stats.unsent == count

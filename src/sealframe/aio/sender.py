@@ -121,8 +121,9 @@ class Sender(SendPath):
         # fill the memory with answers. Only what ends the connection goes out in any case:
         # CLOSE, and in a session what is sent again before it.
         while not self.write_paused or closer.write_closed:
-            if machine.session is not None and transport.is_closing():
-                # A write has failed: the next link gets the rest, and asyncio would warn of each.
+            if transport.is_closing():
+                # A write has failed: the next link of a session gets the rest, and asyncio would
+                # warn of each.
                 break
             messages = self._take_messages() if len(queue) else []
             if not messages and not machine.has_output:
