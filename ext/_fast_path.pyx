@@ -318,6 +318,10 @@ cdef class ReadPath:
         """End the connection: a write to its socket failed; for the subclass."""
         raise NotImplementedError
 
+    def output_failed(self, error, messages):
+        """End the connection: what was to be sent cannot be; for the subclass."""
+        raise NotImplementedError
+
     def handle_events(self, *, at_fin=False):
         """Take in what the machine has to tell; for the subclass."""
         raise NotImplementedError
@@ -593,10 +597,14 @@ cdef class SendPath:
         if session is not None:
             session.keep(frames, [], 0, [])
         data = frames[0] if PyList_GET_SIZE(frames) == 1 else b"".join(frames)
-        if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
-            data = b"".join(records.seal(data))
-        elif records is not None:
-            data = _with_head(records_sender.get(records).seal_record(data))
+        try:
+            if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
+                data = b"".join(records.seal(data))
+            elif records is not None:
+                data = _with_head(records_sender.get(records).seal_record(data))
+        except Exception as error:
+            protocol.output_failed(error, 0)
+            return True
         self.write(protocol.transport, data)
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         return True
@@ -661,7 +669,11 @@ cdef class SendPath:
             data = machine_encoder.get(machine).encode(message)
         else:
             # What is sealed is framed natively, and a record has a head of the same form.
-            data = _with_head(records_sender.get(records).seal_record(_with_head(message)))
+            try:
+                data = _with_head(records_sender.get(records).seal_record(_with_head(message)))
+            except Exception as error:
+                protocol.output_failed(error, 1)
+                return True
         self.write(protocol.transport, data)
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1

@@ -20,9 +20,11 @@ from sealframe import (
     ConfigurationError,
     Connection,
     ConnectionClosed,
+    ConnectionClosedError,
     Disconnect,
     DisconnectKind,
     LinkChange,
+    NonceExhaustedError,
     ProtocolError,
     ServerOptions,
     SessionLostError,
@@ -62,6 +64,14 @@ class Changes:
     def seen(self) -> list[bool]:
         """Whether there was a link, after each."""
         return [change.connected for change in self.told]
+
+
+def use_up_nonces(conn: Connection) -> None:
+    """Have the present link seal nothing more."""
+    records = protocol_of(conn).machine.records
+    assert records is not None
+    assert records.sender is not None
+    records.sender.set_nonce(2**64 - 1)
 
 
 async def test_a_link_is_lost_and_another_comes(control_mode: Mode, api: Api) -> None:
@@ -456,3 +466,49 @@ async def test_a_server_that_goes_away_has_nothing_to_complain_of(
         assert (report.clients, report.unsent) == (1, 0)
         road.open()
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_link_whose_nonces_are_used_is_given_up(sealed: Mode, count: int) -> None:
+    """What could not be sealed goes over the next one: it would be missing without a word if
+    anything followed it."""
+    ours = Changes()
+    async with open_session(sealed, at_client={"on_link": ours}) as pair:
+        await pair.client.send(b"before")
+        assert await take(pair.accepted, 1) == [b"before"]
+        use_up_nonces(pair.client)
+        messages = [b"%d" % number for number in range(count)]
+        for message in messages:
+            pair.client.send_nowait(message)
+        assert await take(pair.accepted, count) == messages
+        assert ours.seen == [False, True]
+        assert isinstance(ours.told[0].error, ConnectionClosedError)
+        assert isinstance(ours.told[0].error.__cause__, NonceExhaustedError)
+        await pair.client.send(b"after")
+        assert await take(pair.accepted, 1) == [b"after"]
+
+
+async def test_a_request_that_cannot_be_sealed_goes_over_the_next_link(sealed: Mode) -> None:
+    async def echo(_: Connection, payload: bytes) -> bytes:
+        return payload
+
+    async with open_session(sealed, at_server={"on_request": echo}) as pair:
+        use_up_nonces(pair.client)
+        assert await pair.client.request(b"this", timeout=PATIENCE) == b"this"
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_connection_whose_nonces_are_used_ends(sealed: Mode, count: int) -> None:
+    async with open_pair(sealed) as (client, accepted, _):
+        await client.send(b"before")
+        assert await take(accepted, 1) == [b"before"]
+        use_up_nonces(client)
+        for _ in range(count):
+            client.send_nowait(b"never arrives")
+        with pytest.raises(ConnectionClosedError) as caught:
+            await client.recv()
+        assert isinstance(caught.value.__cause__, NonceExhaustedError)
+        assert await client.close() is False
+        assert client.stats.unsent == count
+        with pytest.raises(ConnectionClosed):
+            await accepted.recv()

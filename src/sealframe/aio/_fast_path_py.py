@@ -170,6 +170,13 @@ class ReadPath:
         """
         raise NotImplementedError
 
+    def output_failed(self, error: Exception, messages: int) -> None:
+        """End the connection: what was to be sent cannot be; for the subclass.
+
+        :param messages: how many of it were taken from the queue, or never came there
+        """
+        raise NotImplementedError
+
     def handle_events(self, *, at_fin: bool = False) -> None:
         """Take in what the machine has to tell; for the subclass."""
         raise NotImplementedError
@@ -377,7 +384,11 @@ class SendPath:
         data = machine.encoder.encode(message)
         if records is not None:
             assert records.sender is not None
-            record = records.sender.seal_record(data)
+            try:
+                record = records.sender.seal_record(data)
+            except Exception as error:  # noqa: BLE001 - nothing may follow without it
+                protocol.output_failed(error, 1)
+                return True
             data = len(record).to_bytes(HEAD_SIZE, "little") + record
         transport.write(data)
         stats = protocol.stats

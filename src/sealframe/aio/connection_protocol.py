@@ -307,6 +307,15 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         """End: a write past the transport found that the socket has failed."""
         self.closer.abort(self._lose(OSError(number, os.strerror(number))) or _CLOSED)
 
+    def output_failed(self, error: Exception, messages: int) -> None:
+        """End: what was to be sent could not be framed or sealed, as where all nonces are used. If
+        anything followed, the peer would not know that something is missing.
+
+        :param messages: how many of it were taken from the queue, or never came there
+        """
+        self.stats.unsent += messages
+        self.closer.abort(not_written(error))
+
     def _lose(self, cause: Exception | None) -> ConnectionClosedError | None:
         self.machine.receive_loss(cause)
         failure = None
@@ -561,3 +570,10 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
     def release(self, measured: Growing) -> None:
         """Give back what a window has grown by: it is used no more."""
         self.receiver.release(measured)
+
+
+def not_written(cause: Exception) -> ConnectionClosedError:
+    """Return the error of a connection for whose output nothing could be made."""
+    error = ConnectionClosedError(f"what was to be sent could not be written: {cause!r}")
+    error.__cause__ = cause
+    return error

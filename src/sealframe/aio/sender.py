@@ -128,7 +128,11 @@ class Sender(SendPath):
             messages = self._take_messages() if len(queue) else []
             if not messages and not machine.has_output:
                 break
-            buffers = machine.take_output(messages, self.stream_turn)
+            try:
+                buffers = machine.take_output(messages, self.stream_turn)
+            except Exception as error:  # noqa: BLE001 - nothing may follow without it
+                protocol.output_failed(error, len(messages))
+                break
             if not buffers:
                 break
             stats.bytes_sent += write_buffers(transport, buffers)

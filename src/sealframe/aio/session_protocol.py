@@ -26,6 +26,7 @@ from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    NonceExhaustedError,
     NotSupportedError,
     PeerTimeoutError,
     SessionLostError,
@@ -34,7 +35,7 @@ from ..errors import (
 )
 from ..wire import CloseCode
 from ..wire.control import Close, Hello, SessionHello, SessionWelcome, close_name
-from .connection_protocol import ConnectionProtocol
+from .connection_protocol import ConnectionProtocol, not_written
 from .link_change import LinkChange
 from .peer_handlers import OnBytes
 
@@ -324,6 +325,17 @@ class SessionProtocol(ConnectionProtocol):
             self.lose_link(lost)
         else:
             super().socket_failed(number)
+
+    def output_failed(self, error: Exception, messages: int) -> None:
+        """What was to be sent could not be framed or sealed: all that is kept goes over the next
+        link, which has a key of its own."""
+        if self.session is None:
+            super().output_failed(error, messages)
+        elif self._may_go_on and isinstance(error, NonceExhaustedError):
+            self.lose_link(not_written(error))
+        else:
+            # It is not known whether that was kept.
+            self.closer.abort(not_written(error))
 
     def fail(self, error: ConnectionClosedError, *, at_fin: bool = False) -> None:
         """The peer broke the protocol, or the link is at fault."""
