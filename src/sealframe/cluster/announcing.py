@@ -1,0 +1,90 @@
+"""What this server says of itself: numbered deltas, heartbeats and its roster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .events import Client
+from .messages import RosterPart
+from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS
+from .presence import Delta, encode_clients, encode_delta, encode_presence
+
+__all__ = ["Announcer"]
+
+
+class Announcer:
+    """Numbers the changes of this server's clients and makes presence messages of them.
+
+    :param size: bytes of a message at most
+    :ivar number: of the last delta
+    :ivar next_time: when the next heartbeat is due
+    :ivar figures: for the table of ``sealframe cluster status``
+    """
+
+    def __init__(self, id: str, label: str, started: float, now: float, size: int) -> None:
+        self._identity: dict[str, object] = {"id": id, "label": label, "started": started}
+        self._size = size
+        self._waiting: list[bytes] = []
+        self._roster: tuple[int, list[RosterPart]] | None = None
+        self.figures: Mapping[str, float] = {}
+        self.number = 0
+        self.next_time = now
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are deltas to be published."""
+        return bool(self._waiting)
+
+    def add(self, delta: Delta) -> None:
+        """Give a change its number. It waits to be published."""
+        self.number += 1
+        if len(self._waiting) == MAX_DELTAS:
+            self._waiting.clear()  # whoever misses them asks for the roster
+        self._waiting.append(encode_delta(delta))
+
+    def take(self, now: float) -> list[bytes]:
+        """Return the messages to be published now: deltas, or a heartbeat if it is due."""
+        if not self._waiting and now < self.next_time:
+            return []
+        self.next_time = now + HEARTBEAT_INTERVAL
+        messages: list[bytes] = []
+        batch: list[bytes] = []
+        number = self.number - len(self._waiting)
+        room = self._size - len(self._encode(self.number, []))
+        left = room
+        for delta in self._waiting:
+            if len(delta) >= left and batch:
+                messages.append(self._encode(number, batch))
+                batch, left = [], room
+            number += 1
+            if len(delta) < left:
+                batch.append(delta)
+                left -= len(delta) + 1
+            # Else it is too large for a message: the next one shows a gap of one number.
+        messages.append(self._encode(number, batch))
+        self._waiting.clear()
+        return messages
+
+    def bye(self) -> bytes:
+        """Return the last message of all."""
+        return self._encode(self.number, [], bye=True)
+
+    def roster(self, clients: Iterable[Client]) -> list[RosterPart]:
+        """Return this server's roster, as of its last delta.
+
+        Servers that start together ask together: until the next delta they get the same parts.
+        """
+        if self._roster is None or self._roster[0] != self.number:
+            parts = encode_clients(clients)
+            self._roster = (
+                self.number,
+                [
+                    RosterPart(self.number, place, len(parts), part)
+                    for place, part in enumerate(parts)
+                ],
+            )
+        return self._roster[1]
+
+    def _encode(self, number: int, deltas: list[bytes], *, bye: bool = False) -> bytes:
+        head = {**self._identity, "figures": dict(self.figures)}
+        return encode_presence(head, number, deltas, bye=bye)
