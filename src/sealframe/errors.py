@@ -47,13 +47,15 @@ class UnknownClientError(SealframeError, LookupError):
     :ivar id: what was asked for
     """
 
-    def __init__(self, id: object) -> None:
-        super().__init__(id)
+    def __init__(self, id: object, where: str = "server") -> None:
+        super().__init__(id, where)
         self.id = id
+        self._where = where
 
     def __str__(self) -> str:
+        what = "the id" if self._where == "server" else "the id or the name"
         return (
-            f"no client has the id {self.id!r}: it may have left; server.clients has those "
+            f"no client has {what} {self.id!r}: it may have left; {self._where}.clients has those "
             "that are there, by id"
         )
 

@@ -176,5 +176,6 @@ class TestOffered:
 
         options = ServerOptions(max_message_size=10)
         async with sealframe.serve(handler, "127.0.0.1", 0, options=options, cluster=member):
+            assert member.server.max_message_size == 10
             with pytest.raises(MessageTooLargeError):
                 member.server.encode(bytes(11))

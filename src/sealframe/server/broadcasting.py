@@ -45,6 +45,11 @@ class Broadcasts:
         self._unflushed: deque[Sender] = deque()
         self._scheduled = False
 
+    @property
+    def max_message_size(self) -> int:
+        """The largest message that is sent, in bytes."""
+        return self._options.max_message_size
+
     def send(
         self,
         message: object,

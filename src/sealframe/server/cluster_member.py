@@ -43,6 +43,11 @@ class LocalServer:
         """What makes bytes of the program's objects, and objects of bytes."""
         return self._registry.peer_handlers.codec
 
+    @property
+    def max_message_size(self) -> int:
+        """The largest message that this server sends, in bytes."""
+        return self._broadcasts.max_message_size
+
     def encode(self, message: Any) -> bytes:
         """Return the bytes of a message, as :meth:`Server.broadcast` would send it.
 
