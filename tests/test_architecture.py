@@ -78,6 +78,7 @@ THIRD_PARTY = {
     "prometheus_client": {"cli", "metrics"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},
+    "nats": {"cluster.nats_client"},
     # For type checkers alone.
     "typing_extensions": {"framing", "aio.connection"},
 }

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import nats
+from nats.aio.msg import Msg
 
 from .recording import Tap, free_port, package, save, stream, wait_for
 
@@ -25,7 +26,7 @@ async def client(port: int) -> None:
     connection = await nats.connect(f"nats://127.0.0.1:{port}")
     subscription = await connection.subscribe("parts.*")
 
-    async def answer(message: nats.aio.msg.Msg) -> None:
+    async def answer(message: Msg) -> None:
         await message.respond(b"\r\n" * 10)
 
     await connection.subscribe("ask", cb=answer)

@@ -1,0 +1,456 @@
+"""The way to the other servers: two subjects of NATS, and a connection that comes back by itself.
+
+.. code-block:: text
+
+    publish() -> queue -> writer task -> NatsClient -> NATS -> on_presence(), on_message()
+                   |
+                 room()  waits while more than 8 MiB are queued
+
+A :class:`.nats_client.NatsClient` is one connection to one node of NATS. Once it is over, what was
+queued is dropped and counted, and a new one is made, to another node first. It is taken into use
+when a message to ourselves has come back through it: then it is known that what we publish arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import re
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import (
+    ClusterError,
+    ClusterUnavailableError,
+    ConfigurationError,
+    MessageTooLargeError,
+    MissingExtraError,
+    SealframeError,
+)
+from .nats_servers import NatsServers
+
+if TYPE_CHECKING:
+    from .nats_client import NatsClient
+
+logger = logging.getLogger("sealframe.cluster")
+
+HIGH_WATER: Final = 8 * 1024 * 1024
+"""Queued bytes above which :meth:`NatsLink.room` waits until half of them are written."""
+QUEUE_LIMIT: Final = 64 * 1024 * 1024
+"""Queued bytes that nobody may go beyond, also without waiting for room."""
+ATTEMPT_TIMEOUT: Final = 2.0
+"""Seconds for one node of NATS: five round trips, and its certificate."""
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
+"""Seconds after each round of all nodes in vain; the last one from then on. Up to half of it less,
+so that servers which lost NATS together do not come back together."""
+_LOOK_EVERY: Final = 0.25
+"""Seconds between looks at nats-py: it does not tell of each end, such as that of a close of its
+own which waits for a hung server to read."""
+_FAREWELL: Final = 1.0
+"""Seconds of :meth:`NatsLink.close` for what is queued to get to NATS."""
+_MAX_PAYLOAD: Final = 1024 * 1024
+"""Of NATS, unless it is configured otherwise; until it has told."""
+
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_REFUSED: Final = re.compile(
+    "authorization violation|authentication (?!timeout)|permissions violation|certificate|"
+    "secure connection not available",
+    re.IGNORECASE,
+)
+"""What no retry cures: wrong credentials, too few rights, TLS that is not what was asked for."""
+
+
+class Probe(Enum):
+    """What became of a probe."""
+
+    ANSWERED = "answered"
+    NO_RESPONDERS = "no responders"
+    """Nobody listens. Right after a server has subscribed, another node may say so wrongly."""
+    SILENT = "silent"
+
+
+class NatsLink:
+    """This server's connection to NATS: used from one event loop.
+
+    All callbacks are plain functions, called within nats-py's own tasks. One that raises is logged.
+
+    :param servers: where NATS is
+    :param name: of this server, for those who look at NATS's own list of connections
+    :param presence: the subject that all servers listen to
+    :param subject: the one that is this server's own
+    :param on_presence: called with each message to ``presence``, our own ones too
+    :param on_message: called with each message to ``subject``, in the order in which one server
+        sent them. Probes are answered here, and not handed on
+    :param on_connected: called with True and False when the connection to NATS is there and lost
+    :ivar dropped: messages that were accepted and given to no connection
+    :raises ConfigurationError: a subject has characters that mean something to NATS
+    """
+
+    def __init__(
+        self,
+        servers: NatsServers,
+        *,
+        name: str,
+        presence: str,
+        subject: str,
+        on_presence: Callable[[bytes], None],
+        on_message: Callable[[bytes], None],
+        on_connected: Callable[[bool], None],
+    ) -> None:
+        check_subject(presence)
+        check_subject(subject)
+        self.dropped = 0
+        self._servers = servers
+        self._name = name
+        self._presence = presence
+        self._subject = subject
+        self._on_presence = on_presence
+        self._on_message = on_message
+        self._on_connected = on_connected
+        self._client: NatsClient | None = None
+        self._max_payload = _MAX_PAYLOAD
+        self._discovered: list[str] = []
+        self._trouble = ""
+        self._changed = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._closed = False
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._queued = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    async def open(self, timeout: float) -> None:
+        """Connect for the first time; from then on the connection comes back by itself.
+
+        :param timeout: seconds for all nodes of NATS
+        :raises ClusterUnavailableError: NATS cannot be reached in time
+        :raises ClusterError: NATS does not let us in, or not to the subjects; its TLS is not as
+            asked for; the file with a key or credentials is malformed
+        :raises MissingExtraError: nats-py is not installed
+        """
+        if self._closed or self._supervisor is not None:
+            raise ClusterError("a connection to NATS is opened once: make another one")
+        require()
+        try:
+            async with asyncio.timeout(timeout):
+                client, url = await self._find(first=True)
+        except TimeoutError:
+            trouble = self._trouble or f"no answer from {', '.join(self._servers.urls)}"
+            raise ClusterUnavailableError(
+                f"NATS cannot be reached within {timeout:g} s: {trouble}"
+            ) from None
+        self._take(client, url)
+        self._supervisor = asyncio.create_task(self._supervise(client, url), name="sealframe-nats")
+
+    @property
+    def connected(self) -> bool:
+        """Whether what is published goes to NATS. A server that hangs is noticed within 3 s."""
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that NATS takes, in bytes."""
+        return self._max_payload
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be written."""
+        return self._queued
+
+    def publish(self, subject: str, data: bytes) -> None:
+        """Publish without waiting. It arrives at most once, in the order of the calls.
+
+        :raises ClusterUnavailableError: NATS is away, or takes so little that 64 MiB wait
+        :raises MessageTooLargeError: NATS does not take so large a message
+        :raises ConfigurationError: the subject has characters that mean something to NATS
+        """
+        if not self.connected:
+            raise self._unavailable()
+        if len(data) > self._max_payload:
+            raise MessageTooLargeError(len(data), self._max_payload)
+        if self._queued + len(data) > QUEUE_LIMIT:
+            raise ClusterUnavailableError(
+                f"NATS takes too little: {self._queued} bytes wait to be written"
+            )
+        check_subject(subject)
+        self._queue.append((subject, data))
+        self._queued += len(data)
+        if self._queued > HIGH_WATER:
+            self._room.clear()
+        self._idle.clear()
+        self._filled.set()
+
+    async def room(self) -> None:
+        """Wait until at most 8 MiB are queued, as a sender does that can wait.
+
+        :raises ClusterUnavailableError: NATS is away
+        """
+        while self._queued > HIGH_WATER:
+            await self._room.wait()
+        if not self.connected:
+            raise self._unavailable()
+
+    async def probe(self, subject: str, timeout: float) -> Probe:
+        """Ask the server whose own subject this is for a sign of life.
+
+        :param timeout: seconds
+        """
+        check_subject(subject)
+        client = self._client
+        if client is None or not client.is_connected:
+            return Probe.SILENT
+        try:
+            answered = await client.ask(subject, timeout)
+        except TimeoutError:
+            return Probe.SILENT
+        return Probe.ANSWERED if answered else Probe.NO_RESPONDERS
+
+    async def close(self) -> None:
+        """Write what is queued, if NATS takes it within a second, and end the connection.
+
+        Afterwards no callback is called. Closing twice is harmless.
+        """
+        self._closed = True
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        try:
+            if self._client is not None:
+                await self._write_all(self._client)
+        finally:
+            # nats-py takes a cancellation in some places and goes on.
+            while not supervisor.done():
+                supervisor.cancel()
+                await asyncio.wait([supervisor], timeout=_LOOK_EVERY)
+
+    async def _write_all(self, client: NatsClient) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await self._idle.wait()
+                await client.written(_FAREWELL)
+
+    # Connecting.
+
+    async def _supervise(self, client: NatsClient, url: str) -> None:
+        """Keep the connection until :meth:`close`; another one after each that is lost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            taken = loop.time()
+            writer = asyncio.create_task(self._write(client), name="sealframe-nats-writer")
+            try:
+                await self._until_over(client, writer)
+            finally:
+                self._lose(client)
+                await client.discard()
+                while not writer.done():
+                    writer.cancel()
+                    await asyncio.wait([writer], timeout=_LOOK_EVERY)
+            reason = client.last_error or "the connection ended"
+            logger.warning("NATS at %s is lost: %s; looking for it", url, reason)
+            # A node that throws us out as soon as we are in is not asked without a pause.
+            await asyncio.sleep(max(0, taken + _PAUSES[-1] - loop.time()))
+            client, url = await self._find(lost=url, hung=client.hung)
+            self._take(client, url)
+            logger.info("NATS is back, at %s", url)
+
+    async def _until_over(self, client: NatsClient, writer: asyncio.Task[None]) -> None:
+        while client.is_connected and not writer.done():
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._changed.wait()
+
+    async def _find(
+        self, *, first: bool = False, lost: str = "", hung: bool = False
+    ) -> tuple[NatsClient, str]:
+        """Connect to any node; go on until it is done.
+
+        :param first: a refusal ends it
+        :param lost: the node that is tried after the others
+        :param hung: it does not answer, and is tried last of all
+        """
+        rounds = 0
+        while True:
+            for url in self._order(lost, hung):
+                try:
+                    return await self._attempt(url), url
+                except ClusterUnavailableError as error:
+                    self._trouble = str(error)
+                    logger.debug("%s", error)
+                except ClusterError as error:
+                    if first:
+                        raise
+                    if self._trouble != str(error):
+                        logger.warning("%s", error)
+                    self._trouble = str(error)
+            pause = _PAUSES[min(rounds, len(_PAUSES) - 1)]
+            rounds += 1
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+
+    def _order(self, lost: str, hung: bool) -> list[str]:
+        others = [url for url in self._servers.urls if url != lost]
+        random.shuffle(others)
+        discovered = [url for url in self._discovered if url not in (*self._servers.urls, lost)]
+        random.shuffle(discovered)
+        again = [lost] if lost else []
+        return others + (discovered + again if hung else again + discovered)
+
+    async def _attempt(self, url: str) -> NatsClient:
+        """Connect to one node, subscribe, and hear ourselves.
+
+        :raises ClusterUnavailableError: it cannot be reached
+        :raises ClusterError: it does not let us in
+        """
+        from .nats_client import NatsClient
+
+        client = NatsClient(self._servers, self._changed.set)
+        # The certificate of a node that another one told of is for the name that we know.
+        tls_name = None if url in self._servers.urls else self._host()
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT):
+                await client.open(url, self._name, f"{self._subject}.answers", tls_name)
+                await self._hear_ourselves(client)
+        except BaseException as error:
+            await client.discard()
+            if isinstance(error, Exception):
+                raise _explained(url, error, client.refusal) from None
+            raise
+        return client
+
+    async def _hear_ourselves(self, client: NatsClient) -> None:
+        heard = False
+
+        def take(message: Any) -> None:
+            nonlocal heard
+            if heard or message.data or message.reply:
+                self._take_message(message)
+            else:
+                heard = True
+                self._changed.set()
+
+        await client.listen(self._presence, self._take_presence)
+        await client.listen(self._subject, take)
+        await client.publish(self._subject)
+        while not heard:
+            if client.refusal:
+                raise ConnectionError(client.refusal)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _host(self) -> str:
+        return self._servers.urls[0].partition("://")[2].rpartition(":")[0].strip("[]")
+
+    def _take(self, client: NatsClient, url: str) -> None:
+        self._client = client
+        self._trouble = ""
+        self._max_payload = client.max_payload
+        logger.debug("connected to NATS at %s, messages up to %d bytes", url, client.max_payload)
+        self._tell(True)
+
+    def _lose(self, client: NatsClient) -> None:
+        self._client = None
+        self._discovered = [uri.geturl() for uri in client.discovered_servers]
+        self.dropped += len(self._queue)
+        self._queue.clear()
+        self._queued = 0
+        self._room.set()
+        self._idle.set()
+        self._tell(False)
+
+    def _tell(self, connected: bool) -> None:
+        if not self._closed:
+            try:
+                self._on_connected(connected)
+            except Exception:
+                logger.exception("on_connected failed")
+
+    def _unavailable(self) -> ClusterUnavailableError:
+        if self._closed:
+            return ClusterUnavailableError("the connection to NATS is closed")
+        why = f" ({self._trouble})" if self._trouble else ""
+        return ClusterUnavailableError(
+            f"NATS is away, and with it all other servers{why}: it is looked for; try again once "
+            "connected is True"
+        )
+
+    # What is sent.
+
+    async def _write(self, client: NatsClient) -> None:
+        """Hand what is queued to nats-py, which waits while much of it is not with the socket."""
+        while client.is_connected:
+            if not self._queue:
+                self._idle.set()
+                self._filled.clear()
+                await self._filled.wait()
+                continue
+            subject, data = self._queue.popleft()
+            await client.publish(subject, data)
+            self._queued -= len(data)
+            if self._queued <= HIGH_WATER // 2:
+                self._room.set()
+
+    # What comes.
+
+    def _take_presence(self, message: Any) -> None:
+        if not self._closed:
+            self._on_presence(message.data)
+
+    def _take_message(self, message: Any) -> None:
+        if message.reply:
+            # A probe: answered before whatever waits, and at most once, as all else.
+            self._queue.appendleft((message.reply, b""))
+            self._filled.set()
+        elif not self._closed:
+            self._on_message(message.data)
+
+
+def _explained(url: str, error: Exception, refusal: str) -> SealframeError:
+    said = refusal or str(error) or "no answer"
+    if _REFUSED.search(said):
+        return ClusterError(f"NATS at {url} does not let this server in: {said}")
+    if isinstance(error, ImportError):
+        return _missing("nkeys")
+    if isinstance(error, OSError):
+        return ClusterUnavailableError(f"NATS at {url} cannot be used now: {said}")
+    # Whatever the libraries raise for a malformed key: their texts are not for a log.
+    return ClusterError(
+        f"cannot log in to NATS at {url}: {type(error).__name__}: look at nkey_file and "
+        "credentials_file"
+    )
+
+
+def _missing(package: str) -> MissingExtraError:
+    return MissingExtraError(
+        f'a cluster needs the package {package}: run: pip install "sealframe[cluster]"'
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def check_subject(subject: str) -> None:
+    """Check that a subject is plain: NATS gives a meaning to dots, ``*``, ``>`` and spaces, and
+    nats-py publishes empty tokens, which no subscription gets.
+
+    :raises ConfigurationError: it is not
+    """
+    if not _SUBJECT.fullmatch(subject):
+        raise ConfigurationError(
+            f"{subject!r} cannot be a subject of NATS: letters, digits, - and _, in parts with one "
+            "dot between them"
+        )
+
+
+def require() -> None:
+    """Check that nats-py is installed.
+
+    :raises MissingExtraError: it is not
+    """
+    try:
+        from . import nats_client  # noqa: F401 - whether it can be imported
+    except ImportError as error:
+        raise _missing("nats-py") from error
