@@ -66,14 +66,6 @@ class Changes:
         return [change.connected for change in self.told]
 
 
-def use_up_nonces(conn: Connection) -> None:
-    """Have the present link seal nothing more."""
-    records = protocol_of(conn).machine.records
-    assert records is not None
-    assert records.sender is not None
-    records.sender.set_nonce(2**64 - 1)
-
-
 async def test_a_link_is_lost_and_another_comes(control_mode: Mode, api: Api) -> None:
     ours, theirs = Changes(), Changes()
     async with open_session(
@@ -468,24 +460,39 @@ async def test_a_server_that_goes_away_has_nothing_to_complain_of(
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
+async def send_without_nonces(conn: Connection, count: int) -> list[bytes]:
+    """Send one message that can be sealed, and so many that cannot: one at once, more of them with
+    the next batch. Return the latter."""
+    await conn.ping()
+    conn.send_nowait(b"before")
+    if count < 2:
+        # What has come since may be answered at once.
+        await conn.ping()
+    records = protocol_of(conn).machine.records
+    assert records is not None
+    assert records.sender is not None
+    records.sender.set_nonce(2**64 - 1)
+    messages = [b"%d" % number for number in range(count)]
+    for message in messages:
+        conn.send_nowait(message)
+    # At the end of this turn they are written.
+    await asyncio.sleep(0)
+    return messages
+
+
 @pytest.mark.parametrize("count", [1, 5])
 async def test_a_link_whose_nonces_are_used_is_given_up(sealed: Mode, count: int) -> None:
     """What could not be sealed goes over the next one: it would be missing without a word if
     anything followed it."""
     ours = Changes()
     async with open_session(sealed, at_client={"on_link": ours}) as pair:
-        await pair.client.send(b"before")
-        assert await take(pair.accepted, 1) == [b"before"]
-        use_up_nonces(pair.client)
-        messages = [b"%d" % number for number in range(count)]
-        for message in messages:
-            pair.client.send_nowait(message)
-        assert await take(pair.accepted, count) == messages
+        messages = await send_without_nonces(pair.client, count)
+        assert not pair.client.connected
+        await pair.client.send(b"after")
+        assert await take(pair.accepted, count + 2) == [b"before", *messages, b"after"]
         assert ours.seen == [False, True]
         assert isinstance(ours.told[0].error, ConnectionClosedError)
         assert isinstance(ours.told[0].error.__cause__, NonceExhaustedError)
-        await pair.client.send(b"after")
-        assert await take(pair.accepted, 1) == [b"after"]
 
 
 async def test_a_request_that_cannot_be_sealed_goes_over_the_next_link(sealed: Mode) -> None:
@@ -493,22 +500,20 @@ async def test_a_request_that_cannot_be_sealed_goes_over_the_next_link(sealed: M
         return payload
 
     async with open_session(sealed, at_server={"on_request": echo}) as pair:
-        use_up_nonces(pair.client)
+        await send_without_nonces(pair.client, 0)
+        await pair.client.wait_connected()
         assert await pair.client.request(b"this", timeout=PATIENCE) == b"this"
 
 
 @pytest.mark.parametrize("count", [1, 5])
 async def test_a_connection_whose_nonces_are_used_ends(sealed: Mode, count: int) -> None:
     async with open_pair(sealed) as (client, accepted, _):
-        await client.send(b"before")
-        assert await take(accepted, 1) == [b"before"]
-        use_up_nonces(client)
-        for _ in range(count):
-            client.send_nowait(b"never arrives")
+        await send_without_nonces(client, count)
         with pytest.raises(ConnectionClosedError) as caught:
-            await client.recv()
+            client.send_nowait(b"refused")
         assert isinstance(caught.value.__cause__, NonceExhaustedError)
         assert await client.close() is False
         assert client.stats.unsent == count
+        assert await accepted.recv() == b"before"
         with pytest.raises(ConnectionClosed):
             await accepted.recv()
