@@ -123,5 +123,40 @@ class Steps:
                 book.cut_short = True
             end.close(CloseCode.KICKED)
 
+    def put_out_detached(self, choice: int, withdraw: bool) -> None:
+        """The server puts a client out that has no link."""
+        ends = [
+            end
+            for end in self.world.ends
+            if isinstance(end, ServerEnd) and end.alive and not end.conn.connected
+        ]
+        if ends:
+            self._put_out(ends[choice % len(ends)], withdraw=withdraw)
+
+    def put_out(self, choice: int, withdraw: bool) -> None:
+        """The server puts a client out."""
+        if end := self._end(choice, ServerEnd):
+            self._put_out(end, withdraw=withdraw)
+
+    def _put_out(self, end: ServerEnd, *, withdraw: bool) -> None:
+        self.world.may_lose = True
+        for book in self.world.books.values():
+            book.cut_short = True
+        end.put_out(withdraw=withdraw)
+
+    def close_over_restart(self, choice: int, client: bool, count: int) -> None:
+        """A client closes, and meanwhile its server is started again."""
+        end = self._end(choice, ClientEnd)
+        if end is None or self.world.server_loop is None:
+            return
+        self.world.may_lose = True
+        end.close()
+        self.world.settle()
+        for link in self.world.network.links[-_LATE:]:
+            link.deliver(client, count)
+        self.world.settle()
+        self.world.kill_server()
+        self.world.open()
+
     def close_server(self) -> None:
         self.world.close_server()

@@ -87,6 +87,17 @@ class Simulation(RuleBasedStateMachine):
     def kick(self, choice: int) -> None:
         self.steps.kick(choice)
 
+    @rule(choice=choices, withdraw=st.booleans(), detached=st.booleans())
+    def put_out(self, choice: int, withdraw: bool, detached: bool) -> None:
+        if detached:
+            self.steps.put_out_detached(choice, withdraw)
+        else:
+            self.steps.put_out(choice, withdraw)
+
+    @rule(choice=choices, client=st.booleans(), count=pieces)
+    def close_over_restart(self, choice: int, client: bool, count: int) -> None:
+        self.steps.close_over_restart(choice, client, count)
+
     @rule()
     def close_server(self) -> None:
         self.steps.close_server()
@@ -120,8 +131,11 @@ TestSimulationOfPositions = SimulationOfPositions.TestCase
 TestSimulationOfPositions.settings = SHORT
 
 
-def play(seed: int, length: int, *, positions: bool) -> Steps:
-    """Play one long schedule, in which sessions live long enough for much to happen."""
+def play(seed: int, length: int, *, positions: bool, ending: float = 0.005) -> Steps:
+    """Play one long schedule, in which sessions live long enough for much to happen.
+
+    :param ending: the share of steps that end a session, or try to
+    """
     rng = random.Random(seed)
     # The back-off of clients draws from this one.
     random.seed(seed)
@@ -152,12 +166,15 @@ def play(seed: int, length: int, *, positions: bool) -> Steps:
         lambda: steps.close(number()),
         lambda: steps.leave(number()),
         lambda: steps.kick(number()),
+        lambda: steps.put_out(number(), rng.random() < 0.5),
+        lambda: steps.put_out_detached(number(), rng.random() < 0.5),
+        *[lambda: steps.close_over_restart(number(), rng.random() < 0.5, piece())] * 2,
         steps.close_server,
     ]
     try:
         for _ in range(length):
             draw = rng.random()
-            rng.choice(last if draw < 0.005 else rare if draw < 0.06 else common)()
+            rng.choice(last if draw < ending else rare if draw < 0.06 else common)()
             steps.world.settle()
         steps.world.finish()
     finally:

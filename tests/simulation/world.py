@@ -21,6 +21,7 @@ from sealframe import (
     CloseCode,
     Connection,
     ConnectionClosed,
+    ConnectionClosedError,
     NotSupportedError,
     Outbox,
     OutboxError,
@@ -31,8 +32,11 @@ from sealframe import (
     SessionInfo,
     SessionLostError,
     Sessions,
+    UnknownClientError,
 )
+from sealframe.aio.connection import protocol_of
 from sealframe.wire import MESSAGE_OVERHEAD
+from sealframe.wire.control import Close
 
 from .network import Loop, Network
 
@@ -280,6 +284,8 @@ class ServerEnd(End):
             # Else it has waited for HELLO for too long.
             self.name = conn.session.name
         self.before = len(self.position)
+        self.is_out = False
+        """Whether this end has put its client out."""
         self.peer: ClientEnd | None = None
         """The client's end, once that has read WELCOME."""
 
@@ -292,11 +298,34 @@ class ServerEnd(End):
         book, number = self.got(message), self.number
         if self.world.positions:
             await self.turns.acquire()
-            if self.loop not in self.world.network.loops:
+            # One that was put out may have begun another session by now.
+            if self.is_out or self.loop not in self.world.network.loops:
                 return
             self.position.append(number)
             assert self.conn.position == len(self.position), "the position is another"
         book.receive(number)
+
+    def put_out(self, *, withdraw: bool) -> None:
+        """Have the server put its client out.
+
+        :param withdraw: as where its key is taken out, else as by ``kick()``
+        """
+        self.loop.call_soon(self._put_out, withdraw)
+
+    def _put_out(self, withdraw: bool) -> None:
+        self.is_out = True
+        if withdraw:
+            # What server/revocation.py does: there are no keys here.
+            code = CloseCode.UNAUTHORIZED
+            error = ConnectionClosedError("the key was withdrawn", code=code)
+            protocol_of(self.conn).closer.put_out(error, Close(code), drop_unsent=True)
+        else:
+            with contextlib.suppress(UnknownClientError):
+                self.world.server.kick(self.conn.id)
+
+    async def _close(self, code: int) -> None:
+        self.is_out = self.is_out or code != CloseCode.NORMAL
+        await super()._close(code)
 
     def leave(self) -> None:
         self.leaving = True
@@ -341,7 +370,6 @@ class Client:
     async def _run(self, loop: Loop) -> None:
         while not self.ending:
             session: Any = True if self.path is None else Outbox(self.path, keep_free=0)
-            self.snapshots.clear()
             try:
                 conn = await sealframe.connect("127.0.0.1", 1, session=session, options=CLIENT)
             except SessionLostError:
@@ -353,7 +381,6 @@ class Client:
             except (OSError, ConnectionClosed, OutboxLockedError):
                 await asyncio.sleep(0.7)
                 continue
-            self.snapshots.clear()
             if self.path is None or self.book is None:
                 self.sessions += 1
                 self.book = self.world.book(f"{self.name}.{self.sessions}")
@@ -372,6 +399,10 @@ class Client:
             return
         if self.end is not None and self.end.alive and self.end.conn.connected:
             self.book.went_back = False
+        if str(self.path) in _synced:
+            # It cannot go back to what was before that.
+            _synced.discard(str(self.path))
+            self.snapshots.clear()
         with contextlib.suppress(FileNotFoundError):
             log = Path(f"{self.path}-wal")
             written = log.stat().st_mtime_ns, log.stat().st_size
@@ -417,11 +448,29 @@ class Client:
 
 _databases: list[sqlite3.Connection] = []
 _connect = sqlite3.connect
+_synced: set[str] = set()
+"""The files whose content was on the disk at the end of some commit since this was last asked."""
 
 
-def open_database(*args: Any, **more: Any) -> sqlite3.Connection:
+class _Database(sqlite3.Connection):
+    """Notes what its file keeps whatever happens."""
+
+    file = ""
+    _full = False
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        cursor = super().execute(sql, *parameters)
+        if sql.startswith("PRAGMA synchronous="):
+            self._full = sql.endswith("FULL")
+        elif sql == "COMMIT" and self._full:
+            _synced.add(self.file)
+        return cursor
+
+
+def open_database(file: str, **more: Any) -> sqlite3.Connection:
     """Open a database that :func:`close_databases` closes: a process that is killed does not."""
-    connection: sqlite3.Connection = _connect(*args, **more)
+    connection: _Database = _connect(file, factory=_Database, **more)
+    connection.file = file
     _databases.append(connection)
     return connection
 
