@@ -432,7 +432,8 @@ class SessionLostError(ConnectionClosedError):
     :ivar discarded: it has acknowledged them, and then its program did not take them: it closed,
         or put this end out, and threw them away
     :ivar unknown: they were given to a link, and no acknowledgement has come: they may have
-        arrived, or not
+        arrived, or not. Where this end has put the other out, those too that wait to be sent and
+        still are; ``on_disconnect`` is told how that has ended
     :ivar unsent: they were given to none, and have not arrived. After a loss of power, with an
         outbox that is only ``durable="process"``, the last of them may have been given to a link
         and have arrived: the file is older than that

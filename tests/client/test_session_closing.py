@@ -7,6 +7,7 @@ arrived. :mod:`core.test_session_closing` has the same without sockets, at every
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -205,6 +206,33 @@ async def test_who_has_no_link_and_is_kicked_learns_it_with_counts() -> None:
         # CLOSE in place of WELCOME has no room for the reason.
         assert (here.code, here.reason) == (CloseCode.KICKED, "")
         assert counts(here) == (1, 1, 0, 1)
+
+
+async def test_what_still_goes_to_who_is_kicked_is_not_called_unsent() -> None:
+    """It may arrive; how that has ended is told at the end."""
+    gone: list[Disconnect] = []
+    async with open_session(
+        EXTENDED,
+        client_options=dataclasses.replace(QUICK, inbox_limit=1024),
+        at_server={"on_disconnect": lambda _, why: gone.append(why)},
+    ) as (client, accepted, server, _):
+        for _ in range(10):
+            # The client has room for one or two of them.
+            accepted.send_nowait(bytes(1000))
+        server.kick(accepted.id)
+        there = await lost(accepted)
+        assert counts(there) == (0, 0, 10, 0)
+        got = 0
+        with pytest.raises(SessionLostError):
+            while True:
+                await client.recv()
+                got += 1
+        await until(lambda: bool(gone))
+        at_the_end = gone[0].error
+        assert isinstance(at_the_end, SessionLostError)
+        arrived, discarded, unknown, unsent = counts(at_the_end)
+        assert arrived + discarded + unknown + unsent == 10
+        assert arrived + discarded <= got <= arrived + discarded + unknown
 
 
 async def test_who_is_too_slow_learns_it_with_counts() -> None:

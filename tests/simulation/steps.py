@@ -144,14 +144,22 @@ class Steps:
             book.cut_short = True
         end.put_out(withdraw=withdraw)
 
-    def close_over_restart(self, choice: int, client: bool, count: int) -> None:
-        """A client closes, and meanwhile its server is started again."""
+    def close_over_restart(self, choice: int, rounds: int, client: bool, count: int) -> None:
+        """A client closes, and meanwhile its server is started again.
+
+        :param rounds: how often both ends take what has come until then
+        """
         end = self._end(choice, ClientEnd)
         if end is None or self.world.server_loop is None:
             return
         self.world.may_lose = True
         end.close()
-        self.world.settle()
+        for _ in range(rounds):
+            for other in self.world.ends:
+                for _ in range(20):
+                    other.turns.release()
+            self.everything()
+            self.world.pass_time(0.03)
         for link in self.world.network.links[-_LATE:]:
             link.deliver(client, count)
         self.world.settle()

@@ -94,9 +94,9 @@ class Simulation(RuleBasedStateMachine):
         else:
             self.steps.put_out(choice, withdraw)
 
-    @rule(choice=choices, client=st.booleans(), count=pieces)
-    def close_over_restart(self, choice: int, client: bool, count: int) -> None:
-        self.steps.close_over_restart(choice, client, count)
+    @rule(choice=choices, rounds=st.integers(0, 4), client=st.booleans(), count=pieces)
+    def close_over_restart(self, choice: int, rounds: int, client: bool, count: int) -> None:
+        self.steps.close_over_restart(choice, rounds, client, count)
 
     @rule()
     def close_server(self) -> None:
@@ -168,7 +168,8 @@ def play(seed: int, length: int, *, positions: bool, ending: float = 0.005) -> S
         lambda: steps.kick(number()),
         lambda: steps.put_out(number(), rng.random() < 0.5),
         lambda: steps.put_out_detached(number(), rng.random() < 0.5),
-        *[lambda: steps.close_over_restart(number(), rng.random() < 0.5, piece())] * 2,
+        *[lambda: steps.close_over_restart(number(), rng.randrange(5), rng.random() < 0.5, piece())]
+        * 2,
         steps.close_server,
     ]
     try:

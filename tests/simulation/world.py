@@ -298,8 +298,10 @@ class ServerEnd(End):
         book, number = self.got(message), self.number
         if self.world.positions:
             await self.turns.acquire()
-            # One that was put out may have begun another session by now.
-            if self.is_out or self.loop not in self.world.network.loops:
+            if self.loop not in self.world.network.loops:
+                return
+            if self.is_out or self.conn.closed:
+                # The client has not been told that it arrived, and may be in another session.
                 return
             self.position.append(number)
             assert self.conn.position == len(self.position), "the position is another"

@@ -207,7 +207,7 @@ class Closer:
         :param error: what sending and receiving raise
         :param drop_unsent: also forget what was accepted for the peer and is not sent
         """
-        error = self._protocol.end_error(error)
+        error = self._protocol.end_error(error, sends_on=not drop_unsent)
         if drop_unsent:
             self._drop_queue()
         self._protocol.discard_received(error)
@@ -367,7 +367,8 @@ class Closer:
     def _feed(self, event: CloseEvent, error: ConnectionClosed | None = None) -> None:
         before = self.state
         if isinstance(error, ConnectionClosedError):
-            error = self._protocol.end_error(error)
+            sends_on = event is CloseEvent.DISCONNECT
+            error = self._protocol.end_error(error, sends_on=sends_on)
         self.state, actions = transition(before, event)
         trace = self._protocol.trace
         if trace is not None and (actions or self.state is not before):

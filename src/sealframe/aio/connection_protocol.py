@@ -276,8 +276,11 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         """Return the error of a connection that the peer has ended, not in order."""
         return ConnectionClosedError(text, code=code, reason=reason)
 
-    def end_error(self, error: ConnectionClosed) -> ConnectionClosed:
-        """Return what the program is told where this is why the connection ends."""
+    def end_error(self, error: ConnectionClosed, *, sends_on: bool) -> ConnectionClosed:
+        """Return what the program is told where this is why the connection ends.
+
+        :param sends_on: whether what was accepted is still sent
+        """
         return error
 
     @property

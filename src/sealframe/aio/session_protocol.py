@@ -612,9 +612,12 @@ class SessionProtocol(ConnectionProtocol):
         discarded = 0 if close is None else min(close.messages_discarded, arrived)
         lost.arrived, lost.discarded = arrived - discarded, discarded
 
-    def end_error(self, error: ConnectionClosed) -> ConnectionClosed:
+    def end_error(self, error: ConnectionClosed, *, sends_on: bool) -> ConnectionClosed:
         """Return what the program is told where this is why the session ends: one kind of error,
-        with the counts."""
+        with the counts.
+
+        :param sends_on: whether what was accepted is still sent, and so may arrive
+        """
         session = self.session
         if session is None or not isinstance(error, ConnectionClosedError):
             return error
@@ -623,6 +626,9 @@ class SessionProtocol(ConnectionProtocol):
         code = CloseCode.SLOW if isinstance(error, SlowPeerError) else error.code
         lost = self.lost(str(error), code=code, reason=error.reason)
         lost.__cause__ = error
+        if sends_on and self.transport is not None:
+            dropped = self.stats.unsent
+            lost.unknown, lost.unsent = lost.unknown + lost.unsent - dropped, dropped
         return lost
 
     def drop(self) -> None:
