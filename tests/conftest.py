@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from compiled import check_built
+from example_counts import examples
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
 from ports import reserved_port
@@ -14,7 +15,7 @@ from ports import reserved_port
 recorder = NonceRecorder()
 
 # How long an example takes says nothing here, least of all on a busy machine.
-settings.register_profile("sealframe", deadline=None)
+settings.register_profile("sealframe", deadline=None, max_examples=examples(100))
 settings.load_profile("sealframe")
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from example_counts import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ PATTERNS = {"sealed": Pattern.NNPSK0, "sealed XK": Pattern.XK, "sealed XX": Patt
 KINDS = ["packets", "extended", *PATTERNS]
 
 # Of each of so many kinds; every single place to cut has a test of its own.
-some = settings(max_examples=40)
+some = settings(max_examples=examples(40))
 cuts = st.lists(st.integers(0, 1200), max_size=30)
 backends = st.sampled_from(["python"] + ["c"] * (find_spec("sealframe.framing._codec") is not None))
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from example_counts import examples
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -106,11 +107,11 @@ class SealedSessions(Sessions):
 
 TestSessions = Sessions.TestCase
 TestSessions.settings = settings(
-    max_examples=60, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(60), stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow]
 )
 TestSealedSessions = SealedSessions.TestCase
 TestSealedSessions.settings = settings(
-    max_examples=8, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(8), stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

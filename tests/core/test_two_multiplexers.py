@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from example_counts import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -239,7 +240,7 @@ steps = st.lists(
 limits = st.tuples(*[st.sampled_from([3, 1, 8, 0])] * 4)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(steps, limits)
 @example([(True, End.ask, 0), (True, End.send, 9), (True, End.arrive, 300)], (0, 0, 1, 1))
 def test_two_ends_never_break_the_rules_and_forget_all(
@@ -284,7 +285,7 @@ any_frame = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.one_of(any_frame, st.tuples(operations, st.integers(0, 300))), min_size=20, max_size=80

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from unittest import TestCase
 
+from example_counts import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -323,7 +324,7 @@ class AttackedPeersXX(AttackedPeers):
 def case(machine: type[TwoPeers]) -> type[TestCase]:
     """Return the test of a machine, with fewer runs than usual: it is one of many kinds."""
     test: type[TestCase] = machine.TestCase
-    test.settings = settings(max_examples=40, deadline=None)  # type: ignore[attr-defined]
+    test.settings = settings(max_examples=examples(40), deadline=None)  # type: ignore[attr-defined]
     return test
 
 

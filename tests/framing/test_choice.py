@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ from .readings import feed, pour
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-relaxed = settings(max_examples=200, deadline=None)
+relaxed = settings(max_examples=examples(200), deadline=None)
 
 DATA = Framing(offset=2, width=2, byteorder="big", strip=0)
 TEXT = HeaderLines(start_line=True, required=False, strip=0)

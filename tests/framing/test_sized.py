@@ -9,6 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ from sealframe.framing import DEFAULT_MAXIMUM, Sized, sized
 from .any_split import Touched, read, read_at_every_split, splits
 from .readings import feed, pour
 
-relaxed = settings(max_examples=200, deadline=None)
+relaxed = settings(max_examples=examples(200), deadline=None)
 
 
 def fastcgi(head: bytes) -> int:

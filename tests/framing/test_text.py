@@ -9,6 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ from sealframe.framing import DEFAULT_MAXIMUM, Delimited, FrameLayout, HeaderLin
 from .any_split import Touched, read, read_at_every_split, splits
 from .readings import feed, pour
 
-relaxed = settings(max_examples=300, deadline=None)
+relaxed = settings(max_examples=examples(300), deadline=None)
 
 MLLP = Delimited(b"\x1c\r", start=b"\x0b")
 LINES = Delimited(b"\n")

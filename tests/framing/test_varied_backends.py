@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from compiled import compiled
+from example_counts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 relaxed = settings(
-    max_examples=200,
+    max_examples=examples(200),
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
@@ -132,7 +133,7 @@ def test_both_advance_alike(c_varied: ModuleType, data: st.DataObject) -> None:
     [Framing(), Framing(width=3, byteorder="big"), Framing(width=1, offset=2, strip=0, maximum=99)],
 )
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_plain_layouts_too(framing: Framing, data: st.DataObject) -> None:
     """They have a codec of their own, but a choice of layouts takes this one for them."""
     messages = data.draw(

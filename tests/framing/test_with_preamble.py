@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from sealframe.framing import NATIVE, Delimited, Framing, Sender, WithPreamble
 from .any_split import read, read_at_every_split, splits
 from .readings import feed, pour
 
-relaxed = settings(max_examples=150, deadline=None)
+relaxed = settings(max_examples=examples(150), deadline=None)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAMES = Framing(width=3, byteorder="big", adjustment=6, strip=0)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from example_counts import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -162,4 +163,6 @@ class OutboxAndList(RuleBasedStateMachine):
 
 
 TestOutboxAndList = OutboxAndList.TestCase
-TestOutboxAndList.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestOutboxAndList.settings = settings(
+    max_examples=examples(15), stateful_step_count=20, deadline=None
+)

@@ -12,6 +12,7 @@ from typing import Any
 from unittest import TestCase
 
 import pytest
+from example_counts import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -656,4 +657,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel: type[TestCase] = Model.TestCase
-TestModel.settings = settings(max_examples=50)  # type: ignore[attr-defined]
+TestModel.settings = settings(max_examples=examples(50))  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Step = tuple[Any, ...]
 
-relaxed = settings(max_examples=200, deadline=None)
+relaxed = settings(max_examples=examples(200), deadline=None)
 messages = st.binary(max_size=6) | st.sampled_from([bytes(63), bytes(500), bytes(5000)])
 # Some of them are more than the queue keeps of what was taken.
 batches = st.lists(messages, max_size=6) | st.sampled_from(
