@@ -55,6 +55,13 @@ SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire
 """These, and all modules that they import, know no event loop, no socket, no file and no clock
 that they were not handed."""
 
+SANS_IO_IN_CLUSTER = {
+    *("announcing", "chunks", "directory", "events", "liveness", "messages", "names", "numbers"),
+    *("presence", "remote", "roster"),
+}
+"""What servers of a cluster say to each other, and what follows from it: sans-IO in a package that
+as a whole is not. These import each other and framing alone."""
+
 IO = {
     *("asyncio", "concurrent", "multiprocessing", "selectors", "signal", "subprocess", "uvloop"),
     *("select", "socket", "ssl"),
@@ -180,6 +187,16 @@ def test_the_package_does_without_the_command_line() -> None:
 @pytest.mark.parametrize("name", sorted(closure(n for n in MODULES if layer(n) in SANS_IO)))
 def test_sans_io_holds_through_imports(name: str) -> None:
     assert external(name) & IO <= IO_ALLOWED.get(name, set())
+
+
+@pytest.mark.parametrize("name", sorted(SANS_IO_IN_CLUSTER))
+def test_the_protocol_between_servers_is_sans_io(name: str) -> None:
+    module = f"cluster.{name}"
+    assert not external(module) & IO
+    for imported in imports(module, MODULES[module]):
+        package, _, inner = imported.removeprefix("sealframe.").partition(".")
+        if imported.startswith("sealframe."):
+            assert package in BASE | {"framing"} or inner in SANS_IO_IN_CLUSTER
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

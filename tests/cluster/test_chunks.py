@@ -146,6 +146,27 @@ def test_gaps_are_counted() -> None:
     assert streams.lost == 5
 
 
+@pytest.mark.parametrize("lost", range(4))
+def test_a_frame_of_which_a_piece_was_lost_is_dropped(lost: int) -> None:
+    """And nothing else is, nor does a piece of it pass for a frame."""
+    chunks = chunks_of(OutgoingStream(SENDER, SMALL), [b"before"], [b"\0" * 200], [b"after"])
+    assert len(chunks) == 6
+    del chunks[1 + lost]
+    streams = IncomingStreams(MAXIMUM)
+    assert received(streams, chunks) == [b"before", b"after"]
+    assert 1 <= streams.lost <= 4
+
+
+def test_pieces_of_two_frames_are_not_put_together() -> None:
+    """The last piece of one was lost, and the first of the next."""
+    chunks = chunks_of(OutgoingStream(SENDER, SMALL), [b"1" * 200, b"2" * 200, b"after"])
+    assert len(chunks) == 9
+    del chunks[3:5]
+    streams = IncomingStreams(MAXIMUM)
+    assert received(streams, chunks) == [b"after"]
+    assert streams.lost == 5
+
+
 def test_a_sender_that_comes_back_goes_on() -> None:
     """It was forgotten: its unfinished frame is dropped, and what was missed is counted."""
     chunks = chunks_of(OutgoingStream(SENDER, SMALL), [b"a"], [b"b" * 200], [b"c"])

@@ -41,7 +41,7 @@ class RemoteServer:
 
     @property
     def next_ask(self) -> float | None:
-        """When its roster is to be asked for; None while nothing is missing."""
+        """From when its roster is to be asked for; None while nothing is missing."""
         return self._ask_at if self._incomplete else None
 
     def asked(self, time: float) -> None:

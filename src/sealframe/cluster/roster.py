@@ -245,17 +245,15 @@ class Roster:
     # Time
 
     def check(self, now: float) -> list[Event]:
-        """Look who was silent for too long, and which rosters did not come."""
+        """Look who was silent for too long."""
         time = self._clock.advance(now)
         events: list[Event] = []
         for remote in list(self._remotes.values()):
             match remote.liveness.check(time):
                 case Verdict.SILENT:
                     events += self._gone(remote, GoneReason.SILENT)
-                    continue
                 case Verdict.PROBE:
                     events.append(Probe(remote.info.id))
-            events += self._ask(remote, time)
         return events
 
     def next_time(self) -> float:
@@ -266,9 +264,6 @@ class Roster:
         if self._announcer.waiting:
             return self._clock.now
         times = [remote.liveness.next_time for remote in self._remotes.values()]
-        times += [
-            remote.next_ask for remote in self._remotes.values() if remote.next_ask is not None
-        ]
         moment = self._clock.moment(min(times, default=math.inf))
         return min(self._announcer.next_time, moment)
 
