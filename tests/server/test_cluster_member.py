@@ -21,6 +21,7 @@ from sealframe import (
 from sealframe.aio.connection import AnyConnection
 from sealframe.codecs import Json
 from sealframe.server.cluster_member import ClusterMember, LocalServer
+from sealframe.server.moving import FoundSession, SessionQuestion
 
 KEY = SharedKey.generate()
 
@@ -43,6 +44,13 @@ class Witness(ClusterMember):
     def client_left(self, conn: AnyConnection) -> None:
         assert conn.id not in self.server.clients
         self.seen.append("left")
+
+    async def find_session(self, question: SessionQuestion) -> FoundSession:
+        return None
+
+    @property
+    def others(self) -> bool:
+        return False
 
     def leaving(self) -> None:
         self.seen.append("leaving")

@@ -194,6 +194,13 @@ class Retention:
         if not self._batches:
             self._batches = ()
 
+    def messages_after(self, received: int) -> list[bytes]:
+        """Return the messages that a peer which has received all up to this frame has not got.
+
+        :raises ViolationError: it has not been given so many, or has acknowledged more
+        """
+        return [message for batch in self._after(received) for message in batch.messages]
+
     # A numbering that begins anew
 
     @property
@@ -236,19 +243,22 @@ class Retention:
 
         :raises ViolationError: it has not been given so many, or has acknowledged more
         """
+        self._again = self._after(received) or ()
+        self.resent = received
+
+    def _after(self, received: int) -> list[Batch]:
         if not self.acknowledged <= received <= self.given:
             raise ViolationError(
                 f"{received} frames were received, of {self.given} sent and "
                 f"{self.acknowledged} acknowledged"
             )
-        self.resent = received
         again: list[Batch] = []
         number = self.acknowledged
         for batch in self._batches:
             if number + len(batch) > received:
                 again.append(batch.after(max(0, received - number)))
             number += len(batch)
-        self._again = again or ()
+        return again
 
     def abandon(self) -> None:
         """Give the present link nothing more of it."""

@@ -1,8 +1,8 @@
-"""Sessions that outlive their server: asks the program for the position of each.
+"""Sessions that this server does not have, and may get: those that wait for an answer.
 
-docs/PROTOCOL.md, section 12: state ADOPTING. A session that this server does not have waits here,
-with the newest of its client's links, until every earlier handler of it has ended and the program
-has answered. Nothing is created for a link that is gone by then.
+docs/PROTOCOL.md, section 12: state ADOPTING. Such a session waits here, with the newest of its
+client's links, until every earlier handler of it has ended, and the other servers of the cluster
+and the program have answered. Nothing is created for a link that is gone by then.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from ..core.events import Phase
 from ..errors import ConnectionClosedError
 from ..wire import CloseCode
 from ..wire.control import Close, SessionHello
+from .finding import Found
 from .session_table import Attempt, attempt_of
 
 logger = logging.getLogger("sealframe.server")
 
-_MAX_POSITION: Final = 2**63 - 1
 _REPLACED: Final = ConnectionClosedError("the client has come back over another connection")
 
 Refuse = Callable[[SessionProtocol, Close, str], None]
-Adopt = Callable[[SessionProtocol, SessionHello, bytes, int | None], None]
+Find = Callable[[bytes, SessionInfo, SessionHello], Awaitable[Found]]
+Adopt = Callable[[SessionProtocol, SessionHello, bytes, Found], None]
+Keep = Callable[[Found], None]
 
 
 class Adoption:
-    """A session whose position the program is asked for.
+    """A session that is looked for.
 
     :ivar link: the link that waits; None where it is gone
     :ivar asked: what its HELLO said of the session
@@ -57,24 +59,27 @@ class Adoption:
 class Adoptions:
     """Those of one server.
 
-    :param load: the program's ``Sessions.position``
+    :param find: looks for a session; what it raises says that its client has to come again
     :param limit: how many may wait at a time
-    :param adopt: called with a link that waits, its HELLO, the session's key and the position
+    :param adopt: called with a link that waits, its HELLO, the session's key and what was found
+    :param keep: the same where the link is gone by then
     :param refuse: called with one that cannot go on
     """
 
     def __init__(
         self,
-        load: Callable[[Any], Awaitable[int | None]],
+        find: Find,
         limit: int,
         *,
         adopt: Adopt,
+        keep: Keep,
         refuse: Refuse,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._load = load
+        self._find = find
         self._limit = limit
         self._adopt = adopt
+        self._keep = keep
         self._refuse = refuse
         self._waiting: dict[bytes, Adoption] = {}
         self._links: dict[SessionProtocol, Adoption] = {}
@@ -105,16 +110,16 @@ class Adoptions:
     def ask(
         self, key: bytes, info: SessionInfo, protocol: SessionProtocol, asked: SessionHello
     ) -> None:
-        """Have a link wait for the position of its session."""
+        """Have a link wait until its session is found, or nobody has it."""
         adoption = self._waiting.get(key)
         if adoption is None:
             if len(self._waiting) >= self._limit:
-                text = f"{self._limit} sessions wait for their positions"
+                text = f"{self._limit} sessions are looked for already"
                 self._refuse(protocol, Close(CloseCode.BUSY), text)
                 return
             adoption = Adoption(key, info, protocol, asked)
             self._waiting[key] = adoption
-            task = start_task(self._run, adoption, name=f"position {info.name}")
+            task = start_task(self._run, adoption, name=f"find {info.name}")
             self._tasks.add(task, adoption)
         elif attempt_of(asked) <= adoption.attempt:
             text = "a client came for a session that has a later link"
@@ -137,33 +142,33 @@ class Adoptions:
         try:
             while running := self._handlers.get(adoption.key):
                 await asyncio.wait(running)
-            position = None
-            if adoption.link is not None:
-                position = await self._ask(adoption.info)
+            if adoption.link is None:
+                self._forget(adoption)
+                return
+            found = await self._find(adoption.key, adoption.info, adoption.asked)
         except Exception as error:
             more = self._failures.count(self._loop.time())
             if more is not None:
-                what = "the position of session %s cannot be had%s"
+                what = "session %s cannot be found now%s"
                 logger.error(what, adoption.info.name, more, exc_info=error)
             busy = Close(CloseCode.BUSY)
-            self._end(adoption, lambda link: self._refuse(link, busy, "no position"))
+            link = self._end(adoption)
+            if link is not None:
+                self._refuse(link, busy, "its session cannot be found now")
         else:
-            self._end(
-                adoption,
-                lambda link: self._adopt(link, adoption.asked, adoption.key, position),
-            )
+            link = self._end(adoption)
+            if link is None:
+                self._keep(found)
+            else:
+                self._adopt(link, adoption.asked, adoption.key, found)
 
-    async def _ask(self, info: SessionInfo) -> int:
-        answer: object = self._load(info)
-        if not isinstance(answer, Awaitable):
-            raise TypeError(f"position returned {answer!r}; make it an async function")
-        return _checked(await answer)
-
-    def _end(self, adoption: Adoption, go_on: Callable[[SessionProtocol], None]) -> None:
+    def _end(self, adoption: Adoption) -> SessionProtocol | None:
+        """Return the link that has waited, if it is still there."""
         link = adoption.link
         self._forget(adoption)
-        if link is not None and link.transport is not None and link.machine.phase is Phase.JOINING:
-            go_on(link)
+        if link is None or link.transport is None or link.machine.phase is not Phase.JOINING:
+            return None
+        return link
 
     def _forget(self, adoption: Adoption) -> None:
         if self._waiting.get(adoption.key) is adoption:
@@ -187,14 +192,3 @@ class Adoptions:
     async def stop(self) -> None:
         """Ask no more: the server is closed, and so are the links that wait."""
         await self._tasks.finish(self._loop.time())
-
-
-def _checked(position: object) -> int:
-    if position is None:
-        # Nothing is stored yet. A client that knows better is told by the number.
-        return 0
-    if not isinstance(position, int) or isinstance(position, bool):
-        raise TypeError(f"position returned {position!r}; use a number of messages, or None")
-    if not 0 <= position <= _MAX_POSITION:
-        raise ValueError(f"position returned {position}; use a number from 0 to {_MAX_POSITION}")
-    return position

@@ -17,6 +17,7 @@ from ..errors import ConnectionClosedError, UnknownClientError
 from ..wire import CloseCode
 from ..wire.control import Close
 from .broadcasting import Broadcasts
+from .moving import FoundSession, SessionQuestion, SessionStatus
 from .registry import ConnectionRegistry
 
 
@@ -96,6 +97,24 @@ class LocalServer:
             raise UnknownClientError(id)
         return await request_bytes(conn, data, timeout)
 
+    def session_status(self, key: bytes) -> SessionStatus:
+        """Return what this server has of a session, and leave it as it is."""
+        sessions = self._registry.sessions
+        return None if sessions is None else sessions.status(key)
+
+    async def release_session(self, question: SessionQuestion) -> FoundSession:
+        """Give a session up to the server that asks; the same answer again until it confirms.
+
+        :raises ClusterError: it is closing, and is over soon
+        """
+        sessions = self._registry.sessions
+        return None if sessions is None else await sessions.release(question)
+
+    def confirm_session(self, question: SessionQuestion) -> None:
+        """The server that has asked has the answer."""
+        if self._registry.sessions is not None:
+            self._registry.sessions.confirm(question.key, question.attempt)
+
     def kick(self, id: str, reason: str) -> bool:
         """Put a client out, as :meth:`Server.kick` does.
 
@@ -125,6 +144,19 @@ class ClusterMember(ABC):
     @abstractmethod
     def client_left(self, conn: AnyConnection) -> None:
         """A client is registered no more."""
+
+    @abstractmethod
+    async def find_session(self, question: SessionQuestion) -> FoundSession:
+        """Ask the other servers for a session, which the one that has it gives up.
+
+        :return: None where no server has it
+        :raises SealframeError: it cannot be known now; the client is to come again
+        """
+
+    @property
+    @abstractmethod
+    def others(self) -> bool:
+        """Whether there are other servers that sessions can move to."""
 
     @abstractmethod
     def leaving(self) -> None:

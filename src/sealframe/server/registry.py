@@ -12,7 +12,7 @@ import itertools
 import logging
 import secrets
 import typing
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from ..aio.addresses import address_of, show
@@ -49,6 +49,7 @@ from .admission import Admission, Decision
 from .connection_log import ConnectionLog
 from .groups import Memberships
 from .handlers import Handler, Handlers
+from .moving import FoundSession, SessionQuestion
 from .rate_limit_key import network, rate_limit_key, relayed_key
 from .reject import RejectedClient, RejectedClients
 from .revocation import Revocation
@@ -60,18 +61,22 @@ _DROPPED: Final = ConnectionClosedError("the handshake was dropped to make room 
 _CLOSED: Final = ConnectionClosedError("the server closed meanwhile")
 
 
-class ClientWatcher(typing.Protocol):
-    """Who is told of clients that come and go."""
+class OtherServers(typing.Protocol):
+    """What stands for the other servers of a cluster."""
 
+    @property
+    def others(self) -> bool: ...
     def client_joined(self, conn: AnyConnection) -> None: ...
     def client_left(self, conn: AnyConnection) -> None: ...
+    async def find_session(self, question: SessionQuestion) -> FoundSession: ...
 
 
 class ConnectionRegistry(ConnectionOwner):
     """Accepts connections, runs the handler of each, and forgets them; owns them all.
 
     :param counters: the server's
-    :param watcher: is told of clients, before their handlers begin; None for nobody
+    :param cluster: the other servers, which are told of clients before their handlers begin; None
+        where there are none
     """
 
     def __init__(
@@ -82,9 +87,10 @@ class ConnectionRegistry(ConnectionOwner):
         hooks: Hooks,
         peer_handlers: PeerHandlers,
         counters: ServerStats,
-        watcher: ClientWatcher | None = None,
+        cluster: OtherServers | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self._cluster = cluster
         self.counters = counters
         self.connections: dict[ConnectionProtocol, AnyConnection] = {}
         """Those whose socket is open, unfinished handshakes included, and detached sessions."""
@@ -110,7 +116,6 @@ class ConnectionRegistry(ConnectionOwner):
         self._config = config
         self._options = options
         self._hooks = hooks
-        self._watcher = watcher
         self._accepting = True
         counts = config.sessions is not None and config.sessions.counts_taken
         make_connection = taking_connection_maker if counts else connection_maker
@@ -189,6 +194,7 @@ class ConnectionRegistry(ConnectionOwner):
             context=config.context_bytes,
             client_of=_client_of,
             replaced=self._replace,
+            elsewhere=None if self._cluster is None else self._cluster.find_session,
         )
 
     def _replace(self, donor: SessionProtocol, session: SessionProtocol) -> None:
@@ -233,8 +239,8 @@ class ConnectionRegistry(ConnectionOwner):
             self.revocation.add(conn)
         self.budget.join()
         self._hooks.connected(conn)
-        if self._watcher is not None:
-            self._watcher.client_joined(conn)
+        if self._cluster is not None:
+            self._cluster.client_joined(conn)
         if self.peer_handlers.on_message is None:
             protocol.closer.handler = self.handlers.start(conn)
         else:
@@ -318,8 +324,8 @@ class ConnectionRegistry(ConnectionOwner):
         # Called when the handler is done, and when the socket is gone.
         if self.clients.pop(conn.id, None) is not None:
             logger.debug("unregistered client %s", conn.id)
-            if self._watcher is not None:
-                self._watcher.client_left(conn)
+            if self._cluster is not None:
+                self._cluster.client_left(conn)
         self.memberships.end(conn)
 
     # Closing
@@ -344,15 +350,15 @@ class ConnectionRegistry(ConnectionOwner):
         :param deadline: until when handlers and the like may run, by the event loop's clock
         :return: how many tasks did not finish in time and were cancelled
         """
-        for protocol in list(self.connections):
-            if isinstance(protocol, SessionProtocol) and protocol.detached:
-                # Nobody is waited for who may not come.
-                text = "the server was closed while the client had no link"
-                lost = protocol.lost(text, code=close.code, reason=close.reason)
-                protocol.end_session(lost)
-            else:
-                protocol.closer.go_away(close)
         self.rejected.abort()
+        moving: set[SessionProtocol] = set()
+        if self.sessions is not None and self._cluster is not None and self._cluster.others:
+            moving = self.sessions.begin_moving()
+        self._go_away(close, self.connections.keys() - moving)
+        if moving:
+            assert self.sessions is not None
+            await self.sessions.moved(deadline)
+            self._go_away(close, self.connections.keys() & moving)
         if self.sessions is not None:
             await self.sessions.stop_asking()
         cancelled = await self.peer_handlers.tasks.finish(deadline)
@@ -369,6 +375,16 @@ class ConnectionRegistry(ConnectionOwner):
             await self.revocation.stop()
         self.user_timeouts.stop()
         return cancelled
+
+    def _go_away(self, close: Close, protocols: Iterable[ConnectionProtocol]) -> None:
+        for protocol in protocols:
+            if isinstance(protocol, SessionProtocol) and protocol.detached:
+                # Nobody is waited for who may not come.
+                text = "the server was closed while the client had no link"
+                lost = protocol.lost(text, code=close.code, reason=close.reason)
+                protocol.end_session(lost)
+            else:
+                protocol.closer.go_away(close)
 
     async def _finish_calls(self, deadline: float) -> None:
         """Wait for messages that ``on_message`` has not got, since their clients read too slowly

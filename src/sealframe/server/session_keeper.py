@@ -9,6 +9,7 @@ happens, so that counts and links cannot part.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Hashable
@@ -17,18 +18,30 @@ from typing import Any, Final, cast
 from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats
+from ..aio.time_limit import TimeLimit
 from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.session import Session
 from ..core.taking import Taking
-from ..errors import ConnectionClosedError, HandshakeError
+from ..errors import ClusterError, ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
 from ..trust.peer import Peer
 from ..wire import MIN_ACK_BY, CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from ..wire.session_name import public_name
 from .adoption import Adoptions
-from .session_table import Known, Over, SessionTable, attempt_of, session_key
+from .finding import FindElsewhere, Found, SessionFinder
+from .moving import (
+    EndedSession,
+    FoundSession,
+    HeldSession,
+    LaterLink,
+    MovedSession,
+    ParkedSessions,
+    SessionQuestion,
+    SessionStatus,
+)
+from .session_table import Attempt, Known, Over, SessionTable, attempt_of, session_key
 
 logger = logging.getLogger("sealframe.server")
 
@@ -51,6 +64,7 @@ class SessionKeeper:
     :param context: the server's name for its service
     :param client_of: returns whose sessions count together when room is short
     :param replaced: called with a donor and the session that has taken its link
+    :param elsewhere: asks the other servers of a cluster for a session; None where there is none
     """
 
     def __init__(
@@ -62,6 +76,7 @@ class SessionKeeper:
         context: bytes,
         client_of: Callable[[SessionProtocol], Hashable],
         replaced: Callable[[SessionProtocol, SessionProtocol], None],
+        elsewhere: FindElsewhere | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sessions = sessions
@@ -74,15 +89,20 @@ class SessionKeeper:
             sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
+        self._parked = ParkedSessions(self._loop.call_later)
+        self._finder = SessionFinder(sessions.position, elsewhere, self._parked)
         self._adoptions = None
-        if sessions.position is not None:
+        if sessions.position is not None or elsewhere is not None:
             self._adoptions = Adoptions(
-                sessions.position,
+                self._finder.find,
                 max(1, sessions.max_detached),
                 adopt=self._adopt,
+                keep=self._keep_for_later,
                 refuse=_refuse,
             )
         self._timer: asyncio.TimerHandle | None = None
+        # Set where the server waits for its sessions to move.
+        self._all_moved: asyncio.Event | None = None
 
     @property
     def detached(self) -> int:
@@ -116,15 +136,13 @@ class SessionKeeper:
             # It was silent for so long that it is served as one of packets. It comes again.
             protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
         elif found is None:
-            if self._adoptions is None:
-                self._adopt(protocol, asked, key, None)
+            if self._adoptions is None or not self._finder.waits(key, asked):
+                self._adopt(protocol, asked, key, Found(None, None))
             else:
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
-            close = Close(
-                found.code, frames_received=found.received, messages_discarded=found.discarded
-            )
-            _refuse(protocol, close, "a client came back for a session that is over")
+            over = EndedSession(found.code, found.received, found.discarded)
+            _refuse(protocol, _ended(over), "a client came back for a session that is over")
         else:
             self._find_link(found, protocol, asked, key)
 
@@ -139,18 +157,48 @@ class SessionKeeper:
         )
 
     def _adopt(
-        self, protocol: SessionProtocol, asked: SessionHello, key: bytes, position: int | None
+        self, protocol: SessionProtocol, asked: SessionHello, key: bytes, found: Found
     ) -> None:
-        """Begin a session that is not known here.
-
-        :param position: how many of its messages the program has taken, None for no such number
-        """
+        """Begin a session that is not known here, or refuse it."""
         if self._adoptions is not None and not joining.check_again(protocol.machine):
             protocol.handle_events()
-        elif position is None and asked.known:
+            return
+        elsewhere = found.elsewhere
+        if isinstance(elsewhere, LaterLink):
+            text = "a client came for a session that has a later link at another server"
+            _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
+        elif isinstance(elsewhere, EndedSession) and found.position is None:
+            _refuse(protocol, _ended(elsewhere), "a client came back for a session that is over")
+        elif isinstance(elsewhere, MovedSession):
+            self._parked.drop(key, elsewhere.question.attempt)
+            self._go_on_here(protocol, asked, elsewhere, found.position)
+        elif found.position is None and asked.known:
             _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
         else:
-            self._begin(protocol, asked, key, taken=position or 0)
+            self._begin(protocol, asked, key, taken=found.position or 0)
+
+    def _go_on_here(
+        self,
+        protocol: SessionProtocol,
+        asked: SessionHello,
+        moved: MovedSession,
+        position: int | None,
+    ) -> None:
+        """Begin with what another server has given up, before anything else."""
+        taken = moved.taken
+        if position is None:
+            protocol.receiver.queue.extend(list(moved.unread))
+        else:
+            # What its program has not finished comes again.
+            taken = position
+        protocol.sender.queue.extend(list(moved.unsent))
+        self._counters.sessions_resumed += 1
+        self._begin(protocol, asked, moved.question.key, taken=taken)
+
+    def _keep_for_later(self, found: Found) -> None:
+        """The link for which a session was found is gone: its client comes again."""
+        if isinstance(found.elsewhere, MovedSession):
+            self._parked.add(found.elsewhere)
 
     def _begin(
         self, protocol: SessionProtocol, asked: SessionHello, key: bytes, *, taken: int
@@ -215,12 +263,13 @@ class SessionKeeper:
         self._forget(old, key)
         text = "the client's program was started again, and what it had not acknowledged is lost"
         error = old.lost(text, code=_LOST)
-        if self._adoptions is None:
+        if self._sessions.position is None:
             protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
             old.end_session(error)
             self._begin(protocol, asked, key, taken=taken)
         else:
             # What it has not finished comes again.
+            assert self._adoptions is not None
             old.discard_received(error)
             self._adoptions.add_handler(key, old.closer.handler)
             old.end_session(error)
@@ -230,6 +279,108 @@ class SessionKeeper:
         """Let another session have this one's name."""
         del self._keys[session]
         self._table.forget(key)
+        if not self._keys and self._all_moved is not None:
+            self._all_moved.set()
+
+    # Sessions that go on at another server
+
+    def status(self, key: bytes) -> SessionStatus:
+        """Return what this server has of a session, and leave it as it is."""
+        found = self._table.find(key)
+        if isinstance(found, Known):
+            return HeldSession(found.attempt, parked=False)
+        parked = self._parked.attempt(key)
+        if parked is not None:
+            return HeldSession(parked, parked=True)
+        return None if found is None else EndedSession(found.code, found.received, found.discarded)
+
+    async def release(self, question: SessionQuestion) -> FoundSession:
+        """Give a session up to another server of the cluster.
+
+        The same question gets the same answer again, until :meth:`confirm`.
+
+        :raises ClusterError: it is closing, and is over soon
+        """
+        key = question.key
+        found = self._table.find(key)
+        if isinstance(found, Known):
+            if question.attempt <= found.attempt:
+                return LaterLink(found.attempt)
+            closer = found.session.closer
+            if closer.may_go_on and not closer.closing:
+                handler = closer.handler
+                moved = self._move(found, question)
+                if moved is None:
+                    return None
+                self._parked.add(moved, handler)
+            elif closer.may_go_on:
+                raise ClusterError("the session is closing at another server")
+            else:
+                found.session.drop()
+        if self._sessions.position is not None:
+            await self._parked.wait_finished(key)
+        parked = self._parked.claim(question)
+        if parked is not None:
+            return parked
+        status = self.status(key)
+        return status if isinstance(status, EndedSession) else None
+
+    def confirm(self, key: bytes, attempt: Attempt) -> None:
+        """Another server has what was released for this attempt."""
+        self._parked.drop(key, attempt)
+
+    def _move(
+        self, found: Known[SessionProtocol], question: SessionQuestion
+    ) -> MovedSession | None:
+        """End a session here; return what has to go on elsewhere, None if it cannot go on."""
+        protocol = found.session
+        session = protocol.session
+        assert session is not None
+        protocol.cut_off()
+        unsent: list[bytes] = []
+        if question.attempt[0] == found.attempt[0]:
+            same = question.numbering == session.numbering
+            try:
+                unsent = session.retention.messages_after(question.received if same else 0)
+            except ViolationError as fault:
+                self._lose(protocol, f"the session cannot go on: {fault}")
+                return None
+            queue = protocol.sender.queue
+            unsent += queue.take(queue.queued_bytes)
+        taken = protocol.messages_of_session
+        self._forget(protocol, question.key)
+        error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
+        unread: list[bytes] = []
+        if self._sessions.position is None:
+            unread = protocol.receiver.queue.pop_many(None)
+        else:
+            protocol.discard_received(error)
+        protocol.end_session(error)
+        return MovedSession(question, taken, tuple(unread), tuple(unsent))
+
+    def begin_moving(self) -> set[SessionProtocol]:
+        """Cut the links of all sessions that can go on: their clients look for another server.
+
+        :return: those sessions
+        """
+        moving = set()
+        for protocol in list(self._keys):
+            if protocol.closer.may_go_on and not protocol.closer.closing:
+                moving.add(protocol)
+                protocol.lose_link(ConnectionClosedError("the server goes away"))
+        return moving
+
+    async def moved(self, deadline: float) -> None:
+        """Wait until other servers have all sessions.
+
+        :param deadline: until when at most, by the event loop's clock
+        """
+        if not self._keys:
+            return
+        self._all_moved = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with TimeLimit.until(deadline):
+                await self._all_moved.wait()
 
     # What happens to sessions
 
@@ -258,9 +409,11 @@ class SessionKeeper:
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
+        if not self._keys and self._all_moved is not None:
+            self._all_moved.set()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
-            if key is not None:
+            if key is not None and self._sessions.position is not None:
                 self._adoptions.add_handler(key, protocol.closer.handler)
         if key is None:
             return
@@ -271,7 +424,7 @@ class SessionKeeper:
         if code is None or (code == CloseCode.NORMAL and (lacks or closer.close_sent is None)):
             # The client did not get all, and is not to take this for a close in order.
             code = _LOST
-        if self._adoptions is not None and code in (_LOST, CloseCode.GOING_AWAY):
+        if self._sessions.position is not None and code in (_LOST, CloseCode.GOING_AWAY):
             # It can begin again where the program's position says.
             self._table.forget(key)
             return
@@ -305,6 +458,7 @@ class SessionKeeper:
 
     def close(self) -> None:
         """Keep nothing any more: the server is closed."""
+        self._parked.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -314,6 +468,10 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
     # What ConnectionConfig gave the machine as `identify` returns nothing else.
     peer = cast("Peer | None", protocol.machine.peer)
     return SessionInfo(public_name(asked.token), peer)
+
+
+def _ended(over: EndedSession) -> Close:
+    return Close(over.code, frames_received=over.received, messages_discarded=over.discarded)
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:

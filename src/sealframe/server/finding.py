@@ -1,0 +1,88 @@
+"""What becomes of a session that a server does not have: the other servers of its cluster are
+asked, and the program for the position, where it stores positions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..aio.session_info import SessionInfo
+from ..wire.control import SessionHello
+from .moving import FoundSession, ParkedSessions, SessionQuestion
+from .session_table import attempt_of
+
+_MAX_POSITION: Final = 2**63 - 1
+
+FindElsewhere = Callable[[SessionQuestion], Awaitable[FoundSession]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a session that this server does not have.
+
+    :ivar position: how many of its messages the program has taken, None where it has no positions
+    :ivar elsewhere: what this or another server has kept of it
+    """
+
+    position: int | None
+    elsewhere: FoundSession
+
+
+class SessionFinder:
+    """Looks for the sessions of one server.
+
+    :param load: the program's ``Sessions.position``, or None
+    :param elsewhere: asks the other servers of a cluster, or None
+    :param parked: what this server itself has given up, or got for a link that was gone
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Any], Awaitable[int | None]] | None,
+        elsewhere: FindElsewhere | None,
+        parked: ParkedSessions,
+    ) -> None:
+        self._load = load
+        self._elsewhere = elsewhere
+        self._parked = parked
+
+    def waits(self, key: bytes, asked: SessionHello) -> bool:
+        """Return whether :meth:`find` is to be called; else nothing can be known of the session."""
+        if self._load is not None or self._parked.attempt(key) is not None:
+            return True
+        # Of a session of which its client has read no WELCOME nobody has anything.
+        return self._elsewhere is not None and asked.known
+
+    async def find(self, key: bytes, info: SessionInfo, asked: SessionHello) -> Found:
+        """Return what is known of a session.
+
+        :raises Exception: whatever says that it cannot be known now
+        """
+        found: FoundSession = None
+        question = SessionQuestion(key, attempt_of(asked), asked.numbering, asked.received)
+        if asked.known and self._elsewhere is not None:
+            found = await self._elsewhere(question)
+        if found is None:
+            found = self._parked.claim(question)
+        # Only now: the program that had it elsewhere has stored by then what it did.
+        position = None if self._load is None else await self._ask(info)
+        return Found(position, found)
+
+    async def _ask(self, info: SessionInfo) -> int:
+        assert self._load is not None
+        answer: object = self._load(info)
+        if not isinstance(answer, Awaitable):
+            raise TypeError(f"position returned {answer!r}; make it an async function")
+        return _checked(await answer)
+
+
+def _checked(position: object) -> int:
+    if position is None:
+        # Nothing is stored yet. A client that knows better is told by the number.
+        return 0
+    if not isinstance(position, int) or isinstance(position, bool):
+        raise TypeError(f"position returned {position!r}; use a number of messages, or None")
+    if not 0 <= position <= _MAX_POSITION:
+        raise ValueError(f"position returned {position}; use a number from 0 to {_MAX_POSITION}")
+    return position

@@ -1,0 +1,400 @@
+"""Sessions that move between the servers of a cluster, here without a network between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aio.scripted import until
+
+import sealframe
+from sealframe import (
+    ClientIdentity,
+    ClientOptions,
+    ClusterError,
+    Connecting,
+    Connection,
+    ConnectionClosed,
+    ConnectionClosedError,
+    PrivateKey,
+    Server,
+    ServerIdentity,
+    SessionInfo,
+    SessionLostError,
+    Sessions,
+    SharedKey,
+)
+from sealframe.aio.connection import AnyConnection, protocol_of
+from sealframe.server.cluster_member import ClusterMember, LocalServer
+from sealframe.server.moving import FoundSession, HeldSession, SessionQuestion
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+KEY = SharedKey.generate()
+OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.1)
+Handler = Callable[[Connection], Awaitable[None]]
+
+
+class Member(ClusterMember):
+    """Asks the other members directly."""
+
+    def __init__(self, members: list[Member]) -> None:
+        self._members = members
+        self.server: LocalServer
+        self.confirms = True
+        self.lost_answers = 0
+        self.asked: list[SessionQuestion] = []
+
+    async def start(self, server: LocalServer) -> None:
+        self.server = server
+        self._members.append(self)
+
+    async def find_session(self, question: SessionQuestion) -> FoundSession:
+        self.asked.append(question)
+        held: list[tuple[bool, Member]] = []
+        ended: FoundSession = None
+        for member in self._members:
+            if member is self or not hasattr(member, "server"):
+                continue
+            status = member.server.session_status(question.key)
+            if isinstance(status, HeldSession):
+                held.append((status.parked, member))
+            else:
+                ended = ended or status
+        for _, member in sorted(held, key=lambda pair: pair[0]):
+            found = await member.server.release_session(question)
+            if self.lost_answers:
+                self.lost_answers -= 1
+                raise ClusterError("the answer was lost")
+            if found is not None:
+                if self.confirms:
+                    member.server.confirm_session(question)
+                return found
+        return ended
+
+    @property
+    def others(self) -> bool:
+        return len(self._members) > 1
+
+    def client_joined(self, conn: AnyConnection) -> None: ...
+    def client_left(self, conn: AnyConnection) -> None: ...
+    def leaving(self) -> None: ...
+
+    async def stop(self) -> None:
+        self._members.remove(self)
+
+    def stats(self) -> dict[str, Any]:
+        return {}
+
+
+@asynccontextmanager
+async def two(
+    handler: Handler, sessions: Sessions, *, security: SharedKey | ServerIdentity = KEY
+) -> AsyncIterator[tuple[list[Server], list[Member]]]:
+    """Run two servers that know each other."""
+    members: list[Member] = []
+    made = [Member(members), Member(members)]
+    servers = []
+    for member in made:
+        serving = sealframe.serve(
+            handler,
+            "127.0.0.1",
+            0,
+            security=security,
+            sessions=sessions,
+            cluster=member,
+        )
+        servers.append(await serving)
+    try:
+        yield servers, made
+    finally:
+        for server in servers:
+            await server.close(timeout=0)
+
+
+def connect(servers: list[Server], security: SharedKey | ClientIdentity = KEY) -> Connecting:
+    """Connect a session to the first server, and to the others once that is gone."""
+    addresses = [f"127.0.0.1:{server.port}" for server in servers]
+    return sealframe.connect(addresses, security=security, session=True, options=OPTIONS)
+
+
+def both_ways(server: Server) -> tuple[Server, AnyConnection]:
+    """Return the server's only client."""
+    (conn,) = server.clients.values()
+    return server, conn
+
+
+class Echoing:
+    """A handler that answers with the number of the server that it runs on."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.errors: list[ConnectionClosed] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def __call__(self, conn: Connection) -> None:
+        try:
+            while True:
+                await self.hold.wait()
+                message = await conn.recv()
+                self.taken.append(message)
+                await conn.send(b"re " + message)
+        except ConnectionClosed as error:
+            self.errors.append(error)
+            raise
+
+
+async def first_of(servers: list[Server], conn: Any) -> tuple[Server, Server]:
+    """Return the server that has the client, and the other one."""
+    await conn.ping()
+    (here,) = [server for server in servers if server.clients]
+    (there,) = [server for server in servers if server is not here]
+    return here, there
+
+
+class TestDraining:
+    async def test_nothing_is_lost_or_doubled(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            for number in range(50):
+                await conn.send(b"%d" % number)
+            closing = asyncio.create_task(here.close(timeout=30))
+            for number in range(50, 100):
+                await conn.send(b"%d" % number)
+            answers = [await conn.recv() for _ in range(100)]
+            assert answers == [b"re %d" % number for number in range(100)]
+            report = await closing
+            assert (report.unsent, report.cancelled) == (0, 0)
+            assert echo.taken == [b"%d" % number for number in range(100)]
+            assert len(there.clients) == 1
+            assert there.counters.sessions_resumed == 1
+            (error,) = echo.errors
+            assert isinstance(error, SessionLostError)
+            assert "another server" in str(error)
+
+    async def test_what_the_program_has_not_taken_goes_along(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            await conn.send(b"first")
+            assert await conn.recv() == b"re first"
+            echo.hold.clear()
+            await conn.send(b"second")
+            # The handler waits in recv() for the second; the third and fourth stay in the queue.
+            await until(lambda: echo.taken == [b"first", b"second"])
+            await conn.send_many([b"third", b"fourth"])
+            _, old = both_ways(here)
+            await until(lambda: old.stats.messages_received == 4)
+            closing = asyncio.create_task(here.close(timeout=30))
+            await until(lambda: len(there.clients) == 1)
+            echo.hold.set()
+            await conn.send(b"fifth")
+            for answer in (b"re second", b"re third", b"re fourth", b"re fifth"):
+                assert await conn.recv() == answer
+            await closing
+            assert echo.taken == [b"first", b"second", b"third", b"fourth", b"fifth"]
+
+    async def test_what_the_client_has_not_got_goes_along(self) -> None:
+        async def handler(conn: Connection) -> None:
+            async for message in conn:
+                await conn.send(message)
+
+        async with two(handler, Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            _, old = both_ways(here)
+            closing = asyncio.create_task(here.close(timeout=30))
+            await until(lambda: not old.connected)
+            # There is no link: these wait, and are sent by the other server.
+            await old.send(b"for the client 1")
+            await old.send(b"for the client 2")
+            await conn.send(b"ask")
+            assert await conn.recv() == b"for the client 1"
+            assert await conn.recv() == b"for the client 2"
+            assert await conn.recv() == b"ask"
+            await closing
+            assert len(there.clients) == 1
+
+    async def test_a_request_under_way_fails_with_one_clear_error(self) -> None:
+        arrived = asyncio.Event()
+
+        async def on_request(conn: Connection, payload: bytes) -> bytes:
+            arrived.set()
+            await asyncio.sleep(30)
+            return payload
+
+        members: list[Member] = []
+        servers = [
+            await sealframe.serve(
+                None,
+                "127.0.0.1",
+                0,
+                security=KEY,
+                sessions=Sessions(),
+                on_request=on_request,
+                cluster=Member(members),
+            )
+            for _ in range(2)
+        ]
+        async with connect(servers) as conn:
+            here, _ = await first_of(servers, conn)
+            asking = asyncio.create_task(conn.request(b"long"))
+            await arrived.wait()
+            closing = asyncio.create_task(here.close(timeout=1))
+            with pytest.raises(ConnectionClosedError, match="streams and requests"):
+                await asking
+            await closing
+            await conn.ping()
+        for server in servers:
+            await server.close(timeout=0)
+
+    async def test_alone_it_closes_as_ever(self) -> None:
+        echo = Echoing()
+        member = Member([])
+        async with sealframe.serve(
+            echo, "127.0.0.1", 0, security=KEY, sessions=Sessions(), cluster=member
+        ) as server:
+            async with connect([server]) as conn:
+                await conn.send(b"only")
+                assert await conn.recv() == b"re only"
+                report = await server.close(timeout=30)
+                assert report.clients == 1
+                await until(lambda: not conn.connected)
+
+    async def test_who_does_not_come_is_not_waited_for_after_the_time_out(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, _):
+            here = servers[0]
+            async with connect([here]) as conn:
+                await conn.send(b"only")
+                assert await conn.recv() == b"re only"
+                await here.close(timeout=0.2)
+                await until(lambda: not conn.connected)
+
+
+class TestCut:
+    async def test_over_to_a_server_while_the_first_one_lives(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            # It listens no more, as behind a network that lets only the other one through.
+            await stop_listening(here)
+            cut(here)
+            await conn.send(b"2")
+            assert await conn.recv() == b"re 2"
+            await until(lambda: not here.clients)
+            assert len(there.clients) == 1
+            assert sum(len(member.asked) for member in members) == 1
+
+    async def test_a_lost_answer_is_given_again(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:
+            here, _there = await first_of(servers, conn)
+            for member in members:
+                member.lost_answers = 2
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            await stop_listening(here)
+            cut(here)
+            await conn.send(b"2")
+            assert await conn.recv() == b"re 2"
+            assert echo.taken == [b"1", b"2"]
+
+    async def test_an_older_state_is_not_taken_for_the_session(self) -> None:
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:
+            here, _there = await first_of(servers, conn)
+            for member in members:
+                member.confirms = False
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            await stop_listening(here)
+            cut(here)
+            await conn.send(b"2")
+            assert await conn.recv() == b"re 2"
+            # The first one has kept what it gave up, since nobody said that it came. The session
+            # has gone on since.
+            (question,) = [asked for member in members for asked in member.asked]
+            first = members[servers.index(here)].server
+            assert first.session_status(question.key) == HeldSession(question.attempt, parked=True)
+            later = SessionQuestion(question.key, (1, 99), question.numbering + 1, 1)
+            assert await first.release_session(later) is None
+
+    async def test_nobody_has_it(self) -> None:
+        echo = Echoing()
+        # With a key of the servers the client knows that this is no other service.
+        key = PrivateKey.generate()
+        identity = ServerIdentity(PrivateKey.generate(), clients={"sensor": key.public_key})
+        pinned = ClientIdentity(key, server=identity.public_key)
+        async with (
+            two(echo, Sessions(), security=identity) as (servers, members),
+            connect(servers, security=pinned) as conn,
+        ):
+            here, _ = await first_of(servers, conn)
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            # As when the process is killed: it answers nobody.
+            await stop_listening(here)
+            del members[servers.index(here)].server
+            cut(here)
+            with pytest.raises(SessionLostError, match="SESSION_LOST"):
+                await conn.recv()
+
+
+class TestPositions:
+    async def test_what_the_old_handler_has_not_finished_comes_again(self) -> None:
+        stored: list[bytes] = []
+        hold = asyncio.Event()
+        loads: list[int] = []
+
+        async def handler(conn: Connection) -> None:
+            async for message in conn:
+                if message == b"3":
+                    await hold.wait()
+                stored.append(message)
+                assert conn.position == len(stored)
+
+        async def load(session: SessionInfo) -> int:
+            loads.append(len(stored))
+            return len(stored)
+
+        async with two(handler, Sessions(position=load)) as (servers, _):
+            async with connect(servers) as conn:
+                here, there = await first_of(servers, conn)
+                for number in range(6):
+                    await conn.send(b"%d" % number)
+                await until(lambda: len(stored) == 3)
+                closing = asyncio.create_task(here.close(timeout=30))
+                await until(lambda: not here.clients)
+                # The program of the first server is at a message: nobody is asked before it is
+                # done, else that would be handled twice.
+                before = len(loads)
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                assert len(loads) == before
+                hold.set()
+                await until(lambda: len(stored) == 6)
+                await closing
+                assert stored == [b"%d" % number for number in range(6)]
+                assert len(there.clients) == 1
+
+
+async def stop_listening(server: Server) -> None:
+    """Have a server take in no further client."""
+    listener = server._listener
+    assert listener is not None
+    listener.close()
+
+
+def cut(server: Server) -> None:
+    """Cut the links of a server's clients."""
+    for conn in list(server.clients.values()):
+        transport = protocol_of(conn).transport
+        assert transport is not None
+        transport.abort()
