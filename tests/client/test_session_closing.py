@@ -25,6 +25,7 @@ from sealframe import (
     ClientOptions,
     CloseCode,
     Connection,
+    ConnectionClosed,
     Disconnect,
     DisconnectKind,
     PeerTimeoutError,
@@ -304,3 +305,32 @@ async def test_callbacks_are_told_by_on_disconnect() -> None:
             assert why.error.reason == "enough"
             told_counts.append(counts(why.error))
         assert sorted(told_counts) == [(0, 0, 0, 0), (1, 0, 0, 0)]
+
+
+async def test_who_sends_to_an_end_that_has_closed_and_takes_nothing_is_told_so() -> None:
+    """What is thrown away is not acknowledged, so that the server waits for that as long as its
+    ``close_timeout`` goes; it takes none of it for arrived."""
+    gone: list[Disconnect] = []
+    sent = 200
+    server_options = ServerOptions(close_timeout=0.5)
+    client_options = dataclasses.replace(QUICK, inbox_limit=1024, close_timeout=1)
+    async with open_session(
+        EXTENDED,
+        server_options=server_options,
+        client_options=client_options,
+        at_server={"on_disconnect": lambda _, why: gone.append(why)},
+    ) as (client, accepted, _, _):
+        for _ in range(sent):
+            accepted.send_nowait(bytes(1000))
+        async with asyncio.timeout(PATIENCE):
+            assert not any(await asyncio.gather(client.close(), accepted.close()))
+            await until(lambda: bool(gone))
+        told = gone[0].error
+        assert isinstance(told, SessionLostError)
+        assert sum(counts(told)) == sent
+        got = 0
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await client.recv()
+                got += 1
+        assert told.arrived <= got < sent

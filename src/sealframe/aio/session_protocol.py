@@ -716,7 +716,22 @@ class SessionProtocol(ConnectionProtocol):
         if isinstance(told, SessionLostError):
             self._count_fates(told)
             return told
+        if isinstance(told, ConnectionClosedOK) and self._ended_unacknowledged:
+            # The peer's end was in order, and this end's was not.
+            text = "the peer closed the connection, and has not taken all that was sent after that"
+            self.receiver.error = error = self.lost(text)
         return error
+
+    @property
+    def _ended_unacknowledged(self) -> bool:
+        """Whether both ends have closed with code 0, and not all that was sent is known to have
+        arrived; what an outbox keeps is sent by the next start."""
+        session = self.session
+        assert session is not None
+        if session.lasts or (self.sender.all_acknowledged and not self.stats.unsent):
+            return False
+        closes = (self.closer.close_sent, self.closer.peer_close)
+        return all(close is not None and close.code == CloseCode.NORMAL for close in closes)
 
 
 def _begun_anew() -> ConnectionClosedError:
