@@ -35,8 +35,8 @@ PROGRAMS = [
     if not name.endswith("server.py")
 ]
 MODULES = (
-    *("codecs", "files", "framing", "framing.inference", "framing.layouts", "metrics"),
-    *("noise", "sync", "wire"),
+    *("cluster", "codecs", "files", "framing", "framing.inference", "framing.layouts"),
+    *("metrics", "noise", "sync", "wire"),
 )
 
 

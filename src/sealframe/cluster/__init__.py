@@ -1,1 +1,12 @@
-"""Many servers as one: every server knows every client, over NATS."""
+"""Many servers as one, on NATS: every server knows every client.
+
+Needs the extra ``cluster``: ``pip install "sealframe[cluster]"``.
+"""
+
+from __future__ import annotations
+
+from .clients import ClusterClient, ClusterServer
+from .cluster import Cluster
+from .groups import ClusterGroup
+
+__all__ = ["Cluster", "ClusterClient", "ClusterGroup", "ClusterServer"]

@@ -1,0 +1,301 @@
+"""Requests to clients of other servers, and those of other servers to clients of this one.
+
+A request is answered at most once. What is lost on the way cannot be told from what takes long, so
+whoever waits is told as soon as something may have been lost: NATS went away here or there, or the
+server did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from ..aio.cancelling import cancel_once
+from ..aio.fair_limiter import FairLimiter
+from ..aio.log_throttle import FAILURES, LogThrottle
+from ..aio.tasks import start_task
+from ..aio.time_limit import TimeLimit, check_timeout
+from ..errors import (
+    ClusterError,
+    ClusterUnavailableError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    MessageTooLargeError,
+    NotSupportedError,
+    RemoteError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    SealframeError,
+    UnknownClientError,
+)
+from ..server.cluster_member import LocalServer
+from .messages import Cancel, Failure, FailureKind, Reply, Request, encode
+from .outgoing import Outgoing
+
+logger = logging.getLogger("sealframe.cluster")
+
+MAX_RUNNING: Final = 1024
+"""Requests from one server to another that have no answer yet; further ones wait their turn."""
+_MAX_TEXT: Final = 4096
+"""Characters of an error's text that go to another server."""
+
+
+class _Server:
+    """The requests to one other server.
+
+    :ivar connections: how many connections to NATS it has had
+    """
+
+    __slots__ = ("connections", "limiter", "pending")
+
+    def __init__(self, connections: float) -> None:
+        self.connections = connections
+        self.pending: dict[int, asyncio.Future[bytes]] = {}
+        self.limiter = FairLimiter(lambda: len(self.pending) < MAX_RUNNING)
+
+    def fail(self, error: Callable[[], Exception]) -> None:
+        """Let all that wait for an answer raise that."""
+        for answer in self.pending.values():
+            if not answer.done():
+                answer.set_exception(error())
+
+
+class OutgoingRequests:
+    """Requests of this server's program to clients of other servers.
+
+    :param check: raises what a call raises that needs other servers, while they are away
+    :param connections: returns how many connections to NATS a server has had
+    """
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        check: Callable[[], None],
+        connections: Callable[[str], float],
+    ) -> None:
+        self._outgoing = outgoing
+        self._check = check
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+        self._servers: dict[str, _Server] = {}
+
+    def __len__(self) -> int:
+        """How many have no answer yet."""
+        return sum(len(server.pending) for server in self._servers.values())
+
+    async def ask(self, server: str, client: str, data: bytes, timeout: float | None) -> bytes:
+        """Ask a client of another server; return its answer.
+
+        :raises ValueError: ``timeout`` is not above 0
+        """
+        check_timeout(timeout)
+        if timeout is None:
+            return await self._ask(server, client, data, None)
+        try:
+            async with TimeLimit(timeout) as limit:
+                return await self._ask(server, client, data, timeout)
+        except TimeoutError as error:
+            if isinstance(error, SealframeError) or not limit.expired():
+                raise
+            raise RequestTimeoutError(f"no answer within {timeout:g} s") from error
+
+    async def _ask(self, name: str, client: str, data: bytes, timeout: float | None) -> bytes:
+        server = self._servers.get(name)
+        if server is None:
+            server = self._servers[name] = _Server(self._connections(name))
+        await server.limiter.wait()
+        if server.limiter.error is not None:
+            raise server.limiter.error.fresh()
+        number = next(self._numbers)
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        server.pending[number] = answer
+        server.limiter.wake()
+        sent = False
+        try:
+            await self._outgoing.room(len(data))
+            if not answer.done():
+                self._check()
+                self._outgoing.add(name, encode(Request(number, timeout, client, data)))
+                sent = True
+            return await answer
+        except BaseException:
+            if sent and number in server.pending and server.limiter.error is None:
+                self._outgoing.add(name, encode(Cancel(number)))
+            raise
+        finally:
+            server.pending.pop(number, None)
+            server.limiter.wake()
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it came in the turn in which this was cancelled
+
+    def take_reply(self, server: str, reply: Reply) -> None:
+        """An answer came; one that nobody waits for any more is dropped."""
+        answer = self._take(server, reply.number)
+        if answer is not None:
+            answer.set_result(reply.payload)
+
+    def take_failure(self, server: str, failure: Failure) -> None:
+        """There will be no answer."""
+        answer = self._take(server, failure.number)
+        if answer is not None:
+            answer.set_exception(_error(failure))
+
+    def _take(self, name: str, number: int) -> asyncio.Future[bytes] | None:
+        server = self._servers.get(name)
+        answer = None if server is None else server.pending.pop(number, None)
+        return None if answer is None or answer.done() else answer
+
+    def may_be_lost(self, name: str) -> None:
+        """Something on the way to or from that server was lost: fail what waits for it."""
+        if name in self._servers:
+            self._servers[name].fail(_lost)
+
+    def look(self) -> None:
+        """Look which servers have another connection to NATS: what went over the one before may be
+        lost."""
+        for name, server in self._servers.items():
+            connections = self._connections(name)
+            if connections != server.connections:
+                server.connections = connections
+                server.fail(_lost)
+
+    def all_may_be_lost(self) -> None:
+        """NATS went away: fail what waits."""
+        for server in self._servers.values():
+            server.fail(_lost)
+
+    def server_gone(self, name: str) -> None:
+        """A server is gone, and its clients with it: fail what they were asked."""
+        self._end(name, "the client's server is gone, and its connection with it")
+
+    def close(self) -> None:
+        """This server leaves the cluster."""
+        for name in list(self._servers):
+            self._end(name, "this server has left the cluster")
+
+    def _end(self, name: str, text: str) -> None:
+        server = self._servers.pop(name, None)
+        if server is not None:
+            error = ConnectionClosedError(text)
+            server.limiter.close(error)
+            server.fail(error.fresh)
+
+
+class IncomingRequests:
+    """Requests of other servers to clients of this one: a task for each."""
+
+    def __init__(self, local: LocalServer, outgoing: Outgoing) -> None:
+        self._local = local
+        self._outgoing = outgoing
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._failures = LogThrottle(FAILURES)
+
+    def take(self, server: str, request: Request) -> None:
+        """A request came."""
+        key = server, request.number
+        if key not in self._tasks:
+            task = start_task(self._answer, server, request, name="sealframe-cluster-request")
+            self._tasks[key] = task
+            task.add_done_callback(partial(self._done, key))
+
+    def take_cancel(self, server: str, number: int) -> None:
+        """Nobody waits for the answer any more."""
+        task = self._tasks.get((server, number))
+        if task is not None:
+            cancel_once(task)
+
+    def server_gone(self, server: str) -> None:
+        """Cancel what that server has asked."""
+        for (asker, _), task in list(self._tasks.items()):
+            if asker == server:
+                cancel_once(task)
+
+    async def close(self) -> None:
+        """Cancel all."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            cancel_once(task)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            more = self._failures.count(asyncio.get_running_loop().time())
+            if more is not None:
+                logger.error("a request of server %s failed%s", key[0], more, exc_info=error)
+
+    async def _answer(self, server: str, request: Request) -> None:
+        try:
+            data = await self._local.request(request.target, request.payload, request.timeout)
+            frame = encode(Reply(request.number, data))
+        except SealframeError as error:
+            frame = encode(_failure(request.number, error))
+        except Exception as error:
+            # Whoever asks does not wait for ever; the fault is logged where the task ends.
+            self._outgoing.add(server, encode(_failure(request.number, error)))
+            raise
+        try:
+            await self._outgoing.room(len(frame))
+        except ClusterUnavailableError:
+            return  # whoever asked is told by its own server
+        self._outgoing.add(server, frame)
+
+
+def _lost() -> ClusterUnavailableError:
+    return ClusterUnavailableError(
+        "the connection to NATS was lost while a client was asked: it may have got the request, or "
+        "not, and the answer does not come"
+    )
+
+
+def _failure(number: int, error: Exception) -> Failure:
+    kind, type_, text = FailureKind.OTHER, type(error).__name__, str(error)
+    match error:
+        case RemoteError(type=type_, message=text):
+            kind = FailureKind.REMOTE
+        case UnknownClientError():
+            kind, text = FailureKind.UNKNOWN_CLIENT, str(error.id)
+        case RequestTimeoutError():
+            kind = FailureKind.TIMEOUT
+        case RequestCancelledError():
+            kind = FailureKind.CANCELLED
+        case ConnectionClosed(code=code):
+            kind, type_ = FailureKind.CLOSED, "" if code is None else str(int(code))
+        case MessageTooLargeError(size=size, limit=limit):
+            kind, type_, text = FailureKind.TOO_LARGE, str(size), str(limit)
+        case NotSupportedError():
+            kind = FailureKind.NOT_SUPPORTED
+    return Failure(number, kind, _cut(type_), _cut(text))
+
+
+def _cut(text: str) -> str:
+    return text[:_MAX_TEXT].encode(errors="replace").decode()
+
+
+def _error(failure: Failure) -> Exception:
+    type_, text = failure.type, failure.text
+    match failure.kind:
+        case FailureKind.REMOTE:
+            return RemoteError(type_, text)
+        case FailureKind.UNKNOWN_CLIENT:
+            return UnknownClientError(text)
+        case FailureKind.TIMEOUT:
+            return RequestTimeoutError(text)
+        case FailureKind.CANCELLED:
+            return RequestCancelledError(text)
+        case FailureKind.CLOSED:
+            return ConnectionClosedError(text, code=_number(type_))
+        case FailureKind.TOO_LARGE:
+            return MessageTooLargeError(_number(type_) or 0, _number(text) or 0)
+        case FailureKind.NOT_SUPPORTED:
+            return NotSupportedError(text)
+    return ClusterError(f"the client's server could not ask it: {type_}: {text}")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
