@@ -23,7 +23,7 @@ def new_cluster() -> str:
 class Ear:
     """A link, and what it heard."""
 
-    def __init__(self, servers: NatsServers | str, cluster: str, name: str) -> None:
+    def __init__(self, servers: NatsServers | str | list[str], cluster: str, name: str) -> None:
         self.presence: list[bytes] = []
         self.messages: list[bytes] = []
         self.changes: list[bool] = []
@@ -31,7 +31,7 @@ class Ear:
         self.everybody = f"{cluster}.presence"
         self._heard = asyncio.Event()
         self.link = NatsLink(
-            NatsServers(servers) if isinstance(servers, str) else servers,
+            servers if isinstance(servers, NatsServers) else NatsServers(servers),
             name=name,
             presence=self.everybody,
             subject=self.subject,
@@ -56,7 +56,7 @@ class Ear:
 
 @asynccontextmanager
 async def ears(
-    servers: NatsServers | str, *names: str, cluster: str = ""
+    servers: NatsServers | str | list[str], *names: str, cluster: str = ""
 ) -> AsyncIterator[list[Ear]]:
     """Links of one cluster, connected."""
     cluster = cluster or new_cluster()

@@ -51,19 +51,14 @@ class NatsServer:
         assert not self.running()
         for old in (*self.folder.glob("*.ports"), *self.folder.glob("pid")):
             old.unlink()
-        file = self.folder / "nats.conf"
-        file.write_text(
-            f'listen: "127.0.0.1:{self.port}"\n'
-            # The shortest that it takes: clients are sent away from grace on.
-            'lame_duck_duration: "30s"\nlame_duck_grace_period: "50ms"\n' + self.config
+        file = self._write_config()
+        command = keeper_command(
+            *("-c", str(file), "-l", str(self.folder / "log")),
+            *("-P", str(self.folder / "pid"), "--ports_file_dir", str(self.folder)),
         )
-        self._keeper = subprocess.Popen(
-            keeper_command(
-                *("-c", str(file), "-l", str(self.folder / "log")),
-                *("-P", str(self.folder / "pid"), "--ports_file_dir", str(self.folder)),
-            ),
-            stdin=subprocess.PIPE,
-        )
+        # A configuration that it does not take is told there.
+        with (self.folder / "log").open("ab") as log:
+            self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         while read_url(self.folder) is None:
             if not self.running():
                 raise RuntimeError(f"nats-server did not start:\n{self.log}")
@@ -77,6 +72,10 @@ class NatsServer:
     def stop(self) -> None:
         """Let it hang: it keeps its connections, and does nothing more."""
         self._signal(signal.SIGSTOP)
+        # Each of its threads stops for itself. Where there is no /proc, that is not waited for.
+        threads = Path(f"/proc/{self.pid}/task")
+        while any(b") T " not in (one / "stat").read_bytes() for one in threads.glob("*")):
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         """End :meth:`stop`."""
@@ -88,8 +87,7 @@ class NatsServer:
 
     def restart(self) -> None:
         """Kill it, if it runs, and start it again on the same port, with the same files."""
-        if self.running():
-            self.kill()
+        self.end()
         self.start()
 
     def restore(self) -> None:
@@ -103,6 +101,21 @@ class NatsServer:
         if self._keeper is not None:
             self._keeper.terminate()
             self._reap()
+
+    def reload(self, config: str) -> None:
+        """Let it take another configuration: who is not let in any more is thrown out."""
+        self.config = config
+        self._write_config()
+        self._signal(signal.SIGHUP)
+
+    def _write_config(self) -> Path:
+        file = self.folder / "nats.conf"
+        file.write_text(
+            f'listen: "127.0.0.1:{self.port}"\n'
+            # The shortest that it takes: clients are sent away from grace on.
+            'lame_duck_duration: "30s"\nlame_duck_grace_period: "50ms"\n' + self.config
+        )
+        return file
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.running()

@@ -138,14 +138,17 @@ class NatsClient(Client):
     async def discard(self) -> None:
         """End it at once, its socket and its tasks; what it had not yet written is dropped."""
         writer = self._writer()
-        if writer is not None:
-            # Or its close would wait for a hung server to read.
-            writer.transport.abort()
+        if writer is None:
+            # It never came to a socket, and to what needs one.
+            return
+        # Or its close would wait for a hung server to read.
+        writer.transport.abort()
         tasks: list[asyncio.Task[Any] | None] = [
             *(sub._wait_for_msgs_task for sub in self._subs.values()),
             *(self._reading_task, self._ping_interval_task, self._flusher_task),
         ]
-        with suppress(OSError, errors.Error, TimeoutError):
+        # uvloop raises RuntimeError for what it still writes.
+        with suppress(OSError, errors.Error, TimeoutError, RuntimeError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self.close()
         # Its close fails before it comes to some of them, where something was left to be written.

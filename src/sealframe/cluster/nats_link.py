@@ -113,6 +113,10 @@ class NatsLink:
         self._on_message = on_message
         self._on_connected = on_connected
         self._client: NatsClient | None = None
+        # The same, until its socket and tasks are gone.
+        self._held: NatsClient | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._url = ""
         self._max_payload = _MAX_PAYLOAD
         self._discovered: list[str] = []
         self._trouble = ""
@@ -152,6 +156,11 @@ class NatsLink:
     def connected(self) -> bool:
         """Whether what is published goes to NATS. A server that hangs is noticed within 3 s."""
         return self._client is not None and self._client.is_connected
+
+    @property
+    def url(self) -> str:
+        """The node of NATS that has the connection; without one, the last that had it."""
+        return self._url
 
     @property
     def max_payload(self) -> int:
@@ -224,10 +233,11 @@ class NatsLink:
             if self._client is not None:
                 await self._write_all(self._client)
         finally:
-            # nats-py takes a cancellation in some places and goes on.
-            while not supervisor.done():
-                supervisor.cancel()
-                await asyncio.wait([supervisor], timeout=_LOOK_EVERY)
+            # Once: a second one would end it before it has cleaned up.
+            supervisor.cancel()
+            await asyncio.wait([supervisor])
+            # It may have been in the middle of it, or not have begun.
+            await self._release()
 
     async def _write_all(self, client: NatsClient) -> None:
         with suppress(TimeoutError):
@@ -240,17 +250,11 @@ class NatsLink:
     async def _supervise(self, client: NatsClient, url: str) -> None:
         """Keep the connection until :meth:`close`; another one after each that is lost."""
         loop = asyncio.get_running_loop()
-        while True:
+        # nats-py takes a cancellation in some places, and goes on.
+        while not self._closed:
             taken = loop.time()
-            writer = asyncio.create_task(self._write(client), name="sealframe-nats-writer")
-            try:
-                await self._until_over(client, writer)
-            finally:
-                self._lose(client)
-                await client.discard()
-                while not writer.done():
-                    writer.cancel()
-                    await asyncio.wait([writer], timeout=_LOOK_EVERY)
+            await self._until_over(client)
+            await self._release()
             reason = client.last_error or "the connection ended"
             logger.warning("NATS at %s is lost: %s; looking for it", url, reason)
             # A node that throws us out as soon as we are in is not asked without a pause.
@@ -259,8 +263,8 @@ class NatsLink:
             self._take(client, url)
             logger.info("NATS is back, at %s", url)
 
-    async def _until_over(self, client: NatsClient, writer: asyncio.Task[None]) -> None:
-        while client.is_connected and not writer.done():
+    async def _until_over(self, client: NatsClient) -> None:
+        while client.is_connected and self._writer is not None and not self._writer.done():
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY):
@@ -347,21 +351,34 @@ class NatsLink:
         return self._servers.urls[0].partition("://")[2].rpartition(":")[0].strip("[]")
 
     def _take(self, client: NatsClient, url: str) -> None:
-        self._client = client
+        """Use a connection from now on."""
+        self._client = self._held = client
+        self._url = url
         self._trouble = ""
         self._max_payload = client.max_payload
         logger.debug("connected to NATS at %s, messages up to %d bytes", url, client.max_payload)
+        self._writer = asyncio.create_task(self._write(client), name="sealframe-nats-writer")
         self._tell(True)
 
-    def _lose(self, client: NatsClient) -> None:
-        self._client = None
-        self._discovered = [uri.geturl() for uri in client.discovered_servers]
-        self.dropped += len(self._queue)
-        self._queue.clear()
-        self._queued = 0
-        self._room.set()
-        self._idle.set()
-        self._tell(False)
+    async def _release(self) -> None:
+        """End the connection in use. Called again, it does what a cancellation has left."""
+        client = self._held
+        if client is None:
+            return
+        if self._client is not None:
+            self._client = None
+            self._discovered = [uri.geturl() for uri in client.discovered_servers]
+            self.dropped += len(self._queue)
+            self._queue.clear()
+            self._queued = 0
+            self._room.set()
+            self._idle.set()
+            self._tell(False)
+        await client.discard()
+        while self._writer is not None and not self._writer.done():
+            self._writer.cancel()
+            await asyncio.wait([self._writer], timeout=_LOOK_EVERY)
+        self._held = self._writer = None
 
     def _tell(self, connected: bool) -> None:
         if not self._closed:
