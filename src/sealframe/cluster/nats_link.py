@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import random
 import re
 from collections import deque
 from collections.abc import Callable
@@ -29,9 +28,8 @@ from ..errors import (
     ClusterUnavailableError,
     ConfigurationError,
     MessageTooLargeError,
-    MissingExtraError,
-    SealframeError,
 )
+from .nats_dialer import PAUSES, NatsDialer, require
 from .nats_servers import NatsServers
 
 if TYPE_CHECKING:
@@ -43,11 +41,6 @@ HIGH_WATER: Final = 8 * 1024 * 1024
 """Queued bytes above which :meth:`NatsLink.room` waits until half of them are written."""
 QUEUE_LIMIT: Final = 64 * 1024 * 1024
 """Queued bytes that nobody may go beyond, also without waiting for room."""
-ATTEMPT_TIMEOUT: Final = 2.0
-"""Seconds for one node of NATS: five round trips, and its certificate."""
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
-"""Seconds after each round of all nodes in vain; the last one from then on. Up to half of it less,
-so that servers which lost NATS together do not come back together."""
 _LOOK_EVERY: Final = 0.25
 """Seconds between looks at nats-py: it does not tell of each end, such as that of a close of its
 own which waits for a hung server to read."""
@@ -57,12 +50,6 @@ _MAX_PAYLOAD: Final = 1024 * 1024
 """Of NATS, unless it is configured otherwise; until it has told."""
 
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_REFUSED: Final = re.compile(
-    "authorization violation|authentication (?!timeout)|permissions violation|certificate|"
-    "secure connection not available",
-    re.IGNORECASE,
-)
-"""What no retry cures: wrong credentials, too few rights, TLS that is not what was asked for."""
 
 
 class Probe(Enum):
@@ -106,9 +93,9 @@ class NatsLink:
         check_subject(subject)
         self.dropped = 0
         self._servers = servers
-        self._name = name
-        self._presence = presence
-        self._subject = subject
+        self._dialer = NatsDialer(
+            servers, name, presence, subject, self._take_presence, self._take_message
+        )
         self._on_presence = on_presence
         self._on_message = on_message
         self._on_connected = on_connected
@@ -118,9 +105,6 @@ class NatsLink:
         self._writer: asyncio.Task[None] | None = None
         self._url = ""
         self._max_payload = _MAX_PAYLOAD
-        self._discovered: list[str] = []
-        self._trouble = ""
-        self._changed = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._closed = False
         self._queue: deque[tuple[str, bytes]] = deque()
@@ -143,9 +127,9 @@ class NatsLink:
         require()
         try:
             async with asyncio.timeout(timeout):
-                client, url = await self._find(first=True)
+                client, url = await self._dialer.find(first=True)
         except TimeoutError:
-            trouble = self._trouble or f"no answer from {', '.join(self._servers.urls)}"
+            trouble = self._dialer.trouble or f"no answer from {', '.join(self._servers.urls)}"
             raise ClusterUnavailableError(
                 f"NATS cannot be reached within {timeout:g} s: {trouble}"
             ) from None
@@ -258,103 +242,22 @@ class NatsLink:
             reason = client.last_error or "the connection ended"
             logger.warning("NATS at %s is lost: %s; looking for it", url, reason)
             # A node that throws us out as soon as we are in is not asked without a pause.
-            await asyncio.sleep(max(0, taken + _PAUSES[-1] - loop.time()))
-            client, url = await self._find(lost=url, hung=client.hung)
+            await asyncio.sleep(max(0, taken + PAUSES[-1] - loop.time()))
+            client, url = await self._dialer.find(lost=url, hung=client.hung)
             self._take(client, url)
             logger.info("NATS is back, at %s", url)
 
     async def _until_over(self, client: NatsClient) -> None:
         while client.is_connected and self._writer is not None and not self._writer.done():
-            self._changed.clear()
+            self._dialer.changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY):
-                    await self._changed.wait()
-
-    async def _find(
-        self, *, first: bool = False, lost: str = "", hung: bool = False
-    ) -> tuple[NatsClient, str]:
-        """Connect to any node; go on until it is done.
-
-        :param first: a refusal ends it
-        :param lost: the node that is tried after the others
-        :param hung: it does not answer, and is tried last of all
-        """
-        rounds = 0
-        while True:
-            for url in self._order(lost, hung):
-                try:
-                    return await self._attempt(url), url
-                except ClusterUnavailableError as error:
-                    self._trouble = str(error)
-                    logger.debug("%s", error)
-                except ClusterError as error:
-                    if first:
-                        raise
-                    if self._trouble != str(error):
-                        logger.warning("%s", error)
-                    self._trouble = str(error)
-            pause = _PAUSES[min(rounds, len(_PAUSES) - 1)]
-            rounds += 1
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
-
-    def _order(self, lost: str, hung: bool) -> list[str]:
-        others = [url for url in self._servers.urls if url != lost]
-        random.shuffle(others)
-        discovered = [url for url in self._discovered if url not in (*self._servers.urls, lost)]
-        random.shuffle(discovered)
-        again = [lost] if lost else []
-        return others + (discovered + again if hung else again + discovered)
-
-    async def _attempt(self, url: str) -> NatsClient:
-        """Connect to one node, subscribe, and hear ourselves.
-
-        :raises ClusterUnavailableError: it cannot be reached
-        :raises ClusterError: it does not let us in
-        """
-        from .nats_client import NatsClient
-
-        client = NatsClient(self._servers, self._changed.set)
-        # The certificate of a node that another one told of is for the name that we know.
-        tls_name = None if url in self._servers.urls else self._host()
-        try:
-            async with asyncio.timeout(ATTEMPT_TIMEOUT):
-                await client.open(url, self._name, f"{self._subject}.answers", tls_name)
-                await self._hear_ourselves(client)
-        except BaseException as error:
-            await client.discard()
-            if isinstance(error, Exception):
-                raise _explained(url, error, client.refusal) from None
-            raise
-        return client
-
-    async def _hear_ourselves(self, client: NatsClient) -> None:
-        heard = False
-
-        def take(message: Any) -> None:
-            nonlocal heard
-            if heard or message.data or message.reply:
-                self._take_message(message)
-            else:
-                heard = True
-                self._changed.set()
-
-        await client.listen(self._presence, self._take_presence)
-        await client.listen(self._subject, take)
-        await client.publish(self._subject)
-        while not heard:
-            if client.refusal:
-                raise ConnectionError(client.refusal)
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _host(self) -> str:
-        return self._servers.urls[0].partition("://")[2].rpartition(":")[0].strip("[]")
+                    await self._dialer.changed.wait()
 
     def _take(self, client: NatsClient, url: str) -> None:
         """Use a connection from now on."""
         self._client = self._held = client
         self._url = url
-        self._trouble = ""
         self._max_payload = client.max_payload
         logger.debug("connected to NATS at %s, messages up to %d bytes", url, client.max_payload)
         self._writer = asyncio.create_task(self._write(client), name="sealframe-nats-writer")
@@ -367,7 +270,7 @@ class NatsLink:
             return
         if self._client is not None:
             self._client = None
-            self._discovered = [uri.geturl() for uri in client.discovered_servers]
+            self._dialer.discovered = [uri.geturl() for uri in client.discovered_servers]
             self.dropped += len(self._queue)
             self._queue.clear()
             self._queued = 0
@@ -390,7 +293,7 @@ class NatsLink:
     def _unavailable(self) -> ClusterUnavailableError:
         if self._closed:
             return ClusterUnavailableError("the connection to NATS is closed")
-        why = f" ({self._trouble})" if self._trouble else ""
+        why = f" ({self._dialer.trouble})" if self._dialer.trouble else ""
         return ClusterUnavailableError(
             f"NATS is away, and with it all other servers{why}: it is looked for; try again once "
             "connected is True"
@@ -427,27 +330,6 @@ class NatsLink:
             self._on_message(message.data)
 
 
-def _explained(url: str, error: Exception, refusal: str) -> SealframeError:
-    said = refusal or str(error) or "no answer"
-    if _REFUSED.search(said):
-        return ClusterError(f"NATS at {url} does not let this server in: {said}")
-    if isinstance(error, ImportError):
-        return _missing("nkeys")
-    if isinstance(error, OSError):
-        return ClusterUnavailableError(f"NATS at {url} cannot be used now: {said}")
-    # Whatever the libraries raise for a malformed key: their texts are not for a log.
-    return ClusterError(
-        f"cannot log in to NATS at {url}: {type(error).__name__}: look at nkey_file and "
-        "credentials_file"
-    )
-
-
-def _missing(package: str) -> MissingExtraError:
-    return MissingExtraError(
-        f'a cluster needs the package {package}: run: pip install "sealframe[cluster]"'
-    )
-
-
 @functools.lru_cache(maxsize=1024)
 def check_subject(subject: str) -> None:
     """Check that a subject is plain: NATS gives a meaning to dots, ``*``, ``>`` and spaces, and
@@ -460,14 +342,3 @@ def check_subject(subject: str) -> None:
             f"{subject!r} cannot be a subject of NATS: letters, digits, - and _, in parts with one "
             "dot between them"
         )
-
-
-def require() -> None:
-    """Check that nats-py is installed.
-
-    :raises MissingExtraError: it is not
-    """
-    try:
-        from . import nats_client  # noqa: F401 - whether it can be imported
-    except ImportError as error:
-        raise _missing("nats-py") from error
