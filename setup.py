@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -81,6 +82,12 @@ class BuildWheel(bdist_wheel):
         super().run()
 
 
+def parts(name: str) -> list[str]:
+    """Return the files that the source of an extension includes."""
+    source = Path("ext", f"{name.rpartition('.')[2]}.pyx").read_text(encoding="utf-8")
+    return [f"ext/{part}" for part in re.findall(r'^include "(.+)"$', source, re.MULTILINE)]
+
+
 def extensions() -> list[Extension]:
     """Return what is to be compiled: all extensions, or nothing."""
     if MODE == "no":
@@ -93,6 +100,7 @@ def extensions() -> list[Extension]:
             name,
             [f"ext/{name.rpartition('.')[2]}.pyx"],
             define_macros=macros,
+            depends=parts(name),
             optional=MODE == "auto",
         )
         for name in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,14 +28,21 @@ def compiled(name: str) -> ModuleType:
         pytest.skip(f"the extension sealframe.{name} is not built")
 
 
+def changed(source: Path) -> float:
+    """Return when a source, or a part that it includes, was changed last."""
+    parts = re.findall(r'^include "(.+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)
+    files: list[Path] = [source, *(source.parent / part for part in parts)]
+    return max(path.stat().st_mtime for path in files)
+
+
 def outdated(root: Path) -> list[Path]:
     """Return the extensions that are built in place below a root and older than their source."""
-    sources = {source.stem: source.stat().st_mtime for source in (root / "ext").glob("*.pyx")}
+    sources = {source.stem: changed(source) for source in (root / "ext").glob("*.pyx")}
     return [
         built
-        for name, changed in sorted(sources.items())
+        for name, since in sorted(sources.items())
         for built in root.glob(f"src/sealframe/*/{name}{EXTENSION_SUFFIXES[0]}")
-        if built.stat().st_mtime < changed
+        if built.stat().st_mtime < since
     ]
 
 

@@ -108,10 +108,13 @@ def sources() -> dict[str, Path]:
 
 MODULES = sources()
 
+INCLUDE = re.compile(r'^include "(\w+\.pxi)"$', re.MULTILINE)
+
 
 def imports(name: str, path: Path) -> Iterator[str]:
     """Yield the full name of every module that a module imports."""
     text = path.read_text(encoding="utf-8")
+    text = INCLUDE.sub(lambda part: (path.parent / part[1]).read_text(encoding="utf-8"), text)
     if path.suffix == ".pyx":
         text = "\n".join(match[1].replace("cimport", "import") for match in IMPORT.finditer(text))
     package = ["sealframe", *name.split(".")[:-1]]

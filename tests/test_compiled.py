@@ -23,3 +23,10 @@ def test_what_is_older_than_its_source(tmp_path: Path) -> None:
     assert outdated(tmp_path) == []
     os.utime(source, (1002, 1002))
     assert outdated(tmp_path) == [built]
+    part = tmp_path / "ext" / "_part.pxi"
+    part.touch()
+    source.write_text('cimport cython\n\ninclude "_part.pxi"\n', encoding="utf-8")
+    for changed, old in ((1002, [built]), (1000, [])):
+        os.utime(source, (1000, 1000))
+        os.utime(part, (changed, changed))
+        assert outdated(tmp_path) == old

@@ -72,7 +72,9 @@ def _hash(parts: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for part in parts:
         place = ROOT / "ext" if part == "ext" else ROOT / "src" / "sealframe" / part
-        files = [path for path in place.rglob("*") if path.suffix in (".py", ".pyx", ".pxd")]
+        files = [
+            path for path in place.rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".pxi")
+        ]
         beside = tuple(ROOT / "src" / "sealframe" / part for part in _BESIDE)
         for path in sorted(files or [place]):
             if any(path.is_relative_to(part) for part in beside):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +39,8 @@ from .readings import feed, pour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("stepping_backend")
 
 relaxed = settings(max_examples=examples(200), deadline=None)
 
@@ -198,6 +202,51 @@ def test_no_decoder_is_made_for_each_frame(monkeypatch: pytest.MonkeyPatch) -> N
     assert made == [FIXED]
 
 
+def test_the_function_is_asked_once_about_what_begins_alike() -> None:
+    asked = []
+
+    def next_layout(head: bytes) -> FrameLayout | None:
+        asked.append(head)
+        return LAYOUTS.get(head)
+
+    decoder = Choice(next_layout, head=2).decoder()
+    assert len(decoder.feed(b"a:xc:\n" * 1000)) == 2000
+    assert asked == [b"a:", b"c:"]
+
+
+@pytest.mark.parametrize("size", [2, 17])
+def test_what_is_remembered_of_beginnings_is_bounded(size: int) -> None:
+    pairs = Sized(lambda _: size, size)
+    stream = b"".join(number.to_bytes(size, "big") for number in range(5000))
+    decoder = Choice(lambda _: pairs, head=size).decoder()
+    tracemalloc.start()
+    try:
+        decoder.feed(stream)
+        assert tracemalloc.get_traced_memory()[0] < 30_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("stop", [0, 9])
+def test_a_decoder_that_stops_where_it_cannot(stop: int) -> None:
+    """It is a program's own, so what it says is not relied on."""
+
+    class Own(Delimited):
+        def decoder(self, **options: Any) -> Any:
+            class Decoder:
+                pending = frame_size = 0
+
+                def advance(self, data: bytes, place: int, frames: list[bytes]) -> int:
+                    return stop
+
+            return Decoder()
+
+    own = Own(b"\n")
+    decoder = Choice(lambda _: own, head=1).decoder()
+    with pytest.raises(RuntimeError, match=rf"advance\(\) began at 0 and returned {stop}; it has"):
+        decoder.feed(b"abc")
+
+
 def test_layouts_that_are_made_for_each_frame_do_not_pile_up() -> None:
     alive = 0
 
@@ -287,6 +336,8 @@ def test_the_layout_itself() -> None:
     assert repr(FOUR.limited(99)).endswith(", head=2, maximum=99)")
     _ = FOUR.encoder
     assert copy.copy(FOUR) == FOUR
+    assert replace(FOUR) == FOUR
+    assert replace(FOUR, minimum=1) == Choice(FOUR.next_layout, 2, minimum=1)
     wrong: Any = LAYOUTS
     cases: list[tuple[Callable[[], Any], str]] = [
         (lambda: Choice(wrong, 2), "next_layout must be a function"),

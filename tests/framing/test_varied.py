@@ -33,6 +33,7 @@ from sealframe.errors import (
     IncompleteFrameError,
     MagicError,
     MalformedLengthError,
+    MessageFormatError,
     MessageTooLargeError,
     MessageTooSmallError,
     NotSupportedError,
@@ -51,6 +52,7 @@ from sealframe.framing import (
     Uint,
     Varint,
     parse_layout,
+    varied_encoder,
 )
 
 from .slow_reading import read_slowly, xor
@@ -511,6 +513,14 @@ def test_what_cannot_be_sent() -> None:
         LDAP.encode(b"\x30\x80abc")
     with pytest.raises(MessageTooSmallError):
         LDAP.encode(b"\x30\x82a")
+    for wrong, words in [
+        (b"\xfa" + bytes(19), "byte 0 of the frame would be 0xfa, not 0xf9"),
+        (b"\xf9\xbe" + bytes(18), "byte 2 of the frame would be 0x00, not 0xb4: frames have"),
+    ]:
+        for encoder in (BITCOIN.encoder, varied_encoder.Encoder(BITCOIN.plan)):
+            with pytest.raises(MessageFormatError, match=words):
+                encoder.encode(wrong)
+    assert BITCOIN.encode(bytes(24)) == BITCOIN.encode(b"\xf9\xbe\xb4\xd9" + bytes(20))
     with pytest.raises(MessageTooSmallError, match="of 5 bytes is below the minimum of 6"):
         WEBSOCKET.encode(b"\x81\x80abc")
     with pytest.raises(TypeError, match="encode text first"):

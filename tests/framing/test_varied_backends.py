@@ -22,12 +22,33 @@ from example_counts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sealframe.errors import ConfigurationError, FramingError, IncompleteFrameError
-from sealframe.framing import Bcd, Ber, Checksum, Digits, Escaped, Framing, Varint, _varied_py
+from sealframe.errors import (
+    ConfigurationError,
+    FramingError,
+    IncompleteFrameError,
+    SealframeError,
+    TrailerError,
+)
+from sealframe.framing import (
+    Bcd,
+    Ber,
+    Checksum,
+    Choice,
+    Delimited,
+    Digits,
+    Escaped,
+    Framing,
+    Sized,
+    Varint,
+    _stepping_py,
+    _varied_py,
+    varied_encoder,
+)
 
 from .any_split import splits
 from .readings import feed, pour
-from .varied import varied_framings, varied_streams
+from .slow_reading import read_frame
+from .varied import carried, varied_framings, varied_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +147,155 @@ def test_both_advance_alike(c_varied: ModuleType, data: st.DataObject) -> None:
         assert fault == expected[2]
         if not fault:
             assert (decoder.pending, decoder.frame_size) == expected[4:6]
+
+
+LINES = Sized(lambda head: len(head) + len(head.strip()), head=9, until=b"\r\n")
+TABLE = Sized(lambda head: 2 + head[1] if len(head) > 1 else None, head=(1, 3), maximum=40)
+PARTS = {b"a": Framing(width=1, offset=1), b"b": LINES, b"c": Delimited(b"\n"), b"d": TABLE}
+TOLD: list[tuple[Sized | Choice, list[bytes]]] = [
+    (LINES, [b"ab\r\n??", b"\r\n", b"a\rb\r\n???"]),
+    (TABLE, [b"a\3xyz", b"a\0", b"a\x26" + bytes(38)]),
+    (Choice(PARTS.get, 1), [b"a\0", b"a\1!", b"bc\r\n??", b"c\n", b"cline\n", b"d\2ab"]),
+    (Choice(PARTS.get, 1, minimum=2), [b"a\1!", b"bc\r\n??", b"cline\n", b"d\2ab"]),
+    (Choice(lambda head: PARTS.get(head[:1]), 3), [b"a\1!", b"bc\r\n??", b"cline\n", b"d\0"]),
+]
+
+
+def attempt(call: Callable[..., Any], *arguments: object) -> Any:
+    """What a call returned, or what it raised."""
+    try:
+        return call(*arguments)
+    except (SealframeError, TypeError, BufferError) as error:
+        return type(error), str(error)
+
+
+@given(data=st.data())
+@relaxed
+def test_both_encode_alike(c_varied: ModuleType, data: st.DataObject) -> None:
+    """Messages that fit and such that do not; also several, of which some do not."""
+    framing = data.draw(varied_framings())
+    payloads = carried(framing) | st.binary(max_size=30) | st.just(bytes(framing.minimum))
+    several = data.draw(st.lists(payloads, min_size=1, max_size=4))
+    first, second = c_varied.Encoder(framing.plan), varied_encoder.Encoder(framing.plan)
+    for payload in several:
+        assert attempt(first.encode, payload) == attempt(second.encode, bytearray(payload))
+        size = data.draw(st.sampled_from([len(payload), -1, 0, 2**70]))
+        assert attempt(first.head, size) == attempt(second.head, size)
+    assert attempt(first.encode_many, several) == attempt(second.encode_many, several)
+    assert attempt(first.pack, several) == attempt(second.pack, several)
+
+
+def count(data: memoryview) -> int:
+    return len(data)
+
+
+ENCODED = [
+    NETSTRING,
+    Framing(length=Digits(3)),
+    Framing(width=3, trailer=b"!", align=8),
+    Framing(length=Varint(), checksums=Checksum(1, count, "head", "head")),
+    SUMMED,
+    Framing(offset=1, length=Varint(4), strip=0, maximum=300_000),
+    Framing(offset=2, magic=b"ab", length=Ber(), trailer=b"\r\n"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ENCODED)))
+def test_both_pack_large_messages_alike(c_varied: ModuleType, number: int) -> None:
+    plan = ENCODED[number].plan
+    large = b"\x30\0" + bytes(70_000)
+    first, second = c_varied.Encoder(plan), varied_encoder.Encoder(plan)
+    for several in ([large], [b"ab", large], [large, b"ab"], [large, large], [b"ab", large, b"ab"]):
+        for given_as in (several, [*map(bytearray, several)]):
+            packed = attempt(first.pack, given_as)
+            assert packed == attempt(second.pack, several)
+        for wrong in (1, "text", memoryview(b"abcd")[::2]):
+            mixed = [*several, wrong, large]
+            assert attempt(first.pack, mixed) == attempt(second.pack, mixed)
+            assert attempt(first.encode_many, mixed) == attempt(second.encode_many, mixed)
+
+
+@given(data=st.data())
+@relaxed
+def test_functions_that_tell_sizes_and_layouts(c_varied: ModuleType, data: st.DataObject) -> None:
+    """Both backends give the same after each call, at any split."""
+    layout, frames = data.draw(st.sampled_from(TOLD))
+    rubbish = st.binary(max_size=4) | st.sampled_from([b"\r\n", b"7\r\n", bytes(30)])
+    stream = b"".join(data.draw(st.lists(st.sampled_from(frames) | rubbish, max_size=6)))
+    pieces = data.draw(splits(stream))
+    if data.draw(st.booleans()):
+        pieces = [stream[place : place + 1] for place in range(len(stream))]
+    for take in (feed, pour):
+        first = told_decoder(layout, c_varied, c_varied)
+        second = told_decoder(layout, _stepping_py, _varied_py)
+        for piece in pieces:
+            assert seen(first, piece, take) == seen(second, piece, take)
+
+
+def told_decoder(layout: Sized | Choice, module: ModuleType, parts: ModuleType) -> Any:
+    if isinstance(layout, Sized):
+        return module.SizedDecoder(
+            layout.function, *layout.head_size, layout.until, layout.minimum, layout.maximum
+        )
+
+    def new_part(part: Any) -> Any:
+        if isinstance(part, Sized):
+            return told_decoder(part, module, parts)
+        return parts.Decoder(part.plan) if isinstance(part, Framing) else part.decoder()
+
+    return module.ChoiceDecoder(layout.next_layout, new_part, layout.head_size, layout.minimum)
+
+
+@pytest.mark.parametrize("size", [16_384, 16_385, 70_000, 300_000])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        NETSTRING,
+        Framing(length=Digits(6), trailer=b"\r\n", align=8),
+        Framing(offset=1, length=Varint(4), strip=0),
+        Framing(width=4, strip=9, offset=2, magic=b"ab"),
+        Framing(width=4, checksums=Checksum(4, zlib.crc32)),
+    ],
+    ids=["netstring", "padded", "kept-header", "cut-header", "summed"],
+)
+def test_large_messages_at_any_split(varied: ModuleType, framing: Framing, size: int) -> None:
+    """They are read into their own memory, or kept until their checksum is there."""
+    message = bytes(range(256)) * (size // 256 + 1)
+    message = message[:size]
+    if framing.strip == 0:
+        message = read_frame(framing, framing.encode(b"\x30\0" + message[2:]))[0]
+    frame = framing.encode(message)
+    stream = frame * 2 + frame[:-1]
+    for take in (feed, pour):
+        for step in (1000, 4096, 65_536, 262_144, len(stream)):
+            decoder = varied.Decoder(framing.plan)
+            frames: list[Any] = []
+            for place in range(0, len(stream), step):
+                frames += take(decoder, stream[place : place + step])
+            assert frames == [message, message]
+            assert (decoder.pending, decoder.frame_size) == (len(frame) - 1, len(frame))
+            if framing.trailer and framing.align == 1:
+                with pytest.raises(TrailerError):
+                    take(decoder, b"?")
+            else:
+                take(decoder, frame[-1:])
+                assert decoder.pending == 0
+
+
+def test_a_large_message_is_read_into_its_own_memory(c_varied: ModuleType) -> None:
+    """What is exported then is that of the message, and a view that is kept keeps its memory."""
+    decoder = c_varied.Decoder(NETSTRING.plan)
+    decoder.feed(b"300000:" + b"a" * 1000)
+    held = decoder.get_buffer()
+    view = held[:5]
+    assert 65_536 <= len(held) < 299_000
+    held[:1000] = b"b" * 1000
+    assert decoder.buffer_updated(1000) == []
+    assert decoder.feed(b"c" * 298_000) == []
+    view[:5] = b"wrong"
+    (message,) = decoder.feed(b",")
+    assert message == b"a" * 1000 + b"b" * 1000 + b"c" * 298_000 or message[1000:1005] == b"wrong"
+    assert len(message) == 300_000
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,18 @@ def any_length(number: Number) -> bytes:
     return bytes(number.widths[0])
 
 
+def with_magic(framing: Framing, payload: bytes) -> bytes:
+    """Put the magic into a payload that brings it: another one is refused."""
+    strip, magic = framing.plan.strip, framing.plan.magic
+    frame = bytearray(max(strip, 0)) + payload
+    for at, (byte, mask) in enumerate(
+        zip(magic, framing.plan.magic_mask, strict=True), framing.plan.magic_at
+    ):
+        if strip <= at < len(frame):
+            frame[at] = byte & mask | frame[at] & ~mask
+    return bytes(frame[max(strip, 0) :])
+
+
 @st.composite
 def carried(draw: st.DrawFn, framing: Framing) -> bytes:
     """A message as it comes out of a frame again."""
@@ -128,6 +140,7 @@ def carried(draw: st.DrawFn, framing: Framing) -> bytes:
         start = max(framing.offset - framing.strip, 0)
         cut = field[max(framing.strip - framing.offset, 0) :]
         payload = payload[:start] + cut + payload[start + len(cut) :]
+        payload = with_magic(framing, payload)
     try:
         frame = framing.encode(payload)
     except (EncodeError, MessageTooLargeError, MessageTooSmallError):

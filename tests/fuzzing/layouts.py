@@ -8,7 +8,8 @@ follows them and where all of it is cut. Invariants:
 3. Neither the split nor exported buffers change the messages, the error, or what is pending.
 4. A slow reading of the whole stream, by the definitions, finds the same messages and the same
    kind of fault.
-5. Where messages keep their header and nothing is padded, encoding what came out gives the bytes
+5. Both encoders make the same frame of a message, or refuse it in the same words.
+6. Where messages keep their header and nothing is padded, encoding what came out gives the bytes
    that went in.
 
 Without the extension, 2 compares nothing and the others hold for the pure codec.
@@ -28,8 +29,10 @@ from framing.slow_reading import read_slowly, xor
 from sealframe.errors import (
     ConfigurationError,
     EncodeError,
+    MessageFormatError,
     MessageTooLargeError,
     MessageTooSmallError,
+    SealframeError,
 )
 from sealframe.framing import (
     Bcd,
@@ -42,6 +45,7 @@ from sealframe.framing import (
     Number,
     Uint,
     Varint,
+    varied_encoder,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +64,12 @@ def codecs() -> list[ModuleType]:
     if find_spec("sealframe.framing._varied") is not None:
         names.append("sealframe.framing._varied")
     return [import_module(name) for name in names]
+
+
+def encoders() -> list[Any]:
+    """Return the encoders there are, the pure one first."""
+    found: list[Any] = [varied_encoder.Encoder]
+    return found + [codec.Encoder for codec in codecs()[1:]]
 
 
 def number(choices: Choices) -> Number:
@@ -133,10 +143,19 @@ def encoded(framing: Framing, choices: Choices) -> bytes:
         if isinstance(framing.number, Digits):
             field = b"0" + (framing.number.until or b"000")
         payload = payload[: framing.offset] + field + payload[framing.offset :]
+    outcomes = [attempt(encoder(framing.plan), payload) for encoder in encoders()]
+    assert all(outcome == outcomes[0] for outcome in outcomes), "the encoders differ"
+    frame = outcomes[0]
+    return frame if isinstance(frame, bytes) else b""
+
+
+def attempt(encoder: Any, payload: bytes) -> bytes | tuple[type[SealframeError], str]:
+    """Return the frame of a message, or why there is none; nothing else may be raised."""
     try:
-        return framing.encode(payload)
-    except (EncodeError, MessageTooLargeError, MessageTooSmallError):
-        return b""
+        frame: bytes = encoder.encode(payload)
+    except (EncodeError, MessageFormatError, MessageTooLargeError, MessageTooSmallError) as error:
+        return type(error), str(error)
+    return frame
 
 
 def check(choices: Choices) -> None:

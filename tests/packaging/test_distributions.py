@@ -195,6 +195,7 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "ext/_fast_path.pyx",
         "ext/_record_cipher.pyx",
         "ext/_varied.pyx",
+        "ext/_stream.pxi",
         "src/sealframe/framing/_codec.pyi",
         "src/sealframe/framing/_codec_py.py",
         "src/sealframe/framing/_varied.pyi",
@@ -236,7 +237,7 @@ def test_a_wheel_from_the_sdist_runs_in_c_where_there_is_no_compiler(
     }
     assert compiled_modules(wheel) == MODULES
     assert not [name for name in names if name.startswith(("tests/", "ext/"))]
-    assert not [name for name in names if name.endswith((".pyx", ".c"))]
+    assert not [name for name in names if name.endswith((".pyx", ".pxi", ".c"))]
     assert install_and_talk(wheel, tmp_path / "venv") == "c"
 
 

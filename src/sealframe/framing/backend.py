@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._codec_py import Decoder, Encoder
+    from ._stepping_py import ChoiceDecoder, SizedDecoder
     from ._varied_py import Decoder as VariedDecoder
+    from .varied_encoder import Encoder as VariedEncoder
 
     IMPLEMENTATION: str
 elif os.environ.get("SEALFRAME_NO_EXTENSIONS") == "1":
     from ._codec_py import Decoder, Encoder
+    from ._stepping_py import ChoiceDecoder, SizedDecoder
     from ._varied_py import Decoder as VariedDecoder
+    from .varied_encoder import Encoder as VariedEncoder
 
     IMPLEMENTATION = "python"
 else:
@@ -27,12 +31,24 @@ else:
         if os.environ.get("SEALFRAME_EXTENSION") == "yes":
             raise
         from ._codec_py import Decoder, Encoder
+        from ._stepping_py import ChoiceDecoder, SizedDecoder
         from ._varied_py import Decoder as VariedDecoder
+        from .varied_encoder import Encoder as VariedEncoder
 
         IMPLEMENTATION = "python"
     else:
+        from ._varied import ChoiceDecoder, SizedDecoder
         from ._varied import Decoder as VariedDecoder
+        from ._varied import Encoder as VariedEncoder
 
         IMPLEMENTATION = "c"
 
-__all__ = ["IMPLEMENTATION", "Decoder", "Encoder", "VariedDecoder"]
+__all__ = [
+    "IMPLEMENTATION",
+    "ChoiceDecoder",
+    "Decoder",
+    "Encoder",
+    "SizedDecoder",
+    "VariedDecoder",
+    "VariedEncoder",
+]

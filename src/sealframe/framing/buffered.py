@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .codec_types import Control
 
-__all__ = ["BufferedDecoder"]
+__all__ = ["BufferedDecoder", "SteppingDecoder"]
 
 _PREFIX: Final = 8
 
@@ -152,3 +152,22 @@ class BufferedDecoder(ABC):
         self._fault = kind, text
         self._clear()
         self.pending = self.frame_size = 0
+
+
+class SteppingDecoder(BufferedDecoder):
+    """A decoder that lacks only :meth:`advance`, with which it can be asked for one frame at a
+    time: a :class:`~sealframe.framing.stepping.FrameStepper`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
+        """Take bytes from ``place`` on, and none behind the end of the frame.
+
+        It looks at each byte but a few times, however the stream is split.
+        """
+
+    def _split(self, data: bytes, frames: list[bytes | Control]) -> None:
+        place = 0
+        while place < len(data):
+            place = self.advance(data, place, frames)

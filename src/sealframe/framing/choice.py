@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ..errors import (
-    ConfigurationError,
-    FrameTooLargeError,
-    FrameTooSmallError,
-    MagicError,
-    MessageFormatError,
-)
-from . import refusals as refuse
+from ..errors import ConfigurationError, FrameTooLargeError, MessageFormatError
+from .backend import ChoiceDecoder
 from .base import FrameLayout
 from .layout import DEFAULT_MAXIMUM, Framing
-from .pieces import FieldsLayout, PiecesEncoder, check_int, check_limits
-from .stepping import SteppingDecoder, stepper
+from .pieces import FieldsLayout, PiecesEncoder, check_int, check_limits, one_head
+from .stepping import stepper
 
 if TYPE_CHECKING:
     from .base import FrameDecoder, FrameEncoder, Sender
-    from .codec_types import Control
     from .stepping import FrameStepper
 
 __all__ = ["Choice"]
@@ -32,8 +25,6 @@ NextLayout: TypeAlias = Callable[[bytes], FrameLayout | None]
 
 _MAX_HEAD: Final = 1024
 _MAX_MESSAGE: Final = sys.maxsize // 4
-_KEPT: Final = 64
-"""A function that makes a new layout for each frame is not to fill the memory with them."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -50,11 +41,14 @@ class Choice(FieldsLayout):
 
     :param next_layout: a function that gets the first bytes of a frame and returns its layout, or
         None where no frame begins so; as :meth:`dict.get` does. It has to depend on the bytes
-        alone. Give it layouts that are made once.
+        alone: for bytes that came before in a stream it may not be called again. Give it layouts
+        that are made once.
     :param head: so many bytes it gets, 1 to 1024; every frame of every layout has them, with its
         delimiter and whatever else is dropped
     :param minimum: the smallest message, in bytes
     :param maximum: the largest message, in bytes; layouts that allow more are narrowed to it
+    :param head_size: in place of ``head``, what the attribute has: :func:`dataclasses.replace`
+        gives it
 
     To send a message, the layout is chosen by the first bytes of the message. They are the first
     ones of its frame too where the layout drops nothing in front (``strip=0``); a message whose
@@ -71,16 +65,18 @@ class Choice(FieldsLayout):
     def __init__(
         self,
         next_layout: NextLayout,
-        head: int,
+        head: int | None = None,
         *,
         minimum: int = 0,
         maximum: int = DEFAULT_MAXIMUM,
+        head_size: int | None = None,
     ) -> None:
         if not callable(next_layout):
             raise ConfigurationError(
                 "next_layout must be a function that gets the first bytes of a frame and returns "
                 f"its layout, not {next_layout!r}"
             )
+        head = one_head(head, head_size)
         check_int("head", head, 1, _MAX_HEAD)
         check_limits(minimum, maximum, _MAX_MESSAGE)
         self.__dict__.update(
@@ -108,12 +104,12 @@ class Choice(FieldsLayout):
         """
         if maximum >= self.maximum:
             return self
-        return Choice(self.next_layout, self.head_size, minimum=self.minimum, maximum=maximum)
+        return replace(self, maximum=maximum)
 
     def decoder(self, *, sender: Sender | None = None) -> FrameDecoder:
         """Return a new decoder, for one stream in one direction."""
         del sender
-        return _ChoiceDecoder(self)
+        return ChoiceDecoder(self.next_layout, self._new_part, self.head_size, self.minimum)
 
     def layout_of(self, head: bytes) -> FrameLayout | None:
         """Return the layout of a frame that begins with these bytes, as it is given.
@@ -121,113 +117,26 @@ class Choice(FieldsLayout):
         :raises TypeError: the function returned something else
         """
         layout = self.next_layout(head)
-        if layout is not None and not isinstance(layout, FrameLayout):
-            raise TypeError(
-                f"next_layout must return a layout, as Framing(...) is, or None, not {layout!r}"
-            )
-        if isinstance(layout, Framing) and layout.control:
-            raise ConfigurationError("a layout with control frames cannot be one of a Choice")
+        if layout is not None:
+            _check_part(layout)
         return layout
 
+    def _new_part(self, layout: FrameLayout) -> FrameStepper:
+        """Return what cuts the frames of a layout that the function returned.
 
-class _ChoiceDecoder(SteppingDecoder):
-    __slots__ = ("_current", "_head", "_layout", "_size", "_steppers")
+        :raises TypeError: it returned something else
+        """
+        _check_part(layout)
+        return stepper(_narrowed(layout, self.maximum), self.head_size)
 
-    def __init__(self, layout: Choice) -> None:
-        super().__init__()
-        self._layout = layout
-        self._size = layout.head_size
-        # By the identity of a layout, which is kept beside: to hash one costs more than to cut
-        # out a frame.
-        self._steppers: dict[int, tuple[FrameLayout, FrameStepper]] = {}
-        self._clear()
 
-    def _clear(self) -> None:
-        self._head = b""
-        """The first bytes of a frame that are too few to choose by."""
-        self._current: FrameStepper | None = None
-        """What cuts the frame that is under way."""
-
-    def finish(self) -> None:
-        """Say that the stream has ended; raises IncompleteFrameError inside a frame."""
-        self._check_fault()
-        if self.pending:
-            raise refuse.incomplete(self.pending, self.frame_size, number=self._count + 1)
-
-    def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
-        """Take bytes from ``place`` on, and none behind the end of the frame."""
-        current = self._current
-        chosen_at = -1
-        if current is None:
-            if self._head:
-                missing = self._size - len(self._head)
-                self._head += data[place : place + missing]
-                place = min(place + missing, len(data))
-                head = self._head
-            else:
-                head = data[place : place + self._size]
-            if len(head) < self._size:
-                self._head = head
-                self.pending = len(head)
-                return len(data)
-            self._current = current = self._choose(head)
-            if self._head:
-                self._head = b""
-                count = len(frames)
-                used = current.advance(head, 0, frames)
-                if len(frames) > count:
-                    self._check_whole(used, frames)
-                    self._end(frames)
-                    return place
-                if place == len(data):
-                    self._note(current)
-                    return place
-            else:
-                chosen_at = place
-        count = len(frames)
-        place = current.advance(data, place, frames)
-        if len(frames) > count:
-            if chosen_at >= 0:
-                self._check_whole(place - chosen_at, frames)
-            self._end(frames)
-        else:
-            self._note(current)
-        return place
-
-    def _check_whole(self, size: int, frames: list[bytes | Control]) -> None:
-        """Refuse a frame that ends inside the bytes that it was chosen by: what was behind it in
-        them would be lost, or not, as the stream is cut."""
-        if size < self._size:
-            frames.pop()
-            raise FrameTooSmallError(
-                f"a frame of {size} bytes, but {self._size} bytes tell which layout a frame has"
-            )
-
-    def _note(self, current: FrameStepper) -> None:
-        self.pending = current.pending
-        self.frame_size = current.frame_size
-
-    def _end(self, frames: list[bytes | Control]) -> None:
-        self._current = None
-        self.pending = self.frame_size = 0
-        size = len(frames[-1])
-        if size < self._layout.minimum:
-            frames.pop()
-            raise FrameTooSmallError(
-                f"a message of {size} bytes is below the minimum of {self._layout.minimum} bytes"
-            )
-
-    def _choose(self, head: bytes) -> FrameStepper:
-        layout = self._layout.layout_of(head)
-        if layout is None:
-            raise MagicError(f"no layout is there for a frame that begins with {head!r}")
-        known = self._steppers.get(id(layout))
-        if known is None:
-            if len(self._steppers) >= _KEPT:
-                self._steppers.clear()
-            known = layout, stepper(_narrowed(layout, self._layout.maximum), self._size)
-            self._steppers[id(layout)] = known
-        return known[1]
+def _check_part(layout: object) -> None:
+    if not isinstance(layout, FrameLayout):
+        raise TypeError(
+            f"next_layout must return a layout, as Framing(...) is, or None, not {layout!r}"
+        )
+    if isinstance(layout, Framing) and layout.control:
+        raise ConfigurationError("a layout with control frames cannot be one of a Choice")
 
 
 def _narrowed(layout: FrameLayout, maximum: int) -> FrameLayout:

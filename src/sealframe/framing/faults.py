@@ -18,6 +18,7 @@ from ..errors import (
     FramingError,
     MagicError,
     MalformedLengthError,
+    MessageFormatError,
     NotSupportedError,
     TrailerError,
 )
@@ -95,6 +96,15 @@ def wrong_magic(plan: Plan, place: int, byte: int) -> MagicError:
     )
 
 
+def other_magic(plan: Plan, place: int, byte: int) -> MessageFormatError:
+    """Byte ``place`` of the magic is another one in a message that brings its header."""
+    return MessageFormatError(
+        f"byte {plan.magic_at + place} of the frame would be {byte:#04x}, not "
+        f"{plan.magic[place]:#04x}: frames have {plan.magic!r} there, and messages of this layout "
+        "bring it"
+    )
+
+
 def wrong_trailer(plan: Plan, place: int, byte: int) -> TrailerError:
     """Byte ``place`` of the trailer is another one."""
     return TrailerError(
@@ -135,6 +145,67 @@ def no_head(plan: Plan) -> NotSupportedError:
         "head() needs a layout in which nothing but its size depends on the payload, and nothing "
         "goes behind it; use encode()"
     )
+
+
+def size_not_told(count: int) -> MalformedLengthError:
+    """The function of a Sized layout does not know the size, and gets no more bytes."""
+    return MalformedLengthError(f"a frame begins with {count} bytes that do not tell its size")
+
+
+def told_too_late(size: int) -> FrameTooSmallError:
+    """A frame ends before the bytes that told its size."""
+    return FrameTooSmallError(
+        f"the head makes a frame of {size} bytes, but more bytes had to be there to tell"
+    )
+
+
+def without_end(most: int, until: bytes) -> MalformedLengthError:
+    """What ends the head of a frame did not come."""
+    return MalformedLengthError(f"the first {most} bytes of a frame are without {until!r}")
+
+
+def wrong_told_size(told: object, least: int, minimum: int, maximum: int) -> Exception:
+    """The function of a Sized layout told a size that no frame has.
+
+    :param least: bytes of the frame that are there already
+    """
+    if type(told) is not int:
+        return TypeError(f"the function of a Sized layout must return an int or None, not {told!r}")
+    makes = f"the head makes a frame of {told} bytes,"
+    if told < least:
+        return FrameTooSmallError(f"{makes} but {least} bytes of it are there already")
+    if told > maximum:
+        return FrameTooLargeError(f"{makes} over the limit of {maximum} bytes")
+    return FrameTooSmallError(f"{makes} below the minimum of {minimum} bytes")
+
+
+def no_layout(head: bytes) -> MagicError:
+    """A Choice has no layout for a frame that begins so."""
+    return MagicError(f"no layout is there for a frame that begins with {head!r}")
+
+
+def ends_in_its_head(size: int, head_size: int) -> FrameTooSmallError:
+    """A frame ends inside the bytes that it was chosen by."""
+    return FrameTooSmallError(
+        f"a frame of {size} bytes, but {head_size} bytes tell which layout a frame has"
+    )
+
+
+def below_minimum(size: int, minimum: int) -> FrameTooSmallError:
+    """A message is smaller than its Choice allows."""
+    return FrameTooSmallError(f"a message of {size} bytes is below the minimum of {minimum} bytes")
+
+
+def wrong_stop(start: int, stop: int, size: int) -> RuntimeError:
+    """A decoder that was given to a Choice did not take any bytes, or more than there are."""
+    return RuntimeError(
+        f"advance() began at {start} and returned {stop}; it has to be over that, at most {size}"
+    )
+
+
+def contradictory_sizes() -> ConfigurationError:
+    """A decoder is made with numbers that contradict each other."""
+    return ConfigurationError("contradictory sizes of heads or frames")
 
 
 def contradictory(plan: Plan) -> ConfigurationError:

@@ -27,7 +27,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import ConfigurationError, NotSupportedError
-from .backend import Decoder, Encoder, VariedDecoder
+from .backend import Decoder, Encoder, VariedDecoder, VariedEncoder
 from .base import FrameLayout
 from .codec_types import Layout
 from .heads import HeadsCodec
@@ -36,7 +36,6 @@ from .numbers import Number, Uint, Varint
 from .parts import Checksum, Magic, checked_checksums, checked_magic
 from .plan import Plan
 from .planning import DEFAULT_MAXIMUM, check_ends, make_plan, narrow, settle_limits
-from .varied_encoder import Encoder as VariedEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +84,8 @@ class Framing(FrameLayout):
         frame, and a payload that brings its header has any length in it, which is replaced where
         it is not right.
     :param magic: bytes that stand in every frame, written and checked: ``bytes`` from its
-        beginning, or :class:`~sealframe.framing.Magic`
+        beginning, or :class:`~sealframe.framing.Magic`. A payload that brings its header has them,
+        or zeros, which are replaced
     :param trailer: bytes that end every frame, at most 64, behind what the length counts:
         written, checked and dropped
     :param checksums: :class:`~sealframe.framing.Checksum` objects, written, checked and dropped

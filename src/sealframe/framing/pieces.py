@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
 
 from ..errors import (
     ConfigurationError,
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["FieldsLayout", "PiecesEncoder", "check_int", "check_limits"]
+__all__ = ["FieldsLayout", "PiecesEncoder", "check_int", "check_limits", "one_head"]
+
+HeadT = TypeVar("HeadT")
 
 _LARGE: Final = 64 * 1024
 """A piece of so many bytes is not copied to be joined with others."""
@@ -54,6 +56,20 @@ def check_limits(minimum: int, maximum: int, largest: int) -> None:
         raise ConfigurationError(
             f"minimum is {minimum}, over the maximum of {maximum}; change either"
         )
+
+
+def one_head(head: HeadT | None, head_size: HeadT | None) -> HeadT:
+    """Return the one that is given.
+
+    :raises ConfigurationError: both are, or none
+    """
+    if head is not None and head_size is not None:
+        raise ConfigurationError("say head= or head_size=, not both")
+    if head is not None:
+        return head
+    if head_size is None:
+        raise ConfigurationError("head must be an int, not None")
+    return head_size
 
 
 class PiecesEncoder(ABC):

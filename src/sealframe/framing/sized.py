@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ..errors import (
-    ConfigurationError,
-    FrameTooLargeError,
-    FrameTooSmallError,
-    MalformedLengthError,
-)
+from ..errors import ConfigurationError
+from .backend import SizedDecoder
 from .layout import DEFAULT_MAXIMUM
-from .pieces import FieldsLayout, check_int, check_limits
-from .stepping import SteppingDecoder, WholeFrameEncoder
+from .pieces import FieldsLayout, check_int, check_limits, one_head
+from .stepping import WholeFrameEncoder
 
 if TYPE_CHECKING:
     from .base import FrameDecoder, FrameEncoder, Sender
-    from .codec_types import Control
 
 __all__ = ["Sized"]
 
@@ -66,6 +61,8 @@ class Sized(FieldsLayout):
         64; ``head`` says within how many bytes they have to come
     :param minimum: the smallest frame, in bytes
     :param maximum: the largest frame, in bytes
+    :param head_size: in place of ``head``, what the attribute has: :func:`dataclasses.replace`
+        gives it
     :raises ConfigurationError: a value is out of range, or they cannot work together
     """
 
@@ -78,11 +75,12 @@ class Sized(FieldsLayout):
     def __init__(
         self,
         function: FrameSize,
-        head: int | tuple[int, int],
+        head: int | tuple[int, int] | None = None,
         *,
         until: bytes = b"",
         minimum: int = 0,
         maximum: int = DEFAULT_MAXIMUM,
+        head_size: tuple[int, int] | None = None,
     ) -> None:
         if not callable(function):
             raise ConfigurationError(
@@ -91,9 +89,10 @@ class Sized(FieldsLayout):
             )
         if type(until) is not bytes or len(until) > _MAX_UNTIL:
             raise ConfigurationError(f"until must be 1 to {_MAX_UNTIL} bytes, not {until!r}")
-        sizes = head if isinstance(head, tuple) else (head, head)
+        told_by = one_head(head, head_size)
+        sizes = told_by if isinstance(told_by, tuple) else (told_by, told_by)
         if len(sizes) != 2:
-            raise ConfigurationError(f"head must be an int, or (least, most), not {head!r}")
+            raise ConfigurationError(f"head must be an int, or (least, most), not {told_by!r}")
         least, most = sizes
         check_int("head", least, max(1, len(until)), _MAX_HEAD)
         check_int("head", most, least, _MAX_HEAD)
@@ -135,136 +134,9 @@ class Sized(FieldsLayout):
 
         :raises ConfigurationError: every frame is larger than that
         """
-        return (
-            self
-            if maximum >= self.maximum
-            else Sized(
-                self.function,
-                self.head_size[1] if self.until else self.head_size,
-                until=self.until,
-                minimum=self.minimum,
-                maximum=maximum,
-            )
-        )
+        return self if maximum >= self.maximum else replace(self, maximum=maximum)
 
     def decoder(self, *, sender: Sender | None = None) -> FrameDecoder:
         """Return a new decoder, for one stream in one direction."""
         del sender
-        return _SizedDecoder(self)
-
-
-class _SizedDecoder(SteppingDecoder):
-    __slots__ = ("_function", "_held", "_layout", "_least", "_most", "_until")
-
-    def __init__(self, layout: Sized) -> None:
-        super().__init__()
-        self._layout = layout
-        self._function = layout.function
-        self._least, self._most = layout.head_size
-        self._until = layout.until
-        self._held = bytearray()
-        """The bytes of the unfinished frame."""
-
-    def _clear(self) -> None:
-        self._held = bytearray()
-
-    def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
-        """Take bytes from ``place`` on, and none behind the end of the frame."""
-        held = self._held
-        size = self.frame_size or self._measure(data, place)
-        stop = min(place + size - len(held), len(data)) if size else len(data)
-        if not held and stop == place + size:
-            frames.append(data[place:stop])
-            return stop
-        held += memoryview(data)[place:stop]
-        if len(held) == size:
-            self._held = bytearray()
-            self.pending = self.frame_size = 0
-            frames.append(bytes(held))
-        else:
-            self.pending = len(held)
-            self.frame_size = size
-        return stop
-
-    def _measure(self, data: bytes, place: int) -> int:
-        """Return the size of the frame that goes on at ``place``; 0 if more bytes are needed."""
-        if self._until:
-            return self._measure_line(data, place)
-        held = self._held
-        limit = min(len(held) + len(data) - place, self._most)
-        if limit < self._least:
-            return 0
-        # With all that was there before, the function has been asked.
-        count = min(max(self._least, len(held) + 1), limit)
-        while True:
-            head = data[place : place + count - len(held)]
-            size = self._function(bytes(held) + head if held else head)
-            if size is not None:
-                self._check_size(size, self._least)
-                if size < count:
-                    self._check_told(size, bytes(held) + head)
-                return size
-            if count == limit:
-                break
-            count = min(2 * count, limit)
-        if limit == self._most:
-            raise MalformedLengthError(
-                f"a frame begins with {self._most} bytes that do not tell its size"
-            )
-        return 0
-
-    def _check_told(self, size: int, head: bytes) -> None:
-        """Refuse a frame that ends before the bytes that told its size.
-
-        Bytes of the next frame would have told it, and cut elsewhere the stream would be another.
-        """
-        if size <= len(self._held) or self._function(head[:size]) != size:
-            raise FrameTooSmallError(
-                f"the head makes a frame of {size} bytes, but more bytes had to be there to tell"
-            )
-
-    def _measure_line(self, data: bytes, place: int) -> int:
-        held, until, most = self._held, self._until, self._most
-        again = min(len(held), len(until) - 1)
-        # Only so much of what is held that until may begin there.
-        seam = bytes(held[len(held) - again :]) + data[place : place + len(until) - 1]
-        found = seam.find(until) - again if again else -1
-        if found < -again or not again:
-            found = data.find(until, place, place + most - len(held)) - place
-            if found < 0:
-                if len(held) + len(data) - place >= most:
-                    raise MalformedLengthError(
-                        f"the first {most} bytes of a frame are without {until!r}"
-                    )
-                return 0
-        count = len(held) + found + len(until)
-        if count > most:
-            raise MalformedLengthError(f"the first {most} bytes of a frame are without {until!r}")
-        stop = place + found + len(until)
-        size = self._function(bytes(held) + data[place:stop])
-        if size is None:
-            raise MalformedLengthError(
-                f"a frame begins with {count} bytes that do not tell its size"
-            )
-        return self._check_size(size, count)
-
-    def _check_size(self, size: int, least: int) -> int:
-        if type(size) is not int:
-            raise TypeError(
-                f"the function of a Sized layout must return an int or None, not {size!r}"
-            )
-        if size < least:
-            raise FrameTooSmallError(
-                f"the head makes a frame of {size} bytes, but {least} bytes of it are there already"
-            )
-        if size > self._layout.maximum:
-            raise FrameTooLargeError(
-                f"the head makes a frame of {size} bytes, over the limit of "
-                f"{self._layout.maximum} bytes"
-            )
-        if size < self._layout.minimum:
-            raise FrameTooSmallError(
-                f"the head makes a frame of {size} bytes, below the minimum of "
-                f"{self._layout.minimum} bytes"
-            )
-        return size
+        return SizedDecoder(self.function, *self.head_size, self.until, self.minimum, self.maximum)

@@ -6,12 +6,11 @@ layout it has to stop behind each: :meth:`FrameStepper.advance` does.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..errors import FramingError, MessageFormatError
 from .backend import VariedDecoder
-from .buffered import BufferedDecoder
+from .buffered import SteppingDecoder
 from .layout import Framing
 from .pieces import PiecesEncoder
 
@@ -43,24 +42,6 @@ class FrameStepper(Protocol):
         :returns: where it stopped: the end of the frame, or of the data
         :raises FramingError: it is no frame of this layout; use the stepper no more
         """
-
-
-class SteppingDecoder(BufferedDecoder):
-    """A decoder that lacks only :meth:`advance`, with which it is a :class:`FrameStepper` too."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def advance(self, data: bytes, place: int, frames: list[bytes | Control], /) -> int:
-        """Take bytes from ``place`` on, and none behind the end of the frame.
-
-        It looks at each byte but a few times, however the stream is split.
-        """
-
-    def _split(self, data: bytes, frames: list[bytes | Control]) -> None:
-        place = 0
-        while place < len(data):
-            place = self.advance(data, place, frames)
 
 
 class WholeFrameEncoder(PiecesEncoder):

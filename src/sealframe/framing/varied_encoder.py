@@ -1,4 +1,4 @@
-"""The encoder for layouts of all kinds. Both backends use it: it is in Python alone."""
+"""The encoder for layouts of all kinds, in pure Python."""
 
 from __future__ import annotations
 
@@ -130,6 +130,7 @@ class Encoder:
         """
         plan = self._plan
         frame = bytearray(max(plan.strip, 0)) + payload
+        self._check_magic(frame)
         start = plan.offset
         if len(frame) <= start:
             raise MessageTooSmallError(payload.nbytes, plan.minimum)
@@ -147,6 +148,21 @@ class Encoder:
             frame[start : start + used] = field
             used = len(field)
         return frame, plan.offset + used + added + plan.head_sum
+
+    def _check_magic(self, frame: bytearray) -> None:
+        """Refuse a payload that brings other bytes than the magic; zeros are to be filled in."""
+        plan = self._plan
+        wrong = -1
+        filled = False
+        for place in range(max(0, plan.strip - plan.magic_at), len(plan.magic)):
+            at = plan.magic_at + place
+            if at < len(frame):
+                bits = frame[at] & plan.magic_mask[place]
+                filled = filled or bits != 0
+                if wrong < 0 and bits != plan.magic[place] & plan.magic_mask[place]:
+                    wrong = place
+        if filled and wrong >= 0:
+            raise faults.other_magic(plan, wrong, frame[plan.magic_at + wrong])
 
     def _field(self, rest: int, bits: int, added: int) -> bytes:
         """Return the length of a frame of whose counted part ``rest`` bytes are not the length.
@@ -188,7 +204,8 @@ class Encoder:
             zip(plan.magic, plan.magic_mask, strict=True), plan.magic_at
         ):
             # Bits that are not the magic's own are those of a payload that brings them.
-            frame[place] = byte if self._stripped else byte & mask | frame[place] & ~mask
+            brought = not self._stripped and place >= plan.strip
+            frame[place] = byte & mask | frame[place] & ~mask if brought else byte
         at = header - plan.head_sum
         for check in plan.head_checks:
             frame[at : at + check.size] = self._checksum(check, frame, header, counted, at)

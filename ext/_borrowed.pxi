@@ -1,0 +1,126 @@
+# What the decoders have in common: memory that is exported, and bytes objects that grow.
+#
+# Included by _codec.pyx and _varied.pyx; each has a scratch buffer of its own.
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_ND,
+    PyBUF_SIMPLE,
+    PyBUF_STRIDES,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.bytearray cimport PyByteArray_AsString, PyByteArray_FromStringAndSize
+from cpython.bytes cimport (
+    PyBytes_AsString,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_Size,
+)
+from cpython.object cimport PyObject
+
+from sealframe.framing import refusals as refuse
+
+cdef extern from "Python.h":
+    # The raw forms: a bytes object that grows is held as a bare pointer, so that
+    # Cython adds no reference of its own.
+    PyObject *new_bytes "PyBytes_FromStringAndSize" (const char *, Py_ssize_t) except NULL
+    char *bytes_memory "PyBytes_AsString" (PyObject *) except NULL
+    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
+    Py_ssize_t references "Py_REFCNT" (PyObject *)
+    void drop "Py_XDECREF" (PyObject *)
+    # With NULL, numbers out of range are clipped.
+    Py_ssize_t PyNumber_AsSsize_t(object, PyObject *) except? -1
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef extern from *:
+    """
+    static Py_ssize_t exports_of(PyObject *view) {
+    #ifdef PYPY_VERSION
+        return 1;  /* not known there: it is released when nobody has it any more */
+    #else
+        return ((PyMemoryViewObject *)view)->exports;
+    #endif
+    }
+    """
+    Py_ssize_t exports_of(object)
+
+# Kept equal to the constants of the same names in the pure backends.
+cdef enum:
+    _SCRATCH = 256 * 1024
+    _LARGE = 64 * 1024
+    # So much of a message has to be missing before its own memory is exported.
+    _DIRECT = 16 * 1024
+    _FIRST_STORAGE = 1024
+    _PREFIX = 8
+
+cdef char *_UNSIGNED_BYTES = b"B"
+
+# One spare scratch buffer for all decoders. No Python code can run between
+# reading and clearing it, so decoders of two threads never hold the same one.
+cdef BorrowedBuffer _spare = None
+
+
+cdef BorrowedBuffer _take_scratch():
+    global _spare
+    cdef BorrowedBuffer scratch = _spare
+    _spare = None
+    # While anyone has a view of it, it is left to them.
+    if scratch is None or scratch.views:
+        scratch = BorrowedBuffer.__new__(BorrowedBuffer)
+        scratch.owner = PyByteArray_FromStringAndSize(NULL, _SCRATCH)
+        scratch.start = PyByteArray_AsString(scratch.owner)
+        scratch.size = _SCRATCH
+    return scratch
+
+
+cdef int _acquire(object data, Py_buffer *view) except -1:
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except BufferError:
+        raise refuse.not_contiguous() from None
+    except TypeError:
+        raise refuse.not_bytes(data) from None
+    return 0
+
+
+cdef bytes _copied(object data):
+    cdef Py_buffer view
+    _acquire(data, &view)
+    try:
+        return PyBytes_FromStringAndSize(<const char *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
+@cython.final
+@cython.internal
+cdef class BorrowedBuffer:
+    """Memory exported through the buffer protocol; it stays alive while there are views of it."""
+
+    cdef char *start
+    cdef Py_ssize_t size
+    cdef Py_ssize_t views
+    cdef object owner
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        view.buf = self.start
+        view.obj = self
+        view.len = self.size
+        view.itemsize = 1
+        view.readonly = 0
+        view.ndim = 1
+        view.format = _UNSIGNED_BYTES if flags & PyBUF_FORMAT else NULL
+        view.shape = &self.size if flags & PyBUF_ND else NULL
+        view.strides = &view.itemsize if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        view.internal = NULL
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.views -= 1
+
+    cdef void clear(self) noexcept:
+        self.start = NULL
+        self.size = 0
+        self.owner = None
