@@ -43,7 +43,8 @@ class Options:
     flow."""
 
     outbox_limit: int = 1 * MIB
-    """Cost of messages waiting to be written at which ``send`` waits."""
+    """Cost of messages waiting to be written at which ``send`` waits. A session keeps up to twice
+    as much that its peer has not acknowledged."""
 
     max_streams: int = 128
     """How many streams the peer may have open at a time (see ``on_stream``); it waits

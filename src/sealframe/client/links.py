@@ -21,12 +21,12 @@ from ..aio.endpoint import Endpoint
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import start_task
 from ..core.protocol import ProtocolMachine
-from ..core.session import Session, ack_by
+from ..core.session import Session, ack_by, retention_limit
 from ..errors import ConnectionClosed, ConnectionClosedError, KeyFormatError, SessionLostError
 from ..options import ClientOptions
 from ..trust.keys import PublicKey
 from ..trust.known_servers import ServerVerifier
-from ..wire import MIN_ACK_BY, SESSION_TOKEN_SIZE, CloseCode
+from ..wire import SESSION_TOKEN_SIZE, CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello, SessionWelcome
 from .backoff import Backoff
 from .dialing import dial
@@ -97,7 +97,7 @@ class Links:
     @property
     def limit(self) -> int:
         """How much is kept until it is acknowledged, in bytes."""
-        return max(MIN_ACK_BY, self._options.outbox_limit)
+        return retention_limit(self._options.outbox_limit)
 
     def first_hello(self, window: int) -> bytes:
         """Return field 4 for the HELLO with which the session begins.

@@ -14,6 +14,15 @@ from .retention import Retention, cost_of_frames, cost_of_messages, split_frames
 from .taking import Taking
 
 
+def retention_limit(outbox_limit: int) -> int:
+    """Return how much an end keeps until it is acknowledged, in bytes.
+
+    Twice the send queue: an end that has filled a batch need not stop and wait for the ACK of the
+    one before, nor be woken by each.
+    """
+    return max(MIN_ACK_BY, 2 * outbox_limit)
+
+
 def ack_by(limit: int) -> int:
     """Return after how many bytes an end wants to be acknowledged at the latest.
 

@@ -21,12 +21,12 @@ from ..aio.stats import ServerStats
 from ..aio.time_limit import TimeLimit
 from ..core import joining
 from ..core.channel_frames import ViolationError
-from ..core.session import Session
+from ..core.session import Session, retention_limit
 from ..core.taking import Taking
 from ..errors import ClusterError, ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
 from ..trust.peer import Peer
-from ..wire import MIN_ACK_BY, CloseCode
+from ..wire import CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from ..wire.session_name import public_name
 from .adoption import Adoptions
@@ -81,7 +81,7 @@ class SessionKeeper:
         self._loop = asyncio.get_running_loop()
         self._sessions = sessions
         self._counters = counters
-        self._limit = max(MIN_ACK_BY, options.outbox_limit)
+        self._limit = retention_limit(options.outbox_limit)
         self._context = context
         self._client_of = client_of
         self._replaced = replaced
