@@ -283,7 +283,7 @@ class TestManyLinks:
         async with site(control_mode, handler, outbox_limit=64 * KIB) as (server, thief):
             peer = await thief.join(credit=MAX_WINDOW)
             retention = session_of(the_client(server)).retention
-            await until(lambda: retention.cost >= 127 * KIB)
+            await until(lambda: retention.cost >= 63 * KIB)
             for _ in range(5):
                 peer.raw.close()
                 peer = await thief.join(credit=MAX_WINDOW)
