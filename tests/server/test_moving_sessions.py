@@ -252,6 +252,21 @@ class TestDraining:
         for server in servers:
             await server.close(timeout=0)
 
+    async def test_it_stays_until_the_other_server_has_it(self) -> None:
+        """An answer that was lost is given again, also where the server was about to end."""
+        echo = Echoing()
+        async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            for member in members:
+                member.lost_answers = 3
+            closing = asyncio.create_task(here.close(timeout=30))
+            await conn.send(b"2")
+            assert await conn.recv() == b"re 2"
+            await closing
+            assert len(there.clients) == 1
+
     async def test_alone_it_closes_as_ever(self) -> None:
         echo = Echoing()
         member = Member([])
@@ -383,6 +398,35 @@ class TestPositions:
                 await closing
                 assert stored == [b"%d" % number for number in range(6)]
                 assert len(there.clients) == 1
+
+    async def test_a_position_that_cannot_be_had_loses_nothing(self) -> None:
+        failures = 2
+
+        async def handler(conn: Connection) -> None:
+            async for message in conn:
+                await conn.send(b"re " + message)
+
+        async def load(session: SessionInfo) -> int:
+            nonlocal failures
+            if failures and moving:
+                failures -= 1
+                raise OSError("the database is away")
+            return 0 if not moving else 1
+
+        moving = False
+        async with two(handler, Sessions(position=load)) as (servers, _):
+            async with connect(servers) as conn:
+                here, _ = await first_of(servers, conn)
+                await conn.send(b"1")
+                assert await conn.recv() == b"re 1"
+                moving = True
+                (old,) = here.clients.values()
+                closing = asyncio.create_task(here.close(timeout=30))
+                await until(lambda: not old.connected)
+                await old.send(b"last word")
+                assert await conn.recv() == b"last word"
+                await closing
+                assert failures == 0
 
 
 async def stop_listening(server: Server) -> None:

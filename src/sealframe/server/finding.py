@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..aio.session_info import SessionInfo
 from ..wire.control import SessionHello
-from .moving import FoundSession, ParkedSessions, SessionQuestion
+from .moving import FoundSession, MovedSession, ParkedSessions, SessionQuestion
 from .session_table import attempt_of
 
 _MAX_POSITION: Final = 2**63 - 1
@@ -66,7 +66,13 @@ class SessionFinder:
         if found is None:
             found = self._parked.claim(question)
         # Only now: the program that had it elsewhere has stored by then what it did.
-        position = None if self._load is None else await self._ask(info)
+        try:
+            position = None if self._load is None else await self._ask(info)
+        except BaseException:
+            if isinstance(found, MovedSession):
+                # The server that had it may have it no more.
+                self._parked.add(found)
+            raise
         return Found(position, found)
 
     async def _ask(self, info: SessionInfo) -> int:

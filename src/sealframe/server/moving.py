@@ -109,10 +109,14 @@ class ParkedSessions:
     """The sessions that one server has given up, and that may not have come.
 
     :param call_later: the event loop's
+    :param empty: called when the last of them is kept no more
     """
 
-    def __init__(self, call_later: Callable[..., asyncio.TimerHandle]) -> None:
+    def __init__(
+        self, call_later: Callable[..., asyncio.TimerHandle], empty: Callable[[], None]
+    ) -> None:
         self._call_later = call_later
+        self._empty = empty
         self._parked: dict[bytes, _Parked] = {}
 
     def __len__(self) -> int:
@@ -161,6 +165,8 @@ class ParkedSessions:
         if parked is not None and parked.moved.question.attempt <= attempt:
             parked.timer.cancel()
             del self._parked[key]
+            if not self._parked:
+                self._empty()
 
     def close(self) -> None:
         """Keep none any more."""

@@ -352,12 +352,14 @@ class ConnectionRegistry(ConnectionOwner):
         """
         self.rejected.abort()
         moving: set[SessionProtocol] = set()
-        if self.sessions is not None and self._cluster is not None and self._cluster.others:
-            moving = self.sessions.begin_moving()
+        keeper = self.sessions
+        if self._cluster is None or not self._cluster.others:
+            keeper = None
+        if keeper is not None:
+            moving = keeper.begin_moving()
         self._go_away(close, self.connections.keys() - moving)
-        if moving:
-            assert self.sessions is not None
-            await self.sessions.moved(deadline)
+        if keeper is not None:
+            await keeper.moved(deadline)
             self._go_away(close, self.connections.keys() & moving)
         if self.sessions is not None:
             await self.sessions.stop_asking()

@@ -89,7 +89,7 @@ class SessionKeeper:
             sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
-        self._parked = ParkedSessions(self._loop.call_later)
+        self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
         self._finder = SessionFinder(sessions.position, elsewhere, self._parked)
         self._adoptions = None
         if sessions.position is not None or elsewhere is not None:
@@ -102,7 +102,7 @@ class SessionKeeper:
             )
         self._timer: asyncio.TimerHandle | None = None
         # Set where the server waits for its sessions to move.
-        self._all_moved: asyncio.Event | None = None
+        self._moving: asyncio.Event | None = None
 
     @property
     def detached(self) -> int:
@@ -279,8 +279,7 @@ class SessionKeeper:
         """Let another session have this one's name."""
         del self._keys[session]
         self._table.forget(key)
-        if not self._keys and self._all_moved is not None:
-            self._all_moved.set()
+        self._note_moved()
 
     # Sessions that go on at another server
 
@@ -371,16 +370,21 @@ class SessionKeeper:
         return moving
 
     async def moved(self, deadline: float) -> None:
-        """Wait until other servers have all sessions.
+        """Wait until other servers have all sessions, and have said so.
 
         :param deadline: until when at most, by the event loop's clock
         """
-        if not self._keys:
-            return
-        self._all_moved = asyncio.Event()
+        self._moving = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with TimeLimit.until(deadline):
-                await self._all_moved.wait()
+                # What was given up may have to be given again, until somebody says that it came.
+                while self._keys or len(self._parked):
+                    self._moving.clear()
+                    await self._moving.wait()
+
+    def _note_moved(self) -> None:
+        if self._moving is not None:
+            self._moving.set()
 
     # What happens to sessions
 
@@ -409,8 +413,7 @@ class SessionKeeper:
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
-        if not self._keys and self._all_moved is not None:
-            self._all_moved.set()
+        self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
             if key is not None and self._sessions.position is not None:
