@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ... import FramingError
 from ...framing import FrameLayout
-from ...framing.inference import explain
+from ...framing.inference import explain, run
 from ..captures.stream import Stream
 from ..text import visible
 from .answer import Status
@@ -20,7 +20,6 @@ from .streams import capture_of, introduced, listed
 
 _SHOWN: Final = 16 * 1024
 """Bytes of a stream in which the starts of frames are looked for, to be shown."""
-_PIECE: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,12 @@ class Check:
     @classmethod
     def of(cls, stream: Stream, layout: FrameLayout) -> Check:
         """Cut a stream by a layout."""
-        decoder = layout.decoder(sender=stream.sender)
-        frames, fault = 0, ""
-        data = memoryview(stream.data)
-        try:
-            for at in range(0, len(data), _PIECE):
-                frames += len(decoder.feed(data[at : at + _PIECE]))
-            if stream.complete:
-                decoder.finish()
-        except FramingError as error:
-            frames += len(error.frames)
-            fault = str(error)
-        sentences = explain(capture_of(stream), layout)
-        return cls(stream, frames, _starts(stream, layout), fault, tuple(sentences))
+        capture = capture_of(stream)
+        done = run(capture, layout)
+        fault = done.error or done.cut or ""
+        return cls(
+            stream, done.frames, _starts(stream, layout), fault, tuple(explain(capture, layout))
+        )
 
 
 @dataclass(frozen=True)

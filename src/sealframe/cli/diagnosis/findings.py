@@ -50,7 +50,10 @@ class Findings:
                 if sender in senders
             )
         )
-        return apart if Status.HIGH in map(_status, apart.groups) else together
+        if Status.HIGH not in map(_status, apart.groups):
+            return together
+        # A guess that cuts all streams says more than one direction alone.
+        return together if apart.status is Status.NONE and _cuts_all(together) else apart
 
     @property
     def status(self) -> Status:
@@ -87,6 +90,13 @@ def _status(group: tuple[tuple[Stream, ...], Diagnosis]) -> Status:
     if not candidates:
         return Status.NONE
     return Status.HIGH if candidates[0].confidence == "high" else Status.GUESS
+
+
+def _cuts_all(findings: Findings) -> bool:
+    return all(
+        diagnosis.candidates and all(diagnosis.candidates[0].evidence.starts)
+        for _, diagnosis in findings.groups
+    )
 
 
 def _explained(streams: Sequence[Stream], diagnosis: Diagnosis) -> Iterator[Text]:

@@ -8,6 +8,7 @@ fit them, and :func:`explain_number` what a suspicious length is. All of it is s
 from __future__ import annotations
 
 from .explaining import explain
+from .given import Run, read_length, run
 from .inferring import diagnose, infer
 from .numbers import explain_number
 from .results import Candidate, Capture, Diagnosis, Evidence
@@ -17,8 +18,11 @@ __all__ = [
     "Capture",
     "Diagnosis",
     "Evidence",
+    "Run",
     "diagnose",
     "explain",
     "explain_number",
     "infer",
+    "read_length",
+    "run",
 ]

@@ -79,6 +79,14 @@ _TABLE: Final = (
         ("This is RTSP: header lines as in HTTP, and interleaved binary frames between them."),
     ),
     (
+        rb"[0-9a-f]{4}(git-(upload|receive)-pack |[0-9a-f]{40} |version [12]\n|# service=git)",
+        "Git",
+        (
+            "This is Git's protocol: pkt-lines, each behind 4 hexadecimal digits that count "
+            "themselves. 0000, 0001 and 0002 have nothing behind them, which no layout here says."
+        ),
+    ),
+    (
         rb"\x1f\x8b\x08",
         "gzip",
         "This is compressed by gzip: decompress it first.",

@@ -6,7 +6,6 @@ fields are looked for, in which the offset of the field plays no part.
 
 from __future__ import annotations
 
-from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from .hypotheses import (
@@ -23,7 +22,7 @@ from .hypotheses import (
 from .walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["TEXTUAL", "UNUSUAL", "WEBSOCKET", "at_start", "chains", "digits_elsewhere"]
 
@@ -44,13 +43,35 @@ _UNITS: Final = (2, 4, 8)
 _SCAN: Final = 5000
 """So many bytes are searched for chains."""
 _DIGITS_WITHIN: Final = 400
+_FIRST: Final = 2500
+"""So many bytes may come before the first field."""
+_EARLY: Final = 40
+_BEFORE: Final = 17
+_EXACT: Final = 1 << 20
+"""More than any chain has fields: added to the length of those that end exactly."""
 _NEAR: Final = range(-2, 9)
 _FAR: Final = range(-4, 25)
+_COUNTED: Final = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16)
+"""What a length in units may leave out."""
 
 WEBSOCKET: Final = Hypothesis(
     EscapedField(((126, 2), (127, 8)), "big", 0x7F, ((0x80, 4),)), 1, inclusive=False
 )
 """RFC 6455, section 5.2."""
+
+
+_CHAINED: Final[tuple[tuple[Field, tuple[int, ...], bool], ...]] = (
+    *(
+        (field, (1, 2) if field.width == 3 else (1, 2, 4), field.width == 1)
+        for field in _FIXED
+        # Of one of 8 bytes those are found that are not 0.
+        if field.width < 8
+    ),
+    (VarintField(), (1,), True),
+    (BerField(), (1,), True),
+    (BcdField(2), (1,), True),
+)
+"""Fields, units, and whether few bytes come beside them."""
 
 
 def _unusual() -> Iterator[Hypothesis]:
@@ -103,8 +124,8 @@ def at_start(data: bytes, start: int = 0) -> Iterator[Hypothesis]:
             header = offset + field.width
             yield from _with(field, offset, value, size, 1, _EXTRAS)
             few = (0, header, offset, header + 4, header + 2, 8, 4, 32)
-            if field.width > 1 and offset <= 8:
-                for unit in _UNITS:
+            for unit in _UNITS:
+                if field.width > 1 or unit < 8:
                     extras = sorted({*few, unit * header, unit, 2 * unit})
                     yield from _with(field, offset, value, size, unit, extras)
             if field.width > 1 and offset <= 4:
@@ -147,54 +168,88 @@ def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
                     break
 
 
-def chains(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
+def chains(data: bytes, *, complete: bool) -> Iterator[tuple[Hypothesis, int]]:
     """Yield the hypotheses, with the field at offset 0, that have a long chain of fields.
 
     Where the field of a frame stands and what it adds decide where the next one is, whatever comes
     before it in the frame: one pass from the end finds the longest chain from every byte.
+
+    :param complete: the data ends between two frames; chains that do so come first
     """
     size = len(data)
     searched = min(size, _SCAN)
-    for field in (*_FIXED, VarintField()):
-        varies = isinstance(field, VarintField)
-        places = []
-        for position in range(searched - 1, -1, -1):
-            read = field.read(data, position)
-            if read and read[0] <= size + 25:
-                value, width = read
-                places.append((position, position + width, position + value + (varies and width)))
-        for extra in _NEAR if field.width == 1 else _FAR:
-            length = [0] * searched
-            following = [0] * searched
-            for position, least, target in places:
-                after = target + extra
-                if after < least:
-                    continue
-                if after >= searched:
-                    length[position] = 1
-                elif length[after]:
-                    length[position] = length[after] + 1
-                following[position] = after
-            yield from _longest(
-                Hypothesis(field, 0, extra, inclusive=not varies), length, following
-            )
+    # Behind the last frame, a field would stand as far as it stands from its frame's start.
+    ends = range(size, size + _BEFORE) if complete and searched == size else range(0)
+    for field, units, narrow in _CHAINED:
+        varies = isinstance(field, VarintField | BerField)
+        read = [(place, field.read(data, place)) for place in range(searched - 1, -1, -1)]
+        for unit in units:
+            places = [
+                (
+                    place,
+                    place + found[1],
+                    place + found[0] * unit + (found[1] if varies else 0),
+                    found[0] > 0,
+                )
+                for place, found in read
+                if found and found[0] * unit <= size + 25
+            ]
+            for extra in _NEAR if narrow else _FAR if unit == 1 else _COUNTED:
+                hypothesis = Hypothesis(field, 0, extra, unit, inclusive=not varies)
+                if len(places) > 2:
+                    yield from _longest(hypothesis, places, searched, ends)
 
 
 def _longest(
-    hypothesis: Hypothesis, length: list[int], following: list[int]
+    hypothesis: Hypothesis,
+    places: Sequence[tuple[int, int, int, bool]],
+    searched: int,
+    ends: range,
 ) -> Iterator[tuple[Hypothesis, int]]:
-    searched = len(length)
-    seen: set[int] = set()
-    seconds: set[int] = set()
-    first = range(min(searched, 2500))
-    for position in nsmallest(3, first, key=lambda place: -length[place]):
-        if length[position] < 3:
+    """Yield where the longest chains start.
+
+    :param places: positions from the last to the first, each with the end of its field, where the
+        next one stands if ``extra`` is 0, and whether it counts: a length of 0 does not, as chains
+        of them are wherever zeros are
+    :param ends: where a chain ends that is worth more
+    """
+    extra = hypothesis.extra
+    length = [0] * searched
+    following = [0] * searched
+    for position, least, target, counts in places:
+        after = target + extra
+        if after < least:
+            continue
+        if after >= searched:
+            length[position] = _EXACT + 1 if after in ends else 1
+        elif length[after]:
+            length[position] = length[after] + counts
+        following[position] = after
+    head = length[:_FIRST]
+    # A preamble is short: any chain that begins behind one is worth a look.
+    early = [place for place, count in enumerate(head[:_EARLY]) if count > _EXACT + 3]
+    yield from ((hypothesis, place) for place in early)
+    yield from ((hypothesis, place) for place in _starts(head, following, 3))
+    if max(head) > _EXACT:
+        # Data that was cut after all has its chain among those that do not end exactly.
+        rest = [0 if count > _EXACT else count for count in head]
+        yield from ((hypothesis, place) for place in _starts(rest, following, 1))
+
+
+def _starts(head: list[int], following: Sequence[int], most: int) -> Iterator[int]:
+    """Yield where the longest of chains start that differ; of those that differ in the first
+    field alone several, as they are told apart by what that frame looks like."""
+    searched = len(following)
+    for _ in range(most):
+        longest = max(head)
+        if longest % _EXACT < 3:
             return
-        chain = [position]
-        while chain[-1] < searched and following[chain[-1]] > chain[-1] and len(chain) < 4000:
-            chain.append(following[chain[-1]])
-        # Chains that share all but their first field are told apart by what that frame looks like.
-        if chain[1] not in seen or chain[1] in seconds:
-            seen.update(chain)
-            seconds.add(chain[1])
-            yield hypothesis, position
+        place = head.index(longest)
+        yield place
+        head[place] = 0
+        place = following[following[place]]
+        while place < len(head) and head[place]:
+            head[place] = 0
+            if following[place] >= searched:
+                break
+            place = following[place]

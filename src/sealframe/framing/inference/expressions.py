@@ -77,9 +77,12 @@ def _base(base: int) -> str:
 def _escaped(field: EscapedField) -> str:
     wider = ", ".join(f"{value}: {width}" for value, width in field.wider)
     order = "" if field.order == "big" else ', byteorder="little"'
-    mask = "" if field.mask == 0xFF else f", mask={field.mask:#x}"
+    whole = (1 << 8 * field.width) - 1
+    mask = "" if field.mask == whole else f", mask={field.mask:#x}"
     adds = ", ".join(f"{bit:#x}: {count}" for bit, count in field.adds)
-    return f"length=Escaped(wider={{{wider}}}{order}{mask}{f', adds={{{adds}}}' if adds else ''})"
+    width = "" if field.width == 1 else f"{field.width}, "
+    rest = f"{order}{mask}{f', adds={{{adds}}}' if adds else ''}"
+    return f"length=Escaped({width}wider={{{wider}}}{rest})"
 
 
 def _place(hypothesis: Hypothesis, trailer: int) -> Iterator[str]:

@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, Final
 
 from ...errors import ConfigurationError, FramingError
 from ..layout import Framing
-from ..numbers import Bcd, Ber, Digits, Uint, Varint
+from ..numbers import Bcd, Ber, Digits, Escaped, Uint, Varint
 from .hypotheses import (
     BcdField,
     BerField,
     DigitsField,
     DigitsUntil,
+    EscapedField,
     FixedField,
     Hypothesis,
     VarintField,
 )
 
 if TYPE_CHECKING:
-    from ..base import FrameLayout
+    from ..base import FrameLayout, Sender
     from ..numbers import Number
     from .hypotheses import Field
     from .results import Capture
 
-__all__ = ["Run", "hypothesis_of", "run"]
+__all__ = ["Run", "hypothesis_of", "read_length", "run"]
 
 _PIECE: Final = 1 << 16
+_EITHER: Final[tuple[Sender, Sender]] = ("client", "server")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Run:
     :ivar pending: bytes of the frame that is not whole
     :ivar wanted: bytes that it has in all, 0 where that is not known
     :ivar error: what the decoder said, ``None`` if nothing was wrong
+    :ivar cut: what it said of the end of a stream that ends there, ``None`` if nothing is missing
     """
 
     frames: int
     pending: int
     wanted: int
     error: str | None
+    cut: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -51,12 +55,24 @@ class Run:
 
 
 def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
-    """Feed a capture to the layout's decoder, from ``start`` on."""
+    """Feed a capture to the layout's decoder, from ``start`` on.
+
+    Where the two ends begin differently, and whose bytes these are is not known, the end counts
+    that comes further.
+    """
     try:
-        decoder = framing.decoder(sender=capture.sender)
+        framing.decoder(sender=capture.sender)
     except ConfigurationError:
-        # The two ends begin differently, and whose bytes they are is not known.
-        decoder = framing.decoder(sender="client")
+        return max((_run(capture, framing, start, one) for one in _EITHER), key=_far)
+    return _run(capture, framing, start, capture.sender)
+
+
+def _far(done: Run) -> tuple[bool, int]:
+    return done.error is None, done.frames
+
+
+def _run(capture: Capture, framing: FrameLayout, start: int, sender: Sender | None) -> Run:
+    decoder = framing.decoder(sender=sender)
     data = memoryview(capture.data)
     frames = 0
     try:
@@ -64,7 +80,14 @@ def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
             frames += len(decoder.feed(data[position : position + _PIECE]))
     except FramingError as error:
         return Run(frames + len(error.frames), 0, 0, str(error))
-    return Run(frames, decoder.pending, decoder.frame_size, None)
+    pending, wanted = decoder.pending, decoder.frame_size
+    cut = None
+    if capture.complete:
+        try:
+            decoder.finish()
+        except FramingError as error:
+            cut = str(error)
+    return Run(frames, pending, wanted, None, cut)
 
 
 def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
@@ -93,9 +116,13 @@ def hypothesis_of(framing: FrameLayout) -> Hypothesis | None:
 
 
 def _field_of(length: Number) -> Field | None:
+    """Return how a length is written, as a field, or None where it is none of them."""
     match length:
-        case Uint() if length.mask is None or length.mask & 1:
+        case Uint():
             return FixedField(length.width, length.byteorder, length.mask)
+        case Escaped():
+            mask = (1 << 8 * length.width) - 1 if length.mask is None else length.mask
+            return EscapedField(length.wider, length.byteorder, mask, length.adds, length.width)
         case Digits(width=None):
             return DigitsUntil(length.until, length.base)
         case Digits(width=int(width)):
@@ -107,3 +134,13 @@ def _field_of(length: Number) -> Field | None:
         case Ber():
             return BerField()
     return None
+
+
+def read_length(framing: Framing, frame: bytes) -> tuple[int, int] | None:
+    """Return the length that a frame begins with and the bytes of its field, if it is all there."""
+    field = _field_of(framing.number)
+    if field is None:
+        return None
+    if isinstance(field, EscapedField):
+        return field.written(frame, framing.offset)
+    return field.read(frame, framing.offset)

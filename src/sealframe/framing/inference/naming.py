@@ -10,12 +10,13 @@ from ...errors import ConfigurationError, FramingError
 from ..layout import Framing
 from ..stepping import stepper
 from .given import hypothesis_of
+from .hypotheses import EscapedField
 from .signatures import SIGNATURES
 from .walking import Cutting, walk
 from .window import WINDOW, few_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..base import Sender
     from ..codec_types import Control
@@ -111,7 +112,12 @@ def _matches(capture: Capture, data: bytes, signature: Signature, entry: Entry) 
     elif opening is None:
         return
     opened = opening.end() if opening else 0
-    for cutting, sender in _cuttings(capture, data, entry):
+
+    def typical(start: int) -> bool:
+        head = data[start : start + _HEAD]
+        return start < opened or len(head) < _HEAD or bool(signature.pattern.match(head))
+
+    for cutting, sender in _cuttings(capture, data, entry, typical):
         exact = _exact(capture, cutting)
         bits = _bits(data, signature, cutting, opened, exact=exact)
         if bits:
@@ -148,24 +154,34 @@ def _exact(capture: Capture, cutting: Cutting) -> bool:
     return cutting.ended and cutting.end == len(capture.data)
 
 
+def _anything(start: int) -> bool:
+    """Whether a frame may look as it does: any may."""
+    return True
+
+
 def _cuttings(
-    capture: Capture, data: bytes, entry: Entry
+    capture: Capture, data: bytes, entry: Entry, typical: Callable[[int], bool] = _anything
 ) -> Iterator[tuple[Cutting, Sender | None]]:
-    """Yield how the entry cuts the data, as sent by either end where that is not known."""
+    """Yield how the entry cuts the data, as sent by either end where that is not known.
+
+    :param typical: whether a frame that starts there may be one of the protocol
+    """
     layout = entry.layout
     hypothesis = None if isinstance(layout, Framing) and layout.checksums else hypothesis_of(layout)
-    if hypothesis is not None:
+    if hypothesis is not None and not isinstance(hypothesis.field, EscapedField):
         cutting = walk(data, hypothesis)
         if cutting and (cutting.end == len(data) or len(cutting.starts) > 2):
             yield cutting, capture.sender
         return
     for sender in (capture.sender,) if capture.sender else _EITHER:
-        cutting = _stepped(data, entry, sender)
+        cutting = _stepped(data, entry, sender, typical)
         if cutting:
             yield cutting, sender
 
 
-def _stepped(data: bytes, entry: Entry, sender: Sender) -> Cutting | None:
+def _stepped(
+    data: bytes, entry: Entry, sender: Sender, typical: Callable[[int], bool]
+) -> Cutting | None:
     """Cut frame by frame with the layout's own decoder."""
     place = len(entry.layout.preamble(sender))
     starts: list[int] = []
@@ -176,6 +192,8 @@ def _stepped(data: bytes, entry: Entry, sender: Sender) -> Cutting | None:
         while stop < len(data):
             stop = cutter.advance(data, stop, frames)
             if frames:
+                if len(starts) < _LOOKED_AT and not typical(place):
+                    return None
                 starts.append(place)
                 place = stop
                 frames.clear()

@@ -38,7 +38,8 @@ _MOST_RECORD: Final = 64
 _RECORDS: Final = 4096
 """So many bytes show whether they are records."""
 _MOST_PREAMBLE: Final = 32
-"""A longer preamble may hold frames of another kind: then the first frame is not sure."""
+"""A longer preamble may hold frames of another kind: then the first frame is not sure, unless a
+segment begins with it."""
 _FIRST_BYTES: Final = 16
 
 
@@ -155,7 +156,7 @@ def _confidence(
         for capture, cut in zip(captures, cuts, strict=True)
     )
     begins = all(
-        _begins_alike(capture.data, cutting, finding.hypothesis)
+        _begins_alike(capture, cutting, finding.hypothesis)
         for capture, cutting in zip(captures, cuttings, strict=True)
         if cutting and cutting.starts[0]
     )
@@ -173,14 +174,15 @@ def _confidence(
     return "high" if sure else "guess"
 
 
-def _begins_alike(data: bytes, cutting: Cutting, hypothesis: Hypothesis) -> bool:
+def _begins_alike(capture: Capture, cutting: Cutting, hypothesis: Hypothesis) -> bool:
     """Whether the first frame behind a preamble is like the others.
 
     Where it lacks a byte that all others have, the preamble ends elsewhere: what stands there reads
     as a length, and leads to the second frame, by chance.
     """
+    data = capture.data
     first, *others = cutting.starts[:50]
-    if first > _MOST_PREAMBLE:
+    if first > _MOST_PREAMBLE and first not in capture.boundaries:
         return False
     before = walk(data[:first], hypothesis)
     if before and before.end == first:
@@ -283,7 +285,7 @@ def _notes(
     evidence: Evidence,
     hypothesis: Hypothesis | None,
 ) -> Iterator[str]:
-    left_over, bits = evidence.left_over, evidence.bits
+    left_over = evidence.left_over
     if evidence.frames > len(sizes):
         yield f"{evidence.frames:,} frames. Of these, in the first 64 KiB:"
     if sizes:
@@ -298,8 +300,6 @@ def _notes(
         if left_over
         else "The last frame ends with the last byte."
     )
-    if bits > 1:
-        yield f"By chance, about one stream in 2^{bits:.0f} fits as well."
     for capture, cutting in zip(captures, cuttings, strict=True):
         if cutting and capture.boundaries:
             starts = set(cutting.starts)

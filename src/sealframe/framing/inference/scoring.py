@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "Scorer", "column_gains"]
 
-_FRAMES: Final = 150
+_FRAMES: Final = 120
 """So many frames settle what a column saves."""
 _COLUMNS: Final = range(-14, 24)
 """The columns that are looked at, around the byte of the field that changes most."""
@@ -73,6 +73,11 @@ class Gain:
     all: float
     told: float
 
+    def beyond(self, usual: Gain) -> Gain:
+        """Return what is left where so much is saved at other places as well."""
+        less = max(0.0, usual.all)
+        return Gain(self.all - less, self.told - less)
+
 
 def column_gains(
     window: Window, frames: Sequence[tuple[int, int, int, bool]], columns: range
@@ -85,7 +90,7 @@ def column_gains(
     """
     data = window.data
     size = len(data)
-    costs = window.costs.until(frames[-1][1] + columns.stop if frames else 0)
+    chances = window.costs.chances(frames[-1][1] + columns.stop if frames else 0)
     gains = {}
     for column in columns:
         seen: dict[int, int] = {}
@@ -93,13 +98,19 @@ def column_gains(
         gain = told_gain = 0.0
         for previous, start, following, told in frames:
             position = start + column
-            if not (previous < position < following and 0 <= position < size):
+            # Each byte counts once: for the field that is nearer.
+            near = (
+                position - previous > start - position
+                if column < 0
+                else (position - start <= following - position)
+            )
+            if not (near and 0 <= position < size):
                 continue
             byte = data[position]
-            cost = costs[position]
+            chance = chances[position]
             kinds = len(seen) or 1
             count = seen.get(byte, 0)
-            bits = log2((count + kinds * 2**-cost) / (total + kinds)) + cost
+            bits = log2((count / chance + kinds) / (total + kinds))
             gain += bits
             if told:
                 told_gain += bits
@@ -129,6 +140,35 @@ def _telling(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
     return frames
 
 
+def _beside(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
+    """Return as many places that have nothing to do with frames, for a comparison.
+
+    In an array of numbers, steps of 2, 4 or 8 bytes or a multiple lead from number to number: what
+    is around each place is alike, whether frames start there or not. Where frames are not such
+    steps, there is nothing to compare.
+    """
+    starts = cutting.starts[:_FRAMES]
+    sizes = cutting.sizes[:_FRAMES]
+    step = next((step for step in (8, 4, 2) if _multiples(sizes, step) >= 0.9 * len(sizes)), 0)
+    if not step or len(starts) < 3:
+        return []
+    mean = (starts[-1] - starts[0]) / (len(starts) - 1)
+    first = starts[0] + shift
+    places = []
+    for index in range(len(starts)):
+        # The golden ratio spreads them over the frames, whatever size these have.
+        away = mean * (index + index * 0.6180339887 % 1)
+        places.append(first + int(away) // step * step)
+    places.sort()
+    follow = (*places[1:], cutting.end)
+    before = (-1, *places[:-1])
+    return [(*three, False) for three in zip(before, places, follow, strict=True)]
+
+
+def _multiples(sizes: Sequence[int], step: int) -> int:
+    return sum(size % step == 0 for size in sizes)
+
+
 class Scorer:
     """Scores hypotheses over one window; columns that were measured once are remembered."""
 
@@ -144,6 +184,9 @@ class Scorer:
         gains = self._gains.get(key)
         if gains is None:
             gains = column_gains(self.window, _telling(cutting, lowest), _COLUMNS)
+            if beside := _beside(cutting, lowest):
+                usual = column_gains(self.window, beside, _COLUMNS)
+                gains = {at: gain.beyond(usual[at]) for at, gain in gains.items()}
             self._gains[key] = gains
         return gains
 
@@ -190,8 +233,7 @@ class Scorer:
         chance = window.chance(hypothesis.field, hypothesis.value(largest))
         position = cutting.starts[0] + hypothesis.offset
         end = position + hypothesis.field.width
-        written = sum(window.costs.until(end)[position:end])
-        return min(-log2(chance), written)
+        return min(-log2(chance), window.costs.bits(position, end))
 
     def _cost(
         self,
@@ -218,12 +260,22 @@ class Scorer:
         return cost
 
     def _half_of_a_field(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:
-        """Whether every other frame is empty: half of a wider field, read as a whole one."""
+        """Whether every other frame is zeros: half of a wider field, read as a whole one."""
         sizes = cutting.whole(len(self.window.data))
         if len(sizes) < 3:
             return False
         smallest = min(sizes)
-        return smallest <= hypothesis.header + 3 and sizes.count(smallest) >= 0.45 * len(sizes)
+        if smallest > hypothesis.header + 3:
+            return False
+        if sizes.count(smallest) < 0.45 * len(sizes):
+            return False
+        data = self.window.data
+        pairs = zip(cutting.starts, sizes, strict=False)
+        if any(any(data[at : at + size]) for at, size in pairs if size == smallest):
+            return False
+        # A narrow field finds empty frames wherever zeros are.
+        turns = max(sizes[0::2].count(smallest), sizes[1::2].count(smallest))
+        return hypothesis.field.width < 4 or turns >= 0.9 * (len(sizes) // 2)
 
     def _zeros_beside(self, hypothesis: Hypothesis, starts: tuple[int, ...]) -> bool:
         """Whether the field looks like the lower part of a wider one."""

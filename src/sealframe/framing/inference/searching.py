@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
 from .enumerating import at_start, chains, digits_elsewhere
+from .restarting import begins_alike, restarts
 from .scoring import Scorer
 from .walking import walk
 
@@ -26,11 +28,19 @@ _PROBED: Final = 40
 _WALKED: Final = 1500
 """So many hypotheses go on from there."""
 _FRAMES: Final = 500
-_GROUPS: Final = 80
+_GROUPS: Final = 200
+"""So many cuttings, the likeliest, are looked at; those with most in common are scored."""
+_SCORED: Final = 24
 _OF_A_GROUP: Final = 12
 _CHAINED: Final = 60
-_CHAINS: Final = 100
-"""So many chains, the likeliest, are looked at with all offsets of their field."""
+_CHAINS: Final = 32
+"""So many chains whose fields have most in common around them are looked at with all offsets of
+their field."""
+_LONGEST: Final = 8
+"""As many of those that are longest for their field are."""
+_GLANCED: Final = 24
+"""So many frames show roughly what is around their fields."""
+_AROUND: Final = (*range(-8, 0), *range(1, 8))
 _STEPS: Final = 250_000
 """So many frames are walked in a stage of the search, the likeliest hypotheses first. Where nearly
 all of them fit, as in zeros, it bounds the work."""
@@ -38,6 +48,14 @@ _CLEAR: Final = 40.0
 """With so many bits and an exact end at a known start, no other start is looked for."""
 _JOINED: Final = 40
 """So many fits of one window are tried on the others."""
+_SEGMENTS: Final = 64
+"""So many segments of another window are tried as the first frame's."""
+_RESTARTED: Final = 12
+"""So many of the best fits are tried with other beginnings."""
+_LIKE: Final = 100.0
+"""So many bits a fit with more frames in front may lack: first messages are unlike the others."""
+_LONGER: Final = 4.0
+"""What a frame in front is worth beyond that, in bits."""
 _AGREES: Final = 12.0
 _DISAGREES: Final = 30.0
 
@@ -76,18 +94,21 @@ class Finding:
 def search(windows: Sequence[Window]) -> list[Finding]:
     """Return the best hypotheses over all windows together, best first."""
     scorers = [Scorer(window) for window in windows]
-    main = max(range(len(windows)), key=lambda one: min(len(windows[one].data), 20000))
-    fits = _search_one(scorers[main])
     if len(windows) == 1:
-        return [_finding(fit, (fit,), 0) for fit in fits]
-    findings = []
-    for fit in fits[:_JOINED]:
-        everywhere = tuple(
-            fit if index == main else _fit_elsewhere(scorer, fit)
-            for index, scorer in enumerate(scorers)
-        )
-        findings.append(_finding(fit, everywhere, main))
-    return sorted(findings, key=_by_score)
+        return [_finding(fit, (fit,), 0) for fit in _search_one(scorers[0])]
+    findings: list[Finding] = []
+    # Where the largest tells nothing, the others may.
+    for main in sorted(range(len(windows)), key=lambda one: -min(len(windows[one].data), 20000)):
+        for fit in _search_one(scorers[main])[:_JOINED]:
+            everywhere = tuple(
+                fit if index == main else _fit_elsewhere(scorer, fit)
+                for index, scorer in enumerate(scorers)
+            )
+            findings.append(_finding(fit, everywhere, main))
+        findings.sort(key=_by_score)
+        if findings and findings[0].score >= _CLEAR:
+            break
+    return findings
 
 
 def _finding(fit: Fit, fits: tuple[Fit | None, ...], main: int) -> Finding:
@@ -107,10 +128,11 @@ def _by_score(found: Fit | Finding) -> float:
 def _fit_elsewhere(scorer: Scorer, fit: Fit) -> Fit | None:
     data = scorer.window.data
     cutting = walk(data, fit.hypothesis, 0, _FRAMES)
-    if cutting is None and fit.start:
-        found = (
-            walk(data, fit.hypothesis, start, _FRAMES) for start in range(1, min(64, len(data)))
-        )
+    if cutting is None:
+        # Behind a preamble, if the other has one, or where a segment begins.
+        greeting = range(1, min(64, len(data))) if fit.start else range(0)
+        starts = (*greeting, *sorted(scorer.window.boundaries)[:_SEGMENTS])
+        found = (walk(data, fit.hypothesis, start, _FRAMES) for start in starts)
         cutting = next(filter(None, found), None)
     return None if cutting is None else scorer.score(fit.hypothesis, cutting)
 
@@ -118,10 +140,35 @@ def _fit_elsewhere(scorer: Scorer, fit: Fit) -> Fit | None:
 def _search_one(scorer: Scorer) -> list[Fit]:
     data = scorer.window.data
     fits = _best(scorer, [(hypothesis, 0) for hypothesis in at_start(data)])
-    if fits and fits[0].score >= _CLEAR and fits[0].exact:
+    if fits and fits[0].score >= _CLEAR and fits[0].exact and begins_alike(data, fits[0]):
         return fits
     fits += _best(scorer, list(digits_elsewhere(data))) + _chained(scorer, fits)
+    fits.sort(key=_by_score)
+    # What begins anew may have another frame in front.
+    for _ in range(2):
+        fits += _restarted(scorer, fits)
+        fits.sort(key=_by_score)
     return sorted(_in_phase(fits), key=_by_score)
+
+
+def _restarted(scorer: Scorer, fits: Sequence[Fit]) -> list[Fit]:
+    """Return the best fits with other beginnings."""
+    found = []
+    seen = set()
+    for fit in fits[:_RESTARTED]:
+        for restart in restarts(scorer.window, fit):
+            if restart in seen:
+                continue
+            seen.add(restart)
+            cutting = walk(scorer.window.data, restart.hypothesis, restart.start, _FRAMES)
+            if cutting is None:
+                continue
+            other = scorer.score(restart.hypothesis, cutting, chained=True)
+            if restart.longer and other.score > fit.score - _LIKE:
+                # That there is a frame in front says more than what is in it.
+                other = other.plus(max(0.0, fit.score + _LONGER - other.score))
+            found.append(other)
+    return found
 
 
 def _in_phase(fits: Sequence[Fit]) -> list[Fit]:
@@ -148,16 +195,21 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
         for start in fit.cutting.starts[:50]
     }
     ranked = []
-    for hypothesis, place in chains(data):
+    frequency = Counter(data)
+    for hypothesis, place in dict.fromkeys(chains(data, complete=window.complete)):
         if (hypothesis.field, hypothesis.extra, place) in tried:
             continue
         cutting = walk(data, hypothesis, place, _PROBED)
         if cutting:
-            ranked.append((_rank(window, hypothesis, cutting), hypothesis, place))
+            alike = _in_columns(data, frequency, hypothesis, cutting)
+            ranked.append((_rank(window, hypothesis, cutting), alike, hypothesis, place))
+    ranked.sort(key=lambda one: -one[1])
+    likely = ranked[:_CHAINS]
     ranked.sort(key=lambda one: -one[0])
+    likely += ranked[:_LONGEST]
     fits = []
     steps = 0
-    for _, hypothesis, place in ranked[:_CHAINS]:
+    for hypothesis, place in dict.fromkeys((one, at) for _, _, one, at in likely):
         for offset in range(min(17, place)):
             moved = hypothesis.moved(offset)
             cutting = walk(data, moved, place - offset, _FRAMES)
@@ -167,6 +219,23 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
         if steps > _STEPS:
             break
     return sorted(fits, key=_by_score)[:_CHAINED]
+
+
+def _in_columns(
+    data: bytes, frequency: Counter[int], hypothesis: Hypothesis, cutting: Cutting
+) -> float:
+    """Return roughly what the columns around the fields save that have the same byte mostly."""
+    size = len(data)
+    saved = 0.0
+    places = [start + hypothesis.lowest for start in cutting.starts[:_GLANCED]]
+    for column in _AROUND:
+        there = Counter(data[at + column] for at in places if 0 <= at + column < size)
+        if not there:
+            continue
+        byte, count = there.most_common(1)[0]
+        bits = count * log2(count * size / (len(places) * frequency[byte])) - 8
+        saved += max(0.0, bits)
+    return saved
 
 
 def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]:
@@ -192,7 +261,13 @@ def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]
         if steps > _STEPS:
             break
     fits = []
-    for cutting, members in list(groups.items())[:_GROUPS]:
+    frequency = Counter(data)
+    likely = list(groups.items())[:_GROUPS]
+    likely.sort(key=lambda one: -_in_columns(data, frequency, one[1][0], one[0]))
+    for cutting, members in {
+        **dict(likely[:_SCORED]),
+        **dict(list(groups.items())[:_SCORED]),
+    }.items():
         members.sort(key=lambda one: one.cost)
         scored = [scorer.score(hypothesis, cutting) for hypothesis in members[:_OF_A_GROUP]]
         # The field's own bits are not held against a narrower field: what is usual decides.

@@ -49,9 +49,9 @@ def walk(data: bytes, hypothesis: Hypothesis, start: int = 0, limit: int = 0) ->
     starts: list[int] = []
     size = len(data)
     position = start
-    frame_size = hypothesis.size
+    frame_size = hypothesis.steps(data)
     while position < size:
-        step = frame_size(data, position)
+        step = frame_size(position)
         if step is None:
             header_cut = position + hypothesis.header > size
             if starts and header_cut and size - position < hypothesis.header + 4:
