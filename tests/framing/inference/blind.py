@@ -20,7 +20,8 @@ from sealframe.framing.inference import Candidate, Capture, diagnose
 
 FEWEST = 8
 """Frames that a stream has if it is counted."""
-MOST = 1 << 20
+MOST = 1 << 17
+"""Bytes of a file that are looked at; twice what is searched."""
 
 WORDS = (
     "status motor ready error user order price temperature started stopped set get value speed "

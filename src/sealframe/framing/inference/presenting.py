@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["candidate_of", "known_candidate"]
 
 _BITS: Final = 40.0
+_BITS_OF_SEGMENTS: Final = 30.0
+"""So many bits suffice where every segment, of 3 at least, begins where a frame does."""
+_SEGMENTS: Final = 3
 _MARGIN: Final = 15.0
 _SAME: Final = 0.93
 _MOST_TRAILER: Final = 4
@@ -160,18 +163,30 @@ def _confidence(
         for capture, cutting in zip(captures, cuttings, strict=True)
         if cutting and cutting.starts[0]
     )
+    least = _BITS_OF_SEGMENTS if _on_segments(captures, cuttings) else _BITS
     sure = (
-        finding.bits > _BITS
+        finding.bits > least
         and margin > _MARGIN
         and exact
         and begins
         and len(set(sizes)) > 2
         and len(sizes) > 3
         and commonest < _SAME
-        and finding.bits - _as_records(captures, cuttings, sizes) > _BITS
+        and finding.bits - _as_records(captures, cuttings, sizes) > least
         and not (isinstance(finding.hypothesis.field, FixedField) and _narrow(finding))
     )
     return "high" if sure else "guess"
+
+
+def _on_segments(captures: Sequence[Capture], cuttings: Sequence[Cutting | None]) -> bool:
+    """Whether all segments begin with a frame, and there are some."""
+    known = 0
+    for capture, cutting in zip(captures, cuttings, strict=True):
+        inside = {at for at in capture.boundaries if 0 < at < min(WINDOW, len(capture.data))}
+        if inside and (cutting is None or not inside <= set(cutting.starts)):
+            return False
+        known += len(inside)
+    return known >= _SEGMENTS
 
 
 def _begins_alike(capture: Capture, cutting: Cutting, hypothesis: Hypothesis) -> bool:

@@ -31,6 +31,8 @@ _COLUMNS: Final = range(-14, 24)
 """The columns that are looked at, around the byte of the field that changes most."""
 _REPEATED: Final = 0.5
 """The share that counts of what is saved by frames as long as one before them."""
+_SMALL: Final = 200
+"""A length up to this says something for being that small."""
 _LAYOUT: Final = 10.0
 """Bits that any layout costs."""
 
@@ -202,6 +204,9 @@ class Scorer:
 
         columns = sum(max(0.0, gain.all - 1.5) for gain in gains.values())
         told = sum(max(0.0, gain.told - 1.5) for gain in gains.values())
+        small = self._small(hypothesis, cutting)
+        columns += max(0.0, small - max(0.0, gains[0].all))
+        told += max(0.0, small - max(0.0, gains[0].told))
         if self._half_of_a_field(hypothesis, cutting):
             columns *= 0.25
             told *= 0.25
@@ -225,6 +230,24 @@ class Scorer:
         rest = field + ends + segments - cost
         score = told + _REPEATED * max(0.0, columns - told) + rest
         return Fit(hypothesis, cutting, score, told + rest, exact, fixed)
+
+    def _small(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
+        """Return the bits saved by predicting that all lengths are small.
+
+        Where they differ, no column tells them; but other bytes are not as small.
+        """
+        data = self.window.data
+        places = [
+            start + hypothesis.lowest
+            for _, start, _, told in _telling(cutting, 0)[: len(cutting.starts)]
+            if told and start + hypothesis.lowest < len(data)
+        ]
+        spread = max((data[place] for place in places), default=255)
+        if spread > _SMALL:
+            return 0.0
+        chances = self.window.costs.chances(max(places) + 1)
+        written = -sum(log2(chances[place]) for place in places)
+        return max(0.0, written - len(places) * log2(spread + 1) - _LAYOUT)
 
     def _field_bits(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
         """Return the bits by which the first field is less likely than other bytes there."""

@@ -1,0 +1,69 @@
+"""Frames that begin elsewhere than where the bytes do, and bytes that only look like frames."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sealframe.framing.inference import Capture, infer
+
+WORDS = ["status", "motor", "ready", "error", "user", "order", "price", "temperature", "stopped"]
+
+
+def texts(count: int = 24, most: int = 12) -> list[bytes]:
+    """Return texts of differing size."""
+    source = random.Random(17)
+    return [
+        " ".join(source.choices(WORDS, k=source.randint(1, most))).encode() for _ in range(count)
+    ]
+
+
+def starts_of(preamble: bytes, frames: list[bytes]) -> tuple[int, ...]:
+    """Return where frames behind a preamble start."""
+    return tuple(len(preamble) + sum(map(len, frames[:index])) for index in range(len(frames)))
+
+
+@pytest.mark.parametrize("preamble", [b"HELLO 1.0\r\n", bytes(range(3, 16))])
+def test_a_preamble_that_leads_into_the_frames_is_none_of_them(preamble: bytes) -> None:
+    frames = [b"\xdf\x01" + bytes([len(one)]) + one for one in texts()]
+    first = infer(preamble + b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(preamble, frames)
+
+
+def test_units_behind_a_preamble() -> None:
+    bodies = [one + bytes(-len(one) % 4) for one in texts()]
+    frames = [b"\x07" + (len(one) // 4).to_bytes(2, "big") + one for one in bodies]
+    first = infer(b"HELLO 1.0\r\n" + b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"HELLO 1.0\r\n", frames)
+    assert "unit=4" in first.expression
+
+
+def test_frames_around_numbers_are_found_and_not_the_numbers() -> None:
+    source = random.Random(19)
+    frames = []
+    for _ in range(12):
+        count = source.randint(10, 300)
+        body = b"".join(source.randint(0, 5000).to_bytes(4, "little") for _ in range(count))
+        frames.append(bytes.fromhex(f"{len(body):04d}") + body)
+    first = infer(b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"", frames)
+    assert first.expression == "Framing(length=Bcd(2))"
+
+
+def test_what_one_direction_tells_is_found_behind_a_long_preamble_of_the_other() -> None:
+    frames = [b"\x02\0\0\0\x01" + len(one).to_bytes(4, "big") + one for one in texts(9)]
+    program = b"\n".join(texts(400))
+    sent = Capture(program + b"".join(frames), starts_of(program, frames), sender="client")
+    received = Capture(b"".join(frames), sender="server")
+    first = infer([sent, received])[0]
+    assert first.evidence.starts == (starts_of(program, frames), starts_of(b"", frames))
+    assert first.confidence == "high"
+
+
+def test_frames_of_another_kind_in_front_belong_to_the_frames() -> None:
+    others = [b"\x03\x03\x80\x02", b"\x17\x02" + bytes(range(160, 182))]
+    texted = (b"\x0e\0" + one + bytes(9) for one in texts(12))
+    frames = others + [bytes([len(one)]) + one for one in texted]
+    first = infer(b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"", frames)
