@@ -52,13 +52,27 @@ _COUNTERS: Final = {
     "unsent": ("messages_unsent", "Accepted messages that a connection's end left unsent."),
 }
 
+_CLUSTER_GAUGES: Final = {
+    "connected": "1 while other servers of the cluster can be reached, else 0.",
+    "servers": "Servers of the cluster, this one included.",
+    "clients": "Clients of all servers of the cluster.",
+    "requests": "Requests to clients of other servers that have no answer yet.",
+    "waiting_bytes": "Bytes that wait for NATS.",
+}
+_CLUSTER_COUNTERS: Final = {
+    "messages_sent": "Frames to other servers of the cluster, for each server one.",
+    "messages_received": "Frames from other servers of the cluster.",
+    "messages_lost": "NATS messages between servers that were lost.",
+    "nats_connections": "Connections to NATS that came about.",
+}
+
 
 class ServerCollector(Collector):
     """Hands a server's figures to a registry of ``prometheus_client``.
 
     They are sums over all clients: none has labels of its own. Totals keep what those
-    counted that left. It may be asked in any thread, as by ``start_http_server()``,
-    and looks at the server in its event loop.
+    counted that left. Those of a cluster are there where the server is in one. It may be asked
+    in any thread, as by ``start_http_server()``, and looks at the server in its event loop.
 
     :param server: a server, listening or closed
     :param namespace: what all names begin with; give each server in a registry its own
@@ -80,7 +94,9 @@ class ServerCollector(Collector):
         """Name the metrics, without asking the server."""
         gauges = ("connections", "sessions_detached", "sessions_adopting")
         zeros = dict.fromkeys((*_COUNTERS, *gauges), 0)
-        return self._metrics({"clients": {}, "groups": {}, **zeros})
+        cluster: dict[str, Any] = dict.fromkeys((*_CLUSTER_GAUGES, *_CLUSTER_COUNTERS), 0)
+        cluster["servers"] = {}
+        return self._metrics({"clients": {}, "groups": {}, "cluster": cluster, **zeros})
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics as they are now.
@@ -108,6 +124,15 @@ class ServerCollector(Collector):
             yield GaugeMetricFamily(f"{self._namespace}_{name}", text, value)
         for key, (name, text) in _COUNTERS.items():
             yield CounterMetricFamily(f"{self._namespace}_{name}", text, stats[key])
+        if "cluster" in stats:
+            yield from self._cluster_metrics(stats["cluster"])
+
+    def _cluster_metrics(self, stats: dict[str, Any]) -> Iterator[Metric]:
+        stats = {**stats, "servers": len(stats["servers"])}
+        for name, text in _CLUSTER_GAUGES.items():
+            yield GaugeMetricFamily(f"{self._namespace}_cluster_{name}", text, int(stats[name]))
+        for name, text in _CLUSTER_COUNTERS.items():
+            yield CounterMetricFamily(f"{self._namespace}_cluster_{name}", text, stats[name])
 
     def _ask(self) -> dict[str, Any]:
         loop = registry_of(self._server).loop

@@ -534,6 +534,32 @@ class TestFigures:
             await conn.close()
 
 
+class TestMetrics:
+    async def test_of_a_server_in_a_cluster(self, nats_server: NatsServer) -> None:
+        prometheus = pytest.importorskip("prometheus_client")
+        from sealframe.metrics import ServerCollector
+
+        async with cluster_of(nats_server.url, 2) as members:
+            a, b = members
+            id, conn = await b.connect()
+            await seen_by(members, id)
+            await a.cluster.send(id, b"data")
+            registry = prometheus.CollectorRegistry()
+            registry.register(ServerCollector(a.server))
+            text = prometheus.generate_latest(registry).decode()
+            told = dict(line.split() for line in text.splitlines() if not line.startswith("#"))
+            assert told["sealframe_cluster_servers"] == "2.0"
+            assert told["sealframe_cluster_clients"] == "1.0"
+            assert told["sealframe_cluster_connected"] == "1.0"
+            assert told["sealframe_cluster_requests"] == "0.0"
+            assert float(told["sealframe_cluster_messages_sent_total"]) >= 1
+            assert told["sealframe_cluster_messages_lost_total"] == "0.0"
+            assert told["sealframe_cluster_nats_connections_total"] == "1.0"
+            await conn.close()
+        text = prometheus.generate_latest(registry).decode()
+        assert "sealframe_cluster_connected 0.0" in text
+
+
 def test_without_the_extra() -> None:
     program = """
 import asyncio, sys

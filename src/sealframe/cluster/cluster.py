@@ -16,7 +16,7 @@ from ..server.moving import FoundSession, SessionQuestion
 from .clients import ClusterClient, ClusterServer, Exclude, excluded_ids
 from .groups import ClusterGroup
 from .hooks import ClusterHooks, OnClient, OnName
-from .messages import Broadcast, Group, Kick, checked_text, encode, encode_message
+from .messages import Broadcast, Group, Kick, checked_text, encode
 from .nats_servers import NatsServers
 from .node import Node
 from .roster import NamePolicy
@@ -174,21 +174,10 @@ class Cluster(ClusterMember):
         """
         node = self._checked()
         data = node.local.encode(message)
-        clients = node.find(target)
         if node.outgoing.crowded:
-            await node.room(len(data))
-            clients = node.find(target)
-        own = node.id
-        for client in clients:
-            if client.server != own:
-                node.check_connected()
-                break
-        for client in clients:
-            if client.server == own:
-                node.count_local(data)
-                node.local.send(client.id, data)
-            else:
-                node.outgoing.add(client.server, encode_message(client.id, data))
+            node.find(target)  # nobody waits for who is not there
+            await node.outgoing.room(len(data))
+        node.send(target, data)
 
     async def broadcast(self, message: Any, *, exclude: Exclude = None) -> None:
         """Send one message to every client of every server. What is promised: see
@@ -238,7 +227,7 @@ class Cluster(ClusterMember):
         if node.outgoing.crowded:
             # Where NATS goes away meanwhile, this server's own clients get it all the same.
             with contextlib.suppress(ClusterUnavailableError):
-                await node.room(len(data))
+                await node.outgoing.room(len(data))
 
     @staticmethod
     def _send_to_others(node: Node, frame: Broadcast | Group) -> None:

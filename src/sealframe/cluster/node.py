@@ -21,7 +21,7 @@ from .events import Event
 from .hooks import ClusterHooks
 from .incoming import Incoming
 from .membership import Membership
-from .messages import RosterRequest, encode
+from .messages import RosterRequest, encode, encode_message
 from .nats_link import NatsLink
 from .nats_servers import NatsServers
 from .outgoing import Outgoing
@@ -44,6 +44,8 @@ class Node:
 
     :param local: what the server offers
     :ivar id: of this server
+    :ivar connected: whether what this server publishes goes through NATS. A link that is lost is
+        seen at once, heartbeats that do not come back within a second with the next heartbeat
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Node:
         self.roster = Roster(
             self.id, self._label, wall=self._started, now=time.monotonic(), names=policy
         )
+        self._clients = self.roster.clients
         self.link = NatsLink(
             servers,
             name=f"sealframe {self._label}",
@@ -84,6 +87,8 @@ class Node:
             local, self._membership, self.requests, self._serving, self._send_roster
         )
         self.leaving = False
+        self.connected = False
+        self._stopping = False
 
     # Beginning and end
 
@@ -101,6 +106,8 @@ class Node:
 
     async def stop(self) -> None:
         """Leave, also where NATS hangs."""
+        self._stopping = True
+        self._look_whether_connected()
         self.requests.close()
         await self._serving.close()
         await self.outgoing.close()
@@ -117,11 +124,6 @@ class Node:
                 "a cluster belongs to the event loop of its server; from another thread use "
                 "asyncio.run_coroutine_threadsafe()"
             )
-
-    @property
-    def connected(self) -> bool:
-        """Whether what this server publishes goes through NATS."""
-        return self.link.connected and self.roster.hears_itself
 
     def check_connected(self) -> None:
         """Refuse what needs other servers while they cannot be reached.
@@ -189,15 +191,28 @@ class Node:
 
     # Sending
 
-    async def room(self, size: int) -> bool:
-        """Wait for a sender's turn; return whether it had to.
+    def send(self, target: str, data: bytes) -> None:
+        """Send a message to who has that id, or else that name.
 
-        :raises ClusterUnavailableError: NATS went away meanwhile
+        :raises UnknownClientError: nobody
+        :raises ClusterUnavailableError: one of them is elsewhere, and NATS is away
         """
-        if not self.outgoing.crowded:
-            return False
-        await self.outgoing.room(size)
-        return True
+        client = self._clients.get(target)
+        if client is None and self.policy is NamePolicy.NEWEST:
+            client = self.roster.newest(target)
+        if client is not None and client.server != self.id and self.connected:
+            # The most frequent way.
+            self.outgoing.add(client.server, encode_message(client.id, data))
+            return
+        clients = self.find(target)
+        if any(client.server != self.id for client in clients):
+            self.check_connected()
+        for client in clients:
+            if client.server == self.id:
+                self.count_local(data)
+                self.local.send(client.id, data)
+            else:
+                self.outgoing.add(client.server, encode_message(client.id, data))
 
     def count_local(self, data: bytes) -> None:
         """Count a message to this server's own clients: a loop of them gives way too."""
@@ -212,6 +227,7 @@ class Node:
         self._incoming.take(data)
 
     def _connected(self, connected: bool) -> None:
+        self._look_whether_connected()
         if connected:
             self._connections += 1
             self.outgoing.connected()
@@ -220,7 +236,11 @@ class Node:
             self.outgoing.reset()
             self.requests.all_may_be_lost()
 
+    def _look_whether_connected(self) -> None:
+        self.connected = self.link.connected and self.roster.hears_itself and not self._stopping
+
     def _before_heartbeat(self) -> None:
+        self._look_whether_connected()
         self.roster.set_figures(self._figures())
         self.requests.look()
 
@@ -230,6 +250,8 @@ class Node:
 
     def _handle(self, event: Event) -> None:
         match event:
+            case events.OwnHeartbeatSeen():
+                self._look_whether_connected()
             case events.Joined(client):
                 self._hooks.joined(client)
             case events.Left(client):

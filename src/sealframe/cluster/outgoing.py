@@ -84,8 +84,14 @@ class Outgoing:
 
     def add(self, server: str, frame: bytes) -> None:
         """Send a frame to another server."""
-        self.count(len(frame))
-        self._stream(server).add(frame)
+        self._taken += len(frame)
+        if not self._scheduled:
+            self._schedule()
+        stream = self._streams.get(server)
+        if stream is None:
+            stream = self._make_stream(server)
+        self._filled.add(server)
+        stream.add(frame)
         self.sent += 1
 
     def add_to_all(self, servers: Collection[str], frame: bytes) -> None:
@@ -93,7 +99,9 @@ class Outgoing:
         self.count(len(frame) * len(servers))
         framed = OutgoingStream.frame(frame)
         for server in servers:
-            self._stream(server).add_frame(framed)
+            stream = self._streams.get(server) or self._make_stream(server)
+            self._filled.add(server)
+            stream.add_frame(framed)
         self.sent += len(servers)
 
     def forget(self, server: str) -> None:
@@ -133,12 +141,9 @@ class Outgoing:
             with suppress(asyncio.CancelledError):
                 await self._drainer
 
-    def _stream(self, server: str) -> OutgoingStream:
-        self._filled.add(server)
-        stream = self._streams.get(server)
-        if stream is None:
-            size = min(MAX_CHUNK, self._link.max_payload)
-            stream = self._streams[server] = OutgoingStream(self._id, size)
+    def _make_stream(self, server: str) -> OutgoingStream:
+        size = min(MAX_CHUNK, self._link.max_payload)
+        stream = self._streams[server] = OutgoingStream(self._id, size)
         return stream
 
     def connected(self) -> None:
