@@ -307,6 +307,35 @@ class TestMessages:
             await at_slow.close()
             await at_quick.close()
 
+    async def test_more_than_nats_keeps(self, nats_server: NatsServer) -> None:
+        """NATS cuts a server off for which 64 MiB wait: as much is never on its way."""
+        options = ServerOptions(outbox_limit=256 * 2**20)
+        async with cluster_of(nats_server.url, 2, options=options) as members:
+            a, b = members
+            id, conn = await b.connect()
+            await seen_by(members, id)
+            payload = bytes(2**24)
+            reading = asyncio.create_task(received(conn, 8))
+            for _ in range(8):
+                await a.cluster.send(id, payload)
+            assert await reading == [payload] * 8
+            for one in members:
+                stats = one.cluster.stats()
+                assert (stats["messages_lost"], stats["nats_connections"]) == (0, 1)
+            await conn.close()
+
+    async def test_what_was_sent_before_a_close_arrives(self, nats_server: NatsServer) -> None:
+        options = ServerOptions(outbox_limit=256 * 2**20)
+        async with cluster_of(nats_server.url, 2, options=options) as members:
+            a, b = members
+            id, conn = await b.connect()
+            await seen_by(members, id)
+            for number in range(12):
+                await a.cluster.send(id, bytes([number]) + bytes(2**20 - 1))
+            await a.server.close()
+            assert [message[0] for message in await received(conn, 12)] == list(range(12))
+            await conn.close()
+
     async def test_many_tasks_send_at_once(self, nats_server: NatsServer) -> None:
         options = ServerOptions(outbox_limit=256 * 2**20)
         async with cluster_of(nats_server.url, 2, options=options) as members:

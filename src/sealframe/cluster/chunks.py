@@ -11,6 +11,9 @@ receiver for gone, and finds it again, begins another stream to it, with a great
 A chunk holds as many whole frames as there is room for. A frame that fits into none begins a chunk
 of its own and goes on in the next ones, which are flagged ``CONTINUES`` and hold nothing else.
 
+The receiver acknowledges chunks by a header alone, flagged ``ACK``, with the stream and the
+sequence that it expects next: what is on its way is bounded, see ``destination.py``.
+
 NATS core delivers at most once and in order, so the sequence either goes on or skips. After a gap
 the frame that was under way is dropped, and what follows up to the next chunk without
 ``CONTINUES``, which begins with a frame. Nothing else is lost. A process that starts anew has a new
@@ -31,7 +34,15 @@ from .numbers import MAX_CHUNK, VERSION
 if TYPE_CHECKING:
     from ..framing import FrameDecoder
 
-__all__ = ["HEADER_SIZE", "ID_SIZE", "IncomingStreams", "OutgoingStream", "UnknownVersionError"]
+__all__ = [
+    "HEADER_SIZE",
+    "ID_SIZE",
+    "IncomingStreams",
+    "OutgoingStream",
+    "UnknownVersionError",
+    "decode_ack",
+    "encode_ack",
+]
 
 _HEADER: Final = Struct("<BB8sIQ")
 HEADER_SIZE: Final = _HEADER.size
@@ -39,6 +50,7 @@ HEADER_SIZE: Final = _HEADER.size
 ID_SIZE: Final = 8
 """Bytes of a server's id in a chunk."""
 _CONTINUES: Final = 0x01
+_ACK: Final = 0x02
 _SMALLEST: Final = HEADER_SIZE + 64
 """A chunk at least: below it nearly all of it were headers."""
 _numbers: Final = itertools.count()
@@ -64,6 +76,23 @@ class UnknownVersionError(MalformedFrameError):
         )
 
 
+def encode_ack(sender: bytes, position: tuple[int, int]) -> bytes:
+    """Return what acknowledges the chunks of a stream before a sequence.
+
+    :param sender: the id of this server
+    :param position: the number of the other one's stream, and the sequence that is expected next
+    """
+    return _HEADER.pack(VERSION, _ACK, sender, *position)
+
+
+def decode_ack(data: bytes) -> tuple[bytes, int, int] | None:
+    """Return the sender of an acknowledgement, the stream and the sequence; None if it is none."""
+    if len(data) != HEADER_SIZE or data[0] != VERSION or not data[1] & _ACK:
+        return None
+    _, _, sender, number, sequence = _HEADER.unpack(data)
+    return sender, number, sequence
+
+
 class OutgoingStream:
     """Frames on their way to one other server.
 
@@ -87,6 +116,11 @@ class OutgoingStream:
         self._chunks: list[bytes] = []
         self._batch: list[bytes] = []
         self._left = self._capacity
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The number of this stream, and the sequence of the next chunk."""
+        return self._number, self._sequence
 
     @staticmethod
     def frame(data: bytes) -> bytes:
@@ -191,6 +225,10 @@ class IncomingStreams:
             sender.decoder = None
         sender.expected = (stream, sequence + 1)
         return id, self._decode(sender, memoryview(data)[HEADER_SIZE:], flags)
+
+    def position(self, id: bytes) -> tuple[int, int]:
+        """Return the number of a sender's stream, and the sequence of the chunk expected next."""
+        return self._senders[id].expected
 
     def forget(self, id: bytes) -> None:
         """Drop what is kept of a server that is gone. If it comes back its stream goes on."""

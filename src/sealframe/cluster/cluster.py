@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,8 +46,10 @@ class Cluster(ClusterMember):
     - A call returns when the message is handed on: queued for the client where it is this
       server's, on its way to NATS where not. No call waits for a slow client: at that client's
       server ``options.slow_client`` applies. A client that announced a lower limit than the
-      message's size misses it. Calls wait their turn, first come first served, while more than a
-      quarter MiB was sent in one turn of the event loop, or 8 MiB wait for NATS.
+      message's size misses it. Calls wait for the next turn of the event loop, first come first
+      served, once one has sent a quarter MiB; for a server that takes in less than it is sent,
+      while 1 MiB waits beside the 4 MiB that are on their way to it (one that hangs is taken for
+      gone after 3 s); and while 8 MiB wait for NATS.
 
     When NATS is away, this server's own clients are served on, :attr:`connected` is False, and
     what needs other servers raises :exc:`~sealframe.ClusterUnavailableError` at once. Their clients
@@ -175,8 +176,9 @@ class Cluster(ClusterMember):
         node = self._checked()
         data = node.local.encode(message)
         if node.outgoing.crowded:
-            node.find(target)  # nobody waits for who is not there
-            await node.outgoing.room(len(data))
+            # Nobody waits for who is not there.
+            servers = {client.server for client in node.find(target)}
+            await node.outgoing.room(len(data), servers - {node.id})
         node.send(target, data)
 
     async def broadcast(self, message: Any, *, exclude: Exclude = None) -> None:
@@ -225,9 +227,7 @@ class Cluster(ClusterMember):
     @staticmethod
     async def _make_room(node: Node, data: bytes) -> None:
         if node.outgoing.crowded:
-            # Where NATS goes away meanwhile, this server's own clients get it all the same.
-            with contextlib.suppress(ClusterUnavailableError):
-                await node.outgoing.room(len(data))
+            await node.outgoing.room(len(data), node.others)
 
     @staticmethod
     def _send_to_others(node: Node, frame: Broadcast | Group) -> None:

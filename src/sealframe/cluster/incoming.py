@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..server.cluster_member import LocalServer
-from .chunks import IncomingStreams, UnknownVersionError
+from .chunks import IncomingStreams, UnknownVersionError, decode_ack
 from .membership import Membership
 from .messages import (
     Broadcast,
@@ -24,7 +24,8 @@ from .messages import (
     decode,
     decode_message,
 )
-from .numbers import MAX_TEXT, Opcode
+from .numbers import ACK_EVERY, MAX_TEXT, Opcode
+from .outgoing import Outgoing
 from .requests import IncomingRequests, OutgoingRequests
 
 logger = logging.getLogger("sealframe.cluster")
@@ -37,6 +38,7 @@ _MESSAGE: Final = bytes([Opcode.MESSAGE])
 class Incoming:
     """Takes the chunks of all other servers.
 
+    :param send_ack: called with the id of a server and how far its stream was taken in
     :param roster_wanted: called with the id of a server that asks for our roster
     :ivar received: frames that came
     """
@@ -47,13 +49,18 @@ class Incoming:
         membership: Membership,
         asked: OutgoingRequests,
         asking: IncomingRequests,
+        outgoing: Outgoing,
+        send_ack: Callable[[str, tuple[int, int]], None],
         roster_wanted: Callable[[str], None],
     ) -> None:
         self._local = local
         self._membership = membership
         self._asked = asked
         self._asking = asking
+        self._outgoing = outgoing
+        self._send_ack = send_ack
         self._roster_wanted = roster_wanted
+        self._unacknowledged: dict[str, int] = {}
         self._streams = IncomingStreams(local.max_message_size + _ROOM)
         self.received = 0
 
@@ -64,6 +71,11 @@ class Incoming:
 
     def take(self, data: bytes) -> None:
         """Take a NATS message that came on this server's own subject."""
+        ack = decode_ack(data)
+        if ack is not None:
+            sender, number, sequence = ack
+            self._outgoing.acknowledge(sender.hex(), number, sequence)
+            return
         streams = self._streams
         lost = streams.lost
         try:
@@ -78,6 +90,7 @@ class Incoming:
         if streams.lost != lost:
             self._asked.may_be_lost(server)
         self.received += len(frames)
+        self._acknowledge(sender, server, len(data))
         send = self._local.send
         try:
             for frame in frames:
@@ -91,6 +104,14 @@ class Incoming:
     def forget(self, server: str) -> None:
         """That server is gone."""
         self._streams.forget(bytes.fromhex(server))
+        self._unacknowledged.pop(server, None)
+
+    def _acknowledge(self, sender: bytes, server: str, size: int) -> None:
+        size += self._unacknowledged.get(server, 0)
+        if size >= ACK_EVERY:
+            size = 0
+            self._send_ack(server, self._streams.position(sender))
+        self._unacknowledged[server] = size
 
     def _take_frame(self, server: str, data: bytes) -> None:
         match decode(data):

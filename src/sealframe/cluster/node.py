@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ from ..aio.connection import AnyConnection
 from ..errors import ClusterUnavailableError, UnknownClientError, WrongLoopError
 from ..server.cluster_member import LocalServer
 from . import events
-from .chunks import ID_SIZE
+from .chunks import ID_SIZE, encode_ack
 from .clients import ClusterClient, ClusterServer
 from .events import Event
 from .hooks import ClusterHooks
@@ -61,6 +62,7 @@ class Node:
         self.policy = policy
         self._loop = asyncio.get_running_loop()
         self._hooks = hooks
+        self._subjects = subjects
         self._label = f"{socket.gethostname()}:{os.getpid()}"[:128]
         self._started = time.time()
         self._connections = 0
@@ -84,7 +86,13 @@ class Node:
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
         )
         self._incoming = Incoming(
-            local, self._membership, self.requests, self._serving, self._send_roster
+            local,
+            self._membership,
+            self.requests,
+            self._serving,
+            self.outgoing,
+            self._send_ack,
+            self._send_roster,
         )
         self.leaving = False
         self.connected = False
@@ -243,6 +251,7 @@ class Node:
         self._look_whether_connected()
         self.roster.set_figures(self._figures())
         self.requests.look()
+        self.outgoing.look()
 
     def _connections_of(self, id: str) -> float:
         server = self.roster.server(id)
@@ -291,6 +300,12 @@ class Node:
         self._incoming.forget(server.id)
         self.requests.server_gone(server.id)
         self._serving.server_gone(server.id)
+
+    def _send_ack(self, server: str, position: tuple[int, int]) -> None:
+        """Not in the stream: there it would wait for an acknowledgement itself."""
+        with contextlib.suppress(ClusterUnavailableError):
+            ack = encode_ack(bytes.fromhex(self.id), position)
+            self.link.publish(self._subjects.of(server), ack)
 
     def _send_roster(self, server: str) -> None:
         for part in self.roster.roster_parts():

@@ -48,6 +48,18 @@ MAX_CHUNK: Final = 256 * 1024
 MAX_TEXT: Final = 64 * 1024
 """An id, a name or a reason at most, in UTF-8."""
 
+WINDOW: Final = 4 * 1024 * 1024
+"""Bytes on their way from one server to another that are not acknowledged. A NATS server cuts a
+client off for which 64 MiB wait (``max_pending``), and with it all that wait there: so many servers
+may send to a slow one as 64 MiB have windows."""
+
+ACK_EVERY: Final = WINDOW // 8
+"""Bytes from one server after which they are acknowledged."""
+
+ACK_TIMEOUT: Final = 2.0
+"""Time after which a sender whose window is full takes what is on its way for lost: between two
+NATS nodes, say, or in an acknowledgement."""
+
 ROSTER_PART: Final = 64 * 1024
 """Clients in one part of a roster, as JSON: what is sent beside it waits no longer than that."""
 

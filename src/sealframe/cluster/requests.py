@@ -117,7 +117,7 @@ class OutgoingRequests:
         server.limiter.wake()
         sent = False
         try:
-            await self._outgoing.room(len(data))
+            await self._outgoing.room(len(data), (name,))
             if not answer.done():
                 self._check()
                 self._outgoing.add(name, encode(Request(number, timeout, client, data)))
@@ -239,10 +239,8 @@ class IncomingRequests:
             # Whoever asks does not wait for ever; the fault is logged where the task ends.
             self._outgoing.add(server, encode(_failure(request.number, error)))
             raise
-        try:
-            await self._outgoing.room(len(frame))
-        except ClusterUnavailableError:
-            return  # whoever asked is told by its own server
+        # Where NATS goes away meanwhile, whoever asked is told by its own server.
+        await self._outgoing.room(len(frame), (server,))
         self._outgoing.add(server, frame)
 
 
