@@ -334,13 +334,18 @@ class Cluster(ClusterMember):
             self._node.left(conn)
 
     async def find_session(self, question: SessionQuestion) -> FoundSession:
-        """Sessions do not move: no other server has one of this server's."""
-        return None
+        """Ask the other servers for a session."""
+        return await self._running().sessions.find(question)
 
     @property
     def others(self) -> bool:
-        """Sessions do not move: no server takes one over."""
-        return False
+        """Whether there are servers that sessions can move to."""
+        node = self._node
+        return (
+            self.connected
+            and node is not None
+            and any(not server.figures.get("leaving") for server in node.roster.servers)
+        )
 
     def leaving(self) -> None:
         """The server begins to close."""

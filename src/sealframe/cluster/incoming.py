@@ -21,12 +21,16 @@ from .messages import (
     Request,
     RosterPart,
     RosterRequest,
+    Session,
     decode,
     decode_message,
 )
 from .numbers import ACK_EVERY, MAX_TEXT, Opcode
 from .outgoing import Outgoing
 from .requests import IncomingRequests, OutgoingRequests
+from .session_messages import Confirm, Find, Release
+from .session_messages import decode as decode_session
+from .sessions import SessionAnswers, SessionSearch
 
 logger = logging.getLogger("sealframe.cluster")
 
@@ -51,6 +55,8 @@ class Incoming:
         asking: IncomingRequests,
         outgoing: Outgoing,
         send_ack: Callable[[str, tuple[int, int]], None],
+        search: SessionSearch,
+        answers: SessionAnswers,
         roster_wanted: Callable[[str], None],
     ) -> None:
         self._local = local
@@ -59,6 +65,8 @@ class Incoming:
         self._asking = asking
         self._outgoing = outgoing
         self._send_ack = send_ack
+        self._search = search
+        self._answers = answers
         self._roster_wanted = roster_wanted
         self._unacknowledged: dict[str, int] = {}
         self._streams = IncomingStreams(local.max_message_size + _ROOM)
@@ -133,5 +141,16 @@ class Incoming:
                 self._local.kick(target, reason)
             case RosterRequest():
                 self._roster_wanted(server)
+            case Session(number, body):
+                self._take_session(server, number, body)
             case RosterPart() as part:
                 self._membership.take_roster(server, part)
+
+    def _take_session(self, server: str, number: int, data: bytes) -> None:
+        match decode_session(data):
+            case Find() | Release() | Confirm() as question:
+                self._answers.take(server, number, question)
+            case None:
+                pass
+            case body:
+                self._search.take(server, number, body)

@@ -15,6 +15,7 @@ so many texts. The payload is the rest of the frame, as the codec of the sender 
  8  KICK           target: text, reason: text
  9  ROSTER_REQUEST nothing
 10  ROSTER         number: u64, part: u32, parts: u32, clients: the rest, JSON (``presence.py``)
+11  SESSION        number: u64, body: the rest (``session_messages.py``)
 === ============== ============================================================================
 
 ``target`` and ``excluded`` are ids of clients. The number of a request is the asking server's own.
@@ -45,6 +46,7 @@ __all__ = [
     "Request",
     "RosterPart",
     "RosterRequest",
+    "Session",
     "checked_text",
     "decode",
     "decode_message",
@@ -182,6 +184,17 @@ class RosterPart:
     clients: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Something about sessions, see ``session_messages.py``.
+
+    :ivar number: of the question, the asking server's own
+    """
+
+    number: int
+    body: bytes
+
+
 Frame: TypeAlias = (
     Message
     | Broadcast
@@ -193,6 +206,7 @@ Frame: TypeAlias = (
     | Kick
     | RosterRequest
     | RosterPart
+    | Session
 )
 
 
@@ -251,6 +265,8 @@ def encode(frame: Frame) -> bytes:
             return b"%c" % Opcode.ROSTER_REQUEST
         case RosterPart(number, part, parts, clients):
             return _ROSTER.pack(Opcode.ROSTER, number, part, parts) + clients
+        case Session(number, body):
+            return _NUMBER.pack(Opcode.SESSION, number) + body
 
 
 def decode(data: bytes) -> Frame | None:
@@ -306,6 +322,8 @@ def _decode_any(fields: _Reader, opcode: int) -> Frame | None:
             if part >= parts:
                 raise MalformedFrameError(f"part {part} of a roster that has {parts} parts")
             return RosterPart(number, part, parts, fields.rest())
+        case Opcode.SESSION:
+            return Session(fields.number(8), fields.rest())
         case _:
             return None
     fields.check_end()

@@ -28,6 +28,7 @@ from .nats_servers import NatsServers
 from .outgoing import Outgoing
 from .requests import IncomingRequests, OutgoingRequests
 from .roster import NamePolicy, Roster
+from .sessions import SessionAnswers, SessionSearch
 from .subjects import Subjects
 
 logger = logging.getLogger("sealframe.cluster")
@@ -85,6 +86,8 @@ class Node:
         self._membership = Membership(
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
         )
+        self.sessions = SessionSearch(self.outgoing, lambda: self.others, self.check_connected)
+        self._session_answers = SessionAnswers(local, self.outgoing)
         self._incoming = Incoming(
             local,
             self._membership,
@@ -92,6 +95,8 @@ class Node:
             self._serving,
             self.outgoing,
             self._send_ack,
+            self.sessions,
+            self._session_answers,
             self._send_roster,
         )
         self.leaving = False
@@ -117,7 +122,9 @@ class Node:
         self._stopping = True
         self._look_whether_connected()
         self.requests.close()
+        self.sessions.close()
         await self._serving.close()
+        await self._session_answers.close()
         await self.outgoing.close()
         await self._membership.stop()
         await self.link.close()
@@ -300,6 +307,7 @@ class Node:
         self._incoming.forget(server.id)
         self.requests.server_gone(server.id)
         self._serving.server_gone(server.id)
+        self.sessions.server_gone(server.id)
 
     def _send_ack(self, server: str, position: tuple[int, int]) -> None:
         """Not in the stream: there it would wait for an acknowledgement itself."""

@@ -81,3 +81,4 @@ class Opcode(IntEnum):
     KICK = 8
     ROSTER_REQUEST = 9
     ROSTER = 10
+    SESSION = 11
