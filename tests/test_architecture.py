@@ -48,7 +48,7 @@ LAYERS: dict[str, set[str]] = {
     "metrics": {"errors", "server"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
-    "cli": {"sealframe", "framing", "metrics"},
+    "cli": {"sealframe", "framing", "metrics", "cluster"},
 }
 
 SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}

@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ import sealframe
 
 from .. import (
     CloseCode,
+    ClusterUnavailableError,
     Connection,
     Invitation,
     Server,
@@ -27,6 +28,7 @@ from .. import (
 )
 from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
 from .announcing import announce
+from .cluster import cluster_option, clustered
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines, complain
 from .exporting import check_installed, exporting, metrics_address
@@ -37,6 +39,9 @@ from .server_sealing import ServerSealing, server_sealing
 from .sessions import sessions_option
 from .status import Board
 from .stopping import stop_signals
+
+if TYPE_CHECKING:
+    from ..cluster import Cluster
 
 _JOINING = "chat {address}"
 """The command of a client that is invited."""
@@ -77,6 +82,7 @@ _LEAST_GRACE = 0.1
 @proxy_option
 @control_option
 @sessions_option
+@cluster_option
 @server_framing
 @server_sealing
 def serve(
@@ -87,6 +93,7 @@ def serve(
     balancers: tuple[str, ...],
     control: Path | None,
     sessions: Sessions | None,
+    cluster: str | None,
     framing: Layout | None,
     sealing: ServerSealing,
 ) -> None:
@@ -94,6 +101,7 @@ def serve(
 
     They get "<id>: " and then the message as it was sent; the id is the sender's,
     with --identity its name too: "<name>/<id>: ".
+    With --cluster so do the clients of all relays of that cluster.
     With --framing they get the message alone, as other programs expect.
     A client that falls 8 MiB behind is disconnected.
 
@@ -120,6 +128,7 @@ def serve(
         balancers,
         control,
         sessions,
+        cluster,
         framing,
     )
     sys.exit(run(work, terminated=Exit.DONE))
@@ -135,12 +144,14 @@ async def _serve(
     balancers: tuple[str, ...],
     control: Path | None,
     sessions: Sessions | None,
+    url_of_nats: str | None,
     framing: Layout | None,
 ) -> Exit:
     output = Output(asyncio.current_task())
     stopped = stop_signals(lambda: output.console.show_cursor(True))
-    relay = Relay(output, quiet=status, named=framing is None)
     async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(clustered(url_of_nats, output))
+        relay = Relay(output, cluster, quiet=status, named=framing is None)
         controls = await stack.enter_async_context(controlled(control, output, security, _JOINING))
         server = await stack.enter_async_context(
             sealframe.serve(
@@ -151,6 +162,7 @@ async def _serve(
                 proxy_protocol=balancers or False,
                 security=security,
                 sessions=sessions,
+                cluster=cluster,
                 framing=framing,
                 options=replace(_OPTIONS, close_timeout=max(grace, _LEAST_GRACE)),
             )
@@ -208,12 +220,21 @@ def complain_of(report: ShutdownReport) -> None:
 class Relay:
     """Passes every message on to all clients but its sender, and shows what happens.
 
+    :param cluster: what reaches the clients of other relays too
     :param quiet: whether it shows nothing of what clients do
     :param named: whether the others get the sender's name before a message
     """
 
-    def __init__(self, output: Output, *, quiet: bool = False, named: bool = True) -> None:
+    def __init__(
+        self,
+        output: Output,
+        cluster: Cluster | None = None,
+        *,
+        quiet: bool = False,
+        named: bool = True,
+    ) -> None:
         self.output = output
+        self._cluster = cluster
         self._named = named
         self._quiet = quiet
         self._started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
@@ -237,9 +258,18 @@ class Relay:
                     complain(f"a message of {len(message)} bytes from {who} is too large")
                     await conn.close(CloseCode.TOO_LARGE, "too large to be passed on")
                     return
-                server.broadcast(said, exclude=conn)
+                await self._broadcast(server, conn, said)
         finally:
             self._say(f"{who} left", "yellow")
+
+    async def _broadcast(self, server: Server, sender: Connection, said: bytes) -> None:
+        if self._cluster is None:
+            server.broadcast(said, exclude=sender)
+            return
+        try:
+            await self._cluster.broadcast(said, exclude=sender)
+        except ClusterUnavailableError as error:
+            complain(f"a message from {sender.id} did not reach the other relays: {error}")
 
     def _say(self, text: str, style: str) -> None:
         if not self._quiet:

@@ -8,5 +8,6 @@ from __future__ import annotations
 from .clients import ClusterClient, ClusterServer
 from .cluster import Cluster
 from .groups import ClusterGroup
+from .local_nats import LocalNats
 
-__all__ = ["Cluster", "ClusterClient", "ClusterGroup", "ClusterServer"]
+__all__ = ["Cluster", "ClusterClient", "ClusterGroup", "ClusterServer", "LocalNats"]
