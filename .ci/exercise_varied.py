@@ -58,7 +58,9 @@ LAYOUTS: Final = (
 
 LINES: Final = Sized(lambda head: len(head) + len(head.strip()), head=9, until=b"\r\n")
 TABLE: Final = Sized(
-    lambda head: 3 + int.from_bytes(head[1:3], "big") if len(head) > 2 else None, head=(1, 5)
+    # Without int.from_bytes, which looks at memory that was not set where the number is 0.
+    lambda head: 3 + 256 * head[1] + head[2] if len(head) > 2 else None,
+    head=(1, 5),
 )
 PARTS: Final[dict[bytes, FrameLayout]] = {
     b"a": Framing(width=1, offset=1, strip=0),

@@ -39,7 +39,7 @@ def capnp_size(head: bytes) -> int | None:
     count = 1 + int.from_bytes(head[:4], "little")
     if count > _MAX_SEGMENTS:
         raise MalformedLengthError(
-            f"a message of {count} segments; Cap'n Proto's own reader takes {_MAX_SEGMENTS - 1}"
+            f"a message of {count} segments; Cap'n Proto's own reader takes {_MAX_SEGMENTS}"
         )
     table = (4 + 4 * count + 7) // 8 * 8
     if len(head) < table:
@@ -48,9 +48,10 @@ def capnp_size(head: bytes) -> int | None:
     return table + 8 * words
 
 
-_MAX_SEGMENTS: Final = 512
+_MAX_SEGMENTS: Final = 511
+"""``InputStreamMessageReader`` in serialize.c++ wants fewer than 512."""
 
-CAPNP: Final = Sized(capnp_size, head=(8, 2056), maximum=64 * 1024 * 1024)
+CAPNP: Final = Sized(capnp_size, head=(8, 4 + 4 * _MAX_SEGMENTS), maximum=64 * 1024 * 1024)
 """Cap'n Proto over a stream: a message is whole, with its table of segments."""
 
 
