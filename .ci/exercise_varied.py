@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
     AnyDecoder = Decoder | SizedDecoder | ChoiceDecoder
 
+
+
+def _checksum(data: bytes | bytearray | memoryview) -> int:
+    # Never 0, which CPython 3.11 makes of memory that it has not set in whole.
+    return zlib.crc32(data) or 1
+
+
 LAYOUTS: Final = (
     Framing(width=2, trailer=b"!"),
     Framing(length=Digits(until=b":"), trailer=b","),
@@ -50,7 +57,7 @@ LAYOUTS: Final = (
     ),
     Framing(
         length=Uint(3, mask=0x1FFFF, flags=0x20000),
-        checksums=(Checksum(3, zlib.crc32, "head", "head"), Checksum(4, zlib.crc32)),
+        checksums=(Checksum(3, _checksum, "head", "head"), Checksum(4, _checksum)),
     ),
     Framing(width=2, offset=2, magic=Magic(b"\xaa\x55", 4, b"\xff\xf0"), strip=0, unit=4),
 )
