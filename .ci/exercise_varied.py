@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     AnyDecoder = Decoder | SizedDecoder | ChoiceDecoder
 
 
-
 def _checksum(data: bytes | bytearray | memoryview) -> int:
     # Never 0, which CPython 3.11 makes of memory that it has not set in whole.
     return zlib.crc32(data) or 1

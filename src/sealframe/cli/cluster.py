@@ -47,4 +47,3 @@ async def clustered(url: str | None, output: Output) -> AsyncIterator[Cluster | 
     async with LocalNats() as nats:
         output.line(f"NATS for others on this machine: --cluster {nats.url}", "dim")
         yield Cluster(nats.url)
-
