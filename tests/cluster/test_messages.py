@@ -22,6 +22,7 @@ from sealframe.cluster.messages import (
     Request,
     RosterPart,
     RosterRequest,
+    Session,
     decode,
     decode_message,
     encode,
@@ -49,6 +50,7 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Cancel, NUMBER),
     st.builds(Kick, TEXT, TEXT),
     st.just(RosterRequest()),
+    st.builds(Session, NUMBER, st.binary()),
     st.builds(
         lambda number, place, clients: RosterPart(number, place[0], place[1], clients),
         NUMBER,
@@ -72,6 +74,7 @@ BYTES: list[tuple[Frame, str]] = [
     (Kick("a", "b"), "08 01000000 61 01000000 62"),
     (RosterRequest(), "09"),
     (RosterPart(7, 1, 2, b"[]"), "0a 0700000000000000 01000000 02000000 5b5d"),
+    (Session(7, b"\x01x"), "0b 0700000000000000 0178"),
 ]
 """How each frame is written: servers of different versions have to agree on it."""
 
@@ -125,7 +128,7 @@ def test_any_bytes_are_a_frame_or_malformed_or_unknown(data: bytes) -> None:
         assert encode(frame) == data
 
 
-@pytest.mark.parametrize("number", [0, 11, 127, 255])
+@pytest.mark.parametrize("number", [0, 12, 127, 255])
 def test_an_unknown_opcode_is_no_fault(number: int) -> None:
     assert decode(bytes([number]) + b"whatever") is None
 

@@ -88,9 +88,10 @@ class Outgoing:
         :param size: bytes that it is going to send
         :param servers: to which others
         """
+        if self._taken >= TURN_LIMIT or self._waiters:
+            await self._next_turn(size)
+        # Whoever has had its turn does not queue for it again, behind those that came later.
         while True:
-            if self._taken >= TURN_LIMIT or self._waiters:
-                await self._next_turn(size)
             if self._drainer is not None and servers:
                 await self._drained.wait()
                 continue

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sealframe.framing.inference import Capture, infer
+from sealframe.framing.inference import infer
 
 WORDS = ["status", "motor", "ready", "error", "user", "order", "price", "temperature", "stopped"]
 
@@ -49,16 +49,6 @@ def test_frames_around_numbers_are_found_and_not_the_numbers() -> None:
     first = infer(b"".join(frames))[0]
     assert first.evidence.starts[0] == starts_of(b"", frames)
     assert first.expression == "Framing(length=Bcd(2))"
-
-
-def test_what_one_direction_tells_is_found_behind_a_long_preamble_of_the_other() -> None:
-    frames = [b"\x02\0\0\0\x01" + len(one).to_bytes(4, "big") + one for one in texts(9)]
-    program = b"\n".join(texts(400))
-    sent = Capture(program + b"".join(frames), starts_of(program, frames), sender="client")
-    received = Capture(b"".join(frames), sender="server")
-    first = infer([sent, received])[0]
-    assert first.evidence.starts == (starts_of(program, frames), starts_of(b"", frames))
-    assert first.confidence == "high"
 
 
 def test_frames_of_another_kind_in_front_belong_to_the_frames() -> None:
