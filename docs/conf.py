@@ -57,6 +57,8 @@ nitpick_ignore = [
     ("py:class", "Path"),
     # What refresh() returns is for its next call alone.
     ("py:class", "sealframe.trust.keylist.Version"),
+    # What serve(cluster=...) takes, for sealframe's own Cluster.
+    ("py:class", "sealframe.server.cluster_member.ClusterMember"),
     # The numbers that a layout hands to its codec.
     ("py:class", "sealframe.framing.plan.Plan"),
 ]

@@ -18,7 +18,6 @@ from enum import Enum, auto
 from sealframe.cluster.chunks import IncomingStreams, OutgoingStream
 from sealframe.cluster.events import (
     AskRoster,
-    Client,
     Event,
     Joined,
     Left,
@@ -30,6 +29,9 @@ from sealframe.cluster.events import (
     ServerGone,
     ServerJoined,
     Superseded,
+)
+from sealframe.cluster.events import (
+    ClusterClient as Client,
 )
 from sealframe.cluster.messages import RosterPart, RosterRequest, decode, encode
 from sealframe.cluster.numbers import PROBE_TIMEOUT

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from sealframe.cluster.directory import Directory, NamePolicy
 from sealframe.cluster.events import (
-    Client,
+    ClusterClient as Client,
+)
+from sealframe.cluster.events import (
     Event,
     Joined,
     LeaveReason,

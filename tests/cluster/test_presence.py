@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sealframe.cluster.announcing import Announcer
 from sealframe.cluster.chunks import UnknownVersionError
-from sealframe.cluster.events import Client
+from sealframe.cluster.events import ClusterClient as Client
 from sealframe.cluster.messages import MalformedFrameError
 from sealframe.cluster.numbers import HEARTBEAT_INTERVAL, MAX_DELTAS, ROSTER_PART
 from sealframe.cluster.presence import (

@@ -11,7 +11,6 @@ import pytest
 from sealframe import UnknownClientError
 from sealframe.cluster.events import (
     AskRoster,
-    Client,
     Event,
     GoneReason,
     Joined,
@@ -21,11 +20,16 @@ from sealframe.cluster.events import (
     Probe,
     ProbeOutcome,
     Renamed,
-    Server,
     ServerGone,
     ServerJoined,
     Superseded,
     UnknownVersion,
+)
+from sealframe.cluster.events import (
+    ClusterClient as Client,
+)
+from sealframe.cluster.events import (
+    ClusterServer as Server,
 )
 from sealframe.cluster.messages import MalformedFrameError, RosterPart
 from sealframe.cluster.numbers import (

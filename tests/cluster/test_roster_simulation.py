@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from cluster.bus import Bus, Process, State
 from sealframe.cluster.events import (
+    ClusterServer as Server,
+)
+from sealframe.cluster.events import (
     GoneReason,
     LeaveReason,
     Left,
     Probe,
-    Server,
     ServerGone,
     ServerJoined,
     Superseded,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .events import Client
+from .events import ClusterClient
 from .messages import RosterPart
 from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS
 from .presence import Delta, encode_clients, encode_delta, encode_presence
@@ -69,7 +69,7 @@ class Announcer:
         """Return the last message of all."""
         return self._encode(self.number, [], bye=True)
 
-    def roster(self, clients: Iterable[Client]) -> list[RosterPart]:
+    def roster(self, clients: Iterable[ClusterClient]) -> list[RosterPart]:
         """Return this server's roster, as of its last delta.
 
         Servers that start together ask together: until the next delta they get the same parts.

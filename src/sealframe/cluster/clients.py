@@ -6,8 +6,7 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from ..aio.connection import AnyConnection, Connection
-from .events import Client as ClusterClient
-from .events import Server as ClusterServer
+from .events import ClusterClient, ClusterServer
 from .messages import checked_text
 
 __all__ = ["ClusterClient", "ClusterServer", "Exclude", "excluded_ids"]

@@ -203,9 +203,9 @@ class Cluster(ClusterMember):
 
     def group(self, name: str) -> ClusterGroup:
         """Return the group of that name: its members are at any server, by
-        :meth:`Connection.join`.
+        :meth:`~sealframe.Connection.join`.
 
-        :param name: as in :meth:`Connection.join`, up to 64 KiB of UTF-8
+        :param name: as in :meth:`~sealframe.Connection.join`, up to 64 KiB of UTF-8
         :raises TypeError: the name is not text
         :raises ValueError: the name is empty, too long or has a lone surrogate
         """
@@ -243,8 +243,8 @@ class Cluster(ClusterMember):
     async def request(self, target: str, payload: Any, *, timeout: float | None = None) -> Any:
         """Ask one client, at whatever server; return what its ``on_request`` answers.
 
-        As :meth:`Connection.request`. The client may get the request and its answer be lost. One
-        that waits ends with an error as soon as that may be so; None as time-out is safe.
+        As :meth:`~sealframe.Connection.request`. The client may get the request and its answer be
+        lost. One that waits ends with an error as soon as that may be so; None as time-out is safe.
 
         :param target: an id, or a name: the newest client of that name
         :param payload: any bytes-like object; with a codec, what that encodes
@@ -282,8 +282,8 @@ class Cluster(ClusterMember):
         return node.local.codec.decode(answer, conn)
 
     async def kick(self, target: str, reason: str = "") -> None:
-        """Put a client out, at whatever server, as :meth:`Server.kick` does. Returns when that is
-        handed on.
+        """Put a client out, at whatever server, as :meth:`~sealframe.Server.kick` does. Returns
+        when that is handed on.
 
         :param target: an id, or a name: the newest client of that name, or with ``names="many"``
             all of them
@@ -360,7 +360,7 @@ class Cluster(ClusterMember):
 
     def stats(self) -> dict[str, Any]:
         """Return what the cluster is doing, as plain data: under ``cluster`` in
-        :meth:`Server.stats`.
+        :meth:`~sealframe.Server.stats`.
 
         ``connected``, ``server_id``, ``clients`` and ``servers`` as the properties say, with
         numbers of clients; ``requests`` to clients of other servers that have no answer yet;

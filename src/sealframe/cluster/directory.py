@@ -12,12 +12,12 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from .events import Client, Event, Joined, LeaveReason, Left, Moved, Renamed, Superseded
+from .events import ClusterClient, Event, Joined, LeaveReason, Left, Moved, Renamed, Superseded
 from .names import Names, age
 
 __all__ = ["Directory", "NamePolicy"]
 
-_NOBODY: Final[Mapping[str, Client]] = MappingProxyType({})
+_NOBODY: Final[Mapping[str, ClusterClient]] = MappingProxyType({})
 
 
 class NamePolicy(Enum):
@@ -40,17 +40,17 @@ class Directory:
     def __init__(self, own: str, policy: NamePolicy) -> None:
         self._own = own
         self._policy = policy
-        self._shown: dict[str, Client] = {}
-        self._hidden: dict[str, list[Client]] = {}
-        self._servers: dict[str, dict[str, Client]] = {}
-        self.clients: Mapping[str, Client] = MappingProxyType(self._shown)
+        self._shown: dict[str, ClusterClient] = {}
+        self._hidden: dict[str, list[ClusterClient]] = {}
+        self._servers: dict[str, dict[str, ClusterClient]] = {}
+        self.clients: Mapping[str, ClusterClient] = MappingProxyType(self._shown)
         self.names = Names()
 
-    def of_server(self, server: str) -> Mapping[str, Client]:
+    def of_server(self, server: str) -> Mapping[str, ClusterClient]:
         """Return the clients of a server by id, also those that are newer elsewhere."""
         return self._servers.get(server, _NOBODY)
 
-    def put(self, client: Client) -> list[Event]:
+    def put(self, client: ClusterClient) -> list[Event]:
         """Enter a client, or what is new of it."""
         clients = self._servers.setdefault(client.server, {})
         if clients.get(client.id) == client:
@@ -67,7 +67,7 @@ class Directory:
             del self._servers[server]
         return self._show(id, server, None, reason)
 
-    def replace(self, server: str, clients: Iterable[Client]) -> list[Event]:
+    def replace(self, server: str, clients: Iterable[ClusterClient]) -> list[Event]:
         """Enter all clients of a server; take out those of it that are not among them."""
         now = {client.id: client for client in clients}
         events: list[Event] = []
@@ -85,7 +85,7 @@ class Directory:
         return events
 
     def _show(
-        self, id: str, server: str, client: Client | None, reason: LeaveReason
+        self, id: str, server: str, client: ClusterClient | None, reason: LeaveReason
     ) -> list[Event]:
         """Settle who is shown under an id, when ``client`` is what that server has of it now."""
         before = self._shown.get(id)
@@ -109,7 +109,7 @@ class Directory:
         return events
 
     def _switch(
-        self, before: Client | None, after: Client | None, reason: LeaveReason
+        self, before: ClusterClient | None, after: ClusterClient | None, reason: LeaveReason
     ) -> list[Event]:
         """Show ``after`` in place of ``before``."""
         if before == after:
@@ -128,7 +128,7 @@ class Directory:
         return events
 
 
-def _change(before: Client | None, after: Client) -> list[Event]:
+def _change(before: ClusterClient | None, after: ClusterClient) -> list[Event]:
     if before is None:
         return [Joined(after)]
     if before.server != after.server:

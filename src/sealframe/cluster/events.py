@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 __all__ = [
     "AskRoster",
-    "Client",
+    "ClusterClient",
+    "ClusterServer",
     "Event",
     "GoneReason",
     "Joined",
@@ -20,7 +21,6 @@ __all__ = [
     "Probe",
     "ProbeOutcome",
     "Renamed",
-    "Server",
     "ServerGone",
     "ServerJoined",
     "Superseded",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClusterClient:
     """A client of one of the servers.
 
     :ivar id: what its server calls it
@@ -46,7 +46,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ClusterServer:
     """Another server.
 
     :ivar id: 16 hexadecimal digits, new for each process
@@ -97,14 +97,14 @@ class ProbeOutcome(Enum):
 class Joined:
     """A client is there that was not."""
 
-    client: Client
+    client: ClusterClient
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
     """A client is there no more."""
 
-    client: Client
+    client: ClusterClient
     reason: LeaveReason
 
 
@@ -112,16 +112,16 @@ class Left:
 class Renamed:
     """A client has another name than before."""
 
-    client: Client
-    before: Client
+    client: ClusterClient
+    before: ClusterClient
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
     """A client is at another server than before, as one whose session goes on there."""
 
-    client: Client
-    before: Client
+    client: ClusterClient
+    before: ClusterClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +133,21 @@ class Superseded:
     """
 
     id: str
-    by: Client
+    by: ClusterClient
 
 
 @dataclass(frozen=True, slots=True)
 class ServerJoined:
     """A server is there that was not, or that was gone."""
 
-    server: Server
+    server: ClusterServer
 
 
 @dataclass(frozen=True, slots=True)
 class ServerGone:
     """A server is there no more. Its clients have left before this event."""
 
-    server: Server
+    server: ClusterServer
     reason: GoneReason
 
 

@@ -11,7 +11,8 @@ from .clients import Exclude
 class ClusterGroup:
     """A named group of clients at any server, made by :meth:`Cluster.group`.
 
-    Its members are those of the group of that name at each server, by :meth:`Connection.join`.
+    Its members are those of the group of that name at each server, by
+    :meth:`~sealframe.Connection.join`.
 
     :ivar name: its name
     """

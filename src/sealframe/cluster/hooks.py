@@ -14,12 +14,12 @@ from ..aio.log_throttle import FAILURES, LogThrottle
 from ..aio.tasks import start_task
 from ..aio.time_limit import wait_for_task
 from ..errors import ConfigurationError
-from .events import Client
+from .events import ClusterClient
 
 logger = logging.getLogger("sealframe.cluster")
 
-OnClient: TypeAlias = Callable[[Client], Awaitable[None] | None]
-OnName: TypeAlias = Callable[[Client, str | None], Awaitable[None] | None]
+OnClient: TypeAlias = Callable[[ClusterClient], Awaitable[None] | None]
+OnName: TypeAlias = Callable[[ClusterClient, str | None], Awaitable[None] | None]
 
 _MANY: Final = 10_000
 """Calls that wait for a hook, from which on there is a line in the log."""
@@ -45,17 +45,17 @@ class ClusterHooks:
         self._failures = LogThrottle(FAILURES)
         self._slow = LogThrottle()
 
-    def joined(self, client: Client) -> None:
+    def joined(self, client: ClusterClient) -> None:
         """A client is there."""
         if self._on_join is not None:
             self._call("on_join", self._on_join, client)
 
-    def left(self, client: Client) -> None:
+    def left(self, client: ClusterClient) -> None:
         """A client is there no more."""
         if self._on_leave is not None:
             self._call("on_leave", self._on_leave, client)
 
-    def renamed(self, client: Client, before: str | None) -> None:
+    def renamed(self, client: ClusterClient, before: str | None) -> None:
         """A client has another name."""
         if self._on_name is not None:
             self._call("on_name", self._on_name, client, before)

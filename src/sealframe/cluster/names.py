@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from operator import attrgetter
 from typing import Final
 
-from .events import Client
+from .events import ClusterClient
 
 __all__ = ["Names", "age"]
 
@@ -23,9 +23,9 @@ class Names:
     __slots__ = ("_named",)
 
     def __init__(self) -> None:
-        self._named: dict[str, list[Client]] = {}
+        self._named: dict[str, list[ClusterClient]] = {}
 
-    def add(self, client: Client) -> tuple[Client | None, Client]:
+    def add(self, client: ClusterClient) -> tuple[ClusterClient | None, ClusterClient]:
         """Add a client; return who is not the newest of its name by that, and who is.
 
         The first is the one who was the newest, or the client itself; None if it is the only one.
@@ -39,7 +39,7 @@ class Names:
             return client, newest
         return (clients[-2] if len(clients) > 1 else None), newest
 
-    def discard(self, client: Client) -> None:
+    def discard(self, client: ClusterClient) -> None:
         """Take a client out that was added."""
         if client.name is None:
             return
@@ -48,11 +48,11 @@ class Names:
         if not clients:
             del self._named[client.name]
 
-    def newest(self, name: str) -> Client | None:
+    def newest(self, name: str) -> ClusterClient | None:
         """Return the newest client of that name."""
         clients = self._named.get(name)
         return clients[-1] if clients else None
 
-    def all(self, name: str) -> tuple[Client, ...]:
+    def all(self, name: str) -> tuple[ClusterClient, ...]:
         """Return all clients of that name, the newest last."""
         return tuple(self._named.get(name, ()))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from .chunks import UnknownVersionError
-from .events import Client
+from .events import ClusterClient
 from .messages import MalformedFrameError, checked_text
 from .numbers import ROSTER_PART, VERSION
 
@@ -140,7 +140,7 @@ def decode_presence(data: bytes) -> Presence:
     )
 
 
-def encode_clients(clients: Iterable[Client]) -> list[bytes]:
+def encode_clients(clients: Iterable[ClusterClient]) -> list[bytes]:
     """Return the parts of a roster, at least one; each has one client or is below 64 KiB."""
     parts: list[list[bytes]] = [[]]
     size = 0

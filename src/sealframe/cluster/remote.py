@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from .events import Server
+from .events import ClusterServer
 from .liveness import Liveness
 from .messages import RosterPart
 from .numbers import MAX_DELTAS, ROSTER_RETRY
@@ -27,7 +27,7 @@ class RemoteServer:
     :ivar liveness: whether it is still there
     """
 
-    def __init__(self, info: Server, time: float) -> None:
+    def __init__(self, info: ClusterServer, time: float) -> None:
         self.info = info
         self.liveness = Liveness(time)
         self._number: int | None = None

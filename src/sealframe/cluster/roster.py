@@ -24,13 +24,13 @@ from .chunks import UnknownVersionError
 from .directory import Directory, NamePolicy
 from .events import (
     AskRoster,
-    Client,
+    ClusterClient,
+    ClusterServer,
     Event,
     GoneReason,
     OwnHeartbeatSeen,
     Probe,
     ProbeOutcome,
-    Server,
     ServerGone,
     ServerJoined,
     UnknownVersion,
@@ -41,7 +41,7 @@ from .numbers import ECHO_TIMEOUT, MAX_CHUNK
 from .presence import Delta, Gone, Put, decode_presence, is_server_id
 from .remote import RemoteServer
 
-__all__ = ["Client", "NamePolicy", "ProbeOutcome", "Roster", "Server"]
+__all__ = ["ClusterClient", "ClusterServer", "NamePolicy", "ProbeOutcome", "Roster"]
 
 _SMALLEST = 4096
 _LONGEST_LABEL = 256
@@ -87,29 +87,29 @@ class Roster:
     # Look-ups
 
     @property
-    def clients(self) -> Mapping[str, Client]:
+    def clients(self) -> Mapping[str, ClusterClient]:
         """The clients of all servers by id, live."""
         return self._directory.clients
 
     @property
-    def servers(self) -> Iterator[Server]:
+    def servers(self) -> Iterator[ClusterServer]:
         """All other servers."""
         return (remote.info for remote in self._remotes.values())
 
-    def server(self, id: str) -> Server | None:
+    def server(self, id: str) -> ClusterServer | None:
         """Return another server, None if it is not there."""
         remote = self._remotes.get(id)
         return None if remote is None else remote.info
 
-    def of_server(self, id: str) -> Mapping[str, Client]:
+    def of_server(self, id: str) -> Mapping[str, ClusterClient]:
         """Return the clients of a server by id, live until the last of them leaves."""
         return self._directory.of_server(id)
 
-    def newest(self, name: str) -> Client | None:
+    def newest(self, name: str) -> ClusterClient | None:
         """Return the newest client of a name."""
         return self._directory.names.newest(name)
 
-    def named(self, name: str) -> tuple[Client, ...]:
+    def named(self, name: str) -> tuple[ClusterClient, ...]:
         """Return all clients of a name, the newest last."""
         return self._directory.names.all(name)
 
@@ -131,7 +131,7 @@ class Roster:
             if newest is not None:
                 since = max(since, math.nextafter(newest.since, math.inf))
         self._announcer.add(Put(id, name, since))
-        return self._directory.put(Client(id, name, self.id, since))
+        return self._directory.put(ClusterClient(id, name, self.id, since))
 
     def rename(self, id: str, name: str | None, wall: float) -> list[Event]:
         """Give a client of this server another name; it is the newest of that name by that.
@@ -199,7 +199,7 @@ class Roster:
         remote = self._remotes.get(presence.server)
         if presence.bye:
             return [] if remote is None else self._gone(remote, GoneReason.BYE)
-        info = Server(presence.server, presence.label, presence.started, presence.figures)
+        info = ClusterServer(presence.server, presence.label, presence.started, presence.figures)
         if remote is None:
             remote = self._remotes[info.id] = RemoteServer(info, time)
             events.append(ServerJoined(info))
@@ -223,7 +223,7 @@ class Roster:
             return []
         clients, deltas = result
         events = self._directory.replace(
-            server, (Client(put.id, put.name, server, put.since) for put in clients)
+            server, (ClusterClient(put.id, put.name, server, put.since) for put in clients)
         )
         return events + self._carry_out(server, deltas) + self._ask(remote, time)
 
@@ -277,7 +277,7 @@ class Roster:
         for delta in deltas:
             match delta:
                 case Put(id, name, since):
-                    events += self._directory.put(Client(id, name, server, since))
+                    events += self._directory.put(ClusterClient(id, name, server, since))
                 case Gone(id):
                     events += self._directory.discard(server, id)
         return events
