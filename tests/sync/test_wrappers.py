@@ -48,7 +48,8 @@ MISSING_PARAMETERS: dict[str, set[str]] = {
     # and a thread could not be saved: in order, and where it may block, it is a loop over recv().
     "connect": {"is_fatal", "on_message"},
     "reconnect": {"on_message"},
-    "serve": {"on_message"},
+    # The calls of a cluster belong to the event loop, which programs do not see here.
+    "serve": {"on_message", "cluster"},
 }
 
 ATTRIBUTES: dict[type, set[str]] = {
