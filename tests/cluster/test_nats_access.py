@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sealframe import ClusterError, ClusterUnavailableError, ConfigurationError, KeyFileError
-from sealframe.cluster.nats_link import Probe
+from sealframe.cluster.events import ProbeOutcome
 from sealframe.cluster.nats_servers import NatsServers
 
 from .links import Ear, ears, new_cluster
@@ -49,8 +49,8 @@ async def lets_in(servers: NatsServers) -> None:
         a.link.publish(b.subject, b"message")
         a.link.publish(b.everybody, b"presence")
         await b.until(lambda: bool(b.messages and b.presence))
-        assert await a.link.probe(b.subject, 5) is Probe.ANSWERED
-        assert await a.link.probe(f"{b.subject}x", 5) is Probe.NO_RESPONDERS
+        assert await a.link.probe(b.subject, 5) is ProbeOutcome.ANSWERED
+        assert await a.link.probe(f"{b.subject}x", 5) is ProbeOutcome.NO_RESPONDERS
 
 
 async def refuses(servers: NatsServers, match: str) -> str:

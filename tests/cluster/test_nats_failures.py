@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sealframe import ClusterUnavailableError
-from sealframe.cluster.nats_link import Probe
+from sealframe.cluster.events import ProbeOutcome
 from sealframe.cluster.nats_servers import NatsServers
 
 from .links import Ear, ears, new_cluster
@@ -21,7 +21,7 @@ async def hears(sender: Ear, receiver: Ear) -> None:
     """Publish until something arrives: other nodes may not know yet who listens where."""
     count = len(receiver.messages)
     while len(receiver.messages) == count:
-        assert await sender.link.probe(sender.subject, 10) is Probe.ANSWERED
+        assert await sender.link.probe(sender.subject, 10) is ProbeOutcome.ANSWERED
         sender.link.publish(receiver.subject, b"heard?")
         await asyncio.sleep(0.01)
 
@@ -152,6 +152,6 @@ async def test_a_loop_that_is_held_up_loses_nothing(nats_server: NatsServer) -> 
         threading.Event().wait(4)
         await b.until(lambda: len(b.messages) == 100)
         for _ in range(20):
-            assert await a.link.probe(b.subject, 10) is Probe.ANSWERED
+            assert await a.link.probe(b.subject, 10) is ProbeOutcome.ANSWERED
             await asyncio.sleep(0.05)
         assert a.changes == b.changes == [True]

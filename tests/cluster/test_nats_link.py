@@ -16,7 +16,8 @@ from sealframe import (
     ConfigurationError,
     MessageTooLargeError,
 )
-from sealframe.cluster.nats_link import HIGH_WATER, Probe
+from sealframe.cluster.events import ProbeOutcome
+from sealframe.cluster.nats_link import HIGH_WATER
 
 from .links import Ear, ears, new_cluster
 from .nats_servers import NatsServer
@@ -52,18 +53,18 @@ async def test_presence_is_heard_by_all_and_by_oneself(nats_server: NatsServer) 
 async def test_probes(nats_server: NatsServer) -> None:
     """Whoever is there answers, without its program; of who is not, NATS knows."""
     async with ears(nats_server.url, "a", "b") as (a, b):
-        assert await a.link.probe(b.subject, 5) is Probe.ANSWERED
-        assert await a.link.probe(a.subject, 5) is Probe.ANSWERED
-        assert await a.link.probe(f"{a.subject}x", 5) is Probe.NO_RESPONDERS
+        assert await a.link.probe(b.subject, 5) is ProbeOutcome.ANSWERED
+        assert await a.link.probe(a.subject, 5) is ProbeOutcome.ANSWERED
+        assert await a.link.probe(f"{a.subject}x", 5) is ProbeOutcome.NO_RESPONDERS
         await b.link.close()
-        while await a.link.probe(b.subject, 0.2) is not Probe.NO_RESPONDERS:
+        while await a.link.probe(b.subject, 0.2) is not ProbeOutcome.NO_RESPONDERS:
             pass
         assert b.messages == []
         nats_server.stop()
-        assert await a.link.probe(a.subject, 0.1) is Probe.SILENT
+        assert await a.link.probe(a.subject, 0.1) is ProbeOutcome.SILENCE
         nats_server.kill()
         await a.until(lambda: a.changes[-1] is False)
-        assert await a.link.probe(a.subject, 60) is Probe.SILENT
+        assert await a.link.probe(a.subject, 60) is ProbeOutcome.SILENCE
 
 
 async def test_a_cancelled_probe_leaves_the_connection_as_it_was(nats_server: NatsServer) -> None:
@@ -74,7 +75,7 @@ async def test_a_cancelled_probe_leaves_the_connection_as_it_was(nats_server: Na
             probe.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await probe
-        assert await a.link.probe(b.subject, 5) is Probe.ANSWERED
+        assert await a.link.probe(b.subject, 5) is ProbeOutcome.ANSWERED
         assert a.changes == [True]
 
 
@@ -185,7 +186,7 @@ async def test_callbacks_that_raise_are_logged_and_stop_nothing(
         await a.until(lambda: a.changes == [True, False, True])
         a.link.publish(b.subject, b"three")
         await b.until(lambda: len(b.messages) == 3)
-        assert await a.link.probe(b.subject, 5) is Probe.ANSWERED
+        assert await a.link.probe(b.subject, 5) is ProbeOutcome.ANSWERED
     failures = [record for record in caplog.records if record.exc_info]
     assert len(failures) == 7
     assert all(record.name == "sealframe.cluster" for record in failures)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,6 +16,7 @@ from ..server.moving import FoundSession, SessionQuestion
 from .clients import ClusterClient, ClusterServer, Exclude, excluded_ids
 from .groups import ClusterGroup
 from .hooks import ClusterHooks, OnClient, OnName
+from .incoming import ToMany, deliver
 from .messages import Broadcast, Group, Kick, checked_text, encode
 from .nats_servers import NatsServers
 from .node import Node
@@ -194,12 +196,7 @@ class Cluster(ClusterMember):
         :raises MessageTooLargeError: it is over the server's ``max_message_size``; nobody gets it
         :raises WrongLoopError: called from another thread or event loop
         """
-        node = self._checked()
-        data, excluded = node.local.encode(message), excluded_ids(exclude)
-        await self._make_room(node, data)
-        node.count_local(data)
-        node.local.broadcast(data, excluded)
-        self._send_to_others(node, Broadcast(excluded, data))
+        await self._send_to_all(message, exclude, Broadcast)
 
     def group(self, name: str) -> ClusterGroup:
         """Return the group of that name: its members are at any server, by
@@ -217,20 +214,18 @@ class Cluster(ClusterMember):
         return ClusterGroup(name, self._broadcast_to_group)
 
     async def _broadcast_to_group(self, name: str, message: Any, exclude: Exclude) -> None:
+        await self._send_to_all(message, exclude, partial(Group, name))
+
+    async def _send_to_all(
+        self, message: Any, exclude: Exclude, make: Callable[[tuple[str, ...], bytes], ToMany]
+    ) -> None:
         node = self._checked()
         data, excluded = node.local.encode(message), excluded_ids(exclude)
-        await self._make_room(node, data)
-        node.count_local(data)
-        node.local.broadcast_to_group(name, data, excluded)
-        self._send_to_others(node, Group(name, excluded, data))
-
-    @staticmethod
-    async def _make_room(node: Node, data: bytes) -> None:
         if node.outgoing.crowded:
             await node.outgoing.room(len(data), node.others)
-
-    @staticmethod
-    def _send_to_others(node: Node, frame: Broadcast | Group) -> None:
+        node.count_local(data)
+        frame = make(excluded, data)
+        deliver(node.local, frame)
         if not node.connected:
             raise ClusterUnavailableError(
                 "NATS is away, and with it all other servers: this server's own clients got the "

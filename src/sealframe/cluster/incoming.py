@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..server.cluster_member import LocalServer
 from .chunks import IncomingStreams, UnknownVersionError, decode_ack
@@ -37,6 +37,19 @@ logger = logging.getLogger("sealframe.cluster")
 _ROOM: Final = 64 * MAX_TEXT
 """Bytes of a frame beside its payload: ids that are left out, the name of a group."""
 _MESSAGE: Final = bytes([Opcode.MESSAGE])
+
+
+ToMany: TypeAlias = Broadcast | Group
+"""What goes to many clients of each server."""
+
+
+def deliver(local: LocalServer, frame: ToMany) -> None:
+    """Queue a message for those of this server's own clients that it is for."""
+    match frame:
+        case Broadcast(excluded, payload):
+            local.broadcast(payload, excluded)
+        case Group(name, excluded, payload):
+            local.broadcast_to_group(name, payload, excluded)
 
 
 class Incoming:
@@ -123,10 +136,8 @@ class Incoming:
 
     def _take_frame(self, server: str, data: bytes) -> None:
         match decode(data):
-            case Broadcast(excluded, payload):
-                self._local.broadcast(payload, excluded)
-            case Group(name, excluded, payload):
-                self._local.broadcast_to_group(name, payload, excluded)
+            case (Broadcast() | Group()) as frame:
+                deliver(self._local, frame)
             case Message(target, payload):
                 self._local.send(target, payload)
             case Request() as request:

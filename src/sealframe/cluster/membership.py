@@ -12,8 +12,8 @@ from typing import Final
 from ..aio.log_throttle import LogThrottle
 from ..aio.tasks import start_task
 from ..errors import ClusterUnavailableError
-from . import events, nats_link
-from .events import Event, ProbeOutcome
+from . import events
+from .events import Event
 from .messages import MalformedFrameError, RosterPart
 from .nats_link import NatsLink
 from .numbers import HEARTBEAT_INTERVAL, PROBE_TIMEOUT
@@ -28,11 +28,6 @@ _WELCOME: Final = 2 * HEARTBEAT_INTERVAL
 """Seconds in which all servers that are there have said so."""
 _ROSTERS: Final = 2.0
 """Seconds for the rosters of those."""
-_OUTCOMES: Final = {
-    nats_link.Probe.ANSWERED: ProbeOutcome.ANSWERED,
-    nats_link.Probe.NO_RESPONDERS: ProbeOutcome.NO_RESPONDERS,
-    nats_link.Probe.SILENT: ProbeOutcome.SILENCE,
-}
 
 
 class Membership:
@@ -187,5 +182,5 @@ class Membership:
         outcome = await self._link.probe(self._subjects.of(server), PROBE_TIMEOUT)
         if self._running:
             now = time.monotonic()
-            self._emit(self.roster.probe_result(server, _OUTCOMES[outcome], now))
+            self._emit(self.roster.probe_result(server, outcome, now))
             self._tick()

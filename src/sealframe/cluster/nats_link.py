@@ -20,7 +20,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import (
@@ -29,6 +28,7 @@ from ..errors import (
     ConfigurationError,
     MessageTooLargeError,
 )
+from .events import ProbeOutcome
 from .nats_dialer import PAUSES, NatsDialer, require
 from .nats_servers import NatsServers
 
@@ -50,15 +50,6 @@ _MAX_PAYLOAD: Final = 1024 * 1024
 """Of NATS, unless it is configured otherwise; until it has told."""
 
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-
-class Probe(Enum):
-    """What became of a probe."""
-
-    ANSWERED = "answered"
-    NO_RESPONDERS = "no responders"
-    """Nobody listens. Right after a server has subscribed, another node may say so wrongly."""
-    SILENT = "silent"
 
 
 class NatsLink:
@@ -189,7 +180,7 @@ class NatsLink:
         if not self.connected:
             raise self._unavailable()
 
-    async def probe(self, subject: str, timeout: float) -> Probe:
+    async def probe(self, subject: str, timeout: float) -> ProbeOutcome:
         """Ask the server whose own subject this is for a sign of life.
 
         :param timeout: seconds
@@ -197,12 +188,12 @@ class NatsLink:
         check_subject(subject)
         client = self._client
         if client is None or not client.is_connected:
-            return Probe.SILENT
+            return ProbeOutcome.SILENCE
         try:
             answered = await client.ask(subject, timeout)
         except TimeoutError:
-            return Probe.SILENT
-        return Probe.ANSWERED if answered else Probe.NO_RESPONDERS
+            return ProbeOutcome.SILENCE
+        return ProbeOutcome.ANSWERED if answered else ProbeOutcome.NO_RESPONDERS
 
     async def close(self) -> None:
         """Write what is queued, if NATS takes it within a second, and end the connection.

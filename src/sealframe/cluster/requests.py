@@ -18,7 +18,7 @@ from ..aio.cancelling import cancel_once
 from ..aio.fair_limiter import FairLimiter
 from ..aio.log_throttle import FAILURES, LogThrottle
 from ..aio.tasks import start_task
-from ..aio.time_limit import TimeLimit, check_timeout
+from ..aio.time_limit import TimeLimit
 from ..errors import (
     ClusterError,
     ClusterUnavailableError,
@@ -91,9 +91,8 @@ class OutgoingRequests:
     async def ask(self, server: str, client: str, data: bytes, timeout: float | None) -> bytes:
         """Ask a client of another server; return its answer.
 
-        :raises ValueError: ``timeout`` is not above 0
+        :param timeout: seconds, more than 0, or None
         """
-        check_timeout(timeout)
         if timeout is None:
             return await self._ask(server, client, data, None)
         try:

@@ -105,26 +105,27 @@ class SessionSearch:
         return None
 
     async def _statuses(self, question: SessionQuestion) -> dict[str, SessionStatus]:
-        asked = {self._ask(server, Find(question)): server for server in self._others()}
+        numbers = [self._ask(server, Find(question)) for server in self._others()]
+        asked = [self._asked[number] for number in numbers]
         try:
-            answers = [one.answer for one in map(self._asked.__getitem__, asked)]
-            if answers:
+            if asked:
+                answers = [one.answer for one in asked]
                 _, late = await asyncio.wait(answers, timeout=_STATUS_TIMEOUT)
                 if late:
                     raise ClusterError(
-                        f"{len(late)} of {len(answers)} servers did not say whether they have a "
+                        f"{len(late)} of {len(asked)} servers did not say whether they have a "
                         "session"
                     )
             statuses: dict[str, SessionStatus] = {}
-            for answer, server in zip(answers, asked.values(), strict=True):
-                body = answer.result()
+            for one in asked:
+                body = one.answer.result()
                 if isinstance(body, Failed):
                     raise ClusterError(body.text)
                 if isinstance(body, Status):
-                    statuses[server] = body.status
+                    statuses[one.server] = body.status
             return statuses
         finally:
-            for number in asked:
+            for number in numbers:
                 del self._asked[number]
 
     async def _release(self, server: str, question: SessionQuestion) -> FoundSession:
