@@ -121,10 +121,10 @@ def connect(servers: list[Server], security: SharedKey | ClientIdentity = KEY) -
     return sealframe.connect(addresses, security=security, session=True, options=OPTIONS)
 
 
-def both_ways(server: Server) -> tuple[Server, AnyConnection]:
+def the_client(server: Server) -> AnyConnection:
     """Return the server's only client."""
     (conn,) = server.clients.values()
-    return server, conn
+    return conn
 
 
 class Echoing:
@@ -188,7 +188,7 @@ class TestDraining:
             # The handler waits in recv() for the second; the third and fourth stay in the queue.
             await until(lambda: echo.taken == [b"first", b"second"])
             await conn.send_many([b"third", b"fourth"])
-            _, old = both_ways(here)
+            old = the_client(here)
             await until(lambda: old.stats.messages_received == 4)
             closing = asyncio.create_task(here.close(timeout=30))
             await until(lambda: len(there.clients) == 1)
@@ -206,7 +206,7 @@ class TestDraining:
 
         async with two(handler, Sessions()) as (servers, _), connect(servers) as conn:
             here, there = await first_of(servers, conn)
-            _, old = both_ways(here)
+            old = the_client(here)
             closing = asyncio.create_task(here.close(timeout=30))
             await until(lambda: not old.connected)
             # There is no link: these wait, and are sent by the other server.
@@ -420,7 +420,7 @@ class TestPositions:
                 await conn.send(b"1")
                 assert await conn.recv() == b"re 1"
                 moving = True
-                (old,) = here.clients.values()
+                old = the_client(here)
                 closing = asyncio.create_task(here.close(timeout=30))
                 await until(lambda: not old.connected)
                 await old.send(b"last word")
