@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 
+from sealframe.framing import Framing
 from sealframe.framing.inference import Capture, diagnose
 
 TEXT = b"".join(b"line %d of a log: all is well\n" % number for number in range(80))
@@ -70,3 +71,12 @@ def test_redis_is_recognised() -> None:
 def test_chance_of_few_kinds_of_bytes_is_never_sure(kinds: int, size: int) -> None:
     data = bytes(random.Random(size).choices(range(kinds), k=size))
     assert all(one.confidence == "guess" for one in diagnose(data).candidates)
+
+
+def test_frames_of_few_kinds_of_bytes_are_found_and_not_sure() -> None:
+    chosen = random.Random(2)
+    sizes = [chosen.randrange(1, 10) for _ in range(100)]
+    bodies = [bytes(chosen.choices(range(10), k=size)) for size in sizes]
+    found = diagnose(b"".join(len(body).to_bytes(2, "big") + body for body in bodies)).candidates
+    assert found[0].framing == Framing(width=2, byteorder="big")
+    assert found[0].confidence == "guess"
