@@ -20,7 +20,8 @@ from sealframe.cluster.session_messages import (
     decode,
     encode,
 )
-from sealframe.server.moving import EndedSession, HeldSession, LaterLink, SessionQuestion
+from sealframe.server.moving import HeldSession, LaterLink, SessionQuestion
+from sealframe.server.session_table import EndedSession
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)

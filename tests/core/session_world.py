@@ -39,7 +39,7 @@ from sealframe.errors import HandshakeError
 from sealframe.framing import Framing
 from sealframe.noise.records import RecordLayer
 from sealframe.options import Sessions
-from sealframe.server.session_table import Known, Over, SessionTable
+from sealframe.server.session_table import EndedSession, Known, Over, SessionTable
 from sealframe.wire import MESSAGE_OVERHEAD, CloseCode, Control, Opcode, Pattern
 from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
 
@@ -652,7 +652,7 @@ class Server:
             else:
                 self.begin(donor, asked, key)
         elif isinstance(found, Over):
-            self.refuse(donor, Close(found.code, frames_received=found.received))
+            self.refuse(donor, Close(found.ended.code, frames_received=found.ended.received))
         elif not self.table.attach(key, (asked.start, asked.link)):
             self.superseded += 1
             self.refuse(donor, Close(CloseCode.SUPERSEDED))
@@ -695,7 +695,8 @@ class Server:
                 link.readers[False] = None
                 link.pipes[True].ended = True
                 end.link, end.over = None, CloseCode.NORMAL
-                self.table.end(key, CloseCode.NORMAL, session.acknowledgeable(count), self.now)
+                ended = EndedSession(CloseCode.NORMAL, session.acknowledgeable(count))
+                self.table.end(key, ended, self.now)
             elif end.link is None:
                 self.table.detach(key, self.now)
 
@@ -705,7 +706,8 @@ class Server:
         if end is None or end.over is not None:
             return
         count = end.machine.frames_received
-        self.table.end(key, code, end.session.acknowledgeable(count), self.now)
+        ended = EndedSession(code, end.session.acknowledgeable(count))
+        self.table.end(key, ended, self.now)
         link, end.over = end.link, code
         if link is not None:
             end.machine.close(Close(code))

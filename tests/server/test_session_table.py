@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sealframe.options import Sessions
 from sealframe.server import fair_shares, session_table
 from sealframe.server.session_table import (
+    EndedSession,
     Known,
     Over,
     Presence,
@@ -92,14 +93,14 @@ class Server:
 
     def end(self, sessions: list[Session]) -> list[str]:
         for session in sessions:
-            self.table.end(session.key, CloseCode.SESSION_LOST, 0, self.now)
+            self.table.end(session.key, EndedSession(CloseCode.SESSION_LOST, 0), self.now)
         return [session.name for session in sessions]
 
     def presence(self, name: str) -> Presence | int | None:
         """Return it, or the code of a session that is over."""
         found = self.table.find(name.encode())
         if isinstance(found, Over):
-            return found.code
+            return found.ended.code
         return None if found is None else found.presence
 
     def run(self, seconds: float) -> list[str]:
@@ -145,9 +146,9 @@ class TestNames:
         key = session_key(TOKEN, client_key=b"", sealed=False, context=b"")
         server.table.add(key, Session("a", "a"), (1, 1), b"laptop")
         shown = repr(server.table.find(key)) + repr(server.table)
-        server.table.end(key, 0, 3, server.now)
+        server.table.end(key, EndedSession(0, 3), server.now)
         shown += repr(server.table.find(key))
-        assert "Over(code=0, received=3, discarded=0)" in shown
+        assert "Over(ended=EndedSession(code=0, received=3, discarded=0))" in shown
         for secret in (TOKEN, key, b"laptop"):
             assert secret.hex() not in shown
             assert repr(secret)[2:-1] not in shown
@@ -291,10 +292,10 @@ class TestOver:
     def test_how_a_session_ended_is_remembered_for_keep(self) -> None:
         server = Server(keep=10)
         server.add("a")
-        server.table.end(b"a", CloseCode.NORMAL, 2**40, server.now)
+        server.table.end(b"a", EndedSession(CloseCode.NORMAL, 2**40), server.now)
         over = server.table.find(b"a")
         assert isinstance(over, Over)
-        assert (over.code, over.received, len(server.table)) == (0, 2**40, 0)
+        assert (over.ended.code, over.ended.received, len(server.table)) == (0, 2**40, 0)
         server.run(9.9)
         assert server.table.find(b"a") is over
         server.run(1.2)
@@ -304,15 +305,15 @@ class TestOver:
     def test_the_first_end_counts(self) -> None:
         server = Server(keep=10)
         server.detached("a", cost=5)
-        server.table.end(b"a", CloseCode.PROTOCOL, 3, server.now)
+        server.table.end(b"a", EndedSession(CloseCode.PROTOCOL, 3), server.now)
         assert (server.table.detached, server.table.memory) == (0, 0)
         server.run(5)
-        server.table.end(b"a", CloseCode.NORMAL, 4, server.now)
-        server.table.end(b"unknown", CloseCode.NORMAL, 4, server.now)
+        server.table.end(b"a", EndedSession(CloseCode.NORMAL, 4), server.now)
+        server.table.end(b"unknown", EndedSession(CloseCode.NORMAL, 4), server.now)
         assert server.table.find(b"unknown") is None
         over = server.table.find(b"a")
         assert isinstance(over, Over)
-        assert (over.code, over.received) == (CloseCode.PROTOCOL, 3)
+        assert (over.ended.code, over.ended.received) == (CloseCode.PROTOCOL, 3)
         server.table.detach(b"a", server.now)
         server.table.update_cost(b"a")
         assert server.run(6) == []
@@ -323,7 +324,7 @@ class TestOver:
         server.add("a")
         server.detached("b", cost=5)
         server.add("c")
-        server.table.end(b"c", CloseCode.NORMAL, 0, server.now)
+        server.table.end(b"c", EndedSession(CloseCode.NORMAL, 0), server.now)
         for name in ("a", "b", "c", "unknown"):
             server.table.forget(name.encode())
             assert server.presence(name) is None
@@ -335,7 +336,7 @@ class TestOver:
         server = Server(max_over=100)
         for name in ("a0", "b0", "b1", *(f"m{number}" for number in range(1000))):
             server.add(name)
-            server.table.end(name.encode(), CloseCode.NORMAL, 0, server.now)
+            server.table.end(name.encode(), EndedSession(CloseCode.NORMAL, 0), server.now)
         left = [f"m{number}" for number in range(1000) if server.presence(f"m{number}") is not None]
         assert left == [f"m{number}" for number in range(903, 1000)]
         for name in ("a0", "b0", "b1"):
@@ -346,7 +347,7 @@ class TestOver:
         keys = [number.to_bytes(4, "little") for number in range(20_000)]
         for key in keys:
             table.add(key, "", (1, 1), key)
-            table.end(key, 0, 0, START)
+            table.end(key, EndedSession(0, 0), START)
         assert [table.find(key) is not None for key in keys].count(True) == 16_384
 
 
@@ -569,7 +570,9 @@ class Model(RuleBasedStateMachine):
 
     def end_both(self, name: str) -> None:
         self.drop(name, over=True)
-        self.table.end(name.encode(), CloseCode.SESSION_LOST, self.number, self.server.now)
+        self.table.end(
+            name.encode(), EndedSession(CloseCode.SESSION_LOST, self.number), self.server.now
+        )
 
     @rule(name=names, cost=costs_, used=st.booleans())
     def add(self, name: str, cost: int, used: bool) -> None:
@@ -646,7 +649,7 @@ class Model(RuleBasedStateMachine):
         for name in [f"{client}{number}" for client in "abc" for number in range(4)]:
             found = self.table.find(name.encode())
             if isinstance(found, Over):
-                assert found.received == self.over[name][1]
+                assert found.ended.received == self.over[name][1]
             elif found is None:
                 assert name not in self.sessions
                 assert name not in self.over

@@ -25,12 +25,12 @@ from struct import Struct
 from typing import Final, TypeAlias
 
 from ..server.moving import (
-    EndedSession,
     HeldSession,
     LaterLink,
     SessionQuestion,
     SessionStatus,
 )
+from ..server.session_table import EndedSession
 from .messages import MalformedFrameError
 
 _QUESTION: Final = Struct("<32sIIQQ")

@@ -19,13 +19,13 @@ from ..aio.time_limit import TimeLimit
 from ..errors import ClusterError, ClusterUnavailableError, SealframeError
 from ..server.cluster_member import LocalServer
 from ..server.moving import (
-    EndedSession,
     FoundSession,
     HeldSession,
     MovedSession,
     SessionQuestion,
     SessionStatus,
 )
+from ..server.session_table import EndedSession
 from .messages import Session, encode
 from .outgoing import Outgoing
 from .session_messages import (

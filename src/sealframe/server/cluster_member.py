@@ -100,7 +100,7 @@ class LocalServer:
     def session_status(self, key: bytes) -> SessionStatus:
         """Return what this server has of a session, and leave it as it is."""
         sessions = self._registry.sessions
-        return None if sessions is None else sessions.status(key)
+        return None if sessions is None else sessions.moves.status(key)
 
     async def release_session(self, question: SessionQuestion) -> FoundSession:
         """Give a session up to the server that asks; the same answer again until it confirms.
@@ -108,12 +108,12 @@ class LocalServer:
         :raises ClusterError: it is closing, and is over soon
         """
         sessions = self._registry.sessions
-        return None if sessions is None else await sessions.release(question)
+        return None if sessions is None else await sessions.moves.release(question)
 
     def confirm_session(self, question: SessionQuestion) -> None:
         """The server that has asked has the answer."""
         if self._registry.sessions is not None:
-            self._registry.sessions.confirm(question.key, question.attempt)
+            self._registry.sessions.moves.confirm(question.key, question.attempt)
 
     def kick(self, id: str, reason: str) -> bool:
         """Put a client out, as :meth:`Server.kick` does.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from .session_table import Attempt
+from .session_table import Attempt, EndedSession
 
 KEPT: Final = 30.0
 """Seconds for which what was given up is kept, unless somebody says that it has come."""
@@ -53,20 +53,6 @@ class MovedSession:
     taken: int
     unread: tuple[bytes, ...]
     unsent: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EndedSession:
-    """A session that is over, at a server that remembers how.
-
-    :ivar code: the ``CloseCode``
-    :ivar received: up to which number the frames of its client were acknowledged
-    :ivar discarded: how many of the messages among them were thrown away
-    """
-
-    code: int
-    received: int
-    discarded: int
 
 
 @dataclass(frozen=True, slots=True)

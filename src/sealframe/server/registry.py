@@ -356,10 +356,10 @@ class ConnectionRegistry(ConnectionOwner):
         if self._cluster is None or not self._cluster.others:
             keeper = None
         if keeper is not None:
-            moving = keeper.begin_moving()
+            moving = keeper.moves.begin()
         self._go_away(close, self.connections.keys() - moving)
         if keeper is not None:
-            await keeper.moved(deadline)
+            await keeper.moves.wait(deadline)
             self._go_away(close, self.connections.keys() & moving)
         if self.sessions is not None:
             await self.sessions.stop_asking()

@@ -9,7 +9,6 @@ happens, so that counts and links cannot part.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Hashable
@@ -18,12 +17,11 @@ from typing import Any, Final, cast
 from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats
-from ..aio.time_limit import TimeLimit
 from ..core import joining
 from ..core.channel_frames import ViolationError
 from ..core.session import Session, retention_limit
 from ..core.taking import Taking
-from ..errors import ClusterError, ConnectionClosedError, HandshakeError
+from ..errors import ConnectionClosedError, HandshakeError
 from ..options import Options, Sessions
 from ..trust.peer import Peer
 from ..wire import CloseCode
@@ -31,17 +29,9 @@ from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from ..wire.session_name import public_name
 from .adoption import Adoptions
 from .finding import FindElsewhere, Found, SessionFinder
-from .moving import (
-    EndedSession,
-    FoundSession,
-    HeldSession,
-    LaterLink,
-    MovedSession,
-    ParkedSessions,
-    SessionQuestion,
-    SessionStatus,
-)
-from .session_table import Attempt, Known, Over, SessionTable, attempt_of, session_key
+from .moving import LaterLink, MovedSession, ParkedSessions
+from .session_moves import SessionMoves
+from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
 
 logger = logging.getLogger("sealframe.server")
 
@@ -90,6 +80,15 @@ class SessionKeeper:
         )
         self._keys: dict[SessionProtocol, bytes] = {}
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
+        self.moves = SessionMoves(
+            self._table,
+            self._keys.keys(),
+            self._parked,
+            positions=sessions.position is not None,
+            forget=self._forget,
+            lose=self._lose,
+        )
+        """How sessions leave this server for another one."""
         self._finder = SessionFinder(sessions.position, elsewhere, self._parked)
         self._adoptions = None
         if sessions.position is not None or elsewhere is not None:
@@ -101,8 +100,6 @@ class SessionKeeper:
                 refuse=_refuse,
             )
         self._timer: asyncio.TimerHandle | None = None
-        # Set where the server waits for its sessions to move.
-        self._moving: asyncio.Event | None = None
 
     @property
     def detached(self) -> int:
@@ -141,8 +138,7 @@ class SessionKeeper:
             else:
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
-            over = EndedSession(found.code, found.received, found.discarded)
-            _refuse(protocol, _ended(over), "a client came back for a session that is over")
+            _refuse(protocol, _close(found.ended), "a client came back for a session that is over")
         else:
             self._find_link(found, protocol, asked, key)
 
@@ -168,7 +164,7 @@ class SessionKeeper:
             text = "a client came for a session that has a later link at another server"
             _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
         elif isinstance(elsewhere, EndedSession) and found.position is None:
-            _refuse(protocol, _ended(elsewhere), "a client came back for a session that is over")
+            _refuse(protocol, _close(elsewhere), "a client came back for a session that is over")
         elif isinstance(elsewhere, MovedSession):
             self._parked.drop(key, elsewhere.question.attempt)
             self._go_on_here(protocol, asked, elsewhere, found.position)
@@ -281,110 +277,8 @@ class SessionKeeper:
         self._table.forget(key)
         self._note_moved()
 
-    # Sessions that go on at another server
-
-    def status(self, key: bytes) -> SessionStatus:
-        """Return what this server has of a session, and leave it as it is."""
-        found = self._table.find(key)
-        if isinstance(found, Known):
-            return HeldSession(found.attempt, parked=False)
-        parked = self._parked.attempt(key)
-        if parked is not None:
-            return HeldSession(parked, parked=True)
-        return None if found is None else EndedSession(found.code, found.received, found.discarded)
-
-    async def release(self, question: SessionQuestion) -> FoundSession:
-        """Give a session up to another server of the cluster.
-
-        The same question gets the same answer again, until :meth:`confirm`.
-
-        :raises ClusterError: it is closing, and is over soon
-        """
-        key = question.key
-        found = self._table.find(key)
-        if isinstance(found, Known):
-            if question.attempt <= found.attempt:
-                return LaterLink(found.attempt)
-            closer = found.session.closer
-            if closer.may_go_on and not closer.closing:
-                handler = closer.handler
-                moved = self._move(found, question)
-                if moved is None:
-                    return None
-                self._parked.add(moved, handler)
-            elif closer.may_go_on:
-                raise ClusterError("the session is closing at another server")
-            else:
-                found.session.drop()
-        if self._sessions.position is not None:
-            await self._parked.wait_finished(key)
-        parked = self._parked.claim(question)
-        if parked is not None:
-            return parked
-        status = self.status(key)
-        return status if isinstance(status, EndedSession) else None
-
-    def confirm(self, key: bytes, attempt: Attempt) -> None:
-        """Another server has what was released for this attempt."""
-        self._parked.drop(key, attempt)
-
-    def _move(
-        self, found: Known[SessionProtocol], question: SessionQuestion
-    ) -> MovedSession | None:
-        """End a session here; return what has to go on elsewhere, None if it cannot go on."""
-        protocol = found.session
-        session = protocol.session
-        assert session is not None
-        protocol.cut_off()
-        unsent: list[bytes] = []
-        if question.attempt[0] == found.attempt[0]:
-            same = question.numbering == session.numbering
-            try:
-                unsent = session.retention.messages_after(question.received if same else 0)
-            except ViolationError as fault:
-                self._lose(protocol, f"the session cannot go on: {fault}")
-                return None
-            queue = protocol.sender.queue
-            unsent += queue.take(queue.queued_bytes)
-        taken = protocol.messages_of_session
-        self._forget(protocol, question.key)
-        error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
-        unread: list[bytes] = []
-        if self._sessions.position is None:
-            unread = protocol.receiver.queue.pop_many(None)
-        else:
-            protocol.discard_received(error)
-        protocol.end_session(error)
-        return MovedSession(question, taken, tuple(unread), tuple(unsent))
-
-    def begin_moving(self) -> set[SessionProtocol]:
-        """Cut the links of all sessions that can go on: their clients look for another server.
-
-        :return: those sessions
-        """
-        moving = set()
-        for protocol in list(self._keys):
-            if protocol.closer.may_go_on and not protocol.closer.closing:
-                moving.add(protocol)
-                protocol.lose_link(ConnectionClosedError("the server goes away"))
-        return moving
-
-    async def moved(self, deadline: float) -> None:
-        """Wait until other servers have all sessions, and have said so.
-
-        :param deadline: until when at most, by the event loop's clock
-        """
-        self._moving = asyncio.Event()
-        with contextlib.suppress(TimeoutError):
-            async with TimeLimit.until(deadline):
-                # What was given up may have to be given again, until somebody says that it came.
-                while self._keys or len(self._parked):
-                    self._moving.clear()
-                    await self._moving.wait()
-
     def _note_moved(self) -> None:
-        if self._moving is not None:
-            self._moving.set()
+        self.moves.note()
 
     # What happens to sessions
 
@@ -432,8 +326,8 @@ class SessionKeeper:
             self._table.forget(key)
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
-        now = self._loop.time()
-        self._table.end(key, code, received, now, discarded=closer.discarded)
+        ended = EndedSession(code, received, closer.discarded)
+        self._table.end(key, ended, self._loop.time())
         self._watch()
 
     def _watch(self) -> None:
@@ -473,8 +367,8 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
     return SessionInfo(public_name(asked.token), peer)
 
 
-def _ended(over: EndedSession) -> Close:
-    return Close(over.code, frames_received=over.received, messages_discarded=over.discarded)
+def _close(ended: EndedSession) -> Close:
+    return Close(ended.code, frames_received=ended.received, messages_discarded=ended.discarded)
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:

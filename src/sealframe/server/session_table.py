@@ -82,16 +82,25 @@ class Known(Generic[SessionT]):
     """The table's own: its part of the room for detached sessions."""
 
 
-@dataclass(eq=False, slots=True)
-class Over:
-    """A session that is over, and how it ended."""
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """How a session ended.
+
+    :ivar code: the ``CloseCode``
+    :ivar received: up to which number the frames of its client were acknowledged
+    :ivar discarded: how many of the messages among them were thrown away
+    """
 
     code: int
-    """The ``CloseCode``."""
     received: int
-    """Up to which number the frames of its client were acknowledged."""
-    discarded: int
-    """How many of the messages among them were thrown away."""
+    discarded: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Over:
+    """A session that is over."""
+
+    ended: EndedSession
     until: float = field(repr=False)
     claim: Claim = field(repr=False)
     """The table's own: its part of the room for those that are over."""
@@ -198,20 +207,15 @@ class SessionTable(Generic[SessionT]):
         if known is not None and known.claim is not None:
             self._detached.reweigh(known.claim, self._cost(known.session))
 
-    def end(self, key: bytes, code: int, received: int, now: float, *, discarded: int = 0) -> None:
-        """Remember how a session ended, for ``keep``; harmless if it is over already.
-
-        :param code: the ``CloseCode``
-        :param received: up to which number the frames of its client were acknowledged
-        :param discarded: how many of the messages among them were thrown away
-        """
+    def end(self, key: bytes, ended: EndedSession, now: float) -> None:
+        """Remember how a session ended, for ``keep``; harmless if it is over already."""
         known = self._known.get(key)
         if known is None:
             return
         until = self._time(now) + self._options.keep
         self.forget(key)
         claim = self._remembered.add(key, known.client)
-        self._over[key] = Over(code, received, discarded, until, claim)
+        self._over[key] = Over(ended, until, claim)
         if len(self._over) > self._max_over:
             self.forget(self._remembered.first_of_most())
 

@@ -1,0 +1,160 @@
+"""Sessions that leave a server of a cluster for another one: asked for, or since it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Final
+
+from ..aio.session_protocol import SessionProtocol
+from ..aio.time_limit import TimeLimit
+from ..core.channel_frames import ViolationError
+from ..errors import ClusterError, ConnectionClosedError
+from ..wire import CloseCode
+from .moving import (
+    FoundSession,
+    HeldSession,
+    LaterLink,
+    MovedSession,
+    ParkedSessions,
+    SessionQuestion,
+    SessionStatus,
+)
+from .session_table import Attempt, EndedSession, Known, SessionTable
+
+_LOST: Final = CloseCode.SESSION_LOST
+
+
+class SessionMoves:
+    """What one server does for the others.
+
+    :param sessions: those that are not over; a live view
+    :param positions: whether the program stores positions, so that what its handlers have not
+        finished comes again
+    :param forget: called with a session and its key: another one may have its name
+    :param lose: called with a session that cannot go on, and why
+    """
+
+    def __init__(
+        self,
+        table: SessionTable[SessionProtocol],
+        sessions: Collection[SessionProtocol],
+        parked: ParkedSessions,
+        *,
+        positions: bool,
+        forget: Callable[[SessionProtocol, bytes], None],
+        lose: Callable[[SessionProtocol, str], None],
+    ) -> None:
+        self._table = table
+        self._sessions = sessions
+        self._parked = parked
+        self._positions = positions
+        self._forget = forget
+        self._lose = lose
+        # Set where the server waits for its sessions to move.
+        self._moving: asyncio.Event | None = None
+
+    def status(self, key: bytes) -> SessionStatus:
+        """Return what this server has of a session, and leave it as it is."""
+        found = self._table.find(key)
+        if isinstance(found, Known):
+            return HeldSession(found.attempt, parked=False)
+        parked = self._parked.attempt(key)
+        if parked is not None:
+            return HeldSession(parked, parked=True)
+        return None if found is None else found.ended
+
+    async def release(self, question: SessionQuestion) -> FoundSession:
+        """Give a session up to another server of the cluster.
+
+        The same question gets the same answer again, until :meth:`confirm`.
+
+        :raises ClusterError: it is closing, and is over soon
+        """
+        key = question.key
+        found = self._table.find(key)
+        if isinstance(found, Known):
+            if question.attempt <= found.attempt:
+                return LaterLink(found.attempt)
+            closer = found.session.closer
+            if closer.may_go_on and not closer.closing:
+                handler = closer.handler
+                moved = self._move(found, question)
+                if moved is None:
+                    return None
+                self._parked.add(moved, handler)
+            elif closer.may_go_on:
+                raise ClusterError("the session is closing at another server")
+            else:
+                found.session.drop()
+        if self._positions:
+            await self._parked.wait_finished(key)
+        parked = self._parked.claim(question)
+        if parked is not None:
+            return parked
+        status = self.status(key)
+        return status if isinstance(status, EndedSession) else None
+
+    def confirm(self, key: bytes, attempt: Attempt) -> None:
+        """Another server has what was released for this attempt."""
+        self._parked.drop(key, attempt)
+
+    def _move(
+        self, found: Known[SessionProtocol], question: SessionQuestion
+    ) -> MovedSession | None:
+        """End a session here; return what has to go on elsewhere, None if it cannot go on."""
+        protocol = found.session
+        session = protocol.session
+        assert session is not None
+        protocol.cut_off()
+        unsent: list[bytes] = []
+        if question.attempt[0] == found.attempt[0]:
+            same = question.numbering == session.numbering
+            try:
+                unsent = session.retention.messages_after(question.received if same else 0)
+            except ViolationError as fault:
+                self._lose(protocol, f"the session cannot go on: {fault}")
+                return None
+            queue = protocol.sender.queue
+            unsent += queue.take(queue.queued_bytes)
+        taken = protocol.messages_of_session
+        self._forget(protocol, question.key)
+        error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
+        unread: list[bytes] = []
+        if not self._positions:
+            unread = protocol.receiver.queue.pop_many(None)
+        else:
+            protocol.discard_received(error)
+        protocol.end_session(error)
+        return MovedSession(question, taken, tuple(unread), tuple(unsent))
+
+    def begin(self) -> set[SessionProtocol]:
+        """Cut the links of all sessions that can go on: their clients look for another server.
+
+        :return: those sessions
+        """
+        moving = set()
+        for protocol in list(self._sessions):
+            if protocol.closer.may_go_on and not protocol.closer.closing:
+                moving.add(protocol)
+                protocol.lose_link(ConnectionClosedError("the server goes away"))
+        return moving
+
+    async def wait(self, deadline: float) -> None:
+        """Wait until other servers have all sessions, and have said so.
+
+        :param deadline: until when at most, by the event loop's clock
+        """
+        self._moving = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with TimeLimit.until(deadline):
+                # What was given up may have to be given again, until somebody says that it came.
+                while self._sessions or len(self._parked):
+                    self._moving.clear()
+                    await self._moving.wait()
+
+    def note(self) -> None:
+        """A session, or what was kept of one, is here no more."""
+        if self._moving is not None:
+            self._moving.set()
