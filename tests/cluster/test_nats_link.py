@@ -17,7 +17,7 @@ from sealframe import (
     MessageTooLargeError,
 )
 from sealframe.cluster.events import ProbeOutcome
-from sealframe.cluster.nats_link import HIGH_WATER
+from sealframe.cluster.nats_writer import HIGH_WATER
 
 from .links import Ear, ears, new_cluster
 from .nats_servers import NatsServer

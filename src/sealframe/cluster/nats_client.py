@@ -13,11 +13,10 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from nats import errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from .nats_servers import NatsServers
 
@@ -26,12 +25,13 @@ logger = logging.getLogger("sealframe.cluster")
 _PING_INTERVAL: Final = 1
 _OUTSTANDING_PINGS: Final = 2
 """A server that hangs is noticed after 2 to 3 s: a PING each second, the third unanswered."""
-_PENDING_SIZE: Final = 512 * 1024
-"""Bytes that nats-py keeps before ``publish`` waits until they are with the socket."""
+_UNWRITTEN: Final = 512 * 1024
+"""Bytes that may wait at the socket: what is written beyond them waits before it."""
 _CLOSE_TIMEOUT: Final = 1.0
 """Seconds for nats-py to end its tasks, once its socket is gone."""
 
-Received = Callable[[bytes], None]
+Received: TypeAlias = Callable[[bytes, str], None]
+"""Called with a message and the subject that an answer goes to, "" for none."""
 
 
 class NatsClient(Client):
@@ -46,6 +46,7 @@ class NatsClient(Client):
         """The last error that the server or the network had for us."""
         self._servers = servers
         self._changed = changed
+        self._listeners: dict[bytes, Received] = {}
 
     async def open(self, url: str, name: str, inbox: str, tls_name: str | None) -> None:
         """Connect, and be let in.
@@ -78,7 +79,6 @@ class NatsClient(Client):
                 reconnect_time_wait=0,
                 ping_interval=_PING_INTERVAL,
                 max_outstanding_pings=_OUTSTANDING_PINGS,
-                pending_size=_PENDING_SIZE,
                 inbox_prefix=inbox,
                 user=servers.user,
                 password=servers.password,
@@ -89,6 +89,9 @@ class NatsClient(Client):
                 tls_hostname=tls_name,
             )
             self._check_tls()
+            socket = self._socket()
+            assert socket is not None
+            socket.set_write_buffer_limits(_UNWRITTEN)
         except errors.Error as error:
             # That there are no servers left says less than the error before.
             raise ConnectionError(self.refusal or _said(error)) from None
@@ -102,17 +105,44 @@ class NatsClient(Client):
             error, errors.UnexpectedEOF
         )
 
-    async def listen(self, subject: str, received: Callable[[Msg], None]) -> None:
+    async def listen(self, subject: str, received: Received) -> None:
         """Subscribe. An exception of the callback is logged."""
+        self._listeners[subject.encode()] = received
+        await self.subscribe(subject)
 
-        async def on_message(message: Msg) -> None:
-            try:
-                received(message)
-            except Exception:
-                logger.exception("a message from NATS could not be taken in")
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        """Called by nats-py's parser. It would hand the message to a task, a turn later."""
+        received = self._listeners.get(subject)
+        if received is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        try:
+            received(data, reply.decode())
+        except Exception:
+            logger.exception("a message from NATS could not be taken in")
 
-        # No limits: what comes is taken within the same turn, and there is nothing to drop.
-        await self.subscribe(subject, cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0)
+    @property
+    def writable(self) -> bool:
+        """Whether :meth:`write` has room: at most 512 KiB wait at the socket."""
+        socket = self._socket()
+        return socket is not None and socket.get_write_buffer_size() <= _UNWRITTEN
+
+    def write(self, subject: str, data: bytes) -> None:
+        """Publish within this turn; nats-py's ``publish`` leaves it to a task."""
+        socket = self._socket()
+        if socket is not None:
+            head = f"PUB {subject} {len(data)}\r\n".encode()
+            socket.writelines((head, data, b"\r\n"))
+
+    async def drained(self) -> bool:
+        """Wait until the socket takes more; return False once it is gone."""
+        writer = self._writer()
+        if writer is not None:
+            with suppress(OSError):
+                await writer.drain()
+        return self._socket() is not None
 
     async def ask(self, subject: str, timeout: float) -> bool:
         """Ask whoever listens to a subject for a sign of life.
@@ -170,6 +200,11 @@ class NatsClient(Client):
         secured = writer is not None and writer.get_extra_info("ssl_object") is not None
         if self._servers.wants_tls and not secured:
             raise errors.SecureConnWantedError
+
+    def _socket(self) -> asyncio.WriteTransport | None:
+        """The transport, None once it is closed."""
+        writer = self._writer()
+        return None if writer is None or writer.is_closing() else writer.transport
 
     def _writer(self) -> asyncio.StreamWriter | None:
         writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)

@@ -6,14 +6,13 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ClusterError, ClusterUnavailableError, MissingExtraError, SealframeError
 from .nats_servers import NatsServers
 
 if TYPE_CHECKING:
-    from .nats_client import NatsClient
+    from .nats_client import NatsClient, Received
 
 logger = logging.getLogger("sealframe.cluster")
 
@@ -48,8 +47,8 @@ class NatsDialer:
         name: str,
         presence: str,
         subject: str,
-        take_presence: Callable[[Any], None],
-        take_message: Callable[[Any], None],
+        take_presence: Received,
+        take_message: Received,
     ) -> None:
         self.changed = asyncio.Event()
         self.discovered: list[str] = []
@@ -124,10 +123,10 @@ class NatsDialer:
     async def _hear_ourselves(self, client: NatsClient) -> None:
         heard = False
 
-        def take(message: Any) -> None:
+        def take(data: bytes, reply: str) -> None:
             nonlocal heard
-            if heard or message.data or message.reply:
-                self._take_message(message)
+            if heard or data or reply:
+                self._take_message(data, reply)
             else:
                 heard = True
                 self.changed.set()

@@ -2,9 +2,9 @@
 
 .. code-block:: text
 
-    publish() -> queue -> writer task -> NatsClient -> NATS -> on_presence(), on_message()
-                   |
-                 room()  waits while more than 8 MiB are queued
+    publish() -> NatsWriter -> NatsClient -> NATS -> on_presence(), on_message()
+                     |
+                   room()  waits while more than 8 MiB are queued
 
 A :class:`.nats_client.NatsClient` is one connection to one node of NATS. Once it is over, what was
 queued is dropped and counted, and a new one is made, to another node first. It is taken into use
@@ -17,10 +17,9 @@ import asyncio
 import functools
 import logging
 import re
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import (
     ClusterError,
@@ -31,16 +30,13 @@ from ..errors import (
 from .events import ProbeOutcome
 from .nats_dialer import PAUSES, NatsDialer, require
 from .nats_servers import NatsServers
+from .nats_writer import NatsWriter
 
 if TYPE_CHECKING:
     from .nats_client import NatsClient
 
 logger = logging.getLogger("sealframe.cluster")
 
-HIGH_WATER: Final = 8 * 1024 * 1024
-"""Queued bytes above which :meth:`NatsLink.room` waits until half of them are written."""
-QUEUE_LIMIT: Final = 64 * 1024 * 1024
-"""Queued bytes that nobody may go beyond, also without waiting for room."""
 _LOOK_EVERY: Final = 0.25
 """Seconds between looks at nats-py: it does not tell of each end, such as that of a close of its
 own which waits for a hung server to read."""
@@ -93,16 +89,11 @@ class NatsLink:
         self._client: NatsClient | None = None
         # The same, until its socket and tasks are gone.
         self._held: NatsClient | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._writer: NatsWriter | None = None
         self._url = ""
         self._max_payload = _MAX_PAYLOAD
         self._supervisor: asyncio.Task[None] | None = None
         self._closed = False
-        self._queue: deque[tuple[str, bytes]] = deque()
-        self._queued = 0
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._idle = asyncio.Event()
 
     async def open(self, timeout: float) -> None:
         """Connect for the first time; from then on the connection comes back by itself.
@@ -145,7 +136,7 @@ class NatsLink:
     @property
     def queued(self) -> int:
         """Bytes that wait to be written."""
-        return self._queued
+        return 0 if self._writer is None else self._writer.queued
 
     def publish(self, subject: str, data: bytes) -> None:
         """Publish without waiting. It arrives at most once, in the order of the calls.
@@ -154,29 +145,20 @@ class NatsLink:
         :raises MessageTooLargeError: NATS does not take so large a message
         :raises ConfigurationError: the subject has characters that mean something to NATS
         """
-        if not self.connected:
+        if self._writer is None or not self.connected:
             raise self._unavailable()
         if len(data) > self._max_payload:
             raise MessageTooLargeError(len(data), self._max_payload)
-        if self._queued + len(data) > QUEUE_LIMIT:
-            raise ClusterUnavailableError(
-                f"NATS takes too little: {self._queued} bytes wait to be written"
-            )
         check_subject(subject)
-        self._queue.append((subject, data))
-        self._queued += len(data)
-        if self._queued > HIGH_WATER:
-            self._room.clear()
-        self._idle.clear()
-        self._filled.set()
+        self._writer.publish(subject, data)
 
     async def room(self) -> None:
         """Wait until at most 8 MiB are queued, as a sender does that can wait.
 
         :raises ClusterUnavailableError: NATS is away
         """
-        while self._queued > HIGH_WATER:
-            await self._room.wait()
+        if self._writer is not None:
+            await self._writer.room()
         if not self.connected:
             raise self._unavailable()
 
@@ -205,8 +187,8 @@ class NatsLink:
         if supervisor is None:
             return
         try:
-            if self._client is not None:
-                await self._write_all(self._client)
+            if self._client is not None and self._writer is not None:
+                await self._write_all(self._client, self._writer)
         finally:
             # Once: a second one would end it before it has cleaned up.
             supervisor.cancel()
@@ -214,10 +196,10 @@ class NatsLink:
             # It may have been in the middle of it, or not have begun.
             await self._release()
 
-    async def _write_all(self, client: NatsClient) -> None:
+    async def _write_all(self, client: NatsClient, writer: NatsWriter) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                await self._idle.wait()
+                await writer.idle()
                 await client.written(_FAREWELL)
 
     # Connecting.
@@ -239,7 +221,7 @@ class NatsLink:
             logger.info("NATS is back, at %s", url)
 
     async def _until_over(self, client: NatsClient) -> None:
-        while client.is_connected and self._writer is not None and not self._writer.done():
+        while client.is_connected:
             self._dialer.changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY):
@@ -251,27 +233,21 @@ class NatsLink:
         self._url = url
         self._max_payload = client.max_payload
         logger.debug("connected to NATS at %s, messages up to %d bytes", url, client.max_payload)
-        self._writer = asyncio.create_task(self._write(client), name="sealframe-nats-writer")
+        self._writer = NatsWriter(client)
         self._tell(True)
 
     async def _release(self) -> None:
         """End the connection in use. Called again, it does what a cancellation has left."""
-        client = self._held
-        if client is None:
+        client, writer = self._held, self._writer
+        if client is None or writer is None:
             return
         if self._client is not None:
             self._client = None
             self._dialer.discovered = [uri.geturl() for uri in client.discovered_servers]
-            self.dropped += len(self._queue)
-            self._queue.clear()
-            self._queued = 0
-            self._room.set()
-            self._idle.set()
+            self.dropped += writer.drop()
             self._tell(False)
         await client.discard()
-        while self._writer is not None and not self._writer.done():
-            self._writer.cancel()
-            await asyncio.wait([self._writer], timeout=_LOOK_EVERY)
+        await writer.close()
         self._held = self._writer = None
 
     def _tell(self, connected: bool) -> None:
@@ -290,35 +266,17 @@ class NatsLink:
             "connected is True"
         )
 
-    # What is sent.
-
-    async def _write(self, client: NatsClient) -> None:
-        """Hand what is queued to nats-py, which waits while much of it is not with the socket."""
-        while client.is_connected:
-            if not self._queue:
-                self._idle.set()
-                self._filled.clear()
-                await self._filled.wait()
-                continue
-            subject, data = self._queue.popleft()
-            await client.publish(subject, data)
-            self._queued -= len(data)
-            if self._queued <= HIGH_WATER // 2:
-                self._room.set()
-
     # What comes.
 
-    def _take_presence(self, message: Any) -> None:
+    def _take_presence(self, data: bytes, reply: str) -> None:
         if not self._closed:
-            self._on_presence(message.data)
+            self._on_presence(data)
 
-    def _take_message(self, message: Any) -> None:
-        if message.reply:
-            # A probe: answered before whatever waits, and at most once, as all else.
-            self._queue.appendleft((message.reply, b""))
-            self._filled.set()
+    def _take_message(self, data: bytes, reply: str) -> None:
+        if reply and self._writer is not None:
+            self._writer.answer(reply)  # a probe; the answer arrives at most once, as all else
         elif not self._closed:
-            self._on_message(message.data)
+            self._on_message(data)
 
 
 @functools.lru_cache(maxsize=1024)

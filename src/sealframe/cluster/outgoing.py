@@ -25,7 +25,8 @@ from typing import Final
 from ..errors import ClusterUnavailableError, SealframeError
 from .chunks import OutgoingStream
 from .destination import Destination
-from .nats_link import HIGH_WATER, NatsLink
+from .nats_link import NatsLink
+from .nats_writer import HIGH_WATER
 from .numbers import MAX_CHUNK
 from .subjects import Subjects
 
