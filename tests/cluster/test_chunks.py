@@ -120,17 +120,6 @@ def test_chunks_are_written_as_documented() -> None:
     ]
 
 
-def test_a_frame_is_made_once_for_many_streams() -> None:
-    frame = OutgoingStream.frame(b"to all")
-    for name in (b"sender_1", b"sender_2"):
-        stream = OutgoingStream(name)
-        stream.add(b"before")
-        stream.add_frame(frame)
-        streams = IncomingStreams(MAXIMUM)
-        [chunk] = stream.take()
-        assert streams.feed(chunk) == (name, [b"before", b"to all"])
-
-
 def test_senders_do_not_mix() -> None:
     streams = IncomingStreams(MAXIMUM)
     one, two = OutgoingStream(b"sender_1", SMALL), OutgoingStream(b"sender_2", SMALL)

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 _HEADER: Final = Struct("<BB8sIQ")
+_encoder: Final = Framing(maximum=2**32 - 1).encoder
+_LENGTH_SIZE: Final = 4
 HEADER_SIZE: Final = _HEADER.size
 """Bytes of a chunk before its frames."""
 ID_SIZE: Final = 8
@@ -102,7 +104,15 @@ class OutgoingStream:
     :raises ValueError: the id has not 8 bytes, or no chunk can be that small
     """
 
-    __slots__ = ("_batch", "_capacity", "_chunks", "_left", "_number", "_sender", "_sequence")
+    __slots__ = (
+        "_batch",
+        "_capacity",
+        "_chunks",
+        "_left",
+        "_number",
+        "_sender",
+        "_sequence",
+    )
 
     def __init__(self, sender: bytes, size: int = MAX_CHUNK) -> None:
         if len(sender) != ID_SIZE:
@@ -122,26 +132,16 @@ class OutgoingStream:
         """The number of this stream, and the sequence of the next chunk."""
         return self._number, self._sequence
 
-    @staticmethod
-    def frame(data: bytes) -> bytes:
-        """Return a frame with its length before it, for :meth:`add_frame` of many streams."""
-        return len(data).to_bytes(4, "little") + data
-
-    def add(self, data: bytes) -> None:
+    def add(self, frame: bytes) -> None:
         """Add a frame."""
-        self.add_frame(len(data).to_bytes(4, "little") + data)
-
-    def add_frame(self, frame: bytes) -> None:
-        """Add what :meth:`frame` has returned."""
-        left = self._left - len(frame)
-        if left < 0:
+        size = _LENGTH_SIZE + len(frame)
+        if size > self._left:
             self._end_chunk()
-            left = self._capacity - len(frame)
-            if left < 0:
-                self._split(frame)
+            if size > self._capacity:
+                self._split(_encoder.encode(frame))
                 return
         self._batch.append(frame)
-        self._left = left
+        self._left -= size
 
     def take(self) -> list[bytes]:
         """Return the chunks to be published, in this order. Each is returned once."""
@@ -152,7 +152,7 @@ class OutgoingStream:
 
     def _end_chunk(self) -> None:
         if self._batch:
-            self._chunks.append(b"".join((self._header(0), *self._batch)))
+            self._chunks.append(self._header(0) + _encoder.encode_many(self._batch))
             self._batch = []
             self._left = self._capacity
 

@@ -383,6 +383,8 @@ class Cluster(ClusterMember):
         return node
 
     def _checked(self, *, over: bool = False) -> Node:
-        node = self._running(over=over)
+        node = self._node
+        if node is None or self._over:
+            node = self._running(over=over)
         node.check_loop()
         return node

@@ -114,9 +114,16 @@ class Incoming:
         self._acknowledge(sender, server, len(data))
         send = self._local.send
         try:
+            head = b""
+            target = ""
             for frame in frames:
-                if frame[:1] == _MESSAGE:
-                    send(*decode_message(frame))
+                if head and frame.startswith(head):
+                    # Mostly a message is for whom the one before it was.
+                    send(target, frame[len(head) :])
+                elif frame[:1] == _MESSAGE:
+                    target, payload = decode_message(frame)
+                    head = frame[: len(frame) - len(payload)]
+                    send(target, payload)
                 else:
                     self._take_frame(server, frame)
         except MalformedFrameError as error:

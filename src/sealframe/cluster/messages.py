@@ -24,6 +24,7 @@ A frame with another opcode is skipped: a later version may have more of them.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from enum import IntEnum
@@ -234,8 +235,13 @@ def encode_message(target: str, payload: bytes) -> bytes:
 
     :raises ValueError: as :func:`checked_text` does
     """
+    return _message_head(target) + payload
+
+
+@functools.lru_cache(maxsize=1024)
+def _message_head(target: str) -> bytes:
     data = checked_text(target)
-    return _HEAD.pack(_MESSAGE, len(data)) + data + payload
+    return _HEAD.pack(_MESSAGE, len(data)) + data
 
 
 def encode(frame: Frame) -> bytes:

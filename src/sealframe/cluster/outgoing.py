@@ -23,7 +23,6 @@ from collections.abc import Collection
 from typing import Final
 
 from ..errors import ClusterUnavailableError, SealframeError
-from .chunks import OutgoingStream
 from .destination import Destination
 from .nats_link import NatsLink
 from .nats_writer import HIGH_WATER
@@ -128,11 +127,10 @@ class Outgoing:
     def add_to_all(self, servers: Collection[str], frame: bytes) -> None:
         """Send one frame to each of several servers."""
         self.count(len(frame) * len(servers))
-        framed = OutgoingStream.frame(frame)
         for server in servers:
             destination = self._destinations.get(server) or self._make(server)
             self._filled.add(server)
-            destination.stream.add_frame(framed)
+            destination.stream.add(frame)
         self.sent += len(servers)
 
     # What happens

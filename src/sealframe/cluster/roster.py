@@ -16,7 +16,7 @@ event loop and at :meth:`Roster.next_time`; there it calls :meth:`Roster.check` 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..errors import UnknownClientError
 from .announcing import Announcer
@@ -57,6 +57,7 @@ class Roster:
     :param now: the time
     :param names: what becomes of clients of one name
     :param size: bytes of a presence message at most, at least 4096
+    :ivar newest: returns the newest client of a name
     :raises ValueError: the id, the label or the size is out of range
     """
 
@@ -80,6 +81,7 @@ class Roster:
         self._clock = ListeningClock(now)
         self._announcer = Announcer(id, label, max(wall, 0.0), now, size)
         self._directory = Directory(id, names)
+        self.newest: Callable[[str], ClusterClient | None] = self._directory.names.newest
         self._remotes: dict[str, RemoteServer] = {}
         self._echo = -math.inf
         self._versions: set[int] = set()
@@ -104,10 +106,6 @@ class Roster:
     def of_server(self, id: str) -> Mapping[str, ClusterClient]:
         """Return the clients of a server by id, live until the last of them leaves."""
         return self._directory.of_server(id)
-
-    def newest(self, name: str) -> ClusterClient | None:
-        """Return the newest client of a name."""
-        return self._directory.names.newest(name)
 
     def named(self, name: str) -> tuple[ClusterClient, ...]:
         """Return all clients of a name, the newest last."""

@@ -1,0 +1,93 @@
+"""What is published does not wait for the event loop, and what comes is taken in at once."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+
+from .links import Ear, ears
+from .members import cluster_of, seen_by
+from .nats_servers import NatsServer
+
+ANY_LOOP = True
+PATIENCE = 10
+"""Seconds, for NATS."""
+
+
+def socket_of(ear: Ear) -> socket.socket:
+    """Return the socket to NATS."""
+    client = ear.link._client
+    assert client is not None
+    writer = client._writer()
+    assert writer is not None
+    found: socket.socket = writer.get_extra_info("socket")
+    return found
+
+
+async def test_two_turns_from_one_server_to_the_other(nats_server: NatsServer) -> None:
+    """None until it is written, and two from the socket to whoever takes it."""
+    async with ears(nats_server.url, "a", "b") as (a, b):
+        for number in range(5):
+            message = b"%d" % number
+            a.link.publish(b.subject, message)
+            # The event loop stands still meanwhile.
+            assert select.select([socket_of(b)], [], [], PATIENCE)[0]
+            # This task comes first in each turn, and sees what was done in those before.
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert b.messages[-1:] == [message]
+
+
+async def test_nothing_overtakes_what_waits(nats_server: NatsServer) -> None:
+    """While NATS hangs the socket is full at some time; then all that is published waits."""
+    async with ears(nats_server.url, "a", "b") as (a, b):
+        nats_server.stop()
+        count = 0
+        while a.link.queued < 2**20:
+            a.link.publish(b.subject, b"%d " % count + bytes(100_000))
+            count += 1
+        nats_server.go_on()
+        for _ in range(500):
+            # Also as soon as there is room at the socket: behind what was there before.
+            a.link.publish(b.subject, b"%d " % count)
+            count += 1
+            await asyncio.sleep(0)
+        await b.until(lambda: len(b.messages) == count)
+        assert [int(message.split()[0]) for message in b.messages] == list(range(count))
+        assert a.changes == [True]
+
+
+async def test_a_probe_is_answered_before_what_waits(nats_server: NatsServer) -> None:
+    async with ears(nats_server.url, "a", "b") as (a, b):
+        nats_server.stop()
+        count = 0
+        while a.link.queued < 2**20:
+            a.link.publish(b.subject, bytes(100_000))
+            count += 1
+        waiting = a.link.queued // 100_000
+        assert a.link._writer is not None
+        a.link._writer.answer(b.everybody)
+        before: list[int] = []
+        b.link._on_presence = lambda _: before.append(len(b.messages))
+        nats_server.go_on()
+        await b.until(lambda: len(b.messages) == count)
+        assert before == [count - waiting]
+
+
+async def test_what_one_turn_sends_is_one_nats_message(nats_server: NatsServer) -> None:
+    async with cluster_of(nats_server.url, 2) as (a, b):
+        id, conn = await b.connect()
+        await seen_by((a, b), id)
+        node = a.cluster._node
+        assert node is not None
+        await a.cluster.send(id, b"first")
+        assert await conn.recv() == b"first"
+        stream = node.outgoing._destinations[b.cluster.server_id].stream
+        number, before = stream.position
+        for _ in range(1000):
+            await a.cluster.send(id, bytes(128))
+        for _ in range(1000):
+            await conn.recv()
+        assert stream.position == (number, before + 1)
+        await conn.close()
