@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from .output import Output
 from .sealing import Command
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
+    from ..cluster import Cluster, LocalNats
 
 LOCAL: Final = "local"
 """In place of a URL: a NATS server of its own."""
@@ -39,11 +40,37 @@ async def clustered(url: str | None, output: Output) -> AsyncIterator[Cluster | 
         yield None
         return
     from ..cluster import Cluster
-    from ..cluster.local_nats import LocalNats
 
     if url != LOCAL:
         yield Cluster(url)
         return
+    async with _local_nats(output) as nats:
+        yield Cluster(nats.url)
+
+
+@asynccontextmanager
+async def _local_nats(output: Output) -> AsyncIterator[LocalNats]:
+    from ..cluster.local_nats import LocalNats
+
     async with LocalNats() as nats:
         output.line(f"NATS for others on this machine: --cluster {nats.url}", "dim")
-        yield Cluster(nats.url)
+        yield nats
+
+
+@asynccontextmanager
+async def nats_of_workers(url: str | None, output: Output) -> AsyncIterator[str]:
+    """Give the URL of NATS for several processes; without one they have a NATS of their own, which
+    nobody else is let in to.
+
+    :raises MissingExtraError: the extra is not installed
+    """
+    from ..cluster.local_nats import LocalNats
+
+    if url is None:
+        async with LocalNats(token=secrets.token_hex()) as nats:
+            yield nats.url
+    elif url == LOCAL:
+        async with _local_nats(output) as nats:
+            yield nats.url
+    else:
+        yield url

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -22,6 +24,9 @@ from .receive import receive
 from .send import send
 from .send_file import send_file
 from .serve import serve
+
+if TYPE_CHECKING:
+    from .workers.worker import Worker
 
 
 @click.group(
@@ -59,19 +64,26 @@ for _command in (
     sealframe_command.add_command(_command)
 
 
-def run() -> None:
-    """Run the command, print an error as one line, and exit."""
+def run(arguments: Sequence[str] | None = None, worker: Worker | None = None) -> NoReturn:
+    """Run the command, print an error as one line, and exit.
+
+    :param arguments: in place of those of the process
+    :param worker: which of several processes this is
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    sys.exit(_run(arguments, worker))
 
 
-def _run() -> int:
+def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int:
     try:
         # click returns the code of its own early exits, such as --help.
-        return sealframe_command(prog_name="sealframe", standalone_mode=False) or Exit.DONE
+        code: int | None = sealframe_command(
+            arguments, prog_name="sealframe", standalone_mode=False, obj=worker
+        )
+        return code or Exit.DONE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "sealframe"
         complain(f"{error.format_message().rstrip('.')}; see {path} --help")

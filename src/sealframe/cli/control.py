@@ -137,7 +137,7 @@ class Control:
         self._output.line(f"invited {visible(name)}", "bold")
         return {
             "invitation": invitation.to_text(),
-            "joining": join_command(server, self._joining),
+            "joining": join_command(server.addresses, self._joining),
         }
 
 

@@ -21,7 +21,7 @@ from .. import (
     UnknownServerError,
 )
 from . import INTERRUPTED
-from .text import visible
+from .text import labelled, visible
 
 
 class Exit(IntEnum):
@@ -62,7 +62,7 @@ class CommandError(Exception):
 
 def complain(text: str) -> None:
     """Print one line on stderr."""
-    print(f"sealframe: {visible(text)}", file=sys.stderr, flush=True)
+    print(f"sealframe: {labelled(visible(text))}", file=sys.stderr, flush=True)
 
 
 def describe(error: Exception) -> str:

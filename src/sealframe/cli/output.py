@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .errors import Exit, close_stdout, complain
-from .text import readable
+from .text import labelled, readable
 
 _SHOWN = 2000
 """Bytes of a message that a terminal shows."""
@@ -54,9 +54,9 @@ class Output:
             return
         try:
             if self.terminal:
-                self.console.print(text, style=style)
+                self.console.print(Text(labelled("")).append(text), style=style)
             else:
-                print(text, flush=True)
+                print(labelled(str(text)), flush=True)
         except BrokenPipeError:
             close_stdout()
             if self._command is None:

@@ -225,7 +225,7 @@ async def _receive(
         ) as server,
     ):
         announce(
-            server,
+            server.addresses,
             output,
             security,
             invitations,

@@ -2,60 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import os
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import click
 
-import sealframe
-
-from .. import (
-    CloseCode,
-    ClusterUnavailableError,
-    Connection,
-    Invitation,
-    Server,
-    ServerIdentity,
-    ServerOptions,
-    Sessions,
-    SharedKey,
-    ShutdownReport,
-)
-from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
-from .announcing import announce
-from .cluster import cluster_option, clustered
-from .control import control_option, controlled
-from .errors import EXIT_CODES, Exit, LogLines, complain
-from .exporting import check_installed, exporting, metrics_address
+from .. import Sessions
+from .address import DEFAULT, HELP, Address, listening_address, proxy_option
+from .asking import PASSPHRASE_VARIABLE
+from .cluster import cluster_option
+from .control import control_option
+from .errors import EXIT_CODES, Exit, LogLines
+from .exporting import check_installed, metrics_address
 from .framing import Layout, check_framing, server_framing
-from .output import Output
+from .relay import RelaySettings, run_relay
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
 from .sessions import sessions_option
-from .status import Board
-from .stopping import stop_signals
 
 if TYPE_CHECKING:
-    from ..cluster import Cluster
+    from .workers.worker import Worker
 
-_JOINING = "chat {address}"
-"""The command of a client that is invited."""
+_ARGUMENTS: Final = f"{__name__}.arguments"
+"""Where the context has the arguments as they were given: workers get the same."""
 
-_SHOWN = 200
-"""Bytes of each message that the relay's own output shows."""
-
-_OPTIONS = ServerOptions(outbox_limit=8 * 1024 * 1024)
-
-_LEAST_GRACE = 0.1
-"""Seconds that clients have to confirm a close in any case."""
+_MOST: Final = 256
+"""Workers at most."""
 
 
-@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+class _Serve(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Serve, epilog=f"{HELP}\n\n{EXIT_CODES}")
 @click.argument("address", callback=listening_address, default=DEFAULT)
 @click.option(
     "--grace",
@@ -76,8 +61,16 @@ _LEAST_GRACE = 0.1
     "--metrics",
     metavar="HOST:PORT",
     callback=metrics_address,
-    help="Serve figures for Prometheus over HTTP there, to whoever asks. Needs the extra "
-    "sealframe[metrics].",
+    help="Serve figures for Prometheus over HTTP there, to whoever asks; with --workers the "
+    "second one at the next port, and so on. Needs the extra sealframe[metrics].",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, _MOST),
+    help="Serve from so many processes, one for each core, all on the same port: they are one "
+    "relay, as with --cluster, and without it over a NATS server of their own. One that dies is "
+    "started again. Needs the extra sealframe[cluster].",
 )
 @proxy_option
 @control_option
@@ -85,11 +78,14 @@ _LEAST_GRACE = 0.1
 @cluster_option
 @server_framing
 @server_sealing
+@click.pass_context
 def serve(
+    context: click.Context,
     address: Address,
     grace: float,
     status: bool,
     metrics: Address | None,
+    workers: int | None,
     balancers: tuple[str, ...],
     control: Path | None,
     sessions: Sessions | None,
@@ -111,166 +107,58 @@ def serve(
     a second one at once.
     """
     check_framing(framing, sessions=sessions, **sealing.ways)
+    if workers is not None:
+        _check_workers(address, sealing, status=status, control=control)
     if status and not sys.stdout.isatty():
         raise click.UsageError("--status needs a terminal; for programs there is --metrics")
     if metrics is not None:
         check_installed()
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
-    invitations = sealing.invitations(security)
-    work = _serve(
-        address,
-        security,
-        invitations,
-        grace,
-        status,
-        metrics,
-        balancers,
-        control,
-        sessions,
-        cluster,
-        framing,
+    settings = RelaySettings(
+        address=address,
+        security=security,
+        invitations=sealing.invitations(security),
+        grace=grace,
+        status=status,
+        metrics=metrics,
+        balancers=balancers,
+        control=control,
+        sessions=sessions,
+        nats=cluster,
+        framing=framing,
     )
-    sys.exit(run(work, terminated=Exit.DONE))
-
-
-async def _serve(
-    address: Address,
-    security: SharedKey | ServerIdentity | None,
-    invitations: list[tuple[str, Invitation]],
-    grace: float,
-    status: bool,
-    metrics: Address | None,
-    balancers: tuple[str, ...],
-    control: Path | None,
-    sessions: Sessions | None,
-    url_of_nats: str | None,
-    framing: Layout | None,
-) -> Exit:
-    output = Output(asyncio.current_task())
-    stopped = stop_signals(lambda: output.console.show_cursor(True))
-    async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(clustered(url_of_nats, output))
-        relay = Relay(output, cluster, quiet=status, named=framing is None)
-        controls = await stack.enter_async_context(controlled(control, output, security, _JOINING))
-        server = await stack.enter_async_context(
-            sealframe.serve(
-                relay.handle,
-                address.host,
-                address.port,
-                path=address.path,
-                proxy_protocol=balancers or False,
-                security=security,
-                sessions=sessions,
-                cluster=cluster,
-                framing=framing,
-                options=replace(_OPTIONS, close_timeout=max(grace, _LEAST_GRACE)),
-            )
+    worker: Worker | None = context.obj
+    if worker is not None:
+        job = worker.job
+        settings = replace(
+            settings,
+            address=replace(address, port=job.port),
+            metrics=job.metrics(metrics),
+            nats=job.nats,
         )
-        url = None
-        if metrics is not None:
-            url = await stack.enter_async_context(exporting(server, metrics))
-        announce(
-            server,
-            output,
-            security,
-            invitations,
-            what="relay",
-            joining=_JOINING,
-            allowed="read and join",
-            metrics=url,
-            control=control,
+    if worker is not None or workers is None:
+        sys.exit(run(run_relay(settings, worker), terminated=Exit.DONE))
+    from .workers.parent import run_workers
+
+    sys.exit(run_workers(settings, workers, context.meta[_ARGUMENTS]))
+
+
+def _check_workers(
+    address: Address, sealing: ServerSealing, *, status: bool, control: Path | None
+) -> None:
+    """Refuse beside ``--workers`` what is a matter of one process."""
+    if address.path is not None:
+        raise click.UsageError("--workers share a port: give HOST:PORT, not a Unix socket")
+    if status:
+        raise click.UsageError(
+            "--status shows one process; with --workers and --cluster URL there is: "
+            "sealframe cluster status URL"
         )
-        controls.start(server)
-        relay.start(server)
-        await _until(stopped, Board(server, output) if status else None)
-        if server.clients and output.terminal:
-            output.line(f"closing, {grace:g} s at most; Ctrl-C again ends it at once", "dim")
-        complain_of(await server.close(timeout=grace))
-    return stopped.result()
-
-
-async def _until(stopped: asyncio.Future[Exit], board: Board | None) -> None:
-    if board is None:
-        await stopped
-        return
-    showing = asyncio.create_task(board.run())
-    try:
-        either: set[asyncio.Future[Any]] = {stopped, showing}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if showing.done():
-            await showing
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-
-
-def complain_of(report: ShutdownReport) -> None:
-    """Say what the end of the relay has left undone, if anything."""
-    counts = (
-        (report.unsent, "messages not sent"),
-        (report.discarded, "messages that came too late"),
-        (report.cancelled, "handlers cut short"),
-    )
-    undone = ", ".join(f"{count} {what}" for count, what in counts if count)
-    if undone:
-        complain(f"closed: {undone}")
-
-
-class Relay:
-    """Passes every message on to all clients but its sender, and shows what happens.
-
-    :param cluster: what reaches the clients of other relays too
-    :param quiet: whether it shows nothing of what clients do
-    :param named: whether the others get the sender's name before a message
-    """
-
-    def __init__(
-        self,
-        output: Output,
-        cluster: Cluster | None = None,
-        *,
-        quiet: bool = False,
-        named: bool = True,
-    ) -> None:
-        self.output = output
-        self._cluster = cluster
-        self._named = named
-        self._quiet = quiet
-        self._started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
-
-    def start(self, server: Server) -> None:
-        """Begin to serve clients; those that came before have waited."""
-        self._started.set_result(server)
-
-    async def handle(self, conn: Connection) -> None:
-        """Serve one client."""
-        server = await asyncio.shield(self._started)
-        here = len(server.clients)
-        who = conn.id if conn.peer is None else f"{conn.peer.name}/{conn.id}"
-        self._say(f"{who} joined from {shown(conn.remote_address)} ({here} here)", "green")
-        try:
-            async for message in conn:
-                if not self._quiet:
-                    self.output.message(message, who=who, limit=_SHOWN)
-                said = who.encode() + b": " + message if self._named else message
-                if len(said) > _OPTIONS.max_message_size:
-                    complain(f"a message of {len(message)} bytes from {who} is too large")
-                    await conn.close(CloseCode.TOO_LARGE, "too large to be passed on")
-                    return
-                await self._broadcast(server, conn, said)
-        finally:
-            self._say(f"{who} left", "yellow")
-
-    async def _broadcast(self, server: Server, sender: Connection, said: bytes) -> None:
-        if self._cluster is None:
-            server.broadcast(said, exclude=sender)
-            return
-        try:
-            await self._cluster.broadcast(said, exclude=sender)
-        except ClusterUnavailableError as error:
-            complain(f"a message from {sender.id} did not reach the other relays: {error}")
-
-    def _say(self, text: str, style: str) -> None:
-        if not self._quiet:
-            self.output.line(text, style)
+    if control is not None or sealing.invite:
+        raise click.UsageError(
+            "an invitation is known to one process alone: let clients in by --invite or --control "
+            "without --workers; their keys stay in the file of --clients"
+        )
+    if sealing.passphrase and PASSPHRASE_VARIABLE not in os.environ:
+        raise click.UsageError(f"--passphrase with --workers is taken from {PASSPHRASE_VARIABLE}")

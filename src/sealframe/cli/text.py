@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import codecs
+from contextvars import ContextVar
 
 _HARMLESS = frozenset("\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}")
 """Characters that are not printable by name, and that ordinary text needs."""
+
+_speaker: ContextVar[str] = ContextVar("_speaker", default="")
+
+
+def speak_as(label: str) -> None:
+    """Put a label before each line that this process prints from now on: one of several has one."""
+    _speaker.set(label)
+
+
+def labelled(text: str) -> str:
+    """Return a line with the label of this process before it, if it has one."""
+    return _speaker.get() + text
 
 
 def visible(text: str) -> str:

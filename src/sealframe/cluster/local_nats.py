@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from ..errors import ClusterError, MissingExtraError
+from ..errors import ClusterError, ConfigurationError, MissingExtraError
 
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 _START_TIMEOUT: Final = 10.0
@@ -73,17 +73,22 @@ class LocalNats:
         async with LocalNats() as nats:
             print(nats.url)
 
-    Whoever is on this machine can use it: it asks for no credentials.
+    Whoever is on this machine can use it, unless there is a token.
 
     :param port: where it listens; 0 for any that is free
     :param jetstream: also with streams, which are gone at the end
+    :param token: letters and digits that it asks for; it is in the URL
     :ivar url: where it listens, within the block
+    :raises ConfigurationError: the token has other characters, or none
     """
 
-    def __init__(self, *, port: int = 0, jetstream: bool = False) -> None:
+    def __init__(self, *, port: int = 0, jetstream: bool = False, token: str | None = None) -> None:
+        if token is not None and not (token.isascii() and token.isalnum()):
+            raise ConfigurationError("a token for NATS is letters and digits")
         self.url = ""
         self._port = port
         self._jetstream = jetstream
+        self._token = token
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keeper: asyncio.subprocess.Process | None = None
 
@@ -114,6 +119,11 @@ class LocalNats:
         arguments = ["-a", "127.0.0.1", "-p", str(self._port or -1), "-l", str(log)]
         if self._jetstream:
             arguments += ["-js", "-sd", str(folder / "jetstream")]
+        if self._token is not None:
+            # Not on the command line, which everybody can see; the folder is this user's alone.
+            config = folder / "nats.conf"
+            config.write_text(f'authorization {{ token: "{self._token}" }}\n')
+            arguments += ["-c", str(config)]
         command = keeper_command(*arguments, "--ports_file_dir", str(folder))
         # A session of its own: Ctrl-C in a terminal goes to this program, which may still need the
         # server to say goodbye.
@@ -128,7 +138,7 @@ class LocalNats:
             async with asyncio.timeout(_START_TIMEOUT):
                 while self._keeper.returncode is None:
                     if url := read_url(folder):
-                        self.url = url
+                        self.url = url if self._token is None else _with_token(url, self._token)
                         return
                     await asyncio.sleep(_LOOK_EVERY)
         raise ClusterError(f"nats-server did not start: {_last_line(log)}")
@@ -143,6 +153,11 @@ class LocalNats:
         finally:
             if folder is not None:
                 folder.cleanup()
+
+
+def _with_token(url: str, token: str) -> str:
+    scheme, _, host = url.partition("://")
+    return f"{scheme}://{token}@{host}"
 
 
 async def _finish(keeper: asyncio.subprocess.Process) -> None:

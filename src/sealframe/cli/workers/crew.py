@@ -1,0 +1,123 @@
+"""The parent: starts workers, starts them anew, and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from ..errors import CommandError, Exit, complain
+from .job import Job
+from .process import WorkerProcess, how_ended
+
+AT_ONCE: Final = 5.0
+"""Seconds within which the end of a worker is one at once. One that does not find NATS takes as
+long, and is started again for ever: the others serve on."""
+TIMES: Final = 5
+"""How often in a row a worker may end at once."""
+_PAUSE: Final = 0.05
+"""Seconds before a worker is started again; twice as long after each end at once."""
+_BEYOND_GRACE: Final = 2.0
+"""Seconds that workers have to stop, beside the grace of their clients: to leave the cluster."""
+
+
+class Crew:
+    """The workers of one relay.
+
+    :param jobs: one for each
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._workers: list[WorkerProcess] = []
+
+    async def start(self) -> None:
+        """Start all of them; return when they listen.
+
+        :raises CommandError: one has ended before; it has said why
+        """
+        # One alone, so that what is wrong for all of them is told once.
+        for jobs in (self._jobs[:1], self._jobs[1:]):
+            started = [await self._start(job) for job in jobs]
+            for worker in started:
+                if not await worker.listens():
+                    code = await worker.ended()
+                    raise _failure(f"{worker} {how_ended(code)} before it listened", code)
+
+    @property
+    def processes(self) -> list[int]:
+        """Their numbers, as the system has them."""
+        return [worker.id for worker in self._workers]
+
+    async def keep(self) -> NoReturn:
+        """Start each one anew that has ended, until this is cancelled.
+
+        :raises CommandError: one of them ends at once again and again
+        """
+        keeping = [asyncio.create_task(self._keep(worker)) for worker in list(self._workers)]
+        try:
+            await asyncio.gather(*keeping)
+            raise AssertionError
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+
+    async def _keep(self, worker: WorkerProcess) -> NoReturn:
+        times = 0
+        while True:
+            if not worker.listening:
+                await worker.listens()
+            code = await worker.ended()
+            self._workers.remove(worker)
+            times = times + 1 if time.monotonic() - worker.started < AT_ONCE else 0
+            if times == TIMES:
+                often = f"for the {TIMES}th time in a row within {AT_ONCE:g} s"
+                raise _failure(f"{worker} {how_ended(code)}, {often}", code)
+            complain(f"{worker} {how_ended(code)}; it is started again")
+            await asyncio.sleep(_PAUSE * 2**times)
+            worker = await self._start(worker.job)
+
+    async def _start(self, job: Job) -> WorkerProcess:
+        worker = await WorkerProcess.start(job)
+        self._workers.append(worker)
+        return worker
+
+    async def stop(self, grace: float) -> bool:
+        """Stop all of them: each waits for its clients, and those that take too long are killed.
+
+        :param grace: seconds that clients have
+        :return: whether each has ended by itself, in order
+        """
+        for worker in self._workers:
+            worker.stop()
+        timeout = grace + _BEYOND_GRACE
+        ends = {asyncio.create_task(worker.ended()): worker for worker in self._workers}
+        in_order = True
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=timeout)
+            for end in late:
+                complain(f"{ends[end]} did not stop within {timeout:g} s, and is killed")
+                ends[end].kill()
+            await asyncio.wait(ends)
+        for end, worker in ends.items():
+            code = end.result()
+            if not worker.listening:
+                continue
+            if code != Exit.DONE and end not in late:
+                complain(f"{worker} {how_ended(code)} while it was stopped")
+            in_order = in_order and code == Exit.DONE
+        self._workers.clear()
+        return in_order
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for worker in self._workers:
+            worker.kill()
+
+
+def _failure(text: str, code: int) -> CommandError:
+    return CommandError(
+        f"{text}: all of them are stopped", Exit.KEY if code == Exit.KEY else Exit.FAILED
+    )

@@ -1,0 +1,83 @@
+"""Runs the parent of several workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, closing
+from typing import Any
+
+from ..announcing import announce
+from ..cluster import nats_of_workers
+from ..errors import Exit
+from ..output import Output
+from ..relay import ALLOWED, JOINING, RelaySettings
+from ..running import run
+from ..stopping import stop_signals
+from .crew import Crew
+from .job import Job
+from .port import Reservation, check_platform
+
+
+def run_workers(settings: RelaySettings, count: int, arguments: tuple[str, ...]) -> Exit:
+    """Run a relay of several processes until it is told to stop.
+
+    :param arguments: of the command ``serve``
+    :return: the exit code
+    :raises CommandError: a worker does not start, or ends at once again and again
+    """
+    check_platform()
+    with closing(Reservation(settings.address)) as reservation:
+        work = _run(settings, count, arguments, reservation)
+        return run(work, terminated=Exit.DONE)
+
+
+async def _run(
+    settings: RelaySettings, count: int, arguments: tuple[str, ...], reservation: Reservation
+) -> Exit:
+    output = Output(asyncio.current_task())
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(nats_of_workers(settings.nats, output))
+        jobs = [Job(number, reservation.port, nats, arguments) for number in range(1, count + 1)]
+        where = [address for job in jobs if (address := job.metrics(settings.metrics))]
+        crew = Crew(jobs)
+        stopped = stop_signals(crew.kill)
+        in_order = True
+        try:
+            await _until(stopped, crew.start())
+            reservation.close()
+            if not stopped.done():
+                ids = ", ".join(map(str, crew.processes))
+                output.line(f"workers 1 to {count} are the processes {ids}", "dim")
+                announce(
+                    reservation.addresses,
+                    output,
+                    settings.security,
+                    settings.invitations,
+                    what=f"relay of {count} processes",
+                    joining=JOINING,
+                    allowed=ALLOWED,
+                    metrics=", ".join(f"http://{one}/metrics" for one in where) or None,
+                )
+                await _until(stopped, crew.keep())
+        finally:
+            if output.terminal:
+                text = f"closing, {settings.grace:g} s at most; Ctrl-C again ends it at once"
+                output.line(text, "dim")
+            in_order = await crew.stop(settings.grace)
+        if in_order:
+            output.line(f"all {count} processes have stopped in order", "dim")
+        return stopped.result() if in_order else Exit.FAILED
+
+
+async def _until(stopped: asyncio.Future[Exit], work: Coroutine[Any, Any, None]) -> None:
+    """Do some work; leave it when the command is to stop."""
+    task = asyncio.create_task(work)
+    try:
+        either: set[asyncio.Future[Any]] = {stopped, task}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
