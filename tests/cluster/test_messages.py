@@ -23,6 +23,7 @@ from sealframe.cluster.messages import (
     RosterPart,
     RosterRequest,
     Session,
+    Waiting,
     decode,
     decode_message,
     encode,
@@ -34,7 +35,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampl
     ["", "\0", "a.b.*.>", "\ufeff", "👩‍👩‍👧", "\u202e", "x" * MAX_TEXT, "é" * (MAX_TEXT // 2)]
 )
 TEXTS = st.lists(TEXT, max_size=4).map(tuple)
-OPCODE = st.integers(1, 10).map(lambda number: bytes([number]))
+OPCODE = st.integers(1, max(Opcode)).map(lambda number: bytes([number]))
 NUMBER = st.integers(0, 2**64 - 1)
 SECONDS = st.none() | st.floats(0, allow_nan=False, allow_infinity=False)
 PART = st.tuples(st.integers(0, 2**32 - 2), st.integers(1, 100)).map(
@@ -51,6 +52,7 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Kick, TEXT, TEXT),
     st.just(RosterRequest()),
     st.builds(Session, NUMBER, st.binary()),
+    st.builds(Waiting, st.lists(NUMBER, max_size=4).map(tuple)),
     st.builds(
         lambda number, place, clients: RosterPart(number, place[0], place[1], clients),
         NUMBER,
@@ -75,6 +77,7 @@ BYTES: list[tuple[Frame, str]] = [
     (RosterRequest(), "09"),
     (RosterPart(7, 1, 2, b"[]"), "0a 0700000000000000 01000000 02000000 5b5d"),
     (Session(7, b"\x01x"), "0b 0700000000000000 0178"),
+    (Waiting((1, 258)), "0c 0100000000000000 0201000000000000"),
 ]
 """How each frame is written: servers of different versions have to agree on it."""
 
@@ -128,7 +131,7 @@ def test_any_bytes_are_a_frame_or_malformed_or_unknown(data: bytes) -> None:
         assert encode(frame) == data
 
 
-@pytest.mark.parametrize("number", [0, 12, 127, 255])
+@pytest.mark.parametrize("number", [0, max(Opcode) + 1, 127, 255])
 def test_an_unknown_opcode_is_no_fault(number: int) -> None:
     assert decode(bytes([number]) + b"whatever") is None
 

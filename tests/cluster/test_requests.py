@@ -214,6 +214,27 @@ class TestEnds:
             assert a.cluster.stats()["requests"] == 0
             await conn.close()
 
+    async def test_one_that_is_lost_where_nobody_sees_it(self, nats_server: NatsServer) -> None:
+        """It does not hang; what takes as long at the client goes on, and is answered."""
+        async with cluster_of(nats_server.url, 2) as members:
+            a, b = members
+            id, conn, answering = await ready(members)
+            running = asyncio.create_task(a.cluster.request(id, b"wait"))
+            await until(lambda: answering.running == 1)
+            lost = asyncio.create_task(a.cluster.request(id, b"lost"))
+            await asyncio.sleep(0)
+            chunks = a.cluster._checked().outgoing._destinations[b.cluster.server_id].stream.take()
+            assert [chunk.endswith(b"lost") for chunk in chunks] == [True]
+            # NATS does not carry it, and nothing comes behind it that would show a gap.
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(ClusterUnavailableError, match="may have got the request"):
+                    await lost
+            assert a.cluster.stats()["requests"] == 1
+            assert b.cluster.stats()["messages_lost"] == 1
+            answering.go_on.set()
+            assert await running == b"tiaw"
+            await conn.close()
+
     async def test_what_is_asked_twice_is_answered_once(self, nats_server: NatsServer) -> None:
         async with cluster_of(nats_server.url, 2) as members:
             a, b = members

@@ -22,6 +22,7 @@ from .messages import (
     RosterPart,
     RosterRequest,
     Session,
+    Waiting,
     decode,
     decode_message,
 )
@@ -155,6 +156,8 @@ class Incoming:
                 self._asked.take_failure(server, failure)
             case Cancel(number):
                 self._asking.take_cancel(server, number)
+            case Waiting(numbers):
+                self._asking.take_waiting(server, numbers)
             case Kick(target, reason):
                 self._local.kick(target, reason)
             case RosterRequest():

@@ -16,6 +16,7 @@ so many texts. The payload is the rest of the frame, as the codec of the sender 
  9  ROSTER_REQUEST nothing
 10  ROSTER         number: u64, part: u32, parts: u32, clients: the rest, JSON (``presence.py``)
 11  SESSION        number: u64, body: the rest (``session_messages.py``)
+12  WAITING        numbers: u64 each, the rest
 === ============== ============================================================================
 
 ``target`` and ``excluded`` are ids of clients. The number of a request is the asking server's own.
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import functools
 import math
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -48,6 +50,7 @@ __all__ = [
     "RosterPart",
     "RosterRequest",
     "Session",
+    "Waiting",
     "checked_text",
     "decode",
     "decode_message",
@@ -90,6 +93,8 @@ class FailureKind(IntEnum):
     """The request or its reply is over a limit."""
     NOT_SUPPORTED = 7
     """The client's connection knows no requests."""
+    LOST = 8
+    """The request did not come, or its answer was sent before: one of them is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,18 @@ class Session:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Answers that the sender waits for, after all that it has sent before this.
+
+    Whoever knows nothing of one of them answers with a :class:`Failure`: it is lost, or its answer.
+
+    :ivar numbers: of its requests
+    """
+
+    numbers: tuple[int, ...]
+
+
 Frame: TypeAlias = (
     Message
     | Broadcast
@@ -208,6 +225,7 @@ Frame: TypeAlias = (
     | RosterRequest
     | RosterPart
     | Session
+    | Waiting
 )
 
 
@@ -273,6 +291,8 @@ def encode(frame: Frame) -> bytes:
             return _ROSTER.pack(Opcode.ROSTER, number, part, parts) + clients
         case Session(number, body):
             return _NUMBER.pack(Opcode.SESSION, number) + body
+        case Waiting(numbers):
+            return struct.pack(f"<B{len(numbers)}Q", Opcode.WAITING, *numbers)
 
 
 def decode(data: bytes) -> Frame | None:
@@ -330,6 +350,8 @@ def _decode_any(fields: _Reader, opcode: int) -> Frame | None:
             return RosterPart(number, part, parts, fields.rest())
         case Opcode.SESSION:
             return Session(fields.number(8), fields.rest())
+        case Opcode.WAITING:
+            return Waiting(fields.numbers())
         case _:
             return None
     fields.check_end()
@@ -396,6 +418,12 @@ class _Reader:
     def texts(self) -> tuple[str, ...]:
         # No memory is taken for the count alone: each text has at least the bytes of its size.
         return tuple(self.text() for _ in range(self.number(4)))
+
+    def numbers(self) -> tuple[int, ...]:
+        rest = self.rest()
+        if len(rest) % 8:
+            raise MalformedFrameError(f"{len(rest)} bytes of numbers with 8 bytes each")
+        return struct.unpack(f"<{len(rest) // 8}Q", rest)
 
     def rest(self) -> bytes:
         return self._data[self._place :]

@@ -72,6 +72,7 @@ class NatsDialer:
         rounds = 0
         while True:
             for url in self._order(lost, hung):
+                _check_cancelled()
                 try:
                     client = await self._attempt(url)
                 except ClusterUnavailableError as error:
@@ -142,6 +143,13 @@ class NatsDialer:
 
     def _host(self) -> str:
         return self._servers.urls[0].partition("://")[2].rpartition(":")[0].strip("[]")
+
+
+def _check_cancelled() -> None:
+    """nats-py takes a cancellation in some places, such as its close, and goes on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _explained(url: str, error: Exception, refusal: str) -> SealframeError:

@@ -81,7 +81,7 @@ class Node:
             on_connected=self._connected,
         )
         self.outgoing = Outgoing(self.id, self.link, subjects)
-        self.requests = OutgoingRequests(self.outgoing, self.check_connected, self._connections_of)
+        self.requests = OutgoingRequests(self.outgoing, self.check_connected)
         self._serving = IncomingRequests(local, self.outgoing)
         self._membership = Membership(
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
@@ -257,12 +257,9 @@ class Node:
     def _before_heartbeat(self) -> None:
         self._look_whether_connected()
         self.roster.set_figures(self._figures())
-        self.requests.look()
+        if self.connected:
+            self.requests.look()
         self.outgoing.look()
-
-    def _connections_of(self, id: str) -> float:
-        server = self.roster.server(id)
-        return 0 if server is None else server.figures.get("connections", 0)
 
     def _handle(self, event: Event) -> None:
         match event:

@@ -37,6 +37,9 @@ listen: it may be silent itself so long before others probe it."""
 ROSTER_RETRY: Final = 1.0
 """Time after which a roster that did not come is asked for again."""
 
+WAITING_INTERVAL: Final = 1.0
+"""Between two times that a server tells another one which answers of it it waits for."""
+
 ECHO_TIMEOUT: Final = 1.0
 """Time without one of our own heartbeats after which NATS does not carry what we publish."""
 
@@ -82,3 +85,4 @@ class Opcode(IntEnum):
     ROSTER_REQUEST = 9
     ROSTER = 10
     SESSION = 11
+    WAITING = 12

@@ -1,8 +1,9 @@
 """Requests to clients of other servers, and those of other servers to clients of this one.
 
-A request is answered at most once. What is lost on the way cannot be told from what takes long, so
-whoever waits is told as soon as something may have been lost: NATS went away here or there, or the
-server did.
+A request is answered at most once. Whoever waits is told as soon as something may have been lost:
+NATS went away, the server did, or a chunk of it did not come. What nobody sees, such as a request
+that is lost between two nodes of NATS, comes to light by a question each second: which requests
+have no answer yet. Of which the other server knows nothing one of the two ways has failed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -33,7 +34,8 @@ from ..errors import (
     UnknownClientError,
 )
 from ..server.cluster_member import LocalServer
-from .messages import Cancel, Failure, FailureKind, Reply, Request, encode
+from .messages import Cancel, Failure, FailureKind, Reply, Request, Waiting, encode
+from .numbers import WAITING_INTERVAL
 from .outgoing import Outgoing
 
 logger = logging.getLogger("sealframe.cluster")
@@ -47,14 +49,15 @@ _MAX_TEXT: Final = 4096
 class _Server:
     """The requests to one other server.
 
-    :ivar connections: how many connections to NATS it has had
+    :ivar pending: those without an answer, also those that wait to be sent
+    :ivar sent: the numbers of those that were
     """
 
-    __slots__ = ("connections", "limiter", "pending")
+    __slots__ = ("limiter", "pending", "sent")
 
-    def __init__(self, connections: float) -> None:
-        self.connections = connections
+    def __init__(self) -> None:
         self.pending: dict[int, asyncio.Future[bytes]] = {}
+        self.sent: set[int] = set()
         self.limiter = FairLimiter(lambda: len(self.pending) < MAX_RUNNING)
 
     def fail(self, error: Callable[[], Exception]) -> None:
@@ -68,19 +71,13 @@ class OutgoingRequests:
     """Requests of this server's program to clients of other servers.
 
     :param check: raises what a call raises that needs other servers, while they are away
-    :param connections: returns how many connections to NATS a server has had
     """
 
-    def __init__(
-        self,
-        outgoing: Outgoing,
-        check: Callable[[], None],
-        connections: Callable[[str], float],
-    ) -> None:
+    def __init__(self, outgoing: Outgoing, check: Callable[[], None]) -> None:
         self._outgoing = outgoing
         self._check = check
-        self._connections = connections
         self._loop = asyncio.get_running_loop()
+        self._next_look = 0.0
         self._numbers = itertools.count(1)
         self._servers: dict[str, _Server] = {}
 
@@ -106,7 +103,7 @@ class OutgoingRequests:
     async def _ask(self, name: str, client: str, data: bytes, timeout: float | None) -> bytes:
         server = self._servers.get(name)
         if server is None:
-            server = self._servers[name] = _Server(self._connections(name))
+            server = self._servers[name] = _Server()
         await server.limiter.wait()
         if server.limiter.error is not None:
             raise server.limiter.error.fresh()
@@ -114,20 +111,21 @@ class OutgoingRequests:
         answer: asyncio.Future[bytes] = self._loop.create_future()
         server.pending[number] = answer
         server.limiter.wake()
-        sent = False
         try:
             await self._outgoing.room(len(data), (name,))
             if not answer.done():
                 self._check()
                 self._outgoing.add(name, encode(Request(number, timeout, client, data)))
-                sent = True
+                server.sent.add(number)
             return await answer
         except BaseException:
-            if sent and number in server.pending and server.limiter.error is None:
+            unanswered = number in server.sent and number in server.pending
+            if unanswered and server.limiter.error is None:
                 self._outgoing.add(name, encode(Cancel(number)))
             raise
         finally:
             server.pending.pop(number, None)
+            server.sent.discard(number)
             server.limiter.wake()
             if answer.done() and not answer.cancelled():
                 answer.exception()  # it came in the turn in which this was cancelled
@@ -155,13 +153,14 @@ class OutgoingRequests:
             self._servers[name].fail(_lost)
 
     def look(self) -> None:
-        """Look which servers have another connection to NATS: what went over the one before may be
-        lost."""
+        """Ask the other servers, once a second, whether they know what we wait for."""
+        if self._loop.time() < self._next_look:
+            return
+        self._next_look = self._loop.time() + WAITING_INTERVAL
         for name, server in self._servers.items():
-            connections = self._connections(name)
-            if connections != server.connections:
-                server.connections = connections
-                server.fail(_lost)
+            numbers = tuple(server.sent & server.pending.keys())
+            if numbers:
+                self._outgoing.add(name, encode(Waiting(numbers)))
 
     def all_may_be_lost(self) -> None:
         """NATS went away: fail what waits."""
@@ -201,6 +200,13 @@ class IncomingRequests:
             task = start_task(self._answer, server, request, name="sealframe-cluster-request")
             self._tasks[key] = task
             task.add_done_callback(partial(self._done, key))
+
+    def take_waiting(self, server: str, numbers: Iterable[int]) -> None:
+        """A server waits for answers: what runs goes on, of all else none will come."""
+        for number in numbers:
+            if (server, number) not in self._tasks:
+                failure = Failure(number, FailureKind.LOST, "", "")
+                self._outgoing.add(server, encode(failure))
 
     def take_cancel(self, server: str, number: int) -> None:
         """Nobody waits for the answer any more."""
@@ -245,8 +251,8 @@ class IncomingRequests:
 
 def _lost() -> ClusterUnavailableError:
     return ClusterUnavailableError(
-        "the connection to NATS was lost while a client was asked: it may have got the request, or "
-        "not, and the answer does not come"
+        "something was lost on the way through NATS while a client was asked: it may have got the "
+        "request, or not, and the answer does not come"
     )
 
 
@@ -291,6 +297,8 @@ def _error(failure: Failure) -> Exception:
             return MessageTooLargeError(_number(type_) or 0, _number(text) or 0)
         case FailureKind.NOT_SUPPORTED:
             return NotSupportedError(text)
+        case FailureKind.LOST:
+            return _lost()
     return ClusterError(f"the client's server could not ask it: {type_}: {text}")
 
 
