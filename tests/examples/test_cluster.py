@@ -1,0 +1,99 @@
+"""The chat over several servers, as its compose file starts it: without containers, and with an
+address on loopback in place of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from sealframe.cluster.local_nats import find_nats_server
+
+from .programs import EXAMPLES, Program, started
+
+COMPOSE = (EXAMPLES / "cluster" / "compose.yaml").read_text(encoding="utf-8")
+HOSTS = ("nats1", "nats2", "nats3", "chat1", "chat2", "chat3")
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="all of 127.0.0.0/8 are addresses on Linux alone"
+)
+
+
+class Machines:
+    """What the services of the file run on."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        # So that no port of another run is taken.
+        first, second = divmod(os.getpid() % (126 * 256), 256)
+        self.addresses = {
+            host: f"127.{first + 1}.{second}.{10 + number}" for number, host in enumerate(HOSTS)
+        }
+
+    def command(self, host: str) -> list[str]:
+        """Return the arguments that the file gives to a service."""
+        name = host if host.startswith("nats") else "x-chat"
+        found = re.search(rf"^ *{name}:.*\n(?: .*\n)*? *command: (\[.*\])$", COMPOSE, re.MULTILINE)
+        assert found
+        arguments: list[str] = [
+            argument.replace("0.0.0.0", self.addresses[host]) for argument in json.loads(found[1])
+        ]
+        for other, address in self.addresses.items():
+            arguments = [argument.replace(other, address) for argument in arguments]
+        return arguments
+
+    def start_nats(self, host: str) -> None:
+        """Start a node of NATS, and return once it listens."""
+        arguments = [*self.command(host), "--addr", self.addresses[host]]
+        node = self._stack.enter_context(
+            subprocess.Popen([find_nats_server(), *arguments], stderr=subprocess.PIPE, text=True)
+        )
+        self._stack.callback(node.kill)
+        assert node.stderr is not None
+        assert any("Server is ready" in line for line in node.stderr)
+
+    def start_chat(self, host: str) -> Program:
+        """Start a chat server, and return once it listens."""
+        server = self._stack.enter_context(started("cluster_chat_server.py", *self.command(host)))
+        server.line(r"listening on .*")
+        return server
+
+    @property
+    def servers(self) -> list[str]:
+        """The addresses of all chat servers."""
+        return [f"{self.addresses[host]}:1234" for host in HOSTS[3:]]
+
+
+@contextmanager
+def machines() -> Iterator[Machines]:
+    with ExitStack() as stack:
+        yield Machines(stack)
+
+
+def test_nobody_notices_that_the_servers_are_restarted() -> None:
+    with machines() as there:
+        for host in HOSTS[:3]:
+            there.start_nats(host)
+        servers = {host: there.start_chat(host) for host in HOSTS[3:]}
+        with (
+            started("cluster_chat_client.py", "ann", *there.servers) as ann,
+            started("cluster_chat_client.py", "bob", *there.servers) as bob,
+        ):
+            # Who comes to another server is known at this one a moment later.
+            while ann.line(r"\* here: (.*)")[1] != "ann, bob":
+                ann.type("")
+            for host in HOSTS[3:]:
+                ann.type(f"before {host}")
+                os.kill(servers[host].id, signal.SIGTERM)
+                ann.type(f"after {host}")
+                servers[host].rest()
+                servers[host] = there.start_chat(host)
+                said = [bob.line(r"ann: (.*)")[1] for _ in range(2)]
+                assert said == [f"before {host}", f"after {host}"]
