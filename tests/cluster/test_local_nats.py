@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sealframe import ClusterError, MissingExtraError
+from sealframe import ClusterError, ConfigurationError, MissingExtraError
 from sealframe.cluster import local_nats
 from sealframe.cluster.local_nats import LocalNats
 
@@ -55,6 +55,18 @@ async def test_a_port_of_its_own(port: int) -> None:
         assert nats.url == f"nats://127.0.0.1:{port}"
         with pytest.raises(ClusterError, match=r"did not start: .*address already in use"):
             await LocalNats(port=port).__aenter__()
+
+
+async def test_a_token() -> None:
+    async with LocalNats(token="a1b2c3") as nats:
+        assert nats.url.startswith("nats://a1b2c3@127.0.0.1:")
+        async with ears(nats.url, "a"):
+            pass
+        with pytest.raises(ClusterError, match="does not let this server in"):
+            async with ears(nats.url.replace("a1b2c3@", ""), "a"):
+                pass
+    with pytest.raises(ConfigurationError, match="letters and digits"):
+        LocalNats(token='"')
 
 
 async def test_without_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

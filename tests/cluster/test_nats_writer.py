@@ -67,7 +67,7 @@ async def test_a_probe_is_answered_before_what_waits(nats_server: NatsServer) ->
             count += 1
         waiting = a.link.queued // 100_000
         assert a.link._writer is not None
-        a.link._writer.answer(b.everybody)
+        a.link._writer.answer(b.everybody, b"")
         before: list[int] = []
         b.link._on_presence = lambda _: before.append(len(b.messages))
         nats_server.go_on()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.cells import cell_len
 
 from .address import shown
 from .control import ask, controlling_option
 from .errors import EXIT_CODES
 from .output import Output
-from .text import size, visible
+from .text import aligned, size, visible
 
 _HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B")
 
@@ -41,7 +39,7 @@ def clients(as_json: bool, control: Path) -> None:
     if as_json:
         output.line(json.dumps(found, indent=2))
         return
-    for line in _table([_HEADS, *(_row(id, figures) for id, figures in found.items())]):
+    for line in aligned([_HEADS, *(_row(id, figures) for id, figures in found.items())]):
         output.line(line)
 
 
@@ -59,13 +57,3 @@ def _row(id: str, figures: dict[str, Any]) -> tuple[str, ...]:
         size(figures["bytes_sent"]),
     )
     return tuple(map(visible, cells))
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Yield the lines. They are as wide as they have to be: pipes have no width."""
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()

@@ -13,6 +13,7 @@ import sealframe
 
 from .chat import chat
 from .clients import clients
+from .cluster_status import cluster
 from .demo import demo
 from .doctor import doctor
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
@@ -52,6 +53,7 @@ for _command in (
     serve,
     invite,
     clients,
+    cluster,
     chat,
     send,
     outbox,

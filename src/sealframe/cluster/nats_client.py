@@ -144,20 +144,20 @@ class NatsClient(Client):
                 await writer.drain()
         return self._socket() is not None
 
-    async def ask(self, subject: str, timeout: float) -> bool:
-        """Ask whoever listens to a subject for a sign of life.
+    async def ask(self, subject: str, timeout: float, question: bytes = b"") -> bytes | None:
+        """Ask whoever listens to a subject, for a sign of life where there is no question.
 
         :param timeout: seconds
-        :return: False if nobody listens, as far as this node of NATS knows
+        :return: the answer; None if nobody listens, as far as this node of NATS knows
         :raises TimeoutError: there was no answer
         """
         try:
-            await self.request(subject, timeout=timeout)
+            answer = await self.request(subject, question, timeout=timeout)
         except errors.NoRespondersError:
-            return False
+            return None
         except errors.Error as error:
             raise TimeoutError(str(error)) from None
-        return True
+        return answer.data
 
     async def written(self, timeout: float) -> None:
         """Wait until the server has read all that was published, at the end: whether it does not in

@@ -61,6 +61,7 @@ class NatsLink:
     :param on_message: called with each message to ``subject``, in the order in which one server
         sent them. Probes are answered here, and not handed on
     :param on_connected: called with True and False when the connection to NATS is there and lost
+    :param on_question: called with what somebody asks this server; returns the answer
     :ivar dropped: messages that were accepted and given to no connection
     :raises ConfigurationError: a subject has characters that mean something to NATS
     """
@@ -75,6 +76,7 @@ class NatsLink:
         on_presence: Callable[[bytes], None],
         on_message: Callable[[bytes], None],
         on_connected: Callable[[bool], None],
+        on_question: Callable[[bytes], bytes] = lambda _: b"",
     ) -> None:
         check_subject(presence)
         check_subject(subject)
@@ -86,6 +88,7 @@ class NatsLink:
         self._on_presence = on_presence
         self._on_message = on_message
         self._on_connected = on_connected
+        self._on_question = on_question
         self._client: NatsClient | None = None
         # The same, until its socket and tasks are gone.
         self._held: NatsClient | None = None
@@ -168,14 +171,24 @@ class NatsLink:
         :param timeout: seconds
         """
         check_subject(subject)
-        client = self._client
-        if client is None or not client.is_connected:
-            return ProbeOutcome.SILENCE
         try:
-            answered = await client.ask(subject, timeout)
+            answer = await self.ask(subject, b"", timeout)
         except TimeoutError:
             return ProbeOutcome.SILENCE
-        return ProbeOutcome.ANSWERED if answered else ProbeOutcome.NO_RESPONDERS
+        return ProbeOutcome.NO_RESPONDERS if answer is None else ProbeOutcome.ANSWERED
+
+    async def ask(self, subject: str, question: bytes, timeout: float) -> bytes | None:
+        """Ask the server whose own subject this is.
+
+        :param question: empty for a sign of life
+        :param timeout: seconds
+        :return: what its ``on_question`` has returned; None if nobody listens
+        :raises TimeoutError: there was no answer, or NATS is away
+        """
+        client = self._client
+        if client is None or not client.is_connected:
+            raise TimeoutError("NATS is away")
+        return await client.ask(subject, timeout, question)
 
     async def close(self) -> None:
         """Write what is queued, if NATS takes it within a second, and end the connection.
@@ -274,7 +287,8 @@ class NatsLink:
 
     def _take_message(self, data: bytes, reply: str) -> None:
         if reply and self._writer is not None:
-            self._writer.answer(reply)  # a probe; the answer arrives at most once, as all else
+            # A probe is a question without a text. The answer arrives at most once, as all else.
+            self._writer.answer(reply, self._on_question(data) if data else b"")
         elif not self._closed:
             self._on_message(data)
 

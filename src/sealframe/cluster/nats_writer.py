@@ -52,12 +52,13 @@ class NatsWriter:
             self._room.clear()
         self._write_later()
 
-    def answer(self, subject: str) -> None:
-        """Publish an empty message before all that waits."""
+    def answer(self, subject: str, data: bytes) -> None:
+        """Publish a small message before all that waits."""
         if self._client.writable:
-            self._client.write(subject, b"")
+            self._client.write(subject, data)
         else:
-            self._queue.appendleft((subject, b""))
+            self._queue.appendleft((subject, data))
+            self.queued += len(data)
             self._write_later()
 
     async def room(self) -> None:

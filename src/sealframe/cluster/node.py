@@ -29,6 +29,7 @@ from .outgoing import Outgoing
 from .requests import IncomingRequests, OutgoingRequests
 from .roster import NamePolicy, Roster
 from .sessions import SessionAnswers, SessionSearch
+from .status import Traffic
 from .subjects import Subjects
 
 logger = logging.getLogger("sealframe.cluster")
@@ -71,6 +72,7 @@ class Node:
             self.id, self._label, wall=self._started, now=time.monotonic(), names=policy
         )
         self._clients = self.roster.clients
+        self._traffic = Traffic(local)
         self.link = NatsLink(
             servers,
             name=f"sealframe {self._label}",
@@ -79,6 +81,7 @@ class Node:
             on_presence=self._take_presence,
             on_message=self._take_message,
             on_connected=self._connected,
+            on_question=self._traffic.answer,
         )
         self.outgoing = Outgoing(self.id, self.link, subjects)
         self.requests = OutgoingRequests(self.outgoing, self.check_connected)
@@ -196,6 +199,7 @@ class Node:
 
     def left(self, conn: AnyConnection) -> None:
         """A client is registered no more."""
+        self._traffic.left(conn)
         self._membership.changed(self.roster.leave(conn.id))
 
     def rename(self, conn: AnyConnection, name: str | None) -> None:
