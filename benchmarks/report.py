@@ -55,6 +55,9 @@ python benchmarks/report.py results.json --page page.md --svg chart.svg
 On a machine with few cores a rate says as much of how two processes wake each other as of what
 they do; the CPU time does not, so look at both. `aims` are what sealframe was built to reach.
 
+Two servers of a cluster are measured by themselves, beside python-socketio with its Redis manager
+where `redis-server` is installed, in some two minutes: `python benchmarks/servers.py`.
+
 ![sealframe beside the best of its competitors](benchmarks.svg)
 """
 

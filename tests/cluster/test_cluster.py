@@ -75,15 +75,20 @@ class TestWhoIsThere:
 
     async def test_clusters_of_other_names_do_not_meet(self, nats_server: NatsServer) -> None:
         async with (
-            cluster_of(nats_server.url, 1) as (one,),
-            cluster_of(nats_server.url, 1) as (other,),
+            cluster_of(nats_server.url, 2) as ones,
+            cluster_of(nats_server.url, 2) as others,
         ):
-            id, conn = await one.connect("alice")
-            await asyncio.sleep(0.3)  # two heartbeats
-            assert not other.cluster.clients
-            with pytest.raises(UnknownClientError):
-                await other.cluster.send(id, b"data")
+            id, conn = await ones[0].connect("alice")
+            await seen_by(ones, id)
+            # What comes later through the same NATS is known.
+            later, at_other = await others[0].connect("bob")
+            await seen_by(others, later)
+            for other in others:
+                assert set(other.cluster.clients) == {later}
+                with pytest.raises(UnknownClientError):
+                    await other.cluster.send(id, b"data")
             await conn.close()
+            await at_other.close()
 
     @pytest.mark.parametrize(
         "name", ["*", ">", "a.b", "a b", ".", "", "ünï\n\r\0", "PUB x 1", "$SYS", "x" * 256]
