@@ -47,6 +47,7 @@ _PYTHON = "|".join(map(re.escape, sorted({*dir(builtins), *sys.stdlib_module_nam
 nitpick_ignore_regex = [
     (r"py:\w+", rf"({_PYTHON})(\.[\w.]+)?"),
     (r"py:class", r"prometheus_client\..+"),
+    (r"py:class", r"dns\..+"),
     # Type variables: what a codec makes messages of, and of messages.
     (r"py:class", r"sealframe\.(codecs|aio\.connection)\.(_S|_T|Sent|Received)"),
 ]

@@ -46,6 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "cluster": BASE | {"codecs", "framing", "wire", "trust", "aio", "server"},
     "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files", "outbox"},
     "metrics": {"errors", "server"},
+    "srv": {"errors"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
     "cli": {"sealframe", "framing", "metrics", "cluster"},
@@ -86,6 +87,7 @@ THIRD_PARTY = {
     "uvloop": {"cli"},
     "msgspec": {"codecs"},
     "nats": {"cluster.nats_client"},
+    "dns": {"srv"},
     # For type checkers alone.
     "typing_extensions": {"framing", "aio.connection"},
 }

@@ -36,7 +36,7 @@ PROGRAMS = [
 ]
 MODULES = (
     *("cluster", "codecs", "files", "framing", "framing.inference", "framing.layouts"),
-    *("metrics", "noise", "sync", "wire"),
+    *("metrics", "noise", "srv", "sync", "wire"),
 )
 
 

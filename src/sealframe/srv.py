@@ -1,0 +1,132 @@
+"""Servers that DNS names, with priorities and weights (SRV records, RFC 2782); needs
+``pip install "sealframe[srv]"``::
+
+    from sealframe.srv import Service
+
+    chat = Service("_chat._tcp.example.org")
+    async for conn in sealframe.connect("example.org", 1234, sock=chat):
+        ...
+
+Host and port beside it only name the service: in texts, and in the file of known servers, where all
+its servers have one line, and so one key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Final
+
+from .errors import ConfigurationError, MissingExtraError
+
+try:
+    from dns.asyncresolver import Resolver
+    from dns.exception import DNSException
+    from dns.resolver import NXDOMAIN, NoAnswer
+except ImportError as error:
+    raise MissingExtraError(
+        'SRV records need the dnspython package: run: pip install "sealframe[srv]"'
+    ) from error
+
+__all__ = ["Service"]
+
+_EACH: Final = 2.0
+
+
+class Service:
+    """A service whose servers are in SRV records: what ``connect()`` takes as ``sock``.
+
+    Each attempt to connect looks them up anew, and tries one after the other until a connection
+    comes about: those of the lowest priority number first, among these at random by weight
+    (RFC 2782). All of it has ``connect_timeout``. A server that accepts the
+    connection and then refuses the client ends the attempt; with ``async for`` and with a session
+    the next attempt chooses anew.
+
+    :param name: of the records, ``"_service._tcp.example.org"``
+    :param each: seconds for each address of each server
+    :param resolver: of dnspython, with other DNS servers than the system's
+    :raises ConfigurationError: the name is no such name, or ``each`` is not above 0
+    """
+
+    def __init__(self, name: str, *, each: float = _EACH, resolver: Resolver | None = None) -> None:
+        given: object = name
+        if not isinstance(given, str) or not name.startswith("_") or "._tcp." not in name:
+            raise ConfigurationError(
+                f"{name!r} cannot be the name of SRV records: write '_service._tcp.example.org'"
+            )
+        if not each > 0:
+            raise ConfigurationError(f"each is {each!r}; use seconds above 0")
+        self.name = name
+        self._each = each
+        self._resolver = resolver
+
+    def __repr__(self) -> str:
+        return f"Service({self.name!r})"
+
+    async def look_up(self) -> list[tuple[str, int]]:
+        """Return host and port of each server, in the order in which they are to be tried now.
+
+        :raises OSError: there are no such records, they say that there is no such service, or DNS
+            does not answer
+        """
+        resolver = Resolver() if self._resolver is None else self._resolver
+        try:
+            answer = await resolver.resolve(self.name, "SRV")
+        except (NXDOMAIN, NoAnswer):
+            raise OSError(f"DNS has no SRV records of {self.name}") from None
+        except DNSException as error:
+            raise OSError(f"DNS does not tell the SRV records of {self.name}: {error}") from error
+        assert answer.rrset is not None
+        found = [
+            (record.target.to_text(omit_final_dot=True), record.port)
+            for record in answer.rrset.processing_order()
+        ]
+        if found == [(".", found[0][1])]:
+            # RFC 2782, "Target": a single root says that the service is decidedly not there.
+            raise OSError(f"DNS says that there is no service {self.name}")
+        return found
+
+    async def __call__(self) -> socket.socket:
+        """Return a new connection to one of the servers; ``connect()`` calls this.
+
+        :raises OSError: none can be reached
+        """
+        failures = []
+        for host, port in await self.look_up():
+            try:
+                return await self._connect(host, port)
+            except OSError as error:
+                failures.append(f"{host}:{port}: {_why(error)}")
+        raise OSError(f"no server of {self.name} can be reached: {', '.join(failures)}")
+
+    async def _connect(self, host: str, port: int) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        failure: OSError | None = None
+        for family, kind, _, _, address in await loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind)
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(self._each):
+                    await loop.sock_connect(sock, address)
+            except TimeoutError:
+                sock.close()
+                failure = OSError(f"no answer within {self._each:g} s")
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure or OSError("the name has no address")
+
+
+def _why(error: OSError) -> str:
+    # Event loops write the address into the text; those of name look-ups have numbers of their own.
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

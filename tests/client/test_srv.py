@@ -1,0 +1,154 @@
+"""Servers that DNS names, by a DNS server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from ports import reserved_port
+
+pytest.importorskip("dns", reason="dnspython is not installed")
+import dns.asyncresolver
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+
+import sealframe
+from sealframe import ConfigurationError, ConnectError, Connection, Sessions
+from sealframe.srv import Service
+
+NAME = "_chat._tcp.example.org"
+
+
+class _Answers(asyncio.DatagramProtocol):
+    """A DNS server that knows one name."""
+
+    def __init__(self, records: list[str]) -> None:
+        self.records = records
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        question = dns.message.from_wire(data)
+        answer = dns.message.make_response(question)
+        answer.flags |= dns.flags.RA
+        if self.records and question.question[0].name.to_text() == f"{NAME}.":
+            answer.answer.append(dns.rrset.from_text(f"{NAME}.", 0, "IN", "SRV", *self.records))
+        else:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        self.transport.sendto(answer.to_wire(), address)
+
+
+@asynccontextmanager
+async def service(records: Sequence[str], **arguments: Any) -> AsyncIterator[Service]:
+    """A service that a DNS server on loopback knows; its records can be changed."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _Answers(records),  # type: ignore[arg-type]
+        ("127.0.0.1", 0),
+    )
+    try:
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = transport.get_extra_info("sockname")[1]
+        resolver.lifetime = 5
+        yield Service(NAME, resolver=resolver, **arguments)
+    finally:
+        transport.close()
+
+
+async def echo(conn: Connection) -> None:
+    async for message in conn:
+        await conn.send(message)
+
+
+async def test_the_first_that_can_be_reached_and_another_when_it_is_gone() -> None:
+    async with (
+        sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as one,
+        sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as two,
+    ):
+        with reserved_port() as nobody:
+            records = [
+                f"20 0 {two.port} 127.0.0.1.",
+                f"10 0 {one.port} 127.0.0.1.",
+                f"0 0 {nobody} 127.0.0.1.",
+            ]
+            async with service(records) as chat:
+                rounds = 0
+                async for conn in sealframe.connect("example.org", 1234, sock=chat):
+                    rounds += 1
+                    await conn.send(b"hello")
+                    assert await conn.recv() == b"hello"
+                    if rounds == 1:
+                        assert len(one.clients) == 1
+                        await one.close()
+                        continue
+                    assert len(two.clients) == 1
+                    break
+                await conn.close()
+
+
+async def test_weights() -> None:
+    async with service(["0 3 1 a.example.", "0 1 2 b.example.", "9 9 3 c.example."]) as chat:
+        orders = [await chat.look_up() for _ in range(100)]
+    assert all(order[2] == ("c.example", 3) for order in orders)
+    first = Counter(order[0] for order in orders)
+    # 75 are expected, and 4.3 of deviation.
+    assert 50 < first["a.example", 1] < 100
+    assert first["a.example", 1] + first["b.example", 2] == 100
+
+
+@pytest.mark.parametrize(
+    ("records", "text"),
+    [
+        ([], f"cannot connect to example.org:1234: DNS has no SRV records of {NAME}"),
+        (["0 0 0 ."], f"DNS says that there is no service {NAME}"),
+        (["0 0 1 127.0.0.1."], f"no server of {NAME} can be reached: 127.0.0.1:1: Connection ref"),
+    ],
+)
+async def test_nobody_there(records: list[str], text: str) -> None:
+    async with service(records) as chat:
+        with pytest.raises(ConnectError, match=text):
+            await sealframe.connect("example.org", 1234, sock=chat)
+
+
+async def test_dns_that_does_not_answer() -> None:
+    async with service([]) as chat:
+        resolver = chat._resolver
+        assert resolver is not None
+        with reserved_port() as nobody:
+            resolver.port = nobody
+            resolver.lifetime = 0.3
+            with pytest.raises(ConnectError, match="DNS does not tell the SRV records"):
+                await sealframe.connect("example.org", 1234, sock=chat)
+
+
+@pytest.mark.parametrize("name", ["example.org", "_chat._udp.example.org", "", 7])
+def test_no_such_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"_service\._tcp"):
+        Service(name)
+
+
+def test_no_such_time() -> None:
+    with pytest.raises(ConfigurationError, match="above 0"):
+        Service(NAME, each=0)
+
+
+def test_without_the_package() -> None:
+    program = (
+        "import sys\nsys.modules['dns'] = None\n"
+        "try:\n    import sealframe.srv\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith('run: pip install "sealframe[srv]"\n')
