@@ -24,6 +24,7 @@ import cryptography.hazmat.primitives.ciphers.aead
 import hypothesis.stateful
 import pytest
 import pytest_asyncio
+from hypothesis import Phase, settings
 
 IMPORTED = (cryptography, hypothesis, pytest_asyncio)
 """Nothing of sealframe is among them, nor of the tests."""
@@ -62,6 +63,11 @@ def warm_up() -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
+    # That a test fails is enough: the shortest example on which it does is not looked for. The
+    # profile of the tests' conftest is made of this one.
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    settings.register_profile("first failure", phases=phases)
+    settings.load_profile("first failure")
     warm_up()
     for line in sys.stdin:
         child = os.fork()
