@@ -1,4 +1,7 @@
-"""Runs ``python -m sealframe`` as people do, in processes that never outlive their test."""
+"""Runs ``python -m sealframe`` as people do, in processes that never outlive their test.
+
+What reads its arguments or a file, answers and ends needs no process to show that: `invoked`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import pytest
+from click.testing import CliRunner
+
+from sealframe.cli.commands import run
 
 PATIENCE = 30.0
 """Seconds after which a command that should have ended or spoken has failed."""
@@ -137,6 +145,23 @@ async def running(
             program.process.kill()
         # Reads the pipes to their end; one that is not would stay open.
         await program.process.communicate()
+
+
+def invoked(*args: object, typed: bytes = b"") -> Outcome:
+    """Run a command to its end in this process: what it imports is there already.
+
+    For what serves nobody, and for tests that are not async: a command has an event loop of its
+    own.
+    """
+    plain = {"NO_COLOR": "", "FORCE_COLOR": ""}
+    with CliRunner().isolation(typed, plain) as (output, errors, _):
+        with pytest.raises(SystemExit) as ended:
+            run([str(arg) for arg in args])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Outcome(code, output.getvalue().decode(), errors.getvalue().decode())
 
 
 async def outcome(

@@ -13,7 +13,7 @@ import pytest
 from sealframe import Framing
 
 from .captures.building import Talk, pcap
-from .commands import outcome, running
+from .commands import invoked, outcome, running
 
 LAYOUT = Framing(width=2, byteorder="big", offset=4, strip=0)
 EXPRESSION = 'Framing(width=2, byteorder="big", offset=4, strip=0)'
@@ -36,8 +36,8 @@ def capture(tmp_path: Path) -> Path:
 
 
 class TestFiles:
-    async def test_the_layout_with_its_evidence(self, capture: Path) -> None:
-        done = await outcome("doctor", capture)
+    def test_the_layout_with_its_evidence(self, capture: Path) -> None:
+        done = invoked("doctor", capture)
         assert (done.code, done.errors) == (0, "")
         lines = done.output.splitlines()
         size = len(capture.read_bytes())
@@ -52,8 +52,8 @@ class TestFiles:
         )
         assert "and 8 more frames" in lines
 
-    async def test_for_programs(self, capture: Path) -> None:
-        done = await outcome("doctor", capture, "--json")
+    def test_for_programs(self, capture: Path) -> None:
+        done = invoked("doctor", capture, "--json")
         assert (done.code, done.errors) == (0, "")
         answer = json.loads(done.output)
         assert answer["status"] == "high"
@@ -66,90 +66,88 @@ class TestFiles:
         starts = [sum(map(len, frames()[:number])) for number in range(12)]
         assert first["starts"] == [starts]
 
-    async def test_a_dump_that_is_pasted(self, capture: Path) -> None:
+    def test_a_dump_that_is_pasted(self, capture: Path) -> None:
         rows = [
             f"{at:08x}  {capture.read_bytes()[at : at + 16].hex(' ')}  |...|"
             for at in range(0, len(capture.read_bytes()), 16)
         ]
         text = "I get this from the device:\n\n" + "\n".join(rows) + "\n\nWhere is the length?\n"
-        done = await outcome("doctor", "-", typed=text.encode())
+        done = invoked("doctor", "-", typed=text.encode())
         assert done.code == 0
         assert done.output.startswith("standard input: ")
         assert "read as a dump of" in done.output
         assert EXPRESSION in done.output
 
-    async def test_a_capture_of_packets(self, tmp_path: Path) -> None:
+    def test_a_capture_of_packets(self, tmp_path: Path) -> None:
         talk = Talk().open().say("client", *frames()).close()
         path = tmp_path / "capture.pcap"
         path.write_bytes(pcap(talk.packets))
-        done = await outcome("doctor", path)
+        done = invoked("doctor", path)
         assert done.code == 0
         assert "192.0.2.1:50000 → 192.0.2.2:502" in done.output
         assert "in 12 segments or reads, sent by the client" in done.output
-        done = await outcome("doctor", path, "--stream", 7)
+        done = invoked("doctor", path, "--stream", 7)
         assert done.code == 66
         assert "there is no stream 7" in done.error
 
-    async def test_several_files_are_streams_of_one_protocol(
-        self, capture: Path, tmp_path: Path
-    ) -> None:
+    def test_several_files_are_streams_of_one_protocol(self, capture: Path, tmp_path: Path) -> None:
         other = tmp_path / "other"
         other.write_bytes(b"".join(frames(5)))
-        done = await outcome("doctor", capture, other, "--json")
+        done = invoked("doctor", capture, other, "--json")
         (diagnosis,) = json.loads(done.output)["diagnoses"]
         assert [stream["name"] for stream in diagnosis["streams"]] == [str(capture), str(other)]
         assert diagnosis["candidates"][0]["frames"] == 17
 
-    async def test_what_is_not_framed(self, tmp_path: Path) -> None:
+    def test_what_is_not_framed(self, tmp_path: Path) -> None:
         path = tmp_path / "page"
         path.write_bytes(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-        done = await outcome("doctor", path)
+        done = invoked("doctor", path)
         assert done.code == 2
         assert "HTTP" in done.output
 
-    async def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
+    def test_nothing_steers_the_terminal(self, tmp_path: Path) -> None:
         name = "evil\x1b]0;title\x07"
         (tmp_path / name).write_bytes(
             b"".join(struct.pack(">H", 5 + n) + b"\x1b[2J\x9b" + b"\x07" * n for n in range(9))
         )
         # Outcome.end() refuses any escape.
-        done = await outcome("doctor", tmp_path / name)
+        done = invoked("doctor", tmp_path / name)
         assert "evil\\x1b]0;title\\x07" in done.output
         assert not {"\x07", "\x9b"} & set(done.output)
 
 
 class TestFraming:
-    async def test_it_fits(self, capture: Path) -> None:
-        done = await outcome("doctor", capture, "--framing", EXPRESSION)
+    def test_it_fits(self, capture: Path) -> None:
+        done = invoked("doctor", capture, "--framing", EXPRESSION)
         assert done.code == 0
         assert "it fits, 12 whole frames" in done.output
 
-    async def test_it_does_not_and_why(self, capture: Path) -> None:
+    def test_it_does_not_and_why(self, capture: Path) -> None:
         wrong = "Framing(width=2, offset=4, strip=0)"
-        done = await outcome("doctor", capture, "--framing", wrong)
+        done = invoked("doctor", capture, "--framing", wrong)
         assert done.code == 2
         assert "it does not fit" in done.output
         assert "big-endian" in done.output
         assert EXPRESSION in done.output
-        done = await outcome("doctor", capture, "--framing", wrong, "--json")
+        done = invoked("doctor", capture, "--framing", wrong, "--json")
         answer = json.loads(done.output)
         assert (done.code, answer["status"]) == (2, "none")
         (check,) = answer["checks"]
         assert not check["fits"]
         assert "big-endian" in check["explanation"][0]
 
-    async def test_a_name_of_the_catalogue(self, tmp_path: Path) -> None:
+    def test_a_name_of_the_catalogue(self, tmp_path: Path) -> None:
         path = tmp_path / "modbus"
         path.write_bytes(bytes.fromhex("000100000006010300000002" * 3))
-        done = await outcome("doctor", path, "--framing", "modbus-tcp")
+        done = invoked("doctor", path, "--framing", "modbus-tcp")
         assert done.code == 0
         assert "it fits, 3 whole frames" in done.output
 
     @pytest.mark.parametrize(
         ("text", "why"), [("Framing(width=99)", "width"), ("os.abort()", "os.abort"), ("nope", "")]
     )
-    async def test_no_layout(self, capture: Path, text: str, why: str) -> None:
-        done = await outcome("doctor", capture, "--framing", text)
+    def test_no_layout(self, capture: Path, text: str, why: str) -> None:
+        done = invoked("doctor", capture, "--framing", text)
         assert (done.code, done.output) == (64, "")
         assert why in done.error
         assert "--framing" in done.error
@@ -157,20 +155,20 @@ class TestFraming:
 
 class TestNumbers:
     @pytest.mark.parametrize("number", ["1195725856", "0x47455420", "1,195,725,856"])
-    async def test_a_known_one(self, number: str) -> None:
-        done = await outcome("doctor", number)
+    def test_a_known_one(self, number: str) -> None:
+        done = invoked("doctor", number)
         assert (done.code, done.errors) == (0, "")
         assert '"GET "' in done.output
         assert "HTTP" in done.output
 
-    async def test_for_programs(self) -> None:
-        done = await outcome("doctor", "83886080", "--json")
+    def test_for_programs(self) -> None:
+        done = invoked("doctor", "83886080", "--json")
         answer = json.loads(done.output)
         assert (done.code, answer["number"], answer["status"]) == (0, 83886080, "high")
         assert "byte order" in answer["explanation"][0]
 
-    async def test_one_that_says_nothing(self) -> None:
-        done = await outcome("doctor", "17")
+    def test_one_that_says_nothing(self) -> None:
+        done = invoked("doctor", "17")
         assert done.code == 2
         assert "Nothing is known" in done.output
 
@@ -282,23 +280,23 @@ class TestWrongCalls:
             (["--proxy", "127.0.0.1:0", "127.0.0.1:1", "file"], "leave out the others"),
         ],
     )
-    async def test_end_with_a_code_of_their_own(self, arguments: list[str], text: str) -> None:
-        done = await outcome("doctor", *arguments)
+    def test_end_with_a_code_of_their_own(self, arguments: list[str], text: str) -> None:
+        done = invoked("doctor", *arguments)
         assert (done.code, done.output) == (64, "")
         assert text in done.error
         assert "sealframe doctor --help" in done.error
 
-    async def test_nothing_to_look_at(self, tmp_path: Path) -> None:
-        done = await outcome("doctor", "-", typed=b"")
+    def test_nothing_to_look_at(self, tmp_path: Path) -> None:
+        done = invoked("doctor", "-", typed=b"")
         assert (done.code, done.output) == (66, "")
         assert "standard input is empty" in done.error
         (tmp_path / "empty.pcap").write_bytes(pcap([]))
-        done = await outcome("doctor", tmp_path / "empty.pcap")
+        done = invoked("doctor", tmp_path / "empty.pcap")
         assert (done.code, done.output) == (66, "")
         assert "no TCP" in done.error
 
-    async def test_the_help_says_them(self) -> None:
-        done = await outcome("doctor", "--help")
+    def test_the_help_says_them(self) -> None:
+        done = invoked("doctor", "--help")
         assert done.code == 0
         assert "64   wrong arguments" in done.output
 

@@ -12,29 +12,29 @@ import pytest
 import sealframe
 from sealframe import Connection, SharedKey
 
-from .commands import outcome, relay
+from .commands import invoked, outcome, relay
 
 
-async def test_nobody_listens() -> None:
+def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         for command in (["send", "hello", address], ["chat", address]):
-            done = await outcome(*command)
+            done = invoked(*command)
             assert (done.code, done.output) == (1, "")
             assert done.error.startswith(f"cannot connect to {address}: ")
             assert done.error.endswith("is the server running there?")
 
 
-async def test_no_such_socket(tmp_path: Path) -> None:
-    done = await outcome("send", "hello", tmp_path / "none")
+def test_no_such_socket(tmp_path: Path) -> None:
+    done = invoked("send", "hello", tmp_path / "none")
     assert done.code == 1
     assert f"cannot connect to {tmp_path / 'none'}" in done.error
 
 
 @pytest.mark.parametrize("host", ["host..name", "a" * 64, "\udcff"])
-async def test_no_such_host(host: str) -> None:
-    done = await outcome("send", "hello", f"{host}:1")
+def test_no_such_host(host: str) -> None:
+    done = invoked("send", "hello", f"{host}:1")
     assert done.code == 1
     assert "this is no host name" in done.error
 
@@ -47,8 +47,8 @@ async def test_a_port_in_use() -> None:
         assert "choose another" in done.error
 
 
-async def test_an_address_of_another_machine() -> None:
-    done = await outcome("serve", "192.0.2.77:0")
+def test_an_address_of_another_machine() -> None:
+    done = invoked("serve", "192.0.2.77:0")
     assert done.code == 1
     assert "choose an address of this machine" in done.error
 
@@ -110,8 +110,8 @@ async def test_plain_to_sealed_names_the_key(command: str, key_file: Path, tmp_p
         (["sing"], "sing"),
     ],
 )
-async def test_wrong_arguments(arguments: list[str], text: str) -> None:
-    done = await outcome(*arguments)
+def test_wrong_arguments(arguments: list[str], text: str) -> None:
+    done = invoked(*arguments)
     assert (done.code, done.output) == (2, "")
     assert text in done.error
     assert "--help" in done.error
@@ -124,16 +124,16 @@ async def test_no_arguments_show_the_help() -> None:
 
 
 @pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "demo"])
-async def test_help_names_the_exit_codes(command: str) -> None:
-    done = await outcome(command, "--help")
+def test_help_names_the_exit_codes(command: str) -> None:
+    done = invoked(command, "--help")
     assert (done.code, done.errors) == (0, "")
     assert "130  ended by Ctrl-C" in done.output
 
 
 @pytest.mark.parametrize("command", ["keygen", "public", "serve", "chat", "send", "send-file"])
-async def test_help_speaks_no_class_names(command: str) -> None:
+def test_help_speaks_no_class_names(command: str) -> None:
     """A renamed class must not rename a word of the help with it."""
-    done = await outcome(command, "--help")
+    done = invoked(command, "--help")
     assert not re.findall(r"\b[A-Z][a-z]+[A-Z][a-z]\w+", done.output)
 
 

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from .commands import PATIENCE, outcome, relay
+from .commands import PATIENCE, invoked, outcome, relay
 
 MODBUS = 'Framing(offset=4, width=2, byteorder="big", strip=0, minimum=8, maximum=260)'
 
@@ -95,7 +95,7 @@ async def test_what_the_layout_refuses_is_one_line() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-async def test_nonsense_is_refused(arguments: list[str], error: str) -> None:
-    done = await outcome(*arguments)
+def test_nonsense_is_refused(arguments: list[str], error: str) -> None:
+    done = invoked(*arguments)
     assert done.code == 2
     assert error in done.error

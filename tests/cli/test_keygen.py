@@ -16,20 +16,20 @@ import pytest
 from sealframe import PrivateKey, PublicKey, SharedKey
 from sealframe.cli.commands import sealframe_command
 
-from .commands import outcome
+from .commands import invoked, outcome
 from .terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
 
 
-async def test_makes_an_identity_and_prints_its_public_key_alone(tmp_path: Path) -> None:
+def test_makes_an_identity_and_prints_its_public_key_alone(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    done = await outcome("keygen", path)
+    done = invoked("keygen", path)
     key = PrivateKey.load(path)
     assert (done.code, done.output, done.errors) == (0, f"{key.public_key}\n", "")
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert await outcome("public", path) == done
+    assert invoked("public", path) == done
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
@@ -43,9 +43,9 @@ async def test_on_a_terminal_it_says_what_it_did(tmp_path: Path) -> None:
     assert "SEALFRAME-PRIVATE-KEY" not in shown.text.upper()
 
 
-async def test_makes_a_shared_key(tmp_path: Path) -> None:
+def test_makes_a_shared_key(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    done = await outcome("keygen", "--shared", path)
+    done = invoked("keygen", "--shared", path)
     assert (done.code, done.errors) == (0, "")
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -88,17 +88,17 @@ def test_wrong_arguments(
 
 
 @pytest.mark.parametrize("options", [[], ["--shared"]])
-async def test_never_overwrites(options: list[str], tmp_path: Path) -> None:
+def test_never_overwrites(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("mine")
-    done = await outcome("keygen", path, *options)
+    done = invoked("keygen", path, *options)
     assert (done.code, done.output) == (3, "")
     assert "not overwritten" in done.error
     assert path.read_text() == "mine"
 
 
-async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    done = await outcome("keygen", tmp_path / "none" / "key")
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = invoked("keygen", tmp_path / "none" / "key")
     assert done.code == 3
     assert "cannot write the key file" in done.error
 
@@ -113,11 +113,11 @@ async def test_a_key_file_that_others_can_read(command: str, key_file: Path) -> 
     assert f"chmod 600 {key_file}" in done.error
 
 
-async def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
-    done = await outcome("serve", "127.0.0.1:0", "--key", tmp_path / "none")
+def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
+    done = invoked("serve", "127.0.0.1:0", "--key", tmp_path / "none")
     assert done.code == 3
     assert f"make one with: sealframe keygen --shared {tmp_path / 'none'}" in done.error
-    done = await outcome("public", tmp_path / "none")
+    done = invoked("public", tmp_path / "none")
     assert done.code == 3
     assert f"make one with: sealframe keygen {tmp_path / 'none'}" in done.error
 
@@ -131,7 +131,7 @@ async def test_a_key_file_with_something_else_in_it(tmp_path: Path) -> None:
     assert str(path) in done.error
 
 
-async def test_a_key_of_another_kind_is_named(key_file: Path) -> None:
-    done = await outcome("public", key_file)
+def test_a_key_of_another_kind_is_named(key_file: Path) -> None:
+    done = invoked("public", key_file)
     assert done.code == 3
     assert "this is a shared key, and a private key is needed" in done.error

@@ -11,14 +11,14 @@ from sealframe.framing import Delimited, FrameLayout, Framing, HeaderLines, Size
 from sealframe.framing.numbers import Digits
 from sealframe.framing.parts import Magic
 
-from .commands import outcome
+from .commands import invoked
 from .terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
 
 
-async def test_lists_all() -> None:
-    done = await outcome("layouts")
+def test_lists_all() -> None:
+    done = invoked("layouts")
     assert (done.code, done.errors) == (0, "")
     for entry in layouts.ENTRIES:
         assert f"  {entry.name}: {entry.title}\n" in done.output
@@ -26,15 +26,15 @@ async def test_lists_all() -> None:
         assert f"{field}\n" in done.output
 
 
-async def test_searches() -> None:
-    done = await outcome("layouts", "iso", "8583")
+def test_searches() -> None:
+    done = invoked("layouts", "iso", "8583")
     assert (done.code, done.errors) == (0, "")
     named = [line.split(":")[0].strip() for line in done.output.splitlines()]
     assert named == ["Payments", *(entry.name for entry in layouts.FIELDS["Payments"])]
 
 
-async def test_explains_one() -> None:
-    done = await outcome("layouts", "modbus-tcp")
+def test_explains_one() -> None:
+    done = invoked("layouts", "modbus-tcp")
     assert (done.code, done.errors) == (0, "")
     entry = layouts.get("modbus-tcp")
     for text in (
@@ -49,20 +49,20 @@ async def test_explains_one() -> None:
         assert text in done.output
 
 
-async def test_explains_the_only_one_that_is_found() -> None:
-    done = await outcome("layouts", "melsec")
+def test_explains_the_only_one_that_is_found() -> None:
+    done = invoked("layouts", "melsec")
     assert done.output.startswith("slmp\n")
     assert "import SLMP\n" in done.output
 
 
-async def test_a_layout_made_of_a_function_is_named_without_an_expression() -> None:
-    done = await outcome("layouts", "coap-tcp")
+def test_a_layout_made_of_a_function_is_named_without_an_expression() -> None:
+    done = invoked("layouts", "coap-tcp")
     assert "from sealframe.framing.layouts import COAP_TCP\n" in done.output
     assert "<function" not in done.output
 
 
-async def test_nothing_found() -> None:
-    done = await outcome("layouts", "xyzzy")
+def test_nothing_found() -> None:
+    done = invoked("layouts", "xyzzy")
     assert (done.code, done.output) == (1, "")
     assert done.error == "no layout has 'xyzzy'; sealframe layouts without a text lists all"
 
