@@ -154,9 +154,11 @@ async def test_one_that_ends_at_once_again_and_again_ends_all(key_file: Path) ->
         done = await relay.program.end()
         *lines, last = done.errors.splitlines()
         assert done.code == 3
-        assert "for the 5th time in a row within 5 s: all of them are stopped" in last
-        assert sum("it is started again" in line for line in lines) == 4
-        assert sum(line.startswith("sealframe: [2] ") for line in lines) == 4
+        assert "the 5th time in a row that it ends at once: all of them are stopped" in last
+        # The one that is killed may have lived long enough not to count.
+        again = sum("it is started again" in line for line in lines)
+        assert again in (4, 5)
+        assert sum(line.startswith("sealframe: [2] ") for line in lines) == again
 
 
 async def test_one_that_hangs_is_killed() -> None:

@@ -14,6 +14,8 @@ from .process import WorkerProcess, how_ended
 AT_ONCE: Final = 5.0
 """Seconds within which the end of a worker is one at once. One that does not find NATS takes as
 long, and is started again for ever: the others serve on."""
+_HOPELESS: Final = (Exit.USAGE, Exit.KEY)
+"""Exit codes of what no other start cures, however long this one took."""
 TIMES: Final = 5
 """How often in a row a worker may end at once."""
 _PAUSE: Final = 0.05
@@ -71,9 +73,10 @@ class Crew:
                 await worker.listens()
             code = await worker.ended()
             self._workers.remove(worker)
-            times = times + 1 if time.monotonic() - worker.started < AT_ONCE else 0
+            at_once = time.monotonic() - worker.started < AT_ONCE or code in _HOPELESS
+            times = times + 1 if at_once else 0
             if times == TIMES:
-                often = f"for the {TIMES}th time in a row within {AT_ONCE:g} s"
+                often = f"the {TIMES}th time in a row that it ends at once"
                 raise _failure(f"{worker} {how_ended(code)}, {often}", code)
             complain(f"{worker} {how_ended(code)}; it is started again")
             await asyncio.sleep(_PAUSE * 2**times)
