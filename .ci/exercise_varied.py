@@ -104,6 +104,15 @@ def one_told_stream(choice: random.Random) -> None:
     in_pieces(_of(choice.choice(TOLD)), stream, choice)
 
 
+def many_layouts() -> None:
+    """A layout for each frame: those that were chosen before are forgotten time and again."""
+    decoder = _of(Choice(lambda _: Framing(width=1, offset=2, strip=0), 2))
+    for number in range(500):
+        frame = (number // 2 % 200).to_bytes(2, "big") + b"\1!"
+        if decoder.feed(frame + frame) != [frame, frame]:
+            raise AssertionError(f"frame {number} is another one")
+
+
 def _of(layout: FrameLayout) -> AnyDecoder:
     decoder = layout.decoder()
     assert isinstance(decoder, _varied.SizedDecoder | _varied.ChoiceDecoder)
@@ -173,6 +182,7 @@ def main() -> None:
         one_stream(choice)
         one_told_stream(choice)
         some_messages(choice)
+    many_layouts()
     print("the codec went through layouts of all kinds")
 
 

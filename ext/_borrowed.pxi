@@ -1,4 +1,5 @@
-# What the decoders have in common: memory that is exported, and bytes objects that grow.
+# What the decoders have in common: memory that is exported, bytes objects that grow, and lists
+# with room.
 #
 # Included by _codec.pyx and _varied.pyx; each has a scratch buffer of its own.
 
@@ -42,8 +43,38 @@ cdef extern from *:
         return ((PyMemoryViewObject *)view)->exports;
     #endif
     }
+
+    /* An empty list that grows to so many items without being moved. */
+    static PyObject *list_with_room(Py_ssize_t room) {
+    #ifdef PYPY_VERSION
+        return PyList_New(0);
+    #else
+        PyObject *list = PyList_New(room);
+        if (list != NULL)
+            Py_SET_SIZE(list, 0);
+        return list;
+    #endif
+    }
+
+    /* Append a new item, whose only reference is the list's from here on. What Cython makes of
+       append() calls a function while a list is less than half full. */
+    static inline int add_new(PyObject *list, PyObject *item) {
+    #ifndef PYPY_VERSION
+        Py_ssize_t size = PyList_GET_SIZE(list);
+        if (size < ((PyListObject *)list)->allocated) {
+            PyList_SET_ITEM(list, size, item);
+            Py_SET_SIZE(list, size + 1);
+            return 0;
+        }
+    #endif
+        int result = PyList_Append(list, item);
+        Py_DECREF(item);
+        return result;
+    }
     """
     Py_ssize_t exports_of(object)
+    list list_with_room(Py_ssize_t)
+    int add_new(list, PyObject *) except -1
 
 # Kept equal to the constants of the same names in the pure backends.
 cdef enum:
@@ -72,6 +103,15 @@ cdef BorrowedBuffer _take_scratch():
         scratch.start = PyByteArray_AsString(scratch.owner)
         scratch.size = _SCRATCH
     return scratch
+
+
+cdef inline list _new_frames(Py_ssize_t usual, Py_ssize_t size):
+    """Return a list for the messages in ``size`` bytes, with room for the usual number of them.
+
+    A list that grows is moved again and again, and leaves holes among large messages. Its items
+    never take more memory than the bytes that were received.
+    """
+    return list_with_room(min(usual, size >> 3))
 
 
 cdef int _acquire(object data, Py_buffer *view) except -1:

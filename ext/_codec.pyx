@@ -18,6 +18,7 @@ Three rules keep it safe.
 """
 
 cimport cython
+from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -133,6 +134,8 @@ cdef class Decoder:
     cdef PyObject *body
     cdef Py_ssize_t capacity
 
+    # Messages of the last read.
+    cdef Py_ssize_t usual
     cdef tuple fault
     cdef BorrowedBuffer exported
     cdef object view
@@ -285,7 +288,7 @@ cdef class Decoder:
         self.saw_control = False
         self.busy = True
         try:
-            frames = []
+            frames = _new_frames(self.usual, size)
             self.split(data, data + size, frames)
         except BaseException as error:
             self.kill(error)
@@ -294,6 +297,7 @@ cdef class Decoder:
             raise
         finally:
             self.busy = False
+        self.usual = PyList_GET_SIZE(frames)
         return frames
 
     cdef void note_prefix(self, const uint8_t *data, Py_ssize_t size) noexcept:
@@ -360,9 +364,7 @@ cdef class Decoder:
             frame_size = self.smallest_frame + <Py_ssize_t>(value - smallest)
             if frame_size > end - place:
                 break
-            frames.append(
-                PyBytes_FromStringAndSize(<const char *>place + strip, frame_size - strip)
-            )
+            add_new(frames, new_bytes(<const char *>place + strip, frame_size - strip))
             place += frame_size
         return place
 

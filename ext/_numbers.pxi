@@ -52,6 +52,21 @@ cdef struct Pair:
     Py_ssize_t more
 
 
+# Where the message is in a frame.
+cdef struct Span:
+    Py_ssize_t start
+    Py_ssize_t stop
+
+
+cdef inline bint _same(const uint8_t *place, const uint8_t *what, Py_ssize_t size) noexcept:
+    # For a few bytes a call of memcmp takes longer.
+    cdef Py_ssize_t i
+    for i in range(size):
+        if place[i] != what[i]:
+            return False
+    return True
+
+
 cdef inline uint64_t _read_uint(const uint8_t *place, Py_ssize_t width, bint big_endian) noexcept:
     cdef uint64_t value = 0
     cdef Py_ssize_t i
@@ -193,6 +208,47 @@ cdef class PlanNumbers:
             pairs[i].key = key
             pairs[i].more = more
         return len(given)
+
+    cdef inline Py_ssize_t measure_whole(
+        self, const uint8_t *place, Py_ssize_t have, Span *message
+    ) except -1:
+        """Return the size of the frame that starts here, and where its message is.
+
+        0 if it is not whole, or if anything is wrong with it. For ``simple`` ones alone.
+        """
+        cdef uint64_t value = 0
+        cdef Py_ssize_t added = 0
+        cdef Py_ssize_t used
+        cdef int64_t header
+        cdef int64_t counted
+        cdef int64_t start
+        cdef int64_t frame
+        # Before the length, and so it is there.
+        if have <= self.offset or not _same(place + self.magic_at, self.magic, self.magic_size):
+            return 0
+        used = self.read_field(place + self.offset, have - self.offset, &value, &added)
+        if used == 0 or value > self.largest:
+            return 0
+        header = self.offset + used + added
+        counted = <int64_t>value * self.unit + self.adjustment
+        if not self.includes_header:
+            counted += header
+        start = header if self.strip < 0 else self.strip
+        frame = counted + self.trailer_size
+        if self.align > 1 and frame % self.align:
+            frame += self.align - frame % self.align
+        if (
+            frame > have
+            or counted < header
+            or counted < start
+            or not self.minimum <= counted - start <= self.maximum
+            or not self.minimum_frame <= frame <= self.maximum_frame
+            or not _same(place + counted, self.trailer, self.trailer_size)
+        ):
+            return 0
+        message.start = start
+        message.stop = counted
+        return frame
 
     cdef Py_ssize_t read_field(
         self, const uint8_t *data, Py_ssize_t have, uint64_t *value, Py_ssize_t *added

@@ -3,6 +3,7 @@
 # Included by _varied.pyx.
 
 from cpython.dict cimport PyDict_GetItemWithError
+from cpython.ref cimport Py_INCREF
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact, PyLong_FromVoidPtr
 
 # Kept equal to the constants of the same names in the pure backend.
@@ -10,6 +11,22 @@ cdef enum:
     _KEPT = 64
     _REMEMBERED = 16
     _MAX_UNTIL = 64
+
+cdef enum:
+    # The pure backend has no such table.
+    _TABLE_BITS = 4
+    _TABLE_SIZE = 16
+    _TABLE_HEAD = 8
+
+# What a head was chosen for; its numbers are NULL, or a reference that the table owns.
+cdef struct Chosen:
+    uint64_t head
+    PyObject *numbers
+
+
+cdef inline int _place_in_table(uint64_t head) noexcept:
+    # Multiplicative hashing: the upper bits of the product depend on all of the head's.
+    return <int>(head * <uint64_t>0x9E3779B97F4A7C15 >> 64 - _TABLE_BITS)
 
 
 cdef const uint8_t *_find(
@@ -186,6 +203,8 @@ cdef class ChoiceDecoder(StreamDecoder):
     cdef dict parts
     # What cuts the frame that is under way, or None.
     cdef object current
+    # Of short heads whose frames the hot loop cuts: those chosen last, each at one place.
+    cdef Chosen[_TABLE_SIZE] table
 
     def __cinit__(self, next_layout, new_part, Py_ssize_t head_size, Py_ssize_t minimum):
         if head_size < 1:
@@ -196,6 +215,68 @@ cdef class ChoiceDecoder(StreamDecoder):
         self.minimum = minimum
         self.chosen = {}
         self.parts = {}
+
+    def __dealloc__(self):
+        self.clear_table()
+
+    cdef void clear_table(self) noexcept:
+        cdef int i
+        for i in range(_TABLE_SIZE):
+            drop(self.table[i].numbers)
+            self.table[i].numbers = NULL
+
+    cdef int split(self, const uint8_t *place, const uint8_t *end, list frames) except -1:
+        while place < end:
+            if self.current is None and not self.kept_size:
+                place = self.split_whole(place, end, frames)
+                if place == end:
+                    break
+            place = self.cut(place, end, frames)
+        return 0
+
+    cdef const uint8_t *split_whole(
+        self, const uint8_t *place, const uint8_t *end, list frames
+    ) except NULL:
+        """The hot loop: cut out messages while they are whole and nothing is wrong with them.
+
+        And their layout is known by the table; ``cut`` does the rest.
+        """
+        cdef Py_ssize_t head_size = self.head_size
+        cdef Py_ssize_t size
+        cdef uint64_t head
+        cdef Chosen *chosen
+        cdef Span message = Span(0, 0)
+        while _TABLE_HEAD >= head_size <= end - place:
+            head = _read_uint(place, head_size, False)
+            chosen = &self.table[_place_in_table(head)]
+            if chosen.numbers == NULL or chosen.head != head:
+                break
+            size = (<PlanNumbers>chosen.numbers).measure_whole(place, end - place, &message)
+            if size < head_size or message.stop - message.start < self.minimum:
+                break
+            add_new(
+                frames,
+                new_bytes(<const char *>place + message.start, message.stop - message.start),
+            )
+            place += size
+        return place
+
+    cdef int remember(self, bytes head, part) except -1:
+        """Let the hot loop know what cuts frames that begin so, if it can cut them."""
+        cdef PlanNumbers numbers
+        cdef Chosen *chosen
+        cdef uint64_t key
+        if self.head_size > _TABLE_HEAD or type(part) is not Decoder:
+            return 0
+        numbers = (<Decoder>part).numbers
+        if numbers.simple:
+            key = _read_uint(<const uint8_t *>PyBytes_AsString(head), self.head_size, False)
+            chosen = &self.table[_place_in_table(key)]
+            drop(chosen.numbers)
+            Py_INCREF(numbers)
+            chosen.head = key
+            chosen.numbers = <PyObject *>numbers
+        return 0
 
     cdef int forget(self) except -1:
         StreamDecoder.forget(self)
@@ -282,6 +363,7 @@ cdef class ChoiceDecoder(StreamDecoder):
         """Return what cuts a frame that begins so."""
         cdef PyObject *found = PyDict_GetItemWithError(self.chosen, head)
         if found != NULL:
+            self.remember(head, <object>found)
             return <object>found
         layout = self.next_layout(head)
         if layout is None:
@@ -294,9 +376,11 @@ cdef class ChoiceDecoder(StreamDecoder):
             if len(self.parts) >= _KEPT:
                 self.parts.clear()
                 self.chosen.clear()
+                self.clear_table()
             known = layout, self.new_part(layout)
             self.parts[key] = known
         part = (<tuple>known)[1]
         if self.head_size <= _REMEMBERED and len(self.chosen) < _KEPT:
             self.chosen[head] = part
+            self.remember(head, part)
         return part

@@ -43,7 +43,9 @@ cdef class StreamDecoder:
     cdef bytes source
     cdef const uint8_t *source_first
 
+    # Messages in all, and those of the last read.
     cdef Py_ssize_t count
+    cdef Py_ssize_t usual
     cdef tuple fault
     cdef BorrowedBuffer exported
     cdef object view
@@ -193,7 +195,7 @@ cdef class StreamDecoder:
             self.first_size += size
 
     cdef list parse(self, const uint8_t *data, Py_ssize_t size, bytes source):
-        cdef list frames = []
+        cdef list frames = _new_frames(self.usual, size)
         self.note_prefix(data, size)
         self.busy = True
         self.source = source
@@ -211,7 +213,8 @@ cdef class StreamDecoder:
         finally:
             self.source = None
             self.busy = False
-        self.count += PyList_GET_SIZE(frames)
+        self.usual = PyList_GET_SIZE(frames)
+        self.count += self.usual
         return frames
 
     cdef int die(self, kind, text) except -1:

@@ -107,44 +107,17 @@ cdef class Decoder(StreamDecoder):
         At most ``most`` of them. ``read_head`` and ``verify`` tell what is wrong.
         """
         cdef PlanNumbers n = self.numbers
-        cdef uint64_t value
-        cdef Py_ssize_t added
-        cdef Py_ssize_t used
-        cdef int64_t header
-        cdef int64_t counted
-        cdef int64_t start
-        cdef int64_t frame
-        while most > 0 and end - place > n.offset:
-            # Before the length, and so it is there.
-            if n.magic_size and memcmp(place + n.magic_at, n.magic, n.magic_size):
+        cdef Py_ssize_t size
+        cdef Span message
+        while most > 0 and place < end:
+            size = n.measure_whole(place, end - place, &message)
+            if size == 0:
                 break
-            added = 0
-            value = 0
-            used = n.read_field(place + n.offset, end - place - n.offset, &value, &added)
-            if used == 0 or value > n.largest:
-                break
-            header = n.offset + used + added
-            counted = <int64_t>value * n.unit + n.adjustment
-            if not n.includes_header:
-                counted += header
-            start = header if n.strip < 0 else n.strip
-            frame = counted + n.trailer_size
-            if n.align > 1 and frame % n.align:
-                frame += n.align - frame % n.align
-            if (
-                frame > end - place
-                or counted < header
-                or counted < start
-                or not n.minimum <= counted - start <= n.maximum
-                or not n.minimum_frame <= frame <= n.maximum_frame
-            ):
-                break
-            if n.trailer_size and memcmp(place + counted, n.trailer, n.trailer_size):
-                break
-            frames.append(
-                PyBytes_FromStringAndSize(<const char *>place + start, counted - start)
+            add_new(
+                frames,
+                new_bytes(<const char *>place + message.start, message.stop - message.start),
             )
-            place += frame
+            place += size
             most -= 1
         return place
 

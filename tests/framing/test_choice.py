@@ -227,6 +227,35 @@ def test_what_is_remembered_of_beginnings_is_bounded(size: int) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9])
+def test_many_beginnings_in_turn(size: int) -> None:
+    """Each with the layout that was chosen for it, however many there are."""
+    layouts = [Framing(offset=size, width=width, strip=0) for width in (1, 2, 3)]
+    layouts.append(Framing(offset=size, width=2, byteorder="big", strip=0, minimum=4))
+    heads = [bytes([40 * number]) * size for number in range(6)]
+    heads += [bytes([number]) + bytes(size - 1) for number in range(1, 70)]
+    chosen = {head: layouts[sum(head) % 4] for head in heads}
+    decoder = Choice(chosen.get, head=size).decoder()
+    for turn in range(3):
+        messages = [
+            head + bytes(size + 3)[size:] + bytes([turn, number])
+            for number, head in enumerate([*heads, *heads[:20], heads[0], heads[0]])
+        ]
+        frames = [chosen[message[:size]].encode(message) for message in messages]
+        assert decoder.feed(b"".join(frames)) == frames
+
+
+def test_a_fault_of_a_layout_that_was_chosen_before() -> None:
+    """It is found, and told, as in the first frame."""
+    limited = Framing(offset=1, width=1, strip=0, maximum=6)
+    layout = Choice({b"a": limited}.get, head=1, minimum=3)
+    for bad, words in ((b"a\x09", "over the limit of 6"), (b"a\0", "below the minimum of 3")):
+        for before in (0, 2):
+            with pytest.raises(FramingError, match=words) as caught:
+                layout.decoder().feed(b"a\1!" * before + bad)
+            assert caught.value.frames == [b"a\1!"] * before
+
+
 @pytest.mark.parametrize("stop", [0, 9])
 def test_a_decoder_that_stops_where_it_cannot(stop: int) -> None:
     """It is a program's own, so what it says is not relied on."""

@@ -352,6 +352,22 @@ def test_memory_follows_what_came(varied: ModuleType) -> None:
             tracemalloc.stop()
 
 
+def test_a_list_of_messages_has_room_for_as_many_as_the_last(c_varied: ModuleType) -> None:
+    """And takes no more memory than the bytes that came."""
+    plain = Framing()
+    decoders = (
+        compiled("framing._codec").Decoder(plain.layout),
+        c_varied.Decoder(plain.plan),
+    )
+    for decoder in decoders:
+        many = plain.encode_many([bytes(8)] * 1000)
+        decoder.feed(many)
+        # One that grows has more room than it needs.
+        assert sys.getsizeof(decoder.feed(many)) == sys.getsizeof([b""] * 1000)
+        one = plain.encode(bytes(3000))
+        assert sys.getsizeof(decoder.feed(one)) <= sys.getsizeof([]) + len(one)
+
+
 def test_a_fault_frees_what_was_held(varied: ModuleType) -> None:
     framing = Framing(length=Digits(until=b":"), trailer=b",")
     tracemalloc.start()
