@@ -43,15 +43,20 @@ _UNITS: Final = (2, 4, 8)
 _SCAN: Final = 5000
 """So many bytes are searched for chains."""
 _DIGITS_WITHIN: Final = 400
+_PROBED: Final = 40
+"""So many frames tell what is reached from a beginning."""
+_BEGINNINGS: Final = 3
 _FIRST: Final = 2500
 """So many bytes may come before the first field."""
 _EARLY: Final = 40
+_FEWEST: Final = 3
 _BEFORE: Final = 17
 _EXACT: Final = 1 << 20
 """More than any chain has fields: added to the length of those that end exactly."""
 _NEAR: Final = range(-2, 9)
-_FAR: Final = range(-4, 25)
-_COUNTED: Final = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16)
+_ONE_BYTE: Final = range(-2, 18)
+_FAR: Final = range(-4, 33)
+_COUNTED: Final = range(21)
 """What a length in units may leave out."""
 
 WEBSOCKET: Final = Hypothesis(
@@ -60,18 +65,18 @@ WEBSOCKET: Final = Hypothesis(
 """RFC 6455, section 5.2."""
 
 
-_CHAINED: Final[tuple[tuple[Field, tuple[int, ...], bool], ...]] = (
+_CHAINED: Final[tuple[tuple[Field, tuple[int, ...], range], ...]] = (
     *(
-        (field, (1, 2) if field.width == 3 else (1, 2, 4), field.width == 1)
+        (field, (1, 2) if field.width == 3 else (1, 2, 4), _ONE_BYTE if field.width == 1 else _FAR)
         for field in _FIXED
         # Of one of 8 bytes those are found that are not 0.
         if field.width < 8
     ),
-    (VarintField(), (1,), True),
-    (BerField(), (1,), True),
-    (BcdField(2), (1,), True),
+    (VarintField(), (1,), _NEAR),
+    (BerField(), (1,), _NEAR),
+    (BcdField(2), (1,), _NEAR),
 )
-"""Fields, units, and whether few bytes come beside them."""
+"""Fields, units, and how many bytes may come beside them."""
 
 
 def _unusual() -> Iterator[Hypothesis]:
@@ -159,12 +164,19 @@ def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
             continue
         if field not in places:
             places[field] = [at for at in range(1, len(head)) if field.read(data, at)]
+        # A digit at the end of a preamble reads as one of the first length, and leads elsewhere.
+        reached: set[int] = set()
+        found = 0
         for place in places[field]:
             start = place - hypothesis.offset
-            if start > 0:
-                cutting = walk(data, hypothesis, start, 3)
-                if cutting and len(cutting.starts) >= 3:
-                    yield hypothesis, start
+            if start <= 0 or start in reached:
+                continue
+            cutting = walk(data, hypothesis, start, _PROBED)
+            if cutting and len(cutting.starts) >= 3:
+                yield hypothesis, start
+                reached.update(cutting.starts)
+                found += 1
+                if found == _BEGINNINGS:
                     break
 
 
@@ -180,7 +192,7 @@ def chains(data: bytes, *, complete: bool) -> Iterator[tuple[Hypothesis, int]]:
     searched = min(size, _SCAN)
     # Behind the last frame, a field would stand as far as it stands from its frame's start.
     ends = range(size, size + _BEFORE) if complete and searched == size else range(0)
-    for field, units, narrow in _CHAINED:
+    for field, units, extras in _CHAINED:
         varies = isinstance(field, VarintField | BerField)
         read = [(place, field.read(data, place)) for place in range(searched - 1, -1, -1)]
         for unit in units:
@@ -194,10 +206,24 @@ def chains(data: bytes, *, complete: bool) -> Iterator[tuple[Hypothesis, int]]:
                 for place, found in read
                 if found and found[0] * unit <= size + 25
             ]
-            for extra in _NEAR if narrow else _FAR if unit == 1 else _COUNTED:
+            for extra in extras if unit == 1 else _COUNTED:
                 hypothesis = Hypothesis(field, 0, extra, unit, inclusive=not varies)
                 if len(places) > 2:
                     yield from _longest(hypothesis, places, searched, ends)
+                if complete and searched < size and field.width > 1:
+                    yield from _early(hypothesis, data)
+
+
+def _early(hypothesis: Hypothesis, data: bytes) -> Iterator[tuple[Hypothesis, int]]:
+    """Yield where a chain starts behind a short preamble that goes on to the end of the data.
+
+    Of large frames, few are in what is searched for chains.
+    """
+    size = len(data)
+    for place in range(1, _EARLY):
+        cutting = walk(data, hypothesis, place)
+        if cutting and len(cutting.starts) > _FEWEST and cutting.end < size + _BEFORE:
+            yield hypothesis, place
 
 
 def _longest(

@@ -243,8 +243,11 @@ class Hypothesis:
     def lowest(self) -> int:
         """Where in the frame the byte of the field stands that changes most."""
         field = self.field
-        big = isinstance(field, FixedField) and field.order == "big"
-        return self.offset + (field.width - 1 if big else 0)
+        if isinstance(field, FixedField):
+            last = field.order == "big"
+        else:
+            last = isinstance(field, DigitsField | BcdField)
+        return self.offset + (field.width - 1 if last else 0)
 
     def size(self, data: bytes, start: int) -> int | None:
         """Return the size of the frame that starts there, or None where none can."""
@@ -314,4 +317,5 @@ class Hypothesis:
             cost += 0 if self.extra in (0, 1) else 2
         else:
             cost += (3 if self.extra else 0) + (2 if self.inclusive else 0)
-        return cost + (4 if self.unit > 1 else 0) + (5 if self.align > 1 else 0)
+        units = 0 if self.unit == 1 else 4 if field.width > 1 else 6
+        return cost + units + (5 if self.align > 1 else 0)

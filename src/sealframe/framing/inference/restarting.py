@@ -89,11 +89,15 @@ def restarts(window: Window, fit: Fit) -> Iterator[Restart]:
 def _earliest(data: bytes, hypothesis: Hypothesis, first: int, common: _Common) -> int:
     """Return where the longest row of frames begins that leads to the one at ``first``."""
     size = hypothesis.steps(data)
-    frames = {first: 0}
+    empty = max(hypothesis.extra, hypothesis.header)
+    # Of each how many follow that are not empty, as empty ones are wherever zeros are; and all.
+    frames = {first: (0, 0)}
     for start in range(first - 1, max(-1, first - _BACK), -1):
-        after = start + (size(start) or 0)
+        length = size(start) or 0
+        after = start + length
         if after in frames and _alike(data, start, common):
-            frames[start] = frames[after] + 1
+            filled, count = frames[after]
+            frames[start] = (filled + (length > empty), count + 1)
     return max(frames, key=lambda start: frames[start])
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
-from .hypotheses import FixedField
+from .hypotheses import BerField, DigitsField, FixedField, VarintField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,16 +130,18 @@ def _telling(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
     whether its length is written or not. It is not told by the length.
     """
     frames = []
-    earlier = before = last = previous = -1
+    earlier = before = last = -1
+    # Nothing before the first belongs to a frame.
+    previous = cutting.starts[0] + (shift if cutting.starts[0] else -1)
     for start, end in zip(cutting.starts[:_FRAMES], cutting.ends, strict=False):
         told = last not in (before, earlier) or last < 0
-        frames.append((previous + shift, start + shift, end + shift, told))
+        frames.append((previous, start + shift, end + shift, told))
         earlier, before, last = before, last, end - start
-        previous = start
+        previous = start + shift
     if len(cutting.starts) <= _FRAMES:
         # What stands at the end of the last frame can be compared with the others' ends.
         end = cutting.end + shift
-        frames.append((previous + shift, end, end, last not in (before, earlier)))
+        frames.append((previous, end, end, last not in (before, earlier)))
     return frames
 
 
@@ -190,7 +193,30 @@ class Scorer:
                 usual = column_gains(self.window, beside, _COLUMNS)
                 gains = {at: gain.beyond(usual[at]) for at, gain in gains.items()}
             self._gains[key] = gains
-        return gains
+        return self._with_first(hypothesis, cutting, gains)
+
+    def _with_first(
+        self, hypothesis: Hypothesis, cutting: Cutting, gains: dict[int, Gain]
+    ) -> dict[int, Gain]:
+        """Add what the columns before the field save in the first frame.
+
+        What stands before that is a preamble, and need not look like the end of a frame.
+        """
+        starts = cutting.starts[:_FRAMES]
+        first, *others = (start + hypothesis.lowest for start in starts)
+        if not starts[0] or not others:
+            return gains
+        data = self.window.data
+        chances = self.window.costs.chances(first)
+        more = dict(gains)
+        for column in range(max(-hypothesis.lowest, _COLUMNS.start), 0):
+            byte = data[first + column]
+            there = Counter(data[other + column] for other in others if other + column < len(data))
+            kinds = len(there) or 1
+            known = there[byte] / chances[first + column]
+            bits = log2((known + kinds) / (there.total() + kinds))
+            more[column] = Gain(gains[column].all + bits, gains[column].told + bits)
+        return more
 
     def score(self, hypothesis: Hypothesis, cutting: Cutting, *, chained: bool = False) -> Fit:
         """Return what a hypothesis is worth; ``chained`` if its start was not known."""
@@ -207,6 +233,9 @@ class Scorer:
         small = self._small(hypothesis, cutting)
         columns += max(0.0, small - max(0.0, gains[0].all))
         told += max(0.0, small - max(0.0, gains[0].told))
+        widths = self.widths(hypothesis, cutting)
+        columns += max(0.0, widths - max(0.0, gains[0].all))
+        told += max(0.0, widths - max(0.0, gains[0].told))
         if self._half_of_a_field(hypothesis, cutting):
             columns *= 0.25
             told *= 0.25
@@ -248,6 +277,28 @@ class Scorer:
         chances = self.window.costs.chances(max(places) + 1)
         written = -sum(log2(chances[place]) for place in places)
         return max(0.0, written - len(places) * log2(spread + 1) - _LAYOUT)
+
+    def widths(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
+        """Return the bits saved by predicting how many bytes each length of a varying width has.
+
+        They differ where their lengths do; but which bytes go on has more in common.
+        """
+        field = hypothesis.field
+        if not isinstance(field, VarintField | BerField):
+            return 0.0
+        data = self.window.data
+        usual = self.window.widths(field)
+        seen: Counter[int] = Counter()
+        gain = 0.0
+        for _, start, _, told in _telling(cutting, hypothesis.offset)[: len(cutting.starts)]:
+            read = field.read(data, start)
+            if not told or read is None:
+                continue
+            width = read[1]
+            chance = (seen[width] + 1 / 3) / (seen.total() + 1)
+            gain += log2(chance / usual.get(width, usual[0]))
+            seen[width] += 1
+        return gain - 1.5
 
     def _field_bits(self, hypothesis: Hypothesis, cutting: Cutting) -> float:
         """Return the bits by which the first field is less likely than other bytes there."""
@@ -294,11 +345,16 @@ class Scorer:
             return False
         data = self.window.data
         pairs = zip(cutting.starts, sizes, strict=False)
-        if any(any(data[at : at + size]) for at, size in pairs if size == smallest):
+        zero = b"0" if isinstance(hypothesis.field, DigitsField) else b"\0"
+        if any(data[at : at + size].strip(zero) for at, size in pairs if size == smallest):
             return False
+        filled = [index for index, size in enumerate(sizes) if size != smallest]
+        steps = Counter(after - before for before, after in pairwise(filled))
+        step, count = steps.most_common(1)[0] if steps else (1, 0)
+        regular = step > 1 and count >= 0.9 * steps.total()
         # A narrow field finds empty frames wherever zeros are.
-        turns = max(sizes[0::2].count(smallest), sizes[1::2].count(smallest))
-        return hypothesis.field.width < 4 or turns >= 0.9 * (len(sizes) // 2)
+        narrow = hypothesis.field.width < 4 and not isinstance(hypothesis.field, DigitsField)
+        return narrow or regular
 
     def _zeros_beside(self, hypothesis: Hypothesis, starts: tuple[int, ...]) -> bool:
         """Whether the field looks like the lower part of a wider one."""

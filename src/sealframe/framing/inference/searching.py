@@ -148,7 +148,8 @@ def _search_one(scorer: Scorer) -> list[Fit]:
     for _ in range(2):
         fits += _restarted(scorer, fits)
         fits.sort(key=_by_score)
-    return sorted(_in_phase(fits), key=_by_score)
+    once = {(fit.hypothesis, fit.cutting): fit for fit in reversed(fits)}
+    return sorted(_in_phase(list(once.values())), key=_by_score)
 
 
 def _restarted(scorer: Scorer, fits: Sequence[Fit]) -> list[Fit]:
@@ -202,7 +203,7 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
         cutting = walk(data, hypothesis, place, _PROBED)
         if cutting:
             alike = _in_columns(data, frequency, hypothesis, cutting)
-            ranked.append((_rank(window, hypothesis, cutting), alike, hypothesis, place))
+            ranked.append((_rank(scorer, hypothesis, cutting), alike, hypothesis, place))
     ranked.sort(key=lambda one: -one[1])
     likely = ranked[:_CHAINS]
     ranked.sort(key=lambda one: -one[0])
@@ -248,7 +249,7 @@ def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]
     for hypothesis, start in places:
         cutting = walk(data, hypothesis, start, _PROBED)
         if cutting and (len(cutting.starts) > 1 or cutting.end == len(data)):
-            rank = _rank(scorer.window, hypothesis, cutting)
+            rank = _rank(scorer, hypothesis, cutting)
             probed.append((rank, hypothesis, start, cutting))
     probed.sort(key=lambda one: -one[0])
     groups: dict[Cutting, list[Hypothesis]] = {}
@@ -276,11 +277,13 @@ def _best(scorer: Scorer, places: Iterable[tuple[Hypothesis, int]]) -> list[Fit]
     return sorted(fits, key=_by_score)
 
 
-def _rank(window: Window, hypothesis: Hypothesis, cutting: Cutting) -> float:
+def _rank(scorer: Scorer, hypothesis: Hypothesis, cutting: Cutting) -> float:
     """Return roughly how unlikely the walk is by chance, in bits."""
+    window = scorer.window
     size = len(window.data)
     largest = max(cutting.whole(size) or cutting.sizes)
     chance = window.chance(hypothesis.field, hypothesis.value(largest))
     exact = 8 if cutting.end == size else 0
     changes = sum(one != other for one, other in pairwise(cutting.sizes))
-    return -log2(chance) * (1 + changes) + exact - hypothesis.cost
+    widths = max(0.0, scorer.widths(hypothesis, cutting))
+    return -log2(chance) * (1 + changes) + widths + exact - hypothesis.cost

@@ -260,6 +260,14 @@ SIGNATURES: Final = (
     _signature("snmp-tcp", rb"\x30([\x00-\x7f]|\x81.|\x82..)\x02\x01[\0\x01\x03]\x04", 34),
     _signature("sun-rpc", rb"\x80\0..(.{4})\0\0\0[\0\x01]", 40),
     _signature("thrift", rb"\0...\x80\x01\0[\x01-\x04]", 37),
+    # What is typical is Message of rpc.capnp behind a table of one segment: a pointer to a
+    # structure of one word and one pointer, then its kind.
+    _signature(
+        "capnp",
+        rb"[\0-\x0f]\0\0\0...[\0-\x03]",
+        12,
+        typical=rb"\0{4}...[\0-\x03]\0{4}\x01\0\x01\0[\0-\x0d]\0",
+    ),
     # A client begins with ApiVersions or Metadata.
     _signature(
         "kafka",

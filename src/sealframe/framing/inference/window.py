@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from .chance import ByteCosts
@@ -29,6 +30,7 @@ class Window:
         self.boundaries = frozenset(at for at in capture.boundaries if 0 < at < size)
         self.costs = ByteCosts(self.data)
         self._values: dict[Field, list[int]] = {}
+        self._widths: dict[Field, dict[int, float]] = {}
 
     def chance(self, field: Field, largest: int) -> float:
         """Return the part of all positions at which the field would hold 0 to ``largest``."""
@@ -42,6 +44,21 @@ class Window:
             self._values[field] = values
         found = bisect_right(values, largest) - bisect_left(values, 0)
         return (found + 1) / (len(values) + 2)
+
+    def widths(self, field: Field) -> dict[int, float]:
+        """Return the part of all positions at which the field would have so many bytes.
+
+        0 stands for those at which none could be.
+        """
+        shares = self._widths.get(field)
+        if shares is None:
+            sample = self.data[:_SAMPLE]
+            read = (field.read(sample, position) for position in range(len(sample)))
+            counts = Counter(one[1] if one else 0 for one in read)
+            shares = {width: count / len(sample) for width, count in counts.items()}
+            shares.setdefault(0, 1 / (len(sample) + 2))
+            self._widths[field] = shares
+        return shares
 
 
 def few_kinds(data: bytes) -> bool:
