@@ -59,69 +59,38 @@ def test_frames_of_another_kind_in_front_belong_to_the_frames() -> None:
     assert first.evidence.starts[0] == starts_of(b"", frames)
 
 
-def test_a_preamble_of_numbers_leads_nowhere_by_its_last_digit() -> None:
-    frames = [str(len(one)).encode() + b" " + one + b"," for one in texts()]
-    first = infer(b"\x95\xfd3" + b"".join(frames))[0]
-    assert first.evidence.starts[0] == starts_of(b"\x95\xfd3", frames)
-
-
-def test_units_with_a_header_that_is_none() -> None:
-    bodies = [one + bytes(-len(one) % 4) for one in texts()]
-    frames = [b"\x07\x11\x12" + (len(one) // 4).to_bytes(4, "big") + one for one in bodies]
-    first = infer(b"HELLO 1.0\r\n" + b"".join(frames))[0]
-    assert first.evidence.starts[0] == starts_of(b"HELLO 1.0\r\n", frames)
-
-
-def test_few_large_frames_behind_a_preamble() -> None:
-    source = random.Random(23)
-    frames = []
-    for _ in range(12):
-        numbers = (source.randint(0, 5000) for _ in range(source.randint(250, 400)))
-        body = b"".join(number.to_bytes(4, "little") for number in numbers)
-        frames.append((len(body) + 4).to_bytes(2, "big") + body + b"\r\n")
-    preamble = b"\xce\x8f4\xb2\xe7\x0c\xab\x13T"
-    first = infer(preamble + b"".join(frames))[0]
-    assert first.evidence.starts[0] == starts_of(preamble, frames)
-
-
 def test_what_stands_before_the_first_frame_need_not_be_the_end_of_one() -> None:
     source = random.Random(29)
     frames = []
     for _ in range(24):
         body = source.randbytes(source.randint(100, 230)) + b"\xb4\x34"
         frames.append(bytes([len(body)]) + body)
-    # Bytes of the first frame read as a length that leads to the third.
     preamble = b"HELLO 1.0\r\n"
     first = infer(preamble + b"".join(frames))[0]
     assert first.evidence.starts[0] == starts_of(preamble, frames)
 
 
-@pytest.mark.parametrize("counts_all", [False, True])
-def test_numbers_in_frames_whose_lengths_have_two_bytes_of_seven_bits(counts_all: bool) -> None:
-    """As .NET's BinaryWriter.Write(string) writes a length; and one that counts itself."""
+def test_lengths_of_seven_bits_in_a_byte_around_numbers() -> None:
+    """As .NET's BinaryWriter.Write(string) writes a length."""
     source = random.Random(31)
     frames = []
-    for _ in range(12):
-        numbers = (source.randint(0, 5000) for _ in range(source.randint(50, 400)))
+    for _ in range(9):
+        numbers = (source.randint(0, 5000) for _ in range(source.randint(40, 99)))
         body = b"".join(number.to_bytes(4, "little") for number in numbers)
-        length = len(body) + (2 if counts_all else 0)
-        frames.append(bytes([length & 0x7F | 0x80, length >> 7]) + body)
+        frames.append(bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body)
     first = infer(b"".join(frames))[0]
     assert first.evidence.starts[0] == starts_of(b"", frames)
-    assert "arint" in first.expression
+    assert first.expression == "Framing(varint=True)"
 
 
-def test_half_of_the_digits_of_a_length_is_no_length() -> None:
-    frames = [b"%06x" % (len(one) + 6) + one for one in texts(14, 2)]
-    first = infer(b"\xc6(\xe4" + b"".join(frames))[0]
-    assert first.evidence.starts[0] == starts_of(b"\xc6(\xe4", frames)
+def test_the_end_of_a_greeting_is_no_empty_frame() -> None:
+    frames = [b"%d\r\n" % len(one) + one for one in texts()]
+    first = infer(b"HELLO 1.0\r\n" + b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"HELLO 1.0\r\n", frames)
 
 
-def test_empty_frames_between_others_do_not_make_half_of_a_length() -> None:
-    source = random.Random(37)
-    frames = []
-    for _ in range(32):
-        body = source.choice([b"", b"", b"\xff\2\1\0", b"\1\1\xff\2\1\0\xff\xff"])
-        frames.append(b"%03d" % len(body) + body)
-    first = infer(b"".join(frames))[0]
-    assert first.evidence.starts[0] == starts_of(b"", frames)
+def test_an_empty_frame_behind_a_greeting_of_bytes_is_one() -> None:
+    frames = [b"0\r\n", *(b"%d\r\n" % len(one) + one for one in texts())]
+    first = infer(b"\x95\xfd" + b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"\x95\xfd", frames)
+    assert first.confidence == "guess"

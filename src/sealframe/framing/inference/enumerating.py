@@ -24,7 +24,15 @@ from .walking import walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["TEXTUAL", "UNUSUAL", "WEBSOCKET", "at_start", "chains", "digits_elsewhere"]
+__all__ = [
+    "TEXTUAL",
+    "UNUSUAL",
+    "WEBSOCKET",
+    "at_start",
+    "chains",
+    "digits_elsewhere",
+    "ends_greeting",
+]
 
 _FIXED: Final = (
     FixedField(1),
@@ -42,6 +50,8 @@ _OFFSETS: Final = range(25)
 _UNITS: Final = (2, 4, 8)
 _SCAN: Final = 5000
 """So many bytes are searched for chains."""
+_WHOLE: Final = 8000
+"""Data up to this size are searched to their end: that a chain ends there says much."""
 _DIGITS_WITHIN: Final = 400
 _PROBED: Final = 40
 """So many frames tell what is reached from a beginning."""
@@ -54,7 +64,7 @@ _BEFORE: Final = 17
 _EXACT: Final = 1 << 20
 """More than any chain has fields: added to the length of those that end exactly."""
 _NEAR: Final = range(-2, 9)
-_ONE_BYTE: Final = range(-2, 18)
+_ONE_BYTE: Final = range(-2, 25)
 _FAR: Final = range(-4, 33)
 _COUNTED: Final = range(21)
 """What a length in units may leave out."""
@@ -169,7 +179,7 @@ def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
         found = 0
         for place in places[field]:
             start = place - hypothesis.offset
-            if start <= 0 or start in reached:
+            if start <= 0 or start in reached or ends_greeting(data, hypothesis, start):
                 continue
             cutting = walk(data, hypothesis, start, _PROBED)
             if cutting and len(cutting.starts) >= 3:
@@ -178,6 +188,14 @@ def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:
                 found += 1
                 if found == _BEGINNINGS:
                     break
+
+
+def ends_greeting(data: bytes, hypothesis: Hypothesis, start: int) -> bool:
+    """Whether what reads as an empty frame is the end of a greeting in text: of "HELLO 1.0"."""
+    if not isinstance(hypothesis.field, DigitsField | DigitsUntil):
+        return False
+    read = hypothesis.field.read(data, start + hypothesis.offset)
+    return bool(read and not read[0] and start and 0x20 < data[start - 1] < 0x7F)
 
 
 def chains(data: bytes, *, complete: bool) -> Iterator[tuple[Hypothesis, int]]:
@@ -189,7 +207,7 @@ def chains(data: bytes, *, complete: bool) -> Iterator[tuple[Hypothesis, int]]:
     :param complete: the data ends between two frames; chains that do so come first
     """
     size = len(data)
-    searched = min(size, _SCAN)
+    searched = size if size <= _WHOLE else _SCAN
     # Behind the last frame, a field would stand as far as it stands from its frame's start.
     ends = range(size, size + _BEFORE) if complete and searched == size else range(0)
     for field, units, extras in _CHAINED:

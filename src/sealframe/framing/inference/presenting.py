@@ -11,7 +11,7 @@ from ...errors import ConfigurationError
 from ..expression import parse_layout
 from .expressions import expression
 from .given import run
-from .hypotheses import FixedField
+from .hypotheses import DigitsField, DigitsUntil, FixedField
 from .results import Candidate, Evidence
 from .scoring import column_gains
 from .walking import walk
@@ -202,6 +202,15 @@ def _begins_alike(capture: Capture, cutting: Cutting, hypothesis: Hypothesis) ->
     before = walk(data[:first], hypothesis)
     if before and before.end == first:
         # It is cut into frames too.
+        return False
+    if not hypothesis.value(cutting.sizes[0]) and isinstance(
+        hypothesis.field, DigitsField | DigitsUntil
+    ):
+        # An empty frame, or the end of a greeting.
+        return False
+    size_at = hypothesis.steps(data)
+    if any(size_at(at) == first - at for at in range(max(0, first - _MOST_PREAMBLE), first)):
+        # The end of the preamble may be a frame.
         return False
     least = min(_FIRST_BYTES, *cutting.sizes[:50])
     for column in range(least):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .enumerating import ends_greeting
 from .walking import walk
 
 if TYPE_CHECKING:
@@ -95,7 +96,11 @@ def _earliest(data: bytes, hypothesis: Hypothesis, first: int, common: _Common) 
     for start in range(first - 1, max(-1, first - _BACK), -1):
         length = size(start) or 0
         after = start + length
-        if after in frames and _alike(data, start, common):
+        if (
+            after in frames
+            and _alike(data, start, common)
+            and not ends_greeting(data, hypothesis, start)
+        ):
             filled, count = frames[after]
             frames[start] = (filled + (length > empty), count + 1)
     return max(frames, key=lambda start: frames[start])

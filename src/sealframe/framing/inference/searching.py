@@ -40,6 +40,7 @@ _LONGEST: Final = 8
 """As many of those that are longest for their field are."""
 _GLANCED: Final = 24
 """So many frames show roughly what is around their fields."""
+_OFTEN: Final = 4
 _AROUND: Final = (*range(-8, 0), *range(1, 8))
 _STEPS: Final = 250_000
 """So many frames are walked in a stage of the search, the likeliest hypotheses first. Where nearly
@@ -225,17 +226,15 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
 def _in_columns(
     data: bytes, frequency: Counter[int], hypothesis: Hypothesis, cutting: Cutting
 ) -> float:
-    """Return roughly what the columns around the fields save that have the same byte mostly."""
+    """Return roughly what the columns around the fields save that have few kinds of bytes."""
     size = len(data)
     saved = 0.0
     places = [start + hypothesis.lowest for start in cutting.starts[:_GLANCED]]
     for column in _AROUND:
         there = Counter(data[at + column] for at in places if 0 <= at + column < size)
-        if not there:
-            continue
-        byte, count = there.most_common(1)[0]
-        bits = count * log2(count * size / (len(places) * frequency[byte])) - 8
-        saved += max(0.0, bits)
+        for byte, count in there.items():
+            if count >= _OFTEN:
+                saved += max(0.0, count * log2(count * size / (len(places) * frequency[byte])) - 8)
     return saved
 
 
