@@ -90,10 +90,13 @@ def test_look_ups_agree_with_a_simple_model(steps: list[tuple[str, Client | list
                 left = [event for event in events if isinstance(event, Left)]
                 assert all(event.reason is LeaveReason.SERVER_GONE for event in left)
             case _, list() as clients:
-                mine = [Client(c.id, c.name, "one", c.since) for c in clients]
+                mine = {c.id: Client(c.id, c.name, "one", c.since) for c in clients}
+                left_out = [id for id in directory.of_server("one") if id not in mine]
                 known = {key: other for key, other in known.items() if key[0] != "one"}
-                known |= {("one", client.id): client for client in mine}
-                events = directory.replace("one", mine)
+                known |= {("one", id): client for id, client in mine.items()}
+                events = [event for id in left_out for event in directory.discard("one", id)]
+                for client in mine.values():
+                    events += directory.put(client)
         follow(told, events)
         shown: dict[str, Client] = {}
         for client in sorted(known.values(), key=age):

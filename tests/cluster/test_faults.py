@@ -20,6 +20,7 @@ from aio.scripted import until
 
 import sealframe
 from sealframe import ClusterUnavailableError, ConnectionClosed, UnknownClientError
+from sealframe.aio.stats import Stats
 from sealframe.cluster import Cluster
 
 from .members import Member, agree, cluster_of, member, seen_by
@@ -269,7 +270,9 @@ class TestMany:
         name = secrets.token_hex(8)
         async with cluster_of(nats_server.url, 2, name=name) as members:
             a, b = members
-            crowd: list[Any] = [SimpleNamespace(id=f"crowd-{n}", peer=None) for n in range(10_000)]
+            crowd: list[Any] = [
+                SimpleNamespace(id=f"crowd-{n}", peer=None, stats=Stats()) for n in range(10_000)
+            ]
             for one in crowd:
                 a.cluster.client_joined(one)
             await until(lambda: len(b.cluster.clients) == 10_000)
@@ -286,7 +289,7 @@ class TestMany:
             a, b, c = members
             for turn in range(10):
                 for n in range(20):
-                    one: Any = SimpleNamespace(id=f"{turn}-{n}", peer=None)
+                    one: Any = SimpleNamespace(id=f"{turn}-{n}", peer=None, stats=Stats())
                     members[n % 2].cluster.client_joined(one)
                     if n % 4 == 0:
                         members[n % 2].cluster.client_left(one)

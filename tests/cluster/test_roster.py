@@ -38,6 +38,7 @@ from sealframe.cluster.numbers import (
     MAX_DELTAS,
     MAX_TEXT,
     ROSTER_RETRY,
+    SLICE,
 )
 from sealframe.cluster.presence import Put, encode_delta, encode_presence
 from sealframe.cluster.roster import NamePolicy, Roster
@@ -85,6 +86,8 @@ def exchange(sender: Roster, receiver: Roster, now: float = 0.0) -> list[Event]:
         if isinstance(event, AskRoster):
             for part in sender.roster_parts():
                 events += receiver.receive_roster(sender.id, part, now)
+    while receiver.busy:
+        events += receiver.check(now)
     return events
 
 
@@ -184,6 +187,28 @@ def test_ten_thousand_clients_arrive_with_a_roster() -> None:
         own.leave(f"a-{number}")
     exchange(own, other)
     assert len(other.clients) == 5000
+    assert other.clients == own.clients
+
+
+def test_a_large_roster_is_taken_in_by_slices() -> None:
+    """No turn of the event loop is held up, and what comes meanwhile is behind it."""
+    own, other = roster(), roster(OTHER)
+    for number in range(3 * SLICE):
+        own.join(f"a-{number}", None, WALL + number)
+    own.take_presence(0.0)
+    own.leave("a-0")
+    (late,) = own.take_presence(0.2)
+    other.receive_presence(late, 0.2)
+    parts = own.roster_parts()
+    slices = [len(other.receive_roster(OWN, part, 0.2)) for part in parts]
+    own.leave(f"a-{3 * SLICE - 1}")
+    slices += [len(other.receive_presence(data, 0.2)) for data in own.take_presence(0.2)]
+    other.take_presence(0.2)  # its heartbeat
+    before = len(slices)
+    while other.next_time() == 0.2:
+        slices.append(len(other.check(0.2)))
+    assert len(slices) > before
+    assert max(slices) == SLICE
     assert other.clients == own.clients
 
 

@@ -7,7 +7,7 @@ as events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -66,16 +66,6 @@ class Directory:
         if not clients:
             del self._servers[server]
         return self._show(id, server, None, reason)
-
-    def replace(self, server: str, clients: Iterable[ClusterClient]) -> list[Event]:
-        """Enter all clients of a server; take out those of it that are not among them."""
-        now = {client.id: client for client in clients}
-        events: list[Event] = []
-        for id in [id for id in self.of_server(server) if id not in now]:
-            events += self.discard(server, id)
-        for client in now.values():
-            events += self.put(client)
-        return events
 
     def discard_server(self, server: str) -> list[Event]:
         """Take out all clients of a server that is gone."""

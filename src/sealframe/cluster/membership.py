@@ -69,7 +69,7 @@ class Membership:
         await asyncio.sleep(_WELCOME)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ROSTERS):
-                while self._without_roster:
+                while self._without_roster or self.roster.busy:
                     self._roster_came.clear()
                     await self._roster_came.wait()
 
@@ -111,10 +111,12 @@ class Membership:
             self._emit(self.roster.receive_presence(data, time.monotonic()))
         except MalformedFrameError as error:
             self.malformed(error)
+        self._go_on()
 
     def take_roster(self, server: str, part: RosterPart) -> None:
         """Take a part of a server's roster."""
         self._emit(self.roster.receive_roster(server, part, time.monotonic()))
+        self._go_on()
         if part.part + 1 == part.parts:
             self._without_roster.discard(server)
             self._roster_came.set()
@@ -160,9 +162,18 @@ class Membership:
         self._emit(self.roster.check(now))
         self._before_heartbeat()
         self._publish(self.roster.take_presence(now))
+        if not self.roster.busy:
+            self._roster_came.set()
         if self._running:
             wait = max(self.roster.next_time() - time.monotonic(), _SHORTEST)
             self._timer = self._loop.call_later(wait, self._tick)
+
+    def _go_on(self) -> None:
+        """Carry out in the next turns what is left to be."""
+        if self.roster.busy and self._running:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(_SHORTEST, self._tick)
 
     def _publish(self, messages: Iterable[bytes]) -> None:
         if not self._link.connected:

@@ -71,6 +71,11 @@ MAX_DELTAS: Final = 4096
 dropped, and the roster takes their place."""
 
 
+SLICE: Final = 500
+"""Changes of one other server that are carried out in one turn of the event loop: some 5 ms. What
+is left of a large roster follows in later ones."""
+
+
 class Opcode(IntEnum):
     """The first byte of each frame between servers. Unknown ones are skipped."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -25,11 +26,13 @@ class RemoteServer:
 
     :ivar info: what it says of itself
     :ivar liveness: whether it is still there
+    :ivar backlog: changes that were taken, and are to be carried out in this order
     """
 
     def __init__(self, info: ClusterServer, time: float) -> None:
         self.info = info
         self.liveness = Liveness(time)
+        self.backlog: deque[Delta] = deque()
         self._number: int | None = None
         """Of the last delta that was taken; None before the first roster."""
         self._held: list[tuple[int, Sequence[Delta]]] = []

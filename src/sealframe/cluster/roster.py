@@ -16,6 +16,7 @@ event loop and at :meth:`Roster.next_time`; there it calls :meth:`Roster.check` 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..errors import UnknownClientError
@@ -37,7 +38,7 @@ from .events import (
 )
 from .liveness import ListeningClock, Verdict
 from .messages import RosterPart, checked_text
-from .numbers import ECHO_TIMEOUT, MAX_CHUNK
+from .numbers import ECHO_TIMEOUT, MAX_CHUNK, SLICE
 from .presence import Delta, Gone, Put, decode_presence, is_server_id
 from .remote import RemoteServer
 
@@ -203,7 +204,7 @@ class Roster:
             events.append(ServerJoined(info))
         remote.info = info
         remote.liveness.heard(time)
-        events += self._carry_out(info.id, remote.take(presence.number, presence.deltas))
+        events += self._carry_out(remote, remote.take(presence.number, presence.deltas))
         return events + self._ask(remote, time)
 
     def receive_roster(self, server: str, part: RosterPart, now: float) -> list[Event]:
@@ -220,10 +221,10 @@ class Roster:
         if result is None:
             return []
         clients, deltas = result
-        events = self._directory.replace(
-            server, (ClusterClient(put.id, put.name, server, put.since) for put in clients)
-        )
-        return events + self._carry_out(server, deltas) + self._ask(remote, time)
+        ids = {put.id for put in clients}
+        gone = [Gone(id) for id in self.of_server(server) if id not in ids]
+        remote.backlog = deque([*gone, *clients])  # it has in it whatever was left before
+        return self._carry_out(remote, deltas) + self._ask(remote, time)
 
     def heard(self, server: str, now: float) -> None:
         """Something came in that server's stream. One that is not known has to announce itself."""
@@ -247,6 +248,7 @@ class Roster:
         time = self._clock.advance(now)
         events: list[Event] = []
         for remote in list(self._remotes.values()):
+            events += self._carry_out(remote)
             match remote.liveness.check(time):
                 case Verdict.SILENT:
                     events += self._gone(remote, GoneReason.SILENT)
@@ -259,21 +261,29 @@ class Roster:
 
         That is sooner after :meth:`probe_result`, and now after a change of the own clients.
         """
-        if self._announcer.waiting:
+        if self._announcer.waiting or self.busy:
             return self._clock.now
         times = [remote.liveness.next_time for remote in self._remotes.values()]
         moment = self._clock.moment(min(times, default=math.inf))
         return min(self._announcer.next_time, moment)
 
     @property
+    def busy(self) -> bool:
+        """Whether there are changes of other servers that are still to be carried out."""
+        return any(remote.backlog for remote in self._remotes.values())
+
+    @property
     def hears_itself(self) -> bool:
         """Whether one of this server's own heartbeats came back within the last second."""
         return self._clock.time - self._echo < ECHO_TIMEOUT
 
-    def _carry_out(self, server: str, deltas: Sequence[Delta]) -> list[Event]:
+    def _carry_out(self, remote: RemoteServer, deltas: Sequence[Delta] = ()) -> list[Event]:
+        """Carry out a slice of what was taken; :meth:`check` goes on with the rest."""
+        server, backlog = remote.info.id, remote.backlog
+        backlog.extend(deltas)
         events: list[Event] = []
-        for delta in deltas:
-            match delta:
+        for _ in range(min(len(backlog), SLICE)):
+            match backlog.popleft():
                 case Put(id, name, since):
                     events += self._directory.put(ClusterClient(id, name, server, since))
                 case Gone(id):
