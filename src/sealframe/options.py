@@ -240,10 +240,27 @@ class Sessions:
     when the handler asks for the next one, and so is done with them (``"taken"``). ``None``:
     ``"taken"`` with a ``position``, else ``"received"``."""
 
+    store: Literal["cluster"] | None = None
+    """Where sessions are kept so that they outlive their server: ``"cluster"``, in a log that the
+    nodes of NATS replicate (JetStream), with ``serve(cluster=...)``. A message is acknowledged to
+    its client, and what the program sends is given to it, once the log has it. What a handler sends
+    for a message, before it asks for the next one, is in the log together with the word that it is
+    done with that: after ``kill -9`` of the server another one has both or neither, and where it is
+    neither, the next handler gets the message again. So nothing between client and program is lost
+    or doubled, and all is in order. What the program does elsewhere, as in a database, is its own
+    affair, and may be done twice. A handler that is not done with a message within a second, or
+    fills its outbox meanwhile, has what it has sent go out before; that much may be sent twice.
+    While JetStream has no leader, messages wait: see the guide to clusters."""
+
+    @property
+    def redelivers(self) -> bool:
+        """Whether what a handler has not finished comes again, to the next one."""
+        return self.position is not None or self.store is not None
+
     @property
     def counts_taken(self) -> bool:
         """Whether what the program has taken is acknowledged."""
-        return self.acknowledge == "taken" or self.position is not None
+        return self.acknowledge == "taken" or self.redelivers
 
     @property
     def keep_seconds(self) -> int:
@@ -263,10 +280,17 @@ class Sessions:
             raise ConfigurationError(
                 f"acknowledge is {self.acknowledge!r}; use 'received', 'taken' or None"
             )
-        if self.position is not None and self.acknowledge == "received":
+        if self.store not in (None, "cluster"):
+            raise ConfigurationError(f"store is {self.store!r}; use 'cluster' or None")
+        if self.store is not None and self.position is not None:
             raise ConfigurationError(
-                "with position= a message is acknowledged when it is taken: what has only come "
-                "would be lost with this server. Leave acknowledge away"
+                "with store= the log has the position, and nobody asks for it: give position= or "
+                "store=, not both"
+            )
+        if self.redelivers and self.acknowledge == "received":
+            raise ConfigurationError(
+                "with position= or store= a message is acknowledged when it is taken: what has "
+                "only come would be lost with this server. Leave acknowledge away"
             )
 
 

@@ -31,6 +31,10 @@ class ServerProcess:
         self.port = port
         self.id = id
 
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self._process.kill()
+
     async def connect(self) -> Connection:
         """Return a client's end."""
         return await sealframe.connect("127.0.0.1", self.port, extended=True)
@@ -52,10 +56,15 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server_process(urls: str, name: str) -> AsyncIterator[ServerProcess]:
-    """A server that has joined; it is killed at the end."""
+async def server_process(
+    urls: str, name: str, *more: str, program: Path = _PROGRAM
+) -> AsyncIterator[ServerProcess]:
+    """A server that has joined; it is killed at the end.
+
+    :param more: further arguments of the program
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(_PROGRAM), urls, name, stdin=PIPE, stdout=PIPE
+        sys.executable, str(program), urls, name, *more, stdin=PIPE, stdout=PIPE
     )
     try:
         assert process.stdout is not None

@@ -187,7 +187,7 @@ class Sender(SendPath):
         queue, size = self.queue, self.batch_size
         session = self.protocol.machine.session
         if session is not None:
-            size = min(size, session.room)
+            size = min(size, session.offer())
             if size <= 0:
                 return []
         if self.credit_limit is not None and self.credit_limit - self.sent_cost < size:

@@ -241,6 +241,12 @@ class SessionProtocol(ConnectionProtocol):
         session = self.session
         if session is not None and session.taking is not None:
             session.taking.finish()
+            self.acknowledge_taken()
+
+    def acknowledge_taken(self) -> None:
+        """More may be acknowledged of what the program has taken."""
+        session = self.session
+        if session is not None:
             self._acknowledge_soon(due=session.take(0, 0))
 
     @property

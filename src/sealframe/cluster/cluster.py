@@ -13,6 +13,7 @@ from ..aio.time_limit import check_timeout
 from ..errors import ClusterError, ClusterUnavailableError, ConfigurationError
 from ..server.cluster_member import ClusterMember, LocalServer
 from ..server.moving import FoundSession, SessionQuestion
+from ..server.session_store import StoredSession
 from .clients import ClusterClient, ClusterServer, Exclude, excluded_ids
 from .groups import ClusterGroup
 from .hooks import ClusterHooks, OnClient, OnName
@@ -62,6 +63,8 @@ class Cluster(ClusterMember):
         NATS do not see each other
     :param names: what becomes of a client whose name another one has already: with "newest" the
         older one is kicked and told why, with "many" all of them stay
+    :param replicas: with ``Sessions(store="cluster")``, how many nodes of NATS have a copy of the
+        log: 1, 3 or 5. With 3 it survives the loss of one of them
     :param user: for NATS, with ``password``; both may stand in the URLs instead
     :param password: for NATS
     :param token: for NATS
@@ -84,6 +87,7 @@ class Cluster(ClusterMember):
         *,
         name: str = "default",
         names: Literal["newest", "many"] = "newest",
+        replicas: int = 3,
         user: str | None = None,
         password: str | None = None,
         token: str | None = None,
@@ -106,6 +110,9 @@ class Cluster(ClusterMember):
         self._subjects = Subjects(name)
         if names not in _POLICIES:
             raise ConfigurationError(f"names is 'newest' or 'many', not {names!r}")
+        if replicas not in (1, 3, 5):
+            raise ConfigurationError(f"replicas is 1, 3 or 5, not {replicas!r}")
+        self._replicas = replicas
         self._policy = _POLICIES[names]
         self._hooks = ClusterHooks(on_join, on_leave, on_name)
         self._name = name
@@ -312,7 +319,9 @@ class Cluster(ClusterMember):
         """
         if self._node is not None or self._over:
             raise ClusterError("a Cluster serves one server, once: make another one for this")
-        self._node = Node(server, self._servers, self._subjects, self._policy, self._hooks)
+        self._node = Node(
+            server, self._servers, self._subjects, self._policy, self._hooks, self._replicas
+        )
         try:
             await self._node.start()
         except BaseException:
@@ -331,6 +340,12 @@ class Cluster(ClusterMember):
     async def find_session(self, question: SessionQuestion) -> FoundSession:
         """Ask the other servers for a session."""
         return await self._running().sessions.find(question)
+
+    async def take_session_over(
+        self, question: SessionQuestion, numbering: int, known: bool
+    ) -> StoredSession:
+        """Own a session from now on."""
+        return await self._running().take_session_over(question, numbering, known)
 
     @property
     def others(self) -> bool:

@@ -33,6 +33,8 @@ from .nats_servers import NatsServers
 from .nats_writer import NatsWriter
 
 if TYPE_CHECKING:
+    from nats.js import JetStreamContext
+
     from .nats_client import NatsClient
 
 logger = logging.getLogger("sealframe.cluster")
@@ -44,6 +46,9 @@ _FAREWELL: Final = 1.0
 """Seconds of :meth:`NatsLink.close` for what is queued to get to NATS."""
 _MAX_PAYLOAD: Final = 1024 * 1024
 """Of NATS, unless it is configured otherwise; until it has told."""
+
+_JETSTREAM_TIMEOUT: Final = 2.0
+"""Seconds for one answer of JetStream."""
 
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -140,6 +145,20 @@ class NatsLink:
     def queued(self) -> int:
         """Bytes that wait to be written."""
         return 0 if self._writer is None else self._writer.queued
+
+    @property
+    def refusal(self) -> str:
+        """The last error that the present node of NATS had for us, "" for none."""
+        return "" if self._client is None else self._client.refusal
+
+    def jetstream(self) -> JetStreamContext:
+        """Return nats-py's JetStream over the present connection.
+
+        :raises ClusterUnavailableError: NATS is away
+        """
+        if self._client is None or not self.connected:
+            raise self._unavailable()
+        return self._client.jetstream(timeout=_JETSTREAM_TIMEOUT)
 
     def publish(self, subject: str, data: bytes) -> None:
         """Publish without waiting. It arrives at most once, in the order of the calls.

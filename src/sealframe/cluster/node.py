@@ -10,11 +10,13 @@ import secrets
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..aio.connection import AnyConnection
 from ..errors import ClusterUnavailableError, UnknownClientError, WrongLoopError
 from ..server.cluster_member import LocalServer
+from ..server.moving import SessionQuestion
+from ..server.session_store import StoredSession
 from . import events
 from .chunks import ID_SIZE, encode_ack
 from .clients import ClusterClient, ClusterServer
@@ -31,6 +33,9 @@ from .roster import NamePolicy, Roster
 from .sessions import SessionAnswers, SessionSearch
 from .status import Traffic
 from .subjects import Subjects
+
+if TYPE_CHECKING:
+    from .session_log import JetStreamStore
 
 logger = logging.getLogger("sealframe.cluster")
 
@@ -58,6 +63,7 @@ class Node:
         subjects: Subjects,
         policy: NamePolicy,
         hooks: ClusterHooks,
+        replicas: int = 3,
     ) -> None:
         self.id = secrets.token_hex(ID_SIZE)
         self.local = local
@@ -90,6 +96,8 @@ class Node:
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
         )
         self.sessions = SessionSearch(self.outgoing, lambda: self.others, self.check_connected)
+        self._replicas = replicas
+        self._logs: JetStreamStore | None = None
         self._session_answers = SessionAnswers(local, self.outgoing)
         self._incoming = Incoming(
             local,
@@ -115,10 +123,30 @@ class Node:
         """
         try:
             await self.link.open(_OPEN_TIMEOUT)
+            await self._open_logs()
             await self._membership.start()
         except BaseException:
             await self.stop()
             raise
+
+    async def _open_logs(self) -> None:
+        keep = self.local.log_sessions_for
+        if keep is not None:
+            # Only they need nats-py's JetStream.
+            from .session_log import open_logs
+
+            self._logs = await open_logs(self.link, self._subjects, keep, self._replicas)
+
+    async def take_session_over(
+        self, question: SessionQuestion, numbering: int, known: bool
+    ) -> StoredSession:
+        """Own a session from now on.
+
+        :raises ClusterUnavailableError: JetStream cannot be used now
+        """
+        if self._logs is None:
+            raise ClusterUnavailableError("the log of sessions is not open yet: try again")
+        return await self._logs.take_over(question, numbering, known)
 
     async def stop(self) -> None:
         """Leave, also where NATS hangs."""

@@ -21,7 +21,7 @@ class Subjects:
     :raises ConfigurationError: it is no text, empty, over 256 bytes, or has a lone surrogate
     """
 
-    __slots__ = ("_prefix", "presence")
+    __slots__ = ("_prefix", "presence", "sessions", "stream")
 
     def __init__(self, cluster: str) -> None:
         given: object = cluster
@@ -39,6 +39,10 @@ class Subjects:
             )
         encoded = base64.urlsafe_b64encode(data).decode().rstrip("=")
         self._prefix = f"sealframe.{encoded}.server."
+        self.sessions = f"sealframe.{encoded}.session."
+        """What the subject of each session in the log begins with."""
+        self.stream = f"sealframe-{encoded}-sessions"
+        """The stream of JetStream that has the log."""
         self.presence = f"sealframe.{encoded}.presence"
         """What all servers listen to."""
 

@@ -194,7 +194,7 @@ class SendingHalf:
             urgent = self.opened.take_all_urgent()
             before += urgent
             # Parts of what the program wrote, which are written and sealed as bytes are.
-            if session is None or session.room > 0:
+            if session is None or session.data_room > 0:
                 streams = cast("list[bytes]", self.opened.take(turn))
             else:
                 streams = cast("list[bytes]", self.opened.take_without_data())

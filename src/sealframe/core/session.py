@@ -102,6 +102,15 @@ class Session:
         retention = self.retention
         return 0 if retention.resending else self.limit - retention.cost
 
+    @property
+    def data_room(self) -> int:
+        """The same for data of streams."""
+        return self.room
+
+    def offer(self) -> int:
+        """Messages wait to be given to the link: return for how much there is room."""
+        return self.room
+
     def waits(self, peer_ended: bool) -> bool:
         """Return whether this end cannot close yet: the peer has not acknowledged all.
 

@@ -8,6 +8,7 @@ gets it, and finished when it asks for the next one. Counts of one numbering. No
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 
 class Taking:
@@ -60,3 +61,41 @@ class Taking:
         if len(marks) == 1:
             return frames
         return frames + max(0, finished - messages)
+
+
+class SettledTaking(Taking):
+    """Where what the program has finished counts once a store has it, and not before.
+
+    :ivar on_finish: called each time that the program is done with something
+    """
+
+    __slots__ = ("_asked", "on_finish")
+
+    def __init__(self, name: str, before: int) -> None:
+        super().__init__(name, before)
+        self._asked = 0
+        self.on_finish: Callable[[], None] = _nothing
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether the program has got something that it is not done with."""
+        return self.taken > self._asked
+
+    @property
+    def done(self) -> int:
+        """How many messages of the session the program is done with."""
+        return self._before + self._asked
+
+    def finish(self) -> None:
+        """The program asks for the next one: what it has got is to be stored as done."""
+        if self.in_hand:
+            self._asked = self.taken
+            self.on_finish()
+
+    def settle(self, done: int) -> None:
+        """The store has it that so many messages of the session are done."""
+        self._finished = done - self._before
+
+
+def _nothing() -> None:
+    """In place of a store that is not there yet."""

@@ -13,12 +13,13 @@ from typing import Any
 
 from ..aio.connection import AnyConnection, protocol_of, request_bytes
 from ..aio.payload_codec import PayloadCodec
-from ..errors import ConnectionClosedError, UnknownClientError
+from ..errors import ClusterError, ConnectionClosedError, UnknownClientError
 from ..wire import CloseCode
 from ..wire.control import Close
 from .broadcasting import Broadcasts
 from .moving import FoundSession, SessionQuestion, SessionStatus
 from .registry import ConnectionRegistry
+from .session_store import StoredSession
 
 
 class LocalServer:
@@ -97,6 +98,13 @@ class LocalServer:
             raise UnknownClientError(id)
         return await request_bytes(conn, data, timeout)
 
+    @property
+    def log_sessions_for(self) -> float | None:
+        """Seconds for which sessions without a server are kept in the cluster's log; None where
+        they are not."""
+        sessions = self._registry.sessions
+        return None if sessions is None else sessions.logged_for
+
     def session_status(self, key: bytes) -> SessionStatus:
         """Return what this server has of a session, and leave it as it is."""
         sessions = self._registry.sessions
@@ -152,6 +160,17 @@ class ClusterMember(ABC):
         :return: None where no server has it
         :raises SealframeError: it cannot be known now; the client is to come again
         """
+
+    async def take_session_over(
+        self, question: SessionQuestion, numbering: int, known: bool
+    ) -> StoredSession:
+        """Own a session from now on, which may be new: ``Sessions(store="cluster")``.
+
+        :param numbering: the one that begins
+        :param known: whether the client knows the session
+        :raises SealframeError: it cannot be known now; the client is to come again
+        """
+        raise ClusterError("this cluster has no log of sessions")
 
     @property
     @abstractmethod

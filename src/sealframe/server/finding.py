@@ -3,6 +3,7 @@ asked, and the program for the position, where it stores positions."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from ..aio.session_info import SessionInfo
 from ..wire.control import SessionHello
 from .moving import FoundSession, MovedSession, ParkedSessions, SessionQuestion
+from .session_store import TakenOver, TakeOver
 from .session_table import attempt_of
 
 _MAX_POSITION: Final = 2**63 - 1
@@ -22,11 +24,13 @@ class Found:
     """What is known of a session that this server does not have.
 
     :ivar position: how many of its messages the program has taken, None where it has no positions
-    :ivar elsewhere: what this or another server has kept of it
+    :ivar elsewhere: what this or another server has kept of it, or the store
+    :ivar here: whether this server had it after all
     """
 
     position: int | None
-    elsewhere: FoundSession
+    elsewhere: FoundSession | TakenOver
+    here: bool = False
 
 
 class SessionFinder:
@@ -34,6 +38,7 @@ class SessionFinder:
 
     :param load: the program's ``Sessions.position``, or None
     :param elsewhere: asks the other servers of a cluster, or None
+    :param take_over: takes them from the store; None where there is none
     :param parked: what this server itself has given up, or got for a link that was gone
     """
 
@@ -41,15 +46,19 @@ class SessionFinder:
         self,
         load: Callable[[Any], Awaitable[int | None]] | None,
         elsewhere: FindElsewhere | None,
+        take_over: TakeOver | None,
         parked: ParkedSessions,
     ) -> None:
         self._load = load
         self._elsewhere = elsewhere
+        self._take_over = take_over
         self._parked = parked
 
     def waits(self, key: bytes, asked: SessionHello) -> bool:
         """Return whether :meth:`find` is to be called; else nothing can be known of the session."""
-        if self._load is not None or self._parked.attempt(key) is not None:
+        if self._take_over is not None or self._load is not None:
+            return True
+        if self._parked.attempt(key) is not None:
             return True
         # Of a session of which its client has read no WELCOME nobody has anything.
         return self._elsewhere is not None and asked.known
@@ -65,6 +74,12 @@ class SessionFinder:
             found = await self._elsewhere(question)
         if found is None:
             found = self._parked.claim(question)
+        if self._take_over is not None:
+            if found is None or isinstance(found, MovedSession):
+                # What another server had is in the log by now.
+                stored = await self._take_over(question, draw_numbering(), asked.known)
+                return Found(None, stored)
+            return Found(None, found)
         # Only now: the program that had it elsewhere has stored by then what it did.
         try:
             position = None if self._load is None else await self._ask(info)
@@ -81,6 +96,14 @@ class SessionFinder:
         if not isinstance(answer, Awaitable):
             raise TypeError(f"position returned {answer!r}; make it an async function")
         return _checked(await answer)
+
+
+def draw_numbering() -> int:
+    """Return a number for the next numbering of a session."""
+    numbering = 0
+    while not numbering:
+        numbering = secrets.randbits(64)
+    return numbering
 
 
 def _checked(position: object) -> int:

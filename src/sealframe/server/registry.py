@@ -54,6 +54,7 @@ from .rate_limit_key import network, rate_limit_key, relayed_key
 from .reject import RejectedClient, RejectedClients
 from .revocation import Revocation
 from .session_keeper import SessionKeeper
+from .session_store import StoredSession
 
 logger = logging.getLogger("sealframe.server")
 
@@ -69,6 +70,9 @@ class OtherServers(typing.Protocol):
     def client_joined(self, conn: AnyConnection) -> None: ...
     def client_left(self, conn: AnyConnection) -> None: ...
     async def find_session(self, question: SessionQuestion) -> FoundSession: ...
+    async def take_session_over(
+        self, question: SessionQuestion, numbering: int, known: bool
+    ) -> StoredSession: ...
 
 
 class ConnectionRegistry(ConnectionOwner):
@@ -187,6 +191,8 @@ class ConnectionRegistry(ConnectionOwner):
 
     def _keep(self, config: ConnectionConfig, options: ServerOptions) -> SessionKeeper:
         assert config.sessions is not None
+        cluster = self._cluster
+        stored = config.sessions.store is not None and cluster is not None
         return SessionKeeper(
             config.sessions,
             options,
@@ -194,7 +200,8 @@ class ConnectionRegistry(ConnectionOwner):
             context=config.context_bytes,
             client_of=_client_of,
             replaced=self._replace,
-            elsewhere=None if self._cluster is None else self._cluster.find_session,
+            elsewhere=None if cluster is None else cluster.find_session,
+            take_over=cluster.take_session_over if cluster is not None and stored else None,
         )
 
     def _replace(self, donor: SessionProtocol, session: SessionProtocol) -> None:
@@ -371,6 +378,7 @@ class ConnectionRegistry(ConnectionOwner):
         for protocol in list(self.connections):
             await protocol.closer.wait_closed()
         if self.sessions is not None:
+            await self.sessions.logs.stop(deadline)
             self.sessions.close()
         cancelled += await self._hooks.finish(deadline)
         if self.revocation is not None:

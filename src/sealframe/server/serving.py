@@ -256,6 +256,10 @@ def serve(
     balancers = TrustedPeers.of(proxy_protocol)
     if not (cluster is None or isinstance(cluster, ClusterMember)):
         raise ConfigurationError("cluster is a sealframe.cluster.Cluster, or None")
+    if sessions is not None and sessions.store is not None and cluster is None:
+        raise ConfigurationError(
+            "Sessions(store='cluster') keeps sessions in the log of a cluster: give cluster="
+        )
     return Serving(handler, binding, balancers, config, options, hooks, peer_handlers, cluster)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Hashable
 from typing import Any, Final, cast
 
@@ -28,9 +27,11 @@ from ..wire import CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from ..wire.session_name import public_name
 from .adoption import Adoptions
-from .finding import FindElsewhere, Found, SessionFinder
+from .finding import FindElsewhere, Found, SessionFinder, draw_numbering
 from .moving import LaterLink, MovedSession, ParkedSessions
+from .session_logs import SessionLogs
 from .session_moves import SessionMoves
+from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
 
 logger = logging.getLogger("sealframe.server")
@@ -55,6 +56,7 @@ class SessionKeeper:
     :param client_of: returns whose sessions count together when room is short
     :param replaced: called with a donor and the session that has taken its link
     :param elsewhere: asks the other servers of a cluster for a session; None where there is none
+    :param take_over: takes a session from the store; None where there is none
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SessionKeeper:
         client_of: Callable[[SessionProtocol], Hashable],
         replaced: Callable[[SessionProtocol, SessionProtocol], None],
         elsewhere: FindElsewhere | None = None,
+        take_over: TakeOver | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sessions = sessions
@@ -79,21 +82,24 @@ class SessionKeeper:
             sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
+        self.logs = SessionLogs(self._limit, self._taken_over)
+        """The logs of the sessions, where there is a store."""
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
         self.moves = SessionMoves(
             self._table,
             self._keys.keys(),
             self._parked,
-            positions=sessions.position is not None,
+            redelivers=sessions.redelivers,
+            seal=self.logs.seal,
             forget=self._forget,
             lose=self._lose,
         )
         """How sessions leave this server for another one."""
-        self._finder = SessionFinder(sessions.position, elsewhere, self._parked)
+        self._finder = SessionFinder(sessions.position, elsewhere, take_over, self._parked)
         self._adoptions = None
         if sessions.position is not None or elsewhere is not None:
             self._adoptions = Adoptions(
-                self._finder.find,
+                self._find,
                 max(1, sessions.max_detached),
                 adopt=self._adopt,
                 keep=self._keep_for_later,
@@ -105,6 +111,11 @@ class SessionKeeper:
     def detached(self) -> int:
         """How many sessions have no link now."""
         return self._table.detached
+
+    @property
+    def logged_for(self) -> float | None:
+        """Seconds for which a session is kept in the log; None where there is none."""
+        return None if self._sessions.store is None else self._sessions.keep
 
     @property
     def adopting(self) -> int:
@@ -139,8 +150,20 @@ class SessionKeeper:
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
             _refuse(protocol, _close(found.ended), "a client came back for a session that is over")
+        elif self._adoptions is not None and found.session in self.logs:
+            # Another server may have it by now, if this one stood still.
+            self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         else:
             self._find_link(found, protocol, asked, key)
+
+    async def _find(self, key: bytes, info: SessionInfo, asked: SessionHello) -> Found:
+        known = self._table.find(key)
+        if not isinstance(known, Known):
+            return await self._finder.find(key, info, asked)
+        attempt = attempt_of(asked)
+        if attempt > known.attempt and attempt[0] == known.attempt[0]:
+            await self.logs.confirm(known.session, attempt)
+        return Found(None, None, here=True)
 
     def _key(self, protocol: SessionProtocol, token: bytes) -> bytes:
         # A client is the same with either pattern that proves its key.
@@ -160,7 +183,19 @@ class SessionKeeper:
             protocol.handle_events()
             return
         elsewhere = found.elsewhere
-        if isinstance(elsewhere, LaterLink):
+        if found.here:
+            known = self._table.find(key)
+            if isinstance(known, Known):
+                self._find_link(known, protocol, asked, key)
+            else:
+                text = "a client came back for a session that has just ended"
+                _refuse(protocol, Close(CloseCode.BUSY), text)
+        elif isinstance(elsewhere, TakenOver):
+            if elsewhere.taken or elsewhere.unsent or asked.known:
+                self._counters.sessions_resumed += 1
+            protocol.sender.queue.extend(list(elsewhere.unsent))
+            self._begin(protocol, asked, key, taken=elsewhere.taken, owned=elsewhere)
+        elif isinstance(elsewhere, LaterLink):
             text = "a client came for a session that has a later link at another server"
             _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
         elif isinstance(elsewhere, EndedSession) and found.position is None:
@@ -197,22 +232,29 @@ class SessionKeeper:
             self._parked.add(found.elsewhere)
 
     def _begin(
-        self, protocol: SessionProtocol, asked: SessionHello, key: bytes, *, taken: int
+        self,
+        protocol: SessionProtocol,
+        asked: SessionHello,
+        key: bytes,
+        *,
+        taken: int,
+        owned: TakenOver | None = None,
     ) -> None:
-        numbering = 0
-        while not numbering:
-            numbering = secrets.randbits(64)
-        taking = None
-        if self._sessions.counts_taken:
-            carried = len(protocol.receiver.queue)
-            taking = Taking(public_name(asked.token), taken - carried, carried)
-        session = Session(
-            numbering=numbering,
-            limit=self._limit,
-            peer_ack_by=asked.ack_by,
-            taken=taken,
-            taking=taking,
-        )
+        name = public_name(asked.token)
+        if owned is not None:
+            session = self.logs.begin(protocol, name, asked.ack_by, owned)
+        else:
+            taking = None
+            if self._sessions.counts_taken:
+                carried = len(protocol.receiver.queue)
+                taking = Taking(name, taken - carried, carried)
+            session = Session(
+                numbering=draw_numbering(),
+                limit=self._limit,
+                peer_ack_by=asked.ack_by,
+                taken=taken,
+                taking=taking,
+            )
         self._table.add(key, protocol, attempt_of(asked), self._client_of(protocol))
         self._keys[protocol] = key
         keep, credit = self._sessions.keep_seconds, protocol.first_credit()
@@ -238,6 +280,7 @@ class SessionKeeper:
     def _resume(
         self, session: SessionProtocol, protocol: SessionProtocol, asked: SessionHello
     ) -> None:
+        self.logs.use_link(session, protocol)
         try:
             without = session.resume(protocol, asked, keep=self._sessions.keep_seconds)
         except ViolationError as fault:
@@ -259,13 +302,14 @@ class SessionKeeper:
         self._forget(old, key)
         text = "the client's program was started again, and what it had not acknowledged is lost"
         error = old.lost(text, code=_LOST)
-        if self._sessions.position is None:
+        if not self._sessions.redelivers:
             protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
             old.end_session(error)
             self._begin(protocol, asked, key, taken=taken)
         else:
             # What it has not finished comes again.
             assert self._adoptions is not None
+            self.logs.forget(old)
             old.discard_received(error)
             self._adoptions.add_handler(key, old.closer.handler)
             old.end_session(error)
@@ -277,6 +321,23 @@ class SessionKeeper:
         self._table.forget(key)
         self._note_moved()
 
+    def _taken_over(self, protocol: SessionProtocol) -> None:
+        """Another server has a session: this one stood still for too long."""
+        key = self._keys.get(protocol)
+        if key is None:
+            return
+        logger.warning("client %s: another server has taken its session over", protocol.id)
+        protocol.cut_off()
+        self.logs.forget(protocol)
+        self._forget(protocol, key)
+        self._counters.sessions_lost += 1
+        if self._adoptions is not None:
+            self._adoptions.add_handler(key, protocol.closer.handler)
+        text = "the session goes on at another server of the cluster, which has taken it over"
+        error = protocol.lost(text, code=_LOST)
+        protocol.discard_received(error)
+        protocol.end_session(error)
+
     def _note_moved(self) -> None:
         self.moves.note()
 
@@ -286,11 +347,13 @@ class SessionKeeper:
         """A session has lost its link: keep it for a while."""
         logger.debug("client %s has lost its link: %s", protocol.id, error)
         self._table.detach(self._keys[protocol], self._loop.time())
+        self.logs.check(protocol)
         self._make_room()
         self._watch()
 
     def grew(self, protocol: SessionProtocol) -> None:
         """More waits for a session without a link, or less."""
+        self.logs.offer(protocol)
         key = self._keys.get(protocol)
         if key is not None:
             self._table.update_cost(key)
@@ -310,7 +373,7 @@ class SessionKeeper:
         self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
-            if key is not None and self._sessions.position is not None:
+            if key is not None and self._sessions.redelivers:
                 self._adoptions.add_handler(key, protocol.closer.handler)
         if key is None:
             return
@@ -321,13 +384,15 @@ class SessionKeeper:
         if code is None or (code == CloseCode.NORMAL and (lacks or closer.close_sent is None)):
             # The client did not get all, and is not to take this for a close in order.
             code = _LOST
-        if self._sessions.position is not None and code in (_LOST, CloseCode.GOING_AWAY):
-            # It can begin again where the program's position says.
+        if self._sessions.redelivers and code in (_LOST, CloseCode.GOING_AWAY):
+            # It can begin again where the program's position says, or the log.
             self._table.forget(key)
+            self.logs.seal(protocol)
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
         ended = EndedSession(code, received, closer.discarded)
         self._table.end(key, ended, self._loop.time())
+        self.logs.end(protocol, ended)
         self._watch()
 
     def _watch(self) -> None:

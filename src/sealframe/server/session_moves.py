@@ -30,8 +30,9 @@ class SessionMoves:
     """What one server does for the others.
 
     :param sessions: those that are not over; a live view
-    :param positions: whether the program stores positions, so that what its handlers have not
-        finished comes again
+    :param redelivers: whether what the handlers have not finished comes again
+    :param seal: called with a session that is about to go: has the last of it written to its log;
+        returns the task that does it, None where there is no log
     :param forget: called with a session and its key: another one may have its name
     :param lose: called with a session that cannot go on, and why
     """
@@ -42,14 +43,16 @@ class SessionMoves:
         sessions: Collection[SessionProtocol],
         parked: ParkedSessions,
         *,
-        positions: bool,
+        redelivers: bool,
+        seal: Callable[[SessionProtocol], asyncio.Task[None] | None],
         forget: Callable[[SessionProtocol, bytes], None],
         lose: Callable[[SessionProtocol, str], None],
     ) -> None:
         self._table = table
         self._sessions = sessions
         self._parked = parked
-        self._positions = positions
+        self._redelivers = redelivers
+        self._seal = seal
         self._forget = forget
         self._lose = lose
         # Set where the server waits for its sessions to move.
@@ -80,15 +83,18 @@ class SessionMoves:
             closer = found.session.closer
             if closer.may_go_on and not closer.closing:
                 handler = closer.handler
+                writing = self._seal(found.session)
                 moved = self._move(found, question)
                 if moved is None:
                     return None
                 self._parked.add(moved, handler)
+                if writing is not None:
+                    await asyncio.wait([writing])
             elif closer.may_go_on:
                 raise ClusterError("the session is closing at another server")
             else:
                 found.session.drop()
-        if self._positions:
+        if self._redelivers:
             await self._parked.wait_finished(key)
         parked = self._parked.claim(question)
         if parked is not None:
@@ -122,7 +128,7 @@ class SessionMoves:
         self._forget(protocol, question.key)
         error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
         unread: list[bytes] = []
-        if not self._positions:
+        if not self._redelivers:
             unread = protocol.receiver.queue.pop_many(None)
         else:
             protocol.discard_received(error)

@@ -1,0 +1,305 @@
+"""What a session does is in its log before anybody outside knows of it (``Sessions(store=...)``).
+
+.. code-block:: text
+
+    send() -> send queue -> log -> link        a message is given to a link once the log has it
+    recv() again         -> log -> ACK         and acknowledged once the log says that it was taken
+
+The messages that a handler sends while it has one in hand go into the log together with the word
+that it is done with that: after a crash both are there, or neither, and the handler of the next
+server gets the message again. A handler that is not done within :data:`HOLD`, or has filled the
+send queue, has what it has sent until then written without that word.
+
+One write of a session is under way at a time; what comes meanwhile goes into the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from ..aio.session_protocol import SessionProtocol
+from ..aio.tasks import start_task
+from ..aio.writing import NO_SOCKET
+from ..core.retention import cost_of_messages
+from ..core.session import Session
+from ..core.taking import SettledTaking
+from .gated_transport import GatedTransport
+from .session_store import Entry, Mark, SessionLog, SessionTakenError
+from .session_table import Attempt, EndedSession
+
+logger = logging.getLogger("sealframe.server")
+
+HOLD: Final = 1.0
+"""Seconds for which what a handler sends waits for it to be done with the message in hand."""
+
+
+class LoggedSession(Session):
+    """The counts of a session that has a log."""
+
+    __slots__ = ("commits",)
+
+    commits: SessionCommits
+
+    @property
+    def room(self) -> int:
+        """For how much of the send queue there is room: for what the log has of it."""
+        return min(super().room, self.commits.ready)
+
+    @property
+    def data_room(self) -> int:
+        """The same for data of streams, which is not in the log."""
+        return super().room
+
+    def offer(self) -> int:
+        """Messages wait: have them written; return for how much there is room."""
+        self.commits.offer()
+        return self.room
+
+    def keep(
+        self, urgent: list[bytes], messages: list[bytes], cost: int, streams: list[bytes]
+    ) -> None:
+        """Keep what is given to the link, and note which of its frames are no messages."""
+        before = self.retention.given
+        super().keep(urgent, messages, cost, streams)
+        if urgent:
+            self.commits.mark(Mark(before + 1, len(urgent)))
+        behind = before + len(urgent) + len(messages)
+        if self.retention.given > behind:
+            self.commits.mark(Mark(behind + 1, self.retention.given - behind))
+
+
+class SessionCommits:
+    """Writes the log of one session.
+
+    :param session: has no link before
+    :param taking: the session's
+    :param unsent: the messages that the numbering begins with, which the log has
+    :param taken_over: called where another server has the session now
+    """
+
+    def __init__(
+        self,
+        protocol: SessionProtocol,
+        session: LoggedSession,
+        taking: SettledTaking,
+        log: SessionLog,
+        unsent: tuple[bytes, ...],
+        taken_over: Callable[[SessionProtocol], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._protocol = protocol
+        self._session = session
+        self._taking = taking
+        self._log = log
+        self._taken_over = taken_over
+        # How many messages of the numbering may be written, are written or being so, and what
+        # those cost that are written.
+        self._free = self._claimed = len(unsent)
+        self._settled_cost = cost_of_messages(list(unsent))
+        self._sent_before = protocol.sender.sent_cost
+        self._done = taking.done
+        self._claimed_done = taking.done
+        self._marks: list[Mark] = []
+        self._unsettled_marks = 0
+        self._gate: GatedTransport | None = None
+        self._scheduled: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._overdue = False
+        self._writing: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._sealed = False
+        self._refresher = self._loop.call_later(log.longest_pause, self._refresh)
+        session.commits = self
+        taking.on_finish = self._finished
+
+    def use_link(self, donor: SessionProtocol) -> None:
+        """Stand before the transport of a link, which the session gets next."""
+        assert donor.transport is not None
+        self._gate = GatedTransport(donor.transport)
+        donor.transport = self._gate
+        donor.sender.socket = NO_SOCKET
+        if self._unsettled_marks:
+            self._gate.hold()
+
+    # What the session does
+
+    @property
+    def ready(self) -> int:
+        """Cost of the messages in the send queue that the log has."""
+        return self._settled_cost - (self._protocol.sender.sent_cost - self._sent_before)
+
+    def _finished(self) -> None:
+        """The handler is done with what it had in hand."""
+        self._overdue = False
+        self._stop_timer()
+        self._set_free()
+
+    def offer(self) -> None:
+        """Messages wait in the send queue."""
+        if self._sealed or self._accepted <= self._free:
+            return
+        queue = self._protocol.sender.queue
+        if not self._taking.in_hand or self._overdue or queue.over_limit:
+            self._set_free()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(HOLD, self._hold_no_more)
+
+    def mark(self, mark: Mark) -> None:
+        """Control frames were given to the link: they are written to it once the log knows."""
+        self._marks.append(mark)
+        self._unsettled_marks += 1
+        if self._gate is not None:
+            self._gate.hold()
+        self._commit_soon()
+
+    @property
+    def _accepted(self) -> int:
+        return self._session.retention.messages_given + len(self._protocol.sender.queue)
+
+    def _hold_no_more(self) -> None:
+        self._timer = None
+        self._overdue = True
+        self._set_free()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_free(self) -> None:
+        if not self._sealed:
+            self._free, self._done = self._accepted, self._taking.done
+            self._commit_soon()
+
+    # Writing
+
+    def _refresh(self) -> None:
+        self._refresher = self._loop.call_later(self._log.longest_pause, self._refresh)
+        self.check()
+
+    def check(self) -> None:
+        """Write, also where there is nothing new: so it shows whose the session is."""
+        if self._writing is None:
+            self._start(self._next() or Entry(self._claimed_done))
+
+    def _commit_soon(self) -> None:
+        """Write what there is by the end of this turn of the event loop."""
+        if self._scheduled is None and self._writing is None and not self._sealed:
+            self._scheduled = self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._scheduled = None
+        entry = self._next()
+        if entry is not None:
+            self._start(entry)
+
+    def _start(self, entry: Entry) -> None:
+        self._writing = start_task(self._write, entry, name=f"log {self._protocol.id}")
+
+    def _next(self) -> Entry | None:
+        """Return what is to be written next, which counts as under way."""
+        count = min(self._free, self._accepted) - self._claimed
+        if count <= 0 and self._done == self._claimed_done and not self._marks:
+            return None
+        messages: list[bytes] = []
+        if count > 0:
+            queue = self._protocol.sender.queue
+            waiting = queue.take(queue.queued_bytes)
+            queue.extend(waiting)
+            first = self._claimed - self._session.retention.messages_given
+            messages = waiting[first : first + count]
+            self._claimed += count
+        self._claimed_done = self._done
+        marks, self._marks = tuple(self._marks), []
+        return Entry(self._done, tuple(messages), marks)
+
+    async def _write(self, entry: Entry) -> None:
+        following: Entry | None = entry
+        try:
+            while following is not None:
+                entry = following
+                async with self._lock:
+                    await self._log.append(entry)
+                self._settled(entry)
+                following = None if self._sealed else self._next()
+        except SessionTakenError:
+            self.close()
+            self._taken_over(self._protocol)
+        except Exception as error:
+            logger.exception("the log of client %s cannot be written", self._protocol.id)
+            self.close()
+            self._protocol.end_session(self._protocol.lost(f"its log failed: {error!r}"))
+        finally:
+            self._writing = None
+
+    def _settled(self, entry: Entry) -> None:
+        retention = self._session.retention
+        self._log.acknowledged(retention.messages_acknowledged, retention.acknowledged)
+        self._settled_cost += cost_of_messages(list(entry.messages))
+        self._unsettled_marks -= len(entry.marks)
+        if self._gate is not None and not self._unsettled_marks:
+            self._gate.release()
+        self._taking.settle(entry.taken)
+        if not self._sealed:
+            self._protocol.acknowledge_taken()
+            if self._protocol.transport is not None:
+                self._protocol.sender.flush()
+
+    async def confirm(self, attempt: Attempt) -> None:
+        """Make sure that this server still owns the session.
+
+        :raises SessionTakenError: it does not
+        """
+        try:
+            async with self._lock:
+                await self._log.confirm(attempt)
+        except SessionTakenError:
+            self.close()
+            self._taken_over(self._protocol)
+            raise
+
+    # The end
+
+    def seal(self) -> Entry | None:
+        """Take the last that is to be written. What a handler has sent for a message that it still
+        has in hand is not part of it: that comes again."""
+        last = None
+        if not self._sealed:
+            if not self._taking.in_hand:
+                self._free, self._done = self._accepted, self._taking.done
+            last = self._next()
+        self.close()
+        return last
+
+    async def write_last(self, last: Entry | None) -> None:
+        """Write what :meth:`seal` has returned."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        if last is not None:
+            try:
+                async with self._lock:
+                    await self._log.append(last)
+            except SessionTakenError:
+                logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
+
+    async def end(self, ended: EndedSession) -> None:
+        """Write how the session ended."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        try:
+            async with self._lock:
+                await self._log.end(ended)
+        except SessionTakenError:
+            logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
+
+    def close(self) -> None:
+        """Write nothing more of what comes from now on."""
+        self._sealed = True
+        self._stop_timer()
+        self._refresher.cancel()
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None

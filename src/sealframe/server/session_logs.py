@@ -1,0 +1,135 @@
+"""The logs of one server's sessions, where it has a store (``Sessions(store=...)``)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..aio.session_protocol import SessionProtocol
+from ..aio.tasks import Tasks, start_task
+from ..core.session import Session
+from ..core.taking import SettledTaking
+from ..errors import ClusterError
+from .session_commits import LoggedSession, SessionCommits
+from .session_store import SessionTakenError, TakenOver
+from .session_table import Attempt, EndedSession
+
+logger = logging.getLogger("sealframe.server")
+
+_WRITE_TIME: Final = 1.0
+"""Seconds that a server that closes has at least to write to the logs of its sessions."""
+
+
+class SessionLogs:
+    """Those of the sessions that this server owns.
+
+    :param limit: how much a session keeps until it is acknowledged, in bytes
+    :param taken_over: called with a session that another server has now
+    """
+
+    def __init__(self, limit: int, taken_over: Callable[[SessionProtocol], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit = limit
+        self._taken_over = taken_over
+        self._commits: dict[SessionProtocol, SessionCommits] = {}
+        self._writing: Tasks[SessionProtocol] = Tasks(_written)
+
+    def __contains__(self, protocol: SessionProtocol) -> bool:
+        return protocol in self._commits
+
+    def begin(
+        self, protocol: SessionProtocol, name: str, peer_ack_by: int, owned: TakenOver
+    ) -> Session:
+        """Return the session that begins with what was in the log.
+
+        :param name: its public one
+        """
+        taking = SettledTaking(name, owned.taken)
+        session = LoggedSession(
+            numbering=owned.numbering,
+            limit=self._limit,
+            peer_ack_by=peer_ack_by,
+            taken=owned.taken,
+            taking=taking,
+        )
+        commits = SessionCommits(
+            protocol, session, taking, owned.log, owned.unsent, self._taken_over
+        )
+        commits.use_link(protocol)
+        self._commits[protocol] = commits
+        return session
+
+    def use_link(self, session: SessionProtocol, donor: SessionProtocol) -> None:
+        """A session gets the link of a donor next."""
+        commits = self._commits.get(session)
+        if commits is not None:
+            commits.use_link(donor)
+
+    async def confirm(self, protocol: SessionProtocol, attempt: Attempt) -> None:
+        """Make sure that this server still owns a session whose client has come back.
+
+        :raises ClusterError: another one has taken it over
+        """
+        commits = self._commits.get(protocol)
+        if commits is not None:
+            try:
+                await commits.confirm(attempt)
+            except SessionTakenError:
+                # Its handler here has to end before the next one begins.
+                raise ClusterError("another server has taken the session over") from None
+
+    def offer(self, protocol: SessionProtocol) -> None:
+        """More may wait for a session without a link."""
+        commits = self._commits.get(protocol)
+        if commits is not None:
+            commits.offer()
+
+    def check(self, protocol: SessionProtocol) -> None:
+        """A session has lost its link, perhaps since this server stood still: find out whether it
+        still owns it."""
+        commits = self._commits.get(protocol)
+        if commits is not None:
+            commits.check()
+
+    def seal(self, protocol: SessionProtocol) -> asyncio.Task[None] | None:
+        """Have the last of a session written, that goes on elsewhere or later; return the task that
+        does it."""
+        commits = self._commits.pop(protocol, None)
+        if commits is None:
+            return None
+        return self._write(protocol, commits.write_last, commits.seal())
+
+    def end(self, protocol: SessionProtocol, ended: EndedSession) -> None:
+        """Have it written how a session ended."""
+        commits = self._commits.pop(protocol, None)
+        if commits is not None:
+            commits.close()
+            self._write(protocol, commits.end, ended)
+
+    def forget(self, protocol: SessionProtocol) -> None:
+        """Write nothing more of a session."""
+        commits = self._commits.pop(protocol, None)
+        if commits is not None:
+            commits.close()
+
+    def _write(
+        self, protocol: SessionProtocol, write: Callable[..., Any], last: object
+    ) -> asyncio.Task[None]:
+        task = start_task(write, last, name=f"log {protocol.id}")
+        self._writing.add(task, protocol)
+        return task
+
+    async def stop(self, deadline: float) -> None:
+        """Wait for what is being written.
+
+        :param deadline: until when at most, where that is later than in a second
+        """
+        await self._writing.finish(max(deadline, self._loop.time() + _WRITE_TIME))
+
+
+def _written(task: asyncio.Task[None], protocol: SessionProtocol) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        what = "the log of client %s was not written to the end"
+        logger.error(what, protocol.id, exc_info=task.exception())

@@ -1,0 +1,273 @@
+"""What a session does is in its log before anybody outside knows of it; here the test holds the
+log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aio.scripted import until
+
+import sealframe
+from sealframe import (
+    ClientOptions,
+    ConfigurationError,
+    Connection,
+    Server,
+    SessionLostError,
+    Sessions,
+    SharedKey,
+)
+from sealframe.aio.connection import AnyConnection, protocol_of
+from sealframe.aio.session_protocol import SessionProtocol
+from sealframe.server.cluster_member import ClusterMember, LocalServer
+from sealframe.server.moving import FoundSession, SessionQuestion
+from sealframe.server.session_store import (
+    Entry,
+    Mark,
+    SessionLog,
+    SessionTakenError,
+    StoredSession,
+    TakenOver,
+)
+from sealframe.server.session_table import Attempt, EndedSession
+
+ANY_LOOP = True
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+KEY = SharedKey.generate()
+OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.1)
+
+
+class Held(SessionLog):
+    """A log in memory: what is written waits for the test, unless it lets all through."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiting: list[tuple[Entry, asyncio.Future[None]]] = []
+        self.holds = True
+        self.lost = False
+        self.confirmed: list[Attempt] = []
+        self.ended: EndedSession | None = None
+
+    @property
+    def longest_pause(self) -> float:
+        return 60.0
+
+    async def append(self, entry: Entry) -> None:
+        if self.holds:
+            written = asyncio.get_running_loop().create_future()
+            self.waiting.append((entry, written))
+            await written
+        if self.lost:
+            raise SessionTakenError
+        self.entries.append(entry)
+
+    def let_through(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for _, written in waiting:
+            written.set_result(None)
+
+    async def confirm(self, attempt: Attempt) -> None:
+        if self.lost:
+            raise SessionTakenError
+        self.confirmed.append(attempt)
+
+    async def end(self, ended: EndedSession) -> None:
+        self.ended = ended
+
+    def acknowledged(self, messages: int, frames: int) -> None: ...
+
+
+class Store(ClusterMember):
+    """A cluster of one server, with one log."""
+
+    def __init__(self) -> None:
+        self.log = Held()
+
+    async def start(self, server: LocalServer) -> None: ...
+    def client_joined(self, conn: AnyConnection) -> None: ...
+    def client_left(self, conn: AnyConnection) -> None: ...
+    def leaving(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def find_session(self, question: SessionQuestion) -> FoundSession:
+        return None
+
+    async def take_session_over(
+        self, question: SessionQuestion, numbering: int, known: bool
+    ) -> StoredSession:
+        return TakenOver(self.log, numbering, 0, ())
+
+    @property
+    def others(self) -> bool:
+        return False
+
+    def stats(self) -> dict[str, Any]:
+        return {}
+
+
+@asynccontextmanager
+async def stored(
+    handler: Callable[[Connection], Awaitable[None]], **arguments: Any
+) -> AsyncIterator[tuple[Server, Held, Connection]]:
+    member = Store()
+    async with sealframe.serve(
+        handler,
+        "127.0.0.1",
+        0,
+        security=KEY,
+        sessions=Sessions(store="cluster"),
+        cluster=member,
+        **arguments,
+    ) as server:
+        async with sealframe.connect(
+            "127.0.0.1", server.port, security=KEY, session=True, options=OPTIONS
+        ) as conn:
+            try:
+                yield server, member.log, conn
+            finally:
+                member.log.holds = False
+                member.log.let_through()
+
+
+def kept(conn: Connection) -> int:
+    """Return how many messages of a client are not acknowledged."""
+    protocol = protocol_of(conn)
+    assert isinstance(protocol, SessionProtocol)
+    assert protocol.session is not None
+    retention = protocol.session.retention
+    return retention.messages_given - retention.messages_acknowledged
+
+
+async def twice(conn: Connection) -> None:
+    async for message in conn:
+        await conn.send(message)
+        await conn.send(message + b"'")
+
+
+async def test_nothing_is_acknowledged_or_sent_before_the_log_has_it() -> None:
+    async with stored(twice) as (_, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        receiving = asyncio.create_task(conn.recv())
+        # A round trip, behind which an answer or ACK would have come.
+        await conn.ping()
+        await asyncio.sleep(0.05)
+        assert not receiving.done()
+        assert kept(conn) == 1
+        assert [entry for entry, _ in log.waiting] == [Entry(1, (b"1", b"1'"))]
+        log.let_through()
+        assert await receiving == b"1"
+        assert await conn.recv() == b"1'"
+        await until(lambda: kept(conn) == 0)
+
+
+async def test_what_is_sent_for_a_message_is_written_when_it_is_done() -> None:
+    go_on = asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        async for message in conn:
+            await conn.send(message)
+            await go_on.wait()
+
+    async with stored(handler) as (_, log, conn):
+        await conn.send(b"1")
+        await conn.ping()
+        assert not log.waiting
+        go_on.set()
+        await until(lambda: bool(log.waiting))
+        assert log.waiting[0][0] == Entry(1, (b"1",))
+
+
+async def test_while_one_write_waits_the_rest_goes_into_the_next() -> None:
+    async with stored(twice) as (_, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        await conn.send(b"2")
+        await conn.send(b"3")
+        await conn.ping()
+        assert len(log.waiting) == 1
+        log.let_through()
+        await until(lambda: bool(log.waiting))
+        assert log.waiting[0][0] == Entry(3, (b"2", b"2'", b"3", b"3'"))
+        log.holds = False
+        log.let_through()
+        assert [await conn.recv() for _ in range(6)] == [b"1", b"1'", b"2", b"2'", b"3", b"3'"]
+
+
+async def test_answers_to_requests_wait_for_the_log_too() -> None:
+    async with stored(twice, on_request=lambda conn, payload: payload) as (_, log, conn):
+        asking = asyncio.create_task(conn.request(b"?"))
+        await until(lambda: bool(log.waiting))
+        assert log.waiting[0][0] == Entry(0, (), (Mark(1, 1),))
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        log.holds = False
+        log.let_through()
+        assert await asking == b"?"
+
+
+async def test_another_server_has_the_session() -> None:
+    errors: list[Exception] = []
+
+    async def handler(conn: Connection) -> None:
+        try:
+            await twice(conn)
+        except SessionLostError as error:
+            errors.append(error)
+            raise
+
+    async with stored(handler) as (server, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        log.lost, log.holds = True, False
+        log.let_through()
+        await until(lambda: bool(errors))
+        assert "another server" in str(errors[0])
+        assert server.counters.sessions_lost == 1
+        log.lost = False
+        # What was not written is handled again, in the next session.
+        assert await conn.recv() == b"1"
+
+
+async def test_a_client_that_comes_back_is_served_once_the_log_says_whose_it_is() -> None:
+    async with stored(twice) as (_, log, conn):
+        log.holds = False
+        await conn.send(b"1")
+        assert await conn.recv() == b"1"
+        transport = protocol_of(conn).transport
+        assert transport is not None
+        transport.abort()
+        await conn.send(b"2")
+        assert [await conn.recv() for _ in range(3)] == [b"1'", b"2", b"2'"]
+        assert log.confirmed == [(1, 2)]
+
+
+async def test_the_end_is_written() -> None:
+    async with stored(twice) as (_, log, conn):
+        log.holds = False
+        await conn.send(b"1")
+        await conn.close()
+        await until(lambda: log.ended is not None)
+        assert log.ended is not None
+        assert log.ended.code == 0
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(ConfigurationError, match="'cluster' or None"):
+        Sessions(store="here")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="not both"):
+        Sessions(store="cluster", position=_position)
+    with pytest.raises(ConfigurationError, match="acknowledge"):
+        Sessions(store="cluster", acknowledge="received")
+    with pytest.raises(ConfigurationError, match="cluster="):
+        sealframe.serve(twice, "127.0.0.1", 0, sessions=Sessions(store="cluster"))
+
+
+async def _position(_: object) -> int:
+    return 0
