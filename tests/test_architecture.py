@@ -86,7 +86,7 @@ THIRD_PARTY = {
     "prometheus_client": {"cli", "metrics"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},
-    "nats": {"cluster.nats_client"},
+    "nats": {"cluster.nats_client", "cluster.nats_stream"},
     "dns": {"srv"},
     # For type checkers alone.
     "typing_extensions": {"framing", "aio.connection"},

@@ -55,6 +55,7 @@ def test_the_defaults_are_what_the_documentation_says() -> None:
         "max_detached": 10_000,
         "position": None,
         "acknowledge": None,
+        "store": None,
     }
 
 
@@ -147,7 +148,7 @@ def test_a_position_counts_what_is_taken(values: dict[str, Any], counts: bool) -
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"position": _load, "acknowledge": "received"}, "^with position= a message is"),
+        ({"position": _load, "acknowledge": "received"}, "^with position= or store= a message is"),
         ({"position": 7}, "^position is 7"),
         ({"acknowledge": "sent"}, "^acknowledge is 'sent'"),
     ],

@@ -1,9 +1,9 @@
 """One connection to one NATS server: nats-py's client, where it needs a hand.
 
-The only module that imports nats. A client connects once and never again: when its connection is
-over, :class:`.nats_link.NatsLink` makes another. nats-py's own reconnecting would send what it had
-kept meanwhile, give up for good after some errors of the server, and wait for ever for a hung
-server to read what was written before it goes to the next one.
+With :mod:`.nats_stream` the only module that imports nats. A client connects once and never again:
+when its connection is over, :class:`.nats_link.NatsLink` makes another. nats-py's own reconnecting
+would send what it had kept meanwhile, give up for good after some errors of the server, and wait
+for ever for a hung server to read what was written before it goes to the next one.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import (
     ClusterError,
@@ -33,8 +33,6 @@ from .nats_servers import NatsServers
 from .nats_writer import NatsWriter
 
 if TYPE_CHECKING:
-    from nats.js import JetStreamContext
-
     from .nats_client import NatsClient
 
 logger = logging.getLogger("sealframe.cluster")
@@ -151,7 +149,7 @@ class NatsLink:
         """The last error that the present node of NATS had for us, "" for none."""
         return "" if self._client is None else self._client.refusal
 
-    def jetstream(self) -> JetStreamContext:
+    def jetstream(self) -> Any:
         """Return nats-py's JetStream over the present connection.
 
         :raises ClusterUnavailableError: NATS is away
