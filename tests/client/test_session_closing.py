@@ -186,6 +186,34 @@ async def test_a_handler_that_returns_early_is_told_with_counts(
         assert not await conn.close()
 
 
+async def test_what_a_server_that_shut_down_had_not_taken_is_told_with_counts() -> None:
+    """It has acknowledged it, and nobody will take it any more."""
+    took = asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        took.set()
+        await asyncio.Event().wait()
+
+    sessions = Sessions()
+    async with sealframe.serve(handler, "127.0.0.1", 0, sessions=sessions) as server:
+        port = server.port
+        conn = await sealframe.connect("127.0.0.1", port, session=True, options=QUICK)
+        for word in (b"taken", b"left", b"left"):
+            await conn.send(word)
+        async with asyncio.timeout(PATIENCE):
+            await took.wait()
+            # Its answer says that all has come.
+            await conn.ping()
+        await server.close(timeout=0)
+    await conn.send(b"for the next one")
+    async with sealframe.serve(handler, "127.0.0.1", port, sessions=sessions):
+        error = await lost(conn)
+    assert error.code == CloseCode.SESSION_LOST
+    assert counts(error) == (1, 2, 0, 1)
+    assert not await conn.close()
+
+
 async def test_who_has_no_link_and_is_kicked_learns_it_with_counts() -> None:
     async with open_session(EXTENDED, client_options=QUICK) as (client, accepted, server, road):
         async with asyncio.timeout(PATIENCE):

@@ -614,7 +614,9 @@ class SessionProtocol(ConnectionProtocol):
         # What was dropped of the send queue was accepted too.
         queued = len(self.sender.queue) + self.stats.unsent
         arrived, lost.unknown, lost.unsent = self.session.fates(queued)
-        close = self.closer.peer_close
+        # A server that goes away throws away what its handlers have not taken: with the session's
+        # last link it has said how much.
+        close = self.closer.peer_close or self.closer.peer_announced
         discarded = 0 if close is None else min(close.messages_discarded, arrived)
         lost.arrived, lost.discarded = arrived - discarded, discarded
 

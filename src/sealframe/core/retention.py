@@ -219,8 +219,10 @@ class Retention:
         """
         if not self.messages_acknowledged <= taken <= self.messages_given:
             raise ViolationError(
-                f"{taken} messages are taken, of {self.messages_given} sent and "
-                f"{self.messages_acknowledged} acknowledged"
+                f"the peer says that it has taken {taken} messages for good; it was given "
+                f"{self.messages_given}, and has acknowledged {self.messages_acknowledged}. Is its "
+                "position of an older or another database? Begin a new session (an outbox has "
+                "begin_anew)"
             )
         kept = [message for batch in self._batches for message in batch.messages]
         left = (kept + waiting)[taken - self.messages_acknowledged :]

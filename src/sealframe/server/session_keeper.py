@@ -300,7 +300,9 @@ class SessionKeeper:
         old.cut_off()
         taken = old.messages_of_session
         self._forget(old, key)
-        text = "the client's program was started again, and what it had not acknowledged is lost"
+        text = "the client's program was started again"
+        if not old.sender.all_acknowledged:
+            text += ", and what it had not acknowledged is lost"
         error = old.lost(text, code=_LOST)
         if not self._sessions.redelivers:
             protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
