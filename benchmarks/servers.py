@@ -61,7 +61,7 @@ async def run_server(url: str) -> None:
             elif command == b"clients":
                 await conn.send(b"%d" % len(cluster.clients))
 
-    options = ServerOptions(outbox_limit=MANY)
+    options = ServerOptions(outbox_limit=MANY, max_connections=10_000)
     async with sealframe.serve(handler, "127.0.0.1", 0, options=options, cluster=cluster) as server:
         print(json.dumps(server.port), flush=True)
         await asyncio.to_thread(sys.stdin.read)
