@@ -265,6 +265,7 @@ cdef class ChoiceDecoder(StreamDecoder):
         """Let the hot loop know what cuts frames that begin so, if it can cut them."""
         cdef PlanNumbers numbers
         cdef Chosen *chosen
+        cdef PyObject *before
         cdef uint64_t key
         if self.head_size > _TABLE_HEAD or type(part) is not Decoder:
             return 0
@@ -272,10 +273,12 @@ cdef class ChoiceDecoder(StreamDecoder):
         if numbers.simple:
             key = _read_uint(<const uint8_t *>PyBytes_AsString(head), self.head_size, False)
             chosen = &self.table[_place_in_table(key)]
-            drop(chosen.numbers)
+            before = chosen.numbers
             Py_INCREF(numbers)
             chosen.head = key
             chosen.numbers = <PyObject *>numbers
+            # Last: it may run code of the program, which finds the table whole.
+            drop(before)
         return 0
 
     cdef int forget(self) except -1:

@@ -161,7 +161,10 @@ def invoked(*args: object, typed: bytes = b"") -> Outcome:
         sys.stderr.flush()
         code = ended.value.code
         assert isinstance(code, int)
-        return Outcome(code, output.getvalue().decode(), errors.getvalue().decode())
+        outcome = Outcome(code, output.getvalue().decode(), errors.getvalue().decode())
+    # No terminal was there to be steered.
+    assert "\x1b" not in outcome.output + outcome.errors
+    return outcome
 
 
 async def outcome(

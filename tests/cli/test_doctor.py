@@ -110,7 +110,7 @@ class TestFiles:
         (tmp_path / name).write_bytes(
             b"".join(struct.pack(">H", 5 + n) + b"\x1b[2J\x9b" + b"\x07" * n for n in range(9))
         )
-        # Outcome.end() refuses any escape.
+        # invoked() refuses any escape.
         done = invoked("doctor", tmp_path / name)
         assert "evil\\x1b]0;title\\x07" in done.output
         assert not {"\x07", "\x9b"} & set(done.output)
