@@ -17,6 +17,7 @@ from sealframe import (
     MessageTooLargeError,
 )
 from sealframe.cluster.events import ProbeOutcome
+from sealframe.cluster.nats_client import NatsClient
 from sealframe.cluster.nats_writer import HIGH_WATER
 
 from .links import Ear, ears, new_cluster
@@ -67,6 +68,25 @@ async def test_probes(nats_server: NatsServer) -> None:
         assert await a.link.probe(a.subject, 60) is ProbeOutcome.SILENCE
 
 
+async def test_a_probe_that_comes_before_the_connection_is_in_use(nats_server: NatsServer) -> None:
+    """NATS has the subscription by then."""
+    async with ears(nats_server.url, "a", cluster=(cluster := new_cluster())) as (a,):
+        b = Ear(nats_server.url, cluster, "b")
+        find = b.link._dialer.find
+        outcomes = []
+
+        async def find_and_be_probed(*, first: bool) -> tuple[NatsClient, str]:
+            found = await find(first=first)
+            outcomes.append(await a.link.probe(b.subject, 2))
+            return found
+
+        b.link._dialer.find = find_and_be_probed  # type: ignore[assignment]
+        await b.link.open(10)
+        await b.link.close()
+        assert outcomes == [ProbeOutcome.ANSWERED]
+        assert b.messages == []
+
+
 async def test_a_cancelled_probe_leaves_the_connection_as_it_was(nats_server: NatsServer) -> None:
     async with ears(nats_server.url, "a", "b") as (a, b):
         for _ in range(50):
@@ -114,6 +134,23 @@ async def test_a_hung_nats_is_noticed(nats_server: NatsServer) -> None:
         nats_server.go_on()
         await a.until(lambda: a.changes == [True, False, True])
         await b.until(lambda: b.changes[-1] and len(b.changes) in (1, 3))
+
+
+async def test_what_a_hung_nats_does_not_take_waits_before_the_socket(
+    nats_server: NatsServer,
+) -> None:
+    """Also where the event loop turns meanwhile: it is counted there, and has a limit."""
+    async with ears(nats_server.url, "a", "b") as (a, b):
+        nats_server.stop()
+        for _ in range(80):
+            a.link.publish(b.subject, bytes(256 * 1024))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        # The sockets take a few MB, and the one that waits is being written.
+        assert a.link.queued > HIGH_WATER
+        nats_server.go_on()
+        await b.until(lambda: len(b.messages) == 80)
+        assert a.link.queued == 0
 
 
 async def test_a_cancelled_wait_for_room_loses_nothing(nats_server: NatsServer) -> None:

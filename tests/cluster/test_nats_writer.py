@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import threading
+
+from sealframe.cluster.nats_writer import HIGH_WATER
 
 from .links import Ear, ears
 from .members import cluster_of, seen_by
@@ -56,6 +59,34 @@ async def test_nothing_overtakes_what_waits(nats_server: NatsServer) -> None:
         await b.until(lambda: len(b.messages) == count)
         assert [int(message.split()[0]) for message in b.messages] == list(range(count))
         assert a.changes == [True]
+
+
+async def test_an_answer_may_be_what_goes_over_the_mark(nats_server: NatsServer) -> None:
+    async with ears(nats_server.url, "a", "b") as (a, b):
+        writer = a.link._writer
+        assert writer is not None
+        # It has been full before, and has told of room.
+        while writer.queued == 0:
+            writer.publish(b.subject, bytes(100_000))
+        await writer.idle()
+        nats_server.stop()
+        while writer.queued == 0:
+            writer.publish(b.subject, bytes(100_000))
+        writer.publish(b.subject, bytes(HIGH_WATER - writer.queued))
+        await a.link.room()
+        writer.answer(b.everybody, bytes(300))
+        assert writer.queued == HIGH_WATER + 300
+        room = asyncio.create_task(a.link.room())
+        # A loop that stands still there goes on then, to the end of the wait.
+        guard = threading.Timer(3, writer.drop)
+        guard.start()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        guard.cancel()
+        assert not room.done()
+        nats_server.go_on()
+        await room
+        assert writer.queued <= HIGH_WATER // 2
 
 
 async def test_a_probe_is_answered_before_what_waits(nats_server: NatsServer) -> None:

@@ -51,7 +51,7 @@ class Membership:
         self._handle = handle
         self._before_heartbeat = before_heartbeat
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._changed = False
         self._local: list[Event] = []
         self._probes: set[asyncio.Task[None]] = set()
@@ -170,10 +170,13 @@ class Membership:
 
     def _go_on(self) -> None:
         """Carry out in the next turns what is left to be."""
-        if self.roster.busy and self._running:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(_SHORTEST, self._tick)
+        if self._timer is None or not self._running or not self.roster.busy:
+            return
+        soon = self._loop.time() + _SHORTEST
+        # Never put off what is due: something may come in every turn.
+        if self._timer.when() > soon:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(soon, self._tick)
 
     def _publish(self, messages: Iterable[bytes]) -> None:
         if not self._link.connected:

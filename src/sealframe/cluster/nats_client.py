@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 from nats import errors
 from nats.aio.client import Client
 
+from ..aio.writing import write_buffers
 from .nats_servers import NatsServers
 
 logger = logging.getLogger("sealframe.cluster")
@@ -134,7 +135,7 @@ class NatsClient(Client):
         socket = self._socket()
         if socket is not None:
             head = f"PUB {subject} {len(data)}\r\n".encode()
-            socket.writelines((head, data, b"\r\n"))
+            write_buffers(socket, [head, data, b"\r\n"] if data else [head + b"\r\n"])
 
     async def drained(self) -> bool:
         """Wait until the socket takes more; return False once it is gone."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClusterError, ClusterUnavailableError, MissingExtraError, SealframeError
@@ -35,7 +36,8 @@ class NatsDialer:
     :param presence: the subject that all servers listen to
     :param subject: this server's own
     :param take_presence: called with each message to ``presence``
-    :param take_message: called with each message to ``subject``
+    :param take_message: called with the connection and each message to ``subject``, the first ones
+        maybe before :meth:`find` returns
     :ivar changed: set whenever something happened to the connection
     :ivar discovered: URLs of further nodes, as NATS told them
     :ivar trouble: why no connection came about; empty once one did
@@ -48,7 +50,7 @@ class NatsDialer:
         presence: str,
         subject: str,
         take_presence: Received,
-        take_message: Received,
+        take_message: Callable[[NatsClient, bytes, str], None],
     ) -> None:
         self.changed = asyncio.Event()
         self.discovered: list[str] = []
@@ -127,7 +129,7 @@ class NatsDialer:
         def take(data: bytes, reply: str) -> None:
             nonlocal heard
             if heard or data or reply:
-                self._take_message(data, reply)
+                self._take_message(client, data, reply)
             else:
                 heard = True
                 self.changed.set()

@@ -302,10 +302,15 @@ class NatsLink:
         if not self._closed:
             self._on_presence(data)
 
-    def _take_message(self, data: bytes, reply: str) -> None:
-        if reply and self._writer is not None:
+    def _take_message(self, client: NatsClient, data: bytes, reply: str) -> None:
+        if reply:
             # A probe is a question without a text. The answer arrives at most once, as all else.
-            self._writer.answer(reply, self._on_question(data) if data else b"")
+            answer = self._on_question(data) if data else b""
+            if self._writer is not None:
+                self._writer.answer(reply, answer)
+            elif client.writable:
+                # It is heard through, and in use in a moment: the writer comes with that.
+                client.write(reply, answer)
         elif not self._closed:
             self._on_message(data)
 

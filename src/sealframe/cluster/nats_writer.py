@@ -30,7 +30,6 @@ class NatsWriter:
         self._client = client
         self._queue: deque[tuple[str, bytes]] = deque()
         self._room = asyncio.Event()
-        self._room.set()
         self._task: asyncio.Task[None] | None = None
         self.queued = 0
 
@@ -48,8 +47,6 @@ class NatsWriter:
             )
         self._queue.append((subject, data))
         self.queued += len(data)
-        if self.queued > HIGH_WATER:
-            self._room.clear()
         self._write_later()
 
     def answer(self, subject: str, data: bytes) -> None:
@@ -64,6 +61,7 @@ class NatsWriter:
     async def room(self) -> None:
         """Wait until at most 8 MiB are queued, or nothing is any more since it was dropped."""
         while self.queued > HIGH_WATER:
+            self._room.clear()
             await self._room.wait()
 
     async def idle(self) -> None:
