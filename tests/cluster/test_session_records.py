@@ -70,7 +70,10 @@ def begun() -> Log:
 def test_a_record_in_parts_is_the_same(record: Record, size: int) -> None:
     parts = list(parts_of(record.encode(), size))
     assert max(map(len, parts)) <= size
-    assert [part[0] for part in parts] == [0] * (len(parts) - 1) + [1]
+    flags = [0] * len(parts)
+    flags[0] += 2
+    flags[-1] += 1
+    assert [part[0] for part in parts] == flags
     assert Record.decode(b"".join(part[1:] for part in parts)) == record
 
 
@@ -101,12 +104,29 @@ def test_parts_without_their_last_one_count_for_nothing() -> None:
     half = list(parts_of(log.history.entry(Entry(2, (b"b" * 90,)), (1, 1)).encode(), 50))
     log.stored.append((3, half[0]))
     read = log.read()
-    read.drop_incomplete()
     assert (read.taken, read.after(0), read.last) == (1, (b"a",), 3)
-    # The next server writes behind them.
-    record = read.taken_over((1, 2), numbering=8, base=0)
-    read.apply(record, 4, 4)
-    assert (read.taken, read.numbering) == (1, 8)
+    # The next server writes behind them, and the one after that reads on.
+    log.history = read
+    log.write(read.taken_over((1, 2), numbering=8, base=0))
+    log.write(read.entry(Entry(2, (b"c" * 90,)), (1, 2)), size=50)
+    read = log.read()
+    assert (read.taken, read.numbering, read.after(0)) == (2, 8, (b"a", b"c" * 90))
+
+
+def test_parts_whose_first_one_was_deleted_count_for_nothing() -> None:
+    log = begun()
+    log.write(log.history.entry(Entry(1, (b"a" * 90,)), (1, 1)), size=50)
+    assert len(log.stored) > 3
+    log.history.acknowledged(1, 1)
+    log.entry(2, b"b")
+    read = log.read(behind=2)
+    assert (read.taken, read.after(1)) == (2, (b"b",))
+
+
+def test_a_part_of_another_kind_is_refused() -> None:
+    for part in (b"", b"\x04abc"):
+        with pytest.raises(MalformedFrameError):
+            SessionHistory().read(1, part)
 
 
 def test_control_frames_are_no_messages() -> None:

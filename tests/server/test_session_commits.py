@@ -16,6 +16,7 @@ from sealframe import (
     ClientOptions,
     ConfigurationError,
     Connection,
+    ConnectionClosedOK,
     Server,
     SessionLostError,
     Sessions,
@@ -34,6 +35,7 @@ from sealframe.server.session_store import (
     TakenOver,
 )
 from sealframe.server.session_table import Attempt, EndedSession
+from sealframe.wire import CloseCode
 
 ANY_LOOP = True
 
@@ -256,6 +258,60 @@ async def test_the_end_is_written() -> None:
         await until(lambda: log.ended is not None)
         assert log.ended is not None
         assert log.ended.code == 0
+
+
+async def test_close_waits_until_the_log_has_what_the_handler_has_taken() -> None:
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        await conn.recv()
+
+    async with stored(handler) as (server, log, conn):
+        await conn.send(b"1")
+        await conn.send(b"2")
+        for taken in (1, 2):
+            await until(lambda: bool(log.waiting))
+            await conn.ping()
+            assert not conn.closed
+            assert log.waiting[0][0] == Entry(taken)
+            log.let_through()
+        with pytest.raises(ConnectionClosedOK):
+            await conn.recv()
+        await until(lambda: log.ended is not None)
+        assert log.ended == EndedSession(0, 2, 0)
+        assert server.counters.sessions_lost == 0
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_what_is_dropped_as_a_session_ends_is_in_the_log(done: bool) -> None:
+    """Else the log would say that a message was done with, without its answers."""
+    conns: list[Connection] = []
+    go_on = asyncio.Event()
+
+    async def handler(conn: Connection) -> None:
+        conns.append(conn)
+        async for message in conn:
+            await conn.send(message)
+            if message == b"2" and not done:
+                await go_on.wait()
+
+    async with stored(handler) as (_, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        await conn.send(b"2")
+        await conn.ping()
+        protocol = protocol_of(conns[0])
+        assert isinstance(protocol, SessionProtocol)
+        protocol.closer.abort(protocol.lost("for this test", code=CloseCode.SESSION_LOST))
+        # The event loop tells of the loss of the link; until then more may be written.
+        await until(lambda: protocol.closer.closed)
+        log.holds = False
+        log.let_through()
+        expected = [Entry(1, (b"1",)), Entry(2, (b"2",))]
+        await until(lambda: len(log.entries) >= 1 + done)
+        # Time for another one.
+        await asyncio.sleep(0.02)
+        assert log.entries[: len(expected)] == expected[: 1 + done]
+        go_on.set()
 
 
 def test_what_cannot_be() -> None:

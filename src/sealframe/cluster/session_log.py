@@ -228,7 +228,6 @@ class JetStreamStore:
         history = SessionHistory()
         while (message := await self._stream.next(subject, history.last + 1)) is not None:
             history.read(message.sequence, message.data)
-        history.drop_incomplete()
         return history
 
 

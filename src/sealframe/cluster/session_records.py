@@ -1,13 +1,14 @@
 """The log of one session: its records, and what they come to. No NATS here, and no clock.
 
 Each record is whole in itself but for the messages that earlier ones carry, so that the oldest can
-be deleted once the client has what is in them. One that is too large for NATS goes in parts; parts
-without their last one count for nothing.
+be deleted once the client has what is in them. One that is too large for NATS goes in parts. Where
+not all parts are there, since who wrote them was killed or the oldest were deleted for their age,
+they count for nothing.
 
 .. code-block:: text
 
     record   = head, marks, messages          message = u32 length, data
-    part     = u8 0 (more follows) or 1 (the last), a piece of a record
+    part     = u8 flags: 2 (the first), 1 (the last), a piece of a record
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _HEAD: Final = Struct("<BBIIQQQQQII")
 _MARK: Final = Struct("<QI")
 _ENDED: Final = Struct("<IQQ")
 _LENGTH: Final = Struct("<I")
-_MORE: Final = b"\x00"
-_LAST: Final = b"\x01"
+_FIRST: Final = 2
+_LAST: Final = 1
 
 
 class Kind(IntEnum):
@@ -142,7 +143,8 @@ def parts_of(record: bytes, size: int) -> Iterator[bytes]:
     room = size - 1
     last = (len(record) - 1) // room
     for number in range(last + 1):
-        yield (_LAST if number == last else _MORE) + record[number * room : (number + 1) * room]
+        flags = (_FIRST if number == 0 else 0) | (_LAST if number == last else 0)
+        yield bytes((flags,)) + record[number * room : (number + 1) * room]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +189,19 @@ class SessionHistory:
 
         :raises MalformedFrameError: no server of this version has written it
         """
-        if not self._pieces:
-            self._began = sequence
-        self._pieces.append(part[1:])
         self.last = sequence
-        if part[:1] == _LAST:
+        if not part or part[0] & ~(_FIRST | _LAST):
+            raise MalformedFrameError("a part of a session's log has no flags of this version")
+        if part[0] & _FIRST:
+            # Who wrote the parts before this one, if they have no last one, is gone.
+            self._pieces, self._began = [], sequence
+        elif not self._pieces:
+            # The first part was deleted for its age.
+            return
+        self._pieces.append(part[1:])
+        if part[0] & _LAST:
             pieces, self._pieces = self._pieces, []
             self.apply(Record.decode(b"".join(pieces)), self._began, sequence)
-
-    def drop_incomplete(self) -> None:
-        """Forget parts without their last one: who wrote them is gone."""
-        self._pieces = []
 
     def apply(self, record: Record, began: int, sequence: int) -> None:
         """Take in a record that is in the log.

@@ -82,6 +82,11 @@ class SettledTaking(Taking):
         return self.taken > self._asked
 
     @property
+    def unsettled(self) -> bool:
+        """Whether the program is done with something that the store does not have as done."""
+        return self._asked > self._finished
+
+    @property
     def done(self) -> int:
         """How many messages of the session the program is done with."""
         return self._before + self._asked

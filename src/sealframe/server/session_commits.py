@@ -53,6 +53,21 @@ class LoggedSession(Session):
         """The same for data of streams, which is not in the log."""
         return super().room
 
+    @property
+    def complete(self) -> bool:
+        """Whether the log has all that the program is done with."""
+        return self.commits.complete
+
+    def waits(self, peer_ended: bool) -> bool:
+        """Return whether this end cannot close yet: CLOSE counts what the log has, so it waits for
+        that too."""
+        return super().waits(peer_ended) or not (self.abandoned or self.complete)
+
+    def abandon(self) -> None:
+        """Give the peer nothing more: what was accepted goes into the log, before it is dropped."""
+        self.commits.seal()
+        super().abandon()
+
     def offer(self) -> int:
         """Messages wait: have them written; return for how much there is room."""
         self.commits.offer()
@@ -111,6 +126,8 @@ class SessionCommits:
         self._writing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._sealed = False
+        # What is to be written last.
+        self._last: Entry | None = None
         self._refresher = self._loop.call_later(log.longest_pause, self._refresh)
         session.commits = self
         taking.on_finish = self._finished
@@ -130,6 +147,11 @@ class SessionCommits:
     def ready(self) -> int:
         """Cost of the messages in the send queue that the log has."""
         return self._settled_cost - (self._protocol.sender.sent_cost - self._sent_before)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the log has all that the program is done with."""
+        return not self._taking.unsettled
 
     def _finished(self) -> None:
         """The handler is done with what it had in hand."""
@@ -182,7 +204,7 @@ class SessionCommits:
 
     def check(self) -> None:
         """Write, also where there is nothing new: so it shows whose the session is."""
-        if self._writing is None:
+        if self._writing is None and not self._sealed:
             self._start(self._next() or Entry(self._claimed_done))
 
     def _commit_soon(self) -> None:
@@ -263,25 +285,23 @@ class SessionCommits:
 
     # The end
 
-    def seal(self) -> Entry | None:
-        """Take the last that is to be written. What a handler has sent for a message that it still
-        has in hand is not part of it: that comes again."""
-        last = None
+    def seal(self) -> None:
+        """Take the last that is to be written, while the send queue has it. What a handler has sent
+        for a message that it still has in hand is not part of it: that comes again."""
         if not self._sealed:
             if not self._taking.in_hand:
                 self._free, self._done = self._accepted, self._taking.done
-            last = self._next()
+            self._last = self._next()
         self.close()
-        return last
 
-    async def write_last(self, last: Entry | None) -> None:
-        """Write what :meth:`seal` has returned."""
+    async def write_last(self) -> None:
+        """Write what :meth:`seal` has taken."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        if last is not None:
+        if self._last is not None:
             try:
                 async with self._lock:
-                    await self._log.append(last)
+                    await self._log.append(self._last)
             except SessionTakenError:
                 logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
 

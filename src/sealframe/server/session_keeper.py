@@ -382,7 +382,7 @@ class SessionKeeper:
         closer, session = protocol.closer, protocol.session
         assert session is not None
         code = closer.ended_with
-        lacks = session.retention.cost or protocol.stats.unsent
+        lacks = session.retention.cost or protocol.stats.unsent or not session.complete
         if code is None or (code == CloseCode.NORMAL and (lacks or closer.close_sent is None)):
             # The client did not get all, and is not to take this for a close in order.
             code = _LOST

@@ -99,7 +99,8 @@ class SessionLogs:
         commits = self._commits.pop(protocol, None)
         if commits is None:
             return None
-        return self._write(protocol, commits.write_last, commits.seal())
+        commits.seal()
+        return self._write(protocol, commits.write_last)
 
     def end(self, protocol: SessionProtocol, ended: EndedSession) -> None:
         """Have it written how a session ended."""
@@ -115,9 +116,9 @@ class SessionLogs:
             commits.close()
 
     def _write(
-        self, protocol: SessionProtocol, write: Callable[..., Any], last: object
+        self, protocol: SessionProtocol, write: Callable[..., Any], *arguments: object
     ) -> asyncio.Task[None]:
-        task = start_task(write, last, name=f"log {protocol.id}")
+        task = start_task(write, *arguments, name=f"log {protocol.id}")
         self._writing.add(task, protocol)
         return task
 
