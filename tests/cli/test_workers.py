@@ -30,6 +30,7 @@ from sealframe.cli.workers.port import Reservation
 
 from .commands import PATIENCE, Program, outcome, running
 
+resource = pytest.importorskip("resource", reason="it is of Unix")
 pytest.importorskip("nats", reason="nats-py is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other kernels share otherwise")
 
@@ -80,14 +81,25 @@ async def workers(*options: object) -> AsyncIterator[Workers]:
         processes = [int(id) for id in re.findall(r"\d+", told.partition("processes")[2])]
         port = int((await program.lines_until("relay of 2 processes, "))[-1].rpartition(":")[2])
         await program.lines_until("Ctrl-C ends it.")
-        yield Workers(program, processes, port)
+        try:
+            yield Workers(program, processes, port)
+        finally:
+            # One that a test has stopped would not notice that its parent is gone.
+            if program.process.returncode is None:
+                for id in processes:
+                    with suppress(ProcessLookupError):
+                        os.kill(id, signal.SIGKILL)
 
 
 async def test_one_is_killed_and_the_relay_goes_on() -> None:
+    """Also while the system has no room for another one."""
     async with workers() as relay, AsyncExitStack() as stack:
         one, two = await relay.one_at_each(stack)
         await one.send(b"to the other process")
         assert await two.recv() == f"{one.id}: to the other process".encode()
+        parent = relay.program.process.pid
+        limits = resource.prlimit(parent, resource.RLIMIT_NOFILE)
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, (3, limits[1]))
         os.kill(relay.processes[0], signal.SIGKILL)
         with pytest.raises(ConnectionClosed):
             await one.recv()
@@ -103,6 +115,10 @@ async def test_one_is_killed_and_the_relay_goes_on() -> None:
             r"\(Killed\); it is started again",
             await relay.program.error_line(),
         )
+        assert await relay.program.error_line() == (
+            "sealframe: worker 1 cannot be started: Too many open files; it is tried again"
+        )
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, limits)
         # And to the new one, once it is there.
         async for conn in relay.connect():
             await stack.enter_async_context(conn)
@@ -177,6 +193,34 @@ async def test_none_stays_behind_a_parent_that_is_killed() -> None:
         assert done.code == -signal.SIGKILL
         with pytest.raises(ConnectError):
             await relay.connect()
+
+
+async def test_one_whose_parent_was_killed_before_it_had_its_job() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sealframe.cli.workers"), stdin=theirs.fileno()
+        )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert await process.wait() == 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def test_nobody_reads_the_output() -> None:
+    """They end, as one process would: each of them that says something does."""
+    async with workers("--grace", 0) as relay:
+        relay.program.close_output()
+        with pytest.raises(SealframeError):
+            async with relay.connect() as conn:
+                await conn.recv()
+        done = await relay.program.end()
+        assert done.code == 1
+        assert "nobody reads the output: all of them are stopped" in done.errors
+        assert "started again" not in done.errors
 
 
 async def test_what_is_wrong_for_all_is_told_once() -> None:

@@ -57,8 +57,13 @@ async def test_a_port_of_its_own(port: int) -> None:
             await LocalNats(port=port).__aenter__()
 
 
-async def test_a_token() -> None:
+async def test_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     async with LocalNats(token="a1b2c3") as nats:
+        # What this process would leave behind if it were killed now.
+        left = [file.read_bytes() for file in tmp_path.glob("*/*")]
+        assert left
+        assert not any(b"a1b2c3" in data for data in left)
         assert nats.url.startswith("nats://a1b2c3@127.0.0.1:")
         async with ears(nats.url, "a"):
             pass

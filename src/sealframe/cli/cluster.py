@@ -26,7 +26,8 @@ def cluster_option(command: Command) -> Command:
         metavar="URL",
         help="Be one relay with all others that have the same URL of NATS, nats://HOST:4222: what "
         'a client of one says, those of all get. "local" starts a NATS server on this machine, to '
-        "try it out, and says its URL. Needs the extra sealframe[cluster].",
+        "try it out, and says its URL. A list of processes shows what a URL has in it to be let "
+        "in. Needs the extra sealframe[cluster].",
     )(command)
 
 

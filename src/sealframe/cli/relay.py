@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class RelaySettings:
     balancers: tuple[str, ...]
     control: Path | None
     sessions: Sessions | None
-    nats: str | None
+    nats: str | None = field(repr=False)
     framing: Layout | None
 
 

@@ -116,12 +116,12 @@ class LocalNats:
 
     async def _start(self, folder: Path) -> None:
         log = folder / "log"
+        config = folder / "nats.conf"
         arguments = ["-a", "127.0.0.1", "-p", str(self._port or -1), "-l", str(log)]
         if self._jetstream:
             arguments += ["-js", "-sd", str(folder / "jetstream")]
         if self._token is not None:
             # Not on the command line, which everybody can see; the folder is this user's alone.
-            config = folder / "nats.conf"
             config.write_text(f'authorization {{ token: "{self._token}" }}\n')
             arguments += ["-c", str(config)]
         command = keeper_command(*arguments, "--ports_file_dir", str(folder))
@@ -138,6 +138,8 @@ class LocalNats:
             async with asyncio.timeout(_START_TIMEOUT):
                 while self._keeper.returncode is None:
                     if url := read_url(folder):
+                        # The server has read it. The folder stays where this process is killed.
+                        config.unlink(missing_ok=True)
                         self.url = url if self._token is None else _with_token(url, self._token)
                         return
                     await asyncio.sleep(_LOOK_EVERY)

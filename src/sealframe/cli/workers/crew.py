@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -20,6 +21,10 @@ TIMES: Final = 5
 """How often in a row a worker may end at once."""
 _PAUSE: Final = 0.05
 """Seconds before a worker is started again; twice as long after each end at once."""
+_PAUSE_WITHOUT_ROOM: Final = 1.0
+"""Seconds before another try, where the system has no room for a process or its files."""
+_OUTPUT: Final = 1
+"""The descriptor that all of them print to."""
 _BEYOND_GRACE: Final = 2.0
 """Seconds that workers have to stop, beside the grace of their clients: to leave the cluster."""
 
@@ -55,7 +60,8 @@ class Crew:
     async def keep(self) -> NoReturn:
         """Start each one anew that has ended, until this is cancelled.
 
-        :raises CommandError: one of them ends at once again and again
+        :raises CommandError: one of them ends at once again and again, or nobody reads what they
+            print
         """
         keeping = [asyncio.create_task(self._keep(worker)) for worker in list(self._workers)]
         try:
@@ -73,6 +79,9 @@ class Crew:
                 await worker.listens()
             code = await worker.ended()
             self._workers.remove(worker)
+            if _nobody_reads():
+                # Each one that says something ends by that, with its clients.
+                raise _failure(f"{worker} {how_ended(code)}, nobody reads the output", code)
             at_once = time.monotonic() - worker.started < AT_ONCE or code in _HOPELESS
             times = times + 1 if at_once else 0
             if times == TIMES:
@@ -80,7 +89,17 @@ class Crew:
                 raise _failure(f"{worker} {how_ended(code)}, {often}", code)
             complain(f"{worker} {how_ended(code)}; it is started again")
             await asyncio.sleep(_PAUSE * 2**times)
-            worker = await self._start(worker.job)
+            worker = await self._start_again(worker.job)
+
+    async def _start_again(self, job: Job) -> WorkerProcess:
+        while True:
+            try:
+                return await self._start(job)
+            except OSError as error:
+                # The others serve on.
+                text = f"worker {job.number} cannot be started: {error.strerror or error}"
+                complain(f"{text}; it is tried again")
+                await asyncio.sleep(_PAUSE_WITHOUT_ROOM)
 
     async def _start(self, job: Job) -> WorkerProcess:
         worker = await WorkerProcess.start(job)
@@ -118,6 +137,12 @@ class Crew:
         """End all of them at once."""
         for worker in self._workers:
             worker.kill()
+
+
+def _nobody_reads() -> bool:
+    output = select.poll()
+    output.register(_OUTPUT, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
 
 
 def _failure(text: str, code: int) -> CommandError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Self
 
 import click
@@ -28,7 +28,7 @@ class Job:
 
     number: int
     port: int
-    nats: str
+    nats: str = field(repr=False)
     arguments: tuple[str, ...]
 
     def encode(self) -> bytes:

@@ -76,10 +76,10 @@ class Reservation:
 
 def _bound(family: int, target: tuple[object, ...]) -> socket.socket:
     # First without SO_REUSEPORT: other relays share their ports as well, and this one is not to
-    # get a part of their clients.
-    with _socket(family) as probe:
-        probe.bind(target)
-        target = (target[0], probe.getsockname()[1], *target[2:])
+    # get a part of their clients. A port that the kernel chooses is nobody's.
+    if target[1]:
+        with _socket(family) as probe:
+            probe.bind(target)
     sock = _socket(family)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

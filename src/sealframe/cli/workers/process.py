@@ -56,6 +56,7 @@ class WorkerProcess:
             with contextlib.suppress(ConnectionError):
                 await asyncio.get_running_loop().sock_sendall(ours, job.encode())
         except BaseException:
+            # One that has come about ends with it.
             ours.close()
             raise
         return cls(job, process, ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ...cluster.numbers import HEARTBEAT_INTERVAL
@@ -30,11 +31,14 @@ class Worker:
 
     @classmethod
     def from_stdin(cls) -> Worker:
-        """Take the job that the parent has put there."""
+        """Take the job that the parent puts there; exit if the parent has gone before."""
         channel = socket.socket(fileno=0)
         line = bytearray()
         while not line.endswith(b"\n"):
-            line += channel.recv(1)
+            more = channel.recv(1)
+            if not more:
+                sys.exit(Exit.FAILED)
+            line += more
         channel.setblocking(False)
         return cls(channel, Job.decode(bytes(line)))
 
