@@ -91,7 +91,8 @@ class NatsClient(Client):
             )
             self._check_tls()
             socket = self._socket()
-            assert socket is not None
+            if socket is None:
+                raise ConnectionError("the connection ended")
             socket.set_write_buffer_limits(_UNWRITTEN)
         except errors.Error as error:
             # That there are no servers left says less than the error before.
