@@ -31,6 +31,8 @@ class Speaker:
         with self._changed:
             self._conn = conn
             self._changed.notify()
+            if self.done:
+                conn.close()
 
     def run(self) -> None:
         """Say each line, then leave."""
@@ -38,8 +40,11 @@ class Speaker:
         with open(0, "rb", buffering=0, closefd=False) as lines:
             for line in lines:
                 self._say(line.decode(errors="replace").strip())
-        self.done = True
-        self._connection().close()
+        with self._changed:
+            self.done = True
+            # The next one, where this one is just being replaced, is closed as it comes.
+            if self._conn is not None:
+                self._conn.close()
 
     def _say(self, line: str) -> None:
         while True:

@@ -14,6 +14,7 @@ its servers have one line, and so one key.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 from typing import Final
@@ -46,7 +47,8 @@ class Service:
     :param name: of the records, ``"_service._tcp.example.org"``
     :param each: seconds for each address of each server
     :param resolver: of dnspython, with other DNS servers than the system's
-    :raises ConfigurationError: the name is no such name, or ``each`` is not above 0
+    :raises ConfigurationError: the name is no such name, or ``each`` is not above 0, or
+        without an end
     """
 
     def __init__(self, name: str, *, each: float = _EACH, resolver: Resolver | None = None) -> None:
@@ -55,7 +57,7 @@ class Service:
             raise ConfigurationError(
                 f"{name!r} cannot be the name of SRV records: write '_service._tcp.example.org'"
             )
-        if not each > 0:
+        if not 0 < each < math.inf:
             raise ConfigurationError(f"each is {each!r}; use seconds above 0")
         self.name = name
         self._each = each
@@ -70,8 +72,9 @@ class Service:
         :raises OSError: there are no such records, they say that there is no such service, or DNS
             does not answer
         """
-        resolver = Resolver() if self._resolver is None else self._resolver
         try:
+            # It raises where the system has no DNS servers.
+            resolver = Resolver() if self._resolver is None else self._resolver
             answer = await resolver.resolve(self.name, "SRV")
         except (NXDOMAIN, NoAnswer):
             raise OSError(f"DNS has no SRV records of {self.name}") from None

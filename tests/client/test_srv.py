@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import math
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,15 +134,25 @@ async def test_dns_that_does_not_answer() -> None:
                 await sealframe.connect("example.org", 1234, sock=chat)
 
 
+async def test_a_system_without_dns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    empty = tmp_path / "resolv.conf"
+    empty.touch()
+    resolver = functools.partial(dns.asyncresolver.Resolver, filename=str(empty))
+    monkeypatch.setattr(sealframe.srv, "Resolver", resolver)
+    with pytest.raises(ConnectError, match="DNS does not tell the SRV records"):
+        await sealframe.connect("example.org", 1234, sock=Service(NAME))
+
+
 @pytest.mark.parametrize("name", ["example.org", "_chat._udp.example.org", "", 7])
 def test_no_such_name(name: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"_service\._tcp"):
         Service(name)
 
 
-def test_no_such_time() -> None:
+@pytest.mark.parametrize("each", [0, math.inf, math.nan])
+def test_no_such_time(each: float) -> None:
     with pytest.raises(ConfigurationError, match="above 0"):
-        Service(NAME, each=0)
+        Service(NAME, each=each)
 
 
 def test_without_the_package() -> None:

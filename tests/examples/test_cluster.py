@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from sealframe.cluster.local_nats import find_nats_server
+from sealframe.cluster.local_nats import keeper_command, read_url
 
 from .programs import EXAMPLES, Program, started
 
@@ -29,8 +31,9 @@ pytestmark = pytest.mark.skipif(
 class Machines:
     """What the services of the file run on."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack = stack
+        self._folder = folder
         # So that no port of another run is taken.
         first, second = divmod(os.getpid() % (126 * 256), 256)
         self.addresses = {
@@ -51,13 +54,21 @@ class Machines:
 
     def start_nats(self, host: str) -> None:
         """Start a node of NATS, and return once it listens."""
-        arguments = [*self.command(host), "--addr", self.addresses[host]]
-        node = self._stack.enter_context(
-            subprocess.Popen([find_nats_server(), *arguments], stderr=subprocess.PIPE, text=True)
+        folder = self._folder / host
+        folder.mkdir()
+        log = folder / "log"
+        # It is gone with this process, whatever becomes of that.
+        command = keeper_command(
+            *(*self.command(host), "--addr", self.addresses[host]),
+            *("--log", str(log), "--ports_file_dir", str(folder)),
         )
-        self._stack.callback(node.kill)
-        assert node.stderr is not None
-        assert any("Server is ready" in line for line in node.stderr)
+        node = self._stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE))
+        self._stack.callback(node.terminate)
+        give_up = time.monotonic() + 30
+        while read_url(folder) is None:
+            assert node.poll() is None, log.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
 
     def start_chat(self, host: str) -> Program:
         """Start a chat server, and return once it listens."""
@@ -72,13 +83,13 @@ class Machines:
 
 
 @contextmanager
-def machines() -> Iterator[Machines]:
+def machines(folder: Path) -> Iterator[Machines]:
     with ExitStack() as stack:
-        yield Machines(stack)
+        yield Machines(stack, folder)
 
 
-def test_nobody_notices_that_the_servers_are_restarted() -> None:
-    with machines() as there:
+def test_nobody_notices_that_the_servers_are_restarted(tmp_path: Path) -> None:
+    with machines(tmp_path) as there:
         for host in HOSTS[:3]:
             there.start_nats(host)
         servers = {host: there.start_chat(host) for host in HOSTS[3:]}
