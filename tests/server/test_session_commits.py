@@ -18,12 +18,14 @@ from sealframe import (
     Connection,
     ConnectionClosedOK,
     Server,
+    ServerOptions,
     SessionLostError,
     Sessions,
     SharedKey,
 )
 from sealframe.aio.connection import AnyConnection, protocol_of
 from sealframe.aio.session_protocol import SessionProtocol
+from sealframe.server import gated_transport, session_logs
 from sealframe.server.cluster_member import ClusterMember, LocalServer
 from sealframe.server.moving import FoundSession, SessionQuestion
 from sealframe.server.session_store import (
@@ -53,6 +55,7 @@ class Held(SessionLog):
         self.waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self.holds = True
         self.lost = False
+        self.fault: Exception | None = None
         self.confirmed: list[Attempt] = []
         self.ended: EndedSession | None = None
 
@@ -67,6 +70,8 @@ class Held(SessionLog):
             await written
         if self.lost:
             raise SessionTakenError
+        if self.fault is not None:
+            raise self.fault
         self.entries.append(entry)
 
     def let_through(self) -> None:
@@ -81,6 +86,8 @@ class Held(SessionLog):
 
     async def end(self, ended: EndedSession) -> None:
         self.ended = ended
+        if self.lost:
+            raise SessionTakenError
 
     def acknowledged(self, messages: int, frames: int) -> None: ...
 
@@ -90,8 +97,12 @@ class Store(ClusterMember):
 
     def __init__(self) -> None:
         self.log = Held()
+        self.server: LocalServer
+        self.questions: list[SessionQuestion] = []
 
-    async def start(self, server: LocalServer) -> None: ...
+    async def start(self, server: LocalServer) -> None:
+        self.server = server
+
     def client_joined(self, conn: AnyConnection) -> None: ...
     def client_left(self, conn: AnyConnection) -> None: ...
     def leaving(self) -> None: ...
@@ -103,6 +114,7 @@ class Store(ClusterMember):
     async def take_session_over(
         self, question: SessionQuestion, numbering: int, known: bool
     ) -> StoredSession:
+        self.questions.append(question)
         return TakenOver(self.log, numbering, 0, ())
 
     @property
@@ -115,9 +127,9 @@ class Store(ClusterMember):
 
 @asynccontextmanager
 async def stored(
-    handler: Callable[[Connection], Awaitable[None]], **arguments: Any
+    handler: Callable[[Connection], Awaitable[None]], member: Store | None = None, **arguments: Any
 ) -> AsyncIterator[tuple[Server, Held, Connection]]:
-    member = Store()
+    member = member or Store()
     async with sealframe.serve(
         handler,
         "127.0.0.1",
@@ -312,6 +324,80 @@ async def test_what_is_dropped_as_a_session_ends_is_in_the_log(done: bool) -> No
         await asyncio.sleep(0.02)
         assert log.entries[: len(expected)] == expected[: 1 + done]
         go_on.set()
+
+
+def writers() -> list[asyncio.Task[Any]]:
+    """Return the tasks that write to logs."""
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("log ")]
+
+
+async def test_a_closed_server_writes_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session_logs, "_WRITE_TIME", 0.01)
+    options = ServerOptions(close_timeout=0.1)
+    async with stored(twice, options=options) as (server, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        await server.close(timeout=0)
+        assert not writers()
+        assert not log.entries
+        log.waiting.clear()
+        assert "was not written to the end before this server closed" in caplog.text
+
+
+async def test_a_log_that_fails_ends_the_link_too() -> None:
+    async with stored(twice) as (server, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        log.fault, log.holds = ValueError("for this test"), False
+        log.let_through()
+        await until(lambda: server.counters.sessions_lost == 1 or not server.clients)
+        log.fault = None
+        # The client has noticed, and come again.
+        async with asyncio.timeout(5):
+            assert await conn.recv() == b"1"
+
+
+async def test_an_end_that_the_log_does_not_take_is_not_remembered() -> None:
+    """Another server had the session before: there it goes on."""
+    member = Store()
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        member.log.lost = True
+        raise ValueError("for this test")
+
+    async with stored(handler, member) as (_, log, conn):
+        log.holds = False
+        await conn.send(b"1")
+        with pytest.raises(SessionLostError):
+            await conn.recv()
+        await until(lambda: log.ended is not None and not writers())
+        assert member.server.session_status(member.questions[0].key) is None
+
+
+async def test_who_asks_for_more_than_may_wait_for_the_log_loses_the_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gated_transport, "LIMIT", 100)
+    async with stored(twice, on_request=lambda conn, payload: payload) as (server, log, conn):
+        asking = asyncio.create_task(conn.request(b"?"))
+        await until(lambda: bool(log.waiting))
+        protocol = protocol_of(conn)
+        assert isinstance(protocol, SessionProtocol)
+        pings = []
+        async with asyncio.timeout(10):
+            while not protocol.detached:
+                # Those that come in one read get one answer.
+                pings.append(asyncio.create_task(conn.ping()))
+                await asyncio.sleep(0.002)
+        log.holds = False
+        log.let_through()
+        # The session goes on over the next link.
+        assert await asking == b"?"
+        await asyncio.gather(*pings)
+        assert server.counters.sessions_resumed == 1
 
 
 def test_what_cannot_be() -> None:

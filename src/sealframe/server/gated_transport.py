@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ..aio.writing import write_buffers
+
+LIMIT: Final = 1024 * 1024
+"""Bytes that are held back at most beside what the session keeps anyway, such as PONG: a peer that
+goes on asking for more loses the link, and comes again."""
 
 
 class GatedTransport(asyncio.Transport):
     """Stands before the transport of a link.
 
     :param transport: to which everything goes, sooner or later
+    :param kept: returns how many bytes the session keeps for its next link
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, kept: Callable[[], int]) -> None:
         super().__init__()
         self._transport = transport
+        self._kept = kept
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._closed = False
         self._ends = False
         self._closes = False
@@ -29,6 +38,7 @@ class GatedTransport(asyncio.Transport):
         """Write what was held back."""
         self._closed = False
         held, self._held = self._held, []
+        self._held_bytes = 0
         if held:
             self._transport.write(b"".join(held))
         if self._ends:
@@ -40,15 +50,24 @@ class GatedTransport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         if self._closed:
-            self._held.append(bytes(data))
+            self._hold_back([bytes(data)])
         else:
             self._transport.write(data)
 
+    def _hold_back(self, buffers: list[bytes]) -> None:
+        if self._transport.is_closing():
+            return
+        self._held += buffers
+        self._held_bytes += sum(map(len, buffers))
+        if self._held_bytes > LIMIT + self._kept():
+            self.abort()
+
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         if self._closed:
-            self._held += map(bytes, list_of_data)
+            self._hold_back(list(map(bytes, list_of_data)))
         else:
-            self._transport.writelines(list_of_data)
+            # Not every event loop has a ``writelines`` that can be used.
+            write_buffers(self._transport, list(list_of_data))
 
     def write_eof(self) -> None:
         if self._closed:
@@ -64,6 +83,7 @@ class GatedTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self._held.clear()
+        self._held_bytes = 0
         self._transport.abort()
 
     def can_write_eof(self) -> bool:
@@ -73,7 +93,7 @@ class GatedTransport(asyncio.Transport):
         return self._closes or self._transport.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        return self._transport.get_write_buffer_size() + sum(map(len, self._held))
+        return self._transport.get_write_buffer_size() + self._held_bytes
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._transport.get_write_buffer_limits()

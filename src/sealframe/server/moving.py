@@ -87,7 +87,7 @@ FoundSession: TypeAlias = MovedSession | EndedSession | LaterLink | None
 @dataclass(slots=True)
 class _Parked:
     moved: MovedSession
-    handler: asyncio.Task[None] | None
+    running: list[asyncio.Task[None]]
     timer: asyncio.TimerHandle
 
 
@@ -108,15 +108,17 @@ class ParkedSessions:
     def __len__(self) -> int:
         return len(self._parked)
 
-    def add(self, moved: MovedSession, handler: asyncio.Task[None] | None = None) -> None:
+    def add(self, moved: MovedSession, *tasks: asyncio.Task[None] | None) -> None:
         """Keep one.
 
-        :param handler: of the program, which may still be at work on a message
+        :param tasks: what may still be at work for it: its handler, with a message in hand, and
+            what writes the last of its log
         """
         key, attempt = moved.question.key, moved.question.attempt
         self.drop(key, attempt)
         timer = self._call_later(KEPT, self.drop, key, attempt)
-        self._parked[key] = _Parked(moved, handler, timer)
+        running = [task for task in tasks if task is not None]
+        self._parked[key] = _Parked(moved, running, timer)
 
     def attempt(self, key: bytes) -> Attempt | None:
         """Return for which attempt one was given up, None where there is none."""
@@ -140,10 +142,10 @@ class ParkedSessions:
         return replace(moved, question=question)
 
     async def wait_finished(self, key: bytes) -> None:
-        """Wait until its handler has ended: it may have another message in hand."""
+        """Wait until nothing is at work for it here any more."""
         parked = self._parked.get(key)
-        if parked is not None and parked.handler is not None:
-            await asyncio.wait([parked.handler])
+        if parked is not None and parked.running:
+            await asyncio.wait(parked.running)
 
     def drop(self, key: bytes, attempt: Attempt) -> None:
         """Keep one no more that was given up for this attempt or an earlier one."""

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..aio.session_protocol import SessionProtocol
-from ..aio.tasks import start_task
+from ..aio.tasks import Tasks, start_task
 from ..aio.writing import NO_SOCKET
 from ..core.retention import cost_of_messages
 from ..core.session import Session
@@ -93,6 +93,7 @@ class SessionCommits:
     :param taking: the session's
     :param unsent: the messages that the numbering begins with, which the log has
     :param taken_over: called where another server has the session now
+    :param tasks: gets those that write: the server waits for them as it closes
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class SessionCommits:
         log: SessionLog,
         unsent: tuple[bytes, ...],
         taken_over: Callable[[SessionProtocol], None],
+        tasks: Tasks[SessionProtocol],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
@@ -110,6 +112,7 @@ class SessionCommits:
         self._taking = taking
         self._log = log
         self._taken_over = taken_over
+        self._tasks = tasks
         # How many messages of the numbering may be written, are written or being so, and what
         # those cost that are written.
         self._free = self._claimed = len(unsent)
@@ -126,6 +129,8 @@ class SessionCommits:
         self._writing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._sealed = False
+        # Whether another server has the session.
+        self._lost = False
         # What is to be written last.
         self._last: Entry | None = None
         self._refresher = self._loop.call_later(log.longest_pause, self._refresh)
@@ -135,11 +140,19 @@ class SessionCommits:
     def use_link(self, donor: SessionProtocol) -> None:
         """Stand before the transport of a link, which the session gets next."""
         assert donor.transport is not None
-        self._gate = GatedTransport(donor.transport)
+        self._gate = GatedTransport(donor.transport, self._kept)
         donor.transport = self._gate
         donor.sender.socket = NO_SOCKET
         if self._unsettled_marks:
             self._gate.hold()
+
+    def _kept(self) -> int:
+        return self._session.retention.cost
+
+    def refuse_link(self) -> None:
+        """The session ends, for its client's counts contradict it: let that be said at once."""
+        if self._gate is not None:
+            self._gate.release()
 
     # What the session does
 
@@ -214,12 +227,14 @@ class SessionCommits:
 
     def _commit(self) -> None:
         self._scheduled = None
-        entry = self._next()
+        # What :meth:`check` has begun to write meanwhile goes on with it.
+        entry = self._next() if self._writing is None else None
         if entry is not None:
             self._start(entry)
 
     def _start(self, entry: Entry) -> None:
         self._writing = start_task(self._write, entry, name=f"log {self._protocol.id}")
+        self._tasks.add(self._writing, self._protocol)
 
     def _next(self) -> Entry | None:
         """Return what is to be written next, which counts as under way."""
@@ -253,6 +268,8 @@ class SessionCommits:
         except Exception as error:
             logger.exception("the log of client %s cannot be written", self._protocol.id)
             self.close()
+            # The client comes again, and its next session begins with what the log has.
+            self._protocol.cut_off()
             self._protocol.end_session(self._protocol.lost(f"its log failed: {error!r}"))
         finally:
             self._writing = None
@@ -275,13 +292,22 @@ class SessionCommits:
 
         :raises SessionTakenError: it does not
         """
+        # A write that has begun goes on where nobody waits for it any more: the next one has to
+        # know whether the log has it.
+        confirming = start_task(self._confirm, attempt, name=f"log {self._protocol.id}")
+        self._tasks.add(confirming, self._protocol)
+        await asyncio.shield(confirming)
+        if self._lost:
+            raise SessionTakenError
+
+    async def _confirm(self, attempt: Attempt) -> None:
         try:
             async with self._lock:
                 await self._log.confirm(attempt)
         except SessionTakenError:
+            self._lost = True
             self.close()
             self._taken_over(self._protocol)
-            raise
 
     # The end
 
@@ -305,14 +331,18 @@ class SessionCommits:
             except SessionTakenError:
                 logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
 
-    async def end(self, ended: EndedSession) -> None:
-        """Write how the session ended."""
+    async def end(self, ended: EndedSession, lost: Callable[[], None]) -> None:
+        """Write how the session ended.
+
+        :param lost: called where it has not: another server has it
+        """
         if self._writing is not None:
             await asyncio.wait([self._writing])
         try:
             async with self._lock:
                 await self._log.end(ended)
         except SessionTakenError:
+            lost()
             logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Final, cast
 
 from ..aio.session_info import SessionInfo
@@ -285,6 +286,7 @@ class SessionKeeper:
             without = session.resume(protocol, asked, keep=self._sessions.keep_seconds)
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
+            self.logs.refuse_link(session)
             _refuse(protocol, Close(_LOST), text)
             self._lose(session, text)
         else:
@@ -394,8 +396,13 @@ class SessionKeeper:
         received = session.acknowledgeable(protocol.machine.frames_received)
         ended = EndedSession(code, received, closer.discarded)
         self._table.end(key, ended, self._loop.time())
-        self.logs.end(protocol, ended)
+        self.logs.end(protocol, ended, partial(self._forget_end, key))
         self._watch()
+
+    def _forget_end(self, key: bytes) -> None:
+        """A session that ended here had gone on at another server before."""
+        if isinstance(self._table.find(key), Over):
+            self._table.forget(key)
 
     def _watch(self) -> None:
         interval = self._table.interval

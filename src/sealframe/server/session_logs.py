@@ -55,7 +55,7 @@ class SessionLogs:
             taking=taking,
         )
         commits = SessionCommits(
-            protocol, session, taking, owned.log, owned.unsent, self._taken_over
+            protocol, session, taking, owned.log, owned.unsent, self._taken_over, self._writing
         )
         commits.use_link(protocol)
         self._commits[protocol] = commits
@@ -66,6 +66,12 @@ class SessionLogs:
         commits = self._commits.get(session)
         if commits is not None:
             commits.use_link(donor)
+
+    def refuse_link(self, session: SessionProtocol) -> None:
+        """A session cannot go on with the link that it would have got."""
+        commits = self._commits.get(session)
+        if commits is not None:
+            commits.refuse_link()
 
     async def confirm(self, protocol: SessionProtocol, attempt: Attempt) -> None:
         """Make sure that this server still owns a session whose client has come back.
@@ -102,12 +108,15 @@ class SessionLogs:
         commits.seal()
         return self._write(protocol, commits.write_last)
 
-    def end(self, protocol: SessionProtocol, ended: EndedSession) -> None:
-        """Have it written how a session ended."""
+    def end(self, protocol: SessionProtocol, ended: EndedSession, lost: Callable[[], None]) -> None:
+        """Have it written how a session ended.
+
+        :param lost: called where it turns out that another server has it: it has not ended
+        """
         commits = self._commits.pop(protocol, None)
         if commits is not None:
             commits.close()
-            self._write(protocol, commits.end, ended)
+            self._write(protocol, commits.end, ended, lost)
 
     def forget(self, protocol: SessionProtocol) -> None:
         """Write nothing more of a session."""
@@ -131,6 +140,9 @@ class SessionLogs:
 
 
 def _written(task: asyncio.Task[None], protocol: SessionProtocol) -> None:
-    if not task.cancelled() and task.exception() is not None:
+    if task.cancelled():
+        what = "the log of client %s was not written to the end before this server closed"
+        logger.warning(what, protocol.id)
+    elif task.exception() is not None:
         what = "the log of client %s was not written to the end"
         logger.error(what, protocol.id, exc_info=task.exception())

@@ -87,14 +87,13 @@ class SessionMoves:
                 moved = self._move(found, question)
                 if moved is None:
                     return None
-                self._parked.add(moved, handler)
-                if writing is not None:
-                    await asyncio.wait([writing])
+                self._parked.add(moved, handler, writing)
             elif closer.may_go_on:
                 raise ClusterError("the session is closing at another server")
             else:
                 found.session.drop()
         if self._redelivers:
+            # Its log, too, has to have the last of it before another server goes on there.
             await self._parked.wait_finished(key)
         parked = self._parked.claim(question)
         if parked is not None:

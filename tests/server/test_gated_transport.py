@@ -1,0 +1,69 @@
+"""What is written to a link while the log of its session has not got it yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from sealframe.aio import writing
+from sealframe.server import gated_transport
+from sealframe.server.gated_transport import GatedTransport
+
+
+class Recording(asyncio.Transport):
+    """Keeps what is written, and by which call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, bytes]] = []
+        self.closing = False
+
+    def write(self, data: Any) -> None:
+        self.calls.append(("write", bytes(data)))
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        self.calls.append(("writelines", b"".join(list_of_data)))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+# As those of asyncio are known.
+Recording.__module__ = "asyncio.selector_events"
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_writelines_that_is_not_sound_is_not_used(
+    sound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_SOUND", sound)
+    below = Recording()
+    gate = GatedTransport(below, lambda: 0)
+    assert writing.write_buffers(gate, [b"a", b"bc"]) == 3
+    assert below.calls == [("writelines" if sound else "write", b"abc")]
+
+
+def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the session keeps for its next link anyway does not count."""
+    monkeypatch.setattr(gated_transport, "LIMIT", 10)
+    below = Recording()
+    gate = GatedTransport(below, lambda: 5)
+    gate.hold()
+    gate.write(b"x" * 9)
+    gate.writelines([b"yy", b"yyyy"])
+    assert (gate.get_write_buffer_size(), gate.is_closing()) == (15, False)
+    gate.write(b"z")
+    assert (gate.get_write_buffer_size(), gate.is_closing()) == (0, True)
+    gate.write(b"z")
+    assert gate.get_write_buffer_size() == 0
+    gate.release()
+    assert not below.calls
