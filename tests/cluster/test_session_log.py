@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import nats
 import pytest
 import pytest_asyncio
 
 from sealframe import ClusterUnavailableError
-from sealframe.cluster.nats_stream import NatsStream
-from sealframe.cluster.session_log import JetStreamStore
+from sealframe.cluster import session_log
+from sealframe.cluster.nats_link import NatsLink
+from sealframe.cluster.nats_stream import NatsStream, Stored
+from sealframe.cluster.session_log import JetStreamStore, open_logs
+from sealframe.cluster.session_records import SessionHistory
 from sealframe.cluster.subjects import Subjects
 from sealframe.server.moving import LaterLink, SessionQuestion
 from sealframe.server.session_store import Entry, SessionTakenError, TakenOver
@@ -28,6 +33,11 @@ class Losing(NatsStream):
     """Loses answers: what was to be written was."""
 
     lost = 0
+    reads = 0
+
+    async def next(self, subject: str, sequence: int) -> Stored | None:
+        self.reads += 1
+        return await super().next(subject, sequence)
 
     async def publish(self, subject: str, data: bytes, *, id: str, last: int) -> int:
         sequence = await super().publish(subject, data, id=id, last=last)
@@ -62,9 +72,9 @@ def question(
 
 
 async def own(stream: NatsStream, asked: SessionQuestion, numbering: int) -> TakenOver:
-    owned = await JetStreamStore(stream, MAX_AGE).take_over(asked, numbering, True)
+    owned = await JetStreamStore(stream).take_over(asked, numbering, True)
     if owned is None:
-        owned = await JetStreamStore(stream, MAX_AGE).take_over(asked, numbering, False)
+        owned = await JetStreamStore(stream).take_over(asked, numbering, False)
     assert isinstance(owned, TakenOver)
     return owned
 
@@ -100,7 +110,7 @@ async def test_an_answer_that_was_lost_writes_nothing_twice(stream: Losing) -> N
 
 async def test_who_comes_later_has_it(stream: Losing) -> None:
     await own(stream, question(2), 5)
-    store = JetStreamStore(stream, MAX_AGE)
+    store = JetStreamStore(stream)
     assert await store.take_over(question(1), 6, True) == LaterLink((1, 2))
 
 
@@ -121,7 +131,7 @@ async def test_a_session_that_ended(stream: Losing) -> None:
     await first.log.append(Entry(1, (b"a",)))
     ended = EndedSession(0, 4, 1)
     await first.log.end(ended)
-    assert await JetStreamStore(stream, MAX_AGE).take_over(question(2), 6, True) == ended
+    assert await JetStreamStore(stream).take_over(question(2), 6, True) == ended
 
 
 async def test_a_log_stays_small(stream: Losing, jetstream: NatsServer) -> None:
@@ -134,3 +144,47 @@ async def test_a_log_stays_small(stream: Losing, jetstream: NatsServer) -> None:
     found = await stream.next(stream.subject_of(b"k" * 32), 1)
     assert found is not None
     assert found.sequence > 50
+
+
+async def test_what_nobody_acknowledges_is_read_in_few_round_trips(stream: Losing) -> None:
+    first = await own(stream, question(1), 5)
+    for number in range(1, 301):
+        await first.log.append(Entry(0, (b"%d" % number,)))
+        first.log.acknowledged(0, 0)
+    stream.reads = 0
+    second = await own(stream, question(2, numbering=5), 6)
+    assert second.unsent == tuple(b"%d" % number for number in range(1, 301))
+    assert stream.reads < 100
+
+
+@pytest.mark.parametrize("keep", [1.0, 3600.0])
+async def test_what_is_needed_is_younger_than_nats_keeps_it(
+    jetstream: NatsServer, keep: float
+) -> None:
+    """Beyond keep there are five minutes at least, whenever the server is killed."""
+    client = await nats.connect(jetstream.url)
+    context = client.jetstream()
+    link = SimpleNamespace(jetstream=lambda: context, max_payload=client.max_payload, refusal="")
+    subjects = Subjects(secrets.token_hex(8))
+    store = await open_logs(cast("NatsLink", link), subjects, keep, 1)
+    owned = await store.take_over(question(1), 5, False)
+    assert isinstance(owned, TakenOver)
+    config = (await context.stream_info(subjects.stream)).config
+    assert config.max_age is not None
+    # What is written just before the pause is over is written anew at the end of the next one.
+    assert config.max_age - 2 * owned.log.longest_pause >= keep + 300
+    await client.close()
+
+
+async def test_all_of_a_session_is_written_anew(
+    stream: Losing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await own(stream, question(1), 5)
+    await first.log.append(Entry(1, (b"a",)))
+    monkeypatch.setattr(session_log, "_RENEW", 0.0)
+    await first.log.append(Entry(2, (b"b",)))
+    stored = await stream.last(stream.subject_of(b"k" * 32))
+    assert stored is not None
+    history = SessionHistory()
+    history.read(stored.sequence, stored.data)
+    assert (history.taken, history.after(0)) == (2, (b"a", b"b"))

@@ -184,6 +184,22 @@ def test_a_snapshot_stands_for_all_before_it() -> None:
     assert read.after(read.arrived(7, 2)) == (b"b", b"c")
 
 
+def test_records_before_a_take_over_are_deleted_once_their_messages_have_arrived() -> None:
+    log = begun()
+    for number in range(1, 41):
+        log.entry(number, b"%d" % number, marks=(Mark(2 * number - 1, 1),))
+    log.write(log.history.taken_over((1, 2), numbering=8, base=30))
+    log.entry(41, b"41")
+    assert log.history.records == 43
+    # Ten messages of the numbering before are the first frames of this one.
+    log.history.acknowledged(40, 10)
+    assert log.history.records == 1
+    sequence = log.history.unneeded(1)
+    assert sequence == 43
+    read = log.read(behind=sequence - 1)
+    assert (read.taken, read.after(read.arrived(8, 10))) == (41, (b"41",))
+
+
 def test_how_a_session_ended() -> None:
     log = begun()
     log.write(log.history.end(EndedSession(0, 3, 1)))

@@ -284,11 +284,12 @@ class TestErrors:
     async def test_no_jetstream(self, nats_server: NatsServer) -> None:
         await refused(nats_server, 1, "needs JetStream")
 
-    async def test_no_permission(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("subject", ["$JS.API.>", "sealframe.*.session.*"])
+    async def test_no_permission(self, tmp_path: Path, subject: str) -> None:
         config = (
             f'jetstream {{ store_dir: "{tmp_path}" }}\n'
             'authorization { users: [ { user: "a", password: "b"\n'
-            'permissions: { publish: { deny: ["$JS.API.>"] } } } ] }\n'
+            f'permissions: {{ publish: {{ deny: ["{subject}"] }} }} }} ] }}\n'
         )
         with one_server(tmp_path, config) as nats:
             await refused(nats, 1, "does not let this server", user="a", password="b")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 2.0
 """Seconds for one answer of JetStream."""
+_NONE: Final = 2**62
+"""A sequence that no message has."""
 _DUPLICATES: Final = 120.0
 """Seconds for which JetStream knows the id of a message."""
 _WRONG_LAST: Final = frozenset({10071, 10164})
@@ -92,6 +96,15 @@ class NatsStream:
             raise _explained(error, replicas) from None
         except (errors.Error, TimeoutError) as error:
             raise _away(error) from None
+
+    async def check(self) -> None:
+        """Make sure that we may write to the subjects, without writing anything.
+
+        :raises ClusterError: JetStream does not answer, as where we may not
+        """
+        # No message has that sequence, so that JetStream refuses it.
+        with contextlib.suppress(SessionTakenError):
+            await self.publish(self.subject_of(b"check"), b"", id=secrets.token_hex(8), last=_NONE)
 
     async def publish(self, subject: str, data: bytes, *, id: str, last: int) -> int:
         """Write a message; return its sequence.

@@ -42,8 +42,13 @@ _TAKE_OVER_TIMEOUT: Final = 15.0
 _OPEN_TIMEOUT: Final = 10.0
 """Seconds in which the stream is there when a server starts."""
 _SPARE_AGE: Final = 600.0
-"""Seconds beyond ``keep`` for which NATS keeps what was written: a session that goes on writes all
-of it anew after a quarter of both."""
+"""Seconds beyond ``keep`` for which NATS keeps what was written."""
+_RENEW: Final = _SPARE_AGE / 4
+"""Seconds after which a session that goes on writes all of it anew, or twice as many: so nothing
+that is needed is older than half of the spare age when its server is killed."""
+_MOST_RECORDS: Final = 256
+"""So many records are needed at most before all of them are written anew, as one: each takes a
+round trip where a session is taken over."""
 _TRIM: Final = 32
 """So many records that are not needed any more are deleted together."""
 _HEADERS: Final = 1024
@@ -55,13 +60,9 @@ class JetStreamLog(SessionLog):
 
     :param subject: of the session
     :param history: what is in it
-    :param max_age: seconds after which NATS deletes what was written
     """
 
-    def __init__(
-        self, stream: NatsStream, subject: str, history: SessionHistory, max_age: float
-    ) -> None:
-        self._pause = max_age / 4
+    def __init__(self, stream: NatsStream, subject: str, history: SessionHistory) -> None:
         # From when on it is to be told of that a write waits.
         self._warn_at: float | None = None
         self._renewed = asyncio.get_running_loop().time()
@@ -74,13 +75,13 @@ class JetStreamLog(SessionLog):
 
     @property
     def longest_pause(self) -> float:
-        return self._pause
+        return _RENEW
 
     async def append(self, entry: Entry) -> None:
         await self._write(self.history.entry(entry, self.history.attempt))
         now = asyncio.get_running_loop().time()
-        if now - self._renewed >= self._pause:
-            # Before NATS deletes the oldest of it for its age.
+        if now - self._renewed >= _RENEW or self.history.records >= _MOST_RECORDS:
+            # Before NATS deletes the oldest of it for its age, or it takes long to read.
             await self._write(self.history.snapshot())
             self._renewed = now
 
@@ -175,9 +176,8 @@ class JetStreamStore:
     :param stream: the cluster's
     """
 
-    def __init__(self, stream: NatsStream, max_age: float) -> None:
+    def __init__(self, stream: NatsStream) -> None:
         self._stream = stream
-        self._max_age = max_age
 
     async def take_over(
         self, question: SessionQuestion, numbering: int, known: bool
@@ -219,7 +219,7 @@ class JetStreamStore:
             base = history.total
         if unsent is None:
             return None
-        log = JetStreamLog(self._stream, subject, history, self._max_age)
+        log = JetStreamLog(self._stream, subject, history)
         await log.take_over(question.attempt, numbering, base)
         return TakenOver(log, numbering, history.taken, unsent)
 
@@ -249,6 +249,7 @@ async def open_logs(
     while True:
         try:
             await stream.open(max_age, replicas)
+            await stream.check()
         except ClusterUnavailableError:
             if "permissions violation" in link.refusal.lower():
                 raise ClusterError(
@@ -259,4 +260,4 @@ async def open_logs(
                 raise
             await asyncio.sleep(_PAUSE)
         else:
-            return JetStreamStore(stream, max_age)
+            return JetStreamStore(stream)

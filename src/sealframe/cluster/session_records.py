@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from struct import Struct
 from struct import error as struct_error
@@ -221,6 +221,8 @@ class SessionHistory:
             self._controls = 0
             self._forget_messages(record.base)
             self._total = max(self._total, record.base)
+            # Their frames are of the numbering before, and the marks among them not needed.
+            self._kept = deque(replace(kept, frame=0) for kept in self._kept)
         if record.kind is Kind.SNAPSHOT:
             self._unneeded += len(self._kept)
             self._kept.clear()
@@ -323,6 +325,11 @@ class SessionHistory:
         while len(kept) > 1 and kept[0].message <= messages and kept[0].frame <= frames:
             kept.popleft()
             self._unneeded += 1
+
+    @property
+    def records(self) -> int:
+        """How many records are needed."""
+        return len(self._kept)
 
     def unneeded(self, at_least: int) -> int:
         """Return the sequence below which nothing is needed; 0 if that are too few records."""
