@@ -4,149 +4,38 @@ log."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from aio.scripted import until
 
 import sealframe
 from sealframe import (
-    ClientOptions,
     ConfigurationError,
     Connection,
+    ConnectionClosedError,
     ConnectionClosedOK,
-    Server,
     ServerOptions,
     SessionLostError,
     Sessions,
-    SharedKey,
 )
-from sealframe.aio.connection import AnyConnection, protocol_of
+from sealframe.aio.connection import protocol_of
 from sealframe.aio.session_protocol import SessionProtocol
 from sealframe.server import gated_transport, session_logs
-from sealframe.server.cluster_member import ClusterMember, LocalServer
-from sealframe.server.moving import FoundSession, SessionQuestion
+from sealframe.server.moving import MovedSession
+from sealframe.server.session_commits import LoggedSession
 from sealframe.server.session_store import (
     Entry,
     Mark,
-    SessionLog,
-    SessionTakenError,
-    StoredSession,
-    TakenOver,
 )
-from sealframe.server.session_table import Attempt, EndedSession
+from sealframe.server.session_table import EndedSession
 from sealframe.wire import CloseCode
+
+from .held_log import Store, named, stored, twice
 
 ANY_LOOP = True
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-KEY = SharedKey.generate()
-OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.05, close_timeout=0.1)
-
-
-class Held(SessionLog):
-    """A log in memory: what is written waits for the test, unless it lets all through."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.waiting: list[tuple[Entry, asyncio.Future[None]]] = []
-        self.holds = True
-        self.lost = False
-        self.fault: Exception | None = None
-        self.confirmed: list[Attempt] = []
-        self.ended: EndedSession | None = None
-
-    @property
-    def longest_pause(self) -> float:
-        return 60.0
-
-    async def append(self, entry: Entry) -> None:
-        if self.holds:
-            written = asyncio.get_running_loop().create_future()
-            self.waiting.append((entry, written))
-            await written
-        if self.lost:
-            raise SessionTakenError
-        if self.fault is not None:
-            raise self.fault
-        self.entries.append(entry)
-
-    def let_through(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for _, written in waiting:
-            written.set_result(None)
-
-    async def confirm(self, attempt: Attempt) -> None:
-        if self.lost:
-            raise SessionTakenError
-        self.confirmed.append(attempt)
-
-    async def end(self, ended: EndedSession) -> None:
-        self.ended = ended
-        if self.lost:
-            raise SessionTakenError
-
-    def acknowledged(self, messages: int, frames: int) -> None: ...
-
-
-class Store(ClusterMember):
-    """A cluster of one server, with one log."""
-
-    def __init__(self) -> None:
-        self.log = Held()
-        self.server: LocalServer
-        self.questions: list[SessionQuestion] = []
-
-    async def start(self, server: LocalServer) -> None:
-        self.server = server
-
-    def client_joined(self, conn: AnyConnection) -> None: ...
-    def client_left(self, conn: AnyConnection) -> None: ...
-    def leaving(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    async def find_session(self, question: SessionQuestion) -> FoundSession:
-        return None
-
-    async def take_session_over(
-        self, question: SessionQuestion, numbering: int, known: bool
-    ) -> StoredSession:
-        self.questions.append(question)
-        return TakenOver(self.log, numbering, 0, ())
-
-    @property
-    def others(self) -> bool:
-        return False
-
-    def stats(self) -> dict[str, Any]:
-        return {}
-
-
-@asynccontextmanager
-async def stored(
-    handler: Callable[[Connection], Awaitable[None]], member: Store | None = None, **arguments: Any
-) -> AsyncIterator[tuple[Server, Held, Connection]]:
-    member = member or Store()
-    async with sealframe.serve(
-        handler,
-        "127.0.0.1",
-        0,
-        security=KEY,
-        sessions=Sessions(store="cluster"),
-        cluster=member,
-        **arguments,
-    ) as server:
-        async with sealframe.connect(
-            "127.0.0.1", server.port, security=KEY, session=True, options=OPTIONS
-        ) as conn:
-            try:
-                yield server, member.log, conn
-            finally:
-                member.log.holds = False
-                member.log.let_through()
 
 
 def kept(conn: Connection) -> int:
@@ -156,12 +45,6 @@ def kept(conn: Connection) -> int:
     assert protocol.session is not None
     retention = protocol.session.retention
     return retention.messages_given - retention.messages_acknowledged
-
-
-async def twice(conn: Connection) -> None:
-    async for message in conn:
-        await conn.send(message)
-        await conn.send(message + b"'")
 
 
 async def test_nothing_is_acknowledged_or_sent_before_the_log_has_it() -> None:
@@ -326,11 +209,6 @@ async def test_what_is_dropped_as_a_session_ends_is_in_the_log(done: bool) -> No
         go_on.set()
 
 
-def writers() -> list[asyncio.Task[Any]]:
-    """Return the tasks that write to logs."""
-    return [task for task in asyncio.all_tasks() if task.get_name().startswith("log ")]
-
-
 async def test_a_closed_server_writes_nothing_more(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -340,10 +218,90 @@ async def test_a_closed_server_writes_nothing_more(
         await conn.send(b"1")
         await until(lambda: bool(log.waiting))
         await server.close(timeout=0)
-        assert not writers()
+        assert not named("log ")
         assert not log.entries
         log.waiting.clear()
         assert "was not written to the end before this server closed" in caplog.text
+
+
+async def test_a_server_that_closes_lets_a_write_end_that_has_begun() -> None:
+    """Else the next one would not know what the last message of the log is."""
+    async with stored(twice) as (server, log, conn):
+        log.holds = False
+        await conn.send(b"1")
+        assert [await conn.recv() for _ in range(2)] == [b"1", b"1'"]
+        written = asyncio.get_running_loop().create_future()
+        log.confirming = written
+        transport = protocol_of(conn).transport
+        assert transport is not None
+        transport.abort()
+        await until(lambda: bool(named("find ") and named("log ")))
+        closing = asyncio.create_task(server.close(timeout=0))
+        # The client's link waits for nothing any more.
+        await until(lambda: not named("find "))
+        assert not log.confirmed
+        written.set_result(None)
+        await closing
+        assert log.confirmed == [(1, 2)]
+
+
+async def test_whoever_asks_for_a_session_waits_until_its_log_has_the_last_of_it() -> None:
+    """Also where the first who asked has given up."""
+    member = Store()
+    async with stored(twice, member) as (_, log, conn):
+        await conn.send(b"1")
+        await until(lambda: bool(log.waiting))
+        question = replace(member.questions[0], attempt=(1, 9))
+        first = asyncio.create_task(member.server.release_session(question))
+        await asyncio.sleep(0)
+        first.cancel()
+        second = asyncio.create_task(member.server.release_session(question))
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        log.holds = False
+        log.let_through()
+        assert isinstance(await second, MovedSession)
+        member.server.confirm_session(question)
+
+
+async def test_a_link_that_is_refused_does_not_wait_for_the_log() -> None:
+    async with stored(twice, on_request=lambda conn, payload: payload) as (_, log, conn):
+        asking = [asyncio.create_task(conn.request(b"?"))]
+        await until(lambda: bool(log.waiting))
+        asking.append(asyncio.create_task(conn.request(b"!")))
+        await asyncio.sleep(0.02)
+        protocol = protocol_of(conn)
+        assert isinstance(protocol, SessionProtocol)
+        assert protocol.session is not None
+        protocol.lose_link(ConnectionClosedError("for this test"))
+        # It says that it has got what was never sent.
+        protocol.session.received = 1000
+        await until(lambda: bool(named("find ") and len(named("log ")) == 2))
+        log.let_through()
+        async with asyncio.timeout(5):
+            for request in asking:
+                with pytest.raises(SessionLostError, match="SESSION_LOST"):
+                    await request
+        # The answer to the second one is not in the log yet.
+        assert len(log.waiting) == 1
+
+
+async def test_one_task_writes_to_a_log() -> None:
+    async with stored(twice) as (server, log, conn):
+        (client,) = server.clients.values()
+        session = protocol_of(client).machine.session
+        assert isinstance(session, LoggedSession)
+        # What is about to be written finds a write that has begun meanwhile.
+        session.commits.mark(Mark(1, 1))
+        session.commits.check()
+        session.commits.mark(Mark(2, 1))
+        await until(lambda: bool(log.waiting))
+        assert len(named("log ")) == 1
+        log.let_through()
+        await until(lambda: bool(log.waiting))
+        assert log.entries == [Entry(0, (), (Mark(1, 1),))]
+        assert log.waiting[0][0] == Entry(0, (), (Mark(2, 1),))
+        assert conn.id == client.id
 
 
 async def test_a_log_that_fails_ends_the_link_too() -> None:
@@ -373,7 +331,7 @@ async def test_an_end_that_the_log_does_not_take_is_not_remembered() -> None:
         await conn.send(b"1")
         with pytest.raises(SessionLostError):
             await conn.recv()
-        await until(lambda: log.ended is not None and not writers())
+        await until(lambda: log.ended is not None and not named("log "))
         assert member.server.session_status(member.questions[0].key) is None
 
 

@@ -18,8 +18,6 @@ from ..server.session_store import SessionTakenError
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
-_TIMEOUT: Final = 2.0
-"""Seconds for one answer of JetStream."""
 _NONE: Final = 2**62
 """A sequence that no message has."""
 _DUPLICATES: Final = 120.0
@@ -40,7 +38,7 @@ class Stored:
 class NatsStream:
     """The stream.
 
-    :param context: returns nats-py's context of the present connection
+    :param context: returns nats-py's context of the present connection, which has the time-out
     :param max_payload: returns the largest message that NATS takes, in bytes
     :param name: of the stream
     :param prefix: of its subjects, which end with a session
@@ -119,9 +117,7 @@ class NatsStream:
             api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last),
         }
         try:
-            ack = await self._context().publish(
-                subject, data, timeout=_TIMEOUT, stream=self._name, headers=headers
-            )
+            ack = await self._context().publish(subject, data, stream=self._name, headers=headers)
         except APIError as error:
             if error.err_code in _WRONG_LAST:
                 raise SessionTakenError from None
