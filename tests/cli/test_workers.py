@@ -216,7 +216,10 @@ async def test_nobody_reads_the_output() -> None:
         relay.program.close_output()
         with pytest.raises(SealframeError):
             async with relay.connect() as conn:
-                await conn.recv()
+                # That it has joined may be said before the pipe is closed, a turn later.
+                while True:
+                    await conn.send(b"anybody there?")
+                    await asyncio.sleep(0.01)
         done = await relay.program.end()
         assert done.code == 1
         assert "nobody reads the output: all of them are stopped" in done.errors
