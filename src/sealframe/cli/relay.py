@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sealframe
 
@@ -31,7 +31,7 @@ from .exporting import exporting
 from .framing import Layout
 from .output import Output
 from .status import Board
-from .stopping import stop_signals
+from .stopping import say_closing, stop_signals, until_stopped
 
 if TYPE_CHECKING:
     from ..cluster import Cluster
@@ -118,30 +118,17 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 metrics=url,
                 control=settings.control,
             )
-            await _until(stopped, Board(server, output) if settings.status else None)
-            if server.clients and output.terminal:
-                text = f"closing, {settings.grace:g} s at most; Ctrl-C again ends it at once"
-                output.line(text, "dim")
+            if settings.status:
+                await until_stopped(stopped, Board(server, output).run())
+            else:
+                await stopped
+            if server.clients:
+                say_closing(output, settings.grace)
         else:
             assert cluster is not None
             await worker.serve(cluster, stopped)
         complain_of(await server.close(timeout=settings.grace))
     return stopped.result()
-
-
-async def _until(stopped: asyncio.Future[Exit], board: Board | None) -> None:
-    if board is None:
-        await stopped
-        return
-    showing = asyncio.create_task(board.run())
-    try:
-        either: set[asyncio.Future[Any]] = {stopped, showing}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if showing.done():
-            await showing
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
 
 
 def complain_of(report: ShutdownReport) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack, closing
-from typing import Any
 
 from ..announcing import announce
 from ..cluster import nats_of_workers
@@ -13,7 +11,7 @@ from ..errors import Exit
 from ..output import Output
 from ..relay import ALLOWED, JOINING, RelaySettings
 from ..running import run
-from ..stopping import stop_signals
+from ..stopping import say_closing, stop_signals, until_stopped
 from .crew import Crew
 from .job import Job
 from .port import Reservation, check_platform
@@ -44,7 +42,7 @@ async def _run(
         stopped = stop_signals(crew.kill)
         in_order = True
         try:
-            await _until(stopped, crew.start())
+            await until_stopped(stopped, crew.start())
             reservation.close()
             if not stopped.done():
                 ids = ", ".join(map(str, crew.processes))
@@ -59,25 +57,10 @@ async def _run(
                     allowed=ALLOWED,
                     metrics=", ".join(f"http://{one}/metrics" for one in where) or None,
                 )
-                await _until(stopped, crew.keep())
+                await until_stopped(stopped, crew.keep())
         finally:
-            if output.terminal:
-                text = f"closing, {settings.grace:g} s at most; Ctrl-C again ends it at once"
-                output.line(text, "dim")
+            say_closing(output, settings.grace)
             in_order = await crew.stop(settings.grace)
         if in_order:
             output.line(f"all {count} processes have stopped in order", "dim")
         return stopped.result() if in_order else Exit.FAILED
-
-
-async def _until(stopped: asyncio.Future[Exit], work: Coroutine[Any, Any, None]) -> None:
-    """Do some work; leave it when the command is to stop."""
-    task = asyncio.create_task(work)
-    try:
-        either: set[asyncio.Future[Any]] = {stopped, task}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
