@@ -19,7 +19,12 @@ import pytest
 from aio.scripted import until
 
 import sealframe
-from sealframe import ClusterUnavailableError, ConnectionClosed, UnknownClientError
+from sealframe import (
+    ClusterUnavailableError,
+    ConnectionClosed,
+    ServerOptions,
+    UnknownClientError,
+)
 from sealframe.aio.stats import Stats
 from sealframe.cluster import Cluster
 
@@ -206,7 +211,10 @@ class TestNats:
                 await conn.close()
 
     async def test_senders_that_wait_are_told(self, nats_server: NatsServer) -> None:
-        async with cluster_of(nats_server.url, 2) as members:
+        # What the sockets to and from NATS hold comes in one burst, for a client that does not read:
+        # as many MiB as the kernel likes, which is more than a client may leave unread by default.
+        roomy = ServerOptions(outbox_limit=64 * 2**20)
+        async with cluster_of(nats_server.url, 2, options=roomy) as members:
             a, b = members
             id, conn = await b.connect()
             await seen_by(members, id)

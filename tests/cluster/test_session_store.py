@@ -25,6 +25,7 @@ from .nats_servers import NatsServer, one_server
 from .processes import ServerProcess, server_process
 
 ANY_LOOP = True
+PATIENCE = 30
 
 PROGRAM = Path(__file__).with_name("session_process.py")
 # A server that is stopped answers no HELLO.
@@ -64,16 +65,23 @@ def place(conn: Connection, servers: Sequence[ServerProcess]) -> ServerProcess:
 
 
 class Load:
-    """So many messages, and two answers to each, which are checked."""
+    """So many messages, and two answers to each, which are checked.
+
+    The second half is sent once :meth:`done` is called: however fast the first one was answered,
+    what a test does in between happens to a session that is not through.
+    """
 
     def __init__(self, conn: Connection, count: int) -> None:
         self._conn = conn
         self._count = count
+        self._rest = asyncio.Event()
         self.received = 0
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
 
     async def _send(self) -> None:
         for number in range(self._count):
+            if number == self._count // 2:
+                await self._rest.wait()
             await self._conn.send(b"%d" % number)
             if number % 20 == 0:
                 # Else all of it is on its way before anything can happen.
@@ -91,8 +99,9 @@ class Load:
         await until(lambda: self.received >= count)
 
     async def done(self) -> None:
-        """Wait until all have."""
-        async with asyncio.timeout(20):
+        """Send the rest, and wait until all have."""
+        self._rest.set()
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*self._tasks)
 
 
@@ -113,8 +122,7 @@ class TestKilled:
             await asyncio.gather(*(load.at(100) for load in loads))
             killed = place(conns[0], servers)
             killed.kill()
-            for load in loads:
-                await load.done()
+            await asyncio.gather(*(load.done() for load in loads))
             for conn in conns:
                 await conn.close()
 
@@ -162,7 +170,7 @@ class TestStopped:
                 assert place(conn, servers) is other
                 stopped.signal(signal.SIGCONT)
                 state = await stopped.state()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     while state["own"] or not state["lost"]:
                         state = await stopped.state()
                 assert (await other.state())["resumed"] == 1
