@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from aio.ends import PATIENCE
+
 from sealframe.cluster.events import Event
 from sealframe.cluster.membership import Membership
 from sealframe.cluster.numbers import SLICE
@@ -28,7 +30,7 @@ async def test_a_storm_of_presence_does_not_put_off_what_is_due(nats_server: Nat
     large, loud = roster(LARGE), roster(LOUD)
     for number in range(4 * SLICE):
         large.join(str(number), None, time.time())
-    async with ears(nats_server.url, "a") as (a,), asyncio.timeout(5):
+    async with ears(nats_server.url, "a") as (a,), asyncio.timeout(PATIENCE):
         subjects = Subjects(new_cluster())
         handled: list[Event] = []
         ticks: list[int] = []

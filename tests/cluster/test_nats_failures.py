@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from aio.ends import PATIENCE
 
 from sealframe import ClusterUnavailableError
 from sealframe.cluster.events import ProbeOutcome
@@ -99,7 +100,7 @@ async def test_a_close_ends_all_in_any_state(nats_server: NatsServer, how: str, 
     if how == "away":
         await a.until(lambda: a.changes == [True, False])
     heard = list(a.changes)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await a.link.close()
         await a.link.close()
     assert not a.link.connected

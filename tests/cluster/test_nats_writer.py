@@ -16,7 +16,7 @@ from .members import cluster_of, seen_by
 from .nats_servers import NatsServer
 
 ANY_LOOP = True
-PATIENCE = 10
+PATIENCE = 30
 """Seconds, for NATS."""
 
 

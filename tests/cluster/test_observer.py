@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 from sealframe import Sessions
@@ -24,7 +25,7 @@ from .processes import server_process
 async def look_until(
     observer: Observer, true: Callable[[dict[str, SeenServer]], bool]
 ) -> dict[str, SeenServer]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             seen = {one.id: one for one in await observer.look()}
             if true(seen):

@@ -226,7 +226,7 @@ class TestEnds:
             chunks = a.cluster._checked().outgoing._destinations[b.cluster.server_id].stream.take()
             assert [chunk.endswith(b"lost") for chunk in chunks] == [True]
             # NATS does not carry it, and nothing comes behind it that would show a gap.
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(PATIENCE):
                 with pytest.raises(ClusterUnavailableError, match="may have got the request"):
                     await lost
             assert a.cluster.stats()["requests"] == 1

@@ -143,6 +143,13 @@ async def twice(conn: Connection) -> None:
         await conn.send(message + b"'")
 
 
+async def pass_by(server: Server) -> None:
+    """Have another client come, ask and go: whatever anybody had sent or begun before is there
+    by then. For tests that nothing comes, where a question over the same link would wait too."""
+    async with sealframe.connect("127.0.0.1", server.port, security=KEY) as conn:
+        await conn.ping()
+
+
 def named(prefix: str) -> list[asyncio.Task[Any]]:
     """Return the tasks with such names: ``log`` is what writes, ``find`` waits for an answer."""
     return [task for task in asyncio.all_tasks() if task.get_name().startswith(prefix)]

@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
@@ -19,6 +20,7 @@ from sealframe import (
     SessionLostError,
     Sessions,
 )
+from sealframe.aio import session_protocol
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.session_protocol import SessionProtocol
 from sealframe.server import gated_transport, session_logs
@@ -31,7 +33,7 @@ from sealframe.server.session_store import (
 from sealframe.server.session_table import EndedSession
 from sealframe.wire import CloseCode
 
-from .held_log import Store, named, stored, twice
+from .held_log import Store, named, pass_by, stored, twice
 
 ANY_LOOP = True
 
@@ -47,14 +49,18 @@ def kept(conn: Connection) -> int:
     return retention.messages_given - retention.messages_acknowledged
 
 
-async def test_nothing_is_acknowledged_or_sent_before_the_log_has_it() -> None:
-    async with stored(twice) as (_, log, conn):
+async def test_nothing_is_acknowledged_or_sent_before_the_log_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What may be acknowledged is, within a turn of the event loop.
+    monkeypatch.setattr(session_protocol, "ACK_DELAY", 0)
+    async with stored(twice) as (server, log, conn):
         await conn.send(b"1")
         await until(lambda: bool(log.waiting))
         receiving = asyncio.create_task(conn.recv())
         # A round trip, behind which an answer or ACK would have come.
         await conn.ping()
-        await asyncio.sleep(0.05)
+        await pass_by(server)
         assert not receiving.done()
         assert kept(conn) == 1
         assert [entry for entry, _ in log.waiting] == [Entry(1, (b"1", b"1'"))]
@@ -98,11 +104,11 @@ async def test_while_one_write_waits_the_rest_goes_into_the_next() -> None:
 
 
 async def test_answers_to_requests_wait_for_the_log_too() -> None:
-    async with stored(twice, on_request=lambda conn, payload: payload) as (_, log, conn):
+    async with stored(twice, on_request=lambda conn, payload: payload) as (server, log, conn):
         asking = asyncio.create_task(conn.request(b"?"))
         await until(lambda: bool(log.waiting))
         assert log.waiting[0][0] == Entry(0, (), (Mark(1, 1),))
-        await asyncio.sleep(0.05)
+        await pass_by(server)
         assert not asking.done()
         log.holds = False
         log.let_through()
@@ -189,7 +195,7 @@ async def test_what_is_dropped_as_a_session_ends_is_in_the_log(done: bool) -> No
             if message == b"2" and not done:
                 await go_on.wait()
 
-    async with stored(handler) as (_, log, conn):
+    async with stored(handler) as (server, log, conn):
         await conn.send(b"1")
         await until(lambda: bool(log.waiting))
         await conn.send(b"2")
@@ -204,7 +210,7 @@ async def test_what_is_dropped_as_a_session_ends_is_in_the_log(done: bool) -> No
         expected = [Entry(1, (b"1",)), Entry(2, (b"2",))]
         await until(lambda: len(log.entries) >= 1 + done)
         # Time for another one.
-        await asyncio.sleep(0.02)
+        await pass_by(server)
         assert log.entries[: len(expected)] == expected[: 1 + done]
         go_on.set()
 
@@ -248,7 +254,7 @@ async def test_a_server_that_closes_lets_a_write_end_that_has_begun() -> None:
 async def test_whoever_asks_for_a_session_waits_until_its_log_has_the_last_of_it() -> None:
     """Also where the first who asked has given up."""
     member = Store()
-    async with stored(twice, member) as (_, log, conn):
+    async with stored(twice, member) as (server, log, conn):
         await conn.send(b"1")
         await until(lambda: bool(log.waiting))
         question = replace(member.questions[0], attempt=(1, 9))
@@ -256,7 +262,7 @@ async def test_whoever_asks_for_a_session_waits_until_its_log_has_the_last_of_it
         await asyncio.sleep(0)
         first.cancel()
         second = asyncio.create_task(member.server.release_session(question))
-        await asyncio.sleep(0.02)
+        await pass_by(server)
         assert not second.done()
         log.holds = False
         log.let_through()
@@ -265,11 +271,11 @@ async def test_whoever_asks_for_a_session_waits_until_its_log_has_the_last_of_it
 
 
 async def test_a_link_that_is_refused_does_not_wait_for_the_log() -> None:
-    async with stored(twice, on_request=lambda conn, payload: payload) as (_, log, conn):
+    async with stored(twice, on_request=lambda conn, payload: payload) as (server, log, conn):
         asking = [asyncio.create_task(conn.request(b"?"))]
         await until(lambda: bool(log.waiting))
         asking.append(asyncio.create_task(conn.request(b"!")))
-        await asyncio.sleep(0.02)
+        await pass_by(server)
         protocol = protocol_of(conn)
         assert isinstance(protocol, SessionProtocol)
         assert protocol.session is not None
@@ -278,7 +284,7 @@ async def test_a_link_that_is_refused_does_not_wait_for_the_log() -> None:
         protocol.session.received = 1000
         await until(lambda: bool(named("find ") and len(named("log ")) == 2))
         log.let_through()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             for request in asking:
                 with pytest.raises(SessionLostError, match="SESSION_LOST"):
                     await request
@@ -313,7 +319,7 @@ async def test_a_log_that_fails_ends_the_link_too() -> None:
         await until(lambda: server.counters.sessions_lost == 1 or not server.clients)
         log.fault = None
         # The client has noticed, and come again.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await conn.recv() == b"1"
 
 
@@ -345,7 +351,7 @@ async def test_who_asks_for_more_than_may_wait_for_the_log_loses_the_link(
         protocol = protocol_of(conn)
         assert isinstance(protocol, SessionProtocol)
         pings = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not protocol.detached:
                 # Those that come in one read get one answer.
                 pings.append(asyncio.create_task(conn.ping()))
