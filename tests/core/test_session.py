@@ -62,8 +62,10 @@ def test_there_is_no_room_while_it_is_sent_again() -> None:
     assert kept.room > 0
 
 
-@pytest.mark.parametrize(("limit", "asked"), [(10, MIN_ACK_BY), (80_000, 40_000)])
-def test_what_it_asks_for_is_less_than_what_it_keeps(limit: int, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "asked"), [(10, MIN_ACK_BY), (80_000, 80_000), (16 * 2**30, MAX_WINDOW)]
+)
+def test_it_asks_for_an_acknowledgement_of_half_of_what_it_keeps(limit: int, asked: int) -> None:
     """Else the peer might wait with ACK until this end can send nothing more."""
     assert session(limit=limit).ack_by == asked
 
@@ -212,12 +214,10 @@ def test_what_both_ends_say_of_a_session_that_goes_on() -> None:
     known.told = 3
     hello = known.hello(token=HELLO.token, start=HELLO.start, link=4, credit=99)
     assert hello == replace(
-        KNOWN, link=4, received=7, acknowledged=7, credit=99, ack_by=MIN_ACK_BY, known=True
+        KNOWN, link=4, received=7, acknowledged=7, credit=99, ack_by=2000, known=True
     )
     assert known.told == 7
     known.frozen = True
     known.received = 9
     welcome = known.welcome(keep=60, credit=98)
-    assert welcome == replace(
-        BEGINS, received=9, acknowledged=7, credit=98, keep=60, ack_by=MIN_ACK_BY
-    )
+    assert welcome == replace(BEGINS, received=9, acknowledged=7, credit=98, keep=60, ack_by=2000)

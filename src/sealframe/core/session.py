@@ -7,7 +7,7 @@ peer. The owner hands over the counts of a link when it is gone. No sockets, no 
 
 from __future__ import annotations
 
-from ..wire import MESSAGE_OVERHEAD, MIN_ACK_BY
+from ..wire import MAX_WINDOW, MESSAGE_OVERHEAD, MIN_ACK_BY
 from ..wire.control import SessionHello, SessionWelcome
 from .channel_frames import ViolationError
 from .retention import Retention, cost_of_frames, cost_of_messages, split_frames
@@ -26,12 +26,12 @@ def retention_limit(outbox_limit: int) -> int:
 def ack_by(limit: int) -> int:
     """Return after how many bytes an end wants to be acknowledged at the latest.
 
-    The peer says ACK after half of them, so three quarters of what is kept stay for what is on its
-    way. Each ACK wakes both ends, which costs as much as some ten messages.
+    The peer says ACK after half of them, so the other half of what is kept stays for what is on
+    its way. Each ACK wakes both ends, which costs as much as some ten messages.
 
-    :param limit: how much it keeps, in bytes
+    :param limit: how much it keeps, in bytes; the field has four bytes, whatever is kept
     """
-    return max(MIN_ACK_BY, limit // 2)
+    return min(max(MIN_ACK_BY, limit), MAX_WINDOW)
 
 
 class Session:
