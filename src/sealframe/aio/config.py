@@ -26,6 +26,7 @@ from ..trust.identity import (
     token_of,
     verifier_of,
 )
+from ..trust.key_log import KeyLog, key_log
 from ..trust.keys import PublicKey, SharedKey, shared_credentials
 from ..trust.known_servers import ServerVerifier
 from ..trust.peer import Peer
@@ -40,6 +41,7 @@ class ConnectionConfig:
 
     :raises ConfigurationError: the arguments cannot work together
     :raises MissingExtraError: sealing needs ``cryptography``, which is missing
+    :raises KeyFileError: ``SEALFRAME_KEYLOG`` names a file that cannot be a key log
     """
 
     client: bool
@@ -57,6 +59,8 @@ class ConnectionConfig:
     """Whether it may ask for something."""
     sessions: Sessions | None = None
     """How a server keeps the sessions that its clients ask for; None for not at all."""
+    key_log: KeyLog | None = field(default=None, init=False)
+    """Where the keys of sealed connections are written; None for nowhere."""
 
     def __post_init__(self) -> None:
         if self.security is not None:
@@ -67,6 +71,7 @@ class ConnectionConfig:
                     f"for example SharedKey.load(path), a {identity.__name__}, or None"
                 )
             cipher.require()
+            object.__setattr__(self, "key_log", key_log())
         if not isinstance(self.context, bytes | str):
             raise ConfigurationError("context is text or bytes")
         if len(self.context_bytes) > wire.MAX_CONTEXT:
@@ -164,6 +169,7 @@ class ConnectionConfig:
                 context=self.context_bytes,
                 verify_server_key=verify_server_key,
                 trace=trace,
+                key_log=self.key_log.write if self.key_log is not None else None,
             )
         options = self.options
         return ProtocolMachine(

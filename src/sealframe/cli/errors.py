@@ -124,6 +124,8 @@ _LISTENING = {
 def tell_errors_once() -> None:
     """Keep what the library logs off stderr, where the command itself says it."""
     logging.getLogger("sealframe").addHandler(logging.NullHandler())
+    # That keys are written to a file is said by nobody else.
+    logging.getLogger("sealframe.keylog").addHandler(LogLines())
 
 
 class LogLines(logging.Handler):

@@ -189,6 +189,10 @@ class CipherState(Secret, RecordCipher):
         """Whether it has its ``AESGCM`` object now; it makes one at its next use otherwise."""
         return self.aead is not None
 
+    def secret_bytes(self) -> bytes:
+        """Return the key that is in use now, 32 bytes: a secret, for a key log."""
+        return self._key
+
     def set_nonce(self, nonce: int) -> None:
         """Skip counter values: SetNonce of section 5.1. It never goes back.
 

@@ -119,6 +119,12 @@ class HandshakeResult(NamedTuple):
     """The peer's proven public key, 32 bytes; empty where the pattern has none."""
 
 
+KeyLogger = Callable[[bytes, bytes, bytes], None]
+"""Takes the name of a connection and the keys of its records, the client's first."""
+_NAME_SIZE: Final = 32
+"""Bytes of the first Noise message that name a connection: the client's ephemeral key."""
+
+
 class HandshakeDriver:
     """One end of a handshake.
 
@@ -129,13 +135,16 @@ class HandshakeDriver:
         given its 32 bytes before the client shows its own, it returns an error to stop
     :param trace: called with one line of text for each step: the number, size and pattern
         of a message, and what a failure came of; never with contents, keys or names
+    :param key_log: called at the end, where the user wants to read the records in a capture
     """
 
     __slots__ = (
         "_context",
         "_credentials",
         "_first",
+        "_key_log",
         "_messages_done",
+        "_name",
         "_noise",
         "_pattern",
         "_trace",
@@ -156,11 +165,14 @@ class HandshakeDriver:
         context: bytes,
         verify_server_key: Callable[[bytes], ConnectionClosedError | None] | None,
         trace: Callable[[str], None] | None,
+        key_log: KeyLogger | None = None,
     ) -> None:
         self.initiator = initiator
         self._context = context
         self._verify_server_key = verify_server_key
         self._trace = trace
+        self._key_log = key_log
+        self._name = b""
         self._credentials: Credentials | None = credentials
         self._pattern: Pattern | None = None
         self._noise: Handshake | None = None
@@ -265,6 +277,7 @@ class HandshakeDriver:
             )
         else:
             self._begin(credentials, pattern)
+            self._name = body[_PREAMBLE_SIZE:][:_NAME_SIZE]
             self._read_message(body[_PREAMBLE_SIZE:])
 
     def _receive_close(self, body: bytes) -> None:
@@ -287,6 +300,7 @@ class HandshakeDriver:
     def _write_message(self, preamble: bytes = b"") -> None:
         assert self._noise is not None
         message = self._noise.write_message()
+        self._name = self._name or message[:_NAME_SIZE]
         self.output.append(control.frame(Opcode.HANDSHAKE, preamble + message))
         self._count_message("wrote", len(message))
         if self._noise.finished:
@@ -323,6 +337,9 @@ class HandshakeDriver:
     def _finish(self) -> None:
         assert self._noise is not None
         sender, receiver = self._noise.split()
+        if self._key_log is not None:
+            client, server = (sender, receiver) if self.initiator else (receiver, sender)
+            self._key_log(self._name, client.secret_bytes(), server.secret_bytes())
         self.result = HandshakeResult(
             sender, receiver, self._noise.hash, self._noise.remote_static or b""
         )

@@ -51,7 +51,7 @@ from ..wire import Control
 from .cipher import CipherState
 from .credentials import Credentials
 from .fragmentation import fragment
-from .handshake_driver import HandshakeDriver, may_be_plaintext_close, plaintext_refusal
+from .handshake_driver import HandshakeDriver, KeyLogger, may_be_plaintext_close, plaintext_refusal
 
 SCRATCH_SIZE: Final = 256 * 1024
 """Bytes that are read at once where records may come."""
@@ -95,6 +95,8 @@ class RecordLayer:
         given its 32 bytes before the client shows its own, it returns an error to stop
     :param trace: called with one line of text for each step of the handshake; never with
         contents, keys or names
+    :param key_log: called with the keys of the records, as
+        :class:`~sealframe.noise.handshake_driver.HandshakeDriver` says
     """
 
     __slots__ = (
@@ -120,6 +122,7 @@ class RecordLayer:
         context: bytes = b"",
         verify_server_key: Callable[[bytes], ConnectionClosedError | None] | None = None,
         trace: Callable[[str], None] | None = None,
+        key_log: KeyLogger | None = None,
     ) -> None:
         handshake = HandshakeDriver(
             initiator=initiator,
@@ -127,6 +130,7 @@ class RecordLayer:
             context=context,
             verify_server_key=verify_server_key,
             trace=trace,
+            key_log=key_log,
         )
         self._handshake: HandshakeDriver | None = handshake
         self._state = RecordState.HANDSHAKE
