@@ -23,7 +23,7 @@ from sealframe import (
 from sealframe.aio import session_protocol
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.session_protocol import SessionProtocol
-from sealframe.server import gated_transport, session_logs
+from sealframe.server import gated_transport, session_commits, session_logs
 from sealframe.server.moving import MovedSession
 from sealframe.server.session_commits import LoggedSession
 from sealframe.server.session_store import (
@@ -101,6 +101,39 @@ async def test_while_one_write_waits_the_rest_goes_into_the_next() -> None:
         log.holds = False
         log.let_through()
         assert [await conn.recv() for _ in range(6)] == [b"1", b"1'", b"2", b"2'", b"3", b"3'"]
+
+
+async def test_what_belongs_together_stays_so_while_the_outbox_is_full_of_earlier_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The handler waits in the middle of its second answer, however long the log takes."""
+    monkeypatch.setattr(session_commits, "HOLD", 0.001)
+    # Room for three answers, which count 64 bytes each beside their length.
+    async with stored(twice, options=ServerOptions(outbox_limit=400)) as (_, log, conn):
+        first, second = b"1" * 100, b"2" * 100
+        await conn.send(first)
+        await until(lambda: bool(log.waiting))
+        await conn.send(second)
+        await conn.ping()
+        # Many times as long as a handler may take otherwise.
+        await asyncio.sleep(0.02)
+        log.let_through()
+        await until(lambda: bool(log.waiting))
+        assert log.entries == [Entry(1, (first, first + b"'"))]
+        assert log.waiting[0][0] == Entry(2, (second, second + b"'"))
+        log.holds = False
+        log.let_through()
+        assert [len(await conn.recv()) for _ in range(4)] == [100, 101, 100, 101]
+
+
+async def test_a_handler_that_fills_the_outbox_for_one_message_goes_on() -> None:
+    async with stored(twice, options=ServerOptions(outbox_limit=100)) as (_, log, conn):
+        await conn.send(b"1" * 100)
+        await until(lambda: bool(log.waiting))
+        assert log.waiting[0][0] == Entry(0, (b"1" * 100,))
+        log.holds = False
+        log.let_through()
+        assert [len(await conn.recv()) for _ in range(2)] == [100, 101]
 
 
 async def test_answers_to_requests_wait_for_the_log_too() -> None:

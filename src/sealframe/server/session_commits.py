@@ -8,7 +8,9 @@
 The messages that a handler sends while it has one in hand go into the log together with the word
 that it is done with that: after a crash both are there, or neither, and the handler of the next
 server gets the message again. A handler that is not done within :data:`HOLD`, or has filled the
-send queue, has what it has sent until then written without that word.
+send queue by what it has sent for that one message, has what it has sent until then written without
+that word. What it has to wait for is not its own: while the queue is full of what was sent before,
+it waits for that to be written and sent.
 
 One write of a session is under way at a time; what comes meanwhile goes into the next one.
 """
@@ -176,11 +178,18 @@ class SessionCommits:
         """Messages wait in the send queue."""
         if self._sealed or self._accepted <= self._free:
             return
-        queue = self._protocol.sender.queue
-        if not self._taking.in_hand or self._overdue or queue.over_limit:
+        full = self._protocol.sender.queue.over_limit
+        if not self._taking.in_hand or self._overdue or (full and not self._waits_for_earlier):
             self._set_free()
         elif self._timer is None:
             self._timer = self._loop.call_later(HOLD, self._hold_no_more)
+
+    @property
+    def _waits_for_earlier(self) -> bool:
+        """Whether the handler has to wait for what was sent before the message in hand: the send
+        queue is full, and has some of that."""
+        behind = self._free > self._session.retention.messages_given
+        return behind and self._protocol.sender.queue.over_limit
 
     def mark(self, mark: Mark) -> None:
         """Control frames were given to the link: they are written to it once the log knows."""
@@ -196,6 +205,10 @@ class SessionCommits:
 
     def _hold_no_more(self) -> None:
         self._timer = None
+        if self._waits_for_earlier:
+            # It may not even have been able to send all that belongs together.
+            self._timer = self._loop.call_later(HOLD, self._hold_no_more)
+            return
         self._overdue = True
         self._set_free()
 
@@ -286,6 +299,8 @@ class SessionCommits:
             self._protocol.acknowledge_taken()
             if self._protocol.transport is not None:
                 self._protocol.sender.flush()
+            # Of a full queue only what the handler holds may be left.
+            self.offer()
 
     async def confirm(self, attempt: Attempt) -> None:
         """Make sure that this server still owns the session.
