@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -280,7 +281,28 @@ class TestDraining:
                 assert report.clients == 1
                 await until(lambda: not conn.connected)
 
-    async def test_who_does_not_come_is_not_waited_for_after_the_time_out(self) -> None:
+    async def test_the_log_has_one_line_of_all_and_no_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "sealframe.server")
+        async with two(Echoing(), Sessions()) as (servers, _):
+            conns = [await connect(servers) for _ in range(3)]
+            for conn in conns:
+                await conn.ping()
+            here = max(servers, key=lambda server: len(server.clients))
+            count = len(here.clients)
+            assert count >= 2
+            await here.close(timeout=30)
+            lines = [record for record in caplog.records if record.name == "sealframe.server"]
+            assert all(record.levelno == logging.INFO for record in lines), caplog.text
+            (line,) = [one.getMessage() for one in lines if "all sessions" in one.getMessage()]
+            assert line == f"all sessions, {count}, go on at other servers"
+            for conn in conns:
+                await conn.close()
+
+    async def test_who_does_not_come_is_not_waited_for_after_the_time_out(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         echo = Echoing()
         async with two(echo, Sessions()) as (servers, _):
             here = servers[0]
@@ -289,6 +311,7 @@ class TestDraining:
                 assert await conn.recv() == b"re only"
                 await here.close(timeout=0.2)
                 await until(lambda: not conn.connected)
+        assert "1 of 1 sessions had not gone on at another server" in caplog.text
 
 
 class TestCut:
@@ -307,7 +330,7 @@ class TestCut:
             assert len(there.clients) == 1
             assert sum(len(member.asked) for member in members) == 1
 
-    async def test_a_lost_answer_is_given_again(self) -> None:
+    async def test_a_lost_answer_is_given_again(self, caplog: pytest.LogCaptureFixture) -> None:
         echo = Echoing()
         async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:
             here, _there = await first_of(servers, conn)
@@ -320,6 +343,9 @@ class TestCut:
             await conn.send(b"2")
             assert await conn.recv() == b"re 2"
             assert echo.taken == [b"1", b"2"]
+        # Nothing of the program has failed: no traceback.
+        lines = [one for one in caplog.records if "cannot be found now: the" in one.getMessage()]
+        assert [(line.levelname, line.exc_info) for line in lines] == [("WARNING", None)] * 2
 
     async def test_an_older_state_is_not_taken_for_the_session(self) -> None:
         echo = Echoing()

@@ -17,7 +17,7 @@ from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import Tasks, start_task
 from ..core.events import Phase
-from ..errors import ConnectionClosedError
+from ..errors import ClusterError, ConnectionClosedError
 from ..wire import CloseCode
 from ..wire.control import Close, SessionHello
 from .finding import Found
@@ -148,7 +148,11 @@ class Adoptions:
             found = await self._find(adoption.key, adoption.info, adoption.asked)
         except Exception as error:
             more = self._failures.count(self._loop.time())
-            if more is not None:
+            if more is not None and isinstance(error, ClusterError):
+                # Nothing of the program has failed, and no traceback says more.
+                what = "session %s cannot be found now: %s%s"
+                logger.warning(what, adoption.info.name, error, more)
+            elif more is not None:
                 what = "session %s cannot be found now%s"
                 logger.error(what, adoption.info.name, more, exc_info=error)
             busy = Close(CloseCode.BUSY)

@@ -68,6 +68,10 @@ class ConnectionLog:
                 self._counters.unauthorized += 1
         self._log(kind, f"client {client_id} at", who, f": {error}")
 
+    def moved(self, client_id: str, error: ConnectionClosedError) -> None:
+        """Log, for those who want to see each, that a session is here no more, and not lost."""
+        logger.info("client %s: %s", client_id, error)
+
     def probed(self, client_id: str, who: Address) -> None:
         """Count a client that went before it said anything; a balancer sends many a minute."""
         self._counters.probes += 1

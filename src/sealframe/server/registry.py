@@ -260,6 +260,8 @@ class ConnectionRegistry(ConnectionOwner):
             return
         if self._is_probe(protocol, error):
             self.log.probed(protocol.id, protocol.remote_address)
+        elif self.sessions is not None and self.sessions.goes_on_elsewhere(protocol):
+            self.log.moved(protocol.id, error)
         else:
             self.log.failed(protocol.id, protocol.remote_address, error)
 
@@ -366,7 +368,7 @@ class ConnectionRegistry(ConnectionOwner):
             moving = keeper.moves.begin()
         self._go_away(close, self.connections.keys() - moving)
         if keeper is not None:
-            await keeper.moves.wait(deadline)
+            await keeper.moves.wait(len(moving), deadline)
             self._go_away(close, self.connections.keys() & moving)
         if self.sessions is not None:
             await self.sessions.stop_asking()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final, cast
 
+from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.session_info import SessionInfo
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats
@@ -83,6 +84,8 @@ class SessionKeeper:
             sessions, cost=_cost, used=_was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
+        # Those that have no key any more, since another server has them, until they have ended.
+        self._elsewhere: set[ConnectionProtocol] = set()
         self.logs = SessionLogs(self._limit, self._taken_over)
         """The logs of the sessions, where there is a store."""
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
@@ -92,7 +95,7 @@ class SessionKeeper:
             self._parked,
             redelivers=sessions.redelivers,
             seal=self.logs.seal,
-            forget=self._forget,
+            leave=self._leave,
             lose=self._lose,
         )
         """How sessions leave this server for another one."""
@@ -319,6 +322,15 @@ class SessionKeeper:
             old.end_session(error)
             self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
 
+    def goes_on_elsewhere(self, protocol: ConnectionProtocol) -> bool:
+        """Return whether what ends here is a session that goes on at another server."""
+        return protocol in self._elsewhere
+
+    def _leave(self, session: SessionProtocol, key: bytes) -> None:
+        """Another server has this session."""
+        self._elsewhere.add(session)
+        self._forget(session, key)
+
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
         """Let another session have this one's name."""
         del self._keys[session]
@@ -333,7 +345,7 @@ class SessionKeeper:
         logger.warning("client %s: another server has taken its session over", protocol.id)
         protocol.cut_off()
         self.logs.forget(protocol)
-        self._forget(protocol, key)
+        self._leave(protocol, key)
         self._counters.sessions_lost += 1
         if self._adoptions is not None:
             self._adoptions.add_handler(key, protocol.closer.handler)
@@ -374,6 +386,7 @@ class SessionKeeper:
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
+        self._elsewhere.discard(protocol)
         self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -23,6 +24,8 @@ from .moving import (
 )
 from .session_table import Attempt, EndedSession, Known, SessionTable
 
+logger = logging.getLogger("sealframe.server")
+
 _LOST: Final = CloseCode.SESSION_LOST
 
 
@@ -33,7 +36,7 @@ class SessionMoves:
     :param redelivers: whether what the handlers have not finished comes again
     :param seal: called with a session that is about to go: has the last of it written to its log;
         returns the task that does it, None where there is no log
-    :param forget: called with a session and its key: another one may have its name
+    :param leave: called with a session and its key: another server has it from now on
     :param lose: called with a session that cannot go on, and why
     """
 
@@ -45,7 +48,7 @@ class SessionMoves:
         *,
         redelivers: bool,
         seal: Callable[[SessionProtocol], asyncio.Task[None] | None],
-        forget: Callable[[SessionProtocol, bytes], None],
+        leave: Callable[[SessionProtocol, bytes], None],
         lose: Callable[[SessionProtocol, str], None],
     ) -> None:
         self._table = table
@@ -53,7 +56,7 @@ class SessionMoves:
         self._parked = parked
         self._redelivers = redelivers
         self._seal = seal
-        self._forget = forget
+        self._leave = leave
         self._lose = lose
         # Set where the server waits for its sessions to move.
         self._moving: asyncio.Event | None = None
@@ -124,7 +127,7 @@ class SessionMoves:
             queue = protocol.sender.queue
             unsent += queue.take(queue.queued_bytes)
         taken = protocol.messages_of_session
-        self._forget(protocol, question.key)
+        self._leave(protocol, question.key)
         error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
         unread: list[bytes] = []
         if not self._redelivers:
@@ -146,9 +149,10 @@ class SessionMoves:
                 protocol.lose_link(ConnectionClosedError("the server goes away"))
         return moving
 
-    async def wait(self, deadline: float) -> None:
-        """Wait until other servers have all sessions, and have said so.
+    async def wait(self, moving: int, deadline: float) -> None:
+        """Wait until other servers have all sessions, and have said so; say what came of it.
 
+        :param moving: how many :meth:`begin` has returned
         :param deadline: until when at most, by the event loop's clock
         """
         self._moving = asyncio.Event()
@@ -158,6 +162,12 @@ class SessionMoves:
                 while self._sessions or len(self._parked):
                     self._moving.clear()
                     await self._moving.wait()
+        left = len(self._sessions) + len(self._parked)
+        if left:
+            what = "%d of %d sessions had not gone on at another server when this one had to close"
+            logger.warning(what, left, max(moving, left))
+        elif moving:
+            logger.info("all sessions, %d, go on at other servers", moving)
 
     def note(self) -> None:
         """A session, or what was kept of one, is here no more."""
