@@ -27,11 +27,11 @@ class _Counting(Connection[Sent, Received]):
 
     @property
     def position(self) -> int:
-        return self._protocol.taking.position
+        return self._protocol.acknowledger.taking.position
 
     @property
     def session(self) -> SessionInfo:
-        return SessionInfo(self._protocol.taking.name, self.peer)
+        return SessionInfo(self._protocol.acknowledger.taking.name, self.peer)
 
     def _iterate(self) -> AsyncIterator[bytes]:
         return _Counted(super()._iterate(), self._protocol)
@@ -45,17 +45,17 @@ class TakingConnection(_Counting[Sent, Received]):
     async def recv(self) -> Received:
         protocol = self._protocol
         protocol.check_loop()
-        protocol.finish_taken()
+        protocol.acknowledger.finish_taken()
         message = await self._receive_queue.recv(self._receiver)
-        protocol.note_taken(1, len(message))
+        protocol.acknowledger.note_taken(1, len(message))
         return message  # type: ignore[return-value]  # without a codec: bytes
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         protocol = self._protocol
         protocol.check_loop()
-        protocol.finish_taken()
+        protocol.acknowledger.finish_taken()
         messages: list[Any] = await super().recv_many(limit)
-        protocol.note_taken(len(messages), sum(map(len, messages)))
+        protocol.acknowledger.note_taken(len(messages), sum(map(len, messages)))
         return messages
 
 
@@ -69,16 +69,16 @@ class TakingCodecConnection(_Counting[Sent, Received], CodecConnection[Sent, Rec
     async def recv(self) -> Received:
         protocol = self._protocol
         protocol.check_loop()
-        protocol.finish_taken()
+        protocol.acknowledger.finish_taken()
         data = await self._receive_queue.recv(self._receiver)
-        protocol.note_taken(1, len(data))
+        protocol.acknowledger.note_taken(1, len(data))
         message: Received = self._codec.decode(data, self)
         return message
 
     async def recv_many(self, limit: int | None = None) -> list[Received]:
         # The first of them comes from recv(), which counts it.
         messages = await super().recv_many(limit)
-        self._protocol.note_taken(len(messages) - 1, 0)
+        self._protocol.acknowledger.note_taken(len(messages) - 1, 0)
         return messages
 
 
@@ -112,9 +112,9 @@ class _Counted:
 
     async def __anext__(self) -> bytes:
         protocol = self._protocol
-        protocol.finish_taken()
+        protocol.acknowledger.finish_taken()
         message = await anext(self._messages)
-        protocol.note_taken(1, len(message))
+        protocol.acknowledger.note_taken(1, len(message))
         return message
 
 

@@ -126,7 +126,7 @@ class Links:
             token=self._token,
             start=self._start,
             link=self._link,
-            credit=protocol.credit(),
+            credit=protocol.switch.credit(),
             known=bool(session.numbering) or (self.feed is not None and self.feed.known),
         )
         return hello.encode()
@@ -144,7 +144,7 @@ class Links:
         self.error = ConnectionClosedError(f"there is no link yet: {error}")
         self.error.__cause__ = error
         self._watch = SuspendWatch(partial(self._woke, protocol))
-        protocol.begin_detached(self.feed.make_detached(protocol, self.limit))
+        protocol.switch.begin_detached(self.feed.make_detached(protocol, self.limit))
         self._waited = self._backoff.next_delay()
         logger.info(
             "connection %s begins without a link: %s; next attempt in %.1f s",

@@ -90,9 +90,9 @@ class NextLink(ConnectionOwner):
             # What came behind WELCOME is taken in at once, and may end the link.
             self._attached(welcome, _key_of(protocol.machine))
             if welcome.numbering == session.session.numbering:
-                without = session.resume(protocol, welcome)
+                without = session.switch.resume(protocol, welcome)
             else:
-                without = session.begin_anew(protocol, hello, welcome)
+                without = session.switch.begin_anew(protocol, hello, welcome)
         except (MalformedBodyError, ViolationError) as fault:
             text = f"the session cannot go on: {fault}"
             error = session.lost(text, code=code)

@@ -319,7 +319,7 @@ class ConnectionRegistry(ConnectionOwner):
         protocol = protocol_of(conn)
         handler = protocol.closer.handler
         if isinstance(protocol, SessionProtocol) and handler is not None and _returned(handler):
-            protocol.finish_taken()
+            protocol.acknowledger.finish_taken()
         if protocol.closer.closed:
             # Until now its handler could read messages, which count in the budget.
             self.budget.leave(protocol.receiver.borrowed)

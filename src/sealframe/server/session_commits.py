@@ -296,7 +296,7 @@ class SessionCommits:
             self._gate.release()
         self._taking.settle(entry.taken)
         if not self._sealed:
-            self._protocol.acknowledge_taken()
+            self._protocol.acknowledger.acknowledge_taken()
             if self._protocol.transport is not None:
                 self._protocol.sender.flush()
             # Of a full queue only what the handler holds may be left.

@@ -261,7 +261,7 @@ class SessionKeeper:
             )
         self._table.add(key, protocol, attempt_of(asked), self._client_of(protocol))
         self._keys[protocol] = key
-        keep, credit = self._sessions.keep_seconds, protocol.first_credit()
+        keep, credit = self._sessions.keep_seconds, protocol.switch.first_credit()
         protocol.begin(session, session.welcome(keep=keep, credit=credit, taken=taken))
 
     def _find_link(
@@ -286,7 +286,7 @@ class SessionKeeper:
     ) -> None:
         self.logs.use_link(session, protocol)
         try:
-            without = session.resume(protocol, asked, keep=self._sessions.keep_seconds)
+            without = session.switch.resume(protocol, asked, keep=self._sessions.keep_seconds)
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
             self.logs.refuse_link(session)
