@@ -366,6 +366,10 @@ cdef class OutQueue:
         self.queued_bytes -= total
         return taken
 
+    def peek(self, Py_ssize_t first, Py_ssize_t count):
+        """Return some of the messages, and leave them where they are."""
+        return [] if self.messages is None else self.messages[first:first + count]
+
     def clear(self):
         """Drop all messages; return how many there were."""
         cdef Py_ssize_t count = len(self)

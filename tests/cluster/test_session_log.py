@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -173,6 +173,23 @@ async def test_what_is_needed_is_younger_than_nats_keeps_it(
     assert config.max_age is not None
     # What is written just before the pause is over is written anew at the end of the next one.
     assert config.max_age - 2 * owned.log.longest_pause >= keep + 300
+    await client.close()
+
+
+async def test_servers_that_say_different_things_do_not_take_turns_with_the_log(
+    nats_nodes: Sequence[NatsServer],
+) -> None:
+    """It has the most that any of them asks for."""
+    client = await nats.connect([node.url for node in nats_nodes])
+    context = client.jetstream()
+    link = SimpleNamespace(jetstream=lambda: context, max_payload=client.max_payload, refusal="")
+    subjects = Subjects(secrets.token_hex(8))
+    states = []
+    for keep, replicas in [(60.0, 3), (30.0, 1), (90.0, 1)]:
+        await open_logs(cast("NatsLink", link), subjects, keep, replicas)
+        config = (await context.stream_info(subjects.stream)).config
+        states.append((config.max_age, config.num_replicas))
+    assert states == [(660.0, 3), (660.0, 3), (690.0, 3)]
     await client.close()
 
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -51,9 +52,9 @@ async def processes(
         )
 
 
-def connect(ports: Sequence[int]) -> sealframe.Connecting:
+def connect(ports: Sequence[int], **arguments: Any) -> sealframe.Connecting:
     addresses = [f"127.0.0.1:{port}" for port in ports]
-    return sealframe.connect(addresses, extended=True, session=True, options=OPTIONS)
+    return sealframe.connect(addresses, extended=True, session=True, options=OPTIONS, **arguments)
 
 
 def place(conn: Connection, servers: Sequence[ServerProcess]) -> ServerProcess:
@@ -113,15 +114,18 @@ def jetstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 
 
 class TestKilled:
-    async def test_a_server(self, nats_nodes: Sequence[NatsServer]) -> None:
+    async def test_two_servers_one_after_the_other(self, nats_nodes: Sequence[NatsServer]) -> None:
         urls = ",".join(node.url for node in nats_nodes)
-        async with processes(urls, 2, 3) as servers:
+        async with processes(urls, 3, 3) as servers:
             ports = [one.port for one in servers]
             conns = [await connect(ports) for _ in range(3)]
             loads = [Load(conn, 500) for conn in conns]
             await asyncio.gather(*(load.at(100) for load in loads))
-            killed = place(conns[0], servers)
-            killed.kill()
+            first = place(conns[0], servers)
+            first.kill()
+            # It has come to another one, and may be in the middle of what it missed.
+            await until(lambda: conns[0].connected and place(conns[0], servers) is not first)
+            place(conns[0], servers).kill()
             await asyncio.gather(*(load.done() for load in loads))
             for conn in conns:
                 await conn.close()
@@ -176,17 +180,56 @@ class TestStopped:
                 assert (await other.state())["resumed"] == 1
 
 
-class TestMoving:
-    async def test_a_server_that_closes(self, jetstream: NatsServer) -> None:
-        async def handler(conn: Connection) -> None:
-            async for message in conn:
-                await conn.send(message)
-                await conn.send(message + b"'")
+class Marked:
+    """A codec: what is in the log is as it goes to the link."""
 
+    def encode(self, message: bytes) -> bytes:
+        return b"#" + message
+
+    def decode(self, data: bytes) -> bytes:
+        assert data.startswith(b"#")
+        return data[1:]
+
+
+async def answering(conn: Connection) -> None:
+    async for message in conn:
+        await conn.send(message)
+        await conn.send(message + b"'")
+
+
+async def answer(conn: Any, message: bytes) -> None:
+    await conn.send(message)
+    await conn.send(message + b"'")
+
+
+def answer_now(conn: Any, message: bytes) -> None:
+    conn.send_nowait(message)
+    conn.send_nowait(message + b"'")
+
+
+class TestMoving:
+    @pytest.mark.parametrize(
+        ("handler", "on_message", "codec"),
+        [
+            pytest.param(answering, None, {}, id="handler"),
+            pytest.param(answering, None, {"codec": Marked()}, id="codec"),
+            pytest.param(None, answer, {}, id="async-on_message"),
+            pytest.param(None, answer_now, {"codec": Marked()}, id="on_message-codec"),
+        ],
+    )
+    async def test_a_server_that_closes(
+        self, jetstream: NatsServer, handler: Any, on_message: Any, codec: dict[str, Any]
+    ) -> None:
         async with cluster_of(
-            jetstream.url, 2, handler=handler, sessions=STORED, cluster={"replicas": 1}
+            jetstream.url,
+            2,
+            handler=handler,
+            sessions=STORED,
+            cluster={"replicas": 1},
+            **({} if on_message is None else {"on_message": on_message}),
+            **codec,
         ) as members:
-            async with connect([one.server.port for one in members]) as conn:
+            async with connect([one.server.port for one in members], **codec) as conn:
                 load = Load(conn, 1000)
                 await load.at(100)
                 (here,) = [one for one in members if one.server.clients]

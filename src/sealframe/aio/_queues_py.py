@@ -201,6 +201,13 @@ class OutQueue:
         self.queued_bytes -= total
         return taken
 
+    def peek(self, first: int, count: int) -> list[bytes]:
+        """Return some of the messages, and leave them where they are.
+
+        :param first: how many stand before them
+        """
+        return self._messages[first : first + count]
+
     def clear(self) -> int:
         """Drop all messages; return how many there were."""
         count = len(self._messages)

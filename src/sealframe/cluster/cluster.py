@@ -64,7 +64,8 @@ class Cluster(ClusterMember):
     :param names: what becomes of a client whose name another one has already: with "newest" the
         older one is kicked and told why, with "many" all of them stay
     :param replicas: with ``Sessions(store="cluster")``, how many nodes of NATS have a copy of the
-        log: 1, 3 or 5. With 3 it survives the loss of one of them
+        log: 1, 3 or 5. With 3 it survives the loss of one of them. Of servers that say different
+        things the one with the most has it; the log never gets fewer
     :param user: for NATS, with ``password``; both may stand in the URLs instead
     :param password: for NATS
     :param token: for NATS

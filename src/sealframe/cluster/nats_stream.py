@@ -66,9 +66,11 @@ class NatsStream:
         return self._prefix + key.hex()
 
     async def open(self, max_age: float, replicas: int) -> None:
-        """Make the stream, if it is not there.
+        """Make the stream, if it is not there. One that is gets what it has less of, and loses
+        nothing: servers that say different things would change it in turns.
 
-        :param max_age: seconds after which a message is deleted
+        :param max_age: seconds after which a message is deleted, at least
+        :param replicas: how many nodes have a copy, at least
         :raises ClusterUnavailableError: JetStream does not answer now
         :raises ClusterError: it is not enabled, has too few nodes, or we may not
         """
@@ -88,7 +90,10 @@ class NatsStream:
             except NotFoundError:
                 await context.add_stream(config)
                 return
-            if info.config.num_replicas != replicas or (info.config.max_age or 0) < max_age:
+            there = info.config
+            config.num_replicas = max(replicas, there.num_replicas or 1)
+            config.max_age = max(max_age, there.max_age or 0)
+            if (config.num_replicas, config.max_age) != (there.num_replicas, there.max_age):
                 await context.update_stream(config)
         except APIError as error:
             raise _explained(error, replicas) from None

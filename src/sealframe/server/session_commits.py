@@ -256,11 +256,8 @@ class SessionCommits:
             return None
         messages: list[bytes] = []
         if count > 0:
-            queue = self._protocol.sender.queue
-            waiting = queue.take(queue.queued_bytes)
-            queue.extend(waiting)
             first = self._claimed - self._session.retention.messages_given
-            messages = waiting[first : first + count]
+            messages = self._protocol.sender.queue.peek(first, count)
             self._claimed += count
         self._claimed_done = self._done
         marks, self._marks = tuple(self._marks), []

@@ -139,6 +139,18 @@ def test_taken_are_the_oldest_until_they_cost_enough(
     assert conn.send_queue.take(10_000) == messages[count:]
 
 
+def test_peek_leaves_everything_where_it_is(conn: FakeConnection) -> None:
+    queue = conn.send_queue
+    assert queue.peek(0, 3) == []
+    messages = [bytes([n]) for n in range(5)]
+    queue.extend(messages)
+    assert queue.peek(1, 3) == messages[1:4]
+    assert queue.peek(3, 9) == messages[3:]
+    queue.peek(0, 5).clear()
+    assert (len(queue), queue.queued_bytes) == (5, 5 * 65)
+    assert queue.take(10_000) == messages
+
+
 def test_what_was_taken_is_the_callers(conn: FakeConnection) -> None:
     conn.send_queue.append(b"one")
     taken = conn.send_queue.take(1000)
