@@ -49,7 +49,7 @@ LAYERS: dict[str, set[str]] = {
     "srv": {"errors"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
-    "cli": {"sealframe", "framing", "metrics", "cluster"},
+    "cli": {"sealframe", "framing", "wire", "noise", "metrics", "cluster"},
 }
 
 SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}
@@ -82,7 +82,7 @@ THIRD_PARTY = {
     "rich": {"cli"},
     "xkcdpass": {"cli"},
     "dpkt": {"cli.captures.packets"},
-    "pcapng": {"cli.captures.packets"},
+    "pcapng": {"cli.captures.packets", "cli.decryption.writing"},
     "prometheus_client": {"cli", "metrics"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},

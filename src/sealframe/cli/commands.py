@@ -14,6 +14,7 @@ import sealframe
 from .chat import chat
 from .clients import clients
 from .cluster_status import cluster
+from .decrypt import decrypt
 from .demo import demo
 from .doctor import doctor
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
@@ -62,6 +63,7 @@ for _command in (
     layouts,
     demo,
     doctor,
+    decrypt,
 ):
     sealframe_command.add_command(_command)
 

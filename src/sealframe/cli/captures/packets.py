@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from ... import MissingExtraError
 from .reassembly import Segment
@@ -71,13 +71,22 @@ class _BoundedFile:
         return data
 
 
+class Packet(NamedTuple):
+    """One packet, and how it begins."""
+
+    link_type: int
+    data: bytes
+    time: float = 0.0
+    """When it was captured, in seconds since 1970; 0 where nobody knows."""
+
+
 class PacketFile:
-    """The packets of a file, with the link type of each; can be gone through again and again."""
+    """The packets of a file; can be gone through again and again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+    def __iter__(self) -> Iterator[Packet]:
         self._file.seek(0)
         start = self._file.read(len(PCAPNG))
         self._file.seek(0)
@@ -86,21 +95,23 @@ class PacketFile:
             reader = dpkt.pcap.Reader(file)
             # The upper bits tell of checksums behind the frames (draft-ietf-opsawg-pcap, 4).
             link_type = reader.datalink() & 0xFFFF
-            for _, packet in reader:
-                yield link_type, packet
+            for time, packet in reader:
+                yield Packet(link_type, packet, float(time))
             return
         for block in pcapng.FileScanner(file):
             if isinstance(block, pcapng.blocks.BasePacketBlock):
-                yield block.interface.link_type, block.packet_data
+                # A simple packet block has no time.
+                time = float(getattr(block, "timestamp", 0.0))
+                yield Packet(block.interface.link_type, block.packet_data, time)
 
 
 class SegmentReader:
     """The TCP segments of packets, in their order; can be gone through again like these.
 
-    :param packets: each with its link type
+    :param packets: in the order in which they were captured
     """
 
-    def __init__(self, packets: Iterable[tuple[int, bytes]]) -> None:
+    def __init__(self, packets: Iterable[Packet]) -> None:
         self._packets = packets
         self.seen: Counter[str] = Counter()
         """How many packets there are of each kind: ``TCP``, ``UDP``, ``fragment``, ``other``."""
@@ -118,9 +129,9 @@ class SegmentReader:
         self.unknown.clear()
         packets = 0
         try:
-            for link_type, packet in self._packets:
+            for packet in self._packets:
                 packets += 1
-                segment = self._segment(link_type, packet)
+                segment = self._segment(packet)
                 if segment is not None:
                     yield segment
         except _FileEndsError:
@@ -130,12 +141,12 @@ class SegmentReader:
         if self.fault and not packets:
             raise CaptureError(f"no packet can be read: {self.fault}")
 
-    def _segment(self, link_type: int, packet: bytes) -> Segment | None:
-        if link_type not in _LINK_TYPES:
-            self.unknown[link_type] += 1
+    def _segment(self, packet: Packet) -> Segment | None:
+        if packet.link_type not in _LINK_TYPES:
+            self.unknown[packet.link_type] += 1
             return None
         try:
-            kind, segment = _tcp(_internet_packet(link_type, packet))
+            kind, segment = _tcp(_internet_packet(packet.link_type, packet.data), packet.time)
         except _FAULTS:
             kind, segment = "other", None
         self.seen[kind] += 1
@@ -153,7 +164,7 @@ def _internet_packet(link_type: int, packet: bytes) -> Any:
     return found
 
 
-def _tcp(packet: Any) -> tuple[str, Segment | None]:
+def _tcp(packet: Any, time: float) -> tuple[str, Segment | None]:
     """Return of what kind an IP packet is, and the TCP segment in it."""
     if isinstance(packet, dpkt.ip.IP):
         fragment = packet.mf or packet.offset
@@ -181,4 +192,5 @@ def _tcp(packet: Any) -> tuple[str, Segment | None]:
         syn=bool(tcp.flags & dpkt.tcp.TH_SYN),
         ack=bool(tcp.flags & dpkt.tcp.TH_ACK),
         fin=bool(tcp.flags & dpkt.tcp.TH_FIN),
+        time=time,
     )

@@ -91,10 +91,12 @@ def _carried(streams: list[Stream]) -> list[Stream]:
     types = [link_type(packet) for packet in packets]
     if not any(types):
         return streams
-    from .packets import SegmentReader
+    from .packets import Packet, SegmentReader
 
     known = [
-        (link, packet) for link, packet in zip(types, packets, strict=True) if link is not None
+        Packet(link, packet)
+        for link, packet in zip(types, packets, strict=True)
+        if link is not None
     ]
     return _assembled(SegmentReader(known), None)
 
@@ -135,7 +137,7 @@ def _assembled(segments: SegmentReader, number: int | None) -> list[Stream]:
     # By size; of equal ones the first.
     order = sorted(range(len(connections)), key=lambda index: -connections[index].size)
     if not order or not connections[order[0]].size:
-        raise CaptureError(_nothing(segments, len(order)))
+        raise CaptureError(nothing(segments, len(order)))
     if number is not None and not 0 < number <= len(connections):
         raise CaptureError(f"there is no stream {number}: the capture has {len(connections)}")
     chosen = order[0] if number is None else number - 1
@@ -157,7 +159,7 @@ def _assembled(segments: SegmentReader, number: int | None) -> list[Stream]:
     return [
         replace(
             stream,
-            name=" → ".join(map(_shown, ends[stream.sender or "client"])),
+            name=" → ".join(map(shown, ends[stream.sender or "client"])),
             # What concerns the whole capture is said once.
             notes=(*stream.notes, *(notes if index == 0 else ())),
         )
@@ -172,14 +174,14 @@ def _list(connections: list[Connection], order: list[int], chosen: int) -> list[
     for index in order[:_LISTED]:
         connection = connections[index]
         sizes = " and ".join(f"{size:,}" for size in connection.sizes())
-        ends = f"{_shown(connection.client)} → {_shown(connection.server)}"
+        ends = f"{shown(connection.client)} → {shown(connection.server)}"
         lines.append(f"  {index + 1}: {ends}, {sizes} bytes")
     if len(order) > _LISTED:
         lines.append(f"  and {len(order) - _LISTED:,} smaller ones")
     return lines
 
 
-def _nothing(segments: SegmentReader, connections: int) -> str:
+def nothing(segments: SegmentReader, connections: int) -> str:
     """Return why there is no stream in a capture, and what to do."""
     if connections:
         return "the TCP connections of this capture have no bytes, only their opening and closing"
@@ -193,6 +195,7 @@ def _nothing(segments: SegmentReader, connections: int) -> str:
     return f"there is no TCP in this capture: {kinds or 'not one packet'}"
 
 
-def _shown(end: End) -> str:
+def shown(end: End) -> str:
+    """Return an end as ``host:port``."""
     host = ipaddress.ip_address(end[0])
     return f"[{host}]:{end[1]}" if host.version == 6 else f"{host}:{end[1]}"

@@ -15,7 +15,7 @@ _KEPT: Final = 4 * WINDOW
 """Bytes kept of one direction: what was sent again comes on top of the window."""
 _SEGMENTS: Final = 200_000
 """Segments kept of one direction."""
-_CONNECTIONS: Final = 100_000
+CONNECTIONS: Final = 100_000
 """Connections that are told apart; further ones are not looked at."""
 
 End = tuple[bytes, int]
@@ -34,6 +34,8 @@ class Segment(NamedTuple):
     syn: bool = False
     ack: bool = False
     fin: bool = False
+    time: float = 0.0
+    """When it was captured, in seconds since 1970; 0 where nobody knows."""
 
 
 @dataclass
@@ -56,7 +58,8 @@ class _Direction:
     _segments: list[tuple[int, bytes]] = field(default_factory=list)
     _kept: int = 0
 
-    def add(self, segment: Segment, *, keep: bool) -> None:
+    def add(self, segment: Segment, *, keep: bool) -> int:
+        """Take the next segment; return where it is, by positions that grow beyond 2**32."""
         sequence = (segment.sequence + segment.syn) % _MODULUS
         if self._last is None:
             self._last = sequence
@@ -71,6 +74,7 @@ class _Direction:
             self.fin = self._unwrapped + segment.size
         if keep and segment.data:
             self._keep(segment.data)
+        return self._unwrapped
 
     def _keep(self, data: bytes) -> None:
         if self.full:
@@ -123,9 +127,22 @@ class Connection:
             client, server = (source, target) if source[1] > target[1] else (target, source)
         return cls(client, server, segment.syn, {source: _Direction(), target: _Direction()})
 
-    def add(self, segment: Segment, *, keep: bool) -> None:
-        """Take its next segment, and its bytes if they are to be kept."""
-        self._sent[segment.source].add(segment, keep=keep)
+    def add(self, segment: Segment, *, keep: bool) -> int:
+        """Take its next segment, and its bytes if they are to be kept; return where it is."""
+        return self._sent[segment.source].add(segment, keep=keep)
+
+    def start_of(self, end: End) -> int | None:
+        """Return where what one end sent begins; None where its SYN was not captured."""
+        return self._sent[end].start
+
+    def end_of(self, end: End) -> int | None:
+        """Return where its FIN was; None before that."""
+        return self._sent[end].fin
+
+    @property
+    def cut(self) -> bool:
+        """Whether the capture cut packets of it."""
+        return any(direction.cut for direction in self._sent.values())
 
     def is_over(self, segment: Segment) -> bool:
         """Return whether a segment opens another one on the same ports."""
@@ -231,7 +248,7 @@ class Reassembly:
         ends = min(segment.source, segment.target), max(segment.source, segment.target)
         number = self._current.get(ends)
         if number is None or self.connections[number].is_over(segment):
-            if len(self.connections) >= _CONNECTIONS:
+            if len(self.connections) >= CONNECTIONS:
                 self.skipped += 1
                 return
             number = len(self.connections)

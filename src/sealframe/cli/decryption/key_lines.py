@@ -1,0 +1,47 @@
+"""Reads a key log: what :mod:`sealframe.trust.key_log` writes."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..errors import CommandError, Exit
+
+# Not by lines: one that was cut short, on a full disk, may have another behind it.
+_LINE: Final = re.compile(
+    rb"SEALFRAME_AES_256_GCM ([0-9a-f]{64}) ([0-9a-f]{64}) ([0-9a-f]{64})\b", re.IGNORECASE
+)
+NAME_SIZE: Final = 32
+"""Bytes of a client's first Noise message that name its connection."""
+
+
+class Keys(NamedTuple):
+    """The keys of one connection, 32 bytes each."""
+
+    client: bytes
+    server: bytes
+
+
+def read(path: Path) -> dict[bytes, list[Keys]]:
+    """Return the keys in a file by the names of their connections.
+
+    A name may have several: a first message may be sent again, to another server.
+
+    :raises CommandError: there is not one line in it
+    :raises OSError: it cannot be read
+    """
+    found: defaultdict[bytes, list[Keys]] = defaultdict(list)
+    for line in _LINE.finditer(path.read_bytes()):
+        name, client, server = (bytes.fromhex(word.decode()) for word in line.groups())
+        keys = Keys(client, server)
+        if keys not in found[name]:
+            found[name].append(keys)
+    if not found:
+        raise CommandError(
+            f"{path} has no line of a key log: run the client or the server with "
+            f"SEALFRAME_KEYLOG={path} in its environment while you capture",
+            Exit.KEY,
+        )
+    return dict(found)
