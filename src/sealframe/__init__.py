@@ -20,7 +20,9 @@ from .aio.link_change import LinkChange
 from .aio.session_info import SessionInfo
 from .aio.stats import ServerStats, Stats
 from .aio.stream import Stream
-from .client.client import Connecting, connect, is_fatal
+from .client.client import connect
+from .client.connecting import Connecting
+from .client.fatal import is_fatal
 from .errors import (
     ChecksumError,
     ClusterError,

@@ -12,8 +12,8 @@ from typing import Generic, cast
 from ..aio.connection import Connection as AsyncConnection
 from ..aio.connection import Received, Sent
 from ..aio.endpoint import OpenSocket
-from ..client.client import Connecting
 from ..client.client import connect as async_connect
+from ..client.connecting import Connecting
 from ..codecs import Codec
 from ..errors import ConfigurationError
 from ..files.inbox import Inbox
