@@ -11,11 +11,9 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..aio.connection import AnyConnection, protocol_of, request_bytes
+from ..aio.connection import AnyConnection, request_bytes
 from ..aio.payload_codec import PayloadCodec
-from ..errors import ClusterError, ConnectionClosedError, UnknownClientError
-from ..wire import CloseCode
-from ..wire.control import Close
+from ..errors import ClusterError, UnknownClientError
 from .broadcasting import Broadcasts
 from .moving import FoundSession, SessionQuestion, SessionStatus
 from .registry import ConnectionRegistry
@@ -38,7 +36,7 @@ class LocalServer:
     @property
     def clients(self) -> Mapping[str, AnyConnection]:
         """The clients of this server, by id; a live, read-only view."""
-        return MappingProxyType(self._registry.clients)
+        return MappingProxyType(self._registry.clients.by_id)
 
     @property
     def codec(self) -> PayloadCodec:
@@ -66,7 +64,7 @@ class LocalServer:
 
         :return: whether it was queued; not for a client that is not there
         """
-        conn = self._registry.clients.get(id)
+        conn = self._registry.clients.by_id.get(id)
         return conn is not None and self._broadcasts.send_one(data, conn)
 
     def broadcast(self, data: bytes, excluded: Collection[str] = ()) -> int:
@@ -76,16 +74,16 @@ class LocalServer:
         :return: for how many it was queued
         """
         return self._broadcasts.send_encoded(
-            data, self._registry.clients.values(), self._connections(excluded)
+            data, self._registry.clients.by_id.values(), self._connections(excluded)
         )
 
     def broadcast_to_group(self, name: str, data: bytes, excluded: Collection[str] = ()) -> int:
         """Queue one message for every member of a group."""
-        members = self._registry.memberships.members.get(name, {})
+        members = self._registry.clients.memberships.members.get(name, {})
         return self._broadcasts.send_encoded(data, members, self._connections(excluded))
 
     def _connections(self, ids: Collection[str]) -> list[AnyConnection]:
-        clients = self._registry.clients
+        clients = self._registry.clients.by_id
         return [clients[id] for id in ids if id in clients]
 
     async def request(self, id: str, data: bytes, timeout: float | None) -> bytes:
@@ -93,7 +91,7 @@ class LocalServer:
 
         :raises UnknownClientError: it is not there
         """
-        conn = self._registry.clients.get(id)
+        conn = self._registry.clients.by_id.get(id)
         if conn is None:
             raise UnknownClientError(id)
         return await request_bytes(conn, data, timeout)
@@ -128,11 +126,7 @@ class LocalServer:
 
         :return: whether it was there
         """
-        conn = self._registry.clients.get(id)
-        if conn is None:
-            return False
-        kick(conn, reason)
-        return True
+        return self._registry.clients.kick(id, reason)
 
 
 class ClusterMember(ABC):
@@ -188,10 +182,3 @@ class ClusterMember(ABC):
     @abstractmethod
     def stats(self) -> dict[str, Any]:
         """Return what :meth:`Server.stats` has under ``cluster``, as plain data."""
-
-
-def kick(conn: AnyConnection, reason: str) -> None:
-    """Put a client out, and tell it why."""
-    text = "the client was kicked" + (f": {reason}" if reason else "")
-    error = ConnectionClosedError(text, code=CloseCode.KICKED, reason=reason)
-    protocol_of(conn).closer.put_out(error, Close(CloseCode.KICKED, reason))

@@ -7,30 +7,22 @@ session: that is over): unregistered → both: forgotten.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import logging
-import secrets
 import typing
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Any, Final
 
 from ..aio.addresses import address_of, show
-from ..aio.callback_connection import connection_maker
 from ..aio.config import ConnectionConfig
 from ..aio.connection import AnyConnection, protocol_of
 from ..aio.connection_owner import ConnectionOwner
 from ..aio.connection_protocol import ConnectionProtocol
 from ..aio.hooks import Hooks
-from ..aio.keepalive_timer import keepalive_wheel
 from ..aio.link_change import LinkChange
 from ..aio.peer_handlers import PeerHandlers, UnwantedMessageError
 from ..aio.program_faults import close_after
 from ..aio.session_protocol import SessionProtocol
 from ..aio.stats import ServerStats, Stats
-from ..aio.taking_connection import taking_connection_maker
-from ..aio.time_limit import TimeLimit
-from ..aio.trace_log import trace_log
 from ..aio.user_timeout import UserTimeouts
 from ..core.budget import Budget
 from ..errors import (
@@ -46,13 +38,14 @@ from ..wire import CloseCode
 from ..wire.control import Close, Hello
 from ..wire.proxy_header import Relayed
 from .admission import Admission, Decision
+from .clients import Clients
 from .connection_log import ConnectionLog
-from .groups import Memberships
+from .connection_maker import ConnectionMaker
+from .departure import close_all, finish_calls, go_away
 from .handlers import Handler, Handlers
 from .moving import FoundSession, SessionQuestion
 from .rate_limit_key import network, rate_limit_key, relayed_key
 from .reject import RejectedClient, RejectedClients
-from .revocation import Revocation
 from .session_keeper import SessionKeeper
 from .session_store import StoredSession
 
@@ -98,8 +91,8 @@ class ConnectionRegistry(ConnectionOwner):
         self.counters = counters
         self.connections: dict[ConnectionProtocol, AnyConnection] = {}
         """Those whose socket is open, unfinished handshakes included, and detached sessions."""
-        self.clients: dict[str, AnyConnection] = {}
-        """The registered ones, by id."""
+        self.clients = Clients(config.clients_file)
+        """The registered ones."""
         self.gone = Stats()
         """Sums over the connections that are forgotten."""
         self.admission: Admission[ConnectionProtocol] = Admission(
@@ -107,35 +100,22 @@ class ConnectionRegistry(ConnectionOwner):
         )
         reply = BUSY_REPLY if config.security is not None else b""
         self.rejected = RejectedClients(reply, options.handshake_timeout)
-        self.memberships = Memberships()
         self.budget = Budget(options.pause_limit, options.inbox_budget)
         self.log = ConnectionLog(counters)
         self.handlers = Handlers(handler, self.log, self._handler_done)
         self.peer_handlers = peer_handlers
-        clients_file = config.clients_file
-        self.revocation = None if clients_file is None else Revocation(clients_file)
-        """None unless the clients are in a file."""
         self.sessions = None if config.sessions is None else self._keep(config, options)
         """None unless the server keeps sessions."""
-        self._config = config
+        self.takes_packets = config.security is None
+        """Whether a client may be one that knows no PING."""
         self._options = options
         self._hooks = hooks
         self._accepting = True
-        counts = config.sessions is not None and config.sessions.counts_taken
-        make_connection = taking_connection_maker if counts else connection_maker
-        self._make_connection = make_connection(
-            peer_handlers.codec, calls_back=peer_handlers.calls_back
+        self._maker = ConnectionMaker(
+            config, options, hooks, peer_handlers, self.clients.memberships, self.budget
         )
-        self._keepalive_wheel = keepalive_wheel(options)
-        # A counter behind a random prefix: unique over restarts and over several servers.
         self.user_timeouts = UserTimeouts(options, self.connections.keys())
         """Those of the connections, once they are TCP connections."""
-        self._ids = map(f"{secrets.token_hex(3)}-{{}}".format, itertools.count(1))
-
-    @property
-    def takes_packets(self) -> bool:
-        """Whether a client may be one that knows no PING."""
-        return self._config.security is None
 
     # What the listening socket calls
 
@@ -165,23 +145,10 @@ class ConnectionRegistry(ConnectionOwner):
                 self.log.rejected_full(who, self._options.max_connections)
                 return self.rejected.add()
         self.counters.accepted += 1
-        client_id = next(self._ids)
-        make = ConnectionProtocol if self.sessions is None else SessionProtocol
-        protocol = make(
-            self._config.protocol(client_id=client_id, trace=trace_log(client_id)),
-            self._options,
-            self,
-            id=client_id,
-            handlers=self.peer_handlers,
-            budget=self.budget,
-            keepalive_wheel=self._keepalive_wheel,
-            addresses=addresses,
-        )
-        self.connections[protocol] = self._make_connection(
-            protocol, groups=self.memberships, hooks=self._hooks
-        )
+        protocol, conn = self._maker.make(self, addresses)
+        self.connections[protocol] = conn
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("accepted connection %s from %s%s", client_id, show(who), through)
+            logger.debug("accepted connection %s from %s%s", protocol.id, show(who), through)
         dropped = self.admission.add(protocol, key)
         if dropped is not None:
             if dropped.receiver.error is None:
@@ -207,7 +174,7 @@ class ConnectionRegistry(ConnectionOwner):
     def _replace(self, donor: SessionProtocol, session: SessionProtocol) -> None:
         """A session has taken over the link of a connection that is no more."""
         conn = self.connections.pop(donor)
-        self.memberships.end(conn)
+        self.clients.memberships.end(conn)
         self.admission.replace(donor, session)
 
     # What the connections call
@@ -240,10 +207,7 @@ class ConnectionRegistry(ConnectionOwner):
             protocol.closer.abort(_CLOSED)
             return
         conn = self.connections[protocol]
-        self.clients[conn.id] = conn
-        logger.debug("registered client %s", conn.id)
-        if self.revocation is not None:
-            self.revocation.add(conn)
+        self.clients.add(conn)
         self.budget.join()
         self._hooks.connected(conn)
         if self._cluster is not None:
@@ -331,11 +295,9 @@ class ConnectionRegistry(ConnectionOwner):
 
     def _unregister(self, conn: AnyConnection) -> None:
         # Called when the handler is done, and when the socket is gone.
-        if self.clients.pop(conn.id, None) is not None:
-            logger.debug("unregistered client %s", conn.id)
-            if self._cluster is not None:
-                self._cluster.client_left(conn)
-        self.memberships.end(conn)
+        if self.clients.remove(conn) and self._cluster is not None:
+            self._cluster.client_left(conn)
+        self.clients.memberships.end(conn)
 
     # Closing
 
@@ -366,53 +328,24 @@ class ConnectionRegistry(ConnectionOwner):
             keeper = None
         if keeper is not None:
             moving = keeper.moves.begin()
-        self._go_away(close, self.connections.keys() - moving)
+        go_away(self.connections.keys() - moving, close)
         if keeper is not None:
             await keeper.moves.wait(len(moving), deadline)
-            self._go_away(close, self.connections.keys() & moving)
+            go_away(self.connections.keys() & moving, close)
         if self.sessions is not None:
             await self.sessions.stop_asking()
         cancelled = await self.peer_handlers.tasks.finish(deadline)
         cancelled += await self.handlers.finish(deadline)
-        await self._finish_calls(deadline)
-        for protocol in list(self.connections):
-            protocol.closer.close(close)
-        for protocol in list(self.connections):
-            await protocol.closer.wait_closed()
+        await finish_calls(self.connections, deadline)
+        await close_all(self.connections, close)
         if self.sessions is not None:
             await self.sessions.logs.stop(deadline)
             self.sessions.close()
         cancelled += await self._hooks.finish(deadline)
-        if self.revocation is not None:
-            await self.revocation.stop()
+        if self.clients.revocation is not None:
+            await self.clients.revocation.stop()
         self.user_timeouts.stop()
         return cancelled
-
-    def _go_away(self, close: Close, protocols: Iterable[ConnectionProtocol]) -> None:
-        for protocol in protocols:
-            if isinstance(protocol, SessionProtocol) and protocol.detached:
-                # Nobody is waited for who may not come.
-                text = "the server was closed while the client had no link"
-                lost = protocol.lost(text, code=close.code, reason=close.reason)
-                protocol.end_session(lost)
-            else:
-                protocol.closer.go_away(close)
-
-    async def _finish_calls(self, deadline: float) -> None:
-        """Wait for messages that ``on_message`` has not got, since their clients read too slowly
-        what it sends; drop those that are left at the deadline."""
-        waiting = [
-            protocol
-            for protocol in self.connections
-            if protocol.receiver.calls_back and not protocol.receiver.all_called
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with TimeLimit.until(deadline):
-                for protocol in waiting:
-                    # It closes by itself after the last one.
-                    await protocol.closer.wait_closed()
-        for protocol in waiting:
-            protocol.receiver.drop_queue()
 
     def lost(self) -> tuple[int, int]:
         """Return how many messages were left unsent, and how many discarded, until now."""

@@ -24,7 +24,7 @@ from ..wire import CloseCode
 from ..wire.control import Close
 from .balancers import HeaderReading, TrustedPeers
 from .broadcasting import Broadcasts
-from .cluster_member import ClusterMember, LocalServer, kick
+from .cluster_member import ClusterMember, LocalServer
 from .groups import Group, Groups
 from .handlers import Handler
 from .registry import ConnectionRegistry
@@ -62,19 +62,21 @@ class Server(Generic[Sent, Received]):
         self._broadcasts = Broadcasts(
             options, peer_handlers.codec.encode, self.counters, config.framing
         )
-        self._groups = Groups(self._registry.memberships, self._broadcasts, self._check_loop)
+        self._groups = Groups(
+            self._registry.clients.memberships, self._broadcasts, self._check_loop
+        )
         self._cluster = cluster
         self._closing: asyncio.Task[ShutdownReport] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     def __repr__(self) -> str:
         shown = ", ".join(map(show, self.addresses)) or "not listening"
-        return f"<Server {shown}, {len(self._registry.clients)} clients>"
+        return f"<Server {shown}, {len(self._registry.clients.by_id)} clients>"
 
     @property
     def clients(self) -> Mapping[str, Connection[Sent, Received]]:
         """The clients that are there now, by id; a live, read-only view."""
-        return MappingProxyType(self._registry.clients)
+        return MappingProxyType(self._registry.clients.by_id)
 
     @property
     def addresses(self) -> list[Address]:
@@ -118,7 +120,7 @@ class Server(Generic[Sent, Received]):
         :raises WrongLoopError: called from another thread or event loop
         """
         self._check_loop()
-        return self._broadcasts.send(message, self._registry.clients.values(), exclude)
+        return self._broadcasts.send(message, self._registry.clients.by_id.values(), exclude)
 
     @property
     def groups(self) -> Mapping[str, Group[Sent, Received]]:
@@ -174,10 +176,8 @@ class Server(Generic[Sent, Received]):
         self._check_loop()
         if not isinstance(reason, str):
             raise TypeError(f"reason is text, not {type(reason).__name__}")
-        conn = self._registry.clients.get(id)
-        if conn is None:
+        if not self._registry.clients.kick(id, reason):
             raise UnknownClientError(id)
-        kick(conn, reason)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed.
@@ -278,7 +278,7 @@ class Server(Generic[Sent, Received]):
 
     async def _listen(self, binding: Binding, balancers: TrustedPeers | None) -> None:
         registry = self._registry
-        revocation = registry.revocation
+        revocation = registry.clients.revocation
         if revocation is not None:
             await revocation.refresh()
         accept: Decide = registry.accept
@@ -301,7 +301,7 @@ class Server(Generic[Sent, Received]):
         self._listener.close()
         if self._headers is not None:
             self._headers.close()
-        clients, (unsent, discarded) = len(registry.clients), registry.lost()
+        clients, (unsent, discarded) = len(registry.clients.by_id), registry.lost()
         cancelled = await registry.close(close, self._loop.time() + timeout)
         if self._cluster is not None:
             await self._cluster.stop()

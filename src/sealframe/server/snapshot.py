@@ -21,7 +21,7 @@ def snapshot(registry: ConnectionRegistry, groups: Mapping[str, Sized]) -> dict[
         total.add(protocol.stats)
         detached += protocol.detached
     return {
-        "clients": {id: _describe(conn, now) for id, conn in registry.clients.items()},
+        "clients": {id: _describe(conn, now) for id, conn in registry.clients.by_id.items()},
         "groups": {name: len(group) for name, group in groups.items()},
         "connections": len(registry.connections) - detached,
         "sessions_detached": detached,
