@@ -76,7 +76,7 @@ IO_ALLOWED = {"framing.backend": {"os"}}
 
 THIRD_PARTY = {
     "blake3": {"files"},
-    "cryptography": {"noise.cipher"},
+    "cryptography": {"noise.cipher", "noise.kem"},
     "filelock": {"trust.keylist"},
     "click": {"cli"},
     "rich": {"cli"},

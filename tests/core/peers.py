@@ -24,6 +24,20 @@ from sealframe.trust.peer import unknown_client
 from sealframe.wire import Opcode, Pattern, control
 from sealframe.wire.control import Close, Hello
 
+WITH_PSK = (Pattern.NNPSK0, Pattern.NNHFS_PSK0)
+"""Those with a shared key, and no message 3."""
+WITH_MESSAGE_3 = (Pattern.XK, Pattern.XX, Pattern.XKHFS, Pattern.XXHFS)
+WITH_XX = (Pattern.XX, Pattern.XXHFS)
+"""Those whose message 1 proves nothing."""
+NOISE_SIZES = {
+    Pattern.NNPSK0: (48, 48),
+    Pattern.XK: (48, 48, 64),
+    Pattern.XX: (32, 96, 64),
+    Pattern.NNHFS_PSK0: (1248, 1152),
+    Pattern.XKHFS: (1248, 1152, 64),
+    Pattern.XXHFS: (1216, 1200, 64),
+}
+"""Bytes of each Noise message."""
 PSK = bytes(range(1, 33))
 SERVER_KEY = PrivateKey(bytes(range(33, 65)))
 CLIENT_KEY = PrivateKey(bytes(range(65, 97)))
@@ -56,6 +70,15 @@ def codec(name: str) -> Iterator[None]:
         probe = Framing()
         assert (type(probe.decoder()), type(probe.encoder)) == (module.Decoder, module.Encoder)
         yield
+
+
+def places(size: int) -> list[int]:
+    """Return where to change a byte: everywhere in what is short, else at the ends of its parts
+    and here and there."""
+    if size < 100:
+        return list(range(size))
+    # e; e1 or ekem1, perhaps with a tag; the last tag, maybe with s before it.
+    return sorted({*range(0, size, 53), 31, 32, *range(size - 85, size, 7), size - 1})
 
 
 def message(payload: bytes) -> bytes:
@@ -166,10 +189,11 @@ def plain(
 
 def credentials(*, client: bool, pattern: Pattern = Pattern.NNPSK0) -> Credentials:
     """Return what an honest end has: the one key, or those of a server and its client."""
-    if pattern is Pattern.NNPSK0:
+    if pattern in WITH_PSK:
         return Credentials(pattern, psk=PSK)
     own, other = (CLIENT_KEY, SERVER_KEY) if client else (SERVER_KEY, CLIENT_KEY)
-    remote = bytes(other.public_key) if client and pattern is Pattern.XK else None
+    pinned = client and pattern in (Pattern.XK, Pattern.XKHFS)
+    remote = bytes(other.public_key) if pinned else None
     return Credentials(pattern, static=own.secret_bytes(), remote_static=remote)
 
 
@@ -184,17 +208,17 @@ def sealed(
 ) -> Peer:
     """Return one end of a sealed connection, fresh.
 
-    :param psk: for ``NNPSK0``; the other patterns have keys of their own
+    :param psk: for those with a shared key; the other patterns have keys of their own
     """
     keys = credentials(client=client, pattern=pattern)
-    if pattern is Pattern.NNPSK0:
+    if pattern in WITH_PSK:
         keys = Credentials(pattern, psk=psk)
     return Peer(
         ProtocolMachine(
             client=client,
             max_message_size=maximum,
             records=RecordLayer(initiator=client, credentials=keys, context=context),
-            identify=None if pattern is Pattern.NNPSK0 else identify,
+            identify=None if pattern in WITH_PSK else identify,
             **announced,
         )
     )
@@ -258,6 +282,25 @@ def ephemerals(*private: bytes) -> Iterator[None]:
 
     pairs = [KeyPair(key) for key in private]
     with patch("sealframe.noise.handshake.KeyPair.generate", side_effect=pairs):
+        yield
+
+
+@contextmanager
+def fixed_kem(seed: bytes, ciphertext: bytes) -> Iterator[None]:
+    """Let clients have this ML-KEM-768 key pair, and servers encapsulate so."""
+    from sealframe.noise.kem import DecapsulationKey, encapsulate
+
+    pair = DecapsulationKey(seed)
+    secret = pair.decapsulate(ciphertext)
+
+    def captured(public: bytes) -> tuple[bytes, bytes]:
+        encapsulate(public)
+        return ciphertext, secret
+
+    with (
+        patch("sealframe.noise.handshake.DecapsulationKey.generate", return_value=pair),
+        patch("sealframe.noise.kem.encapsulate", captured),
+    ):
         yield
 
 

@@ -9,7 +9,7 @@ peer may also have a wrong key, one that the server does not know, or another co
    a peer with the right key wrote.
 3. If they are exactly those, both ends become established with the same handshake hash.
 4. No message is ever delivered, because the honest peer sends none.
-5. Of a peer that has not proved its key it holds at most 1,024 bytes, and all that it writes
+5. Of a peer that has not proved its key it holds at most 1,280 bytes, and all that it writes
    outside records is handshake messages and at most one CLOSE, which is one of three fixed ones.
 """
 

@@ -12,7 +12,7 @@ from sealframe.core.multiplexer import Multiplexer
 from sealframe.errors import DecryptionError
 from sealframe.framing import _codec_py, _varied_py
 from sealframe.noise.cipher import CipherState
-from sealframe.noise.handshake import SymmetricState
+from sealframe.noise.symmetric import SymmetricState
 
 from .targets import TARGETS, inputs, run
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import struct
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -30,7 +33,13 @@ FLIGHTS: Final = {
     1: ("NNpsk0", [["psk", "e"], ["e", "ee"]]),
     2: ("XK", [["e", "es"], ["e", "ee"], ["s", "se"]]),
     3: ("XX", [["e"], ["e", "ee", "s", "es"], ["s", "se"]]),
+    4: ("NNhfs+psk0", [["psk", "e", "e1"], ["e", "ee", "ekem1"]]),
+    5: ("XKhfs", [["e", "es", "e1"], ["e", "ee", "ekem1"], ["s", "se"]]),
+    6: ("XXhfs", [["e", "e1"], ["e", "ee", "ekem1", "s", "es"], ["s", "se"]]),
 }
+SEED: Final = b"\x55" * 32 + b"\x66" * 32
+"""d and z, from which the client's ML-KEM-768 key pair comes (FIPS 203, section 6.1)."""
+PAGE: Final = Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 RECORD_KEY: Final = bytes(range(64, 96))
 REKEYED: Final = 4096
 REFUSED: Final = bytes.fromhex("0400008044050000")
@@ -84,8 +93,11 @@ class Handshake:
     keys: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        name, flights = FLIGHTS[self.pattern]
-        self.h = self.ck = f"Noise_{name}_25519_AESGCM_SHA256".encode().ljust(32, b"\0")
+        flights = FLIGHTS[self.pattern][1]
+        name = protocol_name(self.pattern).encode()
+        padded = name.ljust(32, b"\0") if len(name) <= 32 else hashlib.sha256(name).digest()
+        self.h = self.ck = padded
+        self.kem = MLKEM768PrivateKey.from_seed_bytes(SEED)
         self.k: bytes | None = None
         self.n = 0
         self.public = {name: public(key) for name, key in PRIVATE.items()}
@@ -95,7 +107,7 @@ class Handshake:
         preamble = b"sealfram" + bytes((1, self.pattern))
         self.prologue = preamble + struct.pack("<H", len(self.context)) + self.context
         self._mix_hash("prologue", self.prologue)
-        if self.pattern == 2:
+        if self.pattern in (2, 5):
             self._mix_hash("s of the server, known before", self.public["ss"])
         for number, tokens in enumerate(flights):
             writer = "s" if number % 2 else "c"
@@ -112,7 +124,7 @@ class Handshake:
         if token == "e":
             key = self.public[writer + "e"]
             self._mix_hash("e", key)
-            if self.pattern == 1:
+            if self.pattern in (1, 4):
                 self._mix_key("e, since there is a psk", key)
             return key
         if token == "s":
@@ -122,6 +134,12 @@ class Handshake:
             self.n = 0
             self._mix_hash("psk", mixed)
             return b""
+        if token == "e1":
+            return self._encrypt_and_hash("e1", self.kem.public_key().public_bytes_raw())
+        if token == "ekem1":
+            text = self._encrypt_and_hash("ekem1", kem_ciphertext())
+            self._mix_key("ekem1", self.kem.decapsulate(kem_ciphertext()))
+            return text
         private = X25519PrivateKey.from_private_bytes(PRIVATE["c" + token[0]])
         other = X25519PublicKey.from_public_bytes(self.public["s" + token[1]])
         self._mix_key(token, private.exchange(other))
@@ -149,6 +167,29 @@ class Handshake:
         self.steps.append({"step": step, "ck": self.ck.hex(), "h": self.h.hex(), **k})
 
 
+def protocol_name(pattern: int) -> str:
+    """Return the Noise protocol of a pattern."""
+    agreement = "25519" if pattern <= 3 else "25519+MLKEM768"
+    return f"Noise_{FLIGHTS[pattern][0]}_{agreement}_AESGCM_SHA256"
+
+
+@cache
+def kem_ciphertext() -> bytes:
+    """Return the ciphertext that the page gives; the package chooses its randomness itself."""
+    page = PAGE.read_text(encoding="utf-8")
+    (found,) = re.findall(r"^```hex kem-ciphertext\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return bytes.fromhex(found)
+
+
+def steps(pattern: int) -> str:
+    """Return the steps of a handshake as docs/PROTOCOL.md has them."""
+    lines = []
+    for number, step in enumerate(Handshake(pattern).steps):
+        lines.append(f"{number:2} {step['step']}")
+        lines += [f"   {name:2} {step[name]}" for name in ("ck", "h", "k") if name in step]
+    return "\n".join(lines) + "\n"
+
+
 def rekey(key: bytes) -> bytes:
     """Return the next key of a direction."""
     return encrypt(key, 2**64 - 1, bytes(32))[:32]
@@ -174,9 +215,14 @@ def spoil(frame: bytes) -> bytes:
     return frame[:-1] + bytes((frame[-1] ^ 1,))
 
 
+def spoil_at(frame: bytes, place: int) -> bytes:
+    """Return the frame with a byte changed."""
+    return frame[:place] + bytes((frame[place] ^ 1,)) + frame[place + 1 :]
+
+
 def failures() -> list[dict[str, Any]]:
     """Return handshakes that fail: what an end with the right keys reads, and what it writes."""
-    good, xk = Handshake(1), Handshake(2)
+    good, xk, xkhfs, xxhfs = (Handshake(pattern) for pattern in (1, 2, 5, 6))
     first = good.messages[0]
     body = first[5:]
 
@@ -212,6 +258,23 @@ def failures() -> list[dict[str, Any]]:
             [REFUSED],
         ),
         case("version 2", [control(0x41, body[:8] + b"\2" + body[9:])], [VERSION]),
+        case("a changed byte in e1", [spoil_at(xkhfs.messages[0], 700)], [REFUSED], pattern=5),
+        case(
+            "a changed byte in ekem1",
+            [spoil_at(xkhfs.messages[1], 700)],
+            [xkhfs.messages[0], REFUSED],
+            client=True,
+            pattern=5,
+        ),
+        case(
+            "an encapsulation key of 4,095s, in the clear",
+            [xxhfs.messages[0][:47] + b"\xff" * 1184],
+            [REFUSED],
+            pattern=6,
+        ),
+        case(
+            "the hybrid at a server that takes XK alone", [xkhfs.messages[0]], [VERSION], pattern=2
+        ),
         case("pattern 9", [control(0x41, body[:9] + b"\x09" + body[10:])], [VERSION]),
         case("XK at a server with a shared key", [xk.messages[0]], [VERSION]),
         case("another magic", [control(0x41, b"sealfran" + body[8:])], []),
@@ -370,12 +433,12 @@ def transcript() -> str:
 def vectors() -> dict[str, Any]:
     """Return everything, with bytes as hexadecimal digits."""
     handshakes = []
-    for pattern, (name, _) in FLIGHTS.items():
+    for pattern in FLIGHTS:
         made = Handshake(pattern)
         handshakes.append(
             {
                 "pattern": pattern,
-                "name": f"Noise_{name}_25519_AESGCM_SHA256",
+                "name": protocol_name(pattern),
                 "prologue": made.prologue.hex(),
                 "steps": made.steps,
                 "frames": [frame.hex() for frame in made.messages],
@@ -392,6 +455,9 @@ def vectors() -> dict[str, Any]:
         "server ephemeral private": PRIVATE["se"].hex(),
         "client static private": PRIVATE["cs"].hex(),
         "server static private": PRIVATE["ss"].hex(),
+        "client ML-KEM-768 seed": SEED.hex(),
+        "ML-KEM-768 ciphertext": kem_ciphertext().hex(),
+        "ML-KEM-768 m": (b"\x77" * 32).hex(),
         "handshakes": handshakes,
         "records": records(),
         "failures": failures(),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import hmac
 from secrets import token_bytes
+from unittest.mock import patch
 
 import pytest
 from trust.secrecy import assert_not_copied, assert_not_shown, reachable
@@ -15,7 +16,9 @@ from sealframe.errors import (
 )
 from sealframe.noise.cipher import CipherState, generate_keypair, public_key
 from sealframe.noise.credentials import Credentials
-from sealframe.noise.handshake import PATTERNS, Handshake, SymmetricState, hkdf, initial_hash
+from sealframe.noise.handshake import PATTERNS, Handshake
+from sealframe.noise.kem import DecapsulationKey
+from sealframe.noise.symmetric import SymmetricState, hkdf, initial_hash
 from sealframe.wire import Pattern
 
 PSK = bytes(range(1, 33))
@@ -23,6 +26,8 @@ CLIENT = bytes(range(33, 65))
 SERVER = bytes(range(65, 97))
 EPHEMERALS = (bytes(range(97, 129)), bytes(range(129, 161)))
 WRONG = bytes(range(161, 193))
+SEED = bytes(range(193, 225)) + bytes(range(224, 192, -1))
+"""Of the initiator's ML-KEM-768 key pair."""
 
 # Points whose multiples by any private key are zero, of order 1, 4 and 8 on the
 # curve or its twist (https://cr.yp.to/ecdh.html).
@@ -42,9 +47,32 @@ KEYS: dict[str, tuple[dict[str, bytes], dict[str, bytes]]] = {
     "XK": ({"static": CLIENT, "remote_static": public_key(SERVER)}, {"static": SERVER}),
     "XX": ({"static": CLIENT}, {"static": SERVER}),
 }
-SIZES = {"NNpsk0": [48, 48], "XK": [48, 48, 64], "XX": [32, 96, 64]}
+KEYS |= {"NNhfs+psk0": KEYS["NNpsk0"], "XKhfs": KEYS["XK"], "XXhfs": KEYS["XX"]}
+SIZES = {
+    "NNpsk0": [48, 48],
+    "XK": [48, 48, 64],
+    "XX": [32, 96, 64],
+    "NNhfs+psk0": [1248, 1152],
+    "XKhfs": [1248, 1152, 64],
+    "XXhfs": [1216, 1200, 64],
+}
+KINDS = {
+    "NNpsk0": Pattern.NNPSK0,
+    "XK": Pattern.XK,
+    "XX": Pattern.XX,
+    "NNhfs+psk0": Pattern.NNHFS_PSK0,
+    "XKhfs": Pattern.XKHFS,
+    "XXhfs": Pattern.XXHFS,
+}
+
+UNPROVEN = [("XX", 0), ("XXhfs", 0)]
+"""Messages in which nothing is authenticated yet: the next one shows what is wrong with them."""
 
 MESSAGES = [(pattern, number) for pattern, sizes in SIZES.items() for number in range(len(sizes))]
+
+PROVEN = [message for message in MESSAGES if message not in UNPROVEN]
+
+HYBRIDS = [pattern for pattern in PATTERNS if "hfs" in pattern]
 
 every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
 same_state = pytest.mark.fixed_keys(reason="each try starts from the very same state")
@@ -70,15 +98,34 @@ def exchange(first: Handshake, second: Handshake, messages: int = 3) -> None:
 def before(pattern: str, number: int) -> tuple[Handshake, Handshake]:
     """Return who writes and who reads message `number`, when it is its turn.
 
-    All keys are fixed, so that each call leads to the very same state.
+    All keys are fixed, so that each call leads to the very same state, but for what ML-KEM-768
+    encapsulates.
     """
     ours, theirs = KEYS[pattern]
-    writer = Handshake(pattern, initiator=True, ephemeral=EPHEMERALS[0], **ours)
+    seed = SEED if "hfs" in pattern else None
+    writer = Handshake(pattern, initiator=True, ephemeral=EPHEMERALS[0], kem_seed=seed, **ours)
     reader = Handshake(pattern, initiator=False, ephemeral=EPHEMERALS[1], **theirs)
     for _ in range(number):
         reader.read_message(writer.write_message())
         writer, reader = reader, writer
     return writer, reader
+
+
+def duplicate(handshake: Handshake) -> Handshake:
+    """Return another one in the same state, which goes on by itself.
+
+    To get there anew each time would take a hundred times as long.
+    """
+    copied = Handshake.__new__(Handshake)
+    for name in Handshake.__slots__:
+        value = getattr(handshake, name)
+        if isinstance(value, SymmetricState):
+            state = SymmetricState.__new__(SymmetricState)
+            for part in SymmetricState.__slots__:
+                setattr(state, part, getattr(value, part))
+            value = state
+        setattr(copied, name, dict(value) if isinstance(value, dict) else value)
+    return copied
 
 
 def assert_dead(handshake: Handshake) -> None:
@@ -138,7 +185,59 @@ def test_two_directions_and_two_handshakes_have_different_keys(pattern: str) -> 
 
 @every_pattern
 def test_ephemeral_keys_are_new_each_time(pattern: str) -> None:
-    assert len({sides(pattern)[0].write_message()[:32] for _ in range(5)}) == 5
+    messages = [sides(pattern)[0].write_message() for _ in range(5)]
+    assert len({message[:32] for message in messages}) == 5
+    if pattern == "XXhfs":
+        # In the clear, where alone it can be seen.
+        assert len({message[32:] for message in messages}) == 5
+
+
+@pytest.mark.parametrize("pattern", HYBRIDS)
+def test_the_kem_key_pair_is_new_each_time(pattern: str) -> None:
+    seeds = set()
+    for _ in range(5):
+        initiator = sides(pattern)[0]
+        initiator.write_message()
+        seeds |= {one for one in reachable(initiator) if len(one) == 64}
+    assert len(seeds) == 5
+
+
+@same_state
+@pytest.mark.parametrize("pattern", HYBRIDS)
+def test_the_kem_key_pair_is_let_go_with_its_ciphertext(pattern: str) -> None:
+    """Also where a message 3 is still to come; the server keeps nothing of it either."""
+    initiator, responder = before(pattern, 0)
+    responder.read_message(initiator.write_message())
+    public = next(one for one in reachable(responder) if len(one) == 1184)
+    assert SEED in reachable(initiator)
+    message = responder.write_message()
+    assert public not in reachable(responder)
+    initiator.read_message(message)
+    assert not {SEED, public} & set(reachable(initiator))
+
+
+@same_state
+@pytest.mark.parametrize("pattern", HYBRIDS)
+def test_a_ciphertext_that_is_not_authentic_is_not_decapsulated(pattern: str) -> None:
+    responder, initiator = before(pattern, 1)
+    message = bytearray(responder.write_message())
+    message[700] ^= 1
+    with patch.object(DecapsulationKey, "decapsulate") as decapsulate:
+        with pytest.raises(HandshakeError):
+            initiator.read_message(message)
+    decapsulate.assert_not_called()
+
+
+@pytest.mark.parametrize("pattern", ["NNhfs+psk0", "XKhfs"])
+def test_a_key_that_is_not_authentic_costs_no_encapsulation(pattern: str) -> None:
+    """Where message 1 proves something, no ML-KEM is done for who cannot make one."""
+    initiator, responder = sides(pattern)
+    message = bytearray(initiator.write_message())
+    message[700] ^= 1
+    with patch("sealframe.noise.kem.encapsulate") as encapsulate:
+        with pytest.raises(HandshakeError):
+            responder.read_message(message)
+    encapsulate.assert_not_called()
 
 
 @every_pattern
@@ -155,11 +254,12 @@ def test_payloads_of_any_bytes_like_type_travel_with_the_messages(pattern: str) 
 @every_pattern
 def test_longest_payload_fits_every_message(pattern: str) -> None:
     writer, reader = sides(pattern)
-    longest = bytes(65_439)
+    limit = 64_287 if "hfs" in pattern else 65_439
+    longest = bytes(limit)
     while not writer.finished:
         with pytest.raises(MessageTooLargeError) as refusal:
-            writer.write_message(bytes(65_440))
-        assert (refusal.value.size, refusal.value.limit) == (65_440, 65_439)
+            writer.write_message(bytes(limit + 1))
+        assert (refusal.value.size, refusal.value.limit) == (limit + 1, limit)
         message = writer.write_message(longest)
         assert len(message) <= 65_535
         assert reader.read_message(message) == longest
@@ -173,7 +273,7 @@ def test_message_over_the_limit_of_noise_is_refused() -> None:
     assert_dead(reader)
 
 
-@pytest.mark.parametrize("pattern", ["XK", "XX"])
+@pytest.mark.parametrize("pattern", ["XK", "XX", "XKhfs", "XXhfs"])
 def test_static_keys_are_learned_with_the_message_that_carries_them(pattern: str) -> None:
     initiator, responder = sides(pattern)
     client, server = public_key(CLIENT), public_key(SERVER)
@@ -183,7 +283,7 @@ def test_static_keys_are_learned_with_the_message_that_carries_them(pattern: str
         reader.read_message(writer.write_message())
         known.append((initiator.remote_static, responder.remote_static))
         writer, reader = reader, writer
-    beforehand = server if pattern == "XK" else None
+    beforehand = server if "K" in pattern else None
     assert known == [(beforehand, None), (beforehand, None), (server, None), (server, client)]
 
 
@@ -277,35 +377,61 @@ def test_argument_of_another_type_is_refused_and_harmless(pattern: str, wrong: o
 
 
 @same_state
-@pytest.mark.parametrize(("pattern", "number"), MESSAGES)
-def test_every_byte_of_every_message_counts(pattern: str, number: int) -> None:
+@pytest.mark.parametrize(("pattern", "number"), PROVEN)
+def test_every_bit_of_every_message_counts(pattern: str, number: int) -> None:
+    writer, reader = before(pattern, number)
+    message = writer.write_message()
+    texts = set()
     for position in range(SIZES[pattern][number]):
-        writer, reader = before(pattern, number)
-        message = bytearray(writer.write_message())
+        changed = bytearray(message)
+        for bit in range(8):
+            changed[position] = message[position] ^ 1 << bit
+            victim = duplicate(reader)
+            with pytest.raises(HandshakeError) as failure:
+                victim.read_message(changed)
+            texts.add(str(failure.value))
+        assert_dead(victim)
+    assert len(texts) == 1
+    reader.read_message(message)
+
+
+@same_state
+@pytest.mark.parametrize(("pattern", "number"), UNPROVEN)
+def test_every_byte_of_a_message_without_a_proof_counts(pattern: str, number: int) -> None:
+    """The next message shows it; or the answer to a malformed e1 cannot be made."""
+    writer, reader = before(pattern, number)
+    message = writer.write_message()
+    for position in range(SIZES[pattern][number]):
+        changed = bytearray(message)
         # The top bit, as X25519 ignores that of a public key's last byte.
-        message[position] ^= 0x80
-        if (pattern, number) == ("XX", 0):
-            # Nothing is authenticated yet: the next message shows it.
-            reader.read_message(message)
-            message = bytearray(reader.write_message())
-            writer, reader = reader, writer
+        changed[position] ^= 0x80
+        victim, other = duplicate(reader), duplicate(writer)
+        victim.read_message(changed)
+        try:
+            answer = victim.write_message()
+        except HandshakeError:
+            assert pattern == "XXhfs", "a coefficient of e1 may be too large"
+            assert_dead(victim)
+            continue
         with pytest.raises(HandshakeError):
-            reader.read_message(message)
-        assert_dead(reader)
+            other.read_message(answer)
+        assert_dead(other)
 
 
 @same_state
 @pytest.mark.parametrize(("pattern", "number"), MESSAGES)
 def test_message_cut_anywhere_is_refused(pattern: str, number: int) -> None:
+    writer, reader = before(pattern, number)
+    message = writer.write_message()
     for length in range(SIZES[pattern][number]):
-        writer, reader = before(pattern, number)
+        victim = duplicate(reader)
         with pytest.raises(HandshakeError):
-            reader.read_message(writer.write_message()[:length])
-        assert_dead(reader)
+            victim.read_message(message[:length])
+        assert_dead(victim)
 
 
 @same_state
-@pytest.mark.parametrize(("pattern", "number"), [one for one in MESSAGES if one != ("XX", 0)])
+@pytest.mark.parametrize(("pattern", "number"), PROVEN)
 def test_lengthened_or_repeated_message_is_refused(pattern: str, number: int) -> None:
     for tail in (b"\0", bytes(16), bytes(1000)):
         writer, reader = before(pattern, number)
@@ -327,7 +453,7 @@ def test_bad_messages_all_get_the_same_text() -> None:
     """The text may go to the peer or a log, and tells neither what was wrong with it."""
     texts = set()
     for pattern, number in MESSAGES:
-        if (pattern, number) == ("XX", 0):
+        if (pattern, number) in UNPROVEN:
             continue
         message = before(pattern, number)[0].write_message()
         low_order = bytes.fromhex(LOW_ORDER[0])
@@ -468,7 +594,7 @@ def test_key_of_another_size_is_refused(pattern: str, name: str, length: int) ->
 
 @every_pattern
 def test_handshakes_with_the_same_credentials_do_not_disturb_each_other(pattern: str) -> None:
-    kind = Pattern[pattern.upper()]
+    kind = KINDS[pattern]
     ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
     pairs = [
         (
@@ -490,7 +616,7 @@ def test_handshakes_with_the_same_credentials_do_not_disturb_each_other(pattern:
 
 @every_pattern
 def test_credentials_serve_many_prologues_and_keep_few(pattern: str) -> None:
-    kind = Pattern[pattern.upper()]
+    kind = KINDS[pattern]
     ours, theirs = (Credentials(kind, **keys) for keys in KEYS[pattern])
     for number in [*range(100), 0]:
         prologue = b"number %d" % number
@@ -514,6 +640,8 @@ def test_secrets_are_let_go_when_finished(pattern: str) -> None:
     for role, keys in enumerate(KEYS[pattern]):
         handshakes = before(pattern, 0)
         secrets = {EPHEMERALS[role], *keys.values()} - {public_key(SERVER)}
+        if role == 0 and "hfs" in pattern:
+            secrets.add(SEED)
         # A handshake has the key that was made of the psk, and not the psk.
         assert secrets - {PSK} <= set(reachable(handshakes[role]))
         exchange(*handshakes)
@@ -532,11 +660,20 @@ def test_secrets_are_let_go_when_finished(pattern: str) -> None:
 @same_state
 @every_pattern
 def test_secrets_are_let_go_after_a_failure(pattern: str) -> None:
-    number = 1 if pattern == "XX" else 0
+    number = 1 if (pattern, 0) in UNPROVEN else 0
     _, reader = before(pattern, number)
     with pytest.raises(HandshakeError):
         reader.read_message(bytes(SIZES[pattern][number]))
-    assert [one for one in reachable(reader) if len(one) == 32] == []
+    assert [one for one in reachable(reader) if len(one) >= 32] == []
+
+
+@same_state
+@every_pattern
+def test_secrets_are_let_go_after_a_failure_of_the_initiator(pattern: str) -> None:
+    _, initiator = before(pattern, 1)
+    with pytest.raises(HandshakeError):
+        initiator.read_message(bytes(SIZES[pattern][1]))
+    assert [one for one in reachable(initiator) if len(one) >= 32] == []
 
 
 @same_state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from core.peers import CONTEXT, SERVER_KEY, credentials
+from core.peers import CONTEXT, NOISE_SIZES, SERVER_KEY, credentials
 
 from sealframe.errors import HandshakeError
 from sealframe.noise.records import RecordLayer
@@ -37,7 +37,7 @@ def traced(pattern: Pattern, *, server: Pattern | None = None) -> tuple[list[str
 
 @pytest.mark.parametrize(
     ("pattern", "sizes"),
-    [(Pattern.NNPSK0, (48, 48)), (Pattern.XK, (48, 48, 64)), (Pattern.XX, (32, 96, 64))],
+    NOISE_SIZES.items(),
 )
 def test_each_message_is_told_by_both_ends(pattern: Pattern, sizes: tuple[int, ...]) -> None:
     told = traced(pattern)

@@ -24,7 +24,7 @@ from noise.exceptions import NoiseInvalidMessage
 
 from sealframe.errors import DecryptionError
 from sealframe.noise.cipher import public_key
-from sealframe.noise.handshake import PATTERNS, Handshake
+from sealframe.noise.handshake import Handshake
 from sealframe.wire import REKEY_INTERVAL
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ Other = Noiseprotocol | Dissononce
 
 OTHERS: dict[str, type[Other]] = {"noiseprotocol": Noiseprotocol, "dissononce": Dissononce}
 
-every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
+# Neither of the two knows the modifier hfs.
+every_pattern = pytest.mark.parametrize("pattern", ["NNpsk0", "XK", "XX"])
 both_roles = pytest.mark.parametrize("initiator", [True, False], ids=["initiator", "responder"])
 every_other = pytest.mark.parametrize("other", OTHERS)
 

@@ -121,7 +121,8 @@ def check(vector: Vector, role: str) -> None:
 
 
 both_roles = pytest.mark.parametrize("role", ["init", "resp"])
-every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
+# There are none with the modifier hfs and ML-KEM-768.
+every_pattern = pytest.mark.parametrize("pattern", ["NNpsk0", "XK", "XX"])
 
 
 @both_roles

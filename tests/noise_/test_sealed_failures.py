@@ -9,7 +9,10 @@ from core.peers import (
     CLIENT_KEY,
     CONTEXT,
     HELLO,
+    NOISE_SIZES,
     PSK,
+    WITH_MESSAGE_3,
+    WITH_XX,
     Peer,
     check_failed,
     first_message,
@@ -17,6 +20,7 @@ from core.peers import (
     handshaken,
     message,
     noise,
+    places,
     plain,
     preamble,
     sealed,
@@ -26,9 +30,11 @@ from core.peers import (
 
 from sealframe import wire
 from sealframe.errors import HandshakeError, ProtocolError
+from sealframe.noise import kem
 from sealframe.noise.cipher import KeyPair
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake_driver import BUSY_REPLY
+from sealframe.noise.kem import DecapsulationKey
 from sealframe.noise.records import RecordLayer
 from sealframe.trust.keys import PrivateKey
 from sealframe.wire import CloseCode, Opcode, Pattern, control
@@ -44,12 +50,9 @@ BUSY = bytes.fromhex("0400008044060000")
 
 WRONG_PSK = bytes(32)
 
-NOISE = {Pattern.NNPSK0: (48, 48), Pattern.XK: (48, 48, 64), Pattern.XX: (32, 96, 64)}
-"""Bytes of each Noise message."""
-
 every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda p: p.name)
 with_message_3 = pytest.mark.parametrize(
-    "pattern", [Pattern.XK, Pattern.XX], ids=lambda pattern: pattern.name
+    "pattern", WITH_MESSAGE_3, ids=lambda pattern: pattern.name
 )
 
 
@@ -160,23 +163,39 @@ def test_a_server_takes_the_pattern_that_it_was_given_and_no_other(
         assert server.error is None
         return
     error = check_failed(server, VERSION)
+    assert "post_quantum" not in str(error)
     assert error.code == CloseCode.VERSION
     client = waiting_client(pattern)
     client.read(VERSION)
     assert "this kind of handshake" in str(client.fault)
+    assert ("post_quantum=False" in str(client.fault)) == pattern.post_quantum
     assert "another kind of key" in str(error)
+
+
+@pytest.mark.parametrize("pattern", [one for one in Pattern if one.post_quantum])
+def test_a_server_without_ml_kem_says_so_and_the_client_is_told_what_to_do(
+    pattern: Pattern,
+) -> None:
+    first = first_message(pattern)
+    server = sealed(client=False, pattern=pattern)
+    with patch("sealframe.noise.kem.primitives", return_value=None):
+        server.read(first)
+        error = check_failed(server, VERSION)
+    assert error.code == CloseCode.VERSION
+    assert "has no ML-KEM-768" in str(error)
+    assert "post_quantum=False" in str(error)
 
 
 @every_pattern
 @pytest.mark.parametrize("step", [1, None])
-@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 47, 48, 49, 64, 400, 60_000])
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 47, 48, 49, 64, 1215, 1247, 1249, 60_000])
 def test_a_message_1_of_another_length_is_refused(
     length: int, step: int | None, pattern: Pattern
 ) -> None:
     """Payloads are empty and lengths exact."""
     server = sealed(client=False, pattern=pattern)
     server.read(handshake((first_message(pattern)[5:] + bytes(60_000))[: 10 + length]), step=step)
-    if length == NOISE[pattern][0]:
+    if length == NOISE_SIZES[pattern][0]:
         assert server.error is None
         return
     error = check_failed(server, REFUSED)
@@ -196,7 +215,7 @@ def test_a_payload_in_the_handshake_is_refused(size: int, pattern: Pattern) -> N
     talkative.read_message(client.take()[15:])
     client.read(handshake(talkative.write_message(bytes(size))))
     check_failed(client, REFUSED)
-    if len(NOISE[pattern]) == 3:
+    if len(NOISE_SIZES[pattern]) == 3:
         talkative = noise(pattern, initiator=True)
         server = sealed(client=False, pattern=pattern)
         server.read(handshake(preamble(pattern) + talkative.write_message()))
@@ -237,8 +256,8 @@ def test_another_context_is_refused_with_identities_too(pattern: Pattern, contex
     client = sealed(client=True, context=context, pattern=pattern)
     server = sealed(client=False, pattern=pattern)
     server.read(client.take())
-    first, second = (server, client) if pattern is Pattern.XK else (client, server)
-    client.read(server.take() if pattern is Pattern.XX else b"")
+    first, second = (client, server) if pattern in WITH_XX else (server, client)
+    client.read(server.take() if pattern in WITH_XX else b"")
     reply = first.take()
     assert reply == REFUSED
     second.read(reply)
@@ -248,22 +267,27 @@ def test_another_context_is_refused_with_identities_too(pattern: Pattern, contex
         check_failed(end, b"")
 
 
-def test_another_server_key_is_refused() -> None:
+@pytest.mark.parametrize("pattern", [Pattern.XK, Pattern.XKHFS], ids=lambda p: p.name)
+def test_another_server_key_is_refused(pattern: Pattern) -> None:
     """The client of XK has it in message 1; the server finds out that it is not its own."""
     other = PrivateKey(bytes(range(7, 39))).public_key
-    keys = Credentials(Pattern.XK, static=CLIENT_KEY.secret_bytes(), remote_static=bytes(other))
+    keys = Credentials(pattern, static=CLIENT_KEY.secret_bytes(), remote_static=bytes(other))
     client = RecordLayer(initiator=True, credentials=keys, context=CONTEXT)
-    server = sealed(client=False, pattern=Pattern.XK)
+    server = sealed(client=False, pattern=pattern)
     server.read(b"".join(client.output))
     check_failed(server, REFUSED)
 
 
-@pytest.mark.parametrize("pattern", [Pattern.NNPSK0, Pattern.XK], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "pattern", [one for one in Pattern if one not in WITH_XX], ids=lambda p: p.name
+)
 def test_every_changed_byte_of_message_1_fails_as_its_place_says(pattern: Pattern) -> None:
     """By public bytes only: magic, nothing; version and pattern, VERSION; Noise, REFUSED."""
-    for place in range(5, 63):
-        data = bytearray(first_message(pattern))
-        assert len(data) == 63
+    first = first_message(pattern)
+    size = NOISE_SIZES[pattern][0]
+    assert len(first) == 15 + size
+    for place in [*range(5, 15), *(15 + place for place in places(size))]:
+        data = bytearray(first)
         data[place] ^= 0x40
         server = sealed(client=False, pattern=pattern)
         server.read(bytes(data))
@@ -273,6 +297,43 @@ def test_every_changed_byte_of_message_1_fails_as_its_place_says(pattern: Patter
             check_failed(server, VERSION)
         else:
             check_failed(server, REFUSED)
+
+
+@pytest.mark.parametrize("step", [1, None])
+def test_a_malformed_encapsulation_key_is_refused(step: int | None) -> None:
+    """In XX, whose message 1 proves nothing, anybody can send one; coefficients of 4,095 are over
+    the modulus (FIPS 203, section 7.2). The answer is that of any other Noise error."""
+    first = first_message(Pattern.XXHFS)
+    server = sealed(client=False, pattern=Pattern.XXHFS)
+    server.read(first[:47] + b"\xff" * 1184, step=step)
+    error = check_failed(server, REFUSED)
+    other = sealed(client=False, pattern=Pattern.XKHFS)
+    other.read(first_message(Pattern.XKHFS)[:-1] + bytes(1))
+    assert str(error) == str(check_failed(other, REFUSED))
+
+
+@pytest.mark.parametrize("pattern", [one for one in Pattern if one.post_quantum])
+def test_a_malformed_encapsulation_key_of_who_has_the_key_is_refused(pattern: Pattern) -> None:
+    evil = noise(pattern, initiator=True)
+    pair = DecapsulationKey.generate()
+    pair.public = b"\xff" * 1184
+    with patch("sealframe.noise.handshake.DecapsulationKey.generate", return_value=pair):
+        data = evil.write_message()
+    server = sealed(client=False, pattern=pattern)
+    server.read(handshake(preamble(pattern) + data))
+    check_failed(server, REFUSED)
+
+
+@pytest.mark.parametrize("pattern", [one for one in Pattern if one.post_quantum])
+def test_an_authentic_ciphertext_for_another_key_is_refused(pattern: Pattern) -> None:
+    """Decapsulation refuses nothing: it gives another secret, under which nothing opens."""
+    client, evil = sealed(client=True, pattern=pattern), noise(pattern, initiator=False)
+    evil.read_message(client.take()[15:])
+    made = kem.encapsulate(DecapsulationKey.generate().public)
+    with patch("sealframe.noise.kem.encapsulate", return_value=made):
+        data = evil.write_message()
+    client.read(handshake(data))
+    check_failed(client, REFUSED)
 
 
 @pytest.mark.fixed_keys(reason="its public key is always the same, and each codec runs it")
@@ -321,7 +382,7 @@ def test_a_message_3_of_another_length_is_refused(
 @every_pattern
 @pytest.mark.parametrize("step", [1, None])
 def test_every_changed_byte_of_message_2_is_refused(pattern: Pattern, step: int | None) -> None:
-    for place in range(NOISE[pattern][1]):
+    for place in places(NOISE_SIZES[pattern][1]):
         client, server = sealed(client=True, pattern=pattern), sealed(client=False, pattern=pattern)
         server.read(client.take())
         data = bytearray(server.take())
@@ -333,7 +394,7 @@ def test_every_changed_byte_of_message_2_is_refused(pattern: Pattern, step: int 
 
 
 @every_pattern
-@pytest.mark.parametrize("length", [0, 1, 10, 32, 47, 49, 58, 95, 97, 250, 60_000])
+@pytest.mark.parametrize("length", [0, 1, 10, 32, 47, 49, 58, 95, 97, 250, 1151, 1199, 60_000])
 def test_a_message_2_of_another_length_is_refused(length: int, pattern: Pattern) -> None:
     client = waiting_client(pattern)
     client.read(handshake(bytes(length)))

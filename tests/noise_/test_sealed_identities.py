@@ -8,6 +8,7 @@ from core.peers import (
     CONTEXT,
     MAXIMUM,
     SERVER_KEY,
+    WITH_MESSAGE_3,
     Peer,
     credentials,
     exchange,
@@ -32,9 +33,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 
 REFUSED = bytes.fromhex("0400008044050000")
 
-every_pattern = pytest.mark.parametrize(
-    "pattern", [Pattern.XK, Pattern.XX], ids=lambda pattern: pattern.name
-)
+every_pattern = pytest.mark.parametrize("pattern", WITH_MESSAGE_3, ids=lambda pattern: pattern.name)
 
 
 class Door:

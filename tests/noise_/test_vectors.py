@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from core.peers import Peer, ephemerals
+from core.peers import WITH_PSK, Peer, ephemerals, fixed_kem
 
 from sealframe.core.protocol import ProtocolMachine
 from sealframe.noise.cipher import CipherState
@@ -33,14 +34,19 @@ def secret(name: str) -> bytes:
     return bytes.fromhex(VECTORS[name])
 
 
+def captured_kem() -> AbstractContextManager[None]:
+    """Let ML-KEM-768 give what it does in the vectors."""
+    return fixed_kem(secret("client ML-KEM-768 seed"), secret("ML-KEM-768 ciphertext"))
+
+
 def credentials(pattern: Pattern, *, client: bool) -> Credentials:
     """Return what an end of the vectors has."""
-    if pattern is Pattern.NNPSK0:
+    if pattern in WITH_PSK:
         return Credentials(pattern, psk=secret("shared key"))
     if not client:
         return Credentials(pattern, static=secret("server static private"))
     known = bytes(PrivateKey(secret("server static private")).public_key)
-    remote = known if pattern is Pattern.XK else None
+    remote = known if pattern in (Pattern.XK, Pattern.XKHFS) else None
     return Credentials(pattern, static=secret("client static private"), remote_static=remote)
 
 
@@ -55,7 +61,7 @@ def layer(pattern: Pattern, *, client: bool) -> RecordLayer:
 def end(pattern: Pattern, *, client: bool) -> Peer:
     """Return one end of the connection of the vectors."""
     ephemeral = secret(f"{'client' if client else 'server'} ephemeral private")
-    with ephemerals(ephemeral):
+    with ephemerals(ephemeral), captured_kem():
         return Peer(
             ProtocolMachine(
                 client=client,
@@ -72,7 +78,7 @@ def read(peer: Peer, data: bytes, *, client: bool) -> None:
     if client:
         peer.read(data)
         return
-    with ephemerals(secret("server ephemeral private")):
+    with ephemerals(secret("server ephemeral private")), captured_kem():
         peer.read(data)
 
 
@@ -87,11 +93,20 @@ def test_the_transcript_of_the_specification_is_what_the_script_makes() -> None:
     assert found == make_vectors.transcript()
 
 
+def test_the_steps_of_the_specification_are_what_the_script_makes() -> None:
+    page = (DOCS / "PROTOCOL.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^```text xkhfs-steps\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert found == make_vectors.steps(Pattern.XKHFS)
+
+
 @pytest.mark.parametrize("made", VECTORS["handshakes"], ids=lambda made: made["name"])
 def test_handshakes(made: dict[str, Any]) -> None:
     """All messages, the hash, and the keys of both directions."""
     pattern = Pattern(made["pattern"])
-    with ephemerals(secret("client ephemeral private"), secret("server ephemeral private")):
+    with (
+        ephemerals(secret("client ephemeral private"), secret("server ephemeral private")),
+        captured_kem(),
+    ):
         writer, reader = layer(pattern, client=True), layer(pattern, client=False)
         client, server = writer, reader
         said: list[str] = []

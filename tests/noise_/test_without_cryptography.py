@@ -66,7 +66,7 @@ def test_each_use_names_the_extra(missing: str) -> None:
             )
     result = run(script)
     text = (
-        "sealing needs the cryptography package, version 46.0.7 or newer: "
+        "sealing needs the cryptography package, version 48 or newer: "
         'run: pip install "sealframe[crypto]"'
     )
     assert result.stderr == ""

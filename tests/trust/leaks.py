@@ -29,6 +29,8 @@ class Secrets:
     def __init__(self) -> None:
         self.raw: set[bytes] = set()
         self.texts: set[str] = set()
+        self.encapsulated = 0
+        """How often ML-KEM-768 made a secret that was noted."""
 
     def add(self, *secrets: bytes) -> None:
         """Note secret bytes."""

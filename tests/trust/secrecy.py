@@ -8,6 +8,7 @@ import pickle
 from types import FunctionType, ModuleType
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 
@@ -41,7 +42,7 @@ def reachable(holder: object) -> list[bytes]:
         seen.add(id(thing))
         if isinstance(thing, bytes):
             found.append(thing)
-        if isinstance(thing, X25519PrivateKey):
+        if isinstance(thing, X25519PrivateKey | MLKEM768PrivateKey):
             found.append(thing.private_bytes_raw())
         waiting += gc.get_referents(thing)
     return found

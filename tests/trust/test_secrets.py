@@ -30,7 +30,7 @@ from sealframe import (
     SharedKey,
 )
 from sealframe.buffers import BytesLike
-from sealframe.noise import cipher, handshake
+from sealframe.noise import cipher, kem, symmetric
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake import Handshake
@@ -69,7 +69,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
 
     monkeypatch.setattr(cipher, "primitives", watched)
 
-    derive = handshake.hkdf
+    derive = symmetric.hkdf
 
     agree = cipher.KeyPair.agree
 
@@ -84,8 +84,36 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
         return derived
 
     monkeypatch.setattr(cipher.KeyPair, "agree", noted_agree)
-    monkeypatch.setattr(handshake, "hkdf", hkdf)
+    monkeypatch.setattr(symmetric, "hkdf", hkdf)
+    watch_kem(noted, monkeypatch)
     return noted
+
+
+def watch_kem(noted: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note the seed of each key pair of ML-KEM-768, and what both ends agree on."""
+    package = kem.require()
+
+    def generate() -> Any:
+        made = package.generate()
+        noted.add(made.private_bytes_raw())
+        return made
+
+    monkeypatch.setattr(kem, "primitives", lambda: replace(package, generate=generate))
+    encapsulate, decapsulate = kem.encapsulate, kem.DecapsulationKey.decapsulate
+
+    def noted_encapsulate(public: bytes) -> tuple[bytes, bytes]:
+        ciphertext, secret = encapsulate(public)
+        noted.add(secret)
+        noted.encapsulated += 1
+        return ciphertext, secret
+
+    def noted_decapsulate(pair: kem.DecapsulationKey, ciphertext: bytes) -> bytes:
+        secret = decapsulate(pair, ciphertext)
+        noted.add(secret)
+        return secret
+
+    monkeypatch.setattr(kem, "encapsulate", noted_encapsulate)
+    monkeypatch.setattr(kem.DecapsulationKey, "decapsulate", noted_decapsulate)
 
 
 @pytest.fixture
@@ -233,7 +261,7 @@ async def test_a_session_tells_nothing(
     said.check(secrets)
 
 
-@pytest.mark.parametrize("pattern", ["NNpsk0", "XK", "XX"])
+@pytest.mark.parametrize("pattern", ["NNpsk0", "XK", "XX", "NNhfs+psk0", "XKhfs", "XXhfs"])
 def test_a_handshake_tells_nothing_at_any_step(pattern: str, secrets: Secrets, said: Said) -> None:
     server, client, _ = private_keys(secrets)
     psk = SharedKey.generate()
@@ -246,6 +274,7 @@ def test_a_handshake_tells_nothing_at_any_step(pattern: str, secrets: Secrets, s
         ),
         "XX": ({"static": client.secret_bytes()}, {"static": server.secret_bytes()}),
     }
+    keys |= {"NNhfs+psk0": keys["NNpsk0"], "XKhfs": keys["XK"], "XXhfs": keys["XX"]}
     writer = Handshake(pattern, initiator=True, **keys[pattern][0])
     reader = Handshake(pattern, initiator=False, **keys[pattern][1])
     while not writer.finished:
@@ -258,6 +287,9 @@ def test_a_handshake_tells_nothing_at_any_step(pattern: str, secrets: Secrets, s
     said.show_error(failure.value)
     said.show_everything()
     assert said.kinds >= {"Handshake", "SymmetricState", "CipherState"}
+    hybrid = "hfs" in pattern
+    assert secrets.encapsulated == hybrid
+    assert ("DecapsulationKey" in said.kinds) == hybrid
     # Below, it is all there: the search would find it.
     assert len(secrets.raw) >= 10
     said.check(secrets)

@@ -91,7 +91,7 @@ def primitives() -> Primitives:
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
     except ImportError as error:
         raise MissingExtraError(
-            "sealing needs the cryptography package, version 46.0.7 or newer: "
+            "sealing needs the cryptography package, version 48 or newer: "
             'run: pip install "sealframe[crypto]"'
         ) from error
     return Primitives(

@@ -1,7 +1,8 @@
 """The keys of one end of a sealed connection, and the Noise patterns that it uses them in.
 
 The patterns are those of Noise revision 34, section 7.5 (XK, XX) and section 9.4 (the modifier
-psk0 of NNpsk0); docs/PROTOCOL.md section 6 says when each is used.
+psk0 of NNpsk0), and of its extension for hybrid forward secrecy, section 5 (the modifier hfs);
+docs/PROTOCOL.md section 6 says when each is used.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from ..wire import Pattern
 from .cipher import KeyPair, Secret
 from .handshake import Handshake, Preparation
 
-_NAMES: Final = {Pattern.NNPSK0: "NNpsk0", Pattern.XK: "XK", Pattern.XX: "XX"}
+_NAMES: Final = {
+    Pattern.NNPSK0: "NNpsk0",
+    Pattern.XK: "XK",
+    Pattern.XX: "XX",
+    Pattern.NNHFS_PSK0: "NNhfs+psk0",
+    Pattern.XKHFS: "XKhfs",
+    Pattern.XXHFS: "XXhfs",
+}
 _MAX_PREPARED: Final = 8
 """Preparations that one object keeps: one for each side, pattern and context in use."""
 

@@ -1,11 +1,12 @@
-"""The Noise handshake, bytes in and bytes out: Noise_*_25519_AESGCM_SHA256.
+"""The Noise handshake, bytes in and bytes out: Noise_*_25519_AESGCM_SHA256, and its hybrids with
+ML-KEM-768, Noise_*hfs*_25519+MLKEM768_AESGCM_SHA256.
 
-Section numbers here are those of the Noise Protocol Framework, revision 34.
+Section numbers here are those of the Noise Protocol Framework, revision 34; "HFS" is its extension
+"KEM-based Hybrid Forward Secrecy for Noise", revision 1.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..buffers import BytesLike
@@ -16,12 +17,15 @@ from ..errors import (
     KeyFormatError,
     MessageTooLargeError,
 )
-from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, primitives, raw_key, require
+from . import kem
+from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, raw_key, require
+from .kem import DecapsulationKey
+from .symmetric import SymmetricState
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Handshake", "Preparation", "SymmetricState"]
+__all__ = ["Handshake", "Preparation"]
 
 
 class _Pattern(NamedTuple):
@@ -31,136 +35,45 @@ class _Pattern(NamedTuple):
     """The tokens of each message. The initiator sends the first, then they take turns."""
     responder_known: bool = False
     """The initiator has the responder's static key beforehand: pre-message ``<- s``."""
+    hybrid: bool = False
+    """It has the modifier hfs (HFS, section 5)."""
+
+    @property
+    def max_payload(self) -> int:
+        """The longest payload that fits every message, in bytes."""
+        return _MAX_MESSAGE - (_MAX_HYBRID_OVERHEAD if self.hybrid else _MAX_OVERHEAD)
 
 
 PATTERNS: Final = {
     "NNpsk0": _Pattern((("psk", "e"), ("e", "ee"))),
     "XK": _Pattern((("e", "es"), ("e", "ee"), ("s", "se")), responder_known=True),
     "XX": _Pattern((("e",), ("e", "ee", "s", "es"), ("s", "se"))),
+    # e1 stands behind the DH tokens of its message, so that it is encrypted where that can be.
+    "NNhfs+psk0": _Pattern((("psk", "e", "e1"), ("e", "ee", "ekem1")), hybrid=True),
+    "XKhfs": _Pattern(
+        (("e", "es", "e1"), ("e", "ee", "ekem1"), ("s", "se")), responder_known=True, hybrid=True
+    ),
+    "XXhfs": _Pattern((("e", "e1"), ("e", "ee", "ekem1", "s", "es"), ("s", "se")), hybrid=True),
 }
 
-_HASH_SIZE: Final = 32  # HASHLEN of SHA256, section 12.6
 _MAX_MESSAGE: Final = 65_535  # section 3
 _MAX_OVERHEAD: Final = KEY_SIZE + (KEY_SIZE + TAG_SIZE) + TAG_SIZE
 """The most that a message adds to its payload: ``e``, encrypted ``s``, tag."""
+_MAX_HYBRID_OVERHEAD: Final = KEY_SIZE + (kem.PUBLIC_SIZE + TAG_SIZE) + TAG_SIZE
+"""The same with the modifier hfs: ``e``, encrypted ``e1``, tag."""
+
+_SIZES: Final = {
+    "e": KEY_SIZE,
+    "s": KEY_SIZE,
+    "e1": kem.PUBLIC_SIZE,
+    "ekem1": kem.CIPHERTEXT_SIZE,
+}
+"""Bytes of what goes into a message for a token, before encryption. Other tokens send nothing."""
 
 _NOT_VALID: Final = (
     "the handshake message is not valid: the two sides have different keys or contexts, "
     "or it was changed on its way"
 )
-
-
-# HMAC (RFC 2104): the key, up to the 64 bytes of a block, XORed with one byte all along.
-_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
-_REST_OF_BLOCK: Final = bytes(64 - _HASH_SIZE)
-
-
-def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> tuple[bytes, ...]:
-    """HKDF (section 4.3): return `outputs` blocks of 32 bytes, two or three.
-
-    HMAC is written out here, and is half the time of ``hmac.digest``: a handshake
-    calls it some thirty times.
-
-    :param chaining_key: 32 bytes
-    """
-    key = chaining_key + _REST_OF_BLOCK
-    inner = sha256(key.translate(_INNER_PAD) + material).digest()
-    key = sha256(key.translate(_OUTER_PAD) + inner).digest() + _REST_OF_BLOCK
-    inside, outside = key.translate(_INNER_PAD), key.translate(_OUTER_PAD)
-    first = sha256(outside + sha256(inside + b"\1").digest()).digest()
-    second = sha256(outside + sha256(inside + first + b"\2").digest()).digest()
-    if outputs == 2:
-        return first, second
-    return first, second, sha256(outside + sha256(inside + second + b"\3").digest()).digest()
-
-
-def initial_hash(protocol_name: bytes) -> bytes:
-    """Return the h with which InitializeSymmetric (section 5.2) starts: 32 bytes.
-
-    A name of at most HASHLEN bytes is padded with zeros, a longer one is hashed.
-    """
-    if len(protocol_name) <= _HASH_SIZE:
-        return protocol_name.ljust(_HASH_SIZE, b"\0")
-    return sha256(protocol_name).digest()
-
-
-class SymmetricState(Secret):
-    """SymmetricState (section 5.2): ck, h, and the k and n of the CipherState in use.
-
-    A ``_key`` of no bytes stands for the empty key, under which EncryptAndHash and
-    DecryptAndHash pass the data through. There is no :class:`CipherState`: most keys
-    of a handshake are for one message, and some for none.
-    """
-
-    __slots__ = ("_chaining_key", "_key", "_nonce", "hash")
-
-    def __init__(self, protocol_name: bytes) -> None:
-        self.hash = initial_hash(protocol_name)
-        self._chaining_key = self.hash
-        self._set_key(b"")
-
-    def copy(self) -> SymmetricState:
-        """Return one that goes on from here by itself; nothing was encrypted yet.
-
-        The key is left out: two must not use its nonces, and each mixes another one in first.
-        """
-        other = SymmetricState.__new__(SymmetricState)
-        other.hash = self.hash
-        other._chaining_key = self._chaining_key
-        other._set_key(b"")
-        return other
-
-    @property
-    def overhead(self) -> int:
-        """Bytes that `encrypt_and_hash` adds now."""
-        return TAG_SIZE if self._key else 0
-
-    def mix_hash(self, data: bytes) -> None:
-        self.hash = sha256(self.hash + data).digest()
-
-    def mix_key(self, material: bytes) -> None:
-        self._chaining_key, key = hkdf(self._chaining_key, material, 2)
-        self._set_key(key)
-
-    def mix_key_and_hash(self, material: bytes) -> None:
-        self._chaining_key, to_hash, key = hkdf(self._chaining_key, material, 3)
-        self.mix_hash(to_hash)
-        self._set_key(key)
-
-    def encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        sealed = plaintext
-        if self._key:
-            aead = primitives().aesgcm(self._key)
-            sealed = aead.encrypt(self._next_nonce(), plaintext, self.hash)
-        self.mix_hash(sealed)
-        return sealed
-
-    def decrypt_and_hash(self, sealed: bytes) -> bytes:
-        plaintext = sealed
-        if self._key:
-            package = primitives()
-            aead = package.aesgcm(self._key)
-            try:
-                plaintext = aead.decrypt(self._next_nonce(), sealed, self.hash)
-            except package.invalid_tag:
-                raise DecryptionError("the ciphertext is not authentic") from None
-        self.mix_hash(sealed)
-        return plaintext
-
-    def split(self) -> tuple[CipherState, CipherState]:
-        first, second = hkdf(self._chaining_key, b"", 2)
-        return CipherState(first), CipherState(second)
-
-    def _set_key(self, key: bytes) -> None:
-        self._key = key
-        self._nonce = 0
-
-    def _next_nonce(self) -> bytes:
-        # Four zero bytes and a 64-bit big-endian counter (section 12.4).
-        nonce = self._nonce
-        self._nonce = nonce + 1
-        return nonce.to_bytes(12, "big")
 
 
 class Preparation(Secret):
@@ -170,7 +83,16 @@ class Preparation(Secret):
     parameters and errors see :class:`Handshake`.
     """
 
-    __slots__ = ("initiator", "known", "messages", "mixes_ephemeral", "side", "static", "symmetric")
+    __slots__ = (
+        "initiator",
+        "known",
+        "max_payload",
+        "messages",
+        "mixes_ephemeral",
+        "side",
+        "static",
+        "symmetric",
+    )
 
     def __init__(
         self,
@@ -187,7 +109,10 @@ class Preparation(Secret):
             raise ConfigurationError(
                 f"no handshake pattern {pattern!r}; there are {', '.join(PATTERNS)}"
             )
-        messages, responder_known = PATTERNS[pattern]
+        described = PATTERNS[pattern]
+        messages, responder_known = described.messages, described.responder_known
+        if described.hybrid:
+            kem.require()
         ours = messages[0 if initiator else 1 :: 2]
         with_psk = any("psk" in tokens for tokens in messages)
         with_static = any("s" in tokens for tokens in ours) or (responder_known and not initiator)
@@ -205,12 +130,14 @@ class Preparation(Secret):
         responder = self.known if initiator or self.static is None else self.static.public
         self.side = side
         self.initiator = initiator
+        self.max_payload = described.max_payload
         self.messages = messages
         """As in the pattern, less the psk where that is the first token."""
         self.mixes_ephemeral = with_psk
         """Whether public ephemeral keys go into the key (section 9.2): otherwise nothing
         random would be in the one that the psk gives."""
-        self.symmetric = SymmetricState(f"Noise_{pattern}_25519_AESGCM_SHA256".encode())
+        agreement = "25519+MLKEM768" if described.hybrid else "25519"
+        self.symmetric = SymmetricState(f"Noise_{pattern}_{agreement}_AESGCM_SHA256".encode())
         self.symmetric.mix_hash(bytes(memoryview(prologue)))
         if responder_known:
             self.symmetric.mix_hash(responder)
@@ -228,26 +155,34 @@ class Handshake(Secret):
     `read_message`. Any failure there is final: the object then refuses everything.
 
     All keys are raw X25519 keys of 32 bytes. Private keys and the chaining key are
-    let go as soon as the handshake is finished or has failed.
+    let go as soon as the handshake is finished or has failed, the key pair of ML-KEM-768
+    as soon as its ciphertext was read.
 
-    :param pattern: ``"NNpsk0"``, ``"XK"`` or ``"XX"``
+    :param pattern: ``"NNpsk0"``, ``"XK"`` or ``"XX"``; with ML-KEM-768 beside X25519
+        ``"NNhfs+psk0"``, ``"XKhfs"`` or ``"XXhfs"``
     :param initiator: whether this side writes first
     :param prologue: what both sides must already agree on, of any length; not sent
-    :param psk: the pre-shared key, 32 bytes; for ``NNpsk0``
-    :param static: our own private key, or the pair; for ``XK`` and ``XX``
-    :param remote_static: the responder's public key; for the initiator of ``XK``
+    :param psk: the pre-shared key, 32 bytes; for the patterns with ``psk0``
+    :param static: our own private key, or the pair; for those with ``X``
+    :param remote_static: the responder's public key; for the initiator of those with ``K``
     :param ephemeral: our ephemeral private key, only ever for test vectors: used
         twice, it makes both connections readable
+    :param kem_seed: in the same way, 64 bytes that our ML-KEM-768 key pair is made
+        from; for the initiator of those with ``hfs``
     :raises ConfigurationError: the pattern does not exist here; or a key is missing,
         has the wrong size, or is not used in this pattern by this side
-    :raises MissingExtraError: ``cryptography`` is not installed
+    :raises MissingExtraError: ``cryptography`` is not installed, or has no ML-KEM-768
+        and the pattern needs it
     """
 
     __slots__ = (
         "_ciphers",
+        "_decapsulation_key",
         "_given_ephemeral",
+        "_given_kem_seed",
         "_hash",
         "_initiator",
+        "_max_payload",
         "_messages",
         "_mixes_ephemeral",
         "_remote",
@@ -267,6 +202,7 @@ class Handshake(Secret):
         static: BytesLike | KeyPair | None = None,
         remote_static: BytesLike | None = None,
         ephemeral: BytesLike | None = None,
+        kem_seed: BytesLike | None = None,
     ) -> None:
         prepared = Preparation(
             pattern,
@@ -277,27 +213,31 @@ class Handshake(Secret):
             remote_static=remote_static,
         )
         given = _checked("ephemeral", ephemeral, ephemeral is not None, prepared.side)
-        self._start(prepared, given)
+        sends_e1 = PATTERNS[pattern].hybrid and initiator
+        self._start(prepared, given, _checked_seed(kem_seed, sends_e1, prepared.side))
 
     @classmethod
     def prepared(cls, preparation: Preparation) -> Self:
         """Return a new one with the keys and the prologue of the preparation."""
         handshake = cls.__new__(cls)
-        handshake._start(preparation, b"")
+        handshake._start(preparation, b"", b"")
         return handshake
 
-    def _start(self, prepared: Preparation, ephemeral: bytes) -> None:
+    def _start(self, prepared: Preparation, ephemeral: bytes, kem_seed: bytes) -> None:
         self._side = prepared.side
         self._initiator = prepared.initiator
         self._messages = prepared.messages
         self._mixes_ephemeral = prepared.mixes_ephemeral
+        self._max_payload = prepared.max_payload
         self._given_ephemeral = ephemeral
+        self._given_kem_seed = kem_seed
+        self._decapsulation_key: DecapsulationKey | None = None
         self._step = 0
         self.local: dict[str, KeyPair] = {}
         """Our key pairs by their letter in the tokens (section 5.3): ``e`` and ``s``."""
         if prepared.static is not None:
             self.local["s"] = prepared.static
-        # The peer's public keys, by the same letters.
+        # The peer's public keys, by the same letters; its encapsulation key as "e1".
         self._remote = {"s": prepared.known} if prepared.known else {}
         self._hash: bytes | None = None
         self._ciphers: tuple[CipherState, CipherState] | None = None
@@ -336,15 +276,16 @@ class Handshake(Secret):
     def write_message(self, payload: BytesLike = b"") -> bytes:
         """Return our next message.
 
-        :param payload: at most 65,439 bytes. How well it is protected depends on the
-            pattern and message (section 7.7); in the first message of XX, not at all
+        :param payload: at most 65,439 bytes, 64,287 with ``hfs``. How well it is protected
+            depends on the pattern and message (section 7.7); in the first message of XX, not
+            at all
         :raises HandshakeError: it is not our turn, or the handshake is over, or the
             peer's last message held a key with which no secret can be agreed
         :raises MessageTooLargeError: the payload is too long; nothing has changed
         """
         data = bytes(memoryview(payload))
-        if len(data) > _MAX_MESSAGE - _MAX_OVERHEAD:
-            raise MessageTooLargeError(len(data), _MAX_MESSAGE - _MAX_OVERHEAD)
+        if len(data) > self._max_payload:
+            raise MessageTooLargeError(len(data), self._max_payload)
         symmetric = self._begin_turn(writing=True)
         try:
             message = b""
@@ -353,6 +294,10 @@ class Handshake(Secret):
                     message += self._send_ephemeral(symmetric)
                 elif token == "s":
                     message += symmetric.encrypt_and_hash(self.local["s"].public)
+                elif token == "e1":
+                    message += self._send_encapsulation_key(symmetric)
+                elif token == "ekem1":
+                    message += self._send_ciphertext(symmetric)
                 else:
                     self._mix(symmetric, token)
             message += symmetric.encrypt_and_hash(data)
@@ -379,17 +324,19 @@ class Handshake(Secret):
             if len(rest) > _MAX_MESSAGE:
                 raise DecryptionError("too long")
             for token in self._messages[self._step]:
-                if token in ("e", "s"):
-                    size = KEY_SIZE + (symmetric.overhead if token == "s" else 0)
-                    part, rest = rest[:size], rest[size:]
-                    if len(part) < size:
-                        raise DecryptionError("too short")
-                    if token == "e":
-                        self._receive_ephemeral(symmetric, part)
-                    else:
-                        self._remote["s"] = symmetric.decrypt_and_hash(part)
-                else:
+                if token not in _SIZES:
                     self._mix(symmetric, token)
+                    continue
+                size = _SIZES[token] + (0 if token == "e" else symmetric.overhead)
+                part, rest = rest[:size], rest[size:]
+                if len(part) < size:
+                    raise DecryptionError("too short")
+                if token == "e":
+                    self._receive_ephemeral(symmetric, part)
+                elif token == "ekem1":
+                    self._receive_ciphertext(symmetric, part)
+                else:
+                    self._remote[token] = symmetric.decrypt_and_hash(part)
             payload = symmetric.decrypt_and_hash(rest)
         except BaseException as error:
             self._fail(error)
@@ -444,7 +391,8 @@ class Handshake(Secret):
     def _let_go(self) -> None:
         self._symmetric = None
         self.local.clear()
-        self._given_ephemeral = b""
+        self._decapsulation_key = None
+        self._given_ephemeral = self._given_kem_seed = b""
 
     def _send_ephemeral(self, symmetric: SymmetricState) -> bytes:
         given = self._given_ephemeral
@@ -460,6 +408,27 @@ class Handshake(Secret):
         symmetric.mix_hash(public)
         if self._mixes_ephemeral:
             symmetric.mix_key(public)
+
+    # HFS, section 4: key and ciphertext go as a static key does, encrypted once there is a key.
+
+    def _send_encapsulation_key(self, symmetric: SymmetricState) -> bytes:
+        seed, self._given_kem_seed = self._given_kem_seed, b""
+        pair = DecapsulationKey(seed) if seed else DecapsulationKey.generate()
+        self._decapsulation_key = pair
+        return symmetric.encrypt_and_hash(pair.public)
+
+    def _send_ciphertext(self, symmetric: SymmetricState) -> bytes:
+        # A malformed key, which XX cannot tell before, shows here.
+        ciphertext, secret = kem.encapsulate(self._remote.pop("e1"))
+        sealed = symmetric.encrypt_and_hash(ciphertext)
+        symmetric.mix_key(secret)
+        return sealed
+
+    def _receive_ciphertext(self, symmetric: SymmetricState, sealed: bytes) -> None:
+        pair, self._decapsulation_key = self._decapsulation_key, None
+        assert pair is not None
+        # Authentic before it comes near the key: decapsulation itself refuses nothing.
+        symmetric.mix_key(pair.decapsulate(symmetric.decrypt_and_hash(sealed)))
 
     def _mix(self, symmetric: SymmetricState, token: str) -> None:
         # "es" is the initiator's e and the responder's s, whoever sends the message.
@@ -479,3 +448,15 @@ def _checked(name: str, key: BytesLike | None, needed: bool, side: str) -> bytes
         return raw_key(key, name)
     except KeyFormatError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def _checked_seed(seed: BytesLike | None, usable: bool, side: str) -> bytes:
+    """Return the seed as bytes, or nothing where none is given."""
+    if seed is None:
+        return b""
+    raw = bytes(memoryview(seed))
+    if not usable:
+        raise ConfigurationError(f"{side} has no use for kem_seed=")
+    if len(raw) != kem.SEED_SIZE:
+        raise ConfigurationError(f"kem_seed must be {kem.SEED_SIZE} bytes, not {len(raw)}")
+    return raw

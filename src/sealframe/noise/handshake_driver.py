@@ -34,6 +34,7 @@ from .. import wire
 from ..errors import ConnectionClosedError, HandshakeError
 from ..wire import CloseCode, Opcode, Pattern, control
 from ..wire.sniffing import diagnose
+from . import kem
 from .cipher import CipherState
 from .credentials import Credentials
 from .handshake import Handshake
@@ -42,6 +43,9 @@ _NOISE_LENGTHS: Final = {
     Pattern.NNPSK0: (48, 48),
     Pattern.XK: (48, 48, 64),
     Pattern.XX: (32, 96, 64),
+    Pattern.NNHFS_PSK0: (1248, 1152),
+    Pattern.XKHFS: (1248, 1152, 64),
+    Pattern.XXHFS: (1216, 1200, 64),
 }
 """Exact bytes of each Noise message; the payloads are empty."""
 
@@ -71,6 +75,16 @@ _HINTS: Final[dict[int, str]] = {
     CloseCode.PLAIN: "the server is not sealed: start it with a key, or connect without one",
 }
 """What a plaintext CLOSE may mean. Anyone on the way can forge it: these are hints for people."""
+_HYBRID_HINT: Final = (
+    "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
+)
+
+
+_NO_KEM: Final = (
+    "the client asks for a post-quantum handshake, and the cryptography installed here has no "
+    'ML-KEM-768: run: pip install --upgrade "sealframe[crypto]", or let the client give '
+    "post_quantum=False"
+)
 
 
 def may_be_plaintext_close(data: bytes) -> bool:
@@ -81,8 +95,11 @@ def may_be_plaintext_close(data: bytes) -> bool:
     return bool(head & wire.CONTROL_BIT) and fits and opcode in (b"", bytes((Opcode.CLOSE,)))
 
 
-def plaintext_refusal(body: bytes) -> HandshakeError:
-    """Return the error for a CLOSE that came outside the records."""
+def plaintext_refusal(body: bytes, *, hybrid: bool = False) -> HandshakeError:
+    """Return the error for a CLOSE that came outside the records.
+
+    :param hybrid: whether it answers a pattern with ML-KEM-768
+    """
     try:
         close = control.Close.decode(body)
     except control.MalformedBodyError as error:
@@ -90,6 +107,8 @@ def plaintext_refusal(body: bytes) -> HandshakeError:
         return HandshakeError(text, code=CloseCode.PROTOCOL)
     name = control.close_name(close.code)
     hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
+    if hybrid and close.code == CloseCode.VERSION:
+        hint += _HYBRID_HINT
     return HandshakeError(hint, code=close.code, reason=close.reason)
 
 
@@ -117,6 +136,8 @@ class HandshakeResult(NamedTuple):
     """The handshake hash, 32 bytes (Noise, section 11.2)."""
     peer_key: bytes
     """The peer's proven public key, 32 bytes; empty where the pattern has none."""
+    post_quantum: bool
+    """Whether the keys come of ML-KEM-768 too."""
 
 
 KeyLogger = Callable[[bytes, bytes, bytes], None]
@@ -275,6 +296,9 @@ class HandshakeDriver:
                 "the peer asks for another version or pattern: does it have another kind of key?",
                 CloseCode.VERSION,
             )
+        elif pattern.post_quantum and not kem.is_available():
+            self.output.append(_VERSION)
+            self._fail_handshake(_NO_KEM, CloseCode.VERSION)
         else:
             self._begin(credentials, pattern)
             self._name = body[_PREAMBLE_SIZE:][:_NAME_SIZE]
@@ -283,7 +307,8 @@ class HandshakeDriver:
     def _receive_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "little")
         self._tell(f"received CLOSE({control.close_name(code)}) in plaintext")
-        self._fail(plaintext_refusal(body))
+        asked = self._pattern
+        self._fail(plaintext_refusal(body, hybrid=asked is not None and asked.post_quantum))
 
     # Noise messages
 
@@ -336,12 +361,17 @@ class HandshakeDriver:
 
     def _finish(self) -> None:
         assert self._noise is not None
+        assert self._pattern is not None
         sender, receiver = self._noise.split()
         if self._key_log is not None:
             client, server = (sender, receiver) if self.initiator else (receiver, sender)
             self._key_log(self._name, client.secret_bytes(), server.secret_bytes())
         self.result = HandshakeResult(
-            sender, receiver, self._noise.hash, self._noise.remote_static or b""
+            sender,
+            receiver,
+            self._noise.hash,
+            self._noise.remote_static or b"",
+            self._pattern.post_quantum,
         )
         self._let_go()
         self.stage = HandshakeStage.DONE

@@ -64,7 +64,7 @@ _HEAD: Final = Struct("<I")
 _NOTHING: Final = bytearray()
 """In place of a part of a record, for all connections that have none; it stays empty."""
 
-_LARGEST_FIRST: Final = wire.MAX_UNAUTHENTICATED - wire.HEAD_SIZE
+_LARGEST_FIRST: Final = wire.MAX_FIRST_RECORD - wire.HEAD_SIZE
 """The longest first record of a client, which has proved nothing before."""
 
 spare_buffers: Final[list[bytearray]] = []
@@ -110,6 +110,7 @@ class RecordLayer:
         "held",
         "output",
         "peer_key",
+        "post_quantum",
         "receiver",
         "sender",
     )
@@ -152,6 +153,8 @@ class RecordLayer:
         """The handshake hash, the same at both ends and different each time."""
         self.peer_key = b""
         """The peer's proven public key, 32 bytes; empty where the pattern has none."""
+        self.post_quantum = False
+        """Whether the keys come of ML-KEM-768 too; False until they are there."""
         handshake.output = []
 
     @property
@@ -356,7 +359,10 @@ class RecordLayer:
     def _start(self, handshake: HandshakeDriver) -> None:
         """Go on with records; the first bytes may have come with the last message."""
         assert handshake.result is not None
-        self.sender, self.receiver, self.channel_binding, self.peer_key = handshake.result
+        result = handshake.result
+        self.sender, self.receiver = result.sender, result.receiver
+        self.channel_binding, self.peer_key = result.channel_binding, result.peer_key
+        self.post_quantum = result.post_quantum
         self._state = _RECORDS if handshake.initiator else _FIRST_RECORD
         self._fresh = memoryview(handshake.received)
         self._handshake = None

@@ -222,6 +222,17 @@ class Pattern(IntEnum):
     NNPSK0 = 1
     XK = 2
     XX = 3
+    NNHFS_PSK0 = 4
+    XKHFS = 5
+    XXHFS = 6
+
+    @property
+    def post_quantum(self) -> bool:
+        """Whether it agrees on keys by ML-KEM-768 beside X25519."""
+        return self in _POST_QUANTUM
+
+
+_POST_QUANTUM: Final = frozenset({Pattern.NNHFS_PSK0, Pattern.XKHFS, Pattern.XXHFS})
 
 
 MAX_RECORD: Final = 65_535
@@ -236,5 +247,8 @@ REKEY_INTERVAL: Final = 4096
 """Records sealed under one key before it is replaced."""
 MAX_CONTEXT: Final = 65_535
 """The longest context, in bytes of UTF-8."""
-MAX_UNAUTHENTICATED: Final = 1024
-"""Bytes of a sealed peer that are held before it has proved itself."""
+MAX_UNAUTHENTICATED: Final = 1280
+"""Bytes of a sealed peer that are held before it has proved itself: the longest first frame has
+1,263."""
+MAX_FIRST_RECORD: Final = 1024
+"""The longest first record of a client, with its head, in bytes."""
