@@ -28,6 +28,7 @@ from sealframe.wire import (
     CONTROL_BIT,
     MAGIC,
     MAX_CONTROL,
+    MAX_FIRST_RECORD,
     MAX_LENGTH,
     MAX_UNAUTHENTICATED,
     Control,
@@ -305,7 +306,7 @@ class TestIdle:
 
 
 class TestUnauthenticated:
-    """Until a client has shown that it has the key, at most 1 KiB of its bytes are held."""
+    """Until a client has shown that it has the key, at most 1,280 of its bytes are held."""
 
     @pytest.mark.parametrize("size", [MAX_UNAUTHENTICATED, MAX_CONTROL])
     async def test_a_long_handshake_frame(self, sealed: Mode, size: int) -> None:
@@ -329,7 +330,7 @@ class TestUnauthenticated:
     ) -> None:
         async with start(unreached, sealed) as server, await Raw.dial(server.port) as raw:
             await Peer(raw, sealed, client=True).shake_hands()
-            await raw.send(head(MAX_UNAUTHENTICATED + 1))
+            await raw.send(head(MAX_FIRST_RECORD + 1))
             assert await raw.receive_to_end() == b""
             assert server.counters.failed_handshakes == 1
         (logged,) = warnings(caplog)
