@@ -19,16 +19,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import Tasks, start_task
 from ..aio.writing import NO_SOCKET
-from ..core.retention import cost_of_messages
 from ..core.session import Session
 from ..core.taking import SettledTaking
 from .gated_transport import GatedTransport
+from .log_progress import LogProgress
 from .session_store import Entry, Mark, SessionLog, SessionTakenError
 from .session_table import Attempt, EndedSession
 
@@ -41,14 +42,15 @@ HOLD: Final = 1.0
 class LoggedSession(Session):
     """The counts of a session that has a log."""
 
-    __slots__ = ("commits",)
+    __slots__ = ("commits", "progress")
 
     commits: SessionCommits
+    progress: LogProgress
 
     @property
     def room(self) -> int:
         """For how much of the send queue there is room: for what the log has of it."""
-        return min(super().room, self.commits.ready)
+        return min(super().room, self.progress.ready)
 
     @property
     def data_room(self) -> int:
@@ -115,15 +117,7 @@ class SessionCommits:
         self._log = log
         self._taken_over = taken_over
         self._tasks = tasks
-        # How many messages of the numbering may be written, are written or being so, and what
-        # those cost that are written.
-        self._free = self._claimed = len(unsent)
-        self._settled_cost = cost_of_messages(list(unsent))
-        self._sent_before = protocol.sender.sent_cost
-        self._done = taking.done
-        self._claimed_done = taking.done
-        self._marks: list[Mark] = []
-        self._unsettled_marks = 0
+        self._progress = LogProgress(protocol.sender, session.retention, taking, unsent)
         self._gate: GatedTransport | None = None
         self._scheduled: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -136,7 +130,7 @@ class SessionCommits:
         # What is to be written last.
         self._last: Entry | None = None
         self._refresher = self._loop.call_later(log.longest_pause, self._refresh)
-        session.commits = self
+        session.commits, session.progress = self, self._progress
         taking.on_finish = self._finished
 
     def use_link(self, donor: SessionProtocol) -> None:
@@ -145,7 +139,7 @@ class SessionCommits:
         self._gate = GatedTransport(donor.transport, self._kept)
         donor.transport = self._gate
         donor.sender.socket = NO_SOCKET
-        if self._unsettled_marks:
+        if not self._progress.marks_settled:
             self._gate.hold()
 
     def _kept(self) -> int:
@@ -157,11 +151,6 @@ class SessionCommits:
             self._gate.release()
 
     # What the session does
-
-    @property
-    def ready(self) -> int:
-        """Cost of the messages in the send queue that the log has."""
-        return self._settled_cost - (self._protocol.sender.sent_cost - self._sent_before)
 
     @property
     def complete(self) -> bool:
@@ -176,36 +165,25 @@ class SessionCommits:
 
     def offer(self) -> None:
         """Messages wait in the send queue."""
-        if self._sealed or self._accepted <= self._free:
+        if self._sealed or self._progress.all_free:
             return
-        full = self._protocol.sender.queue.over_limit
-        if not self._taking.in_hand or self._overdue or (full and not self._waits_for_earlier):
+        queue, progress = self._protocol.sender.queue, self._progress
+        full = queue.over_limit and not progress.waits_for_earlier
+        if not self._taking.in_hand or self._overdue or full:
             self._set_free()
         elif self._timer is None:
             self._timer = self._loop.call_later(HOLD, self._hold_no_more)
 
-    @property
-    def _waits_for_earlier(self) -> bool:
-        """Whether the handler has to wait for what was sent before the message in hand: the send
-        queue is full, and has some of that."""
-        behind = self._free > self._session.retention.messages_given
-        return behind and self._protocol.sender.queue.over_limit
-
     def mark(self, mark: Mark) -> None:
         """Control frames were given to the link: they are written to it once the log knows."""
-        self._marks.append(mark)
-        self._unsettled_marks += 1
+        self._progress.mark(mark)
         if self._gate is not None:
             self._gate.hold()
         self._commit_soon()
 
-    @property
-    def _accepted(self) -> int:
-        return self._session.retention.messages_given + len(self._protocol.sender.queue)
-
     def _hold_no_more(self) -> None:
         self._timer = None
-        if self._waits_for_earlier:
+        if self._progress.waits_for_earlier:
             # It may not even have been able to send all that belongs together.
             self._timer = self._loop.call_later(HOLD, self._hold_no_more)
             return
@@ -219,7 +197,7 @@ class SessionCommits:
 
     def _set_free(self) -> None:
         if not self._sealed:
-            self._free, self._done = self._accepted, self._taking.done
+            self._progress.free()
             self._commit_soon()
 
     # Writing
@@ -231,7 +209,7 @@ class SessionCommits:
     def check(self) -> None:
         """Write, also where there is nothing new: so it shows whose the session is."""
         if self._writing is None and not self._sealed:
-            self._start(self._next() or Entry(self._claimed_done))
+            self._start(self._progress.claim() or self._progress.repeat())
 
     def _commit_soon(self) -> None:
         """Write what there is by the end of this turn of the event loop."""
@@ -241,27 +219,13 @@ class SessionCommits:
     def _commit(self) -> None:
         self._scheduled = None
         # What :meth:`check` has begun to write meanwhile goes on with it.
-        entry = self._next() if self._writing is None else None
+        entry = self._progress.claim() if self._writing is None else None
         if entry is not None:
             self._start(entry)
 
     def _start(self, entry: Entry) -> None:
         self._writing = start_task(self._write, entry, name=f"log {self._protocol.id}")
         self._tasks.add(self._writing, self._protocol)
-
-    def _next(self) -> Entry | None:
-        """Return what is to be written next, which counts as under way."""
-        count = min(self._free, self._accepted) - self._claimed
-        if count <= 0 and self._done == self._claimed_done and not self._marks:
-            return None
-        messages: list[bytes] = []
-        if count > 0:
-            first = self._claimed - self._session.retention.messages_given
-            messages = self._protocol.sender.queue.peek(first, count)
-            self._claimed += count
-        self._claimed_done = self._done
-        marks, self._marks = tuple(self._marks), []
-        return Entry(self._done, tuple(messages), marks)
 
     async def _write(self, entry: Entry) -> None:
         following: Entry | None = entry
@@ -271,7 +235,7 @@ class SessionCommits:
                 async with self._lock:
                     await self._log.append(entry)
                 self._settled(entry)
-                following = None if self._sealed else self._next()
+                following = None if self._sealed else self._progress.claim()
         except SessionTakenError:
             self.close()
             self._taken_over(self._protocol)
@@ -287,9 +251,8 @@ class SessionCommits:
     def _settled(self, entry: Entry) -> None:
         retention = self._session.retention
         self._log.acknowledged(retention.messages_acknowledged, retention.acknowledged)
-        self._settled_cost += cost_of_messages(list(entry.messages))
-        self._unsettled_marks -= len(entry.marks)
-        if self._gate is not None and not self._unsettled_marks:
+        self._progress.settle(entry)
+        if self._gate is not None and self._progress.marks_settled:
             self._gate.release()
         self._taking.settle(entry.taken)
         if not self._sealed:
@@ -328,33 +291,43 @@ class SessionCommits:
         for a message that it still has in hand is not part of it: that comes again."""
         if not self._sealed:
             if not self._taking.in_hand:
-                self._free, self._done = self._accepted, self._taking.done
-            self._last = self._next()
+                self._progress.free()
+            self._last = self._progress.claim()
         self.close()
 
     async def write_last(self) -> None:
         """Write what :meth:`seal` has taken."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        if self._last is not None:
-            try:
-                async with self._lock:
-                    await self._log.append(self._last)
-            except SessionTakenError:
-                logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
+        last = self._last
+        await self._write_behind(None if last is None else partial(self._log.append, last))
 
     async def end(self, ended: EndedSession, lost: Callable[[], None]) -> None:
         """Write how the session ended.
 
         :param lost: called where it has not: another server has it
         """
+        await self._write_behind(partial(self._log.end, ended), lost)
+
+    async def _write_behind(
+        self,
+        write: Callable[[], Awaitable[None]] | None,
+        lost: Callable[[], None] | None = None,
+    ) -> None:
+        """Write once what is being written is. Where another server has the session, nobody waits
+        for it here any more.
+
+        :param write: None where only that is waited for
+        :param lost: called where another server has the session
+        """
         if self._writing is not None:
             await asyncio.wait([self._writing])
+        if write is None:
+            return
         try:
             async with self._lock:
-                await self._log.end(ended)
+                await write()
         except SessionTakenError:
-            lost()
+            if lost is not None:
+                lost()
             logger.debug("session of client %s has gone on elsewhere", self._protocol.id)
 
     def close(self) -> None:
