@@ -399,9 +399,8 @@ class Connection(Generic[Sent, Received]):
         """
         requests = self._channels().requests
         codec = self._protocol.handlers.codec
-        data = codec.encode(payload)
-        self._protocol.machine.check_size(len(data))
-        reply: Received = codec.decode(await requests.request(data, timeout), self)
+        answer = await requests.request(codec.encode(payload), timeout)
+        reply: Received = codec.decode(answer, self)
         return reply
 
     async def open_stream(self, metadata: BytesLike = b"") -> Stream:
@@ -658,9 +657,7 @@ def send_through(conn: AnyConnection, queue: MessageQueue) -> None:
 
 async def request_bytes(conn: AnyConnection, data: bytes, timeout: float | None) -> bytes:
     """Make a request of bytes that a codec has made, and return those of the answer."""
-    requests = conn._channels().requests
-    conn._protocol.machine.check_size(len(data))
-    return await requests.request(data, timeout)
+    return await conn._channels().requests.request(data, timeout)
 
 
 def end_memberships(conn: AnyConnection) -> frozenset[str]:

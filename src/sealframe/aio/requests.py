@@ -80,7 +80,9 @@ class Requests:
 
         :param timeout: seconds for all of it, None for no limit
         :raises ValueError: it is not above 0
+        :raises MessageTooLargeError: the payload is over the limit
         """
+        self._host.machine.check_size(len(payload))
         if timeout is None:
             if self.limiter.open:
                 return self._ask(payload)

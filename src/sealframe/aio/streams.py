@@ -16,6 +16,7 @@ from typing import Any, Final
 from .. import wire
 from ..core.growth import Growing
 from ..core.multiplexer import Multiplexer
+from ..core.protocol import ProtocolMachine
 from ..errors import ConnectionClosed, DecodeError, NotSupportedError, StreamError, StreamResetError
 from ..options import Options
 from ..wire import ResetCode
@@ -37,6 +38,7 @@ class Host(typing.Protocol):
     loop: asyncio.AbstractEventLoop
     options: Options
     handlers: PeerHandlers
+    machine: ProtocolMachine
 
     @property
     def going_away(self) -> bool: ...
