@@ -20,7 +20,7 @@ from sealframe import (
     SessionLostError,
     Sessions,
 )
-from sealframe.aio import session_protocol
+from sealframe.aio import acknowledger
 from sealframe.aio.connection import protocol_of
 from sealframe.aio.session_protocol import SessionProtocol
 from sealframe.server import gated_transport, session_commits, session_logs
@@ -53,7 +53,7 @@ async def test_nothing_is_acknowledged_or_sent_before_the_log_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What may be acknowledged is, within a turn of the event loop.
-    monkeypatch.setattr(session_protocol, "ACK_DELAY", 0)
+    monkeypatch.setattr(acknowledger, "ACK_DELAY", 0)
     async with stored(twice) as (server, log, conn):
         await conn.send(b"1")
         await until(lambda: bool(log.waiting))
