@@ -214,6 +214,7 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "examples/echo_server.py",
         "examples/csharp/Server.cs",
         "examples/node/server.mjs",
+        "share/wireshark/sealframe.lua",
         "src/sealframe/cli/__init__.py",
         "src/sealframe/py.typed",
         "tests/packaging/test_distributions.py",
@@ -235,6 +236,7 @@ def test_a_wheel_from_the_sdist_runs_in_c_where_there_is_no_compiler(
     assert {"sealframe/py.typed", "sealframe/framing/_codec.pyi", "sealframe/cli/__init__.py"} < {
         *names
     }
+    assert [name for name in names if name.endswith(".data/data/share/wireshark/sealframe.lua")]
     assert compiled_modules(wheel) == MODULES
     assert not [name for name in names if name.startswith(("tests/", "ext/"))]
     assert not [name for name in names if name.endswith((".pyx", ".pxi", ".c"))]
