@@ -20,7 +20,9 @@ from sealframe import Connection, SessionInfo, Sessions
 TABLES = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;  -- what a meter was told is stored also outlives a loss of power
-    CREATE TABLE IF NOT EXISTS sessions (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS sessions (
+        name TEXT PRIMARY KEY, position INTEGER NOT NULL, writer TEXT
+    );
     CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, reading TEXT NOT NULL);
 """
 
@@ -32,30 +34,31 @@ class Readings:
         self._database = database
         database.executescript(TABLES)
 
-    async def load(self, session: SessionInfo) -> int:
-        """Return how many messages of a session are stored."""
+    async def load(self, session: SessionInfo) -> tuple[int, str | None]:
+        """Return how many messages of a session are stored, and who wrote the last."""
         with self._database as db:
-            db.execute("INSERT OR IGNORE INTO sessions VALUES (?, 0)", (session.name,))
-            found = db.execute("SELECT position FROM sessions WHERE name = ?", (session.name,))
-            return int(found.fetchone()[0])
+            db.execute("INSERT OR IGNORE INTO sessions VALUES (?, 0, NULL)", (session.name,))
+            stored = "SELECT position, writer FROM sessions WHERE name = ?"
+            position, writer = db.execute(stored, (session.name,)).fetchone()
+            return position, writer
 
     async def serve(self, conn: Connection) -> None:
         """Store the readings of one meter, as many at a time as are there."""
         while True:
             readings = await conn.recv_many(100)
-            self._store(conn.session.name, readings, conn.position)
+            self._store(conn.session, readings, conn.position)
 
-    def _store(self, name: str, readings: list[bytes], position: int) -> None:
+    def _store(self, session: SessionInfo, readings: list[bytes], position: int) -> None:
         with self._database as db:
             rows = [(reading.decode(),) for reading in readings]
             db.executemany("INSERT INTO readings (reading) VALUES (?)", rows)
             # Nothing is stored twice, even if an earlier server of this database still runs.
             moved = db.execute(
-                "UPDATE sessions SET position = ? WHERE name = ? AND position = ?",
-                (position, name, position - len(readings)),
+                "UPDATE sessions SET position = ?, writer = ? WHERE name = ? AND position = ?",
+                (position, session.writer, session.name, position - len(readings)),
             )
             if moved.rowcount != 1:
-                raise RuntimeError(f"another server has stored readings of session {name}")
+                raise RuntimeError(f"another server has stored readings of session {session.name}")
 
 
 async def main(database: str, host: str = "127.0.0.1", port: str = "1234") -> None:

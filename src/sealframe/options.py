@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from . import wire
 from .errors import ConfigurationError
@@ -202,6 +202,10 @@ class ClientOptions(Options):
             raise ConfigurationError("backoff_maximum is less than backoff_initial")
 
 
+LoadPosition: TypeAlias = Callable[[Any], Awaitable[int | tuple[int, str | None] | None]]
+"""What :attr:`Sessions.position` is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
     """That a server keeps sessions, and what those without a link may take up.
@@ -225,15 +229,17 @@ class Sessions:
     max_detached: int = 10_000
     """How many sessions may be detached at a time. 0: a session ends with its link."""
 
-    position: Callable[[Any], Awaitable[int | None]] | None = None
+    position: LoadPosition | None = None
     """``async def position(session)`` returns how many messages of a session the program has
     taken for good: the number that it has stored, from :attr:`Connection.position`, in the
     transaction that stored what the message did. It gets a :class:`SessionInfo`. So a session
     outlives the server: its client sends again what comes behind that number. None is 0: nothing
-    of this session is stored. A client to whom more was acknowledged ends its session then, with
-    :exc:`SessionLostError`. It is asked when a client comes whose session this server does not
-    have, and not while a handler of that session still runs. What it raises, or another answer, is
-    logged as an error, and its client tries again later."""
+    of this session is stored. Where it returns the pair ``(number, writer)`` instead, with what
+    :attr:`SessionInfo.writer` of :attr:`Connection.session` was in that transaction, two copies of
+    one :class:`Outbox` that take turns are told apart. A client to whom more was acknowledged ends
+    its session then, with :exc:`SessionLostError`. It is asked when a client comes whose session
+    this server does not have, and not while a handler of that session still runs. What it raises,
+    or another answer, is logged as an error, and its client tries again later."""
 
     acknowledge: Literal["received", "taken"] | None = None
     """When a client need not keep its messages any more: when they have come (``"received"``), or

@@ -2,7 +2,8 @@
 
 ``outbox_ends.py send PORT OUTBOX FIRST LAST`` sends texts that count up from FIRST to LAST, prints
 each that was accepted, closes, and prints ``closed``. ``outbox_ends.py serve PORT DATABASE`` prints
-its port, and stores each message with its position in an SQLite database, in one transaction.
+its port, and stores each message with its position and its writer in an SQLite database, in one
+transaction. A sender that finds that there is a copy of its file prints ``copy``.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import os
 import sqlite3
 import sys
 from contextlib import closing
+from typing import Any
 
 import sealframe
 from sealframe import (
     ClientOptions,
+    CloseCode,
     Connection,
     ConnectionClosed,
     Outbox,
     SessionInfo,
+    SessionLostError,
     Sessions,
     is_fatal,
 )
@@ -65,21 +69,22 @@ async def _serve(port: int, path: str) -> None:
         database.execute("PRAGMA synchronous=OFF")
         database.execute(
             "CREATE TABLE IF NOT EXISTS message"
-            "(session TEXT, position INTEGER, body TEXT, PRIMARY KEY (session, position))"
+            "(session TEXT, position INTEGER, body TEXT, writer TEXT,"
+            " PRIMARY KEY (session, position))"
         )
 
-        async def position(session: SessionInfo) -> int:
-            row = database.execute(
-                "SELECT max(position) FROM message WHERE session = ?", (session.name,)
+        async def position(session: SessionInfo) -> Any:
+            return database.execute(
+                "SELECT position, writer FROM message WHERE session = ?"
+                " ORDER BY position DESC LIMIT 1",
+                (session.name,),
             ).fetchone()
-            # 0, not None: it may have been begun, and nothing of it stored.
-            return row[0] or 0
 
         async def handler(conn: Connection) -> None:
             async for message in conn:
                 database.execute(
-                    "INSERT INTO message VALUES (?, ?, ?)",
-                    (conn.session.name, conn.position, message.decode()),
+                    "INSERT INTO message VALUES (?, ?, ?, ?)",
+                    (conn.session.name, conn.position, message.decode(), conn.session.writer),
                 )
 
         async with sealframe.serve(
@@ -89,9 +94,22 @@ async def _serve(port: int, path: str) -> None:
             await asyncio.Event().wait()
 
 
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors of a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["send", port, path, first, last]:
-            asyncio.run(_send(int(port), path, int(first), int(last)))
+            try:
+                asyncio.run(_send(int(port), path, int(first), int(last)))
+            except* SessionLostError as lost:
+                for error in leaves(lost):
+                    assert isinstance(error, SessionLostError)
+                    assert error.code == CloseCode.SUPERSEDED
+                _tell("copy")
         case ["serve", port, path]:
             asyncio.run(_serve(int(port), path))

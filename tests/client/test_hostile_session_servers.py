@@ -37,7 +37,7 @@ def welcome(**fields: int) -> bytes:
         "keep": 60,
         "ack_by": WINDOW,
     }
-    session = SessionWelcome(**{**values, **fields}).encode()
+    session = SessionWelcome(**{**values, **fields}).encode()  # type: ignore[arg-type]
     body = Hello(window=WINDOW, session=session, client_id="x").encode()
     return control.frame(Opcode.WELCOME, body)
 

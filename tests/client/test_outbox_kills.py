@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 from aio.ends import PATIENCE
+
+from sealframe import Outbox
 
 ANY_LOOP = True
 
@@ -86,3 +89,40 @@ async def test_both_ends_are_killed(tmp_path: Path, port: int) -> None:
     assert bodies == sorted(set(bodies))
     assert set(accepted) <= set(bodies)
     assert len(accepted) > 100
+
+
+def _stored(database: Path) -> list[int]:
+    with closing(sqlite3.connect(database)) as stored:
+        return [int(body) for (body,) in stored.execute("SELECT body FROM message")]
+
+
+async def test_two_copies_take_turns_and_all_are_killed(tmp_path: Path, port: int) -> None:
+    """What each has accepted is stored once, or still in its file once it was refused."""
+    database = tmp_path / "server.db"
+    original, copied = tmp_path / "outbox.db", tmp_path / "copy.db"
+    async with asyncio.timeout(3 * PATIENCE):
+        server = await Process.start("serve", port, database)
+        await server.line()
+        client = await Process.start("send", port, original, 1_000, 10**9)
+        accepted = [await client.line()]
+        await server.kill()
+        accepted += [await client.line() for _ in range(20)]
+        accepted += await client.kill()
+        for end in ("", "-wal"):
+            shutil.copy(f"{original}{end}", f"{copied}{end}")
+        server = await Process.start("serve", port, database)
+        await server.line()
+        client = await Process.start("send", port, copied, 10**6, 10**9)
+        accepted.append(await client.line())
+        while 10**6 not in _stored(database):
+            accepted.append(await client.line())
+        accepted += await client.kill()
+        client = await Process.start("send", port, original, 2, 1)
+        assert await client.wait() == ["copy"]
+        assert len(_stored(database)) == len(set(_stored(database)))
+        await Outbox(original).begin_anew(resend_unknown=True)
+        for path in (original, copied):
+            client = await Process.start("send", port, path, 2, 1)
+            assert await client.wait() == ["closed"]
+        await server.kill()
+    assert set(map(int, accepted)) <= set(_stored(database))

@@ -22,19 +22,25 @@ from sealframe.cluster.session_messages import (
 )
 from sealframe.server.moving import HeldSession, LaterLink, SessionQuestion
 from sealframe.server.session_table import EndedSession
+from sealframe.wire.writers import Writers
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 attempts = st.tuples(u32, u32)
-questions = st.builds(SessionQuestion, st.binary(min_size=32, max_size=32), attempts, u64, u64)
-ended = st.builds(EndedSession, u32, u64, u64)
+names = st.binary(min_size=8, max_size=8)
+own = names.filter(any)
+writers = st.none() | st.builds(Writers, own, st.lists(names, max_size=2).map(tuple))
+questions = st.builds(
+    SessionQuestion, st.binary(min_size=32, max_size=32), attempts, u64, u64, writers
+)
+ended = st.builds(EndedSession, u32, u64, u64, names)
 bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(Find, questions),
     st.builds(Release, questions),
     st.builds(Confirm, questions),
     st.builds(Status, st.none() | ended | st.builds(HeldSession, attempts, st.booleans())),
     st.builds(MovedMessage, st.booleans(), st.binary()),
-    st.builds(Moved, u64, u32, u32),
+    st.builds(Moved, u64, u32, u32, names),
     st.builds(NotMoved, st.none() | ended | st.builds(LaterLink, attempts)),
     st.builds(Failed, st.text(st.characters(codec="utf-8"), max_size=50)),
 )

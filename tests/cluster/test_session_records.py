@@ -15,6 +15,7 @@ u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 marks = st.lists(st.builds(Mark, u64, u32), max_size=3).map(tuple)
 messages = st.lists(st.binary(max_size=40), max_size=4).map(tuple)
+names = st.binary(min_size=8, max_size=8)
 records = st.one_of(
     st.builds(
         Record,
@@ -27,10 +28,12 @@ records = st.one_of(
         marks,
         u64,
         messages,
+        own=names,
+        writer=names,
     ),
     st.builds(
         lambda ended: Record(Kind.ENDED, (1, 2), 3, 4, 5, ended=ended),
-        st.builds(EndedSession, u32, u64, u64),
+        st.builds(EndedSession, u32, u64, u64, names),
     ),
 )
 
@@ -204,3 +207,17 @@ def test_how_a_session_ended() -> None:
     log = begun()
     log.write(log.history.end(EndedSession(0, 3, 1)))
     assert log.read(behind=1).ended == EndedSession(0, 3, 1)
+
+
+def test_who_has_written_the_last_message_that_was_taken() -> None:
+    log = Log()
+    log.write(log.history.taken_over((1, 1), numbering=7, base=0, own=b"first on"))
+    log.entry(0, b"a")
+    assert log.read().writer == bytes(8)
+    log.entry(2)
+    assert log.read().writer == b"first on"
+    log.write(log.history.taken_over((2, 1), numbering=8, base=0, own=b"another1"))
+    log.write(log.history.snapshot())
+    assert log.read(behind=4).writer == b"first on"
+    log.entry(3)
+    assert log.read().writer == b"another1"

@@ -22,6 +22,7 @@ from sealframe.options import Options
 from sealframe.trust.keys import Invitation, PrivateKey, SharedKey
 from sealframe.wire import CloseCode, FailureCode, Opcode, Pattern, ResetCode, StreamKind, control
 from sealframe.wire.control import Close, Hello, SessionHello, SessionWelcome
+from sealframe.wire.writers import Writers
 
 from .peers import NOISE_SIZES, WITH_PSK, ephemerals, fixed_kem
 
@@ -185,8 +186,10 @@ def sessions() -> dict[str, bytes]:
         begins, received=3, acknowledged=2, credit=window + 2 * (1 + wire.MESSAGE_OVERHEAD)
     )
 
-    def introduction(session: SessionHello | SessionWelcome) -> bytes:
-        hello = Hello(max_frame=16 * MEBIBYTE, window=window, session=session.encode())
+    def introduction(session: SessionHello | SessionWelcome, writers: bytes = b"") -> bytes:
+        hello = Hello(
+            max_frame=16 * MEBIBYTE, window=window, session=session.encode(), writers=writers
+        )
         return hello.encode()
 
     size = len(introduction(goes_on))
@@ -195,6 +198,13 @@ def sessions() -> dict[str, bytes]:
         "welcome-session-first": control.frame(Opcode.WELCOME, introduction(begins)),
         "hello-session": control.frame(Opcode.HELLO, introduction(gone_on)),
         "welcome-session": control.frame(Opcode.WELCOME, introduction(goes_on)),
+        "hello-writers": control.frame(
+            Opcode.HELLO,
+            introduction(
+                replace(begun, start=2, known=True),
+                Writers(b"12345678", (b"!\"#$%&'(", b"!\"#$%&'(")).encode(),
+            ),
+        ),
         "ack": control.ack(3),
         "session-over": control.frame(Opcode.CLOSE, Close(frames_received=4).encode(size=size)),
         "session-lost": control.frame(

@@ -82,8 +82,8 @@ async def test_an_empty_file_becomes_an_outbox(open_store: Open, path: Path) -> 
 async def test_another_format(open_store: Open, path: Path) -> None:
     await fill(open_store, 1)
     with sqlite(path) as connection:
-        connection.execute("PRAGMA user_version=3")
-    with pytest.raises(OutboxVersionError, match="format 3"):
+        connection.execute("PRAGMA user_version=4")
+    with pytest.raises(OutboxVersionError, match="format 4"):
         await open_store()
 
 
@@ -96,6 +96,8 @@ async def test_another_format(open_store: Open, path: Path) -> None:
         "UPDATE session SET shift = 'x'",
         "UPDATE session SET acknowledged = 1000",
         "UPDATE session SET numbered = 1000",
+        "UPDATE session SET writers = x'00'",
+        "UPDATE session SET writers = 'eight of'",
         "DROP TABLE session",
         "DROP TABLE batch",
         "UPDATE batch SET cost = 'x'",

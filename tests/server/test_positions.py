@@ -234,7 +234,21 @@ async def test_a_program_that_cannot_answer_is_asked_again(
         peer.raw.close()
 
 
-@pytest.mark.parametrize("answer", [-1, 2**63, "7", True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        -1,
+        2**63,
+        "7",
+        True,
+        (7,),
+        (True, None),
+        (-1, None),
+        (7, "x" * 16),
+        (7, b"12345678"),
+        (1, 2, 3),
+    ],
+)
 async def test_an_answer_that_is_no_position(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     program = Program()
 

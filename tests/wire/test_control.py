@@ -366,9 +366,9 @@ def test_the_numbers_are_assigned_for_ever() -> None:
     assert [kind.name for kind in sorted(Tlv)] == [
         *("MAX_FRAME", "FEATURES", "WINDOW", "SESSION", "SOFTWARE", "PADDING"),
         *("CLIENT_ID", "FRAMES_RECEIVED", "INVITATION", "MAX_STREAMS", "MAX_REQUESTS"),
-        *("RETRY_AFTER", "MESSAGES_DISCARDED"),
+        *("RETRY_AFTER", "MESSAGES_DISCARDED", "WRITERS"),
     ]
-    assert [int(kind) for kind in sorted(Tlv)] == [*range(1, 14)]
+    assert [int(kind) for kind in sorted(Tlv)] == [*range(1, 15)]
     assert [int(code) for code in sorted(CloseCode)] == [*range(18)]
 
 

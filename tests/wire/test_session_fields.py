@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sealframe import wire
 from sealframe.wire import CloseCode, Opcode, control
 from sealframe.wire.control import Hello, MalformedBodyError, SessionHello, SessionWelcome
+from sealframe.wire.writers import UNKNOWN, Writers
 
 TOKEN = bytes(range(1, 17))
 NUMBERING = 0x1122334455667788
@@ -168,6 +169,7 @@ def test_the_largest_introductions_have_room_for_it() -> None:
         session=HELLO.encode(),
         max_streams=wire.MAX_LENGTH,
         max_requests=wire.MAX_LENGTH,
+        writers=bytes(wire.MAX_WRITERS * wire.WRITER_SIZE),
     )
     assert Hello.decode(hello.encode()) == hello
 
@@ -208,3 +210,51 @@ def test_an_ack_over_all_counts_is_refused() -> None:
 
 def test_nobody_comes_back_after_a_session_is_lost() -> None:
     assert not {CloseCode.SESSION_LOST, CloseCode.SUPERSEDED} & wire.RETRY_CODES
+
+
+names = st.binary(min_size=8, max_size=8).filter(any)
+
+
+@given(names, st.lists(names | st.just(UNKNOWN), max_size=2).map(tuple))
+def test_writers_survive_the_round_trip(own: bytes, earlier: tuple[bytes, ...]) -> None:
+    hello = replace(HELLO, writers=Writers(own, earlier))
+    assert hello.writers is not None
+    body = Hello(session=hello.encode(), writers=hello.writers.encode()).encode()
+    assert body.endswith(b"\x0e\x00" + pack("<H", 8 + 8 * len(earlier)) + own + b"".join(earlier))
+    found = Hello.decode(body)
+    assert SessionHello.decode(found.session, found.writers) == hello
+
+
+@pytest.mark.parametrize("length", [0, 7, 9, 20, 32])
+def test_writers_of_another_length_are_refused(length: int) -> None:
+    body = Hello(session=HELLO.encode()).encode() + pack("<HH", 14, length) + bytes(length)
+    with pytest.raises(MalformedBodyError, match=f"writers of the session are {length} bytes"):
+        Hello.decode(body)
+
+
+def test_a_start_without_a_writer_is_refused() -> None:
+    with pytest.raises(MalformedBodyError, match="writers of the session"):
+        SessionHello.decode(HELLO.encode(), UNKNOWN + b"87654321")
+
+
+def test_a_server_names_one_writer() -> None:
+    welcome = replace(WELCOME, writer=b"12345678")
+    assert SessionWelcome.decode(welcome.encode(), b"12345678") == welcome
+    with pytest.raises(MalformedBodyError, match="16 bytes"):
+        SessionWelcome.decode(WELCOME.encode(), bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "last", "follows"),
+    [
+        ((), b"own-own-", True),
+        ((), b"another-", False),
+        ((b"another-", b"before--"), b"another-", True),
+        ((b"another-", b"before--"), b"before--", True),
+        ((b"another-", b"before--"), b"unheard-", False),
+        ((b"another-", UNKNOWN), b"unheard-", True),
+        ((), UNKNOWN, True),
+    ],
+)
+def test_who_may_follow_whom(earlier: tuple[bytes, ...], last: bytes, follows: bool) -> None:
+    assert Writers(b"own-own-", earlier).may_follow(last) is follows

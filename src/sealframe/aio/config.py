@@ -31,6 +31,7 @@ from ..trust.keys import PublicKey, SharedKey, shared_credentials
 from ..trust.known_servers import ServerVerifier
 from ..trust.peer import Peer
 from ..version import SOFTWARE
+from ..wire.control import SessionHello
 
 Security: TypeAlias = SharedKey | ServerIdentity | ClientIdentity
 
@@ -133,7 +134,7 @@ class ConnectionConfig:
         client_id: str = "",
         address: str = "",
         verify_server_key: Callable[[bytes], HandshakeError | None] | None = None,
-        session: bytes = b"",
+        session: SessionHello | None = None,
         trace: Trace | None = None,
     ) -> ProtocolMachine:
         """Return the state machine for one new connection.
@@ -142,7 +143,7 @@ class ConnectionConfig:
         :param address: for a client, what it connects to
         :param verify_server_key: for a client that learns the server's key in the handshake,
             returns why that key is not the right one
-        :param session: for a client, field 4 of HELLO; empty for no session
+        :param session: for a client, what HELLO says of its session; None for no session
         :param trace: logs frames and the steps of the handshake
         """
         credentials: Credentials | None = None
@@ -171,6 +172,9 @@ class ConnectionConfig:
                 trace=trace,
                 key_log=self.key_log.write if self.key_log is not None else None,
             )
+        writers = b""
+        if session is not None and session.writers is not None:
+            writers = session.writers.encode()
         options = self.options
         return ProtocolMachine(
             client=self.client,
@@ -185,7 +189,8 @@ class ConnectionConfig:
             max_streams=options.max_streams if self.takes_streams else 0,
             max_requests=options.max_requests if self.takes_requests else 0,
             identify=identify,
-            session=session,
+            session=b"" if session is None else session.encode(),
+            writers=writers,
             takes_sessions=self.sessions is not None,
             trace=trace,
         )

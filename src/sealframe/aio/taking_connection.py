@@ -31,7 +31,8 @@ class _Counting(Connection[Sent, Received]):
 
     @property
     def session(self) -> SessionInfo:
-        return SessionInfo(self._protocol.acknowledger.taking.name, self.peer)
+        taking = self._protocol.acknowledger.taking
+        return SessionInfo(taking.name, self.peer, taking.writer)
 
     def _iterate(self) -> AsyncIterator[bytes]:
         return _Counted(super()._iterate(), self._protocol)

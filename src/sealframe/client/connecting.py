@@ -19,6 +19,7 @@ from ..errors import ConfigurationError, ConnectionClosed, HandshakeError, KeyFo
 from ..options import ClientOptions
 from ..outbox import Outbox
 from ..trust.known_servers import ServerVerifier
+from ..wire.control import SessionHello
 from .attempt import Attempt, next_id
 from .backoff import Backoff
 from .fatal import is_fatal, is_hopeless, is_proven
@@ -131,7 +132,7 @@ class Connecting(Generic[Sent, Received]):
             feed,
         )
         attempt = Attempt(self._make_connection, self._hooks, links)
-        machine = self._machines.make(self._targets.first, None, id, b"")
+        machine = self._machines.make(self._targets.first, None, id, None)
         conn = attempt.connect_detached(
             machine,
             self._options,
@@ -194,7 +195,7 @@ class Connecting(Generic[Sent, Received]):
         if self._session:
             targets = Targets(self._targets.endpoints, endpoint)
             links = Links(targets, self._options, self._make_next_machine, feed)
-        hello = b"" if links is None else links.first_hello(self._config.window)
+        hello = None if links is None else links.first_hello(self._config.window)
         verify = None if verifier is None else verifier.verify_server_key
         machine = self._machines.make(endpoint, verify, id, hello)
         attempt = Attempt(self._make_connection, self._hooks, links)
@@ -217,6 +218,6 @@ class Connecting(Generic[Sent, Received]):
         return conn
 
     async def _make_next_machine(
-        self, endpoint: Endpoint, hello: bytes, server_key: bytes
+        self, endpoint: Endpoint, hello: SessionHello, server_key: bytes
     ) -> tuple[ProtocolMachine, ServerVerifier | None]:
         return await self._machines.make_next(endpoint, next_id(), hello, server_key)

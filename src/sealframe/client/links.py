@@ -39,11 +39,11 @@ from .targets import Targets, is_alarming, joined
 logger = logging.getLogger("sealframe.client")
 
 MakeMachine = Callable[
-    [Endpoint, bytes, bytes], Awaitable[tuple[ProtocolMachine, ServerVerifier | None]]
+    [Endpoint, SessionHello, bytes], Awaitable[tuple[ProtocolMachine, ServerVerifier | None]]
 ]
-"""Given where to connect, field 4 of HELLO, and the key with which the server has to prove itself
-(empty for any that is known), returns the machine for one more connection, and what verifies that
-key."""
+"""Given where to connect, what HELLO says of the session, and the key with which the server has to
+prove itself (empty for any that is known), returns the machine for one more connection, and what
+verifies that key."""
 
 _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
 
@@ -99,13 +99,13 @@ class Links:
         """How much is kept until it is acknowledged, in bytes."""
         return retention_limit(self._options.outbox_limit)
 
-    def first_hello(self, window: int) -> bytes:
-        """Return field 4 for the HELLO with which the session begins.
+    def first_hello(self, window: int) -> SessionHello:
+        """Return what is said of the session in the HELLO with which the session begins.
 
         :param window: the first credit for messages, which field 3 says too
         """
         self._link += 1
-        hello = SessionHello(
+        return SessionHello(
             token=self._token,
             start=self._start,
             link=self._link,
@@ -115,21 +115,21 @@ class Links:
             credit=window,
             ack_by=ack_by(self.limit),
             known=self.feed is not None and self.feed.known,
+            writers=None if self.feed is None else self.feed.writers,
         )
-        return hello.encode()
 
-    def _next_hello(self, protocol: SessionProtocol) -> bytes:
+    def _next_hello(self, protocol: SessionProtocol) -> SessionHello:
         session = protocol.session
         assert session is not None
         self._link += 1
-        hello = session.hello(
+        return session.hello(
             token=self._token,
             start=self._start,
             link=self._link,
             credit=protocol.switch.credit(),
             known=bool(session.numbering) or (self.feed is not None and self.feed.known),
+            writers=None if self.feed is None else self.feed.writers,
         )
-        return hello.encode()
 
     def begin_detached(
         self, protocol: SessionProtocol, error: Exception, is_fatal: Callable[[Exception], bool]

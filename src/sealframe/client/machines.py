@@ -10,6 +10,7 @@ from ..aio.trace_log import trace_log
 from ..core.protocol import ProtocolMachine
 from ..trust.keys import PublicKey
 from ..trust.known_servers import ServerVerifier
+from ..wire.control import SessionHello
 from .next_link import VerifyServerKey, verify_same_key
 
 
@@ -45,13 +46,17 @@ class Machines:
         self._server_keys[endpoint.name] = key
 
     def make(
-        self, endpoint: Endpoint, verify: VerifyServerKey | None, id: str, hello: bytes
+        self,
+        endpoint: Endpoint,
+        verify: VerifyServerKey | None,
+        id: str,
+        hello: SessionHello | None,
     ) -> ProtocolMachine:
         """Return the machine of one attempt.
 
         :param verify: what verifies the server's key
         :param id: of its connection, for the log
-        :param hello: field 4 of HELLO, empty without a session
+        :param hello: what HELLO says of the session; None without one
         """
         return self._config.protocol(
             address=endpoint.name,
@@ -61,7 +66,7 @@ class Machines:
         )
 
     async def make_next(
-        self, endpoint: Endpoint, id: str, hello: bytes, server_key: bytes
+        self, endpoint: Endpoint, id: str, hello: SessionHello, server_key: bytes
     ) -> tuple[ProtocolMachine, ServerVerifier | None]:
         """Return the machine for a further link of a session, and what verifies the server's key.
 

@@ -142,7 +142,7 @@ def read_welcome(hello: Hello) -> SessionWelcome:
     :raises MalformedBodyError: of another form; or messages that came before it count, which this
         end has thrown away
     """
-    welcome = SessionWelcome.decode(hello.session)
+    welcome = SessionWelcome.decode(hello.session, hello.writers)
     if welcome.before:
         raise MalformedBodyError(
             f"{welcome.before} messages that came before it are to count, and none can here"

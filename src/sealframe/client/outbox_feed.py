@@ -30,6 +30,7 @@ from ..errors import (
 from ..outbox import Outbox
 from ..wire import MIN_ACK_BY, CloseCode
 from ..wire.control import Close, SessionWelcome
+from ..wire.writers import UNKNOWN, Writers
 
 if TYPE_CHECKING:
     from ..aio._queues_py import SendQueueOwner
@@ -45,7 +46,7 @@ _LOST: Final = frozenset({CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
 
 
 _COPIED: Final = (
-    "a later start of this session was at the server: there is a copy of this outbox, and only one "
+    "another start of this session was at the server: there is a copy of this outbox, and only one "
     "of them can go on. Delete this one, or give it a session of its own: Outbox.begin_anew()"
 )
 
@@ -70,6 +71,7 @@ class OutboxFeed:
         "_store",
         "_superseded",
         "_taken",
+        "_writer",
         "refusal",
     )
 
@@ -81,6 +83,7 @@ class OutboxFeed:
         self._given_before = store.given
         # Of this start's first WELCOME.
         self._taken = 0
+        self._writer = UNKNOWN
         # The number of the last message that was put into the send queue.
         self._given = 0
         self._protocol: SessionProtocol | None = None
@@ -127,6 +130,11 @@ class OutboxFeed:
         return self._store.known
 
     @property
+    def writers(self) -> Writers:
+        """From which starts the last message may be that the server has of this file."""
+        return self._store.writers
+
+    @property
     def kept(self) -> int:
         """How many messages are stored and not acknowledged, or being stored."""
         return self._store.kept + self._appending
@@ -166,12 +174,14 @@ class OutboxFeed:
             return f"{said}, and no file can number the next one"
         return None
 
-    def numbering_began(self, taken: int) -> None:
+    def numbering_began(self, taken: int, writer: bytes) -> None:
         """The first WELCOME of this start was read.
 
         :param taken: how many messages the server has for good
+        :param writer: which start it says that the last of them is from; empty: it does not say
         """
         self._taken = self._given = taken
+        self._writer = writer or UNKNOWN
 
     def renewed(self, acknowledged: int) -> None:
         """Another numbering has begun, in this start.
@@ -189,7 +199,7 @@ class OutboxFeed:
 
     async def _begin_and_pump(self, protocol: SessionProtocol) -> None:
         with suppress(OutboxClosedError):
-            await self._store.begin(self._taken)
+            await self._store.begin(self._taken, self._writer)
             await self._pump(protocol)
 
     async def begin(self, protocol: SessionProtocol) -> None:
@@ -199,7 +209,7 @@ class OutboxFeed:
         """
         self._protocol = protocol
         with suppress(OutboxClosedError):
-            await self._store.begin(self._taken)
+            await self._store.begin(self._taken, self._writer)
         if self._closing is None:
             self._start(self._pump, protocol)
 
@@ -404,7 +414,7 @@ class _StoredSession(Session):
     def begin(self, welcome: SessionWelcome) -> None:
         """Take in the first WELCOME of this start."""
         self.retention = _StoredRetention(self._feed, welcome.taken)
-        self._feed.numbering_began(welcome.taken)
+        self._feed.numbering_began(welcome.taken, welcome.writer)
         super().begin_anew(welcome, [])
 
     def waits(self, peer_ended: bool) -> bool:

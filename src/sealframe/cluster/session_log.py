@@ -26,6 +26,8 @@ from ..server.session_store import (
     TakenOver,
 )
 from ..server.session_table import Attempt, EndedSession
+from ..server.session_writers import may_follow
+from ..wire.writers import UNKNOWN
 from .nats_link import NatsLink
 from .nats_stream import NatsStream
 from .session_records import Record, SessionHistory, parts_of
@@ -93,12 +95,13 @@ class JetStreamLog(SessionLog):
         await self._write(self.history.end(ended))
         await self._delete(self.history.last)
 
-    async def take_over(self, attempt: Attempt, numbering: int, base: int) -> None:
+    async def take_over(self, attempt: Attempt, numbering: int, base: int, own: bytes) -> None:
         """Own the session from now on.
 
+        :param own: the writer of the client's start
         :raises SessionTakenError: somebody has written meanwhile
         """
-        await self._write(self.history.taken_over(attempt, numbering, base))
+        await self._write(self.history.taken_over(attempt, numbering, base, own))
 
     def acknowledged(self, messages: int, frames: int) -> None:
         history = self.history
@@ -206,7 +209,8 @@ class JetStreamStore:
         history = await self._read(subject)
         if history.ended is not None:
             return history.ended
-        if question.attempt <= history.attempt:
+        writers, last = question.writers, history.writer
+        if question.attempt <= history.attempt or not may_follow(writers, last):
             return LaterLink(history.attempt)
         if known and not history.exists:
             return None
@@ -220,8 +224,9 @@ class JetStreamStore:
         if unsent is None:
             return None
         log = JetStreamLog(self._stream, subject, history)
-        await log.take_over(question.attempt, numbering, base)
-        return TakenOver(log, numbering, history.taken, unsent)
+        own = UNKNOWN if writers is None else writers.own
+        await log.take_over(question.attempt, numbering, base, own)
+        return TakenOver(log, numbering, history.taken, unsent, last)
 
     async def _read(self, subject: str) -> SessionHistory:
         """Return what is in a log, as the leader of the stream knows it."""

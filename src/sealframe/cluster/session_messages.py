@@ -1,17 +1,18 @@
 """What servers say to each other of sessions: the body of SESSION frames, to bytes and back.
 
 The first byte is the kind. Numbers are little-endian. A *question* is the key (32 bytes), start and
-link of HELLO (u32 each), its numbering and its count of received frames (u64 each).
+link of HELLO (u32 each), its numbering and its count of received frames (u64 each), and the value
+of its field 14, if there is one. A *writer* is 8 bytes (:mod:`sealframe.wire.writers`).
 
 === ======== ======================================================================================
  1  FIND     question: what have you of this session?
  2  STATUS   state: u8 (``State``); then by state: start, link: u32 each; or code: u32, received and
-             discarded: u64 each
+             discarded: u64 each, writer
  3  RELEASE  question: give it up to me
  4  MESSAGE  unread: u8 (1: of the client, not taken by the program; 0: for the client), then the
              message: one of those that belong to the FOUND that follows
  5  FOUND    result: u8 (``Result``); then by result: taken: u64, unread and unsent: u32 each, how
-             many MESSAGE went before; or as in STATUS; or the text of an error in UTF-8
+             many MESSAGE went before, writer; or as in STATUS; or the text of an error in UTF-8
  6  CONFIRM  question: I have what you released for it
 === ======== ======================================================================================
 """
@@ -31,12 +32,13 @@ from ..server.moving import (
     SessionStatus,
 )
 from ..server.session_table import EndedSession
+from ..wire.writers import Writers
 from .messages import MalformedFrameError
 
 _QUESTION: Final = Struct("<32sIIQQ")
 _ATTEMPT: Final = Struct("<II")
-_ENDED: Final = Struct("<IQQ")
-_COUNTS: Final = Struct("<QII")
+_ENDED: Final = Struct("<IQQ8s")
+_MOVED: Final = Struct("<QII8s")
 _MAX_ERROR: Final = 1024
 
 
@@ -106,11 +108,13 @@ class Moved:
     :ivar taken: how many messages of its client have come
     :ivar unread: how many messages of its client went before
     :ivar unsent: how many messages for it did
+    :ivar writer: which start of its client's program the last of the former is from
     """
 
     taken: int
     unread: int
     unsent: int
+    writer: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,8 @@ def encode(body: Body) -> bytes:
             return bytes([Kind.STATUS]) + _status(status)
         case MovedMessage(unread, message):
             return bytes([Kind.MESSAGE, unread]) + message
-        case Moved(taken, unread, unsent):
-            return bytes([Kind.FOUND, Result.MOVED]) + _COUNTS.pack(taken, unread, unsent)
+        case Moved(taken, unread, unsent, writer):
+            return bytes([Kind.FOUND, Result.MOVED]) + _MOVED.pack(taken, unread, unsent, writer)
         case NotMoved(None):
             return bytes([Kind.FOUND, Result.UNKNOWN])
         case NotMoved(EndedSession() as ended):
@@ -170,7 +174,7 @@ def decode(data: bytes) -> Body | None:
     """
     try:
         return _decode(data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, ValueError) as error:
         raise MalformedFrameError(f"a frame of a session, between servers: {error}") from None
 
 
@@ -194,16 +198,20 @@ def _decode(data: bytes) -> Body | None:
 
 def _question(question: SessionQuestion) -> bytes:
     start, link = question.attempt
-    return _QUESTION.pack(question.key, start, link, question.numbering, question.received)
+    writers = b"" if question.writers is None else question.writers.encode()
+    numbers = question.numbering, question.received
+    return _QUESTION.pack(question.key, start, link, *numbers) + writers
 
 
 def _read_question(data: bytes) -> SessionQuestion:
-    key, start, link, numbering, received = _QUESTION.unpack(data)
-    return SessionQuestion(key, (start, link), numbering, received)
+    key, start, link, numbering, received = _QUESTION.unpack_from(data)
+    rest = data[_QUESTION.size :]
+    writers = Writers.decode(rest) if rest else None
+    return SessionQuestion(key, (start, link), numbering, received, writers)
 
 
 def _ended(ended: EndedSession) -> bytes:
-    return _ENDED.pack(ended.code, ended.received, ended.discarded)
+    return _ENDED.pack(ended.code, ended.received, ended.discarded, ended.writer)
 
 
 def _status(status: SessionStatus) -> bytes:
@@ -231,7 +239,7 @@ def _read_found(data: bytes) -> Moved | NotMoved | Failed:
     rest = data[1:]
     match data[0]:
         case Result.MOVED:
-            return Moved(*_COUNTS.unpack(rest))
+            return Moved(*_MOVED.unpack(rest))
         case Result.ENDED:
             return NotMoved(EndedSession(*_ENDED.unpack(rest)))
         case Result.LATER:

@@ -23,12 +23,13 @@ from typing import Final
 
 from ..server.session_store import Entry, Mark
 from ..server.session_table import Attempt, EndedSession
+from ..wire.writers import UNKNOWN
 from .messages import MalformedFrameError
 
-_VERSION: Final = 1
-_HEAD: Final = Struct("<BBIIQQQQQII")
+_VERSION: Final = 2
+_HEAD: Final = Struct("<BBIIQQQQQII8s8s")
 _MARK: Final = Struct("<QI")
-_ENDED: Final = Struct("<IQQ")
+_ENDED: Final = Struct("<IQQ8s")
 _LENGTH: Final = Struct("<I")
 _FIRST: Final = 2
 _LAST: Final = 1
@@ -51,6 +52,8 @@ class Record:
     """One record.
 
     :ivar attempt: (start, link) of the client's last HELLO
+    :ivar own: the writer of that start (:mod:`sealframe.wire.writers`)
+    :ivar writer: that of the last message that has been taken
     :ivar base: how many messages of the session the client had when the numbering began
     :ivar taken: how many messages of the client have been taken
     :ivar controls: how many control frames of the numbering there are before the marks
@@ -68,6 +71,8 @@ class Record:
     first: int = 1
     messages: tuple[bytes, ...] = ()
     ended: EndedSession | None = None
+    own: bytes = UNKNOWN
+    writer: bytes = UNKNOWN
 
     def encode(self) -> bytes:
         """Return its bytes."""
@@ -84,12 +89,15 @@ class Record:
             self.first,
             len(self.marks),
             len(self.messages),
+            self.own,
+            self.writer,
         )
         parts = [head, *(_MARK.pack(mark.frame, mark.count) for mark in self.marks)]
         for message in self.messages:
             parts += (_LENGTH.pack(len(message)), message)
         if self.ended is not None:
-            parts.append(_ENDED.pack(self.ended.code, self.ended.received, self.ended.discarded))
+            ended = self.ended
+            parts.append(_ENDED.pack(ended.code, ended.received, ended.discarded, ended.writer))
         return b"".join(parts)
 
     @classmethod
@@ -99,10 +107,10 @@ class Record:
         :raises MalformedFrameError: there is none
         """
         try:
-            version, kind, start, link, *numbers, marks, messages = _HEAD.unpack_from(data)
+            version, kind, start, link, *numbers, own, writer = _HEAD.unpack_from(data)
             if version != _VERSION:
                 raise MalformedFrameError(f"the log of a session has version {version}")
-            numbering, base, taken, controls, first = numbers
+            numbering, base, taken, controls, first, marks, messages = numbers
             place = _HEAD.size
             own_marks = []
             for _ in range(marks):
@@ -130,6 +138,8 @@ class Record:
                 first,
                 tuple(own_messages),
                 ended,
+                own,
+                writer,
             )
         except (struct_error, ValueError) as error:
             raise MalformedFrameError(f"a record of a session is malformed: {error}") from None
@@ -168,6 +178,8 @@ class SessionHistory:
         self.numbering = 0
         self.base = 0
         self.taken = 0
+        self.own = UNKNOWN
+        self.writer = UNKNOWN
         self.ended: EndedSession | None = None
         self._total = 0
         self._messages: deque[bytes] = deque()
@@ -228,6 +240,7 @@ class SessionHistory:
             self._kept.clear()
         self.attempt, self.numbering = record.attempt, record.numbering
         self.base, self.taken, self.ended = record.base, record.taken, record.ended
+        self.own, self.writer = record.own, record.writer
         self._marks.extend(record.marks)
         self._messages.extend(record.messages)
         self._total += len(record.messages)
@@ -273,11 +286,27 @@ class SessionHistory:
             entry.marks,
             self._total + 1,
             entry.messages,
+            own=self.own,
+            writer=self.own if entry.taken > self.taken else self.writer,
         )
 
-    def taken_over(self, attempt: Attempt, numbering: int, base: int) -> Record:
-        """Return the record of a server that takes the session over, or begins it."""
-        return Record(Kind.TAKEN_OVER, attempt, numbering, base, self.taken, first=self._total + 1)
+    def taken_over(
+        self, attempt: Attempt, numbering: int, base: int, own: bytes = UNKNOWN
+    ) -> Record:
+        """Return the record of a server that takes the session over, or begins it.
+
+        :param own: the writer of the client's start
+        """
+        return Record(
+            Kind.TAKEN_OVER,
+            attempt,
+            numbering,
+            base,
+            self.taken,
+            first=self._total + 1,
+            own=own,
+            writer=self.writer,
+        )
 
     def snapshot(self) -> Record:
         """Return a record of all that there is."""
@@ -291,6 +320,8 @@ class SessionHistory:
             tuple(self._marks),
             self._total - len(self._messages) + 1,
             tuple(self._messages),
+            own=self.own,
+            writer=self.writer,
         )
 
     @property
@@ -308,6 +339,8 @@ class SessionHistory:
             self.taken,
             first=self._total + 1,
             ended=ended,
+            own=self.own,
+            writer=self.writer,
         )
 
     # What is deleted

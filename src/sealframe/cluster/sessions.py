@@ -139,11 +139,12 @@ class SessionSearch:
         finally:
             del self._asked[number]
         match body:
-            case Moved(taken, unread, unsent):
+            case Moved(taken, unread, unsent, writer):
                 if (unread, unsent) != (len(asked.unread), len(asked.unsent)):
                     raise ClusterError("a part of a session was lost between two servers")
                 self._outgoing.add(server, _frame(0, Confirm(question)))
-                return MovedSession(question, taken, tuple(asked.unread), tuple(asked.unsent))
+                messages = tuple(asked.unread), tuple(asked.unsent)
+                return MovedSession(question, taken, *messages, writer)
             case NotMoved(why) if why is not None:
                 return why
             case Failed(text):
@@ -231,7 +232,7 @@ class SessionAnswers:
                     self._outgoing.add(server, _frame(number, MovedMessage(unread, message)))
         except ClusterUnavailableError:
             return  # it is kept here; whoever asked asks again
-        moved = Moved(found.taken, len(found.unread), len(found.unsent))
+        moved = Moved(found.taken, len(found.unread), len(found.unsent), found.writer)
         self._outgoing.add(server, _frame(number, moved))
 
 

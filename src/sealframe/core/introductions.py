@@ -67,12 +67,15 @@ class Introductions:
         """Return the client's frame."""
         return control.frame(Opcode.HELLO, self.local.encode())
 
-    def welcome(self, session: bytes = b"") -> bytes:
+    def welcome(self, session: bytes = b"", writer: bytes = b"") -> bytes:
         """Return the body of the server's frame.
 
         :param session: field 4, empty for none
+        :param writer: field 14, empty for none
         """
-        local = replace(self.local, session=session) if session else self.local
+        local = self.local
+        if session:
+            local = replace(local, session=session, writers=writer)
         return local.encode(client_id=self._client_id)
 
     @staticmethod

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConnectionClosedError, FramingError
 from ..wire import MESSAGE_OVERHEAD, SESSION_WELCOME_SIZE, Control, Opcode, control
 from ..wire.control import Close, Hello, SessionWelcome
+from ..wire.writers import UNKNOWN
 from .events import UNANNOUNCED, Established, Failed, Phase
 from .hello_frames import check_identity
 
@@ -131,7 +132,7 @@ def join(
         assert machine.introductions.peer is not None
         peer = machine.introductions.peer
     if welcome is not None:
-        body = machine.introductions.welcome(welcome.encode())
+        body = _welcome(machine, welcome.encode(), welcome.writer)
         machine.queue(control.frame(Opcode.WELCOME, body))
     machine.session = session
     machine.frames_received = session.received
@@ -173,7 +174,15 @@ def refuse(machine: ProtocolMachine, close: Close, error: ConnectionClosedError)
 def welcome_size(machine: ProtocolMachine) -> int:
     """Return how long the body of the WELCOME would be that the peer would get, in bytes."""
     named = machine.joining is not None and machine.joining.state is JoinState.NAMED
-    return len(machine.introductions.welcome(bytes(SESSION_WELCOME_SIZE) if named else b""))
+    if not named:
+        return len(machine.introductions.welcome())
+    return len(_welcome(machine, bytes(SESSION_WELCOME_SIZE), b""))
+
+
+def _welcome(machine: ProtocolMachine, session: bytes, writer: bytes) -> bytes:
+    # Of one length, whatever is known of the writer.
+    told = (writer or UNKNOWN) if _hello(machine).writers else b""
+    return machine.introductions.welcome(session, told)
 
 
 def _hello(machine: ProtocolMachine) -> Hello:

@@ -94,12 +94,13 @@ class ProtocolMachine(SendingHalf):
         max_requests: int = 0,
         identify: Identify | None = None,
         session: bytes = b"",
+        writers: bytes = b"",
         takes_sessions: bool = False,
         trace: Trace | None = None,
     ) -> None:
         local = introduction(max_message_size, software, window, max_streams, max_requests)
         if invitation or session:
-            local = replace(local, invitation=invitation, session=session)
+            local = replace(local, invitation=invitation, session=session, writers=writers)
         super().__init__(
             client=client,
             phase=_first_phase(client=client, framing=framing, records=records, extended=extended),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..wire import MAX_WINDOW, MESSAGE_OVERHEAD, MIN_ACK_BY
 from ..wire.control import SessionHello, SessionWelcome
+from ..wire.writers import Writers
 from .channel_frames import ViolationError
 from .retention import Retention, cost_of_frames, cost_of_messages, split_frames
 from .taking import Taking
@@ -42,6 +43,8 @@ class Session:
     :param limit: how much this end keeps before its messages and stream data wait, in bytes
     :param taken: on a server, how many messages of the client it has for good as the numbering
         begins
+    :param writer: on a server, which start of the client's program the last of these is from; empty
+        where nobody says that
     :param taking: what the program has finished, where only that is acknowledged; else all that
         came is
     :ivar received: frames that the peer has sent and this end has taken in, over all links but
@@ -65,6 +68,7 @@ class Session:
         "taken",
         "taking",
         "told",
+        "writer",
     )
 
     def __init__(
@@ -74,11 +78,13 @@ class Session:
         limit: int,
         peer_ack_by: int,
         taken: int = 0,
+        writer: bytes = b"",
         taking: Taking | None = None,
     ) -> None:
         self.numbering = numbering
         self.limit = limit
         self.taken = taken
+        self.writer = writer
         self.taking = taking
         self.received = 0
         self.told = 0
@@ -230,7 +236,14 @@ class Session:
     # The next link
 
     def hello(
-        self, *, token: bytes, start: int, link: int, credit: int, known: bool = True
+        self,
+        *,
+        token: bytes,
+        start: int,
+        link: int,
+        credit: int,
+        known: bool = True,
+        writers: Writers | None = None,
     ) -> SessionHello:
         """Return field 4 of the HELLO with which a client goes on; older links are cut off.
 
@@ -238,6 +251,7 @@ class Session:
         :param link: the number of the new one
         :param credit: all credit for messages that the server was given
         :param known: whether a WELCOME of the session was ever read
+        :param writers: of the client's file; None where it has none
         """
         return SessionHello(
             token=token,
@@ -249,6 +263,7 @@ class Session:
             credit=credit,
             ack_by=self.ack_by,
             known=known,
+            writers=writers,
         )
 
     def welcome(self, *, keep: int, credit: int, taken: int = 0) -> SessionWelcome:
@@ -268,6 +283,7 @@ class Session:
             keep=keep,
             ack_by=self.ack_by,
             before=0,
+            writer=self.writer,
         )
 
     def resume(self, peer: SessionHello | SessionWelcome) -> None:

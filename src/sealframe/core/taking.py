@@ -17,13 +17,15 @@ class Taking:
     :param name: the public name of the session
     :param before: how many messages of the session were taken when the numbering began
     :param carried: how many messages of an earlier numbering come first; they have no frame here
+    :param writer: which start of the client's program the others are from, for people
     :ivar taken: how many the program has got since, the carried ones among them
     """
 
-    __slots__ = ("_before", "_carried", "_finished", "_marks", "name", "taken")
+    __slots__ = ("_before", "_carried", "_finished", "_marks", "name", "taken", "writer")
 
-    def __init__(self, name: str, before: int, carried: int = 0) -> None:
+    def __init__(self, name: str, before: int, carried: int = 0, *, writer: str = "") -> None:
         self.name = name
+        self.writer = writer
         self._before = before
         self._carried = carried
         self._finished = 0
@@ -71,8 +73,8 @@ class SettledTaking(Taking):
 
     __slots__ = ("_asked", "on_finish")
 
-    def __init__(self, name: str, before: int) -> None:
-        super().__init__(name, before)
+    def __init__(self, name: str, before: int, *, writer: str = "") -> None:
+        super().__init__(name, before, writer=writer)
         self._asked = 0
         self.on_finish: Callable[[], None] = _nothing
 

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..trust.disk import sync_folder
 from ..wire import SESSION_TOKEN_SIZE
+from ..wire.writers import Writers
 from .batches import MalformedBatchError, cost_of, pack, split, unpack
 from .faults import is_final, translate
 from .file_format import APPLICATION, COLUMNS, FORMAT, SCHEMA, is_fresh, read_status, row_of
@@ -166,6 +167,7 @@ class Database:
     def _fresh(self) -> Status:
         status = Status(
             token=secrets.token_bytes(SESSION_TOKEN_SIZE),
+            writers=Writers.draw(),
             start=1,
             known=False,
             shift=0,
@@ -182,16 +184,18 @@ class Database:
         self._connection.execute(f"PRAGMA application_id={APPLICATION}")
         self._connection.execute(f"PRAGMA user_version={FORMAT}")
         self._connection.execute(
-            f"INSERT INTO session(id, {COLUMNS}) VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0, 0)",
-            (status.token,),
+            f"INSERT INTO session(id, {COLUMNS}) VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0, 0, ?)",
+            (status.token, status.writers.encode()),
         )
         return status
 
     def _count_start(self) -> Status:
         status = read_status(self._connection, self._path)
-        status = replace(status, start=status.start + 1)
+        writers = Writers.draw(status.writers.earlier)
+        status = replace(status, start=status.start + 1, writers=writers)
         self._connection.execute(
-            "UPDATE session SET start = ?, numbered = ?", (status.start, status.numbered)
+            "UPDATE session SET start = ?, numbered = ?, writers = ?",
+            (status.start, status.numbered, writers.encode()),
         )
         return status
 
@@ -240,23 +244,28 @@ class Database:
                 f"keep_free leaves {self._keep_free}"
             )
 
-    def begin(self, taken: int) -> Status:
+    def begin(self, taken: int, writer: bytes) -> Status:
         """A numbering begins: give every message its number, durably.
 
         :param taken: the number up to which the server has them. More than was ever numbered: this
             file is older than what was sent from it, and what has no number comes behind that
+        :param writer: which start the server says that the last of them is from. Messages may be
+            from that one, or from now on from this
         :raises OutboxError: nothing has changed
         """
         status = self.status
         shift = max(status.shift, taken - status.numbered)
         acknowledged = max(taken - shift, status.acknowledged)
+        writers = replace(status.writers, earlier=(status.writers.own, writer))
         with self._transaction(full=True):
             self._connection.execute(
-                "UPDATE session SET known = 1, shift = ?, numbered = NULL", (shift,)
+                "UPDATE session SET known = 1, shift = ?, numbered = NULL, writers = ?",
+                (shift, writers.encode()),
             )
             freed = self._forget(acknowledged)
         self.status = replace(
             status,
+            writers=writers,
             known=True,
             shift=shift,
             unnumbered_after=None,
@@ -294,16 +303,18 @@ class Database:
         :raises OutboxError: nothing has changed
         """
         token = secrets.token_bytes(SESSION_TOKEN_SIZE)
+        writers = replace(self.status.writers, earlier=())
         with self._transaction(full=True):
             self._connection.execute(
                 "UPDATE session SET token = ?, start = 1, known = 0, shift = ?, numbered = ?, "
-                "given = ?, superseded = 0",
-                (token, -after, after, after),
+                "given = ?, superseded = 0, writers = ?",
+                (token, -after, after, after, writers.encode()),
             )
             freed = self._forget(after)
         self.status = replace(
             self.status,
             token=token,
+            writers=writers,
             start=1,
             known=False,
             shift=-after,

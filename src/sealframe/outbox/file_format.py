@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from ..errors import OutboxCorruptError, OutboxVersionError
 from ..wire import SESSION_TOKEN_SIZE
+from ..wire.writers import Writers
 from .status import Status
 
 APPLICATION: Final = int.from_bytes(b"sfob", "big")
 """``application_id`` of the file."""
-FORMAT: Final = 2
+FORMAT: Final = 3
 """``user_version`` of the file."""
 
 SCHEMA: Final = """
@@ -25,7 +26,8 @@ CREATE TABLE session (
     given INTEGER NOT NULL,
     superseded INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL,
-    freed INTEGER NOT NULL
+    freed INTEGER NOT NULL,
+    writers BLOB NOT NULL
 );
 CREATE TABLE batch (
     last INTEGER PRIMARY KEY,
@@ -33,7 +35,9 @@ CREATE TABLE batch (
     data BLOB NOT NULL
 )
 """
-COLUMNS: Final = "token, start, known, shift, numbered, given, superseded, acknowledged, freed"
+COLUMNS: Final = (
+    "token, start, known, shift, numbered, given, superseded, acknowledged, freed, writers"
+)
 
 
 def row_of(connection: sqlite3.Connection, sql: str, *values: Any) -> tuple[Any, ...] | None:
@@ -74,9 +78,13 @@ def read_status(connection: sqlite3.Connection, path: str) -> Status:
     newest = row_of(connection, "SELECT last, cost FROM batch ORDER BY last DESC LIMIT 1")
     if row is None or not isinstance(row[0], bytes) or len(row[0]) != SESSION_TOKEN_SIZE:
         raise OutboxCorruptError(f"{path} names no session")
-    token, *numbers = row
+    token, *numbers, names = row
+    try:
+        # SQLite stores any type in any column.
+        writers = Writers.decode(names if isinstance(names, bytes) else b"")
+    except ValueError:
+        raise OutboxCorruptError(f"{path} does not say who has written it") from None
     last, cost = newest or (numbers[6], numbers[7])
-    # SQLite stores any type in any column.
     if not all(isinstance(number, int | None) for number in (*numbers, last, cost)):
         raise OutboxCorruptError(f"{path} has no numbers where some belong")
     start, known, shift, numbered, given, superseded, acknowledged, freed = (
@@ -84,6 +92,7 @@ def read_status(connection: sqlite3.Connection, path: str) -> Status:
     )
     status = Status(
         token=token,
+        writers=writers,
         start=start,
         known=bool(known),
         shift=shift,

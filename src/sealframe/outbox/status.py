@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..wire.writers import Writers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The state of the file as of one commit. Messages are counted by their serial numbers.
 
+    :ivar writers: that of this opening of the file, and those from which the last message may be
+        that the server has
     :ivar start: how often the file was opened for this session
     :ivar known: whether a WELCOME of the session was ever read
     :ivar shift: the number of a message less its serial number
@@ -24,6 +28,7 @@ class Status:
     """
 
     token: bytes = field(repr=False)
+    writers: Writers
     start: int
     known: bool
     shift: int

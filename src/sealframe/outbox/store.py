@@ -18,6 +18,7 @@ from typing import Any, Final
 from ..buffers import BytesLike, as_bytes
 from ..errors import OutboxClosedError, OutboxError, OutboxFullError, WrongLoopError
 from ..files.worker import Worker
+from ..wire.writers import UNKNOWN, Writers
 from .batches import cost_of
 from .checkpoints import Checkpoints
 from .database import Database
@@ -162,6 +163,11 @@ class OutboxStore:
     def start(self) -> int:
         """How often the session was begun from this file, this time included."""
         return self._status.start
+
+    @property
+    def writers(self) -> Writers:
+        """From which starts the last message may be that the server has of this file."""
+        return self._status.writers
 
     @property
     def known(self) -> bool:
@@ -349,12 +355,13 @@ class OutboxStore:
 
     # Numbering and reading
 
-    async def begin(self, taken: int) -> None:
+    async def begin(self, taken: int, writer: bytes = UNKNOWN) -> None:
         """A numbering begins: messages up to number ``taken`` are forgotten, and those behind
         it read again. On the disk when it returns. No :meth:`read` goes on meanwhile.
 
         :param taken: how many messages of this session the server has taken. At the first time
             since the file was opened it may be more than was ever numbered
+        :param writer: which start the server says that the last of them is from
         :raises ValueError: it is out of bounds
         :raises OutboxError: it cannot be stored; nothing has changed
         """
@@ -364,7 +371,7 @@ class OutboxStore:
                 f"{taken} messages are taken, and {self.acknowledged} of {self.numbered} "
                 "were acknowledged"
             )
-        await self._change(self._worker.start(self._database.begin, taken))
+        await self._change(self._worker.start(self._database.begin, taken, writer))
 
     async def renew(self, after: int) -> None:
         """Another session begins, with a new token and start 1: messages up to a number are

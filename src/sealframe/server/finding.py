@@ -3,18 +3,25 @@ asked, and the program for the position, where it stores positions."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..aio.session_info import SessionInfo
+from ..options import LoadPosition
+from ..wire import WRITER_SIZE
 from ..wire.control import SessionHello
+from ..wire.writers import UNKNOWN
 from .moving import FoundSession, MovedSession, ParkedSessions, SessionQuestion
 from .session_store import TakenOver, TakeOver
-from .session_table import attempt_of
+from .session_table import EndedSession, attempt_of
 
 _MAX_POSITION: Final = 2**63 - 1
+_PAIR: Final = 2
+# As SessionInfo.writer is; empty where nobody has said who that is.
+_WRITER: Final = re.compile(f"([0-9a-f]{{{2 * WRITER_SIZE}}})?")
 
 FindElsewhere = Callable[[SessionQuestion], Awaitable[FoundSession]]
 
@@ -26,11 +33,22 @@ class Found:
     :ivar position: how many of its messages the program has taken, None where it has no positions
     :ivar elsewhere: what this or another server has kept of it, or the store
     :ivar here: whether this server had it after all
+    :ivar writer: which start of the client's program the last of those messages is from
     """
 
     position: int | None
     elsewhere: FoundSession | TakenOver
     here: bool = False
+    writer: bytes = UNKNOWN
+
+    @property
+    def last_writer(self) -> bytes:
+        """Which start of the client's program the last message is from that is taken."""
+        if self.position is None and isinstance(
+            self.elsewhere, MovedSession | EndedSession | TakenOver
+        ):
+            return self.elsewhere.writer
+        return self.writer
 
 
 class SessionFinder:
@@ -44,7 +62,7 @@ class SessionFinder:
 
     def __init__(
         self,
-        load: Callable[[Any], Awaitable[int | None]] | None,
+        load: LoadPosition | None,
         elsewhere: FindElsewhere | None,
         take_over: TakeOver | None,
         parked: ParkedSessions,
@@ -69,7 +87,8 @@ class SessionFinder:
         :raises Exception: whatever says that it cannot be known now
         """
         found: FoundSession = None
-        question = SessionQuestion(key, attempt_of(asked), asked.numbering, asked.received)
+        attempt = attempt_of(asked)
+        question = SessionQuestion(key, attempt, asked.numbering, asked.received, asked.writers)
         if asked.known and self._elsewhere is not None:
             found = await self._elsewhere(question)
         if found is None:
@@ -81,21 +100,28 @@ class SessionFinder:
                 return Found(None, stored)
             return Found(None, found)
         # Only now: the program that had it elsewhere has stored by then what it did.
+        if self._load is None:
+            return Found(None, found)
         try:
-            position = None if self._load is None else await self._ask(info)
+            position, writer = await self._ask(info)
         except BaseException:
             if isinstance(found, MovedSession):
                 # The server that had it may have it no more.
                 self._parked.add(found)
             raise
-        return Found(position, found)
+        return Found(position, found, writer=writer)
 
-    async def _ask(self, info: SessionInfo) -> int:
+    async def _ask(self, info: SessionInfo) -> tuple[int, bytes]:
         assert self._load is not None
         answer: object = self._load(info)
         if not isinstance(answer, Awaitable):
             raise TypeError(f"position returned {answer!r}; make it an async function")
-        return _checked(await answer)
+        position = await answer
+        if not isinstance(position, tuple):
+            return _checked(position), UNKNOWN
+        if len(position) != _PAIR:
+            raise TypeError(f"position returned {position!r}; use a pair (position, writer)")
+        return _checked(position[0]), _writer(position[1])
 
 
 def draw_numbering() -> int:
@@ -106,12 +132,25 @@ def draw_numbering() -> int:
     return numbering
 
 
+def _writer(writer: object) -> bytes:
+    if writer is None:
+        return UNKNOWN
+    if not isinstance(writer, str) or not _WRITER.fullmatch(writer):
+        raise TypeError(
+            f"position returned the writer {writer!r}; use what conn.session.writer was, or None"
+        )
+    return bytes.fromhex(writer) or UNKNOWN
+
+
 def _checked(position: object) -> int:
     if position is None:
         # Nothing is stored yet. A client that knows better is told by the number.
         return 0
     if not isinstance(position, int) or isinstance(position, bool):
-        raise TypeError(f"position returned {position!r}; use a number of messages, or None")
+        raise TypeError(
+            f"position returned {position!r}; use a number of messages, a pair of it and its "
+            "writer, or None"
+        )
     if not 0 <= position <= _MAX_POSITION:
         raise ValueError(f"position returned {position}; use a number from 0 to {_MAX_POSITION}")
     return position

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from ..wire.writers import UNKNOWN, Writers
 from .session_table import Attempt, EndedSession
+from .session_writers import may_follow
 
 KEPT: Final = 30.0
 """Seconds for which what was given up is kept, unless somebody says that it has come."""
@@ -31,12 +33,14 @@ class SessionQuestion:
     :ivar attempt: (start, link) of HELLO
     :ivar numbering: that of HELLO
     :ivar received: how many frames of it the client has
+    :ivar writers: what HELLO says of the client's file; None where it has none
     """
 
     key: bytes
     attempt: Attempt
     numbering: int
     received: int
+    writers: Writers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,14 @@ class MovedSession:
     :ivar taken: how many messages of the client have come in the life of the session
     :ivar unread: those of them that the program has not taken, in order
     :ivar unsent: the messages for the client that it has not got, in order
+    :ivar writer: which start of the client's program the last message is from that came
     """
 
     question: SessionQuestion
     taken: int
     unread: tuple[bytes, ...]
     unsent: tuple[bytes, ...]
+    writer: bytes = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ class ParkedSessions:
         if parked is None:
             return None
         moved, first = parked.moved, parked.moved.question
-        if question.attempt < first.attempt:
+        if question.attempt < first.attempt or not may_follow(question.writers, moved.writer):
             return LaterLink(first.attempt)
         if question.attempt[0] > first.attempt[0]:
             # The client's program was started again: what had come to it is not known.

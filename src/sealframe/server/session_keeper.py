@@ -35,10 +35,12 @@ from .session_logs import SessionLogs
 from .session_moves import SessionMoves
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
+from .session_writers import SessionWriters, may_follow, shown, told
 
 logger = logging.getLogger("sealframe.server")
 
 _LOST: Final = CloseCode.SESSION_LOST
+_COPIED: Final = "a client came for a session that has messages from a copy of its file"
 
 # What sessions without a link were measured to hold, as growth of the process for each of some
 # hundred: 5 KiB, sealed ones 6.5; once a request was made, 9 and 12.
@@ -86,6 +88,7 @@ class SessionKeeper:
         self._keys: dict[SessionProtocol, bytes] = {}
         # Those that have no key any more, since another server has them, until they have ended.
         self._elsewhere: set[ConnectionProtocol] = set()
+        self._writers = SessionWriters()
         self.logs = SessionLogs(self._limit, self._taken_over)
         """The logs of the sessions, where there is a store."""
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
@@ -93,6 +96,7 @@ class SessionKeeper:
             self._table,
             self._keys.keys(),
             self._parked,
+            self._writers,
             redelivers=sessions.redelivers,
             seal=self.logs.seal,
             leave=self._leave,
@@ -129,7 +133,7 @@ class SessionKeeper:
     def join(self, protocol: SessionProtocol, hello: Hello) -> None:
         """Decide what becomes of a HELLO with a session."""
         try:
-            asked = SessionHello.decode(hello.session)
+            asked = SessionHello.decode(hello.session, hello.writers)
         except MalformedBodyError as fault:
             protocol.fail_protocol(f"HELLO is malformed: {fault}")
             return
@@ -147,6 +151,8 @@ class SessionKeeper:
         if not protocol.closer.handshaking and not (begins and not protocol.stats.bytes_sent):
             # It was silent for so long that it is served as one of packets. It comes again.
             protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
+        elif not may_follow(asked.writers, self._writers.last_of(found)):
+            _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
         elif found is None:
             if self._adoptions is None or not self._finder.waits(key, asked):
                 self._adopt(protocol, asked, key, Found(None, None))
@@ -194,11 +200,15 @@ class SessionKeeper:
             else:
                 text = "a client came back for a session that has just ended"
                 _refuse(protocol, Close(CloseCode.BUSY), text)
+        elif not may_follow(asked.writers, found.last_writer):
+            self._keep_for_later(found)
+            _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
         elif isinstance(elsewhere, TakenOver):
             if elsewhere.taken or elsewhere.unsent or asked.known:
                 self._counters.sessions_resumed += 1
             protocol.sender.queue.extend(list(elsewhere.unsent))
-            self._begin(protocol, asked, key, taken=elsewhere.taken, owned=elsewhere)
+            taken, last = elsewhere.taken, elsewhere.writer
+            self._begin(protocol, asked, key, taken=taken, last=last, owned=elsewhere)
         elif isinstance(elsewhere, LaterLink):
             text = "a client came for a session that has a later link at another server"
             _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
@@ -206,29 +216,29 @@ class SessionKeeper:
             _refuse(protocol, _close(elsewhere), "a client came back for a session that is over")
         elif isinstance(elsewhere, MovedSession):
             self._parked.drop(key, elsewhere.question.attempt)
-            self._go_on_here(protocol, asked, elsewhere, found.position)
+            self._go_on_here(protocol, asked, elsewhere, found)
         elif found.position is None and asked.known:
             _refuse(protocol, Close(_LOST), "a client came back for a session that is unknown")
         else:
-            self._begin(protocol, asked, key, taken=found.position or 0)
+            self._begin(protocol, asked, key, taken=found.position or 0, last=found.last_writer)
 
     def _go_on_here(
         self,
         protocol: SessionProtocol,
         asked: SessionHello,
         moved: MovedSession,
-        position: int | None,
+        found: Found,
     ) -> None:
         """Begin with what another server has given up, before anything else."""
         taken = moved.taken
-        if position is None:
+        if found.position is None:
             protocol.receiver.queue.extend(list(moved.unread))
         else:
             # What its program has not finished comes again.
-            taken = position
+            taken = found.position
         protocol.sender.queue.extend(list(moved.unsent))
         self._counters.sessions_resumed += 1
-        self._begin(protocol, asked, moved.question.key, taken=taken)
+        self._begin(protocol, asked, moved.question.key, taken=taken, last=found.last_writer)
 
     def _keep_for_later(self, found: Found) -> None:
         """The link for which a session was found is gone: its client comes again."""
@@ -242,23 +252,27 @@ class SessionKeeper:
         key: bytes,
         *,
         taken: int,
+        last: bytes,
         owned: TakenOver | None = None,
     ) -> None:
         name = public_name(asked.token)
+        writer = told(asked, taken, last)
         if owned is not None:
-            session = self.logs.begin(protocol, name, asked.ack_by, owned)
+            session = self.logs.begin(protocol, name, asked, owned, writer)
         else:
             taking = None
             if self._sessions.counts_taken:
                 carried = len(protocol.receiver.queue)
-                taking = Taking(name, taken - carried, carried)
+                taking = Taking(name, taken - carried, carried, writer=shown(asked))
             session = Session(
                 numbering=draw_numbering(),
                 limit=self._limit,
                 peer_ack_by=asked.ack_by,
                 taken=taken,
+                writer=writer,
                 taking=taking,
             )
+        self._writers.add(protocol, asked, last)
         self._table.add(key, protocol, attempt_of(asked), self._client_of(protocol))
         self._keys[protocol] = key
         keep, credit = self._sessions.keep_seconds, protocol.switch.first_credit()
@@ -303,7 +317,7 @@ class SessionKeeper:
         """The client's program was started again, and has lost what came of this server: another
         handler goes on with the messages that the old one has not taken for good."""
         old.cut_off()
-        taken = old.messages_of_session
+        taken, last = old.messages_of_session, self._writers.last(old)
         self._forget(old, key)
         text = "the client's program was started again"
         if not old.sender.all_acknowledged:
@@ -312,7 +326,7 @@ class SessionKeeper:
         if not self._sessions.redelivers:
             protocol.receiver.queue.extend(old.receiver.queue.pop_many(None))
             old.end_session(error)
-            self._begin(protocol, asked, key, taken=taken)
+            self._begin(protocol, asked, key, taken=taken, last=last)
         else:
             # What it has not finished comes again.
             assert self._adoptions is not None
@@ -334,6 +348,7 @@ class SessionKeeper:
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
         """Let another session have this one's name."""
         del self._keys[session]
+        self._writers.forget(session)
         self._table.forget(key)
         self._note_moved()
 
@@ -387,6 +402,8 @@ class SessionKeeper:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
         self._elsewhere.discard(protocol)
+        last = self._writers.last(protocol)
+        self._writers.forget(protocol)
         self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
@@ -407,7 +424,7 @@ class SessionKeeper:
             self.logs.seal(protocol)
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
-        ended = EndedSession(code, received, closer.discarded)
+        ended = EndedSession(code, received, closer.discarded, last)
         self._table.end(key, ended, self._loop.time())
         self.logs.end(protocol, ended, partial(self._forget_end, key))
         self._watch()
@@ -451,7 +468,7 @@ class SessionKeeper:
 def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
     # What ConnectionConfig gave the machine as `identify` returns nothing else.
     peer = cast("Peer | None", protocol.machine.peer)
-    return SessionInfo(public_name(asked.token), peer)
+    return SessionInfo(public_name(asked.token), peer, shown(asked))
 
 
 def _close(ended: EndedSession) -> Close:

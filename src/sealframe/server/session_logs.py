@@ -12,9 +12,11 @@ from ..aio.tasks import Tasks, start_task
 from ..core.session import Session
 from ..core.taking import SettledTaking
 from ..errors import ClusterError
+from ..wire.control import SessionHello
 from .session_commits import LoggedSession, SessionCommits
 from .session_store import SessionTakenError, TakenOver
 from .session_table import Attempt, EndedSession
+from .session_writers import shown
 
 logger = logging.getLogger("sealframe.server")
 
@@ -40,18 +42,25 @@ class SessionLogs:
         return protocol in self._commits
 
     def begin(
-        self, protocol: SessionProtocol, name: str, peer_ack_by: int, owned: TakenOver
+        self,
+        protocol: SessionProtocol,
+        name: str,
+        asked: SessionHello,
+        owned: TakenOver,
+        writer: bytes,
     ) -> Session:
         """Return the session that begins with what was in the log.
 
         :param name: its public one
+        :param writer: which start of the client's program WELCOME names
         """
-        taking = SettledTaking(name, owned.taken)
+        taking = SettledTaking(name, owned.taken, writer=shown(asked))
         session = LoggedSession(
             numbering=owned.numbering,
             limit=self._limit,
-            peer_ack_by=peer_ack_by,
+            peer_ack_by=asked.ack_by,
             taken=owned.taken,
+            writer=writer,
             taking=taking,
         )
         commits = SessionCommits(

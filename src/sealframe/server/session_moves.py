@@ -23,6 +23,7 @@ from .moving import (
     SessionStatus,
 )
 from .session_table import Attempt, EndedSession, Known, SessionTable
+from .session_writers import SessionWriters, may_follow
 
 logger = logging.getLogger("sealframe.server")
 
@@ -33,6 +34,7 @@ class SessionMoves:
     """What one server does for the others.
 
     :param sessions: those that are not over; a live view
+    :param writers: whose messages they have
     :param redelivers: whether what the handlers have not finished comes again
     :param seal: called with a session that is about to go: has the last of it written to its log;
         returns the task that does it, None where there is no log
@@ -45,6 +47,7 @@ class SessionMoves:
         table: SessionTable[SessionProtocol],
         sessions: Collection[SessionProtocol],
         parked: ParkedSessions,
+        writers: SessionWriters,
         *,
         redelivers: bool,
         seal: Callable[[SessionProtocol], asyncio.Task[None] | None],
@@ -54,6 +57,7 @@ class SessionMoves:
         self._table = table
         self._sessions = sessions
         self._parked = parked
+        self._writers = writers
         self._redelivers = redelivers
         self._seal = seal
         self._leave = leave
@@ -81,7 +85,8 @@ class SessionMoves:
         key = question.key
         found = self._table.find(key)
         if isinstance(found, Known):
-            if question.attempt <= found.attempt:
+            last = self._writers.last(found.session)
+            if question.attempt <= found.attempt or not may_follow(question.writers, last):
                 return LaterLink(found.attempt)
             closer = found.session.closer
             if closer.may_go_on and not closer.closing:
@@ -126,7 +131,7 @@ class SessionMoves:
                 return None
             queue = protocol.sender.queue
             unsent += queue.take(queue.queued_bytes)
-        taken = protocol.messages_of_session
+        taken, last = protocol.messages_of_session, self._writers.last(protocol)
         self._leave(protocol, question.key)
         error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
         unread: list[bytes] = []
@@ -135,7 +140,7 @@ class SessionMoves:
         else:
             protocol.discard_received(error)
         protocol.end_session(error)
-        return MovedSession(question, taken, tuple(unread), tuple(unsent))
+        return MovedSession(question, taken, tuple(unread), tuple(unsent), last)
 
     def begin(self) -> set[SessionProtocol]:
         """Cut the links of all sessions that can go on: their clients look for another server.

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..wire.writers import UNKNOWN
 from .moving import LaterLink, SessionQuestion
 from .session_table import Attempt, EndedSession
 
@@ -86,12 +87,14 @@ class TakenOver:
 
     :ivar taken: how many messages of the client are taken
     :ivar unsent: the messages that the client has not got, in order
+    :ivar writer: which start of the client's program the last one is from that was taken
     """
 
     log: SessionLog
     numbering: int
     taken: int
     unsent: tuple[bytes, ...]
+    writer: bytes = UNKNOWN
 
 
 StoredSession: TypeAlias = TakenOver | EndedSession | LaterLink | None

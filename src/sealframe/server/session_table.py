@@ -22,6 +22,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from ..options import Sessions
 from ..wire.control import SessionHello
+from ..wire.writers import UNKNOWN
 from .fair_shares import Claim, FairShares
 
 SessionT = TypeVar("SessionT")
@@ -89,11 +90,13 @@ class EndedSession:
     :ivar code: the ``CloseCode``
     :ivar received: up to which number the frames of its client were acknowledged
     :ivar discarded: how many of the messages among them were thrown away
+    :ivar writer: which start of its client's program the last of its messages is from
     """
 
     code: int
     received: int
     discarded: int = 0
+    writer: bytes = UNKNOWN
 
 
 @dataclass(eq=False, slots=True)

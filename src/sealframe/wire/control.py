@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 from .. import wire
 from . import CloseCode, Opcode, Tlv
+from .writers import Writers
 
 
 class MalformedBodyError(ValueError):
@@ -93,6 +94,9 @@ class Hello:
     session: bytes = field(default=b"", repr=False)
     """:class:`SessionHello` or :class:`SessionWelcome` as bytes; empty if there is none. In HELLO
     a secret is among them."""
+    writers: bytes = b""
+    """With a session, in HELLO: :class:`~sealframe.wire.writers.Writers` as bytes. In WELCOME: the
+    writer of the last message that was taken. Empty if nothing is said."""
     max_streams: int = 0
     """How many streams of the other end the sender of this takes at a time."""
     max_requests: int = 0
@@ -123,6 +127,8 @@ class Hello:
             body += number(Tlv.MAX_STREAMS, 4, self.max_streams)
         if self.max_requests:
             body += number(Tlv.MAX_REQUESTS, 4, self.max_requests)
+        if self.writers:
+            body += _tlv(Tlv.WRITERS, self.writers)
         return body
 
     @classmethod
@@ -151,6 +157,9 @@ class Hello:
                 f"the session is neither {wire.SESSION_HELLO_SIZE} bytes, as in HELLO, "
                 f"nor {wire.SESSION_WELCOME_SIZE}, as in WELCOME"
             )
+        writers = fields.get(Tlv.WRITERS)
+        if writers is not None and len(writers) not in _WRITERS_SIZES:
+            raise MalformedBodyError(f"the writers of the session are {len(writers)} bytes")
         return cls(
             max_frame=wire.MAX_LENGTH if max_frame is None else max_frame,
             software=printable(fields.get(Tlv.SOFTWARE, b"")),
@@ -158,6 +167,7 @@ class Hello:
             invitation=invitation,
             window=_number(fields, Tlv.WINDOW, least=1),
             session=session or b"",
+            writers=writers or b"",
             max_streams=_number(fields, Tlv.MAX_STREAMS) or 0,
             max_requests=_number(fields, Tlv.MAX_REQUESTS) or 0,
         )
@@ -185,6 +195,8 @@ class SessionHello:
     """Bytes of the client's own frames after which it wants them acknowledged; from 1,024."""
     known: bool = False
     """Whether a WELCOME of this session was read once, by this start or an earlier one."""
+    writers: Writers | None = None
+    """Field 14, which begins with this start; None where the client has no file."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("SessionHello holds a secret and cannot be pickled or copied")
@@ -204,9 +216,10 @@ class SessionHello:
         )
 
     @classmethod
-    def decode(cls, value: bytes) -> SessionHello:
+    def decode(cls, value: bytes, writers: bytes = b"") -> SessionHello:
         """Parse the field.
 
+        :param writers: field 14, empty if there is none
         :raises MalformedBodyError: of another length, or a number that may not be there
         """
         if len(value) != wire.SESSION_HELLO_SIZE:
@@ -222,6 +235,11 @@ class SessionHello:
         if flags & ~_KNOWN:
             raise MalformedBodyError(f"the flags of the session, 0x{flags:x}, are not known here")
         _check_counts(hello)
+        if writers:
+            try:
+                hello = replace(hello, writers=Writers.decode(writers))
+            except ValueError as error:
+                raise MalformedBodyError(f"the writers of the session: {error}") from None
         return replace(hello, known=True) if flags else hello
 
 
@@ -245,6 +263,9 @@ class SessionWelcome:
     """Bytes of the server's own frames after which it wants them acknowledged; from 1,024."""
     before: int = 0
     """Where a numbering begins on a plain link: frames that the server sent before WELCOME."""
+    writer: bytes = b""
+    """Field 14, where HELLO has one: where a numbering begins, which start the last of the messages
+    is from that are taken; eight zeros where that is not known."""
 
     def encode(self) -> bytes:
         """Return the 52 bytes of the field."""
@@ -260,22 +281,26 @@ class SessionWelcome:
         )
 
     @classmethod
-    def decode(cls, value: bytes) -> SessionWelcome:
+    def decode(cls, value: bytes, writer: bytes = b"") -> SessionWelcome:
         """Parse the field.
 
+        :param writer: field 14, empty if there is none
         :raises MalformedBodyError: of another length, or a number that may not be there
         """
         if len(value) != wire.SESSION_WELCOME_SIZE:
             raise MalformedBodyError(
                 f"the session of WELCOME is {len(value)} bytes, not {wire.SESSION_WELCOME_SIZE}"
             )
+        if len(writer) not in (0, wire.WRITER_SIZE):
+            raise MalformedBodyError(f"the writer of the session is {len(writer)} bytes")
         welcome = cls(*_SESSION_WELCOME.unpack(value))
         if not welcome.numbering:
             raise MalformedBodyError("the numbering of the session is 0")
         _check_counts(welcome)
-        return welcome
+        return replace(welcome, writer=writer) if writer else welcome
 
 
+_WRITERS_SIZES: Final = range(wire.WRITER_SIZE, wire.WRITER_SIZE * (wire.MAX_WRITERS + 1), 8)
 _SESSION_SIZES: Final = frozenset({wire.SESSION_HELLO_SIZE, wire.SESSION_WELCOME_SIZE})
 
 

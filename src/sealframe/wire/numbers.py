@@ -33,6 +33,10 @@ SESSION_HELLO_SIZE: Final = 64
 """Bytes of field 4 in HELLO."""
 SESSION_WELCOME_SIZE: Final = 52
 """Bytes of field 4 in WELCOME."""
+WRITER_SIZE: Final = 8
+"""Bytes by which a start of a client's program is told from others, in field 14."""
+MAX_WRITERS: Final = 3
+"""How many of them are in HELLO, at most."""
 MIN_ACK_BY: Final = 1024
 """The fewest bytes of frames after which an end may ask to have them acknowledged."""
 MAX_COUNT: Final = 2**63
@@ -207,6 +211,7 @@ class Tlv(IntEnum):
     MAX_REQUESTS = 11
     RETRY_AFTER = 12
     MESSAGES_DISCARDED = 13
+    WRITERS = 14
 
 
 TLV_CRITICAL: Final = 0x8000
