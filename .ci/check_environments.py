@@ -62,7 +62,7 @@ def once() -> set[str]:
     """Return the environments that are there once for all Pythons, by tox.ini."""
     tox = ConfigParser(interpolation=None)
     tox.read(TOX, encoding="utf-8")
-    return {name for name in tox["tox"]["env_list"].split() if not name.startswith("py3{")}
+    return {name for name in tox["tox"]["env_list"].split() if not name.startswith("py3")}
 
 
 def check(reports: list[str], *, alone: bool) -> int:
