@@ -16,6 +16,7 @@ import pytest
 
 from sealframe.aio.eager import EagerStart
 
+from .ends import PATIENCE
 from .scripted import until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -115,7 +116,7 @@ async def test_a_timeout_works_in_the_first_step(start: Starter) -> None:
             told.append("timed out")
 
     async def in_time() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await nothing()
             told.append("in time")
 

@@ -11,6 +11,8 @@ import sealframe
 from sealframe.aio.connection import protocol_of
 from sealframe.noise.cipher import CipherState
 
+from .ends import PATIENCE
+
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
@@ -95,7 +97,7 @@ async def test_a_request_whose_first_step_ends_the_connection_is_cancelled() -> 
             await asyncio.sleep(0)
         with pytest.raises(sealframe.ConnectionClosed):
             await conn.request(b"kick")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await ended == "cancelled"
         await conn.close()
 
@@ -113,7 +115,7 @@ async def test_a_recv_that_was_closed_takes_no_wake_up() -> None:
         abandoned = conn.recv()
         abandoned.send(None)
         abandoned.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             receiving = asyncio.create_task(conn.recv())
             await asyncio.sleep(0)
             await conn.send(b"ask")
@@ -139,7 +141,7 @@ async def test_a_recv_that_was_dropped_takes_no_wake_up(woken: bool) -> None:
         await asyncio.sleep(0)
         await conn.send(b"ask")
         if woken:
-            await asyncio.wait([woken_up], timeout=5)
+            await asyncio.wait([woken_up], timeout=PATIENCE)
         del dropped
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await receiving == b"answer"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..ends import PATIENCE
 from .fake_connection import FakeConnection, settle
 from .test_calls import USED, calls, let_go, make_ready, make_wait, recv_one, send_one
 
@@ -88,7 +89,7 @@ async def test_wait_for(conn: FakeConnection, make: Callable[[FakeConnection], A
 
 @calls
 async def test_timeout(conn: FakeConnection, make: Callable[[FakeConnection], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         make_ready(conn)
         await make(conn)
     conn.receive_queue.pop_many(None)
