@@ -41,10 +41,12 @@ class Workers:
     """A relay of several processes.
 
     :ivar processes: their numbers, of worker 1 first
+    :ivar said: the lines until those are told
     """
 
-    def __init__(self, program: Program, processes: list[int], port: int) -> None:
+    def __init__(self, program: Program, processes: list[int], port: int, said: list[str]) -> None:
         self.program = program
+        self.said = said
         self.processes = processes
         self.port = port
 
@@ -77,12 +79,13 @@ async def workers(*options: object) -> AsyncIterator[Workers]:
         asyncio.timeout(2 * PATIENCE),
         running("serve", "127.0.0.1:0", "--workers", 2, *options) as program,
     ):
-        told = (await program.lines_until("are the processes"))[-1]
+        said = await program.lines_until("are the processes")
+        told = said[-1]
         processes = [int(id) for id in re.findall(r"\d+", told.partition("processes")[2])]
         port = int((await program.lines_until("relay of 2 processes, "))[-1].rpartition(":")[2])
         await program.lines_until("Ctrl-C ends it.")
         try:
-            yield Workers(program, processes, port)
+            yield Workers(program, processes, port, said)
         finally:
             # One that a test has stopped would not notice that its parent is gone.
             if program.process.returncode is None:
@@ -127,6 +130,22 @@ async def test_one_is_killed_and_the_relay_goes_on() -> None:
         done = await relay.program.end_by(signal.SIGINT)
         assert (done.code, done.errors) == (130, "")
         assert done.output.endswith("all 2 processes have stopped in order\n")
+
+
+async def test_their_status_is_for_this_user_alone() -> None:
+    """Nobody else is told the URL of their NATS, which is in no list of processes."""
+    async with workers() as relay:
+        (line,) = [line for line in relay.said if "--url-file" in line]
+        file = Path(line.rpartition(" ")[2])
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        done = await outcome("cluster", "status", "--url-file", file)
+        assert (done.code, done.errors) == (0, "")
+        _, *rows = done.output.splitlines()
+        assert {re.sub(r".*?:(\d+) .*", r"\1", row) for row in rows} == set(
+            map(str, relay.processes)
+        )
+        await relay.program.end_by(signal.SIGINT)
+        assert not file.parent.exists()
 
 
 async def test_sessions_move_when_one_is_stopped_and_wait_when_all_are() -> None:

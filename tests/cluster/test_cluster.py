@@ -354,6 +354,27 @@ class TestMessages:
             assert [message[0] for message in await reading] == list(range(200))
             await conn.close()
 
+    async def test_who_was_let_through_comes_before_who_begins_now(
+        self, nats_server: NatsServer
+    ) -> None:
+        async with cluster_of(nats_server.url, 2) as (one, two):
+            id, conn = await two.connect()
+            await seen_by((one, two), id)
+
+            async def send_later() -> None:
+                # In the turn in which the second one is let through, and before it runs.
+                await asyncio.sleep(0)
+                await one.cluster.send(id, b"third")
+
+            await asyncio.gather(
+                one.cluster.send(id, bytes(300 * 1024)),
+                one.cluster.send(id, b"second"),
+                send_later(),
+            )
+            got = [await conn.recv() for _ in range(3)]
+            assert got[1:] == [b"second", b"third"]
+            await conn.close()
+
     async def test_a_cancelled_sender_lets_the_others_through(
         self, nats_server: NatsServer
     ) -> None:

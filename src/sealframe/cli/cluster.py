@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -58,6 +60,17 @@ async def _local_nats(output: Output) -> AsyncIterator[LocalNats]:
         yield nats
 
 
+@contextmanager
+def _url_file(url: str) -> Iterator[Path]:
+    """Write a URL that lets one in to a file that only this user can read, for as long as the block
+    lasts; give its path."""
+    with tempfile.TemporaryDirectory(prefix="sealframe-workers-") as folder:
+        file = Path(folder) / "nats"
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_text(url, encoding="utf-8")
+        yield file
+
+
 @asynccontextmanager
 async def nats_of_workers(url: str | None, output: Output) -> AsyncIterator[str]:
     """Give the URL of NATS for several processes; without one they have a NATS of their own, which
@@ -69,7 +82,9 @@ async def nats_of_workers(url: str | None, output: Output) -> AsyncIterator[str]
 
     if url is None:
         async with LocalNats(token=secrets.token_hex()) as nats:
-            yield nats.url
+            with _url_file(nats.url) as file:
+                output.line(f"how they are: sealframe cluster status --url-file {file}", "dim")
+                yield nats.url
     elif url == LOCAL:
         async with _local_nats(output) as nats:
             yield nats.url

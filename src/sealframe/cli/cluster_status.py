@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 from rich import box
@@ -40,9 +40,14 @@ def cluster() -> None:
 
 @cluster.command(epilog=EXIT_CODES)
 @click.argument("url", default=_DEFAULT, envvar="SEALFRAME_NATS")
+@click.option(
+    "--url-file",
+    type=click.File(),
+    help='A file that has the URL in it, in place of URL. What "serve --workers N" says.',
+)
 @click.option("--name", default="default", show_default=True, help="The name of the cluster.")
 @click.option("--once", is_flag=True, help="Print the table once, and exit.")
-def status(url: str, name: str, once: bool) -> None:
+def status(url: str, url_file: TextIO | None, name: str, once: bool) -> None:
     """Show the servers of a cluster, each second.
 
     URL is that of NATS, as in "serve --cluster URL"; what lets one in may stand in it. So that no
@@ -58,6 +63,8 @@ def status(url: str, name: str, once: bool) -> None:
     before is not seen there.
     """
     tell_errors_once()
+    if url_file is not None:
+        url = url_file.read().strip()
     sys.exit(run(_status(url, name, once=once or not sys.stdout.isatty()), terminated=Exit.DONE))
 
 

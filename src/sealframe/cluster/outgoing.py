@@ -57,6 +57,8 @@ class Outgoing:
         self._chunk_size = 0
         self._taken = 0
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
+        # How many were let through, and have not run since: nobody else comes before them.
+        self._admitted = 0
         self._scheduled = False
         self._drainer: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
@@ -78,6 +80,7 @@ class Outgoing:
         return (
             self._taken >= TURN_LIMIT
             or bool(self._waiters)
+            or self._admitted > 0
             or bool(self._full)
             or self._drainer is not None
         )
@@ -88,7 +91,7 @@ class Outgoing:
         :param size: bytes that it is going to send
         :param servers: to which others
         """
-        if self._taken >= TURN_LIMIT or self._waiters:
+        if self._taken >= TURN_LIMIT or self._waiters or self._admitted:
             await self._next_turn(size)
         # Whoever has had its turn does not queue for it again, behind those that came later.
         while True:
@@ -105,7 +108,11 @@ class Outgoing:
         # One that is cancelled is passed over in its turn.
         self._waiters.append((waiter, size))
         self._schedule()
-        await waiter
+        try:
+            await waiter
+        finally:
+            if not waiter.cancelled():
+                self._admitted -= 1
 
     def count(self, size: int) -> None:
         """Count bytes that this turn has sent, to whomever."""
@@ -174,10 +181,8 @@ class Outgoing:
             self.lost += destination.drop()
         self._filled.clear()
         self._full.clear()
-        for waiter, _ in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        while self._waiters:
+            self._admit_next()
 
     async def close(self) -> None:
         """Publish what was accepted, as far as other servers and NATS take it within a second."""
@@ -254,9 +259,15 @@ class Outgoing:
         """Let as many waiting senders through as this turn has room for."""
         granted = self._taken
         while self._waiters and granted < TURN_LIMIT:
-            waiter, size = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                granted += size
+            granted += self._admit_next()
         if self._waiters:
             self._schedule()
+
+    def _admit_next(self) -> int:
+        """Let the first sender through that waits; return how much it sends."""
+        waiter, size = self._waiters.popleft()
+        if waiter.done():
+            return 0
+        waiter.set_result(None)
+        self._admitted += 1
+        return size
