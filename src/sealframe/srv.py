@@ -17,6 +17,7 @@ import asyncio
 import math
 import os
 import socket
+from collections import deque
 from typing import Final
 
 from .errors import ConfigurationError, MissingExtraError
@@ -38,11 +39,11 @@ _EACH: Final = 2.0
 class Service:
     """A service whose servers are in SRV records: what ``connect()`` takes as ``sock``.
 
-    Each attempt to connect looks them up anew, and tries one after the other until a connection
-    comes about: those of the lowest priority number first, among these at random by weight
-    (RFC 2782). All of it has ``connect_timeout``. A server that accepts the
-    connection and then refuses the client ends the attempt; with ``async for`` and with a session
-    the next attempt chooses anew.
+    Each time that a client connects it looks them up anew, and tries one after the other until one
+    lets it in: those of the lowest priority number first, among these at random by weight
+    (RFC 2782). One that refuses the client, or whose handshake fails, is not the end of it: the
+    next is tried at once. ``connect_timeout`` is that of each such attempt; those in between that
+    cannot be reached are part of the next one.
 
     :param name: of the records, ``"_service._tcp.example.org"``
     :param each: seconds for each address of each server
@@ -91,19 +92,21 @@ class Service:
         return found
 
     async def __call__(self) -> socket.socket:
-        """Return a new connection to one of the servers; ``connect()`` calls this.
+        """Return a new connection to one of the servers.
 
         :raises OSError: none can be reached
         """
-        failures = []
-        for host, port in await self.look_up():
-            try:
-                return await self._connect(host, port)
-            except OSError as error:
-                failures.append(f"{host}:{port}: {_why(error)}")
-        raise OSError(f"no server of {self.name} can be reached: {', '.join(failures)}")
+        return await self.round()()
 
-    async def _connect(self, host: str, port: int) -> socket.socket:
+    def round(self) -> ServiceRound:
+        """Return what goes through the servers once; ``connect()`` calls this."""
+        return ServiceRound(self)
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Return a new connection to one server.
+
+        :raises OSError: it cannot be reached
+        """
         loop = asyncio.get_running_loop()
         failure: OSError | None = None
         for family, kind, _, _, address in await loop.getaddrinfo(
@@ -126,6 +129,36 @@ class Service:
             else:
                 return sock
         raise failure or OSError("the name has no address")
+
+
+class ServiceRound:
+    """Goes through the servers of a service once, in the order in which they were found first."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._servers: deque[tuple[str, int]] | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether there are servers that were not tried."""
+        return bool(self._servers)
+
+    async def __call__(self) -> socket.socket:
+        """Return a new connection to the next that can be reached.
+
+        :raises OSError: none of those that are left
+        """
+        if self._servers is None:
+            self._servers = deque(await self._service.look_up())
+        failures = []
+        while self._servers:
+            host, port = self._servers.popleft()
+            try:
+                return await self._service.connect(host, port)
+            except OSError as error:
+                failures.append(f"{host}:{port}: {_why(error)}")
+        name = self._service.name
+        raise OSError(f"no server of {name} can be reached: {', '.join(failures)}")
 
 
 def _why(error: OSError) -> str:

@@ -13,6 +13,7 @@ from aio.cutting import CuttingProxy, Fault, Plan
 from mitm.middle import Way
 from ports import reserved_port
 
+from sealframe import ConfigurationError
 from sealframe.cli.address import Address, server_address
 
 from .commands import Relay, chatting, outcome, relay, running
@@ -118,6 +119,24 @@ async def test_a_list_of_addresses(port: int) -> None:
 def parse(text: str) -> Address:
     command = click.Command("test")
     return server_address(click.Context(command), click.Argument(["address"]), text)
+
+
+def test_servers_that_dns_names() -> None:
+    pytest.importorskip("dns", reason="dnspython is not installed")
+    service = parse("srv:_chat._tcp.example.org")
+    assert str(service) == "srv:_chat._tcp.example.org"
+    assert service.where == "_chat._tcp.example.org"
+    assert repr(service.sock) == "Service('_chat._tcp.example.org')"
+    assert service.each == (service,)
+    with pytest.raises(ConfigurationError, match="SRV records"):
+        _ = parse("srv:example.org:1234").sock
+
+
+async def test_a_service_that_is_no_name_of_srv_records() -> None:
+    pytest.importorskip("dns", reason="dnspython is not installed")
+    done = await outcome("send", "hello", "srv:example.org:1234")
+    assert done.code == 1
+    assert "'example.org:1234' cannot be the name of SRV records" in done.error
 
 
 def test_what_is_a_list() -> None:

@@ -24,10 +24,19 @@ import dns.rcode
 import dns.rrset
 
 import sealframe
-from sealframe import ConfigurationError, ConnectError, Connection, Sessions
+from sealframe import (
+    ClientOptions,
+    ConfigurationError,
+    ConnectError,
+    Connection,
+    ConnectionClosed,
+    Sessions,
+)
+from sealframe.aio.connection import protocol_of
 from sealframe.srv import Service
 
 NAME = "_chat._tcp.example.org"
+OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.05)
 
 
 class _Answers(asyncio.DatagramProtocol):
@@ -97,6 +106,42 @@ async def test_the_first_that_can_be_reached_and_another_when_it_is_gone() -> No
                     assert len(two.clients) == 1
                     break
                 await conn.close()
+
+
+@pytest.mark.parametrize("session", [False, True])
+async def test_one_that_accepts_and_does_not_let_in_is_not_the_end(session: bool) -> None:
+    def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        refused.append(writer)
+        writer.close()
+
+    refused: list[asyncio.StreamWriter] = []
+    refusing = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = refusing.sockets[0].getsockname()[1]
+    records = [f"0 0 {port} 127.0.0.1.", f"1 0 {port} 127.0.0.1."]
+    async with service(records) as chat:
+        with pytest.raises(ConnectionClosed):
+            await sealframe.connect(
+                "example.org", 1234, sock=chat, extended=True, session=session, options=OPTIONS
+            )
+        assert len(refused) == 2
+        async with sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as one:
+            records.append(f"2 0 {one.port} 127.0.0.1.")
+            async with sealframe.connect(
+                "example.org", 1234, sock=chat, extended=True, session=session, options=OPTIONS
+            ) as conn:
+                await conn.send(b"hello")
+                assert await conn.recv() == b"hello"
+                assert len(refused) == 4
+                if session:
+                    transport = protocol_of(conn).transport
+                    assert transport is not None
+                    transport.abort()
+                    await conn.send(b"again")
+                    assert await conn.recv() == b"again"
+                    # Each once: another round would have begun with the first again.
+                    assert len(refused) == 6
+    refusing.close()
+    await refusing.wait_closed()
 
 
 async def test_weights() -> None:

@@ -7,16 +7,36 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias, runtime_checkable
 
 from ..errors import ConfigurationError
 from .addresses import normalise, show
 
 OpenSocket: TypeAlias = Callable[[], Awaitable[socket.socket]]
 """Returns a new connected socket each time, through a proxy for example."""
+
+
+class Round(Protocol):
+    """Returns a new connected socket each time: to each of several servers once, one after the
+    other."""
+
+    async def __call__(self) -> socket.socket:
+        """Return a connection to the next of them that can be reached."""
+
+    @property
+    def left(self) -> bool:
+        """Whether there are more of them."""
+
+
+@runtime_checkable
+class Servers(Protocol):
+    """Several servers of one name, of which each attempt takes another."""
+
+    def round(self) -> Round:
+        """Return what goes through them once, from the one on that is the first now."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,7 @@ class Endpoint:
     port: int = 0
     path: str = ""
     """Empty for TCP."""
-    sock: socket.socket | OpenSocket | None = None
+    sock: socket.socket | OpenSocket | None = field(default=None, compare=False)
     """What is connected already, or makes it so. Host and port then only name the server."""
     local: tuple[str, int] | None = None
     """From which address to connect."""
@@ -80,6 +100,18 @@ class Endpoint:
         return tuple(
             cls.of(host, port, path, None, local_address) for host, port, path in map(_split, host)
         )
+
+    def in_turn(self) -> Iterator[Self]:
+        """Yield what is to be tried in one round: itself, as often as it has servers."""
+        several: object = self.sock
+        if not isinstance(several, Servers):
+            yield self
+            return
+        these = several.round()
+        turn = replace(self, sock=these)
+        yield turn
+        while these.left:
+            yield turn
 
     @property
     def name(self) -> str:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .sealing import Command
 
+if TYPE_CHECKING:
+    from ..srv import Service
+
+_SRV: Final = "srv:"
+"""Before the name of SRV records."""
+_NO_PORT: Final = 1
+"""In place of the port that each of several servers has."""
 LOOPBACK = "127.0.0.1"
 DEFAULT = f"{LOOPBACK}:1234"
 
@@ -22,7 +30,9 @@ ADDRESS is one of
 
 SEVERAL = """\b
 ADDRESS may be a list of HOST:PORT, as in 192.0.2.7:1234,example.org:1234. A client
-begins with a random one, and goes on to the next where one does not let it in."""
+begins with a random one, and goes on to the next where one does not let it in.
+srv:_NAME._tcp.DOMAIN is the servers that the SRV records of that name tell, by
+priority and weight; it needs the extra sealframe[srv]."""
 """For the end of a client's help page, behind :data:`HELP`."""
 
 
@@ -35,6 +45,8 @@ class Address:
     path: str | None = None
     hosts: tuple[str, ...] = ()
     """Each ``host:port``."""
+    service: str | None = None
+    """The name of SRV records; host and port beside it only name the service."""
 
     @property
     def where(self) -> str | tuple[str, ...] | None:
@@ -45,6 +57,19 @@ class Address:
     def each(self) -> tuple[Address, ...]:
         """The addresses of which this is a list; itself where it is none."""
         return tuple(map(Address.parse, self.hosts)) or (self,)
+
+    @property
+    def sock(self) -> Service | None:
+        """What ``connect()`` takes as ``sock``.
+
+        :raises ConfigurationError: this cannot be the name of SRV records
+        :raises MissingExtraError: the extra is not installed
+        """
+        if self.service is None:
+            return None
+        from ..srv import Service
+
+        return Service(self.service)
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -72,6 +97,8 @@ class Address:
             return shown(self.path)
         if self.hosts:
             return ",".join(self.hosts)
+        if self.service is not None:
+            return f"{_SRV}{self.service}"
         return shown((self.host or "", self.port or 0))
 
 
@@ -85,6 +112,9 @@ def listening_address(ctx: click.Context, param: click.Parameter, value: str) ->
 
 def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     """Parse the ADDRESS argument of a client, which may be a list."""
+    if value.startswith(_SRV):
+        name = value.removeprefix(_SRV)
+        return Address(host=name, port=_NO_PORT, service=name)
     texts = [value]
     if "/" not in value and not value.startswith("@"):
         texts = value.split(",")

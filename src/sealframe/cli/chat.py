@@ -149,6 +149,7 @@ class Chat:
             address.where,
             address.port,
             path=address.path,
+            sock=address.sock,
             security=self._access.security,
             **self._how,
             on_link=self._link_changed,

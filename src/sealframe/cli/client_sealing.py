@@ -202,7 +202,9 @@ def _introduce(address: Address, security: ClientIdentity, known: KnownServers) 
 
 
 async def _knock(address: Address, security: ClientIdentity) -> None:
-    conn = await sealframe.connect(address.host, address.port, path=address.path, security=security)
+    conn = await sealframe.connect(
+        address.host, address.port, path=address.path, sock=address.sock, security=security
+    )
     await conn.close()
 
 

@@ -101,6 +101,7 @@ async def send_through(
         address.where,
         address.port,
         path=address.path,
+        sock=address.sock,
         security=access.security,
         session=outbox,
         options=ClientOptions(connect_timeout=timeout, close_timeout=timeout),

@@ -143,6 +143,7 @@ async def _send_from(
         address.where,
         address.port,
         path=address.path,
+        sock=address.sock,
         security=access.security,
         session=how.session,
         framing=how.framing,

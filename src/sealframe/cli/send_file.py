@@ -212,6 +212,7 @@ class _Sender:
                 address.where,
                 address.port,
                 path=address.path,
+                sock=address.sock,
                 security=self._access.security,
                 extended=self._access.security is None,
                 session=self._session,

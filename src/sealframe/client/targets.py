@@ -44,8 +44,9 @@ class Targets:
         return self._endpoints[self._first]
 
     def in_turn(self) -> Iterator[Endpoint]:
-        """Yield each once, beginning with the first."""
-        yield from self._endpoints[self._first :] + self._endpoints[: self._first]
+        """Yield each once, beginning with the first; one of several servers for each of them."""
+        for endpoint in self._endpoints[self._first :] + self._endpoints[: self._first]:
+            yield from endpoint.in_turn()
 
     def prefer(self, endpoint: Endpoint) -> None:
         """Try that one first from now on."""
