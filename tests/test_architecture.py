@@ -49,7 +49,7 @@ LAYERS: dict[str, set[str]] = {
     "srv": {"errors"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
-    "cli": {"sealframe", "framing", "wire", "noise", "metrics", "cluster"},
+    "cli": {"sealframe", "framing", "wire", "noise", "metrics", "cluster", "srv"},
 }
 
 SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}

@@ -153,9 +153,9 @@ def test_a_roster_is_in_parts_of_bounded_size() -> None:
     parts = encode_clients(clients)
     assert [put.name for part in parts for put in decode_clients(part)] == names
     small = [part for part in parts if len(decode_clients(part)) > 1]
-    assert len(small) >= len(parts) - 3
+    assert len(small) >= len(parts) - 4
     assert all(len(part) <= ROSTER_PART + 2 for part in small)
-    assert len(small) < 6
+    assert len(small) < 20
 
 
 # What a server says of itself

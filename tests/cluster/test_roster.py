@@ -16,6 +16,7 @@ from sealframe.cluster.events import (
     Joined,
     LeaveReason,
     Left,
+    MalformedRoster,
     OwnHeartbeatSeen,
     Probe,
     ProbeOutcome,
@@ -193,22 +194,60 @@ def test_ten_thousand_clients_arrive_with_a_roster() -> None:
 def test_a_large_roster_is_taken_in_by_slices() -> None:
     """No turn of the event loop is held up, and what comes meanwhile is behind it."""
     own, other = roster(), roster(OTHER)
-    for number in range(3 * SLICE):
+    for number in range(8 * SLICE):
         own.join(f"a-{number}", None, WALL + number)
     own.take_presence(0.0)
     own.leave("a-0")
     (late,) = own.take_presence(0.2)
     other.receive_presence(late, 0.2)
     parts = own.roster_parts()
-    slices = [len(other.receive_roster(OWN, part, 0.2)) for part in parts]
-    own.leave(f"a-{3 * SLICE - 1}")
-    slices += [len(other.receive_presence(data, 0.2)) for data in own.take_presence(0.2)]
+    assert len(parts) > 2
+    # They come together, and so in one turn.
+    assert sum(len(other.receive_roster(OWN, part, 0.2)) for part in parts) == 0
+    own.leave(f"a-{8 * SLICE - 1}")
+    for data in own.take_presence(0.2):
+        other.receive_presence(data, 0.2)
     other.take_presence(0.2)  # its heartbeat
-    before = len(slices)
+    slices = []
     while other.next_time() == 0.2:
-        slices.append(len(other.check(0.2)))
-    assert len(slices) > before
+        cost = calls(lambda: slices.append(len(other.check(0.2))))
+        # Neither is decoding all of it one turn.
+        assert cost < 20 * SLICE
+    assert len(slices) > 4
     assert max(slices) == SLICE
+    assert other.clients == own.clients
+
+
+def test_the_clients_of_a_large_server_that_is_gone_leave_by_slices() -> None:
+    own, other = roster(), roster(OTHER)
+    for number in range(3 * SLICE):
+        own.join(f"a-{number}", None, WALL + number)
+    exchange(own, other)
+    assert len(other.clients) == 3 * SLICE
+    other.check(0.0)
+    slices = [other.receive_presence(own.bye(), 0.0)]
+    assert list(other.servers) == []
+    while other.busy:
+        slices.append(other.check(0.0))
+    assert [len(events) for events in slices] == [SLICE, SLICE, SLICE + 1]
+    assert all(isinstance(event, Left) for events in slices for event in events[:SLICE])
+    gone = slices[-1][-1]
+    assert isinstance(gone, ServerGone)
+    assert gone.reason is GoneReason.BYE
+    assert other.clients == {}
+
+
+def test_a_server_that_is_heard_again_while_its_clients_leave_is_a_new_one() -> None:
+    own, other = roster(), roster(OTHER)
+    for number in range(2 * SLICE):
+        own.join(f"a-{number}", None, WALL + number)
+    exchange(own, other)
+    other.check(0.0)
+    other.receive_presence(own.bye(), 0.0)
+    own.announce(0.0)
+    events = exchange(own, other)
+    kinds = [type(event) for event in events if not isinstance(event, Joined)]
+    assert kinds == [*[Left] * SLICE, ServerGone, ServerJoined, AskRoster]
     assert other.clients == own.clients
 
 
@@ -235,6 +274,7 @@ def test_a_join_costs_the_same_however_many_are_there(names: NamePolicy) -> None
     own, other = roster(names=names), roster(OTHER, names=names)
     for number in range(3001):
         name = "ann" if names is NamePolicy.MANY else f"name {number}"
+        other.check(float(number) / 1000)
 
         def step(number: int = number, name: str = name) -> None:
             own.join(f"a-{number}", name, WALL + number)
@@ -373,8 +413,9 @@ def test_malformed_bytes_are_told() -> None:
     own = known()
     with pytest.raises(MalformedFrameError):
         own.receive_presence(b"hello", 0.1)
-    with pytest.raises(MalformedFrameError):
-        own.receive_roster(OTHER, RosterPart(2, 0, 1, b"{}"), 0.1)
+    (told,) = own.receive_roster(OTHER, RosterPart(2, 0, 1, b"{}"), 0.1)
+    assert isinstance(told, MalformedRoster)
+    assert "no list of clients" in str(told.error)
     assert own.receive_presence(heartbeat(2, put(2)), 0.1) == [Joined(client(2))]
 
 

@@ -67,13 +67,6 @@ class Directory:
             del self._servers[server]
         return self._show(id, server, None, reason)
 
-    def discard_server(self, server: str) -> list[Event]:
-        """Take out all clients of a server that is gone."""
-        events: list[Event] = []
-        for id in list(self.of_server(server)):
-            events += self.discard(server, id, LeaveReason.SERVER_GONE)
-        return events
-
     def _show(
         self, id: str, server: str, client: ClusterClient | None, reason: LeaveReason
     ) -> list[Event]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
+from .messages import MalformedFrameError
+
 __all__ = [
     "AskRoster",
     "ClusterClient",
@@ -16,6 +18,7 @@ __all__ = [
     "Joined",
     "LeaveReason",
     "Left",
+    "MalformedRoster",
     "Moved",
     "OwnHeartbeatSeen",
     "Probe",
@@ -171,6 +174,16 @@ class OwnHeartbeatSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MalformedRoster:
+    """A part of a server's roster is none: the rest of it is asked for again.
+
+    :ivar error: says what is wrong
+    """
+
+    error: MalformedFrameError
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownVersion:
     """Another server speaks a version that this one does not know; told once for each version."""
 
@@ -188,5 +201,6 @@ Event: TypeAlias = (
     | AskRoster
     | Probe
     | OwnHeartbeatSeen
+    | MalformedRoster
     | UnknownVersion
 )

@@ -150,6 +150,9 @@ class Membership:
                 case events.ServerGone(server=gone):
                     self._without_roster.discard(gone.id)
                     self._roster_came.set()
+                case events.MalformedRoster(error):
+                    self.malformed(error)
+                    continue
             self._handle(event)
 
     # Time

@@ -63,17 +63,20 @@ ACK_TIMEOUT: Final = 2.0
 """Time after which a sender whose window is full takes what is on its way for lost: between two
 NATS nodes, say, or in an acknowledgement."""
 
-ROSTER_PART: Final = 64 * 1024
-"""Clients in one part of a roster, as JSON: what is sent beside it waits no longer than that."""
+ROSTER_PART: Final = 8 * 1024
+"""Clients in one part of a roster, as JSON: about a hundred, which are decoded in one go."""
 
 MAX_DELTAS: Final = 4096
 """Changes that are kept, to be published or until a roster comes. Beyond it all of them are
 dropped, and the roster takes their place."""
 
 
-SLICE: Final = 500
-"""Changes of one other server that are carried out in one turn of the event loop: some 5 ms. What
-is left of a large roster follows in later ones."""
+SLICE: Final = 150
+"""Changes of other servers that are carried out between two looks at the clock, one of each turn of
+the event loop: under 2 ms. What is left of a large roster, or of a server that is gone, follows."""
+
+CLIENT_SIZE: Final = 64
+"""Bytes of a roster part that cost as much to decode as a change to be carried out."""
 
 
 class Opcode(IntEnum):

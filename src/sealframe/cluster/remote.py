@@ -26,12 +26,14 @@ class RemoteServer:
 
     :ivar info: what it says of itself
     :ivar liveness: whether it is still there
+    :ivar parts: of its roster, that came and are to be taken once the backlog is empty
     :ivar backlog: changes that were taken, and are to be carried out in this order
     """
 
     def __init__(self, info: ClusterServer, time: float) -> None:
         self.info = info
         self.liveness = Liveness(time)
+        self.parts: deque[RosterPart] = deque()
         self.backlog: deque[Delta] = deque()
         self._number: int | None = None
         """Of the last delta that was taken; None before the first roster."""
@@ -41,6 +43,11 @@ class RemoteServer:
         self._ask_at = time
         self._parts: list[Put] = []
         self._next_part = (0, 0, 0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to be decoded or carried out."""
+        return bool(self.backlog or self.parts)
 
     @property
     def next_ask(self) -> float | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..errors import UnknownClientError
 from .announcing import Announcer
@@ -29,6 +30,8 @@ from .events import (
     ClusterServer,
     Event,
     GoneReason,
+    LeaveReason,
+    MalformedRoster,
     OwnHeartbeatSeen,
     Probe,
     ProbeOutcome,
@@ -37,8 +40,8 @@ from .events import (
     UnknownVersion,
 )
 from .liveness import ListeningClock, Verdict
-from .messages import RosterPart, checked_text
-from .numbers import ECHO_TIMEOUT, MAX_CHUNK, SLICE
+from .messages import MalformedFrameError, RosterPart, checked_text
+from .numbers import CLIENT_SIZE, ECHO_TIMEOUT, MAX_CHUNK, SLICE
 from .presence import Delta, Gone, Put, decode_presence, is_server_id
 from .remote import RemoteServer
 
@@ -47,6 +50,18 @@ __all__ = ["ClusterClient", "ClusterServer", "NamePolicy", "ProbeOutcome", "Rost
 _SMALLEST = 4096
 _LONGEST_LABEL = 256
 _VERSIONS = 16  # of which it is told that they are unknown
+
+
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """What is left to be done for a server that is gone.
+
+    :ivar clients: the ids of those that are to be taken out
+    :ivar gone: what is told then
+    """
+
+    clients: deque[str]
+    gone: ServerGone
 
 
 class Roster:
@@ -84,6 +99,8 @@ class Roster:
         self._directory = Directory(id, names)
         self.newest: Callable[[str], ClusterClient | None] = self._directory.names.newest
         self._remotes: dict[str, RemoteServer] = {}
+        self._departing: dict[str, _Departure] = {}
+        self._left = SLICE
         self._echo = -math.inf
         self._versions: set[int] = set()
 
@@ -195,9 +212,11 @@ class Roster:
             self._echo = time
             return [OwnHeartbeatSeen()]
         events: list[Event] = []
+        if presence.server in self._departing:
+            events += self._depart(presence.server, at_once=True)
         remote = self._remotes.get(presence.server)
         if presence.bye:
-            return [] if remote is None else self._gone(remote, GoneReason.BYE)
+            return events if remote is None else self._gone(remote, GoneReason.BYE)
         info = ClusterServer(presence.server, presence.label, presence.started, presence.figures)
         if remote is None:
             remote = self._remotes[info.id] = RemoteServer(info, time)
@@ -208,23 +227,14 @@ class Roster:
         return events + self._ask(remote, time)
 
     def receive_roster(self, server: str, part: RosterPart, now: float) -> list[Event]:
-        """Take a part of the roster of a server, which came in its stream.
-
-        :raises MalformedFrameError: it is none
-        """
+        """Take a part of the roster of a server, which came in its stream."""
         time = self._clock.advance(now)
         remote = self._remotes.get(server)
         if remote is None:
             return []
         remote.liveness.heard(time)
-        result = remote.take_roster(part, time)
-        if result is None:
-            return []
-        clients, deltas = result
-        ids = {put.id for put in clients}
-        gone = [Gone(id) for id in self.of_server(server) if id not in ids]
-        remote.backlog = deque([*gone, *clients])  # it has in it whatever was left before
-        return self._carry_out(remote, deltas) + self._ask(remote, time)
+        remote.parts.append(part)
+        return self._carry_out(remote) + self._ask(remote, time)
 
     def heard(self, server: str, now: float) -> None:
         """Something came in that server's stream. One that is not known has to announce itself."""
@@ -246,7 +256,10 @@ class Roster:
     def check(self, now: float) -> list[Event]:
         """Look who was silent for too long."""
         time = self._clock.advance(now)
+        self._left = SLICE
         events: list[Event] = []
+        for server in list(self._departing):
+            events += self._depart(server)
         for remote in list(self._remotes.values()):
             events += self._carry_out(remote)
             match remote.liveness.check(time):
@@ -270,7 +283,7 @@ class Roster:
     @property
     def busy(self) -> bool:
         """Whether there are changes of other servers that are still to be carried out."""
-        return any(remote.backlog for remote in self._remotes.values())
+        return bool(self._departing) or any(remote.busy for remote in self._remotes.values())
 
     @property
     def hears_itself(self) -> bool:
@@ -278,17 +291,38 @@ class Roster:
         return self._clock.time - self._echo < ECHO_TIMEOUT
 
     def _carry_out(self, remote: RemoteServer, deltas: Sequence[Delta] = ()) -> list[Event]:
-        """Carry out a slice of what was taken; :meth:`check` goes on with the rest."""
-        server, backlog = remote.info.id, remote.backlog
-        backlog.extend(deltas)
+        """Carry out what was taken, as long as this slice lasts; :meth:`check` begins another one,
+        and goes on with the rest."""
+        remote.backlog.extend(deltas)
         events: list[Event] = []
-        for _ in range(min(len(backlog), SLICE)):
-            match backlog.popleft():
-                case Put(id, name, since):
-                    events += self._directory.put(ClusterClient(id, name, server, since))
-                case Gone(id):
-                    events += self._directory.discard(server, id)
+        while remote.busy and self._left > 0:
+            if remote.backlog:
+                self._left -= 1
+                events += self._change(remote.info.id, remote.backlog.popleft())
+            else:
+                events += self._take_part(remote, remote.parts.popleft())
         return events
+
+    def _change(self, server: str, delta: Delta) -> list[Event]:
+        match delta:
+            case Put(id, name, since):
+                return self._directory.put(ClusterClient(id, name, server, since))
+            case Gone(id):
+                return self._directory.discard(server, id)
+
+    def _take_part(self, remote: RemoteServer, part: RosterPart) -> list[Event]:
+        self._left -= 1 + len(part.clients) // CLIENT_SIZE
+        try:
+            result = remote.take_roster(part, self._clock.time)
+        except MalformedFrameError as error:
+            return [MalformedRoster(error)]
+        if result is not None:
+            clients, deltas = result
+            ids = {put.id for put in clients}
+            gone = [Gone(id) for id in self.of_server(remote.info.id) if id not in ids]
+            remote.backlog = deque([*gone, *clients])
+            remote.backlog.extend(deltas)
+        return []
 
     def _ask(self, remote: RemoteServer, time: float) -> list[Event]:
         if remote.next_ask is None or time < remote.next_ask:
@@ -297,7 +331,23 @@ class Roster:
         return [AskRoster(remote.info.id)]
 
     def _gone(self, remote: RemoteServer, reason: GoneReason) -> list[Event]:
-        del self._remotes[remote.info.id]
-        events = self._directory.discard_server(remote.info.id)
-        events.append(ServerGone(remote.info, reason))
+        server = remote.info.id
+        del self._remotes[server]
+        self._departing[server] = _Departure(
+            deque(self.of_server(server)), ServerGone(remote.info, reason)
+        )
+        return self._depart(server)
+
+    def _depart(self, server: str, *, at_once: bool = False) -> list[Event]:
+        """Take out clients of a server that is gone, as long as this slice lasts; then that is
+        told."""
+        departure = self._departing[server]
+        events: list[Event] = []
+        while departure.clients and (at_once or self._left > 0):
+            self._left -= 1
+            id = departure.clients.popleft()
+            events += self._directory.discard(server, id, LeaveReason.SERVER_GONE)
+        if not departure.clients:
+            del self._departing[server]
+            events.append(departure.gone)
         return events
