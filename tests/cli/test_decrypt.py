@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,24 @@ class Sealed:
 def written(path: Path, packets: Iterable[Any]) -> Path:
     path.write_bytes(pcap(packets))
     return path
+
+
+def timed(packets: Iterable[Any], *, resolution: int, time: int) -> bytes:
+    """Return a pcapng whose interface names its resolution of time (if_tsresol), as Wireshark's."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        size = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + size + body + size
+
+    option = struct.pack("<HHBxxxHH", 9, 1, resolution, 0, 0)
+    start = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    start += block(1, struct.pack("<HHI", 101, 0, 0) + option)
+    high, low = divmod(time, 2**32)
+    return start + b"".join(
+        block(6, struct.pack("<IIIII", 0, high, low, len(one), len(one)) + bytes(one))
+        for one in packets
+    )
 
 
 def frames(output: str) -> list[str]:
@@ -243,10 +262,10 @@ class TestWhatIsRead:
         sealed = Sealed(Talk(*ends), keys)
         sealed.introduce()
         # Frames that span records and segments, and records that share a segment.
-        whole = b"".join(message(b"%d" % number) for number in range(6000))
+        whole = b"".join(message(b"%d" % number) for number in range(3000))
         records = [
             *sealed.ends["client"].seal(message(bytes(150_000))),
-            *(sealed.ends["client"].seal(whole[at : at + 7])[0] for at in range(0, len(whole), 7)),
+            *(sealed.ends["client"].seal(whole[at : at + 5])[0] for at in range(0, len(whole), 5)),
         ]
         stream, rng = b"".join(records), random.Random(1)
         place = 0
@@ -268,7 +287,7 @@ class TestWhatIsRead:
         found = [json.loads(line) for line in done.output.splitlines()]
         payloads = [one["fields"]["payload"] for one in found if one["frame"] == "message"]
         assert payloads[0] == bytes(150_000).hex()
-        assert payloads[1:] == [(b"%d" % number).hex() for number in range(6000)]
+        assert payloads[1:] == [(b"%d" % number).hex() for number in range(3000)]
         assert found[-1]["sender"] == "client"
         assert found[-1]["sealed"]
         assert found[0]["frame"] == "HANDSHAKE"
@@ -307,6 +326,17 @@ class TestWhatIsRead:
         done = invoked("decrypt", short, "--keylog", keys)
         assert (done.code, done.errors) == (0, "")
 
+    def test_times_of_nanoseconds_as_wireshark_writes_them(
+        self, tmp_path: Path, keys: Path
+    ) -> None:
+        sealed = Sealed(Talk(), keys)
+        path = tmp_path / "capture"
+        path.write_bytes(timed(sealed.talk.packets, resolution=9, time=86_461_500_000_000))
+        done = invoked("decrypt", path, "--keylog", keys)
+        assert (done.code, done.errors) == (0, "")
+        assert "1970-01-02" in done.output
+        assert "1 00:01:01.500000 > HANDSHAKE" in done.output
+
 
 class TestWhatCannotBeRead:
     def test_a_connection_without_a_line(self, tmp_path: Path, keys: Path) -> None:
@@ -322,6 +352,9 @@ class TestWhatCannotBeRead:
             "connection"
         )
         assert said(done.output) == ["> message, 2 bytes: hi"]
+        done = invoked("decrypt", written(tmp_path / "capture", other.talk.packets))
+        assert done.code == 1
+        assert done.error.endswith("it is sealed: give its key log with --keylog FILE")
 
     def test_a_capture_that_begins_in_the_middle(self, tmp_path: Path, keys: Path) -> None:
         sealed = Sealed(Talk(), keys)
@@ -409,6 +442,39 @@ class TestWhatCannotBeRead:
         assert done.code == 1
         assert "the file ends inside a packet" in done.errors
         assert invoked("decrypt", short, "--json", "-w", tmp_path / "out").code == 2
+
+    @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
+    def test_damage_of_any_kind_is_told_and_no_crash(
+        self, kind: str, tmp_path: Path, keys: Path
+    ) -> None:
+        sealed = Sealed(Talk(), keys)
+        sealed.introduce()
+        sealed.say("client", message(b"hi"))
+        # What is in the clear may be damaged without being noticed first.
+        plain = Talk(("192.0.2.1", 50001)).open().say("client", HELLO, CLOSE)
+        packets = sealed.talk.close().packets + plain.packets
+        whole = pcap(packets) if kind == "pcap" else pcapng_of(("ethernet", p) for p in packets)
+        path, out, rng = tmp_path / "capture", tmp_path / "out", random.Random(2)
+        codes = set()
+        for number in range(50):
+            damaged = bytearray(whole)
+            for _ in range(rng.randint(1, 4)):
+                damaged[rng.randrange(24, len(damaged))] = rng.randrange(256)
+            path.write_bytes(damaged)
+            to = ("-w", out) if number % 2 else ()
+            codes.add(invoked("decrypt", path, "--keylog", keys, *to).code)
+            out.unlink(missing_ok=True)
+        assert codes == {0, 1}
+
+    def test_a_time_beyond_every_calendar(self, tmp_path: Path, keys: Path) -> None:
+        sealed = Sealed(Talk(), keys)
+        path = tmp_path / "capture"
+        # Whole seconds, and the most of them.
+        path.write_bytes(timed(sealed.talk.packets, resolution=0, time=2**64 - 1))
+        done = invoked("decrypt", path, "--keylog", keys)
+        assert done.code == 0
+        assert "1 23:59:59.000000 > HANDSHAKE" in done.output
+        assert invoked("decrypt", path, "--keylog", keys, "-w", tmp_path / "out").code == 0
 
 
 class TestFiles:

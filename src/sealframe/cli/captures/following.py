@@ -41,7 +41,7 @@ class _Order:
         """Take a segment; yield what is readable now."""
         if self.expected is None:
             self.expected = at
-        if self.size <= _HELD:
+        if self.size <= _HELD or at <= self.expected:
             heappush(self.held, (at, data))
             self.size += len(data)
         while self.held and self.held[0][0] <= self.expected:

@@ -7,6 +7,7 @@ them, the packets by dpkt.
 from __future__ import annotations
 
 import struct
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -98,11 +99,27 @@ class PacketFile:
             for time, packet in reader:
                 yield Packet(link_type, packet, float(time))
             return
-        for block in pcapng.FileScanner(file):
+        for block in _blocks(file):
             if isinstance(block, pcapng.blocks.BasePacketBlock):
                 # A simple packet block has no time.
                 time = float(getattr(block, "timestamp", 0.0))
                 yield Packet(block.interface.link_type, block.packet_data, time)
+
+
+def _blocks(file: _BoundedFile) -> Iterator[Any]:
+    """Yield the blocks of a pcapng.
+
+    python-pcapng warns of its own table of options at each interface with a resolution of time or
+    a filter, as Wireshark writes them: that is no business of who reads a capture.
+    """
+    blocks = iter(pcapng.FileScanner(file))
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 class SegmentReader:

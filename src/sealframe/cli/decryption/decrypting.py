@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..captures.following import Followed, Following
 from ..captures.reading import is_packets, nothing
-from ..captures.reassembly import Segment
+from ..captures.reassembly import CONNECTIONS, Segment
 from ..captures.stream import CaptureError
 from ..diagnosis.dump import counted
 from ..errors import Exit, complain
@@ -53,6 +53,8 @@ def decrypt(
                     f"{counted(frames.cut, 'frame')} larger than a packet may be, cut in "
                     f"{written}; without -w they are whole"
                 )
+    if fragments := segments.seen["fragment"]:
+        complain(f"{counted(fragments, 'fragment')} of IP left out")
     return reading.conclude(segments.fault, nothing(segments, len(reading.following.connections)))
 
 
@@ -97,6 +99,11 @@ class _Reading:
         :param why_nothing: what to say where there was no connection
         """
         faults = [fault] if fault else []
+        if skipped := self.following.skipped:
+            faults.append(
+                f"{counted(skipped, 'segment')} left out, of connections beyond the first "
+                f"{CONNECTIONS:,}: cut the capture into smaller ones"
+            )
         others = ours = 0
         for followed in self.following.connections:
             dialogue = self._dialogues.get(followed.number)

@@ -146,7 +146,11 @@ class Dialogue:
     def _open(self, sender: Sender, way: _Way, record: bytes) -> bytes | None:
         """Return the plaintext of a record; None, and note the fault, if it does not open."""
         if not self._keys:
-            way.fault = "the key log has no line for this connection"
+            way.fault = (
+                "the key log has no line for this connection"
+                if self._key_log
+                else "it is sealed: give its key log with --keylog FILE"
+            )
             return None
         if way.cipher is not None:
             try:

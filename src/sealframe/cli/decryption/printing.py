@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..captures.following import Followed
 from ..captures.reading import shown
@@ -15,6 +15,9 @@ _EXCERPT = 64
 """Bytes of a payload that are shown."""
 _SHORT = 16
 """Bytes of any other field."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 253_402_300_799.0
+"""The end of the year 9999, in seconds since 1970."""
 
 
 def introduced(followed: Followed, dialogue: Dialogue, time: float) -> str:
@@ -67,7 +70,8 @@ def as_json(followed: Followed, frame: Frame) -> str:
 
 
 def _moment(time: float) -> datetime:
-    return datetime.fromtimestamp(time, UTC)
+    # A damaged capture may name any time, also one that no calendar has.
+    return _EPOCH + timedelta(seconds=min(max(time, 0.0), _LAST))
 
 
 def _said(name: str, value: Value) -> str:

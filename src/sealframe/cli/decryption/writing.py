@@ -48,7 +48,7 @@ class FrameFile:
         """Add a frame."""
         data = _tags(followed, frame) + frame.piece.raw
         self.cut += len(data) > _LARGEST
-        high, low = divmod(round(frame.time * 1e6), 2**32)
+        high, low = divmod(min(round(frame.time * 1e6), 2**64 - 1), 2**32)
         self._writer.write_block(
             self._section.new_member(
                 pcapng.blocks.EnhancedPacket,
