@@ -35,6 +35,7 @@ from sealframe import (
     Sessions,
     SlowPeerError,
 )
+from sealframe.aio.connection import protocol_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -290,6 +291,32 @@ async def test_who_is_too_slow_learns_it_with_counts() -> None:
         here = await lost(client)
         assert here.code == CloseCode.SLOW
         assert counts(here) == (0, 0, 0, 1)
+
+
+async def test_what_came_of_who_is_too_slow_and_was_not_taken_is_discarded() -> None:
+    options = ServerOptions(outbox_limit=2000, slow_client="disconnect")
+    async with open_session(EXTENDED, server_options=options, client_options=QUICK) as (
+        client,
+        accepted,
+        server,
+        road,
+    ):
+        for _ in range(3):
+            await client.send(b"came")
+        assert await accepted.recv() == b"came"
+        await until(lambda: protocol_of(client).sender.all_acknowledged)
+        road.shut()
+        cut(client)
+        async with asyncio.timeout(PATIENCE):
+            await until(lambda: not client.connected and not accepted.connected)
+        for _ in range(4):
+            server.broadcast(bytes(1000))
+        there = await lost(accepted)
+        assert there.code == CloseCode.SLOW
+        road.open()
+        here = await lost(client)
+        assert here.code == CloseCode.SLOW
+        assert counts(here) == (1, 2, 0, 0)
 
 
 async def test_a_client_that_does_not_come_back_is_told_with_counts() -> None:

@@ -533,8 +533,8 @@ class Connection(Generic[Sent, Received]):
         started again had stored counts. Before the first one it is how many were stored; it is the
         same until the program asks for the next one.
 
-        Only on a server with ``Sessions(position=...)`` or ``Sessions(acknowledge="taken")``, for a
-        client with a session.
+        Only on a server with ``Sessions(position=...)``, ``Sessions(store=...)`` or
+        ``Sessions(acknowledge="taken")``, for a client with a session.
 
         :raises NotSupportedError: on any other connection
         """

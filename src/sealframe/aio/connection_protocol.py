@@ -42,6 +42,7 @@ from ..errors import (
     ConnectionClosedOK,
     HandshakeTimeoutError,
     PeerTimeoutError,
+    SlowPeerError,
     WrongLoopError,
 )
 from ..options import Options
@@ -495,6 +496,10 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
         self.receiver.put_out(error)
         if self.channels is not None:
             self.channels.put_out(error)
+
+    def put_out_slow(self, error: SlowPeerError) -> None:
+        """The peer reads too slowly: drop the connection at once."""
+        self.closer.abort(error)
 
     def end_sending(self, error: ConnectionClosed) -> None:
         """The program can send nothing more."""

@@ -30,6 +30,7 @@ from ..errors import (
     NonceExhaustedError,
     PeerTimeoutError,
     SessionLostError,
+    SlowPeerError,
     TruncatedError,
 )
 from ..wire import CloseCode
@@ -419,6 +420,13 @@ class SessionProtocol(ConnectionProtocol):
         :param sends_on: whether what was accepted is still sent, and so may arrive
         """
         return session_end.counted_error(self, error, sends_on=sends_on)
+
+    def put_out_slow(self, error: SlowPeerError) -> None:
+        """The peer reads too slowly: drop the link, and what came and was not taken. The client is
+        told how much that is, where it would have to guess."""
+        if self.session is not None:
+            self.discard_received(self.end_error(error, sends_on=False))
+        super().put_out_slow(error)
 
     def drop(self) -> None:
         """The client asks for a further link, and the close is too far on for one: end."""

@@ -142,7 +142,7 @@ class Broadcasts:
             self._counters.dropped += 1
             if queue.over_limit and self._options.slow_client == "disconnect":
                 error = SlowPeerError("the peer reads too slowly: its outbox is full")
-                protocol.closer.abort(error)
+                protocol.put_out_slow(error)
             return False
         try:
             queue.append(message)
