@@ -73,27 +73,6 @@ async def test_a_close_without_a_count_acknowledges_nothing() -> None:
         peer.raw.close()
 
 
-async def test_a_hello_without_a_numbering_after_messages_ends_the_session() -> None:
-    """Its client has read WELCOME, or it could have sent none: rule 5 does not hold."""
-    site = Site()
-    async with site.serving as server:
-        peer = await say_hello(server)
-        await read_welcome(peer)
-        conn = await site.arrived.get()
-        await peer.write(message(b"counted"))
-        assert await conn.recv() == b"counted"
-        peer.raw.close()
-        for link in (2, 3):
-            peer = await say_hello(server, link=link, known=True)
-            close = await read_close(peer)
-            assert close.code == CloseCode.SESSION_LOST
-            # Over, and remembered: rule 1.
-            assert close.frames_received == (None if link == 2 else 1)
-            peer.raw.close()
-        with pytest.raises(sealframe.SessionLostError):
-            await conn.recv()
-
-
 @pytest.mark.parametrize("known", [False, True])
 async def test_counts_without_a_numbering_mean_nothing(known: bool) -> None:
     """At the first HELLO, and where its WELCOME was lost: credit is the window of field 3."""
