@@ -139,10 +139,13 @@ def _tlvs(body: _Body, found: Fields) -> None:
 def _session(value: bytes, found: Fields) -> None:
     kind = SessionHello if len(value) == _SESSION_OF_HELLO else SessionWelcome
     session = kind.decode(value)
-    for field in fields(session):
-        # Whoever has the token takes the session over.
-        known = field.name != "token"
-        found[f"session.{field.name}"] = int(getattr(session, field.name)) if known else "secret"
+    for name in (field.name for field in fields(session)):
+        part = getattr(session, name)
+        # Whoever has the token takes the session over. What is no number is in another field.
+        if name == "token":
+            found["session.token"] = "secret"
+        elif isinstance(part, int):
+            found[f"session.{name}"] = int(part)
 
 
 _SESSION_OF_HELLO: Final = 64
