@@ -286,12 +286,13 @@ def _error(failure: Failure) -> Exception:
         case FailureKind.REMOTE:
             return RemoteError(type_, text)
         case FailureKind.UNKNOWN_CLIENT:
-            return UnknownClientError(text)
+            return UnknownClientError(text, "cluster")
         case FailureKind.TIMEOUT:
             return RequestTimeoutError(text)
         case FailureKind.CANCELLED:
             return RequestCancelledError(text)
         case FailureKind.CLOSED:
+            text = f"the client's connection to its server has ended: {text}"
             return ConnectionClosedError(text, code=_number(type_))
         case FailureKind.TOO_LARGE:
             return MessageTooLargeError(_number(type_) or 0, _number(text) or 0)

@@ -93,7 +93,7 @@ class LocalServer:
         """
         conn = self._registry.clients.by_id.get(id)
         if conn is None:
-            raise UnknownClientError(id)
+            raise UnknownClientError(id, "cluster")
         return await request_bytes(conn, data, timeout)
 
     @property
