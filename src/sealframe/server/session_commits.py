@@ -28,6 +28,7 @@ from ..aio.tasks import Tasks, start_task
 from ..aio.writing import NO_SOCKET
 from ..core.session import Session
 from ..core.taking import SettledTaking
+from ..errors import ClusterError
 from .gated_transport import GatedTransport
 from .log_progress import LogProgress
 from .session_store import Entry, Mark, SessionLog, SessionTakenError
@@ -90,7 +91,34 @@ class LoggedSession(Session):
             self.commits.mark(Mark(behind + 1, self.retention.given - behind))
 
 
-class SessionCommits:
+class Commits:
+    """What is written of a session that has no log: nothing."""
+
+    def use_link(self, donor: SessionProtocol) -> None:
+        """The session gets the link of a donor next."""
+
+    def refuse_link(self) -> None:
+        """The session cannot go on with the link that it would have got, for its client's counts
+        contradict it: let that be said at once."""
+
+    async def confirm(self, attempt: Attempt) -> None:
+        """The client has come back: make sure that this server still owns the session.
+
+        :raises ClusterError: another one has taken it over
+        """
+
+    def offer(self) -> None:
+        """Messages wait in the send queue, also where there is no link."""
+
+    def check(self) -> None:
+        """The link was lost, perhaps since this server stood still: find out whether it still owns
+        the session."""
+
+
+NO_LOG: Final = Commits()
+
+
+class SessionCommits(Commits):
     """Writes the log of one session.
 
     :param session: has no link before
@@ -146,7 +174,6 @@ class SessionCommits:
         return self._session.retention.cost
 
     def refuse_link(self) -> None:
-        """The session ends, for its client's counts contradict it: let that be said at once."""
         if self._gate is not None:
             self._gate.release()
 
@@ -164,7 +191,6 @@ class SessionCommits:
         self._set_free()
 
     def offer(self) -> None:
-        """Messages wait in the send queue."""
         if self._sealed or self._progress.all_free:
             return
         queue, progress = self._protocol.sender.queue, self._progress
@@ -207,7 +233,7 @@ class SessionCommits:
         self.check()
 
     def check(self) -> None:
-        """Write, also where there is nothing new: so it shows whose the session is."""
+        # Written also where there is nothing new: so it shows.
         if self._writing is None and not self._sealed:
             self._start(self._progress.claim() or self._progress.repeat())
 
@@ -263,17 +289,14 @@ class SessionCommits:
             self.offer()
 
     async def confirm(self, attempt: Attempt) -> None:
-        """Make sure that this server still owns the session.
-
-        :raises SessionTakenError: it does not
-        """
         # A write that has begun goes on where nobody waits for it any more: the next one has to
         # know whether the log has it.
         confirming = start_task(self._confirm, attempt, name=f"log {self._protocol.id}")
         self._tasks.add(confirming, self._protocol)
         await asyncio.shield(confirming)
         if self._lost:
-            raise SessionTakenError
+            # Its handler here has to end before the next one begins.
+            raise ClusterError("another server has taken the session over")
 
     async def _confirm(self, attempt: Attempt) -> None:
         try:

@@ -172,7 +172,7 @@ class SessionKeeper:
             return await self._finder.find(key, info, asked)
         attempt = attempt_of(asked)
         if attempt > known.attempt and attempt[0] == known.attempt[0]:
-            await self.logs.confirm(known.session, attempt)
+            await self.logs.of(known.session).confirm(attempt)
         return Found(None, None, here=True)
 
     def _key(self, protocol: SessionProtocol, token: bytes) -> bytes:
@@ -298,12 +298,12 @@ class SessionKeeper:
     def _resume(
         self, session: SessionProtocol, protocol: SessionProtocol, asked: SessionHello
     ) -> None:
-        self.logs.use_link(session, protocol)
+        self.logs.of(session).use_link(protocol)
         try:
             without = session.switch.resume(protocol, asked, keep=self._sessions.keep_seconds)
         except ViolationError as fault:
             text = f"the session cannot go on: {fault}"
-            self.logs.refuse_link(session)
+            self.logs.of(session).refuse_link()
             _refuse(protocol, Close(_LOST), text)
             self._lose(session, text)
         else:
@@ -378,13 +378,13 @@ class SessionKeeper:
         """A session has lost its link: keep it for a while."""
         logger.debug("client %s has lost its link: %s", protocol.id, error)
         self._table.detach(self._keys[protocol], self._loop.time())
-        self.logs.check(protocol)
+        self.logs.of(protocol).check()
         self._make_room()
         self._watch()
 
     def grew(self, protocol: SessionProtocol) -> None:
         """More waits for a session without a link, or less."""
-        self.logs.offer(protocol)
+        self.logs.of(protocol).offer()
         key = self._keys.get(protocol)
         if key is not None:
             self._table.update_cost(key)

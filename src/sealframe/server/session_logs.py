@@ -11,11 +11,10 @@ from ..aio.session_protocol import SessionProtocol
 from ..aio.tasks import Tasks, start_task
 from ..core.session import Session
 from ..core.taking import SettledTaking
-from ..errors import ClusterError
 from ..wire.control import SessionHello
-from .session_commits import LoggedSession, SessionCommits
-from .session_store import SessionTakenError, TakenOver
-from .session_table import Attempt, EndedSession
+from .session_commits import NO_LOG, Commits, LoggedSession, SessionCommits
+from .session_store import TakenOver
+from .session_table import EndedSession
 from .session_writers import shown
 
 logger = logging.getLogger("sealframe.server")
@@ -70,43 +69,9 @@ class SessionLogs:
         self._commits[protocol] = commits
         return session
 
-    def use_link(self, session: SessionProtocol, donor: SessionProtocol) -> None:
-        """A session gets the link of a donor next."""
-        commits = self._commits.get(session)
-        if commits is not None:
-            commits.use_link(donor)
-
-    def refuse_link(self, session: SessionProtocol) -> None:
-        """A session cannot go on with the link that it would have got."""
-        commits = self._commits.get(session)
-        if commits is not None:
-            commits.refuse_link()
-
-    async def confirm(self, protocol: SessionProtocol, attempt: Attempt) -> None:
-        """Make sure that this server still owns a session whose client has come back.
-
-        :raises ClusterError: another one has taken it over
-        """
-        commits = self._commits.get(protocol)
-        if commits is not None:
-            try:
-                await commits.confirm(attempt)
-            except SessionTakenError:
-                # Its handler here has to end before the next one begins.
-                raise ClusterError("another server has taken the session over") from None
-
-    def offer(self, protocol: SessionProtocol) -> None:
-        """More may wait for a session without a link."""
-        commits = self._commits.get(protocol)
-        if commits is not None:
-            commits.offer()
-
-    def check(self, protocol: SessionProtocol) -> None:
-        """A session has lost its link, perhaps since this server stood still: find out whether it
-        still owns it."""
-        commits = self._commits.get(protocol)
-        if commits is not None:
-            commits.check()
+    def of(self, protocol: SessionProtocol) -> Commits:
+        """Return what writes the log of a session; of one that has none, what does nothing."""
+        return self._commits.get(protocol, NO_LOG)
 
     def seal(self, protocol: SessionProtocol) -> asyncio.Task[None] | None:
         """Have the last of a session written, that goes on elsewhere or later; return the task that
