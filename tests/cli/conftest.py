@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +10,6 @@ import click
 import pytest
 
 from sealframe import SharedKey
-
-
-@pytest.fixture(autouse=True)
-def _children_heed_ctrl_c() -> Iterator[None]:
-    """A process that ignores SIGINT, as in a shell's background, hands that down."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
