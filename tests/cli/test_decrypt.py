@@ -132,7 +132,7 @@ async def upper(conn: Connection) -> None:
 
 
 class TestRealConnections:
-    @pytest.mark.parametrize(("make", "pattern"), [(shared, "NN"), (known, "XK")])
+    @pytest.mark.parametrize(("make", "pattern"), [(shared, "NNPSK0(1)"), (known, "XK(2)")])
     async def test_of_loopback(
         self,
         make: Callable[[], tuple[Any, Any]],
@@ -164,8 +164,7 @@ class TestRealConnections:
         )
         assert (done.code, done.errors) == (0, "")
         heads = [line for line in done.output.splitlines() if line.startswith("connection ")]
-        assert [f"sealed, pattern {pattern}" in head for head in heads] == [True] * 2
-        assert all(head.endswith(", 1970-01-01 (times are UTC)") for head in heads)
+        assert [f"sealed, pattern {pattern}, 1970-01-01" in head for head in heads] == [True] * 2
         lines = frames(done.output)
         assert sum(line.startswith("> HELLO, ") for line in lines) == 2
         assert "> message, 5 bytes: first" in lines
