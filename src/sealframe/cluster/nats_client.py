@@ -189,6 +189,16 @@ class NatsClient(Client):
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=_CLOSE_TIMEOUT)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let those go on who wait until more than 2 MiB are written, without a time-out: what
+        would have told them is gone."""
+        waiting = self._flush_queue
+        while waiting is not None and not waiting.empty():
+            flushed = waiting.get_nowait()
+            if not flushed.done():
+                flushed.set_result(None)
 
     def _connect_command(self) -> bytes:
         """Called for CONNECT, which has the credentials."""
