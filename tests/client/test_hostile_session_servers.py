@@ -160,6 +160,50 @@ async def test_a_frame_that_would_come_for_ever(
         assert not impostor.listener.has_waiting()
 
 
+async def test_a_link_cut_at_every_byte(control_mode: Mode) -> None:
+    """What came whole counts, the rest comes again, and nothing twice."""
+    frames = message(b"bcd") + message(b"") + message(b"ef")
+    async with facing(control_mode) as (conn, impostor, first):
+        peer, came = first, []
+        expected = 1
+        for place in range(len(frames) + 1):
+            # A record for each byte: else a sealed frame comes whole or not at all.
+            for byte in frames[:place]:
+                await peer.write(bytes((byte,)))
+            peer.raw.finish()
+            whole = (place >= 7) + (place >= 11) + (place >= 17)
+            came += [await conn.recv() for _ in range(whole)]
+            expected += whole
+            peer.raw.close()
+            peer, hello = await impostor.accept()
+            assert hello.received == expected
+            await peer.write(welcome(received=2, acknowledged=1))
+        # Each link brings what it carried whole: the server here says the same anew.
+        assert came == [b"bcd"] * 4 + [b"bcd", b""] * 6 + [b"bcd", b"", b"ef"]
+        peer.raw.close()
+
+
+async def test_an_answer_cut_at_every_byte(control_mode: Mode) -> None:
+    """WELCOME that has not come whole says nothing, and the next HELLO says the same again."""
+    answer = welcome(received=2, acknowledged=1)
+    async with facing(control_mode) as (conn, impostor, first):
+        first.raw.close()
+        links = []
+        for place in range(0, len(answer), 5):
+            peer, hello = await impostor.accept()
+            links.append(hello.link)
+            assert (hello.numbering, hello.received, hello.acknowledged) == (7, 1, 1)
+            for byte in answer[:place]:
+                await peer.write(bytes((byte,)))
+            peer.raw.finish()
+            await peer.read_to_end()
+            peer.raw.close()
+        assert links == sorted(set(links))
+        peer = await impostor.answer(answer)
+        await conn.wait_connected()
+        peer.raw.close()
+
+
 async def test_links_that_end_as_soon_as_they_are_made(control_mode: Mode) -> None:
     """Each makes one next attempt, and no more."""
     async with facing(control_mode) as (conn, impostor, first):

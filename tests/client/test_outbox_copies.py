@@ -188,6 +188,33 @@ async def test_servers_that_come_one_after_the_other(outbox: Outbox, port: int) 
     assert place.program.stored == [b"1", b"copy 2", b"3", b"4"]
 
 
+async def test_a_copy_of_a_file_that_is_in_use(outbox: Outbox, port: int) -> None:
+    """Its program goes on within the start that the copy knows."""
+    place = Place(Storing(), port)
+    async with place.serving():
+        conn = await place.connect(outbox)
+        await conn.send(b"1")
+        await until(lambda: place.program.stored == [b"1"])
+        copied = copy(outbox)
+        shutil.copy(outbox.path + "-wal", copied.path + "-wal")
+        place.road.shut()
+    place.road.open()
+    other = Place(place.program, port)
+    async with place.serving():
+        await conn.wait_connected()
+        place.road.shut()
+        cut(conn)
+        await until(lambda: not conn.connected)
+        await other.number_in_vain(copied, b"copy 2")
+    await conn.send(b"original 2")
+    place.road.open()
+    async with place.serving():
+        await until(lambda: len(place.program.stored) == 2)
+        await other.refuse(copied, waiting=1)
+        await conn.close()
+    assert place.program.stored == [b"1", b"original 2"]
+
+
 async def test_a_session_that_a_copy_has_closed(place: Place, outbox: Outbox) -> None:
     """How it ended is no answer to one whose messages never came."""
     async with place.serving():

@@ -31,12 +31,19 @@ class File:
         self.numbered: list[int] = []
         self.unnumbered: list[int] = []
         self.refused = False
+        self.acknowledged = 0
 
     def start(self) -> None:
         self.writers = Writers(_draw(), self.writers.earlier)
         self.begun = False
 
     def read_welcome(self, taken: list[int], writer: bytes) -> None:
+        more = len(taken) > self.acknowledged
+        if more and not self.writers.may_have_sent(writer):
+            self.refused = True
+        if self.refused:
+            return
+        self.acknowledged = len(taken)
         if self.begun:
             return
         self.begun = True
@@ -63,6 +70,8 @@ class Turns(RuleBasedStateMachine):
         self.stored: tuple[list[int], bytes] = [], UNKNOWN
         self.attached: File | None = None
         self.present = UNKNOWN
+        # Whether its client has read the WELCOME with which the present numbering began.
+        self.told = False
         self.all: list[File] = []
 
     @rule(target=files, number=st.integers(0))
@@ -96,14 +105,17 @@ class Turns(RuleBasedStateMachine):
             return
         self._detach(self.attached)
         if own != self.present:
-            # Another start: what was not finished comes again.
+            # Another start, or another server: what was not finished comes again.
             self._forget()
             if not self._lets_in(file, self.last):
                 return
-            self.present = own
-        if arrives:
+            self.present, self.told = own, False
+        if arrives and not self.told:
+            self.told = True
             hello = SessionHello(b"t" * 16, 1, 1, 0, 0, 0, 0, 1024, writers=file.writers)
             file.read_welcome(self.taken, told(hello, len(self.taken), self.last))
+            self._check(file)
+        if arrives and not file.refused:
             self.attached = file
 
     def _lets_in(self, file: File, last: bytes) -> bool:
@@ -111,6 +123,9 @@ class Turns(RuleBasedStateMachine):
             assert len(self.all) > 1
             file.refused = True
         return not file.refused
+
+    def _check(self, file: File) -> None:
+        assert not file.refused or len(self.all) > 1
 
     def _detach(self, file: File | None) -> None:
         if self.attached is file:
@@ -187,3 +202,23 @@ def test_one_file_alone_is_always_let_in() -> None:
         for step in steps:
             step(turns, file)
             turns.nothing_is_taken_for_something_else()
+
+
+def test_a_copy_of_a_file_that_goes_on_within_its_start() -> None:
+    """The server has more of that start than the copy was told of."""
+    turns = Turns()
+    turns.FILES = 2
+    original = File()
+    turns.all.append(original)
+    turns.connect(original, arrives=True)
+    _send(turns, original)
+    copied = turns.make(0)
+    assert isinstance(copied, File)
+    turns.connect(copied, arrives=True)
+    turns.accept(copied)
+    turns.kill()
+    turns.connect(original, arrives=True)
+    _send(turns, original)
+    turns.connect(copied, arrives=True)
+    assert copied.refused
+    turns.nothing_is_taken_for_something_else()

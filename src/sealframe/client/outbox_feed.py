@@ -146,6 +146,8 @@ class OutboxFeed:
         :raises SessionLostError: the server has less than it has acknowledged, or more than
             the file can count
         """
+        if self.copied(welcome):
+            raise self.lost(_COPIED, code=CloseCode.SUPERSEDED)
         fault = self.contradiction(welcome)
         if fault is not None:
             raise self.lost(fault, code=CloseCode.SESSION_LOST)
@@ -173,6 +175,16 @@ class OutboxFeed:
         if taken > _MAX_TAKEN:
             return f"{said}, and no file can number the next one"
         return None
+
+    def copied(self, welcome: SessionWelcome) -> bool:
+        """Return whether a copy of the file has sent what this one does not know of: the server has
+        more than it has acknowledged here, and none of it is from this start or the last one that
+        can have sent anything."""
+        more = welcome.taken > self._store.acknowledged
+        if more and not self._store.writers.may_have_sent(welcome.writer or UNKNOWN):
+            # Else the next start would ask anew.
+            self._superseded = True
+        return self._superseded
 
     def numbering_began(self, taken: int, writer: bytes) -> None:
         """The first WELCOME of this start was read.
@@ -434,6 +446,8 @@ class _StoredSession(Session):
         return self._feed.fates()
 
     def begin_anew(self, welcome: SessionWelcome, waiting: list[bytes]) -> list[bytes]:
+        if self._feed.copied(welcome):
+            raise ViolationError(_COPIED)
         if not self.numbering:
             fault = self._feed.contradiction(welcome)
             if fault is not None:

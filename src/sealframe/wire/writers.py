@@ -56,6 +56,11 @@ class Writers:
             )
         return cls(own, tuple(earlier))
 
+    def may_have_sent(self, writer: bytes) -> bool:
+        """Return whether a start of this file may have sent something since the last WELCOME that
+        began a numbering of its own: this one, or the last that has read such."""
+        return writer in (UNKNOWN, self.own, *self.earlier[:1])
+
     def may_follow(self, last: bytes) -> bool:
         """Return whether the client's file may know of all that a server has.
 
