@@ -6,6 +6,7 @@ fields are looked for, in which the offset of the field plays no part.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .hypotheses import (
@@ -48,6 +49,9 @@ _FIXED: Final = (
 _EXTRAS: Final = (*range(-8, 45), 48, 52, 56, 60, 64)
 _OFFSETS: Final = range(25)
 _UNITS: Final = (2, 4, 8)
+_ALIGNED: Final = (4, 8)
+_PADDED: Final = (0, *range(2, 25), 28, 32, 40, 48)
+"""What a length of frames that are filled up may leave out."""
 _SCAN: Final = 5000
 """So many bytes are searched for chains."""
 _WHOLE: Final = 8000
@@ -143,6 +147,9 @@ def at_start(data: bytes, start: int = 0) -> Iterator[Hypothesis]:
                 if field.width > 1 or unit < 8:
                     extras = sorted({*few, unit * header, unit, 2 * unit})
                     yield from _with(field, offset, value, size, unit, extras)
+            if field.width > 1:
+                for hypothesis in _with(field, offset, value, size, 1, _PADDED):
+                    yield from (replace(hypothesis, align=align) for align in _ALIGNED)
             if field.width > 1 and offset <= 4:
                 bits = 8 * field.width
                 for spare in (1, 4, 7):

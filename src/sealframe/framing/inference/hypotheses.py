@@ -240,6 +240,13 @@ class Hypothesis:
         return self.extra - self.header if self.inclusive else self.extra
 
     @property
+    def counts_a_part(self) -> bool:
+        """Whether the length counts a part of what stands before its end, and not all of it."""
+        beyond = self.adjustment
+        whole = self.extra == 0 if self.inclusive else self.extra == -self.header
+        return beyond < 0 and not whole
+
+    @property
     def lowest(self) -> int:
         """Where in the frame the byte of the field stands that changes most."""
         field = self.field
@@ -308,9 +315,10 @@ class Hypothesis:
             elif self.extra == 0:
                 cost += 0.6
             elif self.extra == self.offset:
-                cost += 3
+                # It counts itself, and not what is before it: a type, as in PostgreSQL.
+                cost += 3 if self.offset == 1 else 6
             else:
-                cost += 3.5 + log2(abs(beyond))
+                cost += 3.5 + log2(abs(beyond)) + (4 if beyond < 0 else 0)
         elif isinstance(field, DigitsField | BcdField):
             cost += 0 if beyond == 0 or self.extra == 0 else 2
         elif isinstance(field, DigitsUntil):

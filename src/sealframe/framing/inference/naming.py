@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from ...errors import ConfigurationError, FramingError
 from ..layout import Framing
 from ..stepping import stepper
-from .given import hypothesis_of
+from .given import hypothesis_of, run
 from .hypotheses import EscapedField
+from .results import Capture
 from .signatures import SIGNATURES
 from .walking import Cutting, walk
 from .window import WINDOW, few_kinds
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..base import Sender
     from ..codec_types import Control
     from ..layouts.entry import Entry
-    from .results import Capture
     from .signatures import Signature
 
 __all__ = ["Known", "known"]
@@ -170,7 +170,12 @@ def _cuttings(
     hypothesis = None if isinstance(layout, Framing) and layout.checksums else hypothesis_of(layout)
     if hypothesis is not None and not isinstance(hypothesis.field, EscapedField):
         cutting = walk(data, hypothesis)
-        if cutting and (cutting.end == len(data) or len(cutting.starts) > 2):
+        # The layout has limits too, which the walk does not know.
+        if (
+            cutting
+            and (cutting.end == len(data) or len(cutting.starts) > 2)
+            and run(Capture(data, complete=False, sender=capture.sender), layout).error is None
+        ):
             yield cutting, capture.sender
         return
     for sender in (capture.sender,) if capture.sender else _EITHER:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...errors import ConfigurationError
 from ..expression import parse_layout
+from .checksums import checksum_of
 from .expressions import expression
 from .given import run
 from .hypotheses import DigitsField, DigitsUntil, FixedField
@@ -34,6 +35,8 @@ _BITS_OF_SEGMENTS: Final = 30.0
 """So many bits suffice where every segment, of 3 at least, begins where a frame does."""
 _SEGMENTS: Final = 3
 _MARGIN: Final = 15.0
+_PROVEN: Final = 80.0
+"""Bits from which a checksum proves the frames."""
 _SAME: Final = 0.93
 _MOST_TRAILER: Final = 4
 _LEAST_RECORD: Final = 4
@@ -96,12 +99,18 @@ def candidate_of(captures: Sequence[Capture], finding: Finding, margin: float) -
             return None
         cuts.append(cut)
     first = cuttings[0]
+    evidence = _evidence(captures, cuts, finding.bits, margin, hypothesis)
+    checksum = checksum_of(_whole_frames(captures, cuttings))
+    if checksum:
+        evidence = replace(evidence, notes=(*evidence.notes, checksum.sentence))
     return Candidate(
         framing=layout,
         expression=text,
         preamble=bytes(captures[0].data[: first.starts[0]]) if first else b"",
-        confidence=_confidence(captures, finding, cuts, margin),
-        evidence=_evidence(captures, cuts, finding.bits, margin, hypothesis),
+        confidence=_confidence(
+            captures, finding, cuts, margin, proven=bool(checksum and checksum.bits > _PROVEN)
+        ),
+        evidence=evidence,
     )
 
 
@@ -150,7 +159,10 @@ def _confidence(
     finding: Finding,
     cuts: Sequence[Cut | None],
     margin: float,
+    *,
+    proven: bool,
 ) -> Literal["high", "guess"]:
+    """Return how sure it is; what a checksum has proven may have a length of one byte."""
     cuttings = [cut.cutting if cut else None for cut in cuts]
     sizes = [size for cutting in cuttings if cutting for size in cutting.sizes[:200]]
     commonest = Counter(sizes).most_common(1)[0][1] / len(sizes)
@@ -173,7 +185,7 @@ def _confidence(
         and len(sizes) > 3
         and commonest < _SAME
         and finding.bits - _as_records(captures, cuttings, sizes) > least
-        and not (isinstance(finding.hypothesis.field, FixedField) and _narrow(finding))
+        and (proven or not _narrow(finding))
     )
     return "high" if sure else "guess"
 
@@ -202,6 +214,9 @@ def _begins_alike(capture: Capture, cutting: Cutting, hypothesis: Hypothesis) ->
     before = walk(data[:first], hypothesis)
     if before and before.end == first:
         # It is cut into frames too.
+        return False
+    if cutting.sizes[0] < min(cutting.sizes[1:50], default=0):
+        # What ends a frame may itself have a length in front, and lead to the next frame.
         return False
     if not hypothesis.value(cutting.sizes[0]) and isinstance(
         hypothesis.field, DigitsField | DigitsUntil
@@ -245,20 +260,26 @@ def _as_records(
 
 def _narrow(finding: Finding) -> bool:
     """Whether the field is one byte, which fits nearly anything somewhere."""
-    return finding.hypothesis.field.width == 1
+    field = finding.hypothesis.field
+    return isinstance(field, FixedField) and field.width == 1
+
+
+def _whole_frames(captures: Sequence[Capture], cuttings: Sequence[Cutting | None]) -> list[bytes]:
+    """Return the frames that are whole, of each capture the first 300."""
+    return [
+        bytes(capture.data[start:end])
+        for capture, cutting in zip(captures, cuttings, strict=True)
+        if cutting
+        for start, end in zip(cutting.starts[:300], cutting.ends, strict=False)
+        if end <= len(capture.data)
+    ]
 
 
 def _constants(
     captures: Sequence[Capture], cuttings: Sequence[Cutting | None], hypothesis: Hypothesis
 ) -> tuple[bytes, bytes]:
     """Return the bytes that every frame begins with, if they read like a name, and ends with."""
-    frames = [
-        capture.data[start:end]
-        for capture, cutting in zip(captures, cuttings, strict=True)
-        if cutting
-        for start, end in zip(cutting.starts[:300], cutting.ends, strict=False)
-        if end <= len(capture.data)
-    ]
+    frames = _whole_frames(captures, cuttings)
     if len(frames) < 4 or hypothesis.align > 1 or hypothesis.unit > 1:
         return b"", b""
     first = frames[0]

@@ -204,7 +204,7 @@ class Scorer:
         """
         starts = cutting.starts[:_FRAMES]
         first, *others = (start + hypothesis.lowest for start in starts)
-        if not starts[0] or not others:
+        if not starts[0] or not others or hypothesis.counts_a_part:
             return gains
         data = self.window.data
         chances = self.window.costs.chances(first)
@@ -239,6 +239,9 @@ class Scorer:
         if self._half_of_a_field(hypothesis, cutting):
             columns *= 0.25
             told *= 0.25
+        elif self._every_other_empty(hypothesis, cutting):
+            columns *= 0.5
+            told *= 0.5
         field = self._field_bits(hypothesis, cutting)
         if frames == 1:
             columns = told = 0
@@ -322,7 +325,7 @@ class Scorer:
         cost = _LAYOUT + hypothesis.cost
         if starts[0]:
             cost += log2(starts[0] + 1) + 5
-        if chained and hypothesis.offset:
+        if chained and hypothesis.offset and not hypothesis.counts_a_part:
             # Columns in front of the field that save something belong to the frame.
             before = range(-hypothesis.lowest, -hypothesis.lowest + hypothesis.offset)
             cost -= min(
@@ -332,6 +335,15 @@ class Scorer:
         if narrow and self._zeros_beside(hypothesis, starts):
             cost += 6
         return cost
+
+    def _every_other_empty(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:
+        """Whether all frames of one parity are empty: a length of 8 bytes of which 4 are read, and a
+        second length behind it."""
+        sizes = cutting.whole(len(self.window.data))[:_FRAMES]
+        if len(sizes) < 6:
+            return False
+        empty = [not hypothesis.value(size) for size in sizes]
+        return any(all(empty[parity::2]) and not any(empty[1 - parity :: 2]) for parity in (0, 1))
 
     def _half_of_a_field(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:
         """Whether every other frame is zeros: half of a wider field, read as a whole one."""

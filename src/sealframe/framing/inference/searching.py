@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
 from .enumerating import at_start, chains, digits_elsewhere
+from .marks import marked
 from .restarting import begins_alike, restarts
 from .scoring import Scorer
 from .walking import walk
@@ -109,7 +110,20 @@ def search(windows: Sequence[Window]) -> list[Finding]:
         findings.sort(key=_by_score)
         if findings and findings[0].score >= _CLEAR:
             break
-    return findings
+    return _usual_first(findings)
+
+
+def _usual_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Put the most usual of those that cut alike first: the others cut as well by chance."""
+    groups: dict[tuple[Cutting | None, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.cutting, []).append(finding)
+    settled = []
+    for members in groups.values():
+        top = max(finding.score for finding in members)
+        members.sort(key=lambda one: one.hypothesis.cost)
+        settled += [one.plus(top - 0.01 * i - one.score) for i, one in enumerate(members)]
+    return sorted(settled, key=_by_score)
 
 
 def _finding(fit: Fit, fits: tuple[Fit | None, ...], main: int) -> Finding:
@@ -198,7 +212,9 @@ def _chained(scorer: Scorer, known: Sequence[Fit]) -> list[Fit]:
     }
     ranked = []
     frequency = Counter(data)
-    for hypothesis, place in dict.fromkeys(chains(data, complete=window.complete)):
+    for hypothesis, place in dict.fromkeys(
+        chain(chains(data, complete=window.complete), marked(data))
+    ):
         if (hypothesis.field, hypothesis.extra, place) in tried:
             continue
         cutting = walk(data, hypothesis, place, _PROBED)

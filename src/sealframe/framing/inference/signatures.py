@@ -316,5 +316,74 @@ SIGNATURES: Final = (
         9,
         typical=rb"[*$][0-9-]+\r\n|\+(OK|PONG|QUEUED)\r\n",
     ),
+    _signature("smb", rb"\0.{3}[\xfc-\xff]SMB", 38),
+    # INIT and VERSION, then requests and answers by their types.
+    _signature(
+        "sftp",
+        rb"\0.{3}[\x01-\x14\x65-\x69\xc8\xc9]",
+        9,
+        typical=rb"\0\0..[\x01\x02]\0\0\0[\x03-\x06]",
+    ),
+    # A login, then PDUs by their opcodes.
+    _signature(
+        "iscsi",
+        rb"[\x00-\x06\x10\x40-\x46\x1c-\x1e\x20-\x26\x31\x32\x3c-\x3f].{3}[\0-\x08]",
+        8,
+        opening=rb"[\x43\x03\x23][\x80-\x8f\0-\x0f]\0\0\0",
+        check=lambda frame: len(frame) % 4 == 0,
+    ),
+    _signature(
+        "fix",
+        rb"8=FIXT?\.[0-9]\.[0-9]\x019=[0-9]{1,8}\x0135=",
+        90,
+        check=lambda frame: frame[-7:-4] == b"10=" and frame.endswith(b"\x01"),
+    ),
+    _signature("mavlink", rb"\xfd.[\0\x01]\0.{5}[\0\x01]", 28),
+    _signature(
+        "epics-ca",
+        rb"\0[\0-\x1b]",
+        8,
+        opening=rb"\0{4}..\0[\x04-\x0d].{8}\0[\0-\x1b]",
+        check=lambda frame: len(frame) % 8 == 0,
+    ),
+    _signature("bolt", rb"", 1, opening=rb"\x60\x60\xb0\x17.{16}(?=\0.\xb1\x01)"),
+    _signature("bolt", rb"", 1, opening=rb"\0\0[\0-\x09][\x01-\x09](?=\0.\xb1[\x70\x7f])"),
+    _signature(
+        "tarantool",
+        rb"([\0-\x7f]|\xcc.|\xcd..|\xce.{4})[\x82-\x84](\0[\0-\xff]|\x01)",
+        14,
+        typical=rb"([\0-\x7f]|\xcc.|\xcd..|\xce.{4})[\x82-\x84]\0[\x01-\x0f\x40-\x4b](\x01|\x05\0)",
+    ),
+    _signature("tarantool", rb"\xce\0.{3}\x83\0\xce", 44, opening=rb"Tarantool \d[^\n]{40,60}\n"),
+    _signature(
+        "minecraft",
+        rb"[^\0]",
+        1,
+        opening=rb"[\x08-\x7f]\0[\x80-\xff]{0,4}[\0-\x7f][\x03-\xff][A-Za-z0-9.:-]{3,99}\0?..[\1-\3]",
+    ),
+    _signature(
+        "minecraft",
+        rb"[^\0]",
+        1,
+        opening=rb'.{1,3}\0.{1,3}\{"(version|players|description|favicon|previewsChat)"',
+    ),
+    _signature(
+        "source-rcon",
+        rb"..\0\0.{4}[\0\x02\x03]\0\0\0",
+        38,
+        check=lambda frame: frame.endswith(b"\0\0") and b"\0" not in frame[12:-2],
+    ),
+    _signature(
+        "osc-tcp",
+        rb"\0...(/[ -~]|#bundle\0)",
+        17,
+        check=lambda frame: len(frame) % 4 == 0,
+    ),
+    # The session begins: versions, time-out, its number and password.
+    _signature("zookeeper", rb"\0", 8, opening=rb"\0{3}[\x2c\x2d]\0{4}.{8}\0.{3}.{8}\0{3}\x10"),
+    _signature("zookeeper", rb"\0", 8, opening=rb"\0{3}[\x24\x25]\0{4}\0.{3}.{8}\0{3}\x10"),
+    _signature("redis-cluster-bus", rb"RCmb\0.{3}\0[\0\x01]", 54),
+    _signature("pyro5", rb"PYRO\x01\xf6[\x01-\x05]", 54),
+    _signature("sp-tcp", rb"\0{4}", 30, opening=rb"\0SP\0..\0\0"),
 )
 """In the order of the catalogue; the better match wins, not the earlier one."""

@@ -20,8 +20,10 @@ from typing import Final
 from ...errors import ConfigurationError
 from . import (
     administration,
+    clusters,
     databases,
     desktop,
+    games,
     industrial,
     medical,
     messaging,
@@ -34,7 +36,9 @@ from . import (
     vehicles,
 )
 from .administration import ADB, JDWP, SSH_AGENT, ZABBIX
+from .clusters import PYRO5, REDIS_CLUSTER_BUS, SP_TCP, ZOOKEEPER
 from .databases import (
+    BOLT,
     CASSANDRA,
     CASSANDRA_V5,
     CASSANDRA_V5_COMPRESSED,
@@ -43,13 +47,16 @@ from .databases import (
     MYSQL,
     POSTGRESQL,
     RESP,
+    TARANTOOL,
     TDS,
 )
 from .desktop import DBUS, NATIVE_MESSAGING, X11_REPLIES, X11_REQUESTS
 from .entry import Entry
+from .games import MINECRAFT, OSC_TCP, SOURCE_RCON
 from .industrial import (
     AMS,
     DLMS,
+    EPICS_CA,
     ETHERNET_IP,
     HSMS,
     IEC_104,
@@ -87,7 +94,7 @@ from .network import (
     TACACS_PLUS,
     TURN_TCP,
 )
-from .payments import ISO_8583_ASCII, ISO_8583_BCD, ISO_8583_BINARY, ISO_8583_BINARY_4
+from .payments import FIX, ISO_8583_ASCII, ISO_8583_BCD, ISO_8583_BINARY, ISO_8583_BINARY_4
 from .rpc import (
     CAPNP,
     ERLANG_PACKET_1,
@@ -104,10 +111,10 @@ from .rpc import (
     TWISTED_INT32,
     WEBSOCKET,
 )
-from .storage import BITCOIN, BITTORRENT, NBD, PLAN_9
+from .storage import BITCOIN, BITTORRENT, ISCSI, NBD, PLAN_9, SFTP, SMB
 from .telecom import DIAMETER, SMPP
 from .text import DAP, JSON_LINES, LSP, NETSTRING, RTSP
-from .vehicles import DOIP, SOMEIP
+from .vehicles import DOIP, MAVLINK, SOMEIP
 
 __all__ = [
     "ADB",
@@ -119,6 +126,7 @@ __all__ = [
     "BGP",
     "BITCOIN",
     "BITTORRENT",
+    "BOLT",
     "CAPNP",
     "CASSANDRA",
     "CASSANDRA_V5",
@@ -132,17 +140,20 @@ __all__ = [
     "DNS_TCP",
     "DOIP",
     "ENTRIES",
+    "EPICS_CA",
     "ERLANG_PACKET_1",
     "ERLANG_PACKET_2",
     "ERLANG_PACKET_4",
     "ETHERNET_IP",
     "FASTCGI",
     "FIELDS",
+    "FIX",
     "GEARMAN",
     "GRPC",
     "HSMS",
     "HTTP_2",
     "IEC_104",
+    "ISCSI",
     "ISO_8583_ASCII",
     "ISO_8583_BCD",
     "ISO_8583_BINARY",
@@ -153,7 +164,9 @@ __all__ = [
     "KNXNET_IP",
     "LDAP",
     "LSP",
+    "MAVLINK",
     "MEMCACHED_BINARY",
+    "MINECRAFT",
     "MLLP",
     "MODBUS_TCP",
     "MONGODB",
@@ -166,17 +179,24 @@ __all__ = [
     "NETSTRING",
     "OPC_UA",
     "OPENFLOW",
+    "OSC_TCP",
     "PLAN_9",
     "POSTGRESQL",
     "PROTOBUF_DELIMITED",
+    "PYRO5",
     "RADIUS_TCP",
+    "REDIS_CLUSTER_BUS",
     "RESP",
     "RSOCKET",
     "RTSP",
+    "SFTP",
     "SLMP",
+    "SMB",
     "SMPP",
     "SNMP_TCP",
     "SOMEIP",
+    "SOURCE_RCON",
+    "SP_TCP",
     "SSH_AGENT",
     "STOMP",
     "STUN_TCP",
@@ -184,6 +204,7 @@ __all__ = [
     "SYSLOG_COUNTED",
     "SYSLOG_LINES",
     "TACACS_PLUS",
+    "TARANTOOL",
     "TDS",
     "THRIFT",
     "TPKT",
@@ -195,6 +216,7 @@ __all__ = [
     "X11_REQUESTS",
     "ZABBIX",
     "ZMTP",
+    "ZOOKEEPER",
     "Entry",
     "get",
     "search",
@@ -204,13 +226,15 @@ FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Industry": industrial.ENTRIES,
     "Vehicles": vehicles.ENTRIES,
     "Medicine": medical.ENTRIES,
-    "Payments": payments.ENTRIES,
+    "Payments and trading": payments.ENTRIES,
     "Telecommunications": telecom.ENTRIES,
     "Networks": network.ENTRIES,
     "Databases": databases.ENTRIES,
+    "Clusters and distant objects": clusters.ENTRIES,
     "Messaging": messaging.ENTRIES,
     "Calls and streams": rpc.ENTRIES,
     "Text": text.ENTRIES,
+    "Games and stages": games.ENTRIES,
     "Desktop": desktop.ENTRIES,
     "Storage and networks of equals": storage.ENTRIES,
     "Administration": administration.ENTRIES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
+from ...errors import MalformedLengthError
 from ..layout import Framing
 from ..numbers import Uint
 from ..parts import Checksum
@@ -88,6 +89,55 @@ MEMCACHED_BINARY: Final = Framing(
     offset=8, width=4, byteorder="big", adjustment=12, strip=0, minimum=24
 )
 """memcached's binary protocol: a message is whole, with its header of 24 bytes."""
+
+
+def _bolt_handshake(head: bytes) -> int:
+    """Return the size of what a client of Bolt sends first."""
+    del head
+    return 20
+
+
+def _bolt_version(head: bytes) -> int:
+    """Return the size of what a server of Bolt answers to that."""
+    del head
+    return 4
+
+
+BOLT: Final = WithPreamble(
+    Framing(width=2, byteorder="big"),
+    client=Sized(_bolt_handshake, head=1, maximum=20),
+    server=Sized(_bolt_version, head=1, maximum=4),
+)
+"""Bolt, of Neo4j: a message is a chunk without its length; an empty one ends what they make up."""
+
+
+def tarantool_size(head: bytes) -> int | None:
+    """Return the size of a packet of IPROTO, whose length is a number of MessagePack.
+
+    :raises MalformedLengthError: it is none
+    """
+    first = head[0]
+    if first < 0x80:
+        return 1 + first
+    width = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(first)
+    if width is None:
+        raise MalformedLengthError(f"byte {first:#04x} is no number of MessagePack above -1")
+    if len(head) <= width:
+        return None
+    return 1 + width + int.from_bytes(head[1 : 1 + width], "big")
+
+
+def _tarantool_greeting(head: bytes) -> int:
+    """Return the size of a greeting of Tarantool."""
+    del head
+    return 128
+
+
+TARANTOOL: Final = WithPreamble(
+    Sized(tarantool_size, head=(1, 9)), server=Sized(_tarantool_greeting, head=1, maximum=128)
+)
+"""Tarantool's IPROTO: a message is a packet with its length; a server's first is the greeting."""
+
 
 ENTRIES: Final = (
     Entry(
@@ -265,6 +315,43 @@ ENTRIES: Final = (
         limits="1 MiB for a value by default (-I).",
         notes="memcached calls it deprecated, in favour of the text protocol with meta commands.",
         recorded=("python-binary-memcached 0.33.0", "memcached 1.6.18"),
+    ),
+    Entry(
+        name="bolt",
+        layout=BOLT,
+        title="Bolt, of Neo4j: handshake, then chunks with a length of two bytes",
+        source="Bolt protocol: handshake, message transfer encoding",
+        ports=(7687,),
+        pipelining="Yes; answers come in the order of the requests.",
+        empty_frames=(
+            "An empty chunk ends a message, which may have several chunks; between messages it "
+            "keeps a connection alive."
+        ),
+        first_packet=(
+            "The client sends 60 60 B0 17 and four versions, 20 bytes; the server answers with one "
+            "version, 4 bytes. Each is a message here."
+        ),
+        heartbeats="Empty chunks, if the server's hints ask for them.",
+        limits="65,535 bytes a chunk.",
+        notes=(
+            "The answer 00 00 01 FF of newer servers has a list of versions behind it, which this "
+            "layout does not know. Only a client is recorded, with a scripted server."
+        ),
+        recorded=("neo4j 6.4.1",),
+    ),
+    Entry(
+        name="tarantool",
+        layout=TARANTOOL,
+        title="Tarantool's IPROTO: greeting, then packets whose length is a MessagePack number",
+        source="Tarantool documentation, Client-server protocol",
+        ports=(3301,),
+        pipelining="Yes; IPROTO_SYNC tells answers apart.",
+        empty_frames="None: there is a header.",
+        first_packet="The server sends 128 bytes of text, which are a message here.",
+        heartbeats="IPROTO_PING, if a client sends it.",
+        limits="net_msg_max bounds the requests under way, 768 by default.",
+        notes="The server always writes 0xCE and four bytes, clients write the shortest form.",
+        recorded=("tarantool 1.3.0", "Tarantool 2.6.0 (Debian)"),
     ),
 )
 """All of this module."""

@@ -1,4 +1,4 @@
-"""Controllers, machines, power stations and meters."""
+"""Controllers, machines, power stations, meters and accelerators."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from ..layout import Framing
 from ..parts import Magic
+from ..sized import Sized
 from .entry import Entry
 
 MODBUS_TCP: Final = Framing(
@@ -49,6 +50,18 @@ KNXNET_IP: Final = Framing(
 
 DLMS: Final = Framing(magic=b"\x00\x01", offset=6, width=2, byteorder="big", strip=0)
 """DLMS/COSEM in the TCP wrapper: a message is an APDU behind the wrapper's 8 bytes."""
+
+
+def epics_ca_size(head: bytes) -> int | None:
+    """Return the size of a message of Channel Access; None asks for the extended header."""
+    if head[2:4] != b"\xff\xff":
+        return 16 + int.from_bytes(head[2:4], "big")
+    return 24 + int.from_bytes(head[16:20], "big") if len(head) >= 24 else None
+
+
+EPICS_CA: Final = Sized(epics_ca_size, head=(16, 24))
+"""EPICS Channel Access: a message has its header of 16 or 24 bytes."""
+
 
 ENTRIES: Final = (
     Entry(
@@ -211,6 +224,23 @@ ENTRIES: Final = (
         limits="65,535 bytes of APDU; the association negotiates a maximum PDU size below that.",
         notes="The recorded meter is a script around the same package's wrapper.",
         recorded=("dlms-cosem 25.1.0",),
+    ),
+    Entry(
+        name="epics-ca",
+        layout=EPICS_CA,
+        title="EPICS Channel Access: header of 16 bytes with the payload's size, payload",
+        source="EPICS Channel Access protocol specification 1.4, message structure",
+        ports=(5064,),
+        pipelining="Yes; identifiers in the header tell answers apart.",
+        empty_frames="Many messages are a header alone, 16 bytes.",
+        first_packet="Both ends send CA_PROTO_VERSION; the client its host's and its user's name.",
+        heartbeats="CA_PROTO_ECHO, after 15 seconds without a message in EPICS' own client.",
+        limits="EPICS_CA_MAX_ARRAY_BYTES of either end, 16,384 bytes in old releases.",
+        notes=(
+            "Payloads are padded to 8 bytes, and the size counts the padding. A size of 0xFFFF "
+            "means that 8 more bytes of header follow, with the size in the first four."
+        ),
+        recorded=("caproto 1.3.0",),
     ),
 )
 """All of this module."""

@@ -70,6 +70,22 @@ BITCOIN: Final = Framing(
 )
 """Bitcoin between peers: a message is whole, with its header of 24 bytes."""
 
+SMB: Final = Framing(offset=1, width=3, byteorder="big", strip=0, minimum=4)
+"""SMB over TCP: a message has its header of 4 bytes in front, of which the first is 0."""
+
+SFTP: Final = Framing(byteorder="big", minimum=1, maximum=256 * 1024 + 1024)
+"""SFTP inside of SSH: a message is a type and its contents, without the length."""
+
+
+def iscsi_size(head: bytes) -> int:
+    """Return the size of a PDU of iSCSI without digests: two lengths, and padding to 4 bytes."""
+    return 48 + 4 * head[4] + (int.from_bytes(head[5:8], "big") + 3) // 4 * 4
+
+
+ISCSI: Final = Sized(iscsi_size, head=48)
+"""iSCSI without digests: a message is a PDU with its header and its padding."""
+
+
 ENTRIES: Final = (
     Entry(
         name="nbd",
@@ -144,6 +160,46 @@ ENTRIES: Final = (
             "messages were packed by the package; there was no conversation."
         ),
         recorded=("python-bitcoinlib 0.12.2",),
+    ),
+    Entry(
+        name="smb",
+        layout=SMB,
+        title="SMB 1 to 3 over TCP: a zero byte, length of three bytes, message",
+        source="MS-SMB2, section 2.1 (Direct TCP transport); RFC 1002, section 4.3.1",
+        ports=(445, 139),
+        pipelining="Yes, within the credits that the server grants.",
+        empty_frames="On port 139 a keep-alive is a header alone, 0x85 and a length of 0.",
+        first_packet="The client speaks first, with NEGOTIATE; on port 139 a session request comes.",
+        heartbeats="None of its own; ECHO may be sent.",
+        limits="16,777,215 bytes; servers tell what they read and write at most, often 8 MiB.",
+        recorded=("impacket 0.13.1",),
+    ),
+    Entry(
+        name="sftp",
+        layout=SFTP,
+        title="SFTP, inside of SSH: length, type, request identifier, contents",
+        source="draft-ietf-secsh-filexfer-02, section 3",
+        pipelining="Yes; the request identifier tells answers apart, which may come in any order.",
+        empty_frames="None: there is a type.",
+        first_packet="The client sends INIT with its version, the server answers with VERSION.",
+        heartbeats="None; SSH has its own.",
+        limits="34,000 bytes have to be taken; OpenSSH takes 256 KiB.",
+        notes="The bytes are those inside of SSH's channel: of the connection they are encrypted.",
+        recorded=("paramiko 5.1.0", "OpenSSH 9.2p1 (Debian)"),
+    ),
+    Entry(
+        name="iscsi",
+        layout=ISCSI,
+        title="iSCSI: header of 48 bytes with two lengths, more headers, data padded to 4 bytes",
+        source="RFC 7143, sections 11.2 and 11.2.1",
+        ports=(3260,),
+        pipelining="Yes, within MaxCmdSN; the initiator task tag tells answers apart.",
+        empty_frames="Most commands and answers are a header alone, 48 bytes.",
+        first_packet="The initiator sends Login Request.",
+        heartbeats="NOP-In and NOP-Out, from either end.",
+        limits="MaxRecvDataSegmentLength of each end, 8,192 bytes of data before that is agreed on.",
+        notes="With HeaderDigest or DataDigest a PDU has CRC32C too, which this layout leaves out.",
+        recorded=("libiscsi 1.19.0 (Debian)", "tgt 1.0.85 (Debian)"),
     ),
 )
 """All of this module."""

@@ -1,10 +1,12 @@
-"""Cars."""
+"""Cars and drones."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ...errors import MagicError
 from ..layout import Framing
+from ..sized import Sized
 from .entry import Entry
 
 DOIP: Final = Framing(offset=4, byteorder="big", strip=0)
@@ -12,6 +14,23 @@ DOIP: Final = Framing(offset=4, byteorder="big", strip=0)
 
 SOMEIP: Final = Framing(offset=4, byteorder="big", strip=0, minimum=16)
 """SOME/IP over TCP: a message has its header of 16 bytes."""
+
+
+def mavlink_size(head: bytes) -> int:
+    """Return the size of a packet of MAVLink 2, with its signature if there is one, or 1.
+
+    :raises MagicError: it begins with neither 0xFD nor 0xFE
+    """
+    if head[0] == 0xFD:
+        return 12 + head[1] + (13 if head[2] & 1 else 0)
+    if head[0] == 0xFE:
+        return 8 + head[1]
+    raise MagicError(f"a packet of MAVLink begins with 0xfd or 0xfe, not {head[0]:#04x}")
+
+
+MAVLINK: Final = Sized(mavlink_size, head=3)
+"""MAVLink 1 and 2: a message is a packet with its header and its checksum."""
+
 
 ENTRIES: Final = (
     Entry(
@@ -49,6 +68,23 @@ ENTRIES: Final = (
             "packets were packed by a package whose sockets are UDP; there was no conversation."
         ),
         recorded=("someip 0.3.0",),
+    ),
+    Entry(
+        name="mavlink",
+        layout=MAVLINK,
+        title="MAVLink 1 and 2: start byte, length of the payload, header, payload, checksum",
+        source="MAVLink developer guide, packet serialization",
+        ports=(5760,),
+        pipelining="Yes; commands are acknowledged by messages of their own.",
+        empty_frames="MAVLink 2 sends at least one byte of payload.",
+        first_packet="Both ends send HEARTBEAT, without waiting.",
+        heartbeats="HEARTBEAT, once a second.",
+        limits="280 bytes a packet of MAVLink 2, 263 of MAVLink 1.",
+        notes=(
+            "The checksum covers a byte that depends on the kind of message (CRC_EXTRA): this "
+            "layout does not check it. The recorded packets were packed by the package, by one end."
+        ),
+        recorded=("pymavlink 2.4.50",),
     ),
 )
 """All of this module."""

@@ -1,0 +1,145 @@
+"""Checksums at the end of frames, held to the frames: which number, of which bytes, in which order.
+
+A checksum that comes out in every frame says more than all else: by chance that happens once in as
+many streams as its bits, times the frames, allow.
+"""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import xor
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Found", "checksum_of"]
+
+_FRAMES: Final = 12
+"""So many frames are checked."""
+_FEWEST: Final = 3
+_LONGEST: Final = 2048
+"""Longer frames are left out where others are there."""
+_BEGINS: Final = 9
+"""So many bytes of a frame may be left out at its beginning."""
+_BEHIND: Final = (0, 1, 2, 4)
+"""Bytes behind it: a mark of the end."""
+_BITS: Final = 40.0
+"""Bits by which a checksum has to be unlikely by chance."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checksum that all frames have.
+
+    :ivar name: as people call it
+    :ivar size: its bytes
+    :ivar begin: the first byte of the frame that it is worked out from
+    :ivar behind: bytes of the frame that stand behind it
+    :ivar bits: how unlikely that is by chance
+    """
+
+    name: str
+    size: int
+    order: Literal["big", "little"]
+    begin: int
+    behind: int
+    bits: float
+
+    @property
+    def sentence(self) -> str:
+        """What to say of it."""
+        order = f", {self.order}-endian" if self.size > 1 else ""
+        what = "byte" if self.size == 1 else f"{self.size} bytes"
+        place = f" before the {self.behind} at the end" if self.behind else ""
+        whose = "all before" if not self.begin else f"what is before, from byte {self.begin} on"
+        return (
+            f"The last {what} of each frame{place} {'is' if self.size == 1 else 'are'} the "
+            f"{self.name} of {whose}{order}: it is right in all that were checked."
+        )
+
+
+def checksum_of(frames: Sequence[bytes]) -> Found | None:
+    """Return the checksum at the end of these frames, None where there is none that is known."""
+    short = [frame for frame in dict.fromkeys(frames) if len(frame) <= _LONGEST]
+    told = sorted(short, key=len)[:: max(1, len(short) // _FRAMES)][:_FRAMES]
+    if len(told) < _FEWEST:
+        return None
+    least = min(map(len, told))
+    for size, name, function in _KINDS:
+        orders: tuple[Literal["big", "little"], ...] = ("big", "little")
+        for behind in _BEHIND:
+            for begin in range(min(_BEGINS, least - size - behind)):
+                bits = 8.0 * size * len(told) - 8
+                if bits < _BITS or len({frame[begin : -size - behind] for frame in told}) < _FEWEST:
+                    continue
+                for order in orders if size > 1 else orders[:1]:
+                    if all(
+                        function(frame[begin : len(frame) - size - behind])
+                        == int.from_bytes(
+                            frame[len(frame) - size - behind : len(frame) - behind], order
+                        )
+                        for frame in told
+                    ):
+                        return Found(name, size, order, begin, behind, bits)
+    return None
+
+
+@cache
+def _table(polynomial: int) -> tuple[int, ...]:
+    """Return the table of a reflected CRC of 16 bits."""
+    rows = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (polynomial if value & 1 else 0)
+        rows.append(value)
+    return tuple(rows)
+
+
+def _reflected(polynomial: int, start: int, end: int) -> Callable[[bytes], int]:
+    def crc(data: bytes) -> int:
+        table = _table(polynomial)
+        value = start
+        for byte in data:
+            value = value >> 8 ^ table[(value ^ byte) & 0xFF]
+        return value ^ end
+
+    return crc
+
+
+def _crc24q(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte << 16
+        for _ in range(8):
+            value = value << 1 ^ (0x1864CFB if value & 0x800000 else 0)
+    return value
+
+
+def _fletcher(data: bytes) -> int:
+    first = second = 0
+    for byte in data:
+        first = first + byte & 0xFF
+        second = second + first & 0xFF
+    return first << 8 | second
+
+
+_KINDS: Final[tuple[tuple[int, str, Callable[[bytes], int]], ...]] = (
+    (4, "CRC-32 (zlib.crc32)", zlib.crc32),
+    (4, "Adler-32 (zlib.adler32)", zlib.adler32),
+    (3, "CRC-24Q", _crc24q),
+    (2, "CRC-16/MODBUS", _reflected(0xA001, 0xFFFF, 0)),
+    (2, "CRC-16/X-25", _reflected(0x8408, 0xFFFF, 0xFFFF)),
+    (2, "CRC-16/KERMIT", _reflected(0x8408, 0, 0)),
+    (2, "CRC-16/XMODEM (binascii.crc_hqx from 0)", lambda data: binascii.crc_hqx(data, 0)),
+    (2, "CRC-16/CCITT-FALSE (binascii.crc_hqx from 0xFFFF)", lambda d: binascii.crc_hqx(d, 0xFFFF)),
+    (2, "Fletcher checksum of 8 bits", _fletcher),
+    (2, "sum of 16 bits", lambda data: sum(data) & 0xFFFF),
+    (1, "XOR", lambda data: reduce(xor, data, 0)),
+    (1, "sum", lambda data: sum(data) & 0xFF),
+    (1, "negated sum", lambda data: -sum(data) & 0xFF),
+)
+"""Size, name and function, those first that are least likely by chance."""
