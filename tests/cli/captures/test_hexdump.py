@@ -2,6 +2,7 @@ r"""Bytes as people paste them are found again: dumps, literals, digits, packets
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sealframe.cli.captures import hexdump, reading
+from sealframe.cli.captures import hexdump, literals, reading
 from sealframe.cli.captures.stream import WINDOW, CaptureError, Stream
 
 from .building import CLIENT, SERVER, Talk, ethernet, packet
@@ -121,6 +122,10 @@ SHORT = b"\x00\x00\x00\x05hello\xff"
         r"\x00\x00\x00\x05\x68\x65\x6c\x6c\x6f\xff",
         r"'\u0000\u0000\u0000\u0005hello\xff'",
         r'b"\0\0\0\005hello\377"',
+        "0 0 0 5 68 65 6c 6c 6f ff",
+        "Data: 0 0 0 5 104 101 108 108 111 255",
+        "2026-11-30 12:30:01.250 RX 00 00 00 05 68 65 6c 6c 6f ff",
+        "It sends `00 00 00 05 68 65 6c 6c 6f ff`, and then nothing.",
         "0000   00 00 00 05 68 65 6c 6c 6f ff   ....hello.",
         "00000000: 0000 0005 6865 6c6c 6fff            ....hello.",
         "0000000 0000 0500 6568 6c6c ff6f\n000000a",
@@ -148,6 +153,21 @@ def test_characters_beside_the_bytes_without_offsets() -> None:
         "66 66 20 39 30 41 42 27 ff 90AB'\n"
     )
     assert one(text) == bytes.fromhex("060000003C007A2D EC4E14DE61622063 6666203930414227")
+
+
+def test_base64() -> None:
+    data = SHORT * 8
+    assert one(base64.encodebytes(data).decode()) == data
+    # A word is none, and what is not whole.
+    (stream,) = reading.read(io.BytesIO(b"z" * 40), "file")
+    assert stream.data == b"z" * 40
+    assert literals.read_base64(base64.b64encode(data).decode().rstrip("=")[:-1]) == []
+
+
+def test_an_address_of_hardware_in_a_line_is_no_dump() -> None:
+    text = b"from 00:1a:2b:3c:4d:5e to all, 12:30:01, 40 of them\n"
+    (stream,) = reading.read(io.BytesIO(text), "file")
+    assert stream.data == text
 
 
 def test_a_text_without_a_dump_says_so() -> None:

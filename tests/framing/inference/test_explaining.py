@@ -149,3 +149,12 @@ def test_each_capture_is_explained() -> None:
 def test_where_nothing_fits_the_place_is_told() -> None:
     data = stream(big(4))[:60] + bytes(random.Random(3).randbytes(400))
     assert "offset" in said(data, Framing(byteorder="big"))
+
+
+def test_a_read_that_is_a_part_of_a_message() -> None:
+    data = (3000).to_bytes(4, "big") + b"x" * 1020
+    (sentence,) = explain(data, Framing(byteorder="big"))
+    assert "the beginning of a frame, 1,024 of its 3,004 bytes" in sentence
+    assert "read on" in sentence
+    # A length that cannot be is none that has only begun.
+    assert "It may fit" not in said(b"\x01\0\0\0hello", Framing(byteorder="big", maximum=1 << 30))

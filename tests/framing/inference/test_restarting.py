@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sealframe.framing.inference import infer
+from sealframe.framing.inference import Capture, infer
 
 WORDS = ["status", "motor", "ready", "error", "user", "order", "price", "temperature", "stopped"]
 
@@ -94,3 +94,64 @@ def test_an_empty_frame_behind_a_greeting_of_bytes_is_one() -> None:
     first = infer(b"\x95\xfd" + b"".join(frames))[0]
     assert first.evidence.starts[0] == starts_of(b"\x95\xfd", frames)
     assert first.confidence == "guess"
+
+
+def test_frames_that_are_filled_up() -> None:
+    frames = []
+    for index, one in enumerate(texts()):
+        head = b"\x41\0\0" + len(one).to_bytes(3, "big") + bytes([0, index])
+        frames.append(head + one + bytes(-len(one) % 4))
+    first = infer(b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"", frames)
+    assert "align=4" in first.expression
+
+
+def test_a_second_length_behind_one_of_8_bytes_is_in_the_body() -> None:
+    frames = []
+    for one in texts():
+        body = (len(one) + 1).to_bytes(8, "little") + b"\x83" + one
+        frames.append(len(body).to_bytes(8, "little") + body)
+    first = infer(b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"", frames)
+    assert first.expression.startswith("Framing(width=8")
+
+
+def in_the_midst(frames: list[bytes], left: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return what is captured from the midst of the first frame on, and where frames start."""
+    rest = frames[0][-left:]
+    return rest + b"".join(frames[1:]), starts_of(rest, frames[1:])
+
+
+def test_a_capture_that_begins_and_ends_in_the_midst_of_frames() -> None:
+    frames = [len(one).to_bytes(2, "big") + one + b" 0" for one in texts()]
+    frames = [(len(one) - 2).to_bytes(2, "big") + one[2:] for one in frames]
+    data, starts = in_the_midst(frames, 5)
+    first = infer(Capture(data[:-3], complete=False))[0]
+    assert first.evidence.starts[0] == starts
+    assert first.expression == 'Framing(width=2, byteorder="big")'
+    assert first.confidence == "guess"
+
+
+def test_a_length_inside_of_the_frame_that_is_cut_is_not_sure() -> None:
+    frames = [
+        (len(one) + 9).to_bytes(4, "big") + b"\x0b" + bytes([0, 0, 0, index]) + b"\0\0\0"
+        b"%c" % len(one) + one
+        for index, one in enumerate(texts(14, 4))
+    ]
+    # The last of these: a name of four bytes with its length in front.
+    frames[0] = b"\0\0\0\x0d\x0c\0\0\0\0\0\0\0\x04name"
+    data, starts = in_the_midst(frames, 9)
+    first = infer(data)[0]
+    assert first.confidence == "guess" or first.evidence.starts[0] == starts
+
+
+def test_large_frames_are_found_by_what_marks_them() -> None:
+    source = random.Random(37)
+    frames = []
+    for _ in range(9):
+        body = bytes(source.randint(2000, 4000)) + source.randbytes(300)
+        frames.append(b"RCmb" + (len(body) + 8).to_bytes(4, "big") + body)
+    data, starts = in_the_midst(frames, 1500)
+    first = infer(data)[0]
+    assert first.evidence.starts[0] == starts
+    assert "magic=" in first.expression

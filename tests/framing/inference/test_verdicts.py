@@ -80,3 +80,29 @@ def test_frames_of_few_kinds_of_bytes_are_found_and_not_sure() -> None:
     found = diagnose(b"".join(len(body).to_bytes(2, "big") + body for body in bodies)).candidates
     assert found[0].framing == Framing(width=2, byteorder="big")
     assert found[0].confidence == "guess"
+
+
+@pytest.mark.parametrize(
+    ("data", "expression"),
+    [
+        (b"\0\0\0\x0bhello world", 'Framing(byteorder="big")'),
+        (b"\x0b\0\0\0hello world", "Framing()"),
+        (b"\0\x0dhello world", 'Framing(width=2, byteorder="big", includes_header=True)'),
+        (b"\x02\x07\x0b\0hello world", "Framing(width=2, offset=2, strip=0)"),
+    ],
+)
+def test_one_message_alone_is_a_guess(data: bytes, expression: str) -> None:
+    diagnosis = diagnose(data)
+    assert diagnosis.candidates[0].expression == expression
+    assert diagnosis.candidates[0].confidence == "guess"
+    assert "one whole message" in (diagnosis.verdict or "")
+    assert diagnose(Capture(data, complete=False)).candidates == ()
+    assert diagnose(data + b"!").candidates == ()
+
+
+def test_characters_that_are_counted_are_told_without_a_layout() -> None:
+    texts = ["gr\u00f6\u00dfer", "sch\u00f6n", "Ma\u00df 3", "plain", "na\u00efve caf\u00e9"]
+    data = b"".join(len(text).to_bytes(2, "big") + text.encode() for text in texts)
+    verdict = diagnose(data).verdict or ""
+    assert 'As Framing(width=2, byteorder="big")' in verdict
+    assert "characters and not bytes: 4 of 5 frames" in verdict

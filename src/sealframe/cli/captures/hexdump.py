@@ -16,6 +16,12 @@ from .stream import CaptureError, Stream
 
 _CERTAIN: Final = re.compile(r"\\x[0-9a-fA-F]{2}|(?:0x[0-9a-fA-F]{1,2}\b[\s,]*){3}")
 """Escapes and lists of numbers, which no protocol sends as characters."""
+_READERS: Final = (
+    literals.read_strings,
+    literals.read_lists,
+    literals.read_digits,
+    literals.read_base64,
+)
 _SAMPLE: Final = 64 * 1024
 """Characters in which a dump with offsets is to begin."""
 
@@ -29,7 +35,7 @@ def read(text: str) -> list[Stream]:
     dumps = offsets.read(text)
     if dumps:
         return offsets.streams(dumps)
-    for reader in (literals.read_strings, literals.read_lists, literals.read_digits):
+    for reader in _READERS:
         streams = [stream for stream in reader(text) if stream.data]
         if streams:
             return streams

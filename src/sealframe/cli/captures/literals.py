@@ -7,12 +7,15 @@ r"""Bytes as programs write them, and plain digits.
     const char peer0_0[] = { 0x00, 0x05 };                      Wireshark, "Follow stream"
     [0, 0, 0, 5, -54]   <Buffer 00 00 00 05>                    Java, Node.js
     0000000568656c6c6f   00 00 00 05   00:00:00:05   00-00      plain hex
+    0 0 0 5 68   0 0 0 5 104   AAAABWhlbGxv                     %x, %d, Base64
+    12:30:01 RX 00 00 00 05 68 65 6c 6c 6f                      in a line of text
 
 Each literal was one read or one message, as a rule: their ends are kept as boundaries.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from itertools import pairwise
 from typing import Final, Literal
@@ -40,6 +43,12 @@ _LABEL: Final = re.compile(
 _DIGITS: Final = re.compile(r"(?:0[xX])?(?:[0-9a-fA-F]{2})+")
 _PAIRS: Final = re.compile(r"(?:[0-9a-fA-F]{2} )+(?:[0-9a-fA-F]{2}(?= ))?")
 _SEPARATORS: Final = re.compile(r"[\s:,;-]+")
+_UNPADDED: Final = re.compile(r"[0-9a-fA-F]{1,2}")
+_DECIMAL: Final = re.compile(r"[01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5]")
+_WITHIN: Final = re.compile(r"(?<![\w:.-])(?:[0-9a-fA-F]{2}[ :-]){7,}[0-9a-fA-F]{2}(?![\w:-])")
+"""Digits in a line of text, of 8 bytes at least: an address of hardware has 6."""
+_FEWEST: Final = 8
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{40,}={0,2}\s*")
 
 
 def read_strings(text: str) -> list[Stream]:
@@ -137,7 +146,30 @@ def _hexadecimal(line: str) -> bytes | None:
         items = [item for item in _SEPARATORS.split(text) if item]
         if items and all(map(_DIGITS.fullmatch, items)):
             return b"".join(bytes.fromhex(re.sub("0[xX]", "", item)) for item in items)
+        if len(items) >= _FEWEST and (data := _without_zeros(items)):
+            return data
+    within = max(_WITHIN.findall(line), key=len, default="")
+    return bytes.fromhex(re.sub("[ :-]", "", within)) or None
+
+
+def _without_zeros(items: list[str]) -> bytes | None:
+    """Return the bytes of numbers without zeros in front: hexadecimal, or decimal ones."""
+    if all(map(_UNPADDED.fullmatch, items)) and not all(map(str.isdigit, items)):
+        return bytes(int(item, 16) for item in items)
+    if all(map(_DECIMAL.fullmatch, items)) and any(len(item) == 3 for item in items):
+        return bytes(map(int, items))
     return None
+
+
+def read_base64(text: str) -> list[Stream]:
+    """Return the bytes of a text that is Base64 and nothing else."""
+    kinds = (str.isupper, str.islower, str.isdigit)
+    if _BASE64.fullmatch(text) is None or not all(any(map(kind, text)) for kind in kinds):
+        return []
+    try:
+        return [joined([base64.b64decode("".join(text.split()), validate=True)])]
+    except ValueError:
+        return []
 
 
 def _beside_characters(line: str) -> bytes | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Found", "checksum_of"]
+__all__ = ["KINDS", "Found", "checksum_of"]
 
 _FRAMES: Final = 12
 """So many frames are checked."""
@@ -27,6 +27,7 @@ _BEGINS: Final = 9
 """So many bytes of a frame may be left out at its beginning."""
 _BEHIND: Final = (0, 1, 2, 4)
 """Bytes behind it: a mark of the end."""
+_ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
 _BITS: Final = 40.0
 """Bits by which a checksum has to be unlikely by chance."""
 
@@ -68,21 +69,20 @@ def checksum_of(frames: Sequence[bytes]) -> Found | None:
     told = sorted(short, key=len)[:: max(1, len(short) // _FRAMES)][:_FRAMES]
     if len(told) < _FEWEST:
         return None
-    least = min(map(len, told))
-    for size, name, function in _KINDS:
-        orders: tuple[Literal["big", "little"], ...] = ("big", "little")
+    for size, name, function in KINDS:
         for behind in _BEHIND:
-            for begin in range(min(_BEGINS, least - size - behind)):
-                bits = 8.0 * size * len(told) - 8
-                if bits < _BITS or len({frame[begin : -size - behind] for frame in told}) < _FEWEST:
-                    continue
-                for order in orders if size > 1 else orders[:1]:
+            ends = [(frame, len(frame) - size - behind) for frame in told]
+            if min(end for _, end in ends) < 1:
+                continue
+            # Where it is often the same number, so is what it is worked out from: zeros.
+            bits = 8.0 * size * len({frame[end : end + size] for frame, end in ends}) - 8
+            if bits < _BITS:
+                continue
+            for begin in range(min(_BEGINS, *(end for _, end in ends))):
+                for order in _ORDERS if size > 1 else _ORDERS[:1]:
                     if all(
-                        function(frame[begin : len(frame) - size - behind])
-                        == int.from_bytes(
-                            frame[len(frame) - size - behind : len(frame) - behind], order
-                        )
-                        for frame in told
+                        function(frame[begin:end]) == int.from_bytes(frame[end : end + size], order)
+                        for frame, end in ends
                     ):
                         return Found(name, size, order, begin, behind, bits)
     return None
@@ -92,7 +92,8 @@ def checksum_of(frames: Sequence[bytes]) -> Found | None:
 def _table(polynomial: int) -> tuple[int, ...]:
     """Return the table of a reflected CRC of 16 bits."""
     rows = []
-    for value in range(256):
+    for byte in range(256):
+        value = byte
         for _ in range(8):
             value = value >> 1 ^ (polynomial if value & 1 else 0)
         rows.append(value)
@@ -127,7 +128,7 @@ def _fletcher(data: bytes) -> int:
     return first << 8 | second
 
 
-_KINDS: Final[tuple[tuple[int, str, Callable[[bytes], int]], ...]] = (
+KINDS: Final[tuple[tuple[int, str, Callable[[bytes], int]], ...]] = (
     (4, "CRC-32 (zlib.crc32)", zlib.crc32),
     (4, "Adler-32 (zlib.adler32)", zlib.adler32),
     (3, "CRC-24Q", _crc24q),

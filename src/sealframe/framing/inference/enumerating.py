@@ -33,6 +33,7 @@ __all__ = [
     "chains",
     "digits_elsewhere",
     "ends_greeting",
+    "whole_frame",
 ]
 
 _FIXED: Final = (
@@ -48,6 +49,8 @@ _FIXED: Final = (
 )
 _EXTRAS: Final = (*range(-8, 45), 48, 52, 56, 60, 64)
 _OFFSETS: Final = range(25)
+_ALONE: Final = {1: 1, 2: 9, 4: 17}
+"""In how many places a length of so many bytes is looked for where there is but one frame."""
 _UNITS: Final = (2, 4, 8)
 _ALIGNED: Final = (4, 8)
 _PADDED: Final = (0, *range(2, 25), 28, 32, 40, 48)
@@ -169,6 +172,24 @@ def _with(
     for extra in extras:
         if header <= counted + extra <= size:
             yield Hypothesis(field, offset, extra, unit)
+
+
+def whole_frame(data: bytes) -> Iterator[Hypothesis]:
+    """Yield the usual layouts in which the data is one frame, whole and not empty.
+
+    Usual is a length of 2 or 4 bytes, or one of a byte at the very beginning, that counts the whole
+    frame or what follows it.
+    """
+    size = len(data)
+    for field in _FIXED:
+        if field.width not in _ALONE:
+            continue
+        for offset in range(_ALONE[field.width]):
+            read = field.read(data, offset)
+            header = offset + field.width
+            for extra in (header, 0):
+                if read and read[0] and header < size == read[0] + extra:
+                    yield Hypothesis(field, offset, extra)
 
 
 def digits_elsewhere(data: bytes) -> Iterator[tuple[Hypothesis, int]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .beginnings import beginning_of
+from .characters import characters
 from .expressions import expression
 from .given import hypothesis_of, run
 from .hypotheses import FixedField, Hypothesis, Order
@@ -27,6 +28,8 @@ __all__ = ["explain"]
 _SHOWN: Final = 12
 _OFF_BY: Final = (1, 2, 4, 8, -1, -2, -4, 3, -3, 5, 6, 7, -8, 10, 12, 16, 20)
 _ORDERS: Final[tuple[Order, ...]] = ("big", "little")
+_ONE_FRAME: Final = 1 << 20
+"""A length up to this may be that of a frame that has only begun."""
 _LOST: Final = 512
 """So many bytes may stand before the first frame, or between two."""
 
@@ -61,7 +64,7 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
     window = bytes(data[:WINDOW])
     starts, position = _as_far_as(window, hypothesis)
     for reasons in (
-        _characters(window, hypothesis),
+        characters(window, hypothesis),
         _variants(window, _near(hypothesis)),
         _interrupted(window, hypothesis, starts, position),
         _late(window, hypothesis),
@@ -69,6 +72,13 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
     ):
         if found := list(reasons):
             return found
+    if done.error is None and not done.frames and len(data) < done.wanted < _ONE_FRAME:
+        return [
+            (
+                f"It may fit: this is the beginning of a frame, {len(data):,} of its "
+                f"{done.wanted:,} bytes. What one read returns is not one message: read on until all are there."
+            )
+        ]
     if done.error is None and done.frames > 1:
         return [
             (
@@ -197,37 +207,6 @@ def _far(given: Hypothesis) -> Iterator[tuple[str, Hypothesis]]:
                 header = offset + field.width
                 for extra in (given.extra, given.extra + offset - given.offset, header, 0):
                     yield what, replace(given, field=other, offset=offset, extra=extra)
-
-
-def _characters(data: bytes, given: Hypothesis) -> Iterator[str]:
-    """Yield that the length counts characters of UTF-8, if it does."""
-    position = frames = longer = 0
-    while position < len(data):
-        read = given.field.read(data, position + given.offset)
-        if read is None:
-            return
-        value, width = read
-        beginning = end = position + given.offset + width
-        for _ in range(min(value, len(data))):
-            if end >= len(data):
-                return
-            first = data[end]
-            end += 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-        if end > len(data) or value > len(data):
-            return
-        try:
-            data[beginning:end].decode()
-        except UnicodeDecodeError:
-            return
-        longer += end - beginning != value
-        frames += 1
-        position = end
-    if longer and frames > 1:
-        yield (
-            f"The length counts characters and not bytes: {longer} of {_count(frames)} hold UTF-8 "
-            "text that has more bytes than characters. The sender has to take the length of the "
-            "encoded bytes; no layout can cut this without decoding the text."
-        )
 
 
 def _interrupted(

@@ -7,11 +7,15 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from .characters import counts_characters
+from .enumerating import whole_frame
 from .naming import Known, known
 from .presenting import candidate_of, known_candidate
 from .results import Candidate, Capture, Diagnosis
-from .searching import search
-from .verdicts import kind_of, no_layout, unsure
+from .scoring import Fit
+from .searching import Finding, search
+from .verdicts import kind_of, no_layout, one_frame, unsure
+from .walking import Cutting
 from .window import WINDOW, Window, few_kinds
 
 if TYPE_CHECKING:
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .searching import Finding
-    from .walking import Cutting
 
 __all__ = ["captures_of", "diagnose", "infer"]
 
@@ -92,8 +94,28 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         candidates = [replace(one, confidence="guess") for one in candidates]
     if candidates and candidates[0].confidence == "high":
         return Diagnosis(tuple(candidates), None)
-    sentence = kind.sentence if kind else _unsure(captures, candidates)
-    return Diagnosis(tuple(candidates), sentence)
+    if kind:
+        return Diagnosis(tuple(candidates), kind.sentence)
+    for capture in captures:
+        if sentence := counts_characters(bytes(capture.data[:WINDOW])):
+            return Diagnosis(tuple(candidates), sentence)
+    if not candidates and (alone := _as_one_frame(captures)):
+        return Diagnosis(tuple(alone), one_frame(len(captures[0].data)))
+    return Diagnosis(tuple(candidates), _unsure(captures, candidates))
+
+
+def _as_one_frame(captures: Sequence[Capture]) -> list[Candidate]:
+    """Return the usual layouts in which a capture is one whole frame."""
+    if len(captures) > 1 or not captures[0].complete:
+        return []
+    data = captures[0].data
+    found = []
+    for hypothesis in sorted(whole_frame(data), key=lambda one: one.cost)[:_OF_ONE_CUTTING]:
+        fit = Fit(hypothesis, Cutting((0,), len(data)), 0.0, 0.0, exact=True, columns=())
+        candidate = candidate_of(captures, Finding(hypothesis, (fit,), 0, 0.0, 0.0), 0.0)
+        if candidate:
+            found.append(replace(candidate, confidence="guess"))
+    return found
 
 
 def _candidates(captures: Sequence[Capture], findings: Sequence[Finding]) -> list[Candidate]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import log2
 from typing import TYPE_CHECKING, Final
 
-from .hypotheses import FixedField, Hypothesis
+from .hypotheses import FixedField, Hypothesis, Order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,11 +28,8 @@ _CHECKED: Final = 16
 """So many lengths have to lead from mark to mark."""
 _AROUND: Final = (*range(-16, 0), *range(_SIZE, 25))
 _EXTRA: Final = 64
-_FIELDS: Final = tuple(
-    FixedField(width, order)  # type: ignore[arg-type]
-    for width in (4, 2, 3)
-    for order in ("big", "little")
-)
+_ORDERS: Final[tuple[Order, ...]] = ("big", "little")
+_FIELDS: Final = tuple(FixedField(width, order) for width in (4, 2, 3) for order in _ORDERS)
 
 
 def marked(data: bytes) -> Iterator[tuple[Hypothesis, int]]:

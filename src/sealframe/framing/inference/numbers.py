@@ -200,6 +200,8 @@ def _shifted(number: int, big: bytes) -> Iterator[str]:
 
 def _special(number: int, width: int) -> Iterator[str]:
     bits = 8 * width
+    if number == (1 << bits - 1) - 1:
+        yield f"It is the largest signed number of {bits} bits: a limit, or a mark for no length."
     if number >= 1 << bits - 1:
         negative = number - (1 << bits)
         if negative > -_SMALL:

@@ -337,8 +337,8 @@ class Scorer:
         return cost
 
     def _every_other_empty(self, hypothesis: Hypothesis, cutting: Cutting) -> bool:
-        """Whether all frames of one parity are empty: a length of 8 bytes of which 4 are read, and a
-        second length behind it."""
+        """Whether every other frame is empty, and no other: a wider length of which a part is
+        read, with a second one behind it."""
         sizes = cutting.whole(len(self.window.data))[:_FRAMES]
         if len(sizes) < 6:
             return False

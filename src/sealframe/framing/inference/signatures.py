@@ -338,7 +338,12 @@ SIGNATURES: Final = (
         90,
         check=lambda frame: frame[-7:-4] == b"10=" and frame.endswith(b"\x01"),
     ),
-    _signature("mavlink", rb"\xfd.[\0\x01]\0.{5}[\0\x01]", 28),
+    _signature(
+        "mavlink",
+        rb"\xfd.[\0\x01]\0.{5}[\0\x01]|\xfe.{5}",
+        14,
+        typical=rb"\xfd.[\0\x01]\0.{5}[\0\x01]",
+    ),
     _signature(
         "epics-ca",
         rb"\0[\0-\x1b]",

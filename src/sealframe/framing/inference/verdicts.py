@@ -14,7 +14,7 @@ from .beginnings import beginning_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Verdict", "kind_of", "no_layout", "unsure"]
+__all__ = ["Verdict", "kind_of", "no_layout", "one_frame", "unsure"]
 
 _SAMPLE: Final = 16384
 _PRINTABLE: Final = frozenset((*range(0x20, 0x7F), 9, 10, 13))
@@ -160,6 +160,17 @@ def no_layout(size: int) -> str:
     return (
         "No layout fits these bytes: they are not framed by a length, or begin in the midst of a "
         "long frame, or are encrypted. Capture a connection from its beginning."
+    )
+
+
+def one_frame(size: int) -> str:
+    """Return what to say where all of it may be one frame.
+
+    :param size: its bytes
+    """
+    return (
+        f"If these {size:,} bytes are one whole message, its length may stand so; one message is "
+        "too little to be sure. Capture 8 or more of differing size."
     )
 
 

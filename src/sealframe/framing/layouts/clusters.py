@@ -96,7 +96,7 @@ ENTRIES: Final = (
         title="Scalability protocols, of nanomsg and NNG: 8 bytes, then length of 8 bytes, message",
         source="RFC draft sp-tcp-mapping-01: connection header, message framing",
         pipelining="As the pattern says: a request socket waits, a push socket does not.",
-        empty_frames="A message may be empty.",
+        empty_frames="A message may be empty; recv() of pynng 0.9.0 raises RuntimeError for one.",
         first_packet=(
             "Both ends send 00 53 50 00, the number of their protocol in two bytes and 00 00, "
             "which are a message here."

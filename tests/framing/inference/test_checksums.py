@@ -1,0 +1,99 @@
+"""Checksums at the end of frames, and how sure they make."""
+
+from __future__ import annotations
+
+import binascii
+import random
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from sealframe.framing.inference import infer
+from sealframe.framing.inference.checksums import checksum_of
+
+SOURCE = random.Random(23)
+BODIES = [SOURCE.randbytes(SOURCE.randint(5, 90)) for _ in range(9)]
+
+
+def modbus_crc(data: bytes) -> bytes:
+    """Return what Modbus RTU appends, written from its specification, section 2.5.1."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            carry = value & 1
+            value >>= 1
+            if carry:
+                value ^= 0xA001
+    return value.to_bytes(2, "little")
+
+
+@pytest.mark.parametrize(
+    ("name", "append"),
+    [
+        ("CRC-32", lambda data: zlib.crc32(data).to_bytes(4, "big")),
+        ("CRC-32", lambda data: zlib.crc32(data).to_bytes(4, "little")),
+        ("MODBUS", modbus_crc),
+        ("XMODEM", lambda data: binascii.crc_hqx(data, 0).to_bytes(2, "big")),
+        ("CCITT-FALSE", lambda data: binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "big")),
+        ("sum of 16 bits", lambda data: sum(data).to_bytes(2, "big")),
+        ("the sum of all before", lambda data: bytes([sum(data) & 0xFF])),
+        ("negated sum", lambda data: bytes([-sum(data) & 0xFF])),
+    ],
+)
+def test_it_is_named(name: str, append: Callable[[bytes], bytes]) -> None:
+    found = checksum_of([body + append(body) for body in BODIES])
+    assert found is not None
+    assert name in found.sentence
+    assert not found.begin
+    assert not found.behind
+
+
+def test_known_answers_of_the_catalogues_of_crcs() -> None:
+    # The check value of each: that of the nine digits.
+    digits = b"123456789"
+    for number, size, name in (
+        (0x4B37, 2, "CRC-16/MODBUS"),
+        (0x906E, 2, "CRC-16/X-25"),
+        (0x2189, 2, "CRC-16/KERMIT"),
+        (0xCDE703, 3, "CRC-24Q"),
+    ):
+        from sealframe.framing.inference.checksums import KINDS
+
+        (function,) = (function for width, kind, function in KINDS if kind == name)
+        assert function(digits) == number
+        assert size == next(width for width, kind, _ in KINDS if kind == name)
+
+
+def test_it_may_leave_out_a_mark_and_have_one_behind() -> None:
+    frames = [b"\xb5\x62" + body + bytes([sum(body) & 0xFF]) + b"\r\n" for body in BODIES]
+    found = checksum_of(frames)
+    assert found is not None
+    assert (found.name, found.begin, found.behind) == ("sum", 2, 2)
+    assert "before the 2 at the end" in found.sentence
+    assert "from byte 2 on" in found.sentence
+
+
+def test_what_comes_out_in_most_frames_is_none() -> None:
+    frames = [body + zlib.crc32(body).to_bytes(4, "big") for body in BODIES]
+    frames[4] = frames[4][:-1] + bytes([frames[4][-1] ^ 1])
+    assert checksum_of(frames) is None
+    assert checksum_of(BODIES) is None
+
+
+def test_frames_that_are_alike_prove_nothing() -> None:
+    assert checksum_of([b"\0" * 20] * 9) is None
+    assert checksum_of([bytes(size) for size in range(10, 20)]) is None
+
+
+def test_a_checksum_makes_a_length_of_one_byte_sure() -> None:
+    def frame(body: bytes, last: bytes) -> bytes:
+        return b"\x02" + bytes([len(body)]) + body + last
+
+    proven = b"".join(frame(body, modbus_crc(frame(body, b""))) for body in BODIES)
+    best = infer(proven)[0]
+    assert best.confidence == "high"
+    assert any("CRC-16/MODBUS" in note for note in best.evidence.notes)
+    other = b"".join(frame(body, SOURCE.randbytes(2)) for body in BODIES)
+    assert infer(other)[0].confidence == "guess"
