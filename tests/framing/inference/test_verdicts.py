@@ -11,6 +11,7 @@ import pytest
 
 from sealframe.framing import Framing
 from sealframe.framing.inference import Capture, diagnose
+from sealframe.framing.inference.naming import known
 
 TEXT = b"".join(b"line %d of a log: all is well\n" % number for number in range(80))
 TLS = b"".join(b"\x17\x03\x03" + (60).to_bytes(2, "big") + bytes(range(60)) for _ in range(12))
@@ -106,3 +107,9 @@ def test_characters_that_are_counted_are_told_without_a_layout() -> None:
     verdict = diagnose(data).verdict or ""
     assert 'As Framing(width=2, byteorder="big")' in verdict
     assert "characters and not bytes: 4 of 5 frames" in verdict
+
+
+def test_zeros_between_frames_are_no_empty_messages_of_a_protocol() -> None:
+    # As DNS over TCP they would be a thousand messages of 0 bytes, where 12 are the fewest.
+    frames = b"".join(b"RCmb" + bytes(20) + bytes(range(1, 90)) + bytes(1901) for _ in range(3))
+    assert known([Capture(bytes(1900) + frames)]) == [None]

@@ -76,7 +76,8 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
         return [
             (
                 f"It may fit: this is the beginning of a frame, {len(data):,} of its "
-                f"{done.wanted:,} bytes. What one read returns is not one message: read on until all are there."
+                f"{done.wanted:,} bytes. What one read returns is not one message: read on until "
+                "all are there."
             )
         ]
     if done.error is None and done.frames > 1:
