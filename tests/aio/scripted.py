@@ -147,7 +147,8 @@ class Peer:
         if mode.sealed:
             if credentials is None:
                 psk = (key or shared_key()).secret_bytes()
-                credentials = Credentials(Pattern.NNPSK0, psk=psk)
+                hybrid = () if client else (Pattern.NNHFS_PSK0,)
+                credentials = Credentials(Pattern.NNPSK0, *hybrid, psk=psk)
             self.records = RecordLayer(initiator=client, credentials=credentials, context=context)
         self._decoder = Framing(control=mode.has_control, maximum=MAX_LENGTH).decoder()
         self._frames: deque[Any] = deque()

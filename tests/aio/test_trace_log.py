@@ -47,7 +47,7 @@ async def test_a_session_can_be_read(mode: Mode, caplog: pytest.LogCaptureFixtur
         # Until then the client has an id of its own.
         assert any(": < WELCOME, " in record.getMessage() for record in caplog.records)
         assert any(line.startswith("> CLOSE, ") for line in said)
-    assert any("message 1 of NNPSK0" in r.getMessage() for r in caplog.records) is mode.sealed
+    assert any("message 1 of NNHFS_PSK0" in r.getMessage() for r in caplog.records) is mode.sealed
     assert SECRET.decode() not in caplog.text
 
 

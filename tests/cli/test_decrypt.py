@@ -132,7 +132,7 @@ async def upper(conn: Connection) -> None:
 
 
 class TestRealConnections:
-    @pytest.mark.parametrize(("make", "pattern"), [(shared, "NNPSK0(1)"), (known, "XK(2)")])
+    @pytest.mark.parametrize(("make", "pattern"), [(shared, "NNHFS_PSK0(4)"), (known, "XKHFS(5)")])
     async def test_of_loopback(
         self,
         make: Callable[[], tuple[Any, Any]],

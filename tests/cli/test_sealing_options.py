@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import pytest
@@ -35,6 +36,7 @@ SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "hi", "127.0.0.1:1"], ["c
         ([*CHAT, "--server-key", "a"], "--server-key needs --identity FILE too"),
         ([*SEND, "--key", "a", "--known-servers", "b"], "--known-servers needs --identity"),
         ([*SEND, "--trust-first-use"], "--trust-first-use needs --identity"),
+        ([*SEND, "--classic"], "--classic needs --key, --passphrase or --identity"),
         ([*CHAT, "--identity", "a", "--server-key", "b", "--invitation", "c"], "work together"),
         ([*CHAT, "--identity", "a", "--server-key", "b", "--known-servers", "c"], "work together"),
         ([*CHAT, "--identity", "a", "--invitation", "b", "--trust-first-use"], "work together"),
@@ -69,6 +71,38 @@ async def test_a_passphrase_from_the_environment(monkeypatch: pytest.MonkeyPatch
         async with sealframe.connect(host, int(port), security=key) as conn:
             await conn.send(b"hello")
             assert (await chat.line()).endswith(": hello")
+
+
+@pytest.mark.parametrize("option", [(), ("--classic",)])
+async def test_post_quantum_unless_told_otherwise(option: tuple[str, ...], tmp_path: Path) -> None:
+    heard: list[bool] = []
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+        heard.append(conn.post_quantum)
+
+    key = SharedKey.generate()
+    key.save(tmp_path / "key")
+    async with sealframe.serve(handler, "127.0.0.1", 0, security=key) as server:
+        options = ("--key", tmp_path / "key", *option)
+        done = await outcome("send", "hello", f":{server.port}", *options)
+    assert (done.code, heard) == (0, [not option])
+
+
+async def test_a_server_without_post_quantum_is_told_and_classic_is_the_way_out(
+    tmp_path: Path,
+) -> None:
+    key = SharedKey.generate()
+    key.save(tmp_path / "key")
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+
+    with patch("sealframe.noise.handshake_driver.kem.is_available", return_value=False):
+        async with sealframe.serve(handler, "127.0.0.1", 0, security=key) as server:
+            done = await outcome("send", "hello", f":{server.port}", "--key", tmp_path / "key")
+    assert done.code == 3
+    assert "one without a post-quantum handshake needs --classic" in done.error
 
 
 async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,9 @@ async def listening(shown: Terminal) -> int:
 async def test_who_is_there_and_what_they_do() -> None:
     async with on_terminal("serve", "127.0.0.1:0", "--status", columns=120) as shown:
         port = await listening(shown)
-        await shown.until(r"client.*name.*address.*in/s.*in B/s.*out/s.*out B/s.*queue.*RTT.*for")
+        await shown.until(
+            r"client.*name.*address.*in/s.*in B/s.*out/s.*out B/s.*queue.*RTT.*for.*seal"
+        )
         await shown.until(r"0 clients")
         async with (
             sealframe.connect("127.0.0.1", port, extended=True) as one,

@@ -64,7 +64,7 @@ def dial(listener: ScriptedListener, security: ClientIdentity) -> Connecting:
 
 
 def scripted_server(raw: Raw, key: PrivateKey = SERVER) -> scripted.Peer:
-    credentials = Credentials(Pattern.XX, static=key.secret_bytes())
+    credentials = Credentials(Pattern.XX, Pattern.XXHFS, static=key.secret_bytes())
     return scripted.Peer(raw, Mode("sealed"), client=False, credentials=credentials)
 
 
@@ -117,7 +117,7 @@ async def test_a_server_that_goes_away_too_early_is_not_recorded(path: Path, sta
         raw = await listener.accept()
         peer = scripted_server(raw)
         if stage == "message 2":
-            peer.feed(await raw.receive_exactly(4 + 1 + 10 + 32))
+            peer.feed(await raw.receive_exactly(4 + 1 + 10 + 1216))
             assert peer.records is not None
             (answer,) = peer.records.output
             await raw.send(answer)
@@ -163,7 +163,7 @@ async def test_who_we_are_is_not_shown_to_a_server_that_is_not_trusted(
         dialling = asyncio.ensure_future(_wait(dial(listener, client(path, trust=bool(known)))))
         raw = await listener.accept()
         peer = scripted_server(raw)
-        peer.feed(await raw.receive_exactly(4 + 1 + 10 + 32))
+        peer.feed(await raw.receive_exactly(4 + 1 + 10 + 1216))
         assert peer.records is not None
         (answer,) = peer.records.output
         await raw.send(answer)

@@ -16,14 +16,14 @@ from .scene import Scene, scene
 __all__ = ["no_leaks", "pytest_asyncio_loop_factories"]
 
 
-@pytest.fixture(params=["NNpsk0", "XK", "XX"])
+@pytest.fixture(params=["NNpsk0", "XK", "XX", "NNhfs+psk0", "XKhfs", "XXhfs"])
 def credentials(request: pytest.FixtureRequest, tmp_path: Path) -> Credentials:
     """The keys of both ends, for each handshake pattern."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
     return make(request.param, tmp_path)
 
 
-@pytest.fixture(params=["XK", "XX"])
+@pytest.fixture(params=["XK", "XX", "XKhfs", "XXhfs"])
 def identities(request: pytest.FixtureRequest, tmp_path: Path) -> Credentials:
     """The same where each end has a key pair."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
@@ -45,13 +45,13 @@ def _family(name: str, tmp_path_factory: pytest.TempPathFactory) -> Family:
     return Family("unix", tmp_path_factory.mktemp("s") / "s")
 
 
-@pytest.fixture(params=["NNpsk0-tcp4", "XK-unix", "XX-tcp4"])
+@pytest.fixture(params=["NNhfs+psk0-tcp4", "XKhfs-unix", "XXhfs-tcp4"])
 async def attacked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, no_leaks: None
 ) -> AsyncIterator[Scene]:
     """A server with a client that is left alone, and a man in the middle for another.
 
-    Each pattern and each family, not all of both: neither knows of the other.
+    Each hybrid pattern and each family, not all of both: neither knows of the other.
     """
     pytest.importorskip("cryptography", reason="cryptography is not installed")
     name, family = request.param.split("-")

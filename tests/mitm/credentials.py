@@ -16,7 +16,7 @@ from .middle import Way
 CONTEXT = b"vault.example"
 """The name of the service in all these tests."""
 
-PatternName = Literal["NNpsk0", "XK", "XX"]
+PatternName = Literal["NNpsk0", "XK", "XX", "NNhfs+psk0", "XKhfs", "XXhfs"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,17 @@ class Credentials:
 
     def handshakes(self, way: Way) -> int:
         """Return how many frames the handshake has in that direction."""
-        return 2 if way is Way.UP and self.pattern is not Pattern.NNPSK0 else 1
+        return 2 if way is Way.UP and self.psk is None else 1
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the client has the server's public key beforehand, as in XK."""
+        return self.name in ("XK", "XKhfs")
+
+    @property
+    def unproven(self) -> bool:
+        """Whether message 1 proves nothing, as in XX."""
+        return self.name in ("XX", "XXhfs")
 
     @property
     def preamble(self) -> bytes:
@@ -60,7 +70,7 @@ class Credentials:
             prologue=self.preamble + len(context).to_bytes(2, "little") + context,
             psk=self.psk,
             static=static or own,
-            remote_static=self.server_public if initiator and self.name == "XK" else None,
+            remote_static=self.server_public if initiator and self.pinned else None,
         )
 
 
@@ -70,17 +80,18 @@ def make(name: PatternName, folder: Path, *, accepted: Collection[PatternName] =
     :param folder: for a file of known servers
     :param accepted: the patterns that the server takes, if not that one alone
     """
-    if name == "NNpsk0":
-        return shared()
+    if name in ("NNpsk0", "NNhfs+psk0"):
+        return shared(name)
     return identities(name, folder / "known_servers", accepted or (name,))
 
 
-def shared() -> Credentials:
+def shared(name: PatternName) -> Credentials:
     """Return a shared key."""
-    key = SharedKey.generate()
+    hybrid = name == "NNhfs+psk0"
+    key = SharedKey.generate(post_quantum=hybrid)
     return Credentials(
-        name="NNpsk0",
-        pattern=Pattern.NNPSK0,
+        name=name,
+        pattern=Pattern.NNHFS_PSK0 if hybrid else Pattern.NNPSK0,
         server=key,
         client=key,
         bystander=key,
@@ -89,19 +100,23 @@ def shared() -> Credentials:
 
 
 def identities(
-    name: Literal["XK", "XX"], known_servers: Path, accepted: Collection[PatternName]
+    name: PatternName, known_servers: Path, accepted: Collection[PatternName]
 ) -> Credentials:
     """Return a key pair for the server and for each of two clients that it lets in."""
     server, client, bystander = (PrivateKey.generate() for _ in range(3))
 
+    hybrid = "hfs" in name
+
     def identity(key: PrivateKey) -> ClientIdentity:
-        if name == "XK":
-            return ClientIdentity(key, server=server.public_key)
-        return ClientIdentity(key, known_servers=known_servers, trust_first_use=True)
+        if name in ("XK", "XKhfs"):
+            return ClientIdentity(key, server=server.public_key, post_quantum=hybrid)
+        return ClientIdentity(
+            key, known_servers=known_servers, trust_first_use=True, post_quantum=hybrid
+        )
 
     return Credentials(
         name=name,
-        pattern=Pattern[name],
+        pattern=Pattern[name.upper()],
         server=ServerIdentity(
             server,
             {"client": client.public_key, "bystander": bystander.public_key},

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from core.peers import places
 
 from sealframe import ProtocolError, TruncatedError
-from sealframe.wire import HEAD_SIZE, LENGTH_MASK, Pattern
+from sealframe.wire import HEAD_SIZE, LENGTH_MASK
 
 from .credentials import Credentials
 from .middle import Script, Tapped, Way
@@ -62,9 +63,9 @@ async def test_each_byte_of_the_handshake_and_the_first_records(
     credentials = attacked_tcp.credentials
     sizes = [len(frame) for frame in (await attacked_tcp.conversation()).seen[way]]
     # The records of all patterns are alike.
-    records = 2 if credentials.pattern is Pattern.NNPSK0 else 1
+    records = 2 if credentials.psk is not None else 1
     for number in range(credentials.handshakes(way) + records):
-        for place in range(sizes[number]):
+        for place in [*range(20), *(20 + it for it in places(sizes[number] - 20))]:
             await _suffer(attacked_tcp, way, number, place)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from aio.scripted import listening
@@ -25,7 +25,7 @@ from sealframe import (
 from sealframe.wire import CONTROL_BIT, HEAD_SIZE, Control, Opcode, Pattern, control
 from sealframe.wire.control import Close
 
-from .credentials import CONTEXT, Credentials, make
+from .credentials import CONTEXT, Credentials, PatternName, make
 from .holder import HELLO, REFUSED, Holder, claiming, dialled
 from .middle import Script, Tapped, Way, carry
 from .scene import BEFORE_WELCOME, Harm, scene
@@ -35,11 +35,14 @@ NOT_LET_IN = Harm(UnauthorizedError, HandshakeError, answers=0)
 
 def stranger(credentials: Credentials, known_servers: Path) -> ClientIdentity:
     """Return a client with a key that the server does not know."""
-    key = PrivateKey.generate()
-    if credentials.pattern is Pattern.XK:
+    key, hybrid = PrivateKey.generate(), credentials.pattern.post_quantum
+    if credentials.pinned:
         assert credentials.server_public is not None
-        return ClientIdentity(key, server=PublicKey(credentials.server_public))
-    return ClientIdentity(key, known_servers=known_servers, trust_first_use=True)
+        server = PublicKey(credentials.server_public)
+        return ClientIdentity(key, server=server, post_quantum=hybrid)
+    return ClientIdentity(
+        key, known_servers=known_servers, trust_first_use=True, post_quantum=hybrid
+    )
 
 
 class TestTheServersKeyIsStolen:
@@ -89,7 +92,7 @@ async def test_the_clients_stolen_key_does_not_make_one_its_server(
             first = await raw.receive()
             with claiming(identities.server_public):
                 thief = identities.handshake(initiator=False, static=identities.client_static)
-                if identities.pattern is Pattern.XK:
+                if identities.pinned:
                     with pytest.raises(HandshakeError):
                         thief.read_message(first[HEAD_SIZE + 11 :])
                     body = bytes(48)
@@ -172,13 +175,21 @@ class TestAnotherServerInTheMiddle:
         assert (mine.read_bytes() if mine.exists() else None) == before
 
 
-@pytest.mark.parametrize("name", ["XK", "XX"])
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("XK", Pattern.XX),
+        ("XX", Pattern.XK),
+        ("XKhfs", Pattern.XK),
+        ("XXhfs", Pattern.XX),
+        ("XKhfs", Pattern.XXHFS),
+    ],
+)
 async def test_nobody_is_talked_into_another_pattern(
-    name: Literal["XK", "XX"], tmp_path: Path, no_leaks: None
+    name: PatternName, other: Pattern, tmp_path: Path, no_leaks: None
 ) -> None:
-    """A server that takes both, and someone who changes the number on the way."""
+    """A server that takes all, and someone who changes the number on the way."""
     pytest.importorskip("cryptography", reason="cryptography is not installed")
-    other = Pattern.XX if name == "XK" else Pattern.XK
     place = HEAD_SIZE + 10
 
     def script(tapped: Tapped, way: Way, number: int, frame: bytes) -> bytes:
@@ -229,7 +240,7 @@ class TestFailuresLookAlike:
                     replies = set()
                     for name, change in CHANGES.items():
                         # No part of this message is authentic: message 2 shows it.
-                        bare = credentials.pattern is Pattern.XX and (way, at) == (Way.UP, 0)
+                        bare = credentials.unproven and (way, at) == (Way.UP, 0)
                         if bare and name in ("first byte", "last byte", "ones"):
                             continue
                         tapped, _ = await attacked.suffer(changed(way, at, change), BEFORE_WELCOME)
@@ -241,14 +252,14 @@ class TestFailuresLookAlike:
         """Another key or context at both ends is answered as a forgery is."""
         async with scene(credentials) as attacked:
             visits: list[dict[str, Any]] = [{"context": b""}, {"context": CONTEXT + b"\0"}]
-            if credentials.pattern is Pattern.NNPSK0:
+            if credentials.psk is not None:
                 visits.append({"security": SharedKey.generate()})
-            elif credentials.pattern is Pattern.XK:
+            elif credentials.pinned:
                 other = PrivateKey.generate().public_key
                 visits.append({"security": ClientIdentity(PrivateKey.generate(), server=other)})
             for arguments in visits:
                 tapped, _ = await attacked.suffer(carry, BEFORE_WELCOME, **arguments)
-                if credentials.pattern is Pattern.XX:
+                if credentials.unproven:
                     # The client is the first that can see it.
                     assert tapped.seen[Way.UP][1:] == [REFUSED]
                 else:

@@ -20,7 +20,7 @@ from .scene import BEFORE_WELCOME, Scene, harm_at
 PLAINTEXT = {
     "a message": message(b"rm -rf /"),
     "an empty message": message(b""),
-    "a message as long as a record": message(bytes(100)),
+    "a message as long as a record": message(bytes(60)),
     "HELLO": HELLO,
     "WELCOME": WELCOME,
     "PING": control.frame(Opcode.PING, b"12345678"),

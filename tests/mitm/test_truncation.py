@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from core.peers import places
 
 from sealframe import TruncatedError
-from sealframe.wire import Pattern
 
 from .credentials import Credentials
 from .middle import Script, Tapped, Way
@@ -36,10 +36,10 @@ async def test_fin_at_every_byte(attacked_tcp: Scene, way: Way) -> None:
     credentials = attacked_tcp.credentials
     sizes = [len(frame) for frame in (await attacked_tcp.conversation()).seen[way]]
     # The records of all patterns are alike.
-    records = 2 if credentials.pattern is Pattern.NNPSK0 else 0
+    records = 2 if credentials.psk is not None else 0
     for number in range(credentials.handshakes(way) + records):
         harm = harm_of_cut(credentials, way, number)
-        for inside in range(sizes[number]):
+        for inside in [*range(20), *(20 + it for it in places(sizes[number] - 20))]:
             await attacked_tcp.suffer(cut(way, number, inside), harm)
 
 

@@ -45,7 +45,7 @@ def test_each_message_is_told_by_both_ends(pattern: Pattern, sizes: tuple[int, .
         assert steps == [
             f"{verbs[number % 2]} message {number + 1} of {pattern.name}, {size} bytes"
             for number, size in enumerate(sizes)
-        ] + ["the handshake is finished"]
+        ] + [f"the handshake is finished, {'' if pattern.post_quantum else 'without '}post-quantum"]
 
 
 def test_a_refusal_is_told_by_both_ends() -> None:

@@ -39,12 +39,13 @@ async def test_a_connection_from_accept_to_its_end(
         await until(lambda: not registry_of(server).connections)
     accepted, registered, unregistered = lines(caplog, "sealframe.server")
     assert accepted.startswith(f"accepted connection {id} from ")
-    assert registered == f"registered client {id}"
+    how = "sealed, post-quantum" if mode.sealed else "plain"
+    assert registered == f"registered client {id}, {how}"
     assert unregistered == f"unregistered client {id}"
     connecting, connected = lines(caplog, "sealframe.client")
     assert connecting.startswith("connecting to ")
     assert connected.startswith("connected to ")
-    assert connected.endswith(f" as {mine}")
+    assert connected.endswith(f" as {mine}, {how}")
     assert SECRET.decode() not in caplog.text
 
 

@@ -34,6 +34,7 @@ async def test_a_client(mode: Mode, family: Family) -> None:
         assert told["name"] is None
         assert told["address"] == accepted.remote_address
         assert told["sealed"] is mode.sealed
+        assert told["post_quantum"] is mode.sealed
         assert told["connected"] is True
         assert told["links"] == 1
         assert 0 <= told["connected_for"] < 60

@@ -180,14 +180,21 @@ def test_what_each_shows_of_itself(path: Path) -> None:
 
 
 def test_patterns() -> None:
-    assert credentials_of(ServerIdentity(SERVER, TABLE)).patterns == (Pattern.XK,)
+    xk, xx = (Pattern.XK, Pattern.XKHFS), (Pattern.XX, Pattern.XXHFS)
+    assert credentials_of(ServerIdentity(SERVER, TABLE)).patterns == xk
     both = credentials_of(ServerIdentity(SERVER, TABLE, patterns=["XX", "XK", "XX"]))
-    assert both.patterns == (Pattern.XX, Pattern.XK)
+    assert both.patterns == xx + xk
+    hybrid = credentials_of(ServerIdentity(SERVER, TABLE, patterns=["XKhfs", "XXhfs"]))
+    assert hybrid.patterns == (Pattern.XKHFS, Pattern.XXHFS)
     pinned = ClientIdentity(CLIENT, server=SERVER.public_key)
     invited = ClientIdentity(CLIENT, invitation=Invitation.generate(SERVER.public_key))
     knowing = ClientIdentity(CLIENT, known_servers="known")
-    assert credentials_of(pinned).patterns == credentials_of(invited).patterns == (Pattern.XK,)
-    assert credentials_of(knowing).patterns == (Pattern.XX,)
+    assert credentials_of(pinned).patterns == credentials_of(invited).patterns == (Pattern.XKHFS,)
+    assert credentials_of(knowing).patterns == (Pattern.XXHFS,)
+    pinned_classic = ClientIdentity(CLIENT, server=SERVER.public_key, post_quantum=False)
+    knowing_classic = ClientIdentity(CLIENT, known_servers="known", post_quantum=False)
+    assert credentials_of(pinned_classic).patterns == (Pattern.XK,)
+    assert credentials_of(knowing_classic).patterns == (Pattern.XX,)
     assert (token_of(pinned), token_of(knowing), len(token_of(invited))) == (b"", b"", 8)
     assert verifier_of(pinned, "a:1") is verifier_of(invited, "a:1") is None
 

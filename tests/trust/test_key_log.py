@@ -121,8 +121,12 @@ def test_a_line_names_the_connection_and_opens_its_records(
 ) -> None:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    credentials = shared_credentials if make is shared else credentials_of
-    server_side, client_side = map(credentials, make())
+    server_side, client_side = make()
+    if make is shared:
+        server_side = shared_credentials(server_side, client=False)
+        client_side = shared_credentials(client_side, client=True)
+    else:
+        server_side, client_side = map(credentials_of, (server_side, client_side))
     logged: list[tuple[bytes, bytes, bytes]] = []
 
     def note(*line: bytes) -> None:

@@ -41,7 +41,8 @@ class ConnectionConfig:
     """How to talk: packets, extended, sealed, or a foreign framing.
 
     :raises ConfigurationError: the arguments cannot work together
-    :raises MissingExtraError: sealing needs ``cryptography``, which is missing
+    :raises MissingExtraError: sealing needs ``cryptography``, or a client's key asks for
+        ML-KEM-768, which is missing
     :raises KeyFileError: ``SEALFRAME_KEYLOG`` names a file that cannot be a key log
     """
 
@@ -72,6 +73,8 @@ class ConnectionConfig:
                     f"for example SharedKey.load(path), a {identity.__name__}, or None"
                 )
             cipher.require()
+            if isinstance(self.security, SharedKey):
+                shared_credentials(self.security, client=self.client).require()
             object.__setattr__(self, "key_log", key_log())
         if not isinstance(self.context, bytes | str):
             raise ConfigurationError("context is text or bytes")
@@ -151,7 +154,7 @@ class ConnectionConfig:
         invitation = b""
         match self.security:
             case SharedKey():
-                credentials = shared_credentials(self.security)
+                credentials = shared_credentials(self.security, client=self.client)
             case ServerIdentity():
                 credentials = credentials_of(self.security)
                 identify = identifier_of(self.security)

@@ -153,6 +153,13 @@ class Connection(Generic[Sent, Received]):
         return self._protocol.machine.sealed
 
     @property
+    def post_quantum(self) -> bool:
+        """Whether its keys come of ML-KEM-768 beside X25519, so that it stays closed to who
+        records it now and has a quantum computer later. Of a session that of the present link,
+        or of the last one."""
+        return self._protocol.machine.post_quantum
+
+    @property
     def channel_binding(self) -> bytes:
         """The handshake hash of a sealed connection: 32 bytes, the same at both
         ends and different for each connection (Noise revision 34, section 11.2), and

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from ..core.protocol import ProtocolMachine
+
 logger: Final = logging.getLogger("sealframe.connection")
 
 
@@ -32,3 +34,10 @@ class TraceLog:
 def trace_log(id: str) -> TraceLog | None:
     """Return the log of a connection, None where nobody reads it."""
     return TraceLog(id) if logger.isEnabledFor(logging.DEBUG) else None
+
+
+def seal_name(machine: ProtocolMachine) -> str:
+    """Return what the log calls a connection: plain, or how its keys were agreed on."""
+    if not machine.sealed:
+        return "plain"
+    return "sealed, post-quantum" if machine.post_quantum else "sealed, without post-quantum"

@@ -21,11 +21,12 @@ def can_ask() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def passphrase_key() -> SharedKey:
+def passphrase_key(*, post_quantum: bool) -> SharedKey:
     """Return the key of the passphrase in the environment, or of one that is asked for.
 
     This blocks for some tenths of a second: call it before an event loop starts.
 
+    :param post_quantum: whether a client asks for ML-KEM-768 with it
     :raises KeyFormatError: the passphrase is too weak
     """
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
@@ -35,7 +36,7 @@ def passphrase_key() -> SharedKey:
                 f"--passphrase asks on a terminal, and there is none: set {PASSPHRASE_VARIABLE}"
             )
         passphrase = click.prompt("Passphrase", hide_input=True, err=True)
-    return SharedKey.from_passphrase(passphrase)
+    return SharedKey.from_passphrase(passphrase, post_quantum=post_quantum)
 
 
 def invitation_text() -> str:

@@ -213,4 +213,5 @@ def _how(conn: Connection) -> str:
     if not conn.sealed:
         return "plain"
     server = f", server key {conn.peer.key}" if conn.peer is not None else ""
-    return f"sealed, as {conn.id}{server}"
+    how = "sealed" if conn.post_quantum else "sealed without post-quantum"
+    return f"{how}, as {conn.id}{server}"

@@ -52,9 +52,12 @@ class ClientSealing:
     known_servers: Path | None
     trust_first_use: bool
     invitation: str | None
+    classic: bool
 
     def __post_init__(self) -> None:
         check_one_way(self.key, self.passphrase, self.identity)
+        if self.classic and not any(self.ways.values()):
+            raise click.UsageError("--classic needs --key, --passphrase or --identity too")
         about_server = {
             "--server-key": self.server_key is not None,
             "--invitation": self.invitation is not None,
@@ -84,21 +87,26 @@ class ClientSealing:
         :raises UnknownServerError: the server's key was asked about and is not right
         """
         if self.identity is None:
-            return Access(shared_key(self.key, self.passphrase))
+            key = shared_key(self.key, self.passphrase, post_quantum=not self.classic)
+            return Access(key, classic=self.classic)
         if self.server_key is not None:
             server = PublicKey.from_text(self.server_key)
-            key = private_key(self.identity, make=False)
-            return Access(ClientIdentity(key, server=server), key=key, server=server)
+            own = private_key(self.identity, make=False)
+            security = ClientIdentity(own, server=server, post_quantum=not self.classic)
+            return Access(security, key=own, server=server, classic=self.classic)
         known = KnownServers(
             self.known_servers or Path(click.get_app_dir("sealframe"), _KNOWN_SERVERS)
         )
         if self.invitation is not None:
             return self._open_invitation(self.identity, known, address)
-        key = private_key(self.identity, make=False)
+        own = private_key(self.identity, make=False)
         security = ClientIdentity(
-            key, known_servers=known.path, trust_first_use=self.trust_first_use
+            own,
+            known_servers=known.path,
+            trust_first_use=self.trust_first_use,
+            post_quantum=not self.classic,
         )
-        access = Access(security, key=key)
+        access = Access(security, key=own, classic=self.classic)
         if can_ask() and not self.trust_first_use:
             for one in address.each:
                 if known.lookup(str(one)) is not None:
@@ -116,8 +124,10 @@ class ClientSealing:
         for one in address.each:
             known.check(str(one), invitation.server)
         key = private_key(path, make=True)
-        security = ClientIdentity(key, invitation=invitation)
-        return Access(security, key=key, server=invitation.server, to_record=known)
+        security = ClientIdentity(key, invitation=invitation, post_quantum=not self.classic)
+        return Access(
+            security, key=key, server=invitation.server, to_record=known, classic=self.classic
+        )
 
 
 class Access:
@@ -127,6 +137,7 @@ class Access:
     :param key: of this client, where it has one
     :param server: the server's public key, where it is known beforehand
     :param to_record: where to write the server once it has accepted the invitation
+    :param classic: whether it asks for no post-quantum handshake
     """
 
     def __init__(
@@ -136,11 +147,13 @@ class Access:
         key: PrivateKey | None = None,
         server: PublicKey | None = None,
         to_record: KnownServers | None = None,
+        classic: bool = False,
     ) -> None:
         self.security = security
         self._key = key
         self._server = server
         self._to_record = to_record
+        self._classic = classic
 
     async def connected(self, conn: Connection) -> None:
         """Note that the server has let this client in.
@@ -186,8 +199,13 @@ class Access:
             )
         if error.code == CloseCode.REFUSED and self._server is not None:
             return f"is its public key {self._server}?"
-        if error.code == CloseCode.VERSION and self._key is not None and self._server is None:
-            return "one that does not show its key to strangers needs --server-key"
+        if error.code == CloseCode.VERSION:
+            advice = []
+            if self._key is not None and self._server is None:
+                advice.append("one that does not show its key to strangers needs --server-key")
+            if not self._classic:
+                advice.append("one without a post-quantum handshake needs --classic")
+            return "; ".join(advice)
         return ""
 
 
@@ -243,6 +261,11 @@ def client_sealing(command: Command) -> Command:
         "--trust-first-use",
         is_flag=True,
         help="With --identity: take the key of a server that is not known for right, unasked.",
+    )
+    @click.option(
+        "--classic",
+        is_flag=True,
+        help="Seal without the post-quantum key exchange, for a server that has none.",
     )
     @functools.wraps(command)
     def wrapped(**options: Any) -> None:

@@ -46,15 +46,18 @@ def check_one_way(key: Path | None, passphrase: bool, identity: Path | None) -> 
         raise click.UsageError("give only one of --key, --passphrase and --identity")
 
 
-def shared_key(key: Path | None, passphrase: bool) -> SharedKey | None:
+def shared_key(
+    key: Path | None, passphrase: bool, *, post_quantum: bool = True
+) -> SharedKey | None:
     """Return the shared key that the options name, None where they name none.
 
+    :param post_quantum: whether a client asks for ML-KEM-768 with it
     :raises KeyFileError: the file cannot be used
     :raises KeyFormatError: it holds something else, or the passphrase is too weak
     """
     if key is not None:
-        return SharedKey.load(key)
-    return passphrase_key() if passphrase else None
+        return SharedKey.load(key, post_quantum=post_quantum)
+    return passphrase_key(post_quantum=post_quantum) if passphrase else None
 
 
 def private_key(path: Path, *, make: bool) -> PrivateKey:

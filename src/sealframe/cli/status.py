@@ -142,6 +142,7 @@ def _heads(count: int, total: Traffic, queued: int) -> Table:
     heads = ("in/s", "in B/s", "out/s", "out B/s", "queue", "RTT", "for")
     for head, foot in zip(heads, (*total.cells, size(queued), "", ""), strict=True):
         table.add_column(head, foot, justify="right", no_wrap=True)
+    table.add_column("seal", no_wrap=True)
     return table
 
 
@@ -154,9 +155,16 @@ def _row(id: str, figures: dict[str, Any], traffic: Traffic) -> list[Text]:
         size(figures["outbox_cost"]),
         _round_trip(figures),
         str(timedelta(seconds=int(figures["connected_for"]))),
+        _seal(figures),
     )
     # Text is no markup, and what a peer chose is made visible.
     return [Text(visible(cell), no_wrap=True, overflow="ellipsis") for cell in cells]
+
+
+def _seal(figures: dict[str, Any]) -> str:
+    if not figures["sealed"]:
+        return "plain"
+    return "hybrid" if figures["post_quantum"] else "classic"
 
 
 def _round_trip(figures: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ..aio.connection import Connection, Received, Sent, protocol_of
 from ..aio.endpoint import Endpoint
 from ..aio.hooks import Hooks
 from ..aio.peer_handlers import PeerHandlers
+from ..aio.trace_log import seal_name
 from ..core.protocol import ProtocolMachine
 from ..errors import ConfigurationError, ConnectionClosed, HandshakeError, KeyFormatError
 from ..options import ClientOptions
@@ -158,7 +159,8 @@ class Connecting(Generic[Sent, Received]):
                     raise
                 failures.append(error)
             else:
-                logger.debug("connected to %s as %s", endpoint, conn.id)
+                how = seal_name(protocol_of(conn).machine)
+                logger.debug("connected to %s as %s, %s", endpoint, conn.id, how)
                 self._targets.prefer(endpoint)
                 for failure in filter(is_alarming, failures):
                     logger.warning("%s", failure)

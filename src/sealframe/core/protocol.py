@@ -136,6 +136,11 @@ class ProtocolMachine(SendingHalf):
         return self.records is not None
 
     @property
+    def post_quantum(self) -> bool:
+        """Whether the keys of a sealed connection come of ML-KEM-768 too."""
+        return self.records is not None and self.records.post_quantum
+
+    @property
     def peer(self) -> PeerIdentity | None:
         """Who is at the other end, as it proved, where it has an identity."""
         return self.introductions.identity

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..wire import Pattern
-from .cipher import KeyPair, Secret
+from . import kem
+from .cipher import KeyPair, Secret, require
 from .handshake import Handshake, Preparation
 
 _NAMES: Final = {
@@ -52,6 +53,16 @@ class Credentials(Secret):
         self._static = static
         self._remote_static = remote_static
         self._prepared: dict[tuple[Pattern, bool, bytes], Preparation] = {}
+
+    def require(self) -> None:
+        """Check that one of the patterns can be used here.
+
+        :raises MissingExtraError: ``cryptography`` is not installed; or all of them need
+            ML-KEM-768, which it does not have
+        """
+        require()
+        if all(pattern.post_quantum for pattern in self.patterns):
+            kem.require()
 
     def handshake(self, pattern: Pattern, *, initiator: bool, prologue: bytes) -> Handshake:
         """Return a new handshake of one of the patterns."""

@@ -375,7 +375,10 @@ class HandshakeDriver:
         )
         self._let_go()
         self.stage = HandshakeStage.DONE
-        self._tell("the handshake is finished")
+        self._tell(
+            "the handshake is finished, "
+            + ("post-quantum" if self._pattern.post_quantum else "without post-quantum")
+        )
 
     # Failures
 

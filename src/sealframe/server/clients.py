@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..aio.connection import AnyConnection, protocol_of
+from ..aio.trace_log import seal_name
 from ..errors import ConnectionClosedError
 from ..trust.authorized import AuthorizedClients
 from ..wire import CloseCode
@@ -34,7 +35,7 @@ class Clients:
     def add(self, conn: AnyConnection) -> None:
         """Register a client."""
         self.by_id[conn.id] = conn
-        logger.debug("registered client %s", conn.id)
+        logger.debug("registered client %s, %s", conn.id, seal_name(protocol_of(conn).machine))
         if self.revocation is not None:
             self.revocation.add(conn)
 

@@ -137,12 +137,12 @@ class Server(Generic[Sent, Received]):
     def stats(self) -> dict[str, Any]:
         """Return what the server is doing, as plain data that ``json.dumps()`` takes.
 
-        ``clients`` has for each id: name (of its key, or None), address, sealed, connected
-        (as :attr:`Connection.connected`), links (how many it has had, 1 without a session),
-        connected_for (seconds, those without a link included), the counters of :class:`Stats`,
-        inbox_cost and outbox_cost (length plus 64 for each message that waits), latency
-        (seconds, or None) and groups. ``groups`` has the number of members by name,
-        ``connections`` how many sockets are open, unfinished handshakes included,
+        ``clients`` has for each id: name (of its key, or None), address, sealed,
+        post_quantum, connected (as :attr:`Connection.connected`), links (how many it has had,
+        1 without a session), connected_for (seconds, those without a link included), the
+        counters of :class:`Stats`, inbox_cost and outbox_cost (length plus 64 for each message
+        that waits), latency (seconds, or None) and groups. ``groups`` has the number of
+        members by name, ``connections`` how many sockets are open, unfinished handshakes included,
         ``sessions_detached`` how many sessions have none, ``sessions_adopting`` how many wait
         for the answer of ``Sessions.position``, and are no clients yet. Beside them stand the
         server's :attr:`counters`, and sums of the other counters of :class:`Stats` over all

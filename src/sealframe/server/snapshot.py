@@ -38,6 +38,7 @@ def _describe(conn: AnyConnection, now: float) -> dict[str, Any]:
         "name": None if conn.peer is None else conn.peer.name,
         "address": conn.remote_address,
         "sealed": conn.sealed,
+        "post_quantum": conn.post_quantum,
         "connected": conn.connected,
         "links": protocol.links,
         "connected_for": now - protocol.since,

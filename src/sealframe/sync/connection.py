@@ -86,6 +86,11 @@ class Connection(Generic[Sent, Received]):
         return self._conn.sealed
 
     @property
+    def post_quantum(self) -> bool:
+        """As :attr:`sealframe.Connection.post_quantum`: whether ML-KEM-768 made its keys too."""
+        return self._conn.post_quantum
+
+    @property
     def channel_binding(self) -> bytes:
         """As :attr:`sealframe.Connection.channel_binding`: 32 bytes where it is sealed."""
         return self._conn.channel_binding

@@ -26,7 +26,12 @@ from .peer import Peer, unknown_client
 
 logger = logging.getLogger("sealframe.identity")
 
-_PATTERNS: Final = {"XK": Pattern.XK, "XX": Pattern.XX}
+_PATTERNS: Final = {
+    "XK": (Pattern.XK, Pattern.XKHFS),
+    "XX": (Pattern.XX, Pattern.XXHFS),
+    "XKhfs": (Pattern.XKHFS,),
+    "XXhfs": (Pattern.XXHFS,),
+}
 _MAX_INVITATIONS: Final = 1000
 
 
@@ -43,7 +48,8 @@ class ServerIdentity(Secret):
         public key, name, comment; or ``{name: public key}``
     :param patterns: Noise handshakes that are accepted: ``"XK"`` from clients that
         have the server's public key already, ``"XX"`` from those that ask for it
-        (whoever connects then learns the server's public key)
+        (whoever connects then learns the server's public key). Both are accepted with
+        ML-KEM-768 beside X25519, and without; ``"XKhfs"`` and ``"XXhfs"`` with it alone
     :raises ConfigurationError: an argument is of the wrong kind, or the server's own
         key is among the clients
     :raises KeyFileError: the file of clients cannot be read, or others can write it
@@ -63,11 +69,12 @@ class ServerIdentity(Secret):
         self._key = _private(key)
         if isinstance(patterns, str) or not patterns or not set(patterns) <= _PATTERNS.keys():
             raise ConfigurationError(
-                f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX')"
+                f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX'), or with "
+                "post-quantum handshakes alone 'XKhfs' and 'XXhfs' in their place"
             )
-        self._credentials = Credentials(
-            *(_PATTERNS[name] for name in dict.fromkeys(patterns)), static=_key_pair(self._key)
-        )
+        accepted = dict.fromkeys(kind for name in patterns for kind in _PATTERNS[name])
+        self._credentials = Credentials(*accepted, static=_key_pair(self._key))
+        self._credentials.require()
         # Servers in several threads may share this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
@@ -181,9 +188,12 @@ class ClientIdentity(Secret):
         :exc:`~sealframe.UnknownServerError`, which has its key
     :param invitation: what :meth:`ServerIdentity.invite` returned: it names the
         server's key and lets this client in, once; afterwards use ``server``
+    :param post_quantum: whether to ask for keys that come of ML-KEM-768 beside X25519 (Noise
+        XKhfs and XXhfs); False for servers that do not have it. The client never tries the
+        other by itself
     :raises ConfigurationError: the arguments cannot work together
-    :raises MissingExtraError: ``cryptography`` is not installed, or, where servers are
-        to be recorded, ``filelock``
+    :raises MissingExtraError: ``cryptography`` is not installed, or has no ML-KEM-768 and
+        ``post_quantum`` asks for it, or, where servers are to be recorded, ``filelock``
     """
 
     __slots__ = ("_credentials", "_invitation", "_key", "_known", "_trust")
@@ -196,6 +206,7 @@ class ClientIdentity(Secret):
         known_servers: str | os.PathLike[str] | None = None,
         trust_first_use: bool = False,
         invitation: Invitation | None = None,
+        post_quantum: bool = True,
     ) -> None:
         self._key = _private(key)
         if sum(way is not None for way in (server, known_servers, invitation)) != 1:
@@ -217,10 +228,13 @@ class ClientIdentity(Secret):
         pair = _key_pair(self._key)
         server = invitation.server if invitation is not None else server
         if server is None:
-            self._credentials = Credentials(Pattern.XX, static=pair)
+            pattern = Pattern.XXHFS if post_quantum else Pattern.XX
+            self._credentials = Credentials(pattern, static=pair)
         else:
             _check_server(pair, server)
-            self._credentials = Credentials(Pattern.XK, static=pair, remote_static=bytes(server))
+            pattern = Pattern.XKHFS if post_quantum else Pattern.XK
+            self._credentials = Credentials(pattern, static=pair, remote_static=bytes(server))
+        self._credentials.require()
         self._invitation = invitation
         self._known = None if known_servers is None else KnownServers(known_servers)
         self._trust = bool(trust_first_use)

@@ -80,10 +80,14 @@ class _SecretKey(Secret):
         :raises KeyFileError: it is not there, is not such a file, or cannot be read
         :raises KeyFormatError: it does not hold one key of this kind
         """
+        return cls(cls._read(path))
+
+    @classmethod
+    def _read(cls, path: str | os.PathLike[str]) -> bytes:
         name = os.fspath(path)
         text = keyfile.read(name, maker=cls._maker)
         try:
-            return cls.from_text(text)
+            return _decode(cls._prefix, text)
         except KeyFormatError as error:
             raise KeyFormatError(f"{name}: {error}") from None
 
@@ -120,20 +124,55 @@ class SharedKey(_SecretKey):
     characters.
 
     :param raw: 32 random bytes; `generate` makes them
+    :param post_quantum: whether a client asks for keys that come of ML-KEM-768 beside X25519;
+        False for servers that do not have it. It never tries the other by itself. A server
+        accepts both, whatever this says
     :raises KeyFormatError: there are not 32 of them
     """
 
-    __slots__ = ("_credentials",)
+    __slots__ = ("_as_client", "_as_server")
     _prefix = _SHARED
     _maker = "sealframe keygen --shared"
 
-    def __init__(self, raw: BytesLike) -> None:
+    def __init__(self, raw: BytesLike, *, post_quantum: bool = True) -> None:
         super().__init__(raw)
         # What connections have in common is worked out once, and goes with the key.
-        self._credentials = Credentials(Pattern.NNPSK0, psk=self._raw)
+        own = Pattern.NNHFS_PSK0 if post_quantum else Pattern.NNPSK0
+        self._as_client = Credentials(own, psk=self._raw)
+        self._as_server = Credentials(Pattern.NNPSK0, Pattern.NNHFS_PSK0, psk=self._raw)
 
     @classmethod
-    def from_passphrase(cls, passphrase: str, *, salt: bytes = _PASSPHRASE_SALT) -> Self:
+    def generate(cls, *, post_quantum: bool = True) -> Self:
+        """Return a new key from the operating system's random source.
+
+        :param post_quantum: as of the class
+        """
+        return cls(secrets.token_bytes(KEY_SIZE), post_quantum=post_quantum)
+
+    @classmethod
+    def from_text(cls, text: str, *, post_quantum: bool = True) -> Self:
+        """Return the key that `to_text` wrote; white space around it does not matter.
+
+        :param text: all in capitals or all small
+        :param post_quantum: as of the class
+        :raises KeyFormatError: it is mistyped, or is a key of another kind
+        """
+        return cls(_decode(_SHARED, text), post_quantum=post_quantum)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, post_quantum: bool = True) -> Self:
+        """Read a key file, as :meth:`PrivateKey.load` does.
+
+        :param post_quantum: as of the class
+        :raises KeyFileError: it is not there, is not such a file, or cannot be read
+        :raises KeyFormatError: it does not hold one shared key
+        """
+        return cls(cls._read(path), post_quantum=post_quantum)
+
+    @classmethod
+    def from_passphrase(
+        cls, passphrase: str, *, salt: bytes = _PASSPHRASE_SALT, post_quantum: bool = True
+    ) -> Self:
         """Return the key that belongs to a passphrase, the same one everywhere.
 
         The key is Argon2id (RFC 9106; 64 MiB, 3 passes, 4 lanes) of the passphrase
@@ -150,6 +189,7 @@ class SharedKey(_SecretKey):
             of them printable
         :param salt: at least 8 bytes, the same on all sides; a value of your own
             keeps guesses that were worked out for others from serving against you
+        :param post_quantum: as of the class
         :raises KeyFormatError: the passphrase is too weak or the salt too short
         :raises MissingExtraError: ``cryptography`` is not installed
         :raises NotSupportedError: its OpenSSL has no Argon2id
@@ -165,15 +205,15 @@ class SharedKey(_SecretKey):
                 f"{_PASSPHRASE_VARIETY} different ones among them; "
                 "better still, use a key made by: sealframe keygen --shared"
             )
-        return cls(argon2id(text.encode(), salt))
+        return cls(argon2id(text.encode(), salt), post_quantum=post_quantum)
 
     def _comments(self) -> list[str]:
         return ["A sealframe shared key. Whoever has it can join and read: keep it secret."]
 
 
-def shared_credentials(key: SharedKey) -> Credentials:
-    """Return what the Noise handshake needs of a shared key."""
-    return key._credentials
+def shared_credentials(key: SharedKey, *, client: bool) -> Credentials:
+    """Return what the Noise handshake of a client or of a server needs of a shared key."""
+    return key._as_client if client else key._as_server
 
 
 class PrivateKey(_SecretKey):

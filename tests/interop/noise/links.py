@@ -57,12 +57,14 @@ class Keys:
         return ServerIdentity(self.server, clients, patterns=(self.pattern,))
 
     def for_client(self, known_servers: Path) -> SharedKey | ClientIdentity:
-        """Return what `connect` is given."""
+        """Return what `connect` is given; the foreign ends know the classic patterns alone."""
         if self.pattern == "NNpsk0":
-            return SharedKey(self.psk)
+            return SharedKey(self.psk, post_quantum=False)
         if self.pattern == "XK":
-            return ClientIdentity(self.client, server=self.server.public_key)
-        return ClientIdentity(self.client, known_servers=known_servers, trust_first_use=True)
+            return ClientIdentity(self.client, server=self.server.public_key, post_quantum=False)
+        return ClientIdentity(
+            self.client, known_servers=known_servers, trust_first_use=True, post_quantum=False
+        )
 
 
 def serve(keys: Keys, handler: Callable[[Connection], Awaitable[None]]) -> Serving:
