@@ -205,6 +205,7 @@ async def test_a_copy_of_the_file_is_superseded(outbox: Outbox, tmp_path: Path, 
             with pytest.raises(SessionLostError, match="copy") as caught:
                 await connect(server, Outbox(tmp_path / "copy.db"))
             assert caught.value.code == CloseCode.SUPERSEDED
+            assert (await Outbox(tmp_path / "copy.db").look()).session == "superseded"
             # The next start would be a later one than that of the file that goes on.
             with pytest.raises(SessionLostError, match="begin_anew") as caught:
                 await connect(server, Outbox(tmp_path / "copy.db"))
