@@ -125,8 +125,8 @@ class Peer:
 
     def write_stream(self, data: bytes, size: int = 65_519) -> None:
         """Send frames, joined, in records with at most ``size`` bytes of them."""
-        for at in range(0, len(data), size):
-            self.writer.write(frame(None, self.sealing.seal(data[at : at + size])))
+        parts = (data[at : at + size] for at in range(0, len(data), size))
+        self.writer.write(b"".join(frame(None, self.sealing.seal(part)) for part in parts))
 
     async def receive(self) -> tuple[int | None, bytes]:
         """Return the next message, with None, or the next control frame that matters."""
