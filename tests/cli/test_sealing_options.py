@@ -101,8 +101,24 @@ async def test_a_server_without_post_quantum_is_told_and_classic_is_the_way_out(
     with patch("sealframe.noise.handshake_driver.kem.is_available", return_value=False):
         async with sealframe.serve(handler, "127.0.0.1", 0, security=key) as server:
             done = await outcome("send", "hello", f":{server.port}", "--key", tmp_path / "key")
-    assert done.code == 3
+    assert done.code == 1
     assert "one without a post-quantum handshake needs --classic" in done.error
+
+
+async def test_where_a_server_insists_on_post_quantum_classic_is_named_as_what_is_in_the_way(
+    tmp_path: Path,
+) -> None:
+    key = SharedKey.generate(patterns=["NNhfs+psk0"])
+    key.save(tmp_path / "key")
+
+    async def handler(conn: Connection) -> None:
+        await conn.recv()
+
+    async with sealframe.serve(handler, "127.0.0.1", 0, security=key) as server:
+        options = ("--key", tmp_path / "key", "--classic")
+        done = await outcome("send", "hello", f":{server.port}", *options)
+    assert done.code == 1
+    assert "one that takes post-quantum handshakes alone needs no --classic" in done.error
 
 
 async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import sealframe.sync
 from sealframe import (
     ClientIdentity,
     CloseCode,
+    ConfigurationError,
     Connection,
     HandshakeError,
     MissingExtraError,
@@ -128,20 +129,55 @@ def test_without_asyncio() -> None:
         assert conn.post_quantum
 
 
-async def test_a_server_may_insist() -> None:
-    identity = ServerIdentity(SERVER, {"anna": ANNA.public_key}, patterns=["XKhfs"])
-    classic = ClientIdentity(ANNA, server=SERVER.public_key, post_quantum=False)
-    hybrid = ClientIdentity(ANNA, server=SERVER.public_key)
+@ways
+async def test_a_server_may_insist(make: Any, tmp_path: Path) -> None:
+    server_side, hybrid = make(tmp_path, post_quantum=True)
+    if make is shared:
+        server_side = SharedKey(server_side.secret_bytes(), patterns=["NNhfs+psk0"])
+        hybrid = SharedKey(server_side.secret_bytes())
+        classic = SharedKey(server_side.secret_bytes(), post_quantum=False)
+    else:
+        name = "XKhfs" if make is pinned else "XXhfs"
+        server_side = ServerIdentity(SERVER, {"anna": ANNA.public_key}, patterns=[name])
+        _, classic = make(tmp_path, post_quantum=False)
     async with (
         asyncio.timeout(PATIENCE),
-        sealframe.serve(echo, "127.0.0.1", 0, security=identity) as server,
+        sealframe.serve(echo, "127.0.0.1", 0, security=server_side) as server,
     ):
-        with pytest.raises(HandshakeError) as refusal:
+        with pytest.raises(HandshakeError, match="it takes post-quantum handshakes alone") as no:
             await sealframe.connect("127.0.0.1", server.port, security=classic)
-        assert refusal.value.code == CloseCode.VERSION
-        assert "post_quantum" not in str(refusal.value)
+        assert no.value.code == CloseCode.VERSION
         async with sealframe.connect("127.0.0.1", server.port, security=hybrid) as conn:
             assert conn.post_quantum
+
+
+async def test_each_way_to_a_shared_key_can_insist(tmp_path: Path) -> None:
+    """What such a key asks for as a client is another matter."""
+    demanded = {"patterns": ["NNhfs+psk0"], "post_quantum": False}
+    key = SharedKey.generate(**demanded)  # type: ignore[arg-type]
+    key.save(tmp_path / "key")
+    words = "correct horse battery staple, and some more"
+    for security in (
+        key,
+        SharedKey.load(tmp_path / "key", **demanded),  # type: ignore[arg-type]
+        SharedKey.from_text(key.to_text(), **demanded),  # type: ignore[arg-type]
+        SharedKey.from_passphrase(words, **demanded),  # type: ignore[arg-type]
+    ):
+        async with (
+            asyncio.timeout(PATIENCE),
+            sealframe.serve(echo, "127.0.0.1", 0, security=security) as server,
+        ):
+            with pytest.raises(HandshakeError):
+                await sealframe.connect("127.0.0.1", server.port, security=security)
+            hybrid = SharedKey(security.secret_bytes())
+            async with sealframe.connect("127.0.0.1", server.port, security=hybrid) as conn:
+                assert conn.post_quantum
+
+
+@pytest.mark.parametrize("patterns", [[], "NNhfs+psk0", ["XKhfs"], ["NNpsk0", "NN"]])
+def test_what_no_server_with_a_shared_key_can_demand(patterns: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"use \('NNpsk0',\), or post-quantum alone"):
+        SharedKey.generate(patterns=patterns)
 
 
 @ways
@@ -183,5 +219,8 @@ async def test_without_ml_kem_a_client_is_told_at_once_and_a_server_serves_class
             sealframe.connect("127.0.0.1", server.port, security=client_side) as conn,
         ):
             assert not conn.post_quantum
-        with pytest.raises(MissingExtraError, match="post_quantum=False"):
+        with pytest.raises(MissingExtraError, match="a server's patterns= without hfs"):
             ServerIdentity(SERVER, {}, patterns=["XKhfs"])
+        with pytest.raises(MissingExtraError, match="a server's patterns= without hfs"):
+            key = SharedKey.generate(patterns=["NNhfs+psk0"])
+            sealframe.serve(echo, "127.0.0.1", 0, security=key)

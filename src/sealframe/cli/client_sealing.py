@@ -203,7 +203,9 @@ class Access:
             advice = []
             if self._key is not None and self._server is None:
                 advice.append("one that does not show its key to strangers needs --server-key")
-            if not self._classic:
+            if self._classic:
+                advice.append("one that takes post-quantum handshakes alone needs no --classic")
+            else:
                 advice.append("one without a post-quantum handshake needs --classic")
             return "; ".join(advice)
         return ""

@@ -78,8 +78,13 @@ _HINTS: Final[dict[int, str]] = {
 _HYBRID_HINT: Final = (
     "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
 )
+_CLASSIC_HINT: Final = "; or it takes post-quantum handshakes alone: leave post_quantum=False away"
 
-
+_ANOTHER: Final = "the peer asks for another version or pattern: does it have another kind of key?"
+_CLASSIC: Final = (
+    "the client asks for a handshake that is not post-quantum, and this server takes no other: "
+    "let the client leave post_quantum=False away"
+)
 _NO_KEM: Final = (
     "the client asks for a post-quantum handshake, and the cryptography installed here has no "
     'ML-KEM-768: run: pip install --upgrade "sealframe[crypto]", or let the client give '
@@ -95,10 +100,10 @@ def may_be_plaintext_close(data: bytes) -> bool:
     return bool(head & wire.CONTROL_BIT) and fits and opcode in (b"", bytes((Opcode.CLOSE,)))
 
 
-def plaintext_refusal(body: bytes, *, hybrid: bool = False) -> HandshakeError:
+def plaintext_refusal(body: bytes, asked: Pattern | None = None) -> HandshakeError:
     """Return the error for a CLOSE that came outside the records.
 
-    :param hybrid: whether it answers a pattern with ML-KEM-768
+    :param asked: what a client asked for, where that is what it answers
     """
     try:
         close = control.Close.decode(body)
@@ -107,8 +112,8 @@ def plaintext_refusal(body: bytes, *, hybrid: bool = False) -> HandshakeError:
         return HandshakeError(text, code=CloseCode.PROTOCOL)
     name = control.close_name(close.code)
     hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
-    if hybrid and close.code == CloseCode.VERSION:
-        hint += _HYBRID_HINT
+    if asked is not None and close.code == CloseCode.VERSION:
+        hint += _HYBRID_HINT if asked.post_quantum else _CLASSIC_HINT
     return HandshakeError(hint, code=close.code, reason=close.reason)
 
 
@@ -292,10 +297,9 @@ class HandshakeDriver:
             self._fail_handshake("the magic of the sealed protocol is missing")
         elif pattern is None or pattern not in credentials.patterns:
             self.output.append(_VERSION)
-            self._fail_handshake(
-                "the peer asks for another version or pattern: does it have another kind of key?",
-                CloseCode.VERSION,
-            )
+            insists = all(kind.post_quantum for kind in credentials.patterns)
+            classic = pattern is not None and not pattern.post_quantum
+            self._fail_handshake(_CLASSIC if classic and insists else _ANOTHER, CloseCode.VERSION)
         elif pattern.post_quantum and not kem.is_available():
             self.output.append(_VERSION)
             self._fail_handshake(_NO_KEM, CloseCode.VERSION)
@@ -307,8 +311,7 @@ class HandshakeDriver:
     def _receive_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "little")
         self._tell(f"received CLOSE({control.close_name(code)}) in plaintext")
-        asked = self._pattern
-        self._fail(plaintext_refusal(body, hybrid=asked is not None and asked.post_quantum))
+        self._fail(plaintext_refusal(body, self._pattern if self.initiator else None))
 
     # Noise messages
 

@@ -77,7 +77,7 @@ def require() -> Primitives:
         raise MissingExtraError(
             "the post-quantum handshake needs ML-KEM-768, which the installed cryptography does "
             'not have: run: pip install --upgrade "sealframe[crypto]" (cryptography 48 or newer), '
-            "or give post_quantum=False"
+            "or give post_quantum=False, and a server's patterns= without hfs"
         )
     return package
 

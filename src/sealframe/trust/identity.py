@@ -22,16 +22,11 @@ from . import keylist
 from .authorized import AuthorizedClients, check_name
 from .keys import Invitation, PrivateKey, PublicKey
 from .known_servers import KnownServers, ServerVerifier
+from .patterns import IDENTITIES, accepted_patterns
 from .peer import Peer, unknown_client
 
 logger = logging.getLogger("sealframe.identity")
 
-_PATTERNS: Final = {
-    "XK": (Pattern.XK, Pattern.XKHFS),
-    "XX": (Pattern.XX, Pattern.XXHFS),
-    "XKhfs": (Pattern.XKHFS,),
-    "XXhfs": (Pattern.XXHFS,),
-}
 _MAX_INVITATIONS: Final = 1000
 
 
@@ -67,12 +62,12 @@ class ServerIdentity(Secret):
         patterns: Collection[str] = ("XK",),
     ) -> None:
         self._key = _private(key)
-        if isinstance(patterns, str) or not patterns or not set(patterns) <= _PATTERNS.keys():
-            raise ConfigurationError(
-                f"patterns is {patterns!r}; use ('XK',), ('XX',) or ('XK', 'XX'), or with "
-                "post-quantum handshakes alone 'XKhfs' and 'XXhfs' in their place"
-            )
-        accepted = dict.fromkeys(kind for name in patterns for kind in _PATTERNS[name])
+        accepted = accepted_patterns(
+            patterns,
+            IDENTITIES,
+            advice="('XK',), ('XX',) or ('XK', 'XX'), or with post-quantum handshakes alone "
+            "'XKhfs' and 'XXhfs' in their place",
+        )
         self._credentials = Credentials(*accepted, static=_key_pair(self._key))
         self._credentials.require()
         # Servers in several threads may share this identity.

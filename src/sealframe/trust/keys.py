@@ -19,9 +19,10 @@ from ..noise.cipher import KEY_SIZE, Secret, argon2id, raw_key
 from ..noise.credentials import Credentials
 from ..wire import INVITATION_SIZE, Pattern
 from . import bech32, keyfile
+from .patterns import SHARED, accepted_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _SHARED: Final = "sealframe-shared-key-"
 _PRIVATE: Final = "sealframe-private-key-"
@@ -33,6 +34,9 @@ _KINDS: Final = {
     _PUBLIC: "a public key",
     _INVITE: "an invitation",
 }
+
+_ANY: Final = ("NNpsk0",)
+"""The handshakes that a server with a shared key accepts unless told otherwise."""
 
 _PASSPHRASE_SALT: Final = b"sealframe shared key 1"
 _PASSPHRASE_LENGTH: Final = 20
@@ -125,53 +129,80 @@ class SharedKey(_SecretKey):
 
     :param raw: 32 random bytes; `generate` makes them
     :param post_quantum: whether a client asks for keys that come of ML-KEM-768 beside X25519;
-        False for servers that do not have it. It never tries the other by itself. A server
-        accepts both, whatever this says
+        False for servers that do not have it. It never tries the other by itself
+    :param patterns: Noise handshakes that a server accepts, whatever ``post_quantum`` says:
+        ``("NNpsk0",)`` is with ML-KEM-768 and without, ``("NNhfs+psk0",)`` with it alone
     :raises KeyFormatError: there are not 32 of them
+    :raises ConfigurationError: ``patterns`` is something else
     """
 
     __slots__ = ("_as_client", "_as_server")
     _prefix = _SHARED
     _maker = "sealframe keygen --shared"
 
-    def __init__(self, raw: BytesLike, *, post_quantum: bool = True) -> None:
+    def __init__(
+        self,
+        raw: BytesLike,
+        *,
+        post_quantum: bool = True,
+        patterns: Collection[str] = _ANY,
+    ) -> None:
         super().__init__(raw)
         # What connections have in common is worked out once, and goes with the key.
         own = Pattern.NNHFS_PSK0 if post_quantum else Pattern.NNPSK0
         self._as_client = Credentials(own, psk=self._raw)
-        self._as_server = Credentials(Pattern.NNPSK0, Pattern.NNHFS_PSK0, psk=self._raw)
+        accepted = accepted_patterns(
+            patterns, SHARED, advice="('NNpsk0',), or post-quantum alone ('NNhfs+psk0',)"
+        )
+        self._as_server = Credentials(*accepted, psk=self._raw)
 
     @classmethod
-    def generate(cls, *, post_quantum: bool = True) -> Self:
+    def generate(cls, *, post_quantum: bool = True, patterns: Collection[str] = _ANY) -> Self:
         """Return a new key from the operating system's random source.
 
         :param post_quantum: as of the class
+        :param patterns: as of the class
         """
-        return cls(secrets.token_bytes(KEY_SIZE), post_quantum=post_quantum)
+        return cls(secrets.token_bytes(KEY_SIZE), post_quantum=post_quantum, patterns=patterns)
 
     @classmethod
-    def from_text(cls, text: str, *, post_quantum: bool = True) -> Self:
+    def from_text(
+        cls, text: str, *, post_quantum: bool = True, patterns: Collection[str] = _ANY
+    ) -> Self:
         """Return the key that `to_text` wrote; white space around it does not matter.
 
         :param text: all in capitals or all small
         :param post_quantum: as of the class
+        :param patterns: as of the class
         :raises KeyFormatError: it is mistyped, or is a key of another kind
         """
-        return cls(_decode(_SHARED, text), post_quantum=post_quantum)
+        return cls(_decode(_SHARED, text), post_quantum=post_quantum, patterns=patterns)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, post_quantum: bool = True) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        post_quantum: bool = True,
+        patterns: Collection[str] = _ANY,
+    ) -> Self:
         """Read a key file, as :meth:`PrivateKey.load` does.
 
         :param post_quantum: as of the class
+        :param patterns: as of the class
         :raises KeyFileError: it is not there, is not such a file, or cannot be read
         :raises KeyFormatError: it does not hold one shared key
         """
-        return cls(cls._read(path), post_quantum=post_quantum)
+        return cls(cls._read(path), post_quantum=post_quantum, patterns=patterns)
 
     @classmethod
     def from_passphrase(
-        cls, passphrase: str, *, salt: bytes = _PASSPHRASE_SALT, post_quantum: bool = True
+        cls,
+        passphrase: str,
+        *,
+        salt: bytes = _PASSPHRASE_SALT,
+        post_quantum: bool = True,
+        patterns: Collection[str] = _ANY,
     ) -> Self:
         """Return the key that belongs to a passphrase, the same one everywhere.
 
@@ -190,6 +221,7 @@ class SharedKey(_SecretKey):
         :param salt: at least 8 bytes, the same on all sides; a value of your own
             keeps guesses that were worked out for others from serving against you
         :param post_quantum: as of the class
+        :param patterns: as of the class
         :raises KeyFormatError: the passphrase is too weak or the salt too short
         :raises MissingExtraError: ``cryptography`` is not installed
         :raises NotSupportedError: its OpenSSL has no Argon2id
@@ -205,7 +237,8 @@ class SharedKey(_SecretKey):
                 f"{_PASSPHRASE_VARIETY} different ones among them; "
                 "better still, use a key made by: sealframe keygen --shared"
             )
-        return cls(argon2id(text.encode(), salt), post_quantum=post_quantum)
+        raw = argon2id(text.encode(), salt)
+        return cls(raw, post_quantum=post_quantum, patterns=patterns)
 
     def _comments(self) -> list[str]:
         return ["A sealframe shared key. Whoever has it can join and read: keep it secret."]
