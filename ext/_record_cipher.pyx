@@ -8,7 +8,6 @@ from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
 
 from sealframe.wire import REKEY_INTERVAL
 
@@ -62,7 +61,6 @@ cdef class RecordCipher:
 
     def seal_records(self, pieces):
         """Seal records and return them, each with its head, in one piece of memory."""
-        cdef bint in_place = self.in_place()
         cdef Py_ssize_t total = 0
         cdef Py_ssize_t size
         cdef bytes whole
@@ -82,11 +80,7 @@ cdef class RecordCipher:
             place[2] = size >> 16 & 0xFF
             place[3] = size >> 24 & 0xFF
             place += _HEAD
-            if in_place:
-                self.seal_at(piece, <char *>place, size)
-            else:
-                sealed = self.seal_record(piece)
-                memcpy(place, PyBytes_AS_STRING(sealed), size)
+            self.seal_at(piece, <char *>place, size)
             place += size
         return whole
 
@@ -109,10 +103,6 @@ cdef class RecordCipher:
         if self.next_nonce % _INTERVAL == 0:
             self.rekey()
         return 0
-
-    def in_place(self):
-        """Return whether what encrypts can write to memory that it is given; for the subclass."""
-        raise NotImplementedError
 
     def open_record(self, ciphertext):
         """Open what ``seal_record`` returned at the other end."""
@@ -143,10 +133,7 @@ cdef class RecordCipher:
         if aead is None:
             aead = self.wake()
         try:
-            if self.in_place():
-                aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
-            else:
-                place[:] = aead.decrypt(_encoded(nonce), ciphertext, None)
+            aead.decrypt_into(_encoded(nonce), ciphertext, None, place)
         except Exception as error:
             place[:] = bytes(size)
             raise self.refusal(error) from None

@@ -70,8 +70,6 @@ class NonceRecorder:
                 recorder.note(self._key, nonce, data, ad)
                 return self._real.encrypt(nonce, data, ad)  # type: ignore[no-any-return]
 
-            # From version 47 of the package on.
-
             def encrypt_into(
                 self, nonce: bytes, data: bytes, ad: bytes | None, place: memoryview
             ) -> None:

@@ -367,18 +367,6 @@ def test_nothing_of_the_key_gets_out() -> None:
 # Into memory that is given
 
 
-@pytest.fixture(params=["into", "copied"])
-def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run the test with what version 47 of the package brought, and without."""
-    found = module.primitives()
-    if request.param == "into" and not found.into:
-        pytest.skip("this version of cryptography writes into no memory that it is given")
-    changed = replace(found, into=request.param == "into")
-    monkeypatch.setattr(module, "primitives", lambda: changed)
-    name: str = request.param
-    return name
-
-
 def seal_into(cipher: CipherState, plaintext: BytesLike) -> bytes:
     record = cipher.seal_records([memoryview(plaintext)])
     assert record[:4] == (len(plaintext) + 16).to_bytes(4, "little")
@@ -399,7 +387,7 @@ def open_into(cipher: CipherState, ciphertext: BytesLike) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 13, 16, 1000, 65_519, 100_000])
-def test_into_memory_it_seals_and_opens_the_same(size: int, package: str) -> None:
+def test_into_memory_it_seals_and_opens_the_same(size: int) -> None:
     sender, reference, receiver, other = (CipherState(KEY) for _ in range(4))
     plaintext = bytes(range(256)) * 400
     for _ in range(3):
@@ -414,7 +402,7 @@ def test_into_memory_it_seals_and_opens_the_same(size: int, package: str) -> Non
 
 
 @pytest.mark.parametrize("position", [0, 500, 999, 1000, 1015])
-def test_nothing_is_left_of_what_is_not_authentic(position: int, package: str) -> None:
+def test_nothing_is_left_of_what_is_not_authentic(position: int) -> None:
     sender, receiver = CipherState(KEY), CipherState(KEY)
     sealed = sender.seal(b"x" * 1000)
     changed = bytearray(sealed)
@@ -427,7 +415,7 @@ def test_nothing_is_left_of_what_is_not_authentic(position: int, package: str) -
 
 
 @pytest.mark.parametrize("size", [0, 15, 28, 30, 100])
-def test_a_place_of_another_size_is_refused_and_takes_no_nonce(size: int, package: str) -> None:
+def test_a_place_of_another_size_is_refused_and_takes_no_nonce(size: int) -> None:
     sender, receiver = CipherState(KEY), CipherState(KEY)
     sealed = seal_into(sender, TEXT)
     assert sealed == CipherState(KEY).seal(TEXT)
@@ -437,7 +425,7 @@ def test_a_place_of_another_size_is_refused_and_takes_no_nonce(size: int, packag
     assert open_into(receiver, sealed) == TEXT
 
 
-def test_the_last_nonce_is_used_in_no_way(package: str) -> None:
+def test_the_last_nonce_is_used_in_no_way() -> None:
     cipher = at(2**64 - 1)
     with pytest.raises(NonceExhaustedError):
         seal_into(cipher, TEXT)
@@ -588,7 +576,7 @@ def test_known_answers_of_ciphers_that_slept_before_each_call() -> None:
         assert receiver.open(bytes.fromhex(sealed)) == TEXT
 
 
-def test_into_memory_it_seals_and_opens_the_same_after_sleep(package: str) -> None:
+def test_into_memory_it_seals_and_opens_the_same_after_sleep() -> None:
     sender, other, receiver = (CipherState(KEY) for _ in range(3))
     for number in range(4):
         lull(sender, receiver)
@@ -643,7 +631,7 @@ def test_one_that_is_awake_stays_so_for_all_its_calls(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("limit", [0, 1])
 def test_a_cipher_may_be_put_to_sleep_in_the_midst_of_a_call(
-    limit: int, package: str, monkeypatch: pytest.MonkeyPatch
+    limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where none may be awake, each falls asleep between its waking and its work."""
     allow(limit, monkeypatch)

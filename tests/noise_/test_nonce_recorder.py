@@ -149,12 +149,6 @@ def test_nonces_are_told_apart_and_keys_too() -> None:
     assert recorder.take_violations() == []
 
 
-needs_into = pytest.mark.skipif(
-    not hasattr(AESGCM, "encrypt_into"), reason="it came with version 47 of cryptography"
-)
-
-
-@needs_into
 @pytest.mark.parametrize("first", ["encrypt", "encrypt_into"])
 @pytest.mark.parametrize("second", ["encrypt", "encrypt_into"])
 def test_both_ways_to_encrypt_are_one(first: str, second: str) -> None:
@@ -172,7 +166,6 @@ def test_both_ways_to_encrypt_are_one(first: str, second: str) -> None:
     assert violation.startswith("nonce 0 sealed twice under one key:")
 
 
-@needs_into
 def test_what_is_opened_into_memory_is_not_counted() -> None:
     recorder = NonceRecorder()
     cipher = recorder.watch(AESGCM)(KEY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import replace
 
 import pytest
 from core.peers import (
@@ -33,7 +32,6 @@ from sealframe.errors import (
     TruncatedError,
     UnauthorizedError,
 )
-from sealframe.noise import cipher
 from sealframe.noise import records as records_module
 from sealframe.noise.cipher import CipherState
 from sealframe.noise.records import RecordLayer
@@ -160,18 +158,8 @@ def test_small_frames_of_one_write_share_a_record() -> None:
     assert server.messages == [bytes([n]) * 100 for n in range(200)]
 
 
-@pytest.fixture(params=["into", "copied"])
-def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test with what version 47 of cryptography brought, and without."""
-    found = cipher.primitives()
-    if request.param == "into" and not found.into:
-        pytest.skip("this version of cryptography writes into no memory that it is given")
-    changed = replace(found, into=request.param == "into")
-    monkeypatch.setattr(cipher, "primitives", lambda: changed)
-
-
 @pytest.mark.parametrize("step", [999, 100_000, None])
-def test_a_message_may_span_many_records(step: int | None, package: None) -> None:
+def test_a_message_may_span_many_records(step: int | None) -> None:
     """1 MiB in 17 records beside small ones before and after, delivered in any split."""
     maximum = 1 << 20
     client, server = sealed(client=True, maximum=maximum), sealed(client=False, maximum=maximum)
@@ -215,7 +203,7 @@ STREAMS = {
 @pytest.mark.parametrize("piece", [7, 5000, 32_751, 32_752, 40_000, 65_519])
 @pytest.mark.parametrize("step", [None, 10_000])
 def test_the_same_comes_out_however_records_are_cut(
-    name: str, piece: int, step: int | None, package: None
+    name: str, piece: int, step: int | None
 ) -> None:
     """Whether a record is copied or opened in place, and with or without control frames."""
     stream = b"".join(STREAMS[name])
@@ -239,7 +227,7 @@ def test_the_same_comes_out_however_records_are_cut(
 
 
 @pytest.mark.parametrize("lacking", [1, 16_384, 16_385, 40_000, 65_518, 65_519, 65_520, 65_536])
-def test_a_full_record_finds_room_whatever_the_message_lacks(lacking: int, package: None) -> None:
+def test_a_full_record_finds_room_whatever_the_message_lacks(lacking: int) -> None:
     """Also with the next messages behind its end in the same record."""
     client, server = sealed_pair()
     first = message(b"a" * (10_000 + lacking))

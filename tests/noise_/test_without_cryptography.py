@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+from sealframe.noise import cipher
 
 # Stands in for an environment where the package was never installed.
 BLOCKER = """
@@ -27,6 +31,15 @@ from sealframe.errors import MissingExtraError
 OLD = """
 import sys
 sys.modules["cryptography.hazmat.primitives.kdf.argon2"] = None
+
+import sealframe.noise.cipher, sealframe.noise.handshake, sealframe.trust.keys
+from sealframe.errors import MissingExtraError
+"""
+
+# One that does not write into memory that it is given.
+OLDER = """
+import cryptography.hazmat.primitives.ciphers.aead as aead
+aead.AESGCM = type("AESGCM", (), {})
 
 import sealframe.noise.cipher, sealframe.noise.handshake, sealframe.trust.keys
 from sealframe.errors import MissingExtraError
@@ -54,7 +67,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("missing", [BLOCKER, OLD], ids=["missing", "old"])
+@pytest.mark.parametrize("missing", [BLOCKER, OLD, OLDER], ids=["missing", "old", "older"])
 def test_each_use_names_the_extra(missing: str) -> None:
     script = missing
     for name, use in USES.items():
@@ -66,11 +79,17 @@ def test_each_use_names_the_extra(missing: str) -> None:
             )
     result = run(script)
     text = (
-        "sealing needs the cryptography package, version 48 or newer: "
+        "sealing needs the cryptography package, version 48.0.1 or newer: "
         'run: pip install "sealframe[crypto]"'
     )
     assert result.stderr == ""
     assert result.stdout.splitlines() == [f"{name}: {text}" for name in USES for _ in range(2)]
+
+
+def test_the_version_in_the_errors_is_the_one_that_the_extra_asks_for() -> None:
+    metadata = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    needed = metadata["project"]["optional-dependencies"]["crypto"]
+    assert f"cryptography>={cipher.MINIMUM_VERSION}" in needed
 
 
 def test_keys_and_key_files_work_without(tmp_path: object) -> None:

@@ -75,7 +75,6 @@ class RecordCipher:
         :param pieces: the plaintext of each record, as bytes, or as a view of bytes
         :raises NonceExhaustedError: every counter value was used
         """
-        in_place = self.in_place()
         buffer = bytearray(sum(map(len, pieces)) + len(pieces) * (HEAD_SIZE + TAG_SIZE))
         start = 0
         with memoryview(buffer) as view:
@@ -83,10 +82,7 @@ class RecordCipher:
                 body = start + HEAD_SIZE
                 end = body + len(piece) + TAG_SIZE
                 view[start:body] = (end - body).to_bytes(HEAD_SIZE, "little")
-                if in_place:
-                    self._seal_at(piece, view[body:end])
-                else:
-                    view[body:end] = self.seal_record(piece)
+                self._seal_at(piece, view[body:end])
                 start = end
         # Nobody writes to it any more.
         return cast("bytes", buffer)
@@ -105,10 +101,6 @@ class RecordCipher:
             raise
         if self.next_nonce % REKEY_INTERVAL == 0:
             self.rekey()
-
-    def in_place(self) -> bool:
-        """Return whether what encrypts can write to memory that it is given; for the subclass."""
-        raise NotImplementedError
 
     def open_record(self, ciphertext: bytes | memoryview) -> bytes:
         """Open what :meth:`seal_record` returned at the other end.
@@ -146,10 +138,7 @@ class RecordCipher:
             raise self.exhausted()
         aead = self.aead or self.wake()
         try:
-            if self.in_place():
-                aead.decrypt_into(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None, place)
-            else:
-                place[:] = aead.decrypt(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None)
+            aead.decrypt_into(nonce.to_bytes(_NONCE_SIZE, "big"), ciphertext, None, place)
         except Exception as error:  # noqa: BLE001 - the subclass knows the package's
             # The package decrypts before it verifies: the place may hold unauthenticated
             # plaintext, which must not get out (RFC 5116, section 2.2).

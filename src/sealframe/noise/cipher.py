@@ -53,6 +53,9 @@ KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 """Bytes by which a ciphertext is longer than its plaintext."""
 
+MINIMUM_VERSION: Final = "48.0.1"
+"""The ``cryptography`` that the extra ``crypto`` asks for, as errors name it."""
+
 MAX_AWAKE: Final = 256
 """``AESGCM`` objects that are kept at a time; each connection has two ciphers. A cipher whose
 object was dropped (asleep) makes another at its next use."""
@@ -65,8 +68,6 @@ class Primitives:
     """The parts of ``cryptography`` that are used."""
 
     aesgcm: type[AESGCM]
-    into: bool
-    """Whether it writes into memory that it is given, as from version 47 on."""
     invalid_tag: type[InvalidTag]
     generate: Callable[[], X25519PrivateKey]
     private_key: Callable[[bytes], X25519PrivateKey]
@@ -90,19 +91,24 @@ def primitives() -> Primitives:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
     except ImportError as error:
-        raise MissingExtraError(
-            "sealing needs the cryptography package, version 48 or newer: "
-            'run: pip install "sealframe[crypto]"'
-        ) from error
+        raise _missing() from error
+    if not hasattr(AESGCM, "decrypt_into"):
+        raise _missing()
     return Primitives(
         aesgcm=AESGCM,
-        into=hasattr(AESGCM, "decrypt_into"),
         invalid_tag=InvalidTag,
         generate=X25519PrivateKey.generate,
         private_key=X25519PrivateKey.from_private_bytes,
         public_key=X25519PublicKey.from_public_bytes,
         argon2id=Argon2id,
         unsupported=UnsupportedAlgorithm,
+    )
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError(
+        f"sealing needs the cryptography package, version {MINIMUM_VERSION} or newer: "
+        'run: pip install "sealframe[crypto]"'
     )
 
 
@@ -278,10 +284,6 @@ class CipherState(Secret, RecordCipher):
     def exhausted(self) -> NonceExhaustedError:
         """Return the error for a key of which all nonces are used."""
         return NonceExhaustedError("every nonce of this key was used; open a new connection")
-
-    def in_place(self) -> bool:
-        """Return whether the package can write to memory that it is given."""
-        return primitives().into
 
     def misfit(self, place: memoryview, size: int) -> ValueError:
         """Return the error for a place of another size."""

@@ -1,7 +1,7 @@
 """ML-KEM-768 (FIPS 203): the post-quantum half of the hybrid handshakes.
 
-``cryptography`` has it from version 47 on, where the OpenSSL that it was built with has it; its own
-wheels do from version 48 on. Everything else is sealed without.
+The wheels of every ``cryptography`` that the extra ``crypto`` allows have it. One that was built
+with an OpenSSL without it has not; everything else is sealed then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from ..errors import KeyFormatError, MissingExtraError
-from .cipher import Secret
+from .cipher import MINIMUM_VERSION, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,9 @@ def require() -> Primitives:
     if package is None:
         raise MissingExtraError(
             "the post-quantum handshake needs ML-KEM-768, which the installed cryptography does "
-            'not have: run: pip install --upgrade "sealframe[crypto]" (cryptography 48 or newer), '
-            "or give post_quantum=False, and a server's patterns= without hfs"
+            f'not have: run: pip install --upgrade "sealframe[crypto]" (cryptography '
+            f"{MINIMUM_VERSION} or newer), or give post_quantum=False, "
+            "and a server's patterns= without hfs"
         )
     return package
 
