@@ -21,7 +21,7 @@ from typing import Any
 
 import sealframe
 from sealframe.aio.stats import ServerStats
-from sealframe.wire import CONTROL_BIT, MAGIC, Opcode
+from sealframe.wire import CONTROL_BIT, MAGIC, VERSION, Opcode, Pattern
 
 HOST = "127.0.0.1"
 ELSEWHERE = "127.0.0.2"
@@ -45,16 +45,21 @@ class Scenario:
     """The server's ``connection_rate``."""
 
 
-def first_message() -> bytes:
-    """Return a first handshake frame whose public key is one and whose proof is none."""
-    body = bytes((Opcode.HANDSHAKE,)) + MAGIC + b"\x01\x01" + b"\x09" + bytes(31) + bytes(16)
+def first_message(pattern: Pattern, size: int) -> bytes:
+    """Return a first handshake frame whose public key is one and whose proof is none.
+
+    :param size: bytes of the Noise message (docs/PROTOCOL.md section 6)
+    """
+    preamble = MAGIC + bytes((VERSION, pattern))
+    body = bytes((Opcode.HANDSHAKE,)) + preamble + b"\x09".ljust(size, b"\0")
     return (len(body) | CONTROL_BIT).to_bytes(4, "little") + body
 
 
 SCENARIOS = [
     Scenario("no flood"),
     Scenario("silent half-open handshakes", hold=250),
-    Scenario("connect, message 1, close", hold=0, first=first_message()),
+    Scenario("message 1, close", hold=0, first=first_message(Pattern.NNHFS_PSK0, 1248)),
+    Scenario("classic message 1, close", hold=0, first=first_message(Pattern.NNPSK0, 48)),
     Scenario("beyond connection_rate=50", hold=0, rate=50),
 ]
 

@@ -24,6 +24,7 @@ import inspect, json, sealframe
 serve, connect = inspect.signature(sealframe.serve), inspect.signature(sealframe.connect)
 found = {
     "extended": "extended" in connect.parameters,
+    "classic": "post_quantum" in inspect.signature(sealframe.SharedKey).parameters,
     "request": hasattr(sealframe.Connection, "request"),
     "on_message": "on_message" in serve.parameters and "on_message" in connect.parameters,
     "file": hasattr(sealframe, "Inbox"),

@@ -15,9 +15,9 @@ from .payloads import Check, checked, checker, make_payloads
 
 HOST = "127.0.0.1"
 
-Way: TypeAlias = Literal["plain", "extended", "sealed", "identity"]
+Way: TypeAlias = Literal["plain", "extended", "sealed", "classic", "identity"]
 """How a connection talks: packets, sealframe's own frames, encrypted with a shared key (or TLS),
-encrypted between ends with a key pair each."""
+the same by a handshake that is not post-quantum, encrypted between ends with a key pair each."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Job:
     @property
     def sealed(self) -> bool:
         """Whether what goes over the network is encrypted."""
-        return self.way in ("sealed", "identity")
+        return self.way in ("sealed", "classic", "identity")
 
     @property
     def payloads(self) -> list[bytes]:

@@ -117,12 +117,13 @@ class Row:
     @property
     def sealed(self) -> bool:
         """Whether what goes over the network is encrypted."""
-        return self.way in ("sealed", "identity")
+        return self.way in ("sealed", "classic", "identity")
 
     @property
     def needs(self) -> frozenset[str]:
         """What a sealframe must have to take part; see :class:`suite.against.Build`."""
-        return frozenset({"request", "file"} & {self.workload} | {"extended"} & {self.way})
+        ways = {"extended", "classic"} & {self.way}
+        return frozenset({"request", "file"} & {self.workload} | ways)
 
 
 SEALFRAME: Final = Peer("sealframe", "sealframe_", "sealframe", "sealframe, sealed")
@@ -148,10 +149,12 @@ PEERS: Final = [
 
 _SLOW: Final = frozenset({"websockets", "multiprocessing", "twisted"})
 """Peers that are not near the best in what is encrypted, or large, or to and fro."""
+_BUT_STREAMS: Final = frozenset({"picows", "websockets", "pyzmq"})
+"""Peers beside asyncio's streams that have connected in the row of sealed connections already."""
 
 
 def _security(way: Way) -> str:
-    return "identity keys" if way == "identity" else way
+    return {"identity": "identity keys", "classic": "sealed, classic"}.get(way, way)
 
 
 def _bytes(size: int) -> str:
@@ -344,9 +347,8 @@ ROWS: Final = [
     _broadcast(Target(15, "websockets")),
     _broadcast(Target(15, "websockets"), way="sealed"),
     _connect("sealed", Target(1.4, "streams")),
-    _connect(
-        "identity", Target(1.1, "streams"), without=frozenset({"picows", "websockets", "pyzmq"})
-    ),
+    _connect("classic", Target(None, "streams"), without=_BUT_STREAMS),
+    _connect("identity", Target(1.1, "streams"), without=_BUT_STREAMS),
     _file("extended", Target(1.3, "ce2d914"), without=frozenset({"scp"})),
     _file("sealed", Target(3, "scp"), Target(1.3, "ce2d914")),
     Row(

@@ -48,6 +48,8 @@ def client_security(job: Job) -> sealframe.SharedKey | sealframe.ClientIdentity 
         server = sealframe.PrivateKey.load(Path(job.directory, "server.key")).public_key
         private = sealframe.PrivateKey.load(Path(job.directory, "client.key"))
         return sealframe.ClientIdentity(private, server=server)
+    if job.way == "classic":
+        return sealframe.SharedKey(shared_key().secret_bytes(), post_quantum=False)
     return shared_key() if job.sealed else None
 
 
