@@ -313,12 +313,20 @@ class SealedPeersXX(SealedPeers):
     pattern = Pattern.XX
 
 
+class SealedPeersXKhfs(SealedPeers):
+    pattern = Pattern.XKHFS
+
+
 class AttackedPeersXK(AttackedPeers):
     pattern = Pattern.XK
 
 
 class AttackedPeersXX(AttackedPeers):
     pattern = Pattern.XX
+
+
+class AttackedPeersNNhfs(AttackedPeers):
+    pattern = Pattern.NNHFS_PSK0
 
 
 def case(machine: type[TwoPeers]) -> type[TestCase]:
@@ -333,6 +341,8 @@ TestExtended = case(ExtendedPeers)
 TestSealed = case(SealedPeers)
 TestSealedXK = case(SealedPeersXK)
 TestSealedXX = case(SealedPeersXX)
+TestSealedXKhfs = case(SealedPeersXKhfs)
 TestAttacked = case(AttackedPeers)
 TestAttackedXK = case(AttackedPeersXK)
 TestAttackedXX = case(AttackedPeersXX)
+TestAttackedNNhfs = case(AttackedPeersNNhfs)

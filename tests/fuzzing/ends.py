@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from core.peers import MAXIMUM, Announced, Peer
+from core.peers import MAXIMUM, Announced, Peer, ephemerals, fixed_kem
 
 from sealframe.core.protocol import ProtocolMachine
 from sealframe.errors import ConnectionClosedError, HandshakeError
@@ -16,10 +18,13 @@ from sealframe.trust.peer import Peer as Identity
 from sealframe.trust.peer import unknown_client
 from sealframe.wire import Pattern
 
-EPHEMERALS: Final = (bytes(range(97, 129)), bytes(range(129, 161)))
-"""The client's and the server's private ephemeral key, so that each run is the same."""
+_EPHEMERALS: Final = (bytes(range(97, 129)), bytes(range(129, 161)))
+"""The client's and the server's private ephemeral key."""
+_KEM: Final = (bytes(range(64)), bytes(1088))
+"""The client's seed for ML-KEM-768, and the server's ciphertext. Whatever a ciphertext is, a
+secret comes of it (FIPS 203, section 6.3), the same at both ends."""
 
-PATTERNS: Final = (Pattern.NNPSK0, Pattern.XK, Pattern.XX)
+PATTERNS: Final = tuple(Pattern)
 
 ANNOUNCED: Final[Announced] = {"window": 100_000, "max_streams": 3, "max_requests": 3}
 """What both ends take beside messages."""
@@ -30,25 +35,40 @@ _CLIENT_PUBLIC = public_key(_CLIENT)
 _SERVER_PUBLIC = public_key(_SERVER)
 _OTHER_PUBLIC = public_key(_OTHER)
 
-_SERVERS: Final = {
-    Pattern.NNPSK0: Credentials(Pattern.NNPSK0, psk=_PSK),
-    Pattern.XK: Credentials(Pattern.XK, Pattern.XX, static=_SERVER),
-    Pattern.XX: Credentials(Pattern.XK, Pattern.XX, static=_SERVER),
-}
-_CLIENTS: Final = {
-    Pattern.NNPSK0: Credentials(Pattern.NNPSK0, psk=_PSK),
-    Pattern.XK: Credentials(Pattern.XK, static=_CLIENT, remote_static=_SERVER_PUBLIC),
-    Pattern.XX: Credentials(Pattern.XX, static=_CLIENT),
-}
+SHARED: Final = (Pattern.NNPSK0, Pattern.NNHFS_PSK0)
+"""Those of two messages, with a shared key."""
+_PINNED: Final = (Pattern.XK, Pattern.XKHFS)
+
+
+def _client(
+    pattern: Pattern, psk: bytes = _PSK, own: bytes = _CLIENT, server: bytes = _SERVER_PUBLIC
+) -> Credentials:
+    if pattern in SHARED:
+        return Credentials(pattern, psk=psk)
+    return Credentials(pattern, static=own, remote_static=server if pattern in _PINNED else None)
+
+
+# Each server takes several.
+_WITHSHARED: Final = Credentials(*SHARED, psk=_PSK)
+_WITH_IDENTITY: Final = Credentials(*(set(Pattern) - set(SHARED)), static=_SERVER)
+_CLIENTS: Final = {pattern: _client(pattern) for pattern in PATTERNS}
 _STRANGERS: Final = {
-    Pattern.NNPSK0: [Credentials(Pattern.NNPSK0, psk=_OTHER)],
-    Pattern.XK: [
-        Credentials(Pattern.XK, static=_CLIENT, remote_static=_OTHER_PUBLIC),
-        Credentials(Pattern.XK, static=_OTHER, remote_static=_SERVER_PUBLIC),
-    ],
-    Pattern.XX: [Credentials(Pattern.XX, static=_OTHER)],
+    pattern: [
+        _client(pattern, psk=_OTHER, own=_CLIENT, server=_OTHER_PUBLIC),
+        _client(pattern, psk=_OTHER, own=_OTHER),
+    ]
+    if pattern in _PINNED
+    else [_client(pattern, psk=_OTHER, own=_OTHER)]
+    for pattern in PATTERNS
 }
 """Clients that look for another server, or whose key the server does not know."""
+
+
+@contextmanager
+def known_keys() -> Iterator[None]:
+    """Let handshakes draw no keys, so that each run is the same."""
+    with ephemerals(*_EPHEMERALS), fixed_kem(*_KEM):
+        yield
 
 
 def pair(
@@ -58,14 +78,15 @@ def pair(
     keys = _CLIENTS[pattern]
     if stranger is not None:
         keys = _STRANGERS[pattern][stranger % len(_STRANGERS[pattern])]
-    return _end(keys, context, client=True), _end(_SERVERS[pattern], _CONTEXT, client=False)
+    server = _WITHSHARED if pattern in SHARED else _WITH_IDENTITY
+    return _end(keys, context, client=True), _end(server, _CONTEXT, client=False)
 
 
 def _end(keys: Credentials, context: bytes, *, client: bool) -> Peer:
     layer = RecordLayer(
         initiator=client, credentials=keys, context=context, verify_server_key=_verify
     )
-    with_identity = Pattern.NNPSK0 not in keys.patterns
+    with_identity = not set(SHARED) & set(keys.patterns)
     return Peer(
         ProtocolMachine(
             client=client,

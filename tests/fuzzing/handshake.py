@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from core.peers import ephemerals, frames
+from core.peers import frames
 
 from sealframe import wire
 from sealframe.errors import HandshakeError
 from sealframe.wire import CloseCode, Opcode
 from sealframe.wire.control import Close
 
-from .ends import EPHEMERALS, PATTERNS, finish, pair, read, records_of
+from .ends import PATTERNS, finish, known_keys, pair, read, records_of
 
 if TYPE_CHECKING:
     from core.peers import Peer
@@ -42,7 +42,7 @@ def check(choices: Choices) -> None:
     pattern = PATTERNS[choices.number(len(PATTERNS))]
     attack_client = bool(choices.number(2))
     who = choices.number(8)
-    with ephemerals(*EPHEMERALS):
+    with known_keys():
         if who < 2:
             client, server = pair(pattern, stranger=who)
         elif who == 2:

@@ -20,15 +20,15 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from core.peers import ephemerals, exchange, extended_pair, frames, records
+from core.peers import exchange, extended_pair, frames, records
 
 from sealframe import wire
 from sealframe.core.events import Event, Failed
 from sealframe.errors import ConnectionClosedError, ProtocolError
-from sealframe.wire import Opcode, Pattern, control
+from sealframe.wire import Opcode, control
 from sealframe.wire.control import Close
 
-from .ends import ANNOUNCED, EPHEMERALS, PATTERNS, finish, pair, read, records_of
+from .ends import ANNOUNCED, PATTERNS, SHARED, finish, known_keys, pair, read, records_of
 
 if TYPE_CHECKING:
     from core.peers import Peer
@@ -68,11 +68,11 @@ def check(choices: Choices) -> None:
     attack_client = bool(choices.number(2))
     pattern = PATTERNS[choices.number(len(PATTERNS))]
     introduced = choices.number(4) != 3
-    with ephemerals(*EPHEMERALS):
+    with known_keys():
         client, server = pair(pattern)
         server.read(client.take())
         client.read(server.take())
-        if pattern is not Pattern.NNPSK0:
+        if pattern not in SHARED:
             # Message 3, without the HELLO that is written along with it.
             server.read(b"".join(records_of(client).output))
             records_of(client).output = ()
