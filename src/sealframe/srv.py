@@ -42,8 +42,9 @@ class Service:
     Each time that a client connects it looks them up anew, and tries one after the other until one
     lets it in: those of the lowest priority number first, among these at random by weight
     (RFC 2782). One that refuses the client, or whose handshake fails, is not the end of it: the
-    next is tried at once. ``connect_timeout`` is that of each such attempt; those in between that
-    cannot be reached are part of the next one.
+    next is tried at once. Where one says of a session that it is over, that holds for all of them.
+    ``connect_timeout`` is that of each such attempt; those in between that cannot be reached are
+    part of the next one.
 
     :param name: of the records, ``"_service._tcp.example.org"``
     :param each: seconds for each address of each server
@@ -139,9 +140,9 @@ class ServiceRound:
         self._servers: deque[tuple[str, int]] | None = None
 
     @property
-    def left(self) -> bool:
-        """Whether there are servers that were not tried."""
-        return bool(self._servers)
+    def left(self) -> int:
+        """How many servers were not tried."""
+        return len(self._servers or ())
 
     async def __call__(self) -> socket.socket:
         """Return a new connection to the next that can be reached.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import math
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -26,14 +28,20 @@ import dns.rrset
 import sealframe
 from sealframe import (
     ClientOptions,
+    CloseCode,
     ConfigurationError,
     ConnectError,
     Connection,
     ConnectionClosed,
+    Outbox,
+    SessionLostError,
     Sessions,
 )
 from sealframe.aio.connection import protocol_of
+from sealframe.aio.endpoint import Endpoint
 from sealframe.srv import Service
+from sealframe.wire import Opcode, control
+from sealframe.wire.control import Close
 
 NAME = "_chat._tcp.example.org"
 OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.05)
@@ -142,6 +150,94 @@ async def test_one_that_accepts_and_does_not_let_in_is_not_the_end(session: bool
                     assert len(refused) == 6
     refusing.close()
     await refusing.wait_closed()
+
+
+async def test_a_service_that_is_passed_over_is_offered_once_more() -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with service([f"{number} 0 {port} 127.0.0.1." for number in range(3)]) as chat:
+        turns = Endpoint.of("example.org", 1234, None, chat, None).in_turn()
+        connect: Any = next(turns).sock
+        (await connect()).close()
+        assert len(list(itertools.islice(turns, 9))) == 1
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_copy_of_an_outbox(tmp_path: Path) -> None:
+    """Once one server has refused it, it is refused before another one is connected to."""
+    outbox, copied = Outbox(tmp_path / "outbox"), Outbox(tmp_path / "copy")
+    options = ClientOptions(backoff_initial=0.01, close_timeout=0.05)
+    async with sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as server:
+        records = [f"{number} 0 {server.port} 127.0.0.1." for number in range(3)]
+        async with service(records) as chat, asyncio.timeout(3):
+            for start in range(3):
+                conn = await sealframe.connect(
+                    "example.org", 1234, sock=chat, session=outbox, options=options
+                )
+                await conn.send(b"1")
+                assert await conn.recv() == b"1"
+                protocol_of(conn).closer.abort(sealframe.ConnectionClosedError("killed"))
+                await conn.close()
+                if not start:
+                    shutil.copy(outbox.path, copied.path)
+            with pytest.raises(SessionLostError, match="copy"):
+                await sealframe.connect(
+                    "example.org", 1234, sock=chat, session=copied, options=options
+                )
+
+
+async def test_one_that_is_busy_keeps_nobody_from_the_others() -> None:
+    close = Close(CloseCode.GOING_AWAY, "restart", retry_after=60_000).encode()
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(control.frame(Opcode.CLOSE, close))
+        await reader.read()
+        writer.close()
+
+    away = await asyncio.start_server(busy, "127.0.0.1", 0)
+    async with sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as server:
+        there = f"1 0 {server.port} 127.0.0.1."
+        records = [there]
+        async with service(records) as chat, asyncio.timeout(2):
+            conn = await sealframe.connect(
+                "example.org", 1234, sock=chat, session=True, options=OPTIONS
+            )
+            await conn.send(b"1")
+            assert await conn.recv() == b"1"
+            records[:] = [f"0 0 {away.sockets[0].getsockname()[1]} 127.0.0.1.", there]
+            transport = protocol_of(conn).transport
+            assert transport is not None
+            transport.abort()
+            await conn.send(b"2")
+            assert await conn.recv() == b"2"
+            await conn.close()
+    away.close()
+    await away.wait_closed()
+
+
+@pytest.mark.parametrize("lets_in", [False, True])
+async def test_one_that_refuses_before_the_first_link(lets_in: bool, tmp_path: Path) -> None:
+    more = Sessions() if lets_in else None
+    with reserved_port() as nobody:
+        records = [f"0 0 {nobody} 127.0.0.1."]
+        async with (
+            sealframe.serve(echo, "127.0.0.1", 0) as one,
+            sealframe.serve(echo, "127.0.0.1", 0, sessions=more) as two,
+            service(records) as chat,
+            asyncio.timeout(2),
+        ):
+            conn = await sealframe.connect(
+                "example.org", 1234, sock=chat, session=Outbox(tmp_path / "o"), options=OPTIONS
+            )
+            await conn.send(b"1")
+            records[:] = [f"0 0 {one.port} 127.0.0.1.", f"1 0 {two.port} 127.0.0.1."]
+            if lets_in:
+                assert await conn.recv() == b"1"
+            else:
+                with pytest.raises(ConnectionClosed):
+                    await conn.recv()
+            await conn.close()
 
 
 async def test_weights() -> None:

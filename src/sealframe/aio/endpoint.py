@@ -27,8 +27,8 @@ class Round(Protocol):
         """Return a connection to the next of them that can be reached."""
 
     @property
-    def left(self) -> bool:
-        """Whether there are more of them."""
+    def left(self) -> int:
+        """How many more of them there are."""
 
 
 @runtime_checkable
@@ -110,8 +110,14 @@ class Endpoint:
         these = several.round()
         turn = replace(self, sock=these)
         yield turn
-        while these.left:
+        left = these.left
+        while left:
             yield turn
+            if these.left == left:
+                # Nobody has asked for a connection: the address is passed over, or the attempt
+                # failed before. So would the others.
+                return
+            left = these.left
 
     @property
     def name(self) -> str:

@@ -233,8 +233,11 @@ class Links:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._awake.wait(), self._waited)
             errors: list[Exception] = []
+            hopeful: set[Endpoint] = set()
+            # What one server of an address says keeps nobody from the others of this round.
+            due = {e for e in self._targets.endpoints if not self._time_left(e)} - refused.keys()
             for endpoint in self._targets.in_turn():
-                if endpoint in refused or self._time_left(endpoint) > 0:
+                if endpoint not in due:
                     continue
                 attempt = NextLink(protocol, partial(self._attached, protocol, endpoint))
                 try:
@@ -249,6 +252,7 @@ class Links:
                         return
                     if not final:
                         errors.append(error)
+                        hopeful.add(endpoint)
                         continue
                     attempt.error = error
                     refused[endpoint] = attempt
@@ -257,7 +261,9 @@ class Links:
                         return
                 else:
                     return
-            left = [self._time_left(e) for e in self._targets.in_turn() if e not in refused]
+            # Where one of the servers of an address has refused, and another one has not.
+            errors += [refused.pop(e).error for e in hopeful & refused.keys()]
+            left = [self._time_left(e) for e in self._targets.endpoints if e not in refused]
             # By then a server that has the session, and is not to be reached, keeps it no more.
             gone = protocol.links > 0 and protocol.loop.time() - since > self._keep
             if not left or (refused and gone):
