@@ -94,8 +94,12 @@ async def say_hello(
     ack_by: int = 65536,
     known: bool = False,
     mode: Mode = EXTENDED,
+    writers: bytes = b"",
 ) -> Peer:
-    """Connect a scripted client, and say HELLO with a session."""
+    """Connect a scripted client, and say HELLO with a session.
+
+    :param writers: field 14 of HELLO
+    """
     peer = Peer(await Raw.dial(server.port), mode, client=True)
     if mode.sealed:
         await peer.shake_hands()
@@ -110,7 +114,9 @@ async def say_hello(
         ack_by=ack_by,
         known=known,
     )
-    hello = Hello(session=session.encode(), window=WINDOW, max_streams=8, max_requests=8)
+    hello = Hello(
+        session=session.encode(), window=WINDOW, max_streams=8, max_requests=8, writers=writers
+    )
     await peer.write(control.frame(Opcode.HELLO, hello.encode()))
     return peer
 

@@ -127,6 +127,7 @@ class Adoptions:
             return
         else:
             earlier, adoption.link, adoption.asked = adoption.link, protocol, asked
+            adoption.info = info
             if earlier is not None:
                 del self._links[earlier]
                 earlier.closer.abort(_REPLACED)
@@ -145,7 +146,7 @@ class Adoptions:
             if adoption.link is None:
                 self._forget(adoption)
                 return
-            found = await self._find(adoption.key, adoption.info, adoption.asked)
+            found = await self._look(adoption)
         except Exception as error:
             more = self._failures.count(self._loop.time())
             if more is not None and isinstance(error, ClusterError):
@@ -166,6 +167,16 @@ class Adoptions:
             else:
                 self._adopt(link, adoption.asked, adoption.key, found)
 
+    async def _look(self, adoption: Adoption) -> Found:
+        """Find a session for the start of the client's program whose link waits."""
+        while True:
+            asked = adoption.asked
+            found = await self._find(adoption.key, adoption.info, asked)
+            if adoption.link is None or adoption.asked.start == asked.start:
+                return found
+            # The program was started again meanwhile: that start is the one which the log names.
+            self._keep(found)
+
     def _end(self, adoption: Adoption) -> SessionProtocol | None:
         """Return the link that has waited, if it is still there."""
         link = adoption.link
@@ -177,8 +188,9 @@ class Adoptions:
     def _forget(self, adoption: Adoption) -> None:
         if self._waiting.get(adoption.key) is adoption:
             del self._waiting[adoption.key]
-        if adoption.link is not None:
-            self._links.pop(adoption.link, None)
+        link = adoption.link
+        if link is not None and self._links.get(link) is adoption:
+            del self._links[link]
 
     def _done(self, task: asyncio.Task[None], adoption: Adoption) -> None:
         self._forget(adoption)
