@@ -238,7 +238,8 @@ class Sessions:
     :attr:`SessionInfo.writer` of :attr:`Connection.session` was in that transaction, two copies of
     one :class:`Outbox` that take turns are told apart. A client to whom more was acknowledged ends
     its session then, with :exc:`SessionLostError`. It is asked when a client comes whose session
-    this server does not have, and not while a handler of that session still runs. What it raises,
+    this server does not have, and not while a handler of that session still runs; and where the
+    session here has messages of which that :class:`Outbox` knows nothing. What it raises,
     or another answer, is logged as an error, and its client tries again later."""
 
     acknowledge: Literal["received", "taken"] | None = None

@@ -18,14 +18,17 @@ class Taking:
     :param before: how many messages of the session were taken when the numbering began
     :param carried: how many messages of an earlier numbering come first; they have no frame here
     :param writer: which start of the client's program the others are from, for people
+    :param last: from which the last message is that came before, likewise
     :ivar taken: how many the program has got since, the carried ones among them
     """
 
-    __slots__ = ("_before", "_carried", "_finished", "_marks", "name", "taken", "writer")
+    __slots__ = ("_before", "_carried", "_finished", "_marks", "_writers", "name", "taken")
 
-    def __init__(self, name: str, before: int, carried: int = 0, *, writer: str = "") -> None:
+    def __init__(
+        self, name: str, before: int, carried: int = 0, *, writer: str = "", last: str = ""
+    ) -> None:
         self.name = name
-        self.writer = writer
+        self._writers = last, writer
         self._before = before
         self._carried = carried
         self._finished = 0
@@ -33,6 +36,11 @@ class Taking:
         # counted first. So no control frame is acknowledged too early, and few are late.
         self._marks: deque[tuple[int, int]] = deque([(0, 0)])
         self.taken = 0
+
+    @property
+    def writer(self) -> str:
+        """Which start of the client's program the message at :attr:`position` is from."""
+        return self._writers[self.taken > self._carried]
 
     @property
     def position(self) -> int:
@@ -73,8 +81,8 @@ class SettledTaking(Taking):
 
     __slots__ = ("_asked", "on_finish")
 
-    def __init__(self, name: str, before: int, *, writer: str = "") -> None:
-        super().__init__(name, before, writer=writer)
+    def __init__(self, name: str, before: int, *, writer: str = "", last: str = "") -> None:
+        super().__init__(name, before, writer=writer, last=last)
         self._asked = 0
         self.on_finish: Callable[[], None] = _nothing
 

@@ -13,10 +13,11 @@ from ..aio.session_info import SessionInfo
 from ..options import LoadPosition
 from ..wire import WRITER_SIZE
 from ..wire.control import SessionHello
-from ..wire.writers import UNKNOWN
+from ..wire.writers import UNKNOWN, Writers
 from .moving import FoundSession, MovedSession, ParkedSessions, SessionQuestion
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, attempt_of
+from .session_writers import may_follow
 
 _MAX_POSITION: Final = 2**63 - 1
 _PAIR: Final = 2
@@ -49,6 +50,16 @@ class Found:
         ):
             return self.elsewhere.writer
         return self.writer
+
+    def is_ahead_of(self, messages: int, writers: Writers | None) -> bool:
+        """Return whether the program has more of a session than came to this server, or the last of
+        it from another start, and a client may go on with that.
+
+        :param messages: how many have come to this server
+        """
+        taken = self.position or 0
+        ahead = taken > messages or (taken == messages and self.writer != UNKNOWN)
+        return ahead and may_follow(writers, self.writer)
 
 
 class SessionFinder:
@@ -111,6 +122,11 @@ class SessionFinder:
             raise
         return Found(position, found, writer=writer)
 
+    async def find_position(self, info: SessionInfo) -> Found:
+        """Return what the program alone knows of a session."""
+        position, writer = await self._ask(info)
+        return Found(position, None, writer=writer)
+
     async def _ask(self, info: SessionInfo) -> tuple[int, bytes]:
         assert self._load is not None
         answer: object = self._load(info)
@@ -121,7 +137,8 @@ class SessionFinder:
             return _checked(position), UNKNOWN
         if len(position) != _PAIR:
             raise TypeError(f"position returned {position!r}; use a pair (position, writer)")
-        return _checked(position[0]), _writer(position[1])
+        count, writer = _checked(position[0]), _writer(position[1])
+        return count, writer if count else UNKNOWN
 
 
 def draw_numbering() -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -31,25 +32,17 @@ from ..wire.session_name import public_name
 from .adoption import Adoptions
 from .finding import FindElsewhere, Found, SessionFinder, draw_numbering
 from .moving import LaterLink, MovedSession, ParkedSessions
+from .session_cost import cost, was_used
 from .session_logs import SessionLogs
 from .session_moves import SessionMoves
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
-from .session_writers import SessionWriters, may_follow, shown, told
+from .session_writers import SessionWriters, may_follow, named, shown, told
 
 logger = logging.getLogger("sealframe.server")
 
 _LOST: Final = CloseCode.SESSION_LOST
 _COPIED: Final = "a client came for a session that has messages from a copy of its file"
-
-# What sessions without a link were measured to hold, as growth of the process for each of some
-# hundred: 5 KiB, sealed ones 6.5; once a request was made, 9 and 12.
-_EMPTY: Final = 5 * 1024
-"""Bytes of an idle session, its handler's task included, about."""
-_SEALED: Final = 1536
-"""The same of its keys."""
-_CHANNELS: Final = 5 * 1024
-"""The same of what streams and requests need, once there were any."""
 
 
 class SessionKeeper:
@@ -83,7 +76,7 @@ class SessionKeeper:
         self._client_of = client_of
         self._replaced = replaced
         self._table: SessionTable[SessionProtocol] = SessionTable(
-            sessions, cost=_cost, used=_was_used
+            sessions, cost=cost, used=was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
         # Those that have no key any more, since another server has them, until they have ended.
@@ -152,7 +145,12 @@ class SessionKeeper:
             # It was silent for so long that it is served as one of packets. It comes again.
             protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
         elif not may_follow(asked.writers, self._writers.last_of(found)):
-            _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
+            if self._sessions.position is not None and isinstance(found, Known):
+                # Another server may have gone on with it: the position says so.
+                assert self._adoptions is not None
+                self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
+            else:
+                _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
         elif found is None:
             if self._adoptions is None or not self._finder.waits(key, asked):
                 self._adopt(protocol, asked, key, Found(None, None))
@@ -170,6 +168,8 @@ class SessionKeeper:
         known = self._table.find(key)
         if not isinstance(known, Known):
             return await self._finder.find(key, info, asked)
+        if self._sessions.position is not None:
+            return replace(await self._finder.find_position(info), here=True)
         attempt = attempt_of(asked)
         if attempt > known.attempt and attempt[0] == known.attempt[0]:
             await self.logs.of(known.session).confirm(attempt)
@@ -196,7 +196,15 @@ class SessionKeeper:
         if found.here:
             known = self._table.find(key)
             if isinstance(known, Known):
-                self._find_link(known, protocol, asked, key)
+                session = known.session
+                if may_follow(asked.writers, self._writers.last(session)) or (
+                    # A later start has gone on at another server, which has no cluster with this.
+                    asked.start > known.attempt[0]
+                    and found.is_ahead_of(session.messages_of_session, asked.writers)
+                ):
+                    self._find_link(known, protocol, asked, key)
+                else:
+                    _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
             else:
                 text = "a client came back for a session that has just ended"
                 _refuse(protocol, Close(CloseCode.BUSY), text)
@@ -263,7 +271,9 @@ class SessionKeeper:
             taking = None
             if self._sessions.counts_taken:
                 carried = len(protocol.receiver.queue)
-                taking = Taking(name, taken - carried, carried, writer=shown(asked))
+                taking = Taking(
+                    name, taken - carried, carried, writer=shown(asked), last=named(last)
+                )
             session = Session(
                 numbering=draw_numbering(),
                 limit=self._limit,
@@ -477,22 +487,3 @@ def _close(ended: EndedSession) -> Close:
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:
     protocol.refuse(close, HandshakeError(text, code=close.code))
-
-
-def _was_used(protocol: SessionProtocol) -> bool:
-    """Return whether anything of the client came after its HELLO."""
-    session = protocol.session
-    acknowledged = session is not None and session.retention.acknowledged > 0
-    return acknowledged or protocol.machine.frames_received > 0
-
-
-def _cost(protocol: SessionProtocol) -> int:
-    """Return what a session holds in memory, in bytes."""
-    session = protocol.session
-    cost = _EMPTY + (0 if session is None else session.retention.cost)
-    cost += protocol.sender.queue.queued_bytes + protocol.receiver.queue.queued_bytes
-    if protocol.machine.sealed:
-        cost += _SEALED
-    if protocol.channels is not None:
-        cost += _CHANNELS + protocol.channels.queued_bytes
-    return cost

@@ -15,7 +15,7 @@ from ..wire.control import SessionHello
 from .session_commits import NO_LOG, Commits, LoggedSession, SessionCommits
 from .session_store import TakenOver
 from .session_table import EndedSession
-from .session_writers import shown
+from .session_writers import named, shown
 
 logger = logging.getLogger("sealframe.server")
 
@@ -53,7 +53,7 @@ class SessionLogs:
         :param name: its public one
         :param writer: which start of the client's program WELCOME names
         """
-        taking = SettledTaking(name, owned.taken, writer=shown(asked))
+        taking = SettledTaking(name, owned.taken, writer=shown(asked), last=named(owned.writer))
         session = LoggedSession(
             numbering=owned.numbering,
             limit=self._limit,

@@ -35,6 +35,11 @@ def shown(asked: SessionHello) -> str:
     return "" if asked.writers is None else asked.writers.own.hex()
 
 
+def named(writer: bytes) -> str:
+    """Return what programs see of a writer; empty where it is not known."""
+    return "" if writer == UNKNOWN else writer.hex()
+
+
 class SessionWriters:
     """Those of the sessions that are not over."""
 
