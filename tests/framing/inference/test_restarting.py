@@ -140,7 +140,9 @@ def test_a_length_inside_of_the_frame_that_is_cut_is_not_sure() -> None:
         frames.append(len(body).to_bytes(4, "big") + body)
     frames[0] = b"\0\0\0\x0d\x0c\0\0\0\0\0\0\0\x04\0\0\0\0"
     data, starts = in_the_midst(frames, 9)
-    first = infer(data)[0]
+    # A segment begins with it.
+    first = infer(Capture(data, (1,)))[0]
+    assert first.evidence.starts[0][0] == 1
     assert first.evidence.starts[0][-len(starts) :] == starts
     assert first.confidence == "guess"
 

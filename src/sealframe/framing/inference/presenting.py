@@ -11,8 +11,9 @@ from ...errors import ConfigurationError
 from ..expression import parse_layout
 from .checksums import checksum_of
 from .expressions import expression
+from .first_frames import begins_filled, begins_surely
 from .given import run
-from .hypotheses import DigitsField, DigitsUntil, FixedField
+from .hypotheses import FixedField
 from .results import Candidate, Evidence
 from .scoring import column_gains
 from .walking import walk
@@ -43,10 +44,6 @@ _LEAST_RECORD: Final = 4
 _MOST_RECORD: Final = 64
 _RECORDS: Final = 4096
 """So many bytes show whether they are records."""
-_MOST_PREAMBLE: Final = 32
-"""A longer preamble may hold frames of another kind: then the first frame is not sure, unless a
-segment begins with it."""
-_FIRST_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,11 @@ def known_candidate(
         for cut, capture in zip(cuts, captures, strict=True)
     )
     frames = sum(cut.frames for cut in cuts if cut)
-    sure = bits > _BITS and margin > _MARGIN and frames > 2 and ended
+    filled = all(
+        cut is None or begins_filled(capture.data, cut.cutting)
+        for cut, capture in zip(cuts, captures, strict=True)
+    )
+    sure = bits > _BITS and margin > _MARGIN and frames > 2 and ended and filled
     text = entry.expression
     if "<" in text:
         # It has a function, which can be named and not written.
@@ -171,9 +172,9 @@ def _confidence(
         for capture, cut in zip(captures, cuts, strict=True)
     )
     begins = all(
-        _begins_alike(capture, cutting, finding.hypothesis)
+        begins_surely(capture, cutting, finding.hypothesis)
         for capture, cutting in zip(captures, cuttings, strict=True)
-        if cutting and cutting.starts[0]
+        if cutting
     )
     least = _BITS_OF_SEGMENTS if _on_segments(captures, cuttings) else _BITS
     sure = (
@@ -199,40 +200,6 @@ def _on_segments(captures: Sequence[Capture], cuttings: Sequence[Cutting | None]
             return False
         known += len(inside)
     return known >= _SEGMENTS
-
-
-def _begins_alike(capture: Capture, cutting: Cutting, hypothesis: Hypothesis) -> bool:
-    """Whether the first frame behind a preamble is like the others.
-
-    Where it lacks a byte that all others have, the preamble ends elsewhere: what stands there reads
-    as a length, and leads to the second frame, by chance.
-    """
-    data = capture.data
-    first, *others = cutting.starts[:50]
-    if first > _MOST_PREAMBLE and first not in capture.boundaries:
-        return False
-    before = walk(data[:first], hypothesis)
-    if before and before.end == first:
-        # It is cut into frames too.
-        return False
-    if cutting.sizes[0] < min(cutting.sizes[1:50], default=0):
-        # What ends a frame may itself have a length in front, and lead to the next frame.
-        return False
-    if not hypothesis.value(cutting.sizes[0]) and isinstance(
-        hypothesis.field, DigitsField | DigitsUntil
-    ):
-        # An empty frame, or the end of a greeting.
-        return False
-    size_at = hypothesis.steps(data)
-    if any(size_at(at) == first - at for at in range(max(0, first - _MOST_PREAMBLE), first)):
-        # The end of the preamble may be a frame.
-        return False
-    least = min(_FIRST_BYTES, *cutting.sizes[:50])
-    for column in range(least):
-        seen = {data[start + column] for start in others if start + column < len(data)}
-        if len(others) > 2 and len(seen) == 1 and data[first + column] not in seen:
-            return False
-    return True
 
 
 def _as_records(
