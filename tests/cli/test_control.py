@@ -83,8 +83,9 @@ async def test_a_running_server_invites_and_lists(tmp_path: Path) -> None:
             heads, row = map(str.split, listed.output.splitlines())
             assert heads[:4] == ["client", "name", "address", "for"]
             assert row[:2] == [id, "laptop"]
-            assert row[-6] == "1", listed.output
-            assert row[-3] == "0", listed.output
+            assert row[-7] == "1", listed.output
+            assert row[-4] == "0", listed.output
+            assert (heads[-1], row[-1]) == ("seal", "hybrid"), listed.output
             assert json.loads(figures.output)[id]["messages_received"] == 1
             assert {listed.code, figures.code} == {0}
         assert await names_in(tmp_path / "clients.txt", 1) == ["laptop"]

@@ -13,7 +13,7 @@ import sealframe
 from sealframe import Connection, SharedKey
 from sealframe.cli.commands import sealframe_command
 
-from .commands import chatting, outcome, relay
+from .commands import chatting, invoked, outcome, relay
 from .terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -102,7 +102,8 @@ async def test_a_server_without_post_quantum_is_told_and_classic_is_the_way_out(
         async with sealframe.serve(handler, "127.0.0.1", 0, security=key) as server:
             done = await outcome("send", "hello", f":{server.port}", "--key", tmp_path / "key")
     assert done.code == 1
-    assert "one without a post-quantum handshake needs --classic" in done.error
+    assert "it has no post-quantum handshake: if its owner says so, give --classic" in done.error
+    assert "post_quantum" not in done.error
 
 
 async def test_where_a_server_insists_on_post_quantum_classic_is_named_as_what_is_in_the_way(
@@ -118,7 +119,17 @@ async def test_where_a_server_insists_on_post_quantum_classic_is_named_as_what_i
         options = ("--key", tmp_path / "key", "--classic")
         done = await outcome("send", "hello", f":{server.port}", *options)
     assert done.code == 1
-    assert "one that takes post-quantum handshakes alone needs no --classic" in done.error
+    assert "it takes post-quantum handshakes alone: leave --classic away" in done.error
+    assert "post_quantum" not in done.error
+
+
+def test_without_ml_kem_classic_is_named_as_the_way_out(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    SharedKey.generate().save(key)
+    with patch("sealframe.noise.kem.primitives", return_value=None):
+        done = invoked("send", "hello", "127.0.0.1:1", "--key", key)
+    assert done.code == 1
+    assert done.error.endswith("or give --classic")
 
 
 async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,12 @@ class ClientSealing:
         """
         if self.identity is None:
             key = shared_key(self.key, self.passphrase, post_quantum=not self.classic)
-            return Access(key, classic=self.classic)
+            return Access(key)
         if self.server_key is not None:
             server = PublicKey.from_text(self.server_key)
             own = private_key(self.identity, make=False)
             security = ClientIdentity(own, server=server, post_quantum=not self.classic)
-            return Access(security, key=own, server=server, classic=self.classic)
+            return Access(security, key=own, server=server)
         known = KnownServers(
             self.known_servers or Path(click.get_app_dir("sealframe"), _KNOWN_SERVERS)
         )
@@ -106,7 +106,7 @@ class ClientSealing:
             trust_first_use=self.trust_first_use,
             post_quantum=not self.classic,
         )
-        access = Access(security, key=own, classic=self.classic)
+        access = Access(security, key=own)
         if can_ask() and not self.trust_first_use:
             for one in address.each:
                 if known.lookup(str(one)) is not None:
@@ -125,9 +125,7 @@ class ClientSealing:
             known.check(str(one), invitation.server)
         key = private_key(path, make=True)
         security = ClientIdentity(key, invitation=invitation, post_quantum=not self.classic)
-        return Access(
-            security, key=key, server=invitation.server, to_record=known, classic=self.classic
-        )
+        return Access(security, key=key, server=invitation.server, to_record=known)
 
 
 class Access:
@@ -137,7 +135,6 @@ class Access:
     :param key: of this client, where it has one
     :param server: the server's public key, where it is known beforehand
     :param to_record: where to write the server once it has accepted the invitation
-    :param classic: whether it asks for no post-quantum handshake
     """
 
     def __init__(
@@ -147,13 +144,11 @@ class Access:
         key: PrivateKey | None = None,
         server: PublicKey | None = None,
         to_record: KnownServers | None = None,
-        classic: bool = False,
     ) -> None:
         self.security = security
         self._key = key
         self._server = server
         self._to_record = to_record
-        self._classic = classic
 
     async def connected(self, conn: Connection) -> None:
         """Note that the server has let this client in.
@@ -199,15 +194,8 @@ class Access:
             )
         if error.code == CloseCode.REFUSED and self._server is not None:
             return f"is its public key {self._server}?"
-        if error.code == CloseCode.VERSION:
-            advice = []
-            if self._key is not None and self._server is None:
-                advice.append("one that does not show its key to strangers needs --server-key")
-            if self._classic:
-                advice.append("one that takes post-quantum handshakes alone needs no --classic")
-            else:
-                advice.append("one without a post-quantum handshake needs --classic")
-            return "; ".join(advice)
+        if error.code == CloseCode.VERSION and self._key is not None and self._server is None:
+            return "one that does not show its key to strangers needs --server-key"
         return ""
 
 

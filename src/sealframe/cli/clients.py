@@ -13,9 +13,9 @@ from .address import shown
 from .control import ask, controlling_option
 from .errors import EXIT_CODES
 from .output import Output
-from .text import aligned, size, visible
+from .text import aligned, seal, size, visible
 
-_HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B")
+_HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B", "seal")
 
 
 @click.command(epilog=EXIT_CODES)
@@ -32,7 +32,8 @@ def clients(as_json: bool, control: Path) -> None:
 
     The server is a "sealframe serve" or "sealframe receive" with --control. There is a line for
     each client: its id, the name of its key, its address, for how long it has been connected,
-    and how many messages and bytes came in from it and went out to it.
+    how many messages and bytes came in from it and went out to it, and how it is sealed: hybrid
+    is post-quantum, classic is not.
     """
     found: dict[str, dict[str, Any]] = ask(control, {"do": "clients"})
     output = Output()
@@ -55,5 +56,6 @@ def _row(id: str, figures: dict[str, Any]) -> tuple[str, ...]:
         size(figures["bytes_received"]),
         str(figures["messages_sent"]),
         size(figures["bytes_sent"]),
+        seal(figures),
     )
     return tuple(map(visible, cells))

@@ -70,9 +70,7 @@ def describe(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    text = text.replace("security=...", "--key or --identity") or type(error).__name__
-    text = text.replace("sessions=...", "--sessions SECONDS")
-    text = text.replace("Outbox.begin_anew()", "sealframe outbox FILE --begin-anew")
+    text = _as_typed(text) or type(error).__name__
     if isinstance(error, SessionLostError):
         text += (
             f"; of this end's messages {error.arrived} have arrived, {error.unsent} have not, "
@@ -80,6 +78,23 @@ def describe(error: Exception) -> str:
         )
     advice = _advice(error)
     return f"{text}; {advice}" if advice else text
+
+
+def _as_typed(text: str) -> str:
+    """Return an error's text with what is typed in place of what a program gives."""
+    for given, typed in _TYPED.items():
+        text = text.replace(given, typed)
+    return text
+
+
+_TYPED = {
+    "security=...": "--key or --identity",
+    "sessions=...": "--sessions SECONDS",
+    "Outbox.begin_anew()": "sealframe outbox FILE --begin-anew",
+    # No command has a server that insists on post-quantum clients.
+    ", and a server's patterns= without hfs": "",
+    "post_quantum=False": "--classic",
+}
 
 
 def _advice(error: Exception) -> str:
@@ -138,9 +153,9 @@ class LogLines(logging.Handler):
 
 def log_text(record: logging.LogRecord) -> str:
     """Return a record as text without its traceback, but with the error's own text."""
-    text = record.getMessage()
+    text = _as_typed(record.getMessage())
     error = record.exc_info[1] if record.exc_info else None
-    return f"{text}: {type(error).__name__}: {error}" if error is not None else text
+    return f"{text}: {type(error).__name__}: {_as_typed(str(error))}" if error is not None else text
 
 
 def close_stdout() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from .. import Connection, ConnectionClosed, NotSupportedError, Server
 from .address import shown
 from .output import Output
-from .text import size, visible
+from .text import seal, size, visible
 
 _DRAWN_EVERY = 1.0
 _PINGED_EVERY = 3.0
@@ -155,16 +155,10 @@ def _row(id: str, figures: dict[str, Any], traffic: Traffic) -> list[Text]:
         size(figures["outbox_cost"]),
         _round_trip(figures),
         str(timedelta(seconds=int(figures["connected_for"]))),
-        _seal(figures),
+        seal(figures),
     )
     # Text is no markup, and what a peer chose is made visible.
     return [Text(visible(cell), no_wrap=True, overflow="ellipsis") for cell in cells]
-
-
-def _seal(figures: dict[str, Any]) -> str:
-    if not figures["sealed"]:
-        return "plain"
-    return "hybrid" if figures["post_quantum"] else "classic"
 
 
 def _round_trip(figures: dict[str, Any]) -> str:

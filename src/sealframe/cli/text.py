@@ -1,10 +1,11 @@
-"""Text from peers, made safe to print, and sizes made readable."""
+"""Text from peers, made safe to print, and figures made readable."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -69,3 +70,13 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
             cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
         )
         yield "  ".join(cells).rstrip()
+
+
+def seal(figures: dict[str, Any]) -> str:
+    """Return how a connection is sealed, for a table.
+
+    :param figures: what ``Server.stats()`` has of it
+    """
+    if not figures["sealed"]:
+        return "plain"
+    return "hybrid" if figures["post_quantum"] else "classic"
