@@ -105,7 +105,7 @@ class Story:
             ("north", "hello from the north"),
             ("east", "здравствуй, grüß dich, 你好"),
             ("south", "colours \x1b[31mdo not get through\x1b[0m to your terminal"),
-            ("west", "all of it is sealed: AES-256-GCM after a Noise handshake"),
+            ("west", "all of it is sealed: AES-256-GCM after a post-quantum handshake"),
         ):
             await self._say(name, text.encode())
             self._view.event(name, text)
