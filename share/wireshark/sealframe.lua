@@ -208,7 +208,8 @@ local function add_tlvs(body, tree)
             item:append_text(", " .. tostring(value:le_uint64()))
         elseif value and TEXTS[kind] then
             item:add_packet_field(F.tlv_text, value, ENC_UTF_8)
-            item:append_text(", " .. value:string(ENC_UTF_8))
+            -- Wireshark makes values visible, and leaves labels as they are.
+            item:append_text(", " .. value:string(ENC_UTF_8):gsub("[%c\127]", "."):gsub("\xc2[\x80-\x9f]", "."))
         elseif value and kind == 4 and (size == 64 or size == 52) then
             local session = part_of(value)
             for _, one in ipairs(size == 64 and SESSION_OF_HELLO or SESSION_OF_WELCOME) do
@@ -391,9 +392,13 @@ local function add_frame(range, size, is_control, is_record, tree)
         local opcode = body(0, 1)
         item:add(F.opcode, opcode)
         name = add_control(item, opcode:uint(), part_of(there > 1 and body(1) or nil), whole)
+    elseif is_control then
+        name = "control frame of " .. size .. " bytes"
     elseif is_record then
         name = "record of " .. size .. " bytes"
-        item:add(F.record, body)
+        if body then
+            item:add(F.record, body)
+        end
         if size < MIN_RECORD or size > MAX_RECORD then
             item:add_proto_expert_info(X.protocol, "A record has 17 to 65,535 bytes")
         end

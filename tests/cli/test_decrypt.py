@@ -256,6 +256,15 @@ class TestWhatIsRead:
         assert "invitation='8 bytes, secret'" in lines[-1]
         assert b"12345678".hex() not in done.output
 
+    def test_a_session_of_a_wrong_size_is_named_by_its_frame(self, tmp_path: Path) -> None:
+        field = b"\4\0\3\0abc"
+        talk = Talk().open()
+        for sender, opcode in (("client", Opcode.HELLO), ("server", Opcode.WELCOME)):
+            talk.say(sender, control.frame(opcode, b"sealfram\1" + field))
+        done = invoked("decrypt", written(tmp_path / "capture", talk.packets))
+        for name, line in zip(("HELLO", "WELCOME"), frames(done.output), strict=True):
+            assert f"malformed='the session of {name} is 3 bytes, not " in line
+
     @pytest.mark.parametrize("ends", [(), (CLIENT6, SERVER6)])
     def test_rekeyed_records_in_any_order_and_twice(
         self, ends: tuple[Any, ...], tmp_path: Path, keys: Path
@@ -389,6 +398,33 @@ class TestWhatCannotBeRead:
         assert done.code == 1
         assert "what the server sent was read up to there" in done.error
 
+    @pytest.mark.parametrize(
+        ("opcode", "before"), [(Opcode.CLOSE, True), (Opcode.PING, True), (Opcode.PING, False)]
+    )
+    def test_a_control_frame_outside_the_records_is_not_believed(
+        self, opcode: Opcode, before: bool, tmp_path: Path, keys: Path
+    ) -> None:
+        """Whoever is on the way can write one."""
+        sealed = Sealed(Talk(), keys)
+        if before:
+            sealed.introduce()
+        sealed.talk.say("server", control.frame(opcode, control.Close(3, "forged").encode()))
+        path, out = written(tmp_path / "capture", sealed.talk.packets), tmp_path / "out"
+        for to in ((), ("-w", out)):
+            done = invoked("decrypt", path, "--keylog", keys, *to)
+            assert done.code == 1
+            assert "the server sent a control frame outside its records" in done.error
+            assert "forged" not in done.output
+        assert b"forged" not in out.read_bytes()
+
+    def test_one_direction_alone(self, tmp_path: Path, keys: Path) -> None:
+        sealed = Sealed(Talk(), keys)
+        sealed.introduce()
+        packets = [one for one in sealed.talk.packets if one.data.sport == sealed.talk.client[1]]
+        done = invoked("decrypt", written(tmp_path / "capture", packets), "--keylog", keys)
+        assert done.code == 1
+        assert "what the server sent was read up to there" in done.error
+
     def test_an_end_within_a_record_or_a_frame(self, tmp_path: Path, keys: Path) -> None:
         sealed = Sealed(Talk(), keys)
         sealed.introduce()
@@ -495,6 +531,13 @@ class TestFiles:
         done = invoked("decrypt", short, "--keylog", keys, "-w", out)
         assert done.code == 1
         assert "is there already and is not overwritten" in done.error
+
+    def test_no_file_is_left_where_there_is_nothing_to_write(self, tmp_path: Path) -> None:
+        http = Talk().open().say("client", b"GET / HTTP/1.1\r\n\r\n").close()
+        out = tmp_path / "out.pcapng"
+        done = invoked("decrypt", written(tmp_path / "capture", http.packets), "-w", out)
+        assert done.code == 1
+        assert not out.exists()
 
     def test_a_frame_that_no_packet_can_hold_is_cut_and_told(
         self, tmp_path: Path, keys: Path

@@ -231,6 +231,31 @@ class TestTheDissector:
         assert "of its 500 bytes were captured" in first[1]
         assert second == ["message of 2 bytes", ""]
 
+    def test_a_record_of_nothing(self, tmp_path: Path) -> None:
+        sealed = Sealed(Talk(), None)
+        sealed.talk.say("client", bytes(4))
+        name, error = shown(written(tmp_path, sealed.talk), "_ws.col.Info", "_ws.expert.message")[
+            -1
+        ]
+        assert name == "record of 0 bytes"
+        assert "A record has 17 to 65,535 bytes" in error
+
+    def test_a_record_that_is_cut_behind_its_head(self, tmp_path: Path) -> None:
+        sealed = Sealed(Talk(), None)
+        client = sealed.ends["client"]
+        # As large as the first HANDSHAKE, which is to be there whole.
+        sealed.talk.say("client", b"".join([*client.seal(bytes(43)), *client.seal(HELLO)]))
+        # Ethernet, IP and TCP take 54 bytes.
+        path = written(tmp_path, sealed.talk, cut=54 + 63 + 4)
+        assert "0 of its " in shown(path, "_ws.expert.message")[-1][0]
+
+    def test_no_label_has_what_steers_a_terminal(self, tmp_path: Path) -> None:
+        hello = control.Hello(software="a\x1b[31mb\x9bc").encode()
+        talk = Talk().open().say("client", control.frame(Opcode.HELLO, hello))
+        output = tshark(written(tmp_path, talk), "-V")
+        assert "SOFTWARE, a.[31mb.c" in output
+        assert not {"\x1b", "\x9b"} & set(output)
+
     def test_what_is_too_large_is_not_waited_for(self, tmp_path: Path) -> None:
         talk = Talk().open().say("client", b"GET / HTTP/1.1\r\n", message(b"hi"))
         assert infos(written(tmp_path, talk)) == [

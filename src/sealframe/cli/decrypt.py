@@ -11,7 +11,7 @@ from .errors import CommandError, describe
 
 CODES = """\b
 Exit codes:
-  0    every connection of sealframe was read to its end
+  0    every connection of sealframe was read as far as it is in the capture
   1    failed: something could not be read, a line says what
   2    wrong arguments
   3    the key log has no keys

@@ -85,7 +85,8 @@ class Followed:
         found = []
         for end, order in self._orders.items():
             fin = self.tcp.end_of(end)
-            if order.held or (None not in (fin, order.expected) and fin > order.expected):  # type: ignore[operator]
+            behind = order.expected is None or (fin is not None and fin > order.expected)
+            if order.held or behind:
                 found.append(self.sender(end))
         return found
 

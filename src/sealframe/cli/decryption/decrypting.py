@@ -53,9 +53,10 @@ def decrypt(
                     f"{counted(frames.cut, 'frame')} larger than a packet may be, cut in "
                     f"{written}; without -w they are whole"
                 )
-    if fragments := segments.seen["fragment"]:
-        complain(f"{counted(fragments, 'fragment')} of IP left out")
-    return reading.conclude(segments.fault, nothing(segments, len(reading.following.connections)))
+        if fragments := segments.seen["fragment"]:
+            complain(f"{counted(fragments, 'fragment')} of IP left out")
+        why_nothing = nothing(segments, len(reading.following.connections))
+        return reading.conclude(segments.fault, why_nothing)
 
 
 def _printer(*, for_programs: bool) -> Show:

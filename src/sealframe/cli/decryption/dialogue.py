@@ -22,6 +22,8 @@ _PREAMBLE: Final = len(MAGIC) + 2
 """Magic, version and pattern, in front of the first Noise message."""
 _START: Final = HEAD_SIZE + 1 + len(MAGIC)
 """Bytes by which a connection is known."""
+_UNSEALED: Final = frozenset({Opcode.HANDSHAKE, Opcode.CLOSE})
+"""What a sealed end sends outside the records, before its first."""
 _EARLY: Final = 1024 * 1024
 """Bytes of a server that are held before its client has spoken."""
 
@@ -77,6 +79,7 @@ class Dialogue:
         self._ways: dict[Sender, _Way] = {"client": _Way(), "server": _Way()}
         self._start = b""
         self._early: list[tuple[bytes, float]] = []
+        self._early_size = 0
 
     @property
     def faults(self) -> list[str]:
@@ -104,7 +107,8 @@ class Dialogue:
             return
         if sender == "server":
             self._early.append((data, time))
-            if sum(len(part) for part, _ in self._early) > _EARLY:
+            self._early_size += len(data)
+            if self._early_size > _EARLY:
                 self.kind = Kind.FOREIGN
             return
         self._start += data
@@ -126,6 +130,12 @@ class Dialogue:
                 if self.kind is Kind.EXTENDED:
                     yield Frame(sender, time, piece, sealed=False)
                 elif piece.is_control:
+                    if way.cipher is not None or piece.opcode not in _UNSEALED:
+                        way.fault = (
+                            "the {sender} sent a control frame outside its records, which no end "
+                            "believes: somebody on the way wrote it, or the capture is damaged"
+                        )
+                        return
                     self._note_handshake(sender, piece)
                     yield Frame(sender, time, piece, sealed=False)
                 else:

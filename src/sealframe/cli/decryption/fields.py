@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Final, TypeAlias
 
 from ...wire import (
@@ -21,6 +22,7 @@ from .cutting import Piece
 
 Value: TypeAlias = int | str | bytes
 Fields: TypeAlias = dict[str, Value]
+_Session: TypeAlias = type[SessionHello] | type[SessionWelcome]
 
 
 def frame_name(piece: Piece) -> str:
@@ -105,14 +107,14 @@ def _handshake(body: _Body, found: Fields) -> None:
     found["noise"] = body.take_rest()
 
 
-def _hello(body: _Body, found: Fields) -> None:
+def _hello(session: _Session, body: _Body, found: Fields) -> None:
     if body.take(len(MAGIC)) != MAGIC:
         raise MalformedBodyError("the magic is missing")
     found["version"] = body.number(1)
-    _tlvs(body, found)
+    _tlvs(body, found, session)
 
 
-def _tlvs(body: _Body, found: Fields) -> None:
+def _tlvs(body: _Body, found: Fields, session: _Session = SessionHello) -> None:
     while body.rest:
         kind, length = body.number(2), body.number(2)
         value = body.take(length)
@@ -124,7 +126,7 @@ def _tlvs(body: _Body, found: Fields) -> None:
         if tlv in (Tlv.SOFTWARE, Tlv.CLIENT_ID):
             found[tlv.name.lower()] = _text(value)
         elif tlv is Tlv.SESSION:
-            _session(value, found)
+            _session(session.decode(value), found)
         elif tlv is Tlv.INVITATION:
             # Whoever reads this may not be who is invited.
             found["invitation"] = f"{len(value)} bytes, secret"
@@ -136,9 +138,7 @@ def _tlvs(body: _Body, found: Fields) -> None:
             found[tlv.name.lower()] = value
 
 
-def _session(value: bytes, found: Fields) -> None:
-    kind = SessionHello if len(value) == _SESSION_OF_HELLO else SessionWelcome
-    session = kind.decode(value)
+def _session(session: SessionHello | SessionWelcome, found: Fields) -> None:
     for name in (field.name for field in fields(session)):
         part = getattr(session, name)
         # Whoever has the token takes the session over. What is no number is in another field.
@@ -146,9 +146,6 @@ def _session(value: bytes, found: Fields) -> None:
             found["session.token"] = "secret"
         elif isinstance(part, int):
             found[f"session.{name}"] = int(part)
-
-
-_SESSION_OF_HELLO: Final = 64
 
 
 def _close(body: _Body, found: Fields) -> None:
@@ -222,8 +219,8 @@ def _failure(body: _Body, found: Fields) -> None:
 
 _READERS: Final[dict[int, Callable[[_Body, Fields], None]]] = {
     Opcode.HANDSHAKE: _handshake,
-    Opcode.HELLO: _hello,
-    Opcode.WELCOME: _hello,
+    Opcode.HELLO: partial(_hello, SessionHello),
+    Opcode.WELCOME: partial(_hello, SessionWelcome),
     Opcode.CLOSE: _close,
     Opcode.GOAWAY: _close,
     Opcode.UNSUPPORTED: _unsupported,

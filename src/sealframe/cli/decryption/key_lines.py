@@ -32,16 +32,15 @@ def read(path: Path) -> dict[bytes, list[Keys]]:
     :raises CommandError: there is not one line in it
     :raises OSError: it cannot be read
     """
-    found: defaultdict[bytes, list[Keys]] = defaultdict(list)
+    # Dictionaries as ordered sets: the same line may be there very often.
+    found: defaultdict[bytes, dict[Keys, None]] = defaultdict(dict)
     for line in _LINE.finditer(path.read_bytes()):
         name, client, server = (bytes.fromhex(word.decode()) for word in line.groups())
-        keys = Keys(client, server)
-        if keys not in found[name]:
-            found[name].append(keys)
+        found[name][Keys(client, server)] = None
     if not found:
         raise CommandError(
             f"{path} has no line of a key log: run the client or the server with "
             f"SEALFRAME_KEYLOG={path} in its environment while you capture",
             Exit.KEY,
         )
-    return dict(found)
+    return {name: list(keys) for name, keys in found.items()}

@@ -63,7 +63,7 @@ class FrameFile:
 
 @contextmanager
 def frame_file(path: Path) -> Iterator[FrameFile]:
-    """Make a new file, for this user alone: what is in it was sealed.
+    """Make a new file, for this user alone: what is in it was sealed. After an error it is gone.
 
     :raises CommandError: it is there already, or cannot be made
     """
@@ -73,8 +73,13 @@ def frame_file(path: Path) -> Iterator[FrameFile]:
         raise CommandError(
             f"{path} is there already and is not overwritten: choose another name"
         ) from None
-    with os.fdopen(descriptor, "wb") as file:
-        yield FrameFile(file)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield FrameFile(file)
+    except BaseException:
+        # Half of it would look like all.
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _tags(followed: Followed, frame: Frame) -> bytes:
