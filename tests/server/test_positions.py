@@ -247,6 +247,7 @@ async def test_a_program_that_cannot_answer_is_asked_again(
         (7, "x" * 16),
         (7, b"12345678"),
         (1, 2, 3),
+        [7, None],
     ],
 )
 async def test_an_answer_that_is_no_position(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,6 +259,8 @@ async def test_an_answer_that_is_no_position(answer: Any, caplog: pytest.LogCapt
     async with program.serving(sessions=Sessions(position=load)) as server:
         assert await gone(await say_hello(server)) == CloseCode.BUSY
     assert "position returned" in caplog.text
+    if isinstance(answer, list):
+        assert "the tuple (number, writer)" in caplog.text
 
 
 async def nothing_stored(session: SessionInfo) -> None:

@@ -64,7 +64,8 @@ def is_fresh(connection: sqlite3.Connection, path: str) -> bool:
         raise OutboxCorruptError(f"{path} is a database of another program")
     if version != FORMAT:
         raise OutboxVersionError(
-            f"{path} has format {version}, and this version of sealframe knows format {FORMAT}"
+            f"{path} has format {version}, and this version of sealframe knows format {FORMAT}: "
+            "use the version that made the file, at least until all of its messages are delivered"
         )
     return False
 

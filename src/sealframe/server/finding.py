@@ -136,7 +136,7 @@ class SessionFinder:
         if not isinstance(position, tuple):
             return _checked(position), UNKNOWN
         if len(position) != _PAIR:
-            raise TypeError(f"position returned {position!r}; use a pair (position, writer)")
+            raise TypeError(f"position returned {position!r}; use the tuple (number, writer)")
         count, writer = _checked(position[0]), _writer(position[1])
         return count, writer if count else UNKNOWN
 
@@ -165,8 +165,8 @@ def _checked(position: object) -> int:
         return 0
     if not isinstance(position, int) or isinstance(position, bool):
         raise TypeError(
-            f"position returned {position!r}; use a number of messages, a pair of it and its "
-            "writer, or None"
+            f"position returned {position!r}; use a number of messages, the tuple (number, "
+            "writer), or None"
         )
     if not 0 <= position <= _MAX_POSITION:
         raise ValueError(f"position returned {position}; use a number from 0 to {_MAX_POSITION}")
