@@ -187,6 +187,7 @@ def spoilt(kind: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(VARIABLE, str(path / "keys"))
     else:
         path.touch(0o600)
+        path.write_text({"a key": "sealframe-", "a text": "hello\n"}.get(kind, ""))
         path.chmod({"group": 0o640, "others": 0o602}.get(kind, 0o600))
         if kind == "another's":
             give_away(path, monkeypatch)
@@ -199,10 +200,12 @@ def spoilt(kind: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("group", "is open to others; delete it, or run: chmod 600"),
         ("others", "is open to others; delete it, or run: chmod 600"),
         ("link", "is a link: name the file itself"),
-        ("pipe", "cannot write the key log"),
+        ("pipe", "is no regular file"),
         ("folder", "cannot write the key log"),
         ("no folder", "cannot write the key log"),
         ("another's", "belongs to another user"),
+        ("a key", "holds something else than a key log"),
+        ("a text", "holds something else than a key log"),
     ],
 )
 def test_what_is_no_key_log_is_refused_before_anything_is_opened(
@@ -211,6 +214,7 @@ def test_what_is_no_key_log_is_refused_before_anything_is_opened(
     path = tmp_path / "keys"
     monkeypatch.setenv(VARIABLE, str(path))
     spoilt(kind, path, monkeypatch)
+    before = path.read_bytes() if path.is_file() else b""
     key = SharedKey.generate()
     for make in (
         lambda: sealframe.serve(echo, "127.0.0.1", 0, security=key),
@@ -219,8 +223,18 @@ def test_what_is_no_key_log_is_refused_before_anything_is_opened(
         with pytest.raises(KeyFileError, match=text) as refusal:
             make()
         assert str(path) in str(refusal.value)
-    if kind == "link":
-        assert not path.read_bytes()
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_a_log_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    for beginning in (f"{LABEL} ", "SEAL", "SEALFRAME_OTHER 1 2 3\n"):
+        path.write_text(beginning)
+        path.chmod(0o600)
+        KeyLog(str(path)).write(b"n" * 32, b"c" * 32, b"s" * 32)
+        text = path.read_text()
+        assert text.startswith(beginning)
+        assert LINE.search(text) is not None
 
 
 def test_plain_connections_have_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

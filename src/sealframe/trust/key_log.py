@@ -27,12 +27,14 @@ VARIABLE: Final = "SEALFRAME_KEYLOG"
 """The environment variable with the path of the file."""
 LABEL: Final = "SEALFRAME_AES_256_GCM"
 """What a line begins with: the cipher that its keys are for."""
+_BEGINNING: Final = b"SEALFRAME_"
+"""What a key log begins with, whatever its keys are for."""
 
 logger = logging.getLogger("sealframe.keylog")
 
 # A link or a pipe is none of the files that this module makes.
 _FLAGS: Final = (
-    os.O_WRONLY
+    os.O_RDWR
     | os.O_APPEND
     | os.O_CREAT
     | getattr(os, "O_NOFOLLOW", 0)
@@ -48,7 +50,7 @@ class KeyLog:
 
     :param path: the file; it is made, for this user alone, where it is not there
     :raises KeyFileError: it is a link, another user's, no regular file, not for its owner alone,
-        or cannot be written
+        holds something else than a key log, or cannot be read and written
     """
 
     def __init__(self, path: str) -> None:
@@ -100,6 +102,7 @@ class KeyLog:
         try:
             # Of what was opened: what the path names may change at any moment.
             _check(path, os.fstat(descriptor))
+            _check_beginning(path, os.read(descriptor, len(_BEGINNING)))
         except BaseException:
             os.close(descriptor)
             raise
@@ -114,6 +117,16 @@ def _check(path: str, status: os.stat_result) -> None:
         raise KeyFileError(
             f"the key log {path} is open to others; delete it, or run: "
             f"chmod 600 {shlex.quote(path)}"
+        )
+
+
+def _check_beginning(path: str, beginning: bytes) -> None:
+    # A key's file, named by mistake, would be spoilt by a line behind it. A log may begin with a
+    # line that was cut short, on a full disk.
+    if not _BEGINNING.startswith(beginning):
+        raise KeyFileError(
+            f"{path} holds something else than a key log, and nothing is written to it: set "
+            f"{VARIABLE} to a file of its own"
         )
 
 

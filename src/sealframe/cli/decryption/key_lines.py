@@ -39,8 +39,9 @@ def read(path: Path) -> dict[bytes, list[Keys]]:
         found[name][Keys(client, server)] = None
     if not found:
         raise CommandError(
-            f"{path} has no line of a key log: run the client or the server with "
-            f"SEALFRAME_KEYLOG={path} in its environment while you capture",
+            f"{path} has no line of a key log: nothing that ran with SEALFRAME_KEYLOG wrote its "
+            "keys there. While you capture, start the client or the server with that variable "
+            "naming a new file, and give that one",
             Exit.KEY,
         )
     return {name: list(keys) for name, keys in found.items()}
