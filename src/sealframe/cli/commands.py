@@ -89,7 +89,7 @@ def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int:
         )
         return code or Exit.DONE
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "sealframe"
+        path = error.ctx.command_path if error.ctx else _named(arguments)
         complain(f"{error.format_message().rstrip('.')}; see {path} --help")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -100,3 +100,10 @@ def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int:
     except (sealframe.SealframeError, CommandError, OSError) as error:
         complain(describe(error))
         return exit_code(error)
+
+
+def _named(arguments: Sequence[str] | None) -> str:
+    """Return the command that was given, for an error of click that does not know its own."""
+    first = (sys.argv[1:] if arguments is None else arguments)[:1]
+    known = [name for name in first if name in sealframe_command.commands]
+    return " ".join(["sealframe", *known])

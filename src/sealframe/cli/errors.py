@@ -71,7 +71,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     text = _as_typed(text) or type(error).__name__
-    if isinstance(error, SessionLostError):
+    # Of a copy of an outbox only the other one's file knows what has arrived.
+    if isinstance(error, SessionLostError) and error.code != CloseCode.SUPERSEDED:
         text += (
             f"; of this end's messages {error.arrived} have arrived, {error.unsent} have not, "
             f"and of {error.unknown} it is not known"
@@ -90,7 +91,6 @@ def _as_typed(text: str) -> str:
 _TYPED = {
     "security=...": "--key or --identity",
     "sessions=...": "--sessions SECONDS",
-    "Outbox.begin_anew()": "sealframe outbox FILE --begin-anew",
     # No command has a server that insists on post-quantum clients.
     ", and a server's patterns= without hfs": "",
     "post_quantum=False": "--classic",

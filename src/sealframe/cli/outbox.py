@@ -4,6 +4,7 @@ until the server has them."""
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator
 
 import click
@@ -88,7 +89,7 @@ async def send_through(
 
     :param timeout: seconds until all is acknowledged, once all is stored; as long for the first
         attempt to connect
-    :raises CommandError: some wait; the text says how many and why
+    :raises CommandError: some wait, or nothing was stored; the text says how many and why
     """
     refusals: list[Exception] = []
 
@@ -97,16 +98,21 @@ async def send_through(
         refusals[:] = [error]
         return False
 
-    conn = await sealframe.connect(
-        address.where,
-        address.port,
-        path=address.path,
-        sock=address.sock,
-        security=access.security,
-        session=outbox,
-        options=ClientOptions(connect_timeout=timeout, close_timeout=timeout),
-        is_fatal=note,
-    )
+    try:
+        conn = await sealframe.connect(
+            address.where,
+            address.port,
+            path=address.path,
+            sock=address.sock,
+            security=access.security,
+            session=outbox,
+            options=ClientOptions(connect_timeout=timeout, close_timeout=timeout),
+            is_fatal=note,
+        )
+    except (OutboxError, SessionLostError) as error:
+        # The file itself takes nothing.
+        text = f"nothing of this command was stored in {outbox.path}: {_described(outbox, error)}"
+        raise CommandError(text, exit_code(error)) from error
     before = await outbox.look()
     failure: Exception | None = None
     try:
@@ -125,7 +131,7 @@ async def send_through(
     if reason is not None and not isinstance(reason, ConnectionClosed):
         clean = False
     if not clean:
-        text = "" if reason is None else f": {describe(reason)}"
+        text = "" if reason is None else f": {_described(outbox, reason)}"
         raise CommandError(f"nothing waits, and the close was not clean{text}")
 
 
@@ -150,6 +156,13 @@ async def _end_of(conn: Connection) -> Exception | None:
     return None
 
 
+def _described(outbox: Outbox, error: Exception) -> str:
+    """Return an error's text with the command that does what it advises."""
+    command = f"sealframe outbox {shlex.quote(outbox.path)} --begin-anew resend"
+    choice = f'"{command}", or "forget" in place of "resend" to drop messages that may have arrived'
+    return describe(error).replace("Outbox.begin_anew()", choice)
+
+
 def _waiting(
     outbox: Outbox,
     before: OutboxState,
@@ -170,7 +183,7 @@ def _waiting(
         text = f"after {stored} messages of this command none was stored; {text}"
         code = Exit.FAILED
     if reason is not None:
-        text += f": {describe(reason)}"
+        text += f": {_described(outbox, reason)}"
         if is_fatal(reason) or isinstance(reason, CommandError):
             code = exit_code(reason)
     return CommandError(text, code)

@@ -47,7 +47,8 @@ _LOST: Final = frozenset({CloseCode.SESSION_LOST, CloseCode.SUPERSEDED})
 
 _COPIED: Final = (
     "another start of this session was at the server: there is a copy of this outbox, and only one "
-    "of them can go on. Delete this one, or give it a session of its own: Outbox.begin_anew()"
+    "of them can go on. This one holds {}, and keeps what it holds: give it a session of its own "
+    "with Outbox.begin_anew(), or delete it"
 )
 
 
@@ -107,7 +108,7 @@ class OutboxFeed:
 
         feed = cls(await OutboxStore.open(outbox))
         if feed._store.superseded:
-            lost = feed.lost(_COPIED, code=CloseCode.SUPERSEDED)
+            lost = feed.lost(feed.copied_text(), code=CloseCode.SUPERSEDED)
             await feed.close()
             raise lost
         return feed
@@ -147,7 +148,7 @@ class OutboxFeed:
             the file can count
         """
         if self.copied(welcome):
-            raise self.lost(_COPIED, code=CloseCode.SUPERSEDED)
+            raise self.lost(self.copied_text(), code=CloseCode.SUPERSEDED)
         fault = self.contradiction(welcome)
         if fault is not None:
             raise self.lost(fault, code=CloseCode.SESSION_LOST)
@@ -185,6 +186,11 @@ class OutboxFeed:
             # Else the next start would ask anew.
             self._superseded = True
         return self._superseded
+
+    def copied_text(self) -> str:
+        """Return what the program is told of a copy: what is safe, with what is in the file."""
+        kept = self.kept
+        return _COPIED.format("1 message" if kept == 1 else f"{kept:,} messages")
 
     def numbering_began(self, taken: int, writer: bytes) -> None:
         """The first WELCOME of this start was read.
@@ -313,7 +319,7 @@ class OutboxFeed:
             return None
         text = "the session of this outbox is over at the server: use Outbox.begin_anew()"
         if code == CloseCode.SUPERSEDED:
-            text = _COPIED
+            text = self.copied_text()
             # Else the next start would take the session over from the copy.
             self._superseded = True
         return self.lost(text, code=code)
@@ -447,7 +453,7 @@ class _StoredSession(Session):
 
     def begin_anew(self, welcome: SessionWelcome, waiting: list[bytes]) -> list[bytes]:
         if self._feed.copied(welcome):
-            raise ViolationError(_COPIED)
+            raise ViolationError(self._feed.copied_text())
         if not self.numbering:
             fault = self._feed.contradiction(welcome)
             if fault is not None:
