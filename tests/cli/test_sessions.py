@@ -10,11 +10,14 @@ from pathlib import Path
 import click
 import pytest
 from aio.cutting import CuttingProxy, Fault, Plan
+from click.testing import CliRunner
 from mitm.middle import Way
 from ports import reserved_port
 
-from sealframe import ConfigurationError
+from sealframe import ConfigurationError, ConnectError
 from sealframe.cli.address import Address, server_address
+from sealframe.cli.commands import sealframe_command
+from sealframe.cli.errors import describe
 
 from .commands import Relay, chatting, outcome, relay, running
 
@@ -137,6 +140,14 @@ async def test_a_service_that_is_no_name_of_srv_records() -> None:
     done = await outcome("send", "hello", "srv:example.org:1234")
     assert done.code == 1
     assert "'example.org:1234' cannot be the name of SRV records" in done.error
+
+
+def test_a_service_has_no_port_in_errors_and_no_server_listens_there() -> None:
+    error = ConnectError("cannot connect to _chat._tcp.example.org:1: DNS has no SRV records")
+    assert "connect to _chat._tcp.example.org: DNS" in describe(error)
+    done = CliRunner().invoke(sealframe_command, ["serve", "srv:_chat._tcp.example.org"])
+    assert done.exit_code == 2
+    assert "srv: is for clients" in done.output
 
 
 def test_what_is_a_list() -> None:

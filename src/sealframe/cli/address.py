@@ -104,6 +104,9 @@ class Address:
 
 def listening_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     """Parse the ADDRESS argument of a server; port 0 takes a free port."""
+    if value.startswith(_SRV):
+        text = f"{_SRV} is for clients, which look a server up: write HOST:PORT to listen at"
+        raise click.BadParameter(text, ctx, param)
     try:
         return Address.parse(value)
     except ValueError as error:

@@ -26,6 +26,8 @@ WORDS = random.Random(4).choices(["motor", "valve", "open", "closed"], k=900)
         (b"GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1, a request"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1, a response"),
         (TLS, "TLS"),
+        (b"\x28\0\0\x80\x42sealfram\x01" + bytes(30), "extended connection"),
+        (b"\xe6\x04\0\x80\x41sealfram\x01\x04" + bytes(1247), "sealframe decrypt"),
         (b"SSH-2.0-OpenSSH_9.6\r\n" + bytes(40), "SSH"),
         (zlib.compress(" ".join(WORDS).encode()), "zlib"),
         (gzip.compress(TEXT), "gzip"),

@@ -50,6 +50,26 @@ _TABLE: Final = (
         ),
     ),
     (
+        # docs/PROTOCOL.md, sections 4 and 6: a head with bit 31, the opcode, the magic.
+        rb"[\s\S]{3}\x80\x42sealfram",
+        "sealframe's own protocol",
+        (
+            "This is sealframe's own protocol, an extended connection: a 32-bit little-endian "
+            "length before each frame, with bit 31 set in control frames, of which this HELLO is "
+            'one. Use it with sealframe, without framing=; "sealframe decrypt" prints a capture '
+            "of it."
+        ),
+    ),
+    (
+        rb"[\s\S]{3}\x80\x41sealfram",
+        "a sealed connection of sealframe",
+        (
+            "This is sealframe's own protocol, a sealed connection: its records can be cut, but "
+            'what is framed inside is encrypted. "sealframe decrypt" reads a capture of it with '
+            "the key log of one of its ends."
+        ),
+    ),
+    (
         rb"PROXY (TCP[46]|UNKNOWN)",
         "a PROXY header, version 1",
         (
