@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,9 +21,11 @@ from sealframe import (
     HandshakeError,
     MissingExtraError,
     PrivateKey,
+    SealframeError,
     ServerIdentity,
     SharedKey,
 )
+from sealframe.noise.kem import DecapsulationKey
 
 PATIENCE = 20.0
 SERVER, ANNA = PrivateKey(bytes(range(32))), PrivateKey(bytes(range(32, 64)))
@@ -174,7 +178,19 @@ async def test_each_way_to_a_shared_key_can_insist(tmp_path: Path) -> None:
                 assert conn.post_quantum
 
 
-@pytest.mark.parametrize("patterns", [[], "NNhfs+psk0", ["XKhfs"], ["NNpsk0", "NN"]])
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        [],
+        "NNhfs+psk0",
+        ["XKhfs"],
+        ["NNpsk0", "NN"],
+        None,
+        5,
+        [["NNpsk0"]],
+        (name for name in ["NNpsk0"]),
+    ],
+)
 def test_what_no_server_with_a_shared_key_can_demand(patterns: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"use \('NNpsk0',\), or post-quantum alone"):
         SharedKey.generate(patterns=patterns)
@@ -224,3 +240,46 @@ async def test_without_ml_kem_a_client_is_told_at_once_and_a_server_serves_class
         with pytest.raises(MissingExtraError, match="a server's patterns= without hfs"):
             key = SharedKey.generate(patterns=["NNhfs+psk0"])
             sealframe.serve(echo, "127.0.0.1", 0, security=key)
+
+
+def decapsulation_keys() -> list[Any]:
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, DecapsulationKey)]
+
+
+@pytest.mark.parametrize("end", ["time-out", "cancellation", "EOF"])
+async def test_no_decapsulation_key_outlives_its_handshake(end: str) -> None:
+    """Also for who keeps the error, which leads to the frames that had the connection."""
+    before = decapsulation_keys()
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readexactly(1263)
+            asked.set()
+            if end != "EOF":
+                await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set()
+
+    async with asyncio.timeout(5.0), await asyncio.start_server(serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        options = sealframe.ClientOptions(handshake_timeout=0.3 if end == "time-out" else PATIENCE)
+
+        async def connect() -> Connection:
+            return await sealframe.connect(
+                "127.0.0.1", port, security=SharedKey.generate(), options=options
+            )
+
+        task = asyncio.create_task(connect())
+        if end == "cancellation":
+            await asked.wait()
+            task.cancel()
+        with pytest.raises((SealframeError, asyncio.CancelledError)) as kept:
+            await task
+        left = [one for one in decapsulation_keys() if not any(one is old for old in before)]
+        assert left == []
+        await over.wait()
+        assert kept.value.__traceback__ is not None

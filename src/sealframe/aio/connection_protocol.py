@@ -229,6 +229,7 @@ class ConnectionProtocol(ReadPath, asyncio.BufferedProtocol):
 
         :param lossy: whether something was left unsent, or the peer did not end in order
         """
+        self.machine.lose()
         self.closer.lost(error, lossy=lossy)
         self.receiver.finish()
         if self._owner is not None:

@@ -250,6 +250,11 @@ class ProtocolMachine(SendingHalf):
 
     # What the owner finds
 
+    def lose(self) -> None:
+        """The socket is gone."""
+        if self.records is not None:
+            self.records.abandon()
+
     def leave(self) -> None:
         """The link of a session is cut off: nothing of it counts any more, a frame that is cut
         short neither. What has come is of the session."""

@@ -411,6 +411,10 @@ class HandshakeDriver:
         self.received = bytearray()
         self.failure = error
 
+    def abandon(self) -> None:
+        """The connection is over before the handshake: drop the keys, whoever keeps an error."""
+        self._let_go()
+
     def _let_go(self) -> None:
         """Drop keys, and what leads to them."""
         self._noise = self._credentials = self._verify_server_key = None

@@ -349,6 +349,11 @@ class RecordLayer:
         assert self._handshake is not None
         return self._handshake.end()
 
+    def abandon(self) -> None:
+        """The connection is over: drop the keys of a handshake that is not."""
+        if self._handshake is not None:
+            self._handshake.abandon()
+
     def refuse_silent(self) -> None:
         """Queue the answer to a client that has said nothing until the handshake had to be over."""
         assert self._handshake is not None

@@ -23,7 +23,7 @@ SHARED: Final = {
 
 
 def accepted_patterns(
-    patterns: Collection[str], names: Mapping[str, tuple[Pattern, ...]], *, advice: str
+    patterns: object, names: Mapping[str, tuple[Pattern, ...]], *, advice: str
 ) -> tuple[Pattern, ...]:
     """Return the handshakes that the names stand for.
 
@@ -32,6 +32,10 @@ def accepted_patterns(
     :param advice: what to give instead, for the error
     :raises ConfigurationError: it is not a collection of such names, or empty
     """
-    if isinstance(patterns, str) or not patterns or not set(patterns) <= names.keys():
+    given = (
+        list(patterns) if isinstance(patterns, Collection) and not isinstance(patterns, str) else []
+    )
+    # Names may be anything by mistake, also what has no hash.
+    if not given or not all(isinstance(name, str) and name in names for name in given):
         raise ConfigurationError(f"patterns is {patterns!r}; use {advice}")
-    return tuple(dict.fromkeys(kind for name in patterns for kind in names[name]))
+    return tuple(dict.fromkeys(kind for name in given for kind in names[name]))
