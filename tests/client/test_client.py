@@ -163,8 +163,8 @@ class TestNotConnected:
         async with listening() as listener:
             attempting = asyncio.ensure_future(attempt(listener, sealed))
             async with await listener.accept() as raw:
-                await raw.receive_exactly(4 + 1 + 10 + 48)
-                await raw.send(control.frame(Opcode.HANDSHAKE, bytes(48)))
+                await raw.receive_exactly(4 + 1 + 10 + 1248)
+                await raw.send(control.frame(Opcode.HANDSHAKE, bytes(1152)))
                 refusal = close_frame(CloseCode.REFUSED, counted=False)
                 assert await raw.receive_to_end() == refusal
                 assert not attempting.done()
@@ -270,8 +270,8 @@ class TestNeverPlain:
         async with listening() as listener:
             attempting = asyncio.ensure_future(attempt(listener, sealed))
             async with await listener.accept() as raw:
-                hello = await raw.receive_exactly(4 + 1 + 10 + 48)
-                assert hello.startswith(b"\x3b\0\0\x80" + bytes((Opcode.HANDSHAKE,)) + MAGIC)
+                hello = await raw.receive_exactly(4 + 1 + 10 + 1248)
+                assert hello.startswith(b"\xeb\x04\0\x80" + bytes((Opcode.HANDSHAKE,)) + MAGIC)
                 await raw.send(answer)
                 raw.finish()
                 with pytest.raises(HandshakeError):

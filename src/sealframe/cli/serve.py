@@ -23,6 +23,7 @@ from .relay import RelaySettings, run_relay
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
 from .sessions import sessions_option
+from .workers.job import metrics_of
 
 if TYPE_CHECKING:
     from .workers.worker import Worker
@@ -134,7 +135,7 @@ def serve(
         settings = replace(
             settings,
             address=replace(address, port=job.port),
-            metrics=job.metrics(metrics),
+            metrics=metrics_of(job.number, metrics),
             nats=job.nats,
         )
     if worker is not None or workers is None:

@@ -66,20 +66,22 @@ end of the stream alone would look like a close in order."""
 BUSY_REPLY: Final = control.frame(Opcode.CLOSE, control.Close(CloseCode.BUSY).encode())
 """What an overloaded server answers, before and instead of any handshake."""
 
+_NOT_TAKEN: Final = "the server does not take this kind of handshake: "
+_OTHER_KIND: Final = (
+    "it expects a shared key or an identity, whichever this is not, or it does not show its own "
+    "key to clients that have not got it, or one end is too old"
+)
+_HYBRID_HINT: Final = (
+    "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
+)
+_CLASSIC_HINT: Final = "it takes post-quantum handshakes alone: leave post_quantum=False away; or "
 _HINTS: Final[dict[int, str]] = {
     CloseCode.REFUSED: "the peer refused the handshake: check the key and the context at both ends",
-    CloseCode.VERSION: "the server does not take this kind of handshake: it expects a shared key "
-    "or an identity, whichever this is not, or it does not show its own key to clients that have "
-    "not got it, or one end is too old",
+    CloseCode.VERSION: _NOT_TAKEN + _OTHER_KIND,
     CloseCode.BUSY: "the server is at its limit of connections: try again later",
     CloseCode.PLAIN: "the server is not sealed: start it with a key, or connect without one",
 }
 """What a plaintext CLOSE may mean. Anyone on the way can forge it: these are hints for people."""
-_HYBRID_HINT: Final = (
-    "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
-)
-_CLASSIC_HINT: Final = "; or it takes post-quantum handshakes alone: leave post_quantum=False away"
-
 _ANOTHER: Final = "the peer asks for another version or pattern: does it have another kind of key?"
 _CLASSIC: Final = (
     "the client asks for a handshake that is not post-quantum, and this server takes no other: "
@@ -113,7 +115,9 @@ def plaintext_refusal(body: bytes, asked: Pattern | None = None) -> HandshakeErr
     name = control.close_name(close.code)
     hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
     if asked is not None and close.code == CloseCode.VERSION:
-        hint += _HYBRID_HINT if asked.post_quantum else _CLASSIC_HINT
+        # What the client may have to change stands first where it is the likely cause.
+        classic = _NOT_TAKEN + _CLASSIC_HINT + _OTHER_KIND
+        hint = hint + _HYBRID_HINT if asked.post_quantum else classic
     return HandshakeError(hint, code=close.code, reason=close.reason)
 
 

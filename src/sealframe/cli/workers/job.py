@@ -41,19 +41,20 @@ class Job:
         fields = json.loads(line)
         return cls(**{**fields, "arguments": tuple(fields["arguments"])})
 
-    def metrics(self, first: Address | None) -> Address | None:
-        """Return where this worker serves its figures: the first one there, the next at the next
-        port.
 
-        :raises click.UsageError: there is no such port
-        """
-        if first is None:
-            return None
-        assert first.port is not None
-        port = first.port + self.number - 1
-        if first.port == 0 or port > 65535:
-            raise click.UsageError(
-                "--metrics with --workers takes a port for each of them, from that one on: "
-                f"{first.port} will not do"
-            )
-        return replace(first, port=port)
+def metrics_of(number: int, first: Address | None) -> Address | None:
+    """Return where a worker serves its figures: the first one there, the next at the next port.
+
+    :param number: of the worker, from 1 on
+    :raises click.UsageError: there is no such port
+    """
+    if first is None:
+        return None
+    assert first.port is not None
+    port = first.port + number - 1
+    if first.port == 0 or port > 65535:
+        raise click.UsageError(
+            "--metrics with --workers takes a port for each of them, from that one on: "
+            f"{first.port} will not do"
+        )
+    return replace(first, port=port)

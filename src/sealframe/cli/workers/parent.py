@@ -13,7 +13,7 @@ from ..relay import ALLOWED, JOINING, RelaySettings
 from ..running import run
 from ..stopping import say_closing, stop_signals, until_stopped
 from .crew import Crew
-from .job import Job
+from .job import Job, metrics_of
 from .port import Reservation, check_platform
 
 
@@ -34,10 +34,11 @@ async def _run(
     settings: RelaySettings, count: int, arguments: tuple[str, ...], reservation: Reservation
 ) -> Exit:
     output = Output(asyncio.current_task())
+    numbers = range(1, count + 1)
+    where = [address for number in numbers if (address := metrics_of(number, settings.metrics))]
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(nats_of_workers(settings.nats, output))
-        jobs = [Job(number, reservation.port, nats, arguments) for number in range(1, count + 1)]
-        where = [address for job in jobs if (address := job.metrics(settings.metrics))]
+        jobs = [Job(number, reservation.port, nats, arguments) for number in numbers]
         crew = Crew(jobs)
         stopped = stop_signals(crew.kill)
         in_order = True
