@@ -409,7 +409,7 @@ class TestFatal:
             peer.raw.close()
             for _ in range(3):
                 async with await listener.accept() as raw:
-                    await raw.receive_exactly(4 + 1 + 10 + 48)
+                    await raw.receive_exactly(4 + 1 + 10 + 1248)
                     await raw.send(close_frame(code))
                     # It never falls back to plain.
                     assert await raw.receive_to_end() == b""
