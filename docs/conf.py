@@ -56,6 +56,9 @@ nitpick_ignore = [
     ("py:class", "Buffer"),
     # The types of a named tuple's fields are shown as they were written.
     ("py:class", "Path"),
+    ("py:class", "BytesLike"),
+    # What a Service gives to connect() for one attempt.
+    ("py:class", "sealframe.srv.ServiceRound"),
     # What refresh() returns is for its next call alone.
     ("py:class", "sealframe.trust.keylist.Version"),
     # What serve(cluster=...) takes, for sealframe's own Cluster.
