@@ -109,7 +109,9 @@ class Dialogue:
             self._early.append((data, time))
             self._early_size += len(data)
             if self._early_size > _EARLY:
+                # A capture may have many such connections.
                 self.kind = Kind.FOREIGN
+                self._early.clear()
             return
         self._start += data
         self.kind = _kind(self._start)
