@@ -15,11 +15,12 @@ from sealframe import SharedKey
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """A command that runs in this process sets up the log of a whole program."""
-    logger = logging.getLogger("sealframe")
-    handlers, level = logger.handlers[:], logger.level
+    loggers = [logging.getLogger(name) for name in ("sealframe", "sealframe.keylog")]
+    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
     yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -296,7 +296,7 @@ def check(mutations: list[Mutation], jobs: int) -> bool:
                 shares = [tuple(tests[number::jobs]) for number in range(min(jobs, len(tests)))]
                 seconds = max(pool.map(bench.check_green, shares))
             print(f"green without a mutation ({seconds:.1f} s)", flush=True)
-            caught = 0
+            missed = []
             with ThreadPoolExecutor(jobs) as pool:
                 runs = [(mutation, pool.submit(bench.run, mutation)) for mutation in mutations]
                 for mutation, run in runs:
@@ -304,14 +304,20 @@ def check(mutations: list[Mutation], jobs: int) -> bool:
                         outcome = run.result()
                     except MutationError as error:
                         print(f"BROKEN    {error}", flush=True)
+                        missed.append(mutation.name)
                         continue
-                    caught += outcome.caught
+                    if not outcome.caught:
+                        missed.append(mutation.name)
                     result = "caught  " if outcome.caught else "SURVIVED"
                     times = f"{outcome.seconds:4.1f} s"
                     print(f"{result}  {mutation.name:<36} {times}  {outcome.detail}", flush=True)
     total = time.monotonic() - started
+    caught = len(mutations) - len(missed)
     print(f"{caught} of {len(mutations)} mutations caught in {total:.0f} s")
-    return caught == len(mutations)
+    # Once more, at the end: of a long output this is the part that is seen.
+    if missed:
+        print(f"not caught: {' '.join(missed)}")
+    return not missed
 
 
 def main() -> int:

@@ -129,6 +129,9 @@ def test_further_mutations_come_from_the_command_line_or_a_file(tmp_path: Path) 
     assert result.returncode == 1, result.stdout + result.stderr
     assert "SURVIVED" in result.stdout
     assert "0 of 1 mutations caught" in result.stdout
+    assert result.stdout.endswith("\nnot caught: survivor\n")
+    # A log of warnings would hide it.
+    assert result.stderr == ""
     given = ["--file", "aio/stats.py", "--old", "from __future__", "--new", "raise", "--test"]
     result = run(*given, "tests/aio/test_stats.py")
     assert result.returncode == 2
