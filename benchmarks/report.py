@@ -61,6 +61,19 @@ where `redis-server` is installed, in some two minutes: `python benchmarks/serve
 ![sealframe beside the best of its competitors](benchmarks.svg)
 """
 
+SUMMARY: Final = (
+    *("one_way-128", "one_way-128-sealed", "one_way-65536-sealed"),
+    *("round_trip-1", "request-sealed", "broadcast-1000-sealed", "connect-sealed"),
+    "idle-sealed",
+)
+"""The rows that README shows: where sealframe is ahead, and where it is not."""
+
+_SUMMARY: Final = """\
+Medians of {rounds} rounds on two cores, Python {python}, {loop}, measured at commit {commits} with
+`tox -e benchmarks`. Each row names the best of its competitors: fastest, or smallest.
+[Every figure](docs/BENCHMARKS.md) has the machine, all competitors, and what was aimed at.
+"""
+
 _LEGEND: Final = """\
 Medians of {rounds} rounds; in brackets the lowest and the highest ratio of a round. Rates are
 messages, round trips, requests or connections a second of wall-clock time, in a broadcast messages
@@ -81,8 +94,7 @@ def main() -> None:
     if arguments.readme:
         before, rest = arguments.readme.read_text().split(BEGIN)
         _, after = rest.split(END)
-        block = table(first, short=True) + "\n" + origin(results, first)
-        arguments.readme.write_text(before + BEGIN + block + END + after)
+        arguments.readme.write_text(before + BEGIN + summary(first) + END + after)
     if arguments.page:
         arguments.page.write_text(page(results, [groups[name] for name in ranked]))
     if arguments.svg:
@@ -111,41 +123,50 @@ def page(results: Row, groups: list[list[Row]]) -> str:
     return "\n".join(parts)
 
 
+def summary(rows: list[Row]) -> str:
+    """Return a short table, and what a reader has to know of it."""
+    shown = [row for row in rows if row["row"] in SUMMARY]
+    lines = ["| | sealframe | the best of the others | |", "| --- | ---: | ---: | --- |"]
+    for row in shown:
+        ours = next(one for one in row["results"] if one["peer"] in OURS and not one["pure"])
+        if (best := best_of_others(row)) is not None:
+            cells = (row["title"], amount(row, ours), amount(row, best), best["competitor"])
+            lines.append(f"| {' | '.join(cells)} |")
+    text = _SUMMARY.format(
+        rounds=rounds(shown),
+        python=rows[0]["python"],
+        loop=rows[0]["loop"],
+        commits=measured_at(shown),
+    )
+    return "\n".join(lines) + f"\n\n{text}"
+
+
 def commits(rows: list[Row]) -> list[str]:
     """Return the other commits that sealframe is compared with."""
     found = [result.get("commit", "") for row in rows for result in row.get("results", [])]
     return list(dict.fromkeys(commit for commit in found if commit))
 
 
-def table(rows: list[Row], *, pure: bool = False, commit: str = "", short: bool = False) -> str:
+def table(rows: list[Row], *, pure: bool = False, commit: str = "") -> str:
     """Return the comparisons, a line each, as Markdown.
 
     :param pure: of sealframe in pure Python, or else of the compiled one
     :param commit: with this commit of sealframe, or else with its peers
-    :param short: without the aims, and with one peer for each line
     """
-    heads = ["", "sealframe", "CPU", "compared with", "its rate", "CPU", "ratio"]
-    aims = not short
-    lines = [
-        f"| {' | '.join(heads + ['aim'] * aims)} |",
-        f"| --- | ---: | ---: | --- | ---: | ---: | ---: |{' ---: |' * aims}",
-    ]
+    heads = ["", "sealframe", "CPU", "compared with", "its rate", "CPU", "ratio", "aim"]
+    lines = [f"| {' | '.join(heads)} |", "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |"]
     # Two aims may meet in one line: the best peer is also one of those with an aim of its own.
     wanted: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         results = {result["competitor"]: result for result in row.get("results", [])}
-        seen = set[str]()
         for comparison in row.get("comparisons", []):
             ours, theirs = results[comparison["ours"]], results.get(comparison["theirs"], {})
             if ours["pure"] != pure or theirs.get("commit", "") != commit:
                 continue
-            if short and (comparison["figure"] == "cpu" or ours["competitor"] in seen):
-                continue
-            seen.add(ours["competitor"])
             *cells, aim = compared(row, comparison, ours, results)
             wanted.setdefault(tuple(cells), []).append(aim)
     for line, found in wanted.items():
-        lines.append(f"| {' | '.join([*line, *['; '.join(filter(None, found))] * aims])} |")
+        lines.append(f"| {' | '.join([*line, '; '.join(filter(None, found))])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -215,7 +236,6 @@ def origin(results: Row, rows: list[Row]) -> str:
     machine, python = results["machine"], results["pythons"][rows[0]["python"]]
     versions = ", ".join(f"{name} {version}" for name, version in python["packages"].items())
     dates = sorted({row["date"] for row in rows})
-    rounds = sorted({len(result["rounds"]) for row in rows for result in row.get("results", [])})
     failed = [
         f"- not measured: {row['title']}: {name}: {error}"
         for row in rows
@@ -229,10 +249,20 @@ def origin(results: Row, rows: list[Row]) -> str:
         versions,
         f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else dates[0],
     ]
-    text = _LEGEND.format(rounds=" or ".join(map(str, rounds)))
-    measured = list(dict.fromkeys(row.get("commit") or "unknown" for row in rows))
-    text += f"\nMeasured at commit {', '.join(measured)}: the figures are those of its sources.\n"
+    text = _LEGEND.format(rounds=rounds(rows))
+    text += f"\nMeasured at commit {measured_at(rows)}: the figures are those of its sources.\n"
     return "\n".join([text, "; ".join(parts) + ".", *([""] if failed else []), *failed]) + "\n"
+
+
+def rounds(rows: list[Row]) -> str:
+    """Return how many there were of each result."""
+    found = {len(result["rounds"]) for row in rows for result in row.get("results", [])}
+    return " or ".join(map(str, sorted(found)))
+
+
+def measured_at(rows: list[Row]) -> str:
+    """Return the commit whose sources the figures are of, or several."""
+    return ", ".join(dict.fromkeys(row.get("commit") or "unknown" for row in rows))
 
 
 def details(rows: list[Row]) -> str:
@@ -292,20 +322,37 @@ class Standing(NamedTuple):
     """Who that is."""
 
 
+def compiled(row: Row) -> list[Row]:
+    """Return the results of this commit with the extension, and those of the others."""
+    return [one for one in row["results"] if not one["pure"] and not one.get("commit")]
+
+
+def figure_of(result: Row) -> str:
+    """Return what was measured."""
+    return next(name for name in ("rate", "latency", "memory") if name in result)
+
+
+def best_of_others(row: Row) -> Row | None:
+    """Return the best result that is not of sealframe and does the whole work, if there is one."""
+    peers = [one for one in compiled(row) if one["peer"] not in OURS and not one["bound"]]
+    if not peers:
+        return None
+    figure = figure_of(peers[0])
+    ranked = sorted(peers, key=lambda one: float(one[figure]["median"]))
+    return ranked[-1 if figure == "rate" else 0]
+
+
 def standings(rows: list[Row], *, sealed: bool) -> list[Standing]:
     """Return a line for each row, and for each way to use sealframe in it."""
     found: list[Standing] = []
     for row in rows:
         if row.get("sealed") != sealed:
             continue
-        compiled = [one for one in row["results"] if not one["pure"] and not one.get("commit")]
-        peers = [one for one in compiled if one["peer"] not in OURS and not one["bound"]]
-        if not peers:
+        best = best_of_others(row)
+        if best is None:
             continue
-        figure = next(name for name in ("rate", "latency", "memory") if name in peers[0])
-        ranked = sorted(peers, key=lambda one: float(one[figure]["median"]))
-        best = ranked[-1 if figure == "rate" else 0]
-        for ours in compiled:
+        figure = figure_of(best)
+        for ours in compiled(row):
             if ours["peer"] in OURS:
                 ratio = ours[figure]["median"] / best[figure]["median"]
                 title = re.sub(r", (plain|extended|sealed)\b", "", row["title"])
