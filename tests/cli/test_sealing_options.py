@@ -10,7 +10,7 @@ import click
 import pytest
 
 import sealframe
-from sealframe import Connection, SharedKey
+from sealframe import Connection, PrivateKey, SharedKey
 from sealframe.cli.commands import sealframe_command
 
 from .commands import chatting, invoked, outcome, relay
@@ -37,6 +37,7 @@ SERVE, SEND, CHAT = ["serve", "127.0.0.1:0"], ["send", "hi", "127.0.0.1:1"], ["c
         ([*SEND, "--key", "a", "--known-servers", "b"], "--known-servers needs --identity"),
         ([*SEND, "--trust-first-use"], "--trust-first-use needs --identity"),
         ([*SEND, "--classic"], "--classic needs --key, --passphrase or --identity"),
+        ([*SERVE, "--post-quantum-only"], "--post-quantum-only needs --key, --passphrase or"),
         ([*CHAT, "--identity", "a", "--server-key", "b", "--invitation", "c"], "work together"),
         ([*CHAT, "--identity", "a", "--server-key", "b", "--known-servers", "c"], "work together"),
         ([*CHAT, "--identity", "a", "--invitation", "b", "--trust-first-use"], "work together"),
@@ -104,6 +105,31 @@ async def test_a_server_without_post_quantum_is_told_and_classic_is_the_way_out(
     assert done.code == 1
     assert "it has no post-quantum handshake: if its owner says so, give --classic" in done.error
     assert "post_quantum" not in done.error
+
+
+@pytest.mark.parametrize("sealing", ["key", "identity"])
+async def test_a_server_that_insists_on_post_quantum(sealing: str, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    own: tuple[str | Path, ...] = ("--key", key)
+    server = own
+    if sealing == "key":
+        SharedKey.generate().save(key)
+    else:
+        server_key, client_key = PrivateKey.generate(), PrivateKey.generate()
+        server_key.save(key)
+        client_key.save(tmp_path / "laptop")
+        clients = tmp_path / "clients"
+        clients.write_text(f"{client_key.public_key} laptop\n")
+        clients.chmod(0o600)
+        server = ("--identity", key, "--clients", clients)
+        own = ("--identity", tmp_path / "laptop", "--server-key", str(server_key.public_key))
+    options = (*server, "--post-quantum-only")
+    async with relay("127.0.0.1:0", *options) as program:
+        refused = await outcome("send", "hello", program.address, *own, "--classic")
+        assert refused.code == 1
+        assert "it takes post-quantum handshakes alone: leave --classic away" in refused.error
+        taken = await outcome("send", "hello", program.address, *own)
+        assert taken.code == 0, taken.error
 
 
 async def test_where_a_server_insists_on_post_quantum_classic_is_named_as_what_is_in_the_way(

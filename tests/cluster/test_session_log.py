@@ -193,6 +193,20 @@ async def test_servers_that_say_different_things_do_not_take_turns_with_the_log(
     await client.close()
 
 
+async def test_a_log_that_keeps_for_ever_goes_on_doing_so(jetstream: NatsServer) -> None:
+    client = await nats.connect(jetstream.url)
+    context = client.jetstream()
+    link = SimpleNamespace(jetstream=lambda: context, max_payload=client.max_payload, refusal="")
+    subjects = Subjects(secrets.token_hex(8))
+    await open_logs(cast("NatsLink", link), subjects, 60.0, 1)
+    config = (await context.stream_info(subjects.stream)).config
+    config.max_age = 0
+    await context.update_stream(config)
+    await open_logs(cast("NatsLink", link), subjects, 60.0, 1)
+    assert not (await context.stream_info(subjects.stream)).config.max_age
+    await client.close()
+
+
 async def test_all_of_a_session_is_written_anew(
     stream: Losing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

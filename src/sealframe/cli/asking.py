@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
+from typing import TypedDict, Unpack
 
 import click
 
@@ -21,12 +23,19 @@ def can_ask() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def passphrase_key(*, post_quantum: bool) -> SharedKey:
+class Handshakes(TypedDict, total=False):
+    """What a shared key is used for: what :class:`~sealframe.SharedKey` takes by these names."""
+
+    post_quantum: bool
+    patterns: Collection[str]
+
+
+def passphrase_key(**how: Unpack[Handshakes]) -> SharedKey:
     """Return the key of the passphrase in the environment, or of one that is asked for.
 
     This blocks for some tenths of a second: call it before an event loop starts.
 
-    :param post_quantum: whether a client asks for ML-KEM-768 with it
+    :param how: as of :class:`~sealframe.SharedKey`
     :raises KeyFormatError: the passphrase is too weak
     """
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
@@ -36,7 +45,7 @@ def passphrase_key(*, post_quantum: bool) -> SharedKey:
                 f"--passphrase asks on a terminal, and there is none: set {PASSPHRASE_VARIABLE}"
             )
         passphrase = click.prompt("Passphrase", hide_input=True, err=True)
-    return SharedKey.from_passphrase(passphrase, post_quantum=post_quantum)
+    return SharedKey.from_passphrase(passphrase, **how)
 
 
 def invitation_text() -> str:

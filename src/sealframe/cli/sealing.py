@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import click
 
 from .. import PrivateKey, SharedKey
-from .asking import PASSPHRASE_VARIABLE, passphrase_key
+from .asking import PASSPHRASE_VARIABLE, Handshakes, passphrase_key
 
 Command: TypeAlias = Callable[..., None]
 
@@ -46,18 +46,16 @@ def check_one_way(key: Path | None, passphrase: bool, identity: Path | None) -> 
         raise click.UsageError("give only one of --key, --passphrase and --identity")
 
 
-def shared_key(
-    key: Path | None, passphrase: bool, *, post_quantum: bool = True
-) -> SharedKey | None:
+def shared_key(key: Path | None, passphrase: bool, **how: Unpack[Handshakes]) -> SharedKey | None:
     """Return the shared key that the options name, None where they name none.
 
-    :param post_quantum: whether a client asks for ML-KEM-768 with it
+    :param how: as of :class:`~sealframe.SharedKey`
     :raises KeyFileError: the file cannot be used
     :raises KeyFormatError: it holds something else, or the passphrase is too weak
     """
     if key is not None:
-        return SharedKey.load(key, post_quantum=post_quantum)
-    return passphrase_key(post_quantum=post_quantum) if passphrase else None
+        return SharedKey.load(key, **how)
+    return passphrase_key(**how) if passphrase else None
 
 
 def private_key(path: Path, *, make: bool) -> PrivateKey:

@@ -26,6 +26,7 @@ class ServerSealing:
     identity: Path | None
     clients: Path | None
     invite: tuple[str, ...]
+    post_quantum_only: bool
 
     def __post_init__(self) -> None:
         check_one_way(self.key, self.passphrase, self.identity)
@@ -33,6 +34,10 @@ class ServerSealing:
             raise click.UsageError("--clients and --invite need --identity FILE too")
         if self.identity is not None and self.clients is None:
             raise click.UsageError("--identity needs --clients FILE too, the clients to let in")
+        if self.post_quantum_only and not any(self.ways.values()):
+            raise click.UsageError(
+                "--post-quantum-only needs --key, --passphrase or --identity too"
+            )
 
     @property
     def ways(self) -> dict[str, object]:
@@ -47,7 +52,8 @@ class ServerSealing:
         :raises CommandError: there is no file of clients
         """
         if self.identity is None or self.clients is None:
-            return shared_key(self.key, self.passphrase)
+            shared = ("NNhfs+psk0",) if self.post_quantum_only else ("NNpsk0",)
+            return shared_key(self.key, self.passphrase, patterns=shared)
         key = private_key(self.identity, make=bool(self.invite))
         if self.invite:
             AuthorizedClients.create(self.clients)
@@ -57,7 +63,8 @@ class ServerSealing:
                 "--invite NAME, which makes it, or write a line for each: PUBLIC-KEY NAME",
                 Exit.KEY,
             )
-        return ServerIdentity(key, self.clients, patterns=("XK", "XX"))
+        patterns = ("XKhfs", "XXhfs") if self.post_quantum_only else ("XK", "XX")
+        return ServerIdentity(key, self.clients, patterns=patterns)
 
     def invitations(
         self, security: SharedKey | ServerIdentity | None
@@ -101,6 +108,12 @@ def server_sealing(command: Command) -> Command:
         help="With --identity: let a new client in, once and within 10 minutes, and call it "
         "NAME. Makes both files if they are missing. Each start makes a new invitation and "
         "forgets those before; nothing else takes one back.",
+    )
+    @click.option(
+        "--post-quantum-only",
+        is_flag=True,
+        help="Refuse clients that ask for a key exchange without post-quantum, as those of old "
+        "versions and with --classic do.",
     )
     @functools.wraps(command)
     def wrapped(**options: Any) -> None:

@@ -92,7 +92,8 @@ class NatsStream:
                 return
             there = info.config
             config.num_replicas = max(replicas, there.num_replicas or 1)
-            config.max_age = max(max_age, there.max_age or 0)
+            # 0 is for ever.
+            config.max_age = max(max_age, there.max_age) if there.max_age else 0
             if (config.num_replicas, config.max_age) != (there.num_replicas, there.max_age):
                 await context.update_stream(config)
         except APIError as error:

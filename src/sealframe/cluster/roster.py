@@ -211,12 +211,13 @@ class Roster:
         if presence.server == self.id:
             self._echo = time
             return [OwnHeartbeatSeen()]
-        events: list[Event] = []
         if presence.server in self._departing:
-            events += self._depart(presence.server, at_once=True)
+            # Once that is over, the next heartbeat makes it a new one.
+            return []
+        events: list[Event] = []
         remote = self._remotes.get(presence.server)
         if presence.bye:
-            return events if remote is None else self._gone(remote, GoneReason.BYE)
+            return [] if remote is None else self._gone(remote, GoneReason.BYE)
         info = ClusterServer(presence.server, presence.label, presence.started, presence.figures)
         if remote is None:
             remote = self._remotes[info.id] = RemoteServer(info, time)
@@ -338,12 +339,12 @@ class Roster:
         )
         return self._depart(server)
 
-    def _depart(self, server: str, *, at_once: bool = False) -> list[Event]:
+    def _depart(self, server: str) -> list[Event]:
         """Take out clients of a server that is gone, as long as this slice lasts; then that is
         told."""
         departure = self._departing[server]
         events: list[Event] = []
-        while departure.clients and (at_once or self._left > 0):
+        while departure.clients and self._left > 0:
             self._left -= 1
             id = departure.clients.popleft()
             events += self._directory.discard(server, id, LeaveReason.SERVER_GONE)
