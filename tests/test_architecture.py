@@ -46,6 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "cluster": BASE | {"codecs", "framing", "wire", "trust", "aio", "server"},
     "client": BASE | {"codecs", "framing", "wire", "core", "trust", "aio", "files", "outbox"},
     "metrics": {"errors", "server"},
+    "dashboard": {"errors", "version", "aio", "server"},
     "srv": {"errors"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
@@ -84,6 +85,7 @@ THIRD_PARTY = {
     "dpkt": {"cli.captures.packets"},
     "pcapng": {"cli.captures.packets", "cli.decryption.writing"},
     "prometheus_client": {"cli", "metrics"},
+    "aiohttp": {"dashboard.web", "dashboard.serving"},
     "uvloop": {"cli"},
     "msgspec": {"codecs"},
     "nats": {"cluster.nats_client", "cluster.nats_stream"},

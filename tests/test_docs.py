@@ -35,7 +35,8 @@ PROGRAMS = [
     if not name.endswith("server.py")
 ]
 MODULES = (
-    *("cluster", "codecs", "files", "framing", "framing.inference", "framing.layouts"),
+    *("cluster", "codecs", "dashboard", "files"),
+    *("framing", "framing.inference", "framing.layouts"),
     *("metrics", "noise", "srv", "sync", "wire"),
 )
 

@@ -322,6 +322,11 @@ def registry_of(server: Server[Any, Any]) -> ConnectionRegistry:
     return server._registry
 
 
+def cluster_of(server: Server[Any, Any]) -> ClusterMember | None:
+    """Return the cluster that a server is in, None for none. Internal."""
+    return server._cluster
+
+
 async def listen_at(
     server: Server[Any, Any], binding: Binding, balancers: TrustedPeers | None
 ) -> None:

@@ -1,0 +1,427 @@
+// Draws what /events says. Text of others goes through textContent alone.
+
+const WINDOW = 300; // seconds that charts show
+const STALE = 3000; // milliseconds without an event after which figures are old
+const RETRY = 3000; // milliseconds
+
+const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+// Numbers with units
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const UNKNOWN = "–";
+
+const known = (show) => (value) => (value === null || value === undefined ? UNKNOWN : show(value));
+const count = known((value) => whole.format(value));
+const few = (value) => (value !== 0 && Math.abs(value) < 100 ? tenth : whole).format(value);
+const rate = known((value) => `${few(value)}/s`);
+const size = known((value) => {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit ? few(value) : whole.format(value)} ${units[unit]}`;
+});
+const speed = known((value) => `${size(value)}/s`);
+const millis = known((value) => `${new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value * 1000)} ms`);
+const duration = known((value) => {
+  const [d, h, m] = [Math.floor(value / 86400), Math.floor(value / 3600) % 24, Math.floor(value / 60) % 60];
+  if (d) return `${d} d ${h} h`;
+  if (h) return `${h} h ${m} min`;
+  return m ? `${m} min ${Math.floor(value) % 60} s` : `${Math.floor(value)} s`;
+});
+const clock = (when) => new Date(when).toLocaleTimeString("en-GB");
+
+// Elements
+
+function element(name, attributes = {}, ...inside) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...inside);
+  return made;
+}
+
+function drawn(name, attributes = {}) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function say(where, text) {
+  if (where.textContent !== text) where.textContent = text;
+}
+
+// Rows that are there are used again, so that what is selected stays so.
+function fill(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((cells, at) => {
+    const row = body.rows[at] ?? body.insertRow();
+    cells.forEach((cell, place) => {
+      let there = row.cells[place];
+      if (!there) {
+        there = place === 0 ? element("th", { scope: "row" }) : element("td");
+        row.append(there);
+      }
+      say(there, cell.text);
+      there.title = cell.title ?? "";
+      there.className = cell.kind ?? "";
+    });
+    while (row.cells.length > cells.length) row.deleteCell(-1);
+  });
+}
+
+const text = (value) => ({ text: value, title: value });
+const number = (value, alarming = false) => ({ text: value, kind: alarming ? "number some" : "number" });
+
+// Charts
+
+class Chart {
+  // lines: [[what it is called, the value of a point and the one before, null where unknown]]
+  constructor(figure, title, lines, show, note) {
+    this.lines = lines;
+    this.show = show;
+    this.note = note;
+    this.values = element("p", { class: "values" });
+    this.now = lines.map(([label], at) => {
+      const key = drawn("svg", { class: "key", viewBox: "0 0 18 8", "aria-hidden": "true" });
+      key.append(drawn("line", { x1: 0, y1: 4, x2: 18, y2: 4, class: `line-${at}` }));
+      const value = element("span", { class: "big" }, UNKNOWN);
+      this.values.append(element("span", {}, key, ` ${label} `, value));
+      return value;
+    });
+    this.plot = drawn("svg", { class: "plot", viewBox: "0 0 300 80", preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.plot.append(drawn("line", { class: "grid", x1: 0, x2: 300, y1: 40, y2: 40 }));
+    this.area = drawn("path", { class: "area" });
+    this.paths = lines.map((_, at) => drawn("path", { class: `line-${at}` }));
+    this.plot.append(this.area, ...this.paths);
+    this.top = element("span");
+    this.extra = element("span");
+    figure.append(
+      element("figcaption", {}, title),
+      this.values,
+      element("p", { class: "scale" }, this.top, this.extra),
+      this.plot,
+      element("p", { class: "scale" }, element("span", {}, "5 min ago"), element("span", {}, "now")),
+    );
+  }
+
+  draw(points) {
+    const last = points.at(-1);
+    const series = this.lines.map(([, value]) => points.map((point, at) => [point.time, value(point, points[at - 1]) ?? null]));
+    const scale = [size, speed].includes(this.show) ? niceSize : nice;
+    const top = scale(Math.max(0, ...series.flat().map(([, value]) => value ?? 0)));
+    series.forEach((line, at) => {
+      say(this.now[at], this.show(line.at(-1)?.[1]));
+      this.paths[at].setAttribute("d", path(line, last.time, top));
+    });
+    this.area.setAttribute("d", area(series[0], last.time, top));
+    say(this.top, `top: ${this.show(top)}`);
+    say(this.extra, this.note?.(last) ?? "");
+  }
+}
+
+function nice(value) {
+  if (value <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value) ?? value;
+}
+
+function niceSize(value) {
+  return value <= 1 ? 1 : 2 ** Math.ceil(Math.log2(value));
+}
+
+// Of counters, what came between two looks; a server that was started again begins at 0.
+function between(name) {
+  return (point, before) => {
+    const seconds = before ? point.time - before.time : 0;
+    if (!(seconds > 0 && seconds < STALE / 1000) || point[name] < before[name]) return null;
+    return (point[name] - before[name]) / seconds;
+  };
+}
+
+const place = ([time, value], now, top) =>
+  `${(300 - ((now - time) / WINDOW) * 300).toFixed(1)} ${(78 - (value / top) * 74).toFixed(1)}`;
+
+// Where nobody watched, or a value is not known, there is a gap.
+function runs(line) {
+  const found = [];
+  let before = -Infinity;
+  for (const point of line) {
+    if (point[1] === null) {
+      before = -Infinity;
+      continue;
+    }
+    if (point[0] - before > STALE / 1000) found.push([]);
+    found.at(-1).push(point);
+    before = point[0];
+  }
+  return found;
+}
+
+const path = (line, now, top) =>
+  runs(line).map((run) => `M${run.map((point) => place(point, now, top)).join("L")}`).join("");
+
+const area = (line, now, top) =>
+  runs(line)
+    .filter((run) => run.length > 1)
+    .map((run) => `M${place([run[0][0], 0], now, top)}L${run.map((point) => place(point, now, top)).join("L")}L${place([run.at(-1)[0], 0], now, top)}Z`)
+    .join("");
+
+const charts = [
+  new Chart($("chart-clients"), "Clients", [
+    ["here", (point) => point.clients],
+    ["without a link", (point) => point.sessions_detached],
+  ], count),
+  new Chart($("chart-messages"), "Messages per second", [
+    ["in", (point) => point.rates.messages_in],
+    ["out", (point) => point.rates.messages_out],
+  ], rate),
+  new Chart($("chart-bytes"), "Bytes per second", [
+    ["in", (point) => point.rates.bytes_in],
+    ["out", (point) => point.rates.bytes_out],
+  ], speed),
+  new Chart($("chart-queues"), "Waiting in queues", [
+    ["to be sent", (point) => point.outbox_cost],
+    ["to be received", (point) => point.inbox_cost],
+  ], size),
+  new Chart($("chart-latency"), "Round trips", [
+    ["median", (point) => point.round_trip?.p50],
+    ["90 %", (point) => point.round_trip?.p90],
+    ["99 %", (point) => point.round_trip?.p99],
+  ], millis, (point) => `known of ${count(point.round_trip?.known ?? 0)} clients`),
+  new Chart($("chart-refused"), "Refused and dropped per second", [
+    ["connections", between("refused")],
+    ["messages", between("dropped")],
+  ], rate),
+];
+
+// What is drawn from one look
+
+const REFUSALS = [
+  ["turned_away", "refused: max_connections reached"],
+  ["too_fast", "refused: connection_rate"],
+  ["proxy_refused", "refused: proxy_protocol"],
+  ["unauthorized", "keys that are not let in"],
+  ["failed_handshakes", "handshakes failed, those keys included"],
+  ["dropped_handshakes", "handshakes dropped for a newcomer"],
+  ["dropped", "broadcast messages dropped: client too slow"],
+  ["discarded", "messages after the close, not kept"],
+  ["unsent", "accepted messages left unsent"],
+  ["sessions_lost", "sessions lost"],
+];
+
+const COLUMNS = [
+  ["id", "client", (row) => text(row.id)],
+  ["name", "name", (row) => text(row.name || UNKNOWN)],
+  ["address", "address", (row) => text(row.address)],
+  ["connected_for", "for", (row) => number(duration(row.connected_for))],
+  ["messages_in", "in", (row) => number(rate(row.messages_in))],
+  ["bytes_in", "bytes in", (row) => number(speed(row.bytes_in))],
+  ["messages_out", "out", (row) => number(rate(row.messages_out))],
+  ["bytes_out", "bytes out", (row) => number(speed(row.bytes_out))],
+  ["outbox_cost", "queue out", (row) => number(size(row.outbox_cost))],
+  ["inbox_cost", "queue in", (row) => number(size(row.inbox_cost))],
+  ["dropped", "dropped", (row) => number(count(row.dropped), row.dropped > 0)],
+  ["latency", "round trip", (row) => number(row.connected ? millis(row.latency) : "no link")],
+  ["seal", "seal", (row) => text(row.seal)],
+  ["groups", "groups", (row) => text(row.groups || UNKNOWN)],
+];
+const TEXTS = ["id", "name", "address", "seal", "groups"];
+
+let points = [];
+let refused = []; // [time, the counters] of the looks that this page has seen
+
+function showSummary(summary) {
+  const values = { ...summary.refusals, ...summary.totals };
+  refused.push([summary.time, values]);
+  refused = refused.filter(([time]) => time > summary.time - WINDOW);
+  const first = refused[0][1];
+  fill($("refusals"), REFUSALS.filter(([key]) => key in values).map(([key, label]) => {
+    const recent = Math.max(0, values[key] - first[key]);
+    return [{ text: label }, number(count(recent), recent > 0), number(count(values[key]))];
+  }));
+  const totals = summary.totals;
+  fill($("totals"), [
+    [{ text: "messages" }, number(count(totals.messages_received)), number(count(totals.messages_sent))],
+    [{ text: "bytes" }, number(size(totals.bytes_received)), number(size(totals.bytes_sent))],
+  ]);
+  const facts = [
+    ["open connections, handshakes included", count(summary.connections)],
+    ["connections accepted", count(values.accepted)],
+    ["health checks", count(values.probes)],
+    ["sessions without a link", count(summary.sessions_detached)],
+    ["sessions that wait for their position", count(summary.sessions_adopting)],
+    ["sessions resumed", count(values.sessions_resumed)],
+    ["clients with something to be sent", count(summary.waiting_clients)],
+    ["groups", count(summary.groups)],
+  ].filter(([, value]) => value !== UNKNOWN);
+  const list = $("sessions");
+  facts.forEach(([label, value], at) => {
+    if (list.children.length <= 2 * at) list.append(element("dt"), element("dd"));
+    say(list.children[2 * at], label);
+    say(list.children[2 * at + 1], value);
+  });
+  say($("version"), summary.version);
+  showCluster(summary.cluster, summary.time);
+}
+
+function showCluster(cluster, now) {
+  $("cluster").hidden = !cluster;
+  if (!cluster) return;
+  const state = cluster.connected ? "connected to NATS" : "NATS is away: this server is alone";
+  const lost = cluster.messages_lost ? `, ${count(cluster.messages_lost)} messages between servers lost` : "";
+  say($("cluster-state"), `${state}, ${count(cluster.clients)} clients in all${lost}, ${size(cluster.waiting_bytes)} wait for NATS`);
+  const heads = ["server", "up", "clients", "state"];
+  if (!$("servers-heads").rows.length) {
+    $("servers-heads").append(element("tr", {}, ...heads.map((head, at) => {
+      return element("th", { scope: "col", class: at === 1 || at === 2 ? "number" : "" }, head);
+    })));
+  }
+  fill($("servers"), Object.entries(cluster.servers).map(([id, server]) => [
+    text(server.label + (id === cluster.server_id ? " (this one)" : "")),
+    number(duration(Math.max(0, now - server.started))),
+    number(count(server.clients)),
+    text(server.state ?? (server.leaving ? "leaving" : "here")),
+  ]));
+}
+
+function showTable(table, all) {
+  const shown = table.rows.length;
+  const of = table.view.text ? `${count(table.matching)} that match, of ${count(all)}` : count(all);
+  say($("shown"), shown < table.matching ? `the first ${count(shown)} of ${of}` : of);
+  fill($("rows"), table.rows.map((row) => COLUMNS.map(([, , cell]) => cell(row))));
+}
+
+// What the page asks for
+
+const view = { sort: "outbox_cost", order: "descending", text: "", limit: 30 };
+
+for (const [key, label] of COLUMNS) {
+  const mark = element("span", { "aria-hidden": "true" });
+  const button = element("button", { type: "button" }, label, mark);
+  const head = element("th", { scope: "col", "data-key": key, class: TEXTS.includes(key) ? "" : "number" }, button);
+  button.addEventListener("click", () => {
+    const usual = TEXTS.includes(key) ? "ascending" : "descending";
+    const other = usual === "ascending" ? "descending" : "ascending";
+    view.order = view.sort === key && view.order === usual ? other : usual;
+    view.sort = key;
+    markSorted();
+    listen();
+  });
+  $("heads").append(head);
+}
+
+function markSorted() {
+  for (const head of $("heads").cells) {
+    const sorted = head.dataset.key === view.sort;
+    if (sorted) head.setAttribute("aria-sort", view.order);
+    else head.removeAttribute("aria-sort");
+    say(head.querySelector("span"), sorted ? (view.order === "descending" ? " ▼" : " ▲") : "");
+  }
+}
+
+let typed;
+$("text").addEventListener("input", () => {
+  clearTimeout(typed);
+  typed = setTimeout(() => {
+    view.text = $("text").value.trim();
+    listen();
+  }, 300);
+});
+
+// The state of the page: connecting, live, lost (no figures come), refused, paused
+
+let state = "connecting";
+let seen = null; // when the last figures came, of Date.now()
+let events = null;
+
+function become(next, words) {
+  state = next;
+  document.body.dataset.state = next;
+  say($("status"), words);
+  tick();
+}
+
+const since = () => (seen === null ? "nothing seen yet" : `last seen ${clock(seen)}`);
+
+function lose(reason) {
+  if (state !== "paused") become("lost", `${reason}: ${since()}. What is below is old; trying again.`);
+}
+
+function tick() {
+  const old = seen === null ? 0 : Date.now() - seen;
+  if (state === "live" && old > STALE) lose("no figures come");
+  say($("age"), seen !== null && ["lost", "refused", "paused"].includes(state) ? `(${duration(old / 1000)} ago)` : "");
+}
+setInterval(tick, 1000);
+
+function listen() {
+  events?.close();
+  if (state === "paused") return;
+  const after = points.at(-1)?.time ?? 0;
+  const opened = new EventSource(`/events?${new URLSearchParams({ ...view, after })}`);
+  events = opened;
+  opened.addEventListener("history", (event) => {
+    points.push(...JSON.parse(event.data));
+  });
+  opened.addEventListener("look", (event) => {
+    const { summary, table } = JSON.parse(event.data);
+    if (points.at(-1)?.time !== summary.time) points.push(summary);
+    points = points.filter((point) => point.time > summary.time - WINDOW && point.time <= summary.time);
+    seen = Date.now();
+    if (state !== "live") become("live", "live");
+    for (const chart of charts) chart.draw(points);
+    showSummary(summary);
+    $("clients").hidden = table === null;
+    if (table) showTable(table, summary.clients);
+  });
+  opened.addEventListener("lost", (event) => lose(JSON.parse(event.data).reason));
+  opened.onerror = () => {
+    if (events !== opened) return;
+    if (opened.readyState === EventSource.CLOSED) setTimeout(() => events === opened && enter(), RETRY);
+    lose("the dashboard does not answer");
+  };
+}
+
+// The token comes behind #, which the browser does not send, and goes as a header; then a cookie
+// that no script can read stands for it.
+async function enter() {
+  if (state === "paused") return;
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  let answer;
+  try {
+    answer = await fetch("/enter", { headers: token ? { Authorization: `Bearer ${token}` } : {} });
+  } catch {
+    lose("the dashboard does not answer");
+    setTimeout(enter, RETRY);
+    return;
+  }
+  if (!answer.ok) {
+    become("refused", `not let in: ${(await answer.text()).trim()}`);
+    return;
+  }
+  const { title } = await answer.json();
+  say($("title"), title);
+  document.title = title;
+  if (token) history.replaceState(null, "", "/");
+  listen();
+}
+
+$("pause").addEventListener("click", () => {
+  const pausing = state !== "paused";
+  $("pause").setAttribute("aria-pressed", String(pausing));
+  if (pausing) {
+    events?.close();
+    become("paused", `paused: ${since()}`);
+  } else {
+    become("connecting", "connecting");
+    enter();
+  }
+});
+
+markSorted();
+enter();
