@@ -1,6 +1,6 @@
 """Builds the C backends, the pyx files in ext/; all else stands in pyproject.toml.
 
-Two environment variables are read:
+Two environment variables of its own are read:
 
 ``SEALFRAME_EXTENSION``
     ``auto`` (the default) compiles ``sealframe.framing._codec`` and the others below if it
@@ -10,18 +10,25 @@ Two environment variables are read:
 ``SEALFRAME_COVERAGE``
     ``1`` compiles with line tracing, so that coverage sees the lines of the pyx.
     Slow: for measuring coverage only.
+
+With ``SOURCE_DATE_EPOCH``, the date of the commit in seconds, two builds of one commit are the
+same to the byte: https://reproducible-builds.org/specs/source-date-epoch/
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import re
+import tarfile
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import BaseError, CCompilerError
 
 log = logging.getLogger("sealframe.setup")
@@ -76,10 +83,52 @@ class BuildWheel(bdist_wheel):
     """Compiles before the wheel is named: one without an extension is ``py3-none-any``."""
 
     def run(self) -> None:
+        # What may be read by whom is in the wheel, and not to be a matter of who builds it.
+        os.umask(0o022)
         if not self.skip_build:
             self.run_command("build")
         self.root_is_pure = not self.distribution.has_ext_modules()
         super().run()
+
+
+class PackSource(sdist):
+    """Packs what git knows of the files, and nothing of who has checked them out and when."""
+
+    def make_archive(self, *arguments: Any, **options: Any) -> str:
+        path = super().make_archive(*arguments, **options)
+        if path.endswith(".tar.gz"):
+            pack_anew(Path(path))
+        return path
+
+
+def pack_anew(path: Path) -> None:
+    """Pack a tar.gz once more, the same wherever and whenever that is done.
+
+    Without ``SOURCE_DATE_EPOCH`` the files keep their dates.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+
+    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        executable = member.isdir() or member.mode & 0o100
+        member.mode = 0o755 if executable else 0o644
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        # Whole seconds: fractions need headers of their own.
+        member.mtime = int(member.mtime if epoch is None else epoch)
+        member.pax_headers = {}
+        return member
+
+    packed = path.with_suffix(".new")
+    with (
+        tarfile.open(path) as before,
+        packed.open("wb") as file,
+        # Neither the name of the file nor a date stands in its head.
+        gzip.GzipFile("", "wb", mtime=0, fileobj=file) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as after,
+    ):
+        for member in sorted(before.getmembers(), key=lambda each: each.name):
+            after.addfile(plain(member), before.extractfile(member) if member.isfile() else None)
+    packed.replace(path)
 
 
 def parts(name: str) -> list[str]:
@@ -115,5 +164,5 @@ def extensions() -> list[Extension]:
 
 setup(
     ext_modules=extensions(),
-    cmdclass={"build_ext": BuildExtension, "bdist_wheel": BuildWheel},
+    cmdclass={"build_ext": BuildExtension, "bdist_wheel": BuildWheel, "sdist": PackSource},
 )

@@ -77,6 +77,25 @@ def test_what_has_rights_runs_no_code_of_others(workflow: Path) -> None:
             assert "permissions:\n      contents: read\n" in job, name
 
 
+def test_what_is_released_is_built_once_and_listed_with_its_checksums() -> None:
+    release = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    dates = 'echo "SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)" >>"$GITHUB_ENV"'
+    assert [name for name, job in release.items() if dates in job] == ["wheels", "source"]
+    assert "sha256sum -- * | tee ../SHA256SUMS" in release["sums"]
+    assert "SOURCE_DATE_EPOCH" in PROJECT["tool"]["cibuildwheel"]["linux"]["environment-pass"]
+    # One after the other: nothing is published that was not attested before.
+    needs = {
+        name: re.findall(r"^    needs: (.*)$", job, re.MULTILINE) for name, job in release.items()
+    }
+    assert [needs[name] for name in ("sums", "attest", "publish", "release")] == [
+        ["[test, sbom]"],
+        ["sums"],
+        ["attest"],
+        ["publish"],
+    ]
+    assert 'pattern: "{dist-*,sbom,sums}"' in release["release"]
+
+
 def test_wheels_are_not_tested_where_they_are_made() -> None:
     assert not any(option.startswith("test-") for option in PROJECT["tool"]["cibuildwheel"])
     made_and_tested = jobs(ROOT / ".github" / "workflows" / "release.yml")

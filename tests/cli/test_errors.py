@@ -162,7 +162,12 @@ def without(package: str) -> tuple[str, ...]:
 async def test_without_the_extra(missing: str) -> None:
     done = await outcome("demo", command=without(missing))
     assert (done.code, done.output) == (1, "")
-    assert done.error == f'the commands need {missing}; run: pip install "sealframe[cli]"'
+    # Who has run it without installing it, by its bare name, needs another line.
+    assert done.error == (
+        f'the commands need {missing}; run: pip install "sealframe[cli]", or without installing '
+        'it: uvx --from "sealframe[cli]" sealframe demo, '
+        'or: pipx run --spec "sealframe[cli]" sealframe demo'
+    )
 
 
 async def test_without_cryptography(key_file: Path) -> None:

@@ -17,23 +17,13 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+from distributions import QUICKLY, copy_project, run
 from filelock import FileLock
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-
 MODULES = ["_codec", "_fast_path", "_queues", "_record_cipher", "_varied"]
 """What is compiled, or nothing of it."""
-
-NOT_SOURCES = (
-    *(".git", ".tox", ".venv", ".hypothesis", ".*_cache", "__pycache__"),
-    *("build", "dist", "sealframe-*", "*.egg-info"),
-)
-"""What a copy of the project does without. What compilers left is copied, but not to be packed."""
-
-QUICKLY = {"CFLAGS": "-O0"}
-"""Environment variables of a build whose extensions nobody runs."""
 
 PLAIN_ECHO = """\
 import asyncio, sys
@@ -61,24 +51,6 @@ else:
 """
 
 
-def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command; its output, both streams in one, is in ``stdout``."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if name != "PYTHONPATH" and not name.startswith("SEALFRAME_")
-    }
-    return subprocess.run(
-        [str(word) for word in command],
-        env=clean | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 def build_wheel(
     source: Path, target: Path, **environment: str
 ) -> tuple[subprocess.CompletedProcess[str], list[Path]]:
@@ -97,9 +69,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = (
         "import sys; from setuptools.build_meta import build_sdist; print(build_sdist(sys.argv[1]))"
     )
-    # An sdist is put together in the project's folder, where tox may be making one meanwhile.
-    project = tmp_path_factory.mktemp("project") / "copy"
-    shutil.copytree(ROOT, project, symlinks=True, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    project = copy_project(tmp_path_factory.mktemp("project") / "copy")
     done = subprocess.run(
         [sys.executable, "-c", script, str(target)],
         cwd=project,

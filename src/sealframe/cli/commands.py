@@ -14,6 +14,7 @@ import sealframe
 from .chat import chat
 from .clients import clients
 from .cluster_status import cluster
+from .completion import completion
 from .decrypt import decrypt
 from .demo import demo
 from .doctor import doctor
@@ -64,6 +65,7 @@ for _command in (
     demo,
     doctor,
     decrypt,
+    completion,
 ):
     sealframe_command.add_command(_command)
 
