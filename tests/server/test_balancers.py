@@ -26,13 +26,6 @@ MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="balancers of POSIX systems"),
-    # asyncio lets go of a health check that it accepts in the very tick of the close.
-    pytest.mark.filterwarnings(
-        "ignore:unclosed:ResourceWarning",
-        "ignore:Exception ignored in. <function _SelectorTransport.__del__"
-        ":pytest.PytestUnraisableExceptionWarning",
-        "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning",
-    ),
 ]
 
 

@@ -37,15 +37,6 @@ _READ_SIZE: Final = 256 * KIB
 """Bytes that one read takes in at most, as long as messages are small."""
 
 
-# asyncio lets go of a socket that it accepts in the very tick of the close, and in
-# Python 3.13 stumbles over that afterwards.
-LET_GO = pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning",
-    "ignore:Exception ignored in. <function _SelectorTransport.__del__"
-    ":pytest.PytestUnraisableExceptionWarning",
-)
-
-
 async def echo(conn: Connection) -> None:
     async for data in conn:
         await conn.send(data)
@@ -303,7 +294,6 @@ class TestBookkeeping:
                 assert registry.admission.pending == 0
             await until(lambda: len(registry.admission) == 0)
 
-    @LET_GO
     async def test_a_server_that_closes_in_a_flood(
         self, mode: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -332,7 +322,6 @@ class TestBookkeeping:
                 assert "too many are pending" in line
             gc.collect()
 
-    @LET_GO
     @pytest.mark.parametrize("ticks", range(5))
     async def test_one_that_comes_while_the_server_closes(self, mode: Mode, ticks: int) -> None:
         """It was accepted a few ticks before, and may not have been handed over yet."""

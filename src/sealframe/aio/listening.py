@@ -62,7 +62,18 @@ class Listener:
             sock.listen(_BACKLOG)
 
     def close(self) -> None:
-        """Stop listening, and remove the socket file unless it is another server's now."""
+        """Stop listening, and remove the socket file unless it is another server's now.
+
+        What asyncio accepted in this very turn has no transport yet. Made after the close of its
+        server, the transport fails, and the collector writes a traceback of ``Server._wakeup``
+        (from Python 3.13 on) while the socket stays open. So accepting ends now, and the server
+        is closed after what waits in the loop; then whoever decides drops such a connection.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in self._socks[: len(self._servers)]:
+            # Windows' proactor has no readers, and cancels an accept only with the server.
+            with contextlib.suppress(NotImplementedError, ValueError):
+                loop.remove_reader(sock)
         for sock in self._socks:
             if not self._given:
                 # A process that was forked meanwhile holds the socket too, and would have the
@@ -70,7 +81,7 @@ class Listener:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
         for server in self._servers:
-            server.close()
+            loop.call_soon(server.close)
         for sock in self._socks[len(self._servers) :]:
             sock.close()
         if self._file is not None and _identity(self._path) == self._file:
