@@ -192,4 +192,6 @@ def test_nothing_is_named_and_never_run() -> None:
         for name in programs:
             assert name.replace("server.py", "client.py") in programs
         for name in blocks(text, "text"):
-            assert name.removeprefix("output: ") in programs
+            # What is seen of failing programs has a test of its own.
+            if not name.startswith("seen: "):
+                assert name.removeprefix("output: ") in programs

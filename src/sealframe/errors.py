@@ -10,12 +10,26 @@ from __future__ import annotations
 
 import copy
 import itertools
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 
 class SealframeError(Exception):
     """Base of everything below."""
+
+    @property
+    def topic(self) -> str:
+        """The name by which ``sealframe explain`` knows it: of a program's own, its base's."""
+        return next(
+            kind.__name__
+            for kind in type(self).__mro__
+            if kind.__module__ == __name__ and not kind.__name__.startswith("_")
+        )
+
+    @cached_property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        """What a traceback shows below the text (PEP 678), made when somebody looks at it."""
+        return [f"What to do: sealframe explain {self.topic}"]
 
 
 class ConfigurationError(SealframeError, ValueError):

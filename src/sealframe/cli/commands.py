@@ -19,6 +19,7 @@ from .decrypt import decrypt
 from .demo import demo
 from .doctor import doctor
 from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
+from .explain import explain
 from .invite import invite
 from .keygen import keygen, public
 from .layouts import layouts
@@ -66,6 +67,7 @@ for _command in (
     doctor,
     decrypt,
     completion,
+    explain,
 ):
     sealframe_command.add_command(_command)
 

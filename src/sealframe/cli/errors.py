@@ -17,6 +17,7 @@ from .. import (
     KeyFileError,
     KeyFormatError,
     ListenError,
+    SealframeError,
     ServerKeyChangedError,
     SessionLostError,
     UnknownServerError,
@@ -82,6 +83,9 @@ def describe(error: Exception) -> str:
             f"and of {error.unknown} it is not known"
         )
     advice = _advice(error)
+    if isinstance(error, SealframeError) and sys.stderr.isatty():
+        # A person reads it. What programs read stays as short as it was.
+        advice += f"{'; ' if advice else ''}more: sealframe explain {error.topic}"
     return f"{text}; {advice}" if advice else text
 
 

@@ -1,0 +1,73 @@
+"""``sealframe explain``, and the lines that name it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sealframe.cli.explain import explain, find, sections
+
+from .commands import outcome
+from .terminal import on_terminal
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*text: str) -> str:
+    """Run the command without a process; return what it prints."""
+    done = CliRunner().invoke(explain, text, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_the_page_of_the_package_is_that_of_the_site() -> None:
+    name = "troubleshooting.md"
+    site, package = ROOT / "docs" / name, ROOT / "src" / "sealframe" / "cli" / name
+    assert package.read_bytes() == site.read_bytes(), f"cp docs/{name} src/sealframe/cli/"
+
+
+@pytest.mark.parametrize("name", ["UnauthorizedError", "unauthorizederror", "unauthorized"])
+def test_an_error_is_explained(name: str) -> None:
+    text = run(name)
+    assert text.startswith("UnauthorizedError\n    the server does not have this client's key")
+    assert "sealframe public FILE" in text
+
+
+def test_words_of_a_line_are_enough() -> None:
+    assert run("swapped", "byte", "order").startswith("Swapped byte order\n")
+    assert run("HTTP client?", "health").startswith("HTTP on the port\n")
+
+
+def test_several_are_listed_and_so_are_all() -> None:
+    some = run("sealed", "key").splitlines()
+    assert len(some) > 1
+    assert set(some) < set(run().splitlines())
+    assert len(run().splitlines()) == len(sections())
+
+
+def test_nothing_of_markdown_is_left() -> None:
+    for title, text in sections():
+        assert title.strip() == title
+        assert not any(mark in text for mark in ("```", "](", "<!--", "**")), title
+        assert text or title
+
+
+def test_every_name_finds_its_own() -> None:
+    for section in sections():
+        assert find(section.title) == [section]
+
+
+async def test_what_is_not_known_is_an_error() -> None:
+    done = await outcome("explain", "nonsense")
+    assert (done.code, done.output) == (1, "")
+    assert done.errors.startswith("sealframe: nothing is known of 'nonsense'")
+
+
+async def test_a_person_is_told_how_to_go_on(tmp_path: Path) -> None:
+    """And a program that reads the line is not."""
+    command = ("public", tmp_path / "none.key")
+    async with on_terminal(*command, columns=200) as terminal:
+        await terminal.until("more: sealframe explain KeyFileError")
+    assert "sealframe explain" not in (await outcome(*command)).errors
