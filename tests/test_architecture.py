@@ -50,7 +50,10 @@ LAYERS: dict[str, set[str]] = {
     "srv": {"errors"},
     "sync": BASE
     | {"codecs", "framing", "wire", "trust", "aio", "files", "outbox", "server", "client"},
-    "cli": {"sealframe", "framing", "wire", "noise", "metrics", "cluster", "srv"},
+    "cli": {
+        *("sealframe", "version", "framing", "wire", "noise", "metrics", "dashboard", "cluster"),
+        "srv",
+    },
 }
 
 SANS_IO = {"buffers", "errors", "options", "version", "codecs", "framing", "wire", "noise", "core"}

@@ -168,6 +168,8 @@ def test_examples_run(page: str, name: str, tmp_path: Path) -> None:
     programs = examples(text)
     if re.search(r"[Kk]ey|security", programs[name]):
         pytest.importorskip("cryptography", reason="cryptography is not installed")
+    if "dashboard" in programs[name]:
+        pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     if "clients.txt" in programs[name]:
         pytest.importorskip("filelock", reason="filelock is not installed")
     if name.endswith("client.py"):

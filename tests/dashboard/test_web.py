@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import json
 import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from aio.ends import PATIENCE, Mode, dial, start
@@ -31,16 +30,12 @@ from sealframe.dashboard.hub import MAX_VIEWERS
 from sealframe.dashboard.source import ServerSource, Source
 from sealframe.dashboard.views import View
 
+from .pages import ask, asking, events, head, port_of
+
 pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 
 PLAIN = Mode("packets")
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: str
 
 
 async def echo(conn: Connection) -> None:
@@ -52,48 +47,6 @@ async def echo(conn: Connection) -> None:
 async def shown(**options: Any) -> AsyncIterator[tuple[Server, Dashboard]]:
     async with start(echo, PLAIN) as server, dashboard.serve(server, port=0, **options) as page:
         yield server, page
-
-
-def port_of(page: Dashboard) -> int:
-    return int(page.url.partition("#")[0].rstrip("/").rpartition(":")[2])
-
-
-@asynccontextmanager
-async def asking(
-    page: Dashboard, path: str, *headers: str, method: str = "GET", host: str = "127.0.0.1"
-) -> AsyncIterator[asyncio.StreamReader]:
-    """Send a request, byte for byte as it is here; give what comes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(page))
-    try:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(PATIENCE):
-            yield reader
-    finally:
-        writer.transport.abort()
-
-
-async def head(reader: asyncio.StreamReader) -> Answer:
-    raw = (await reader.readuntil(b"\r\n\r\n")).decode()
-    first, *lines = raw.strip().split("\r\n")
-    return Answer(int(first.split()[1]), dict(line.split(": ", 1) for line in lines), "")
-
-
-async def ask(page: Dashboard, path: str, *headers: str, **request: str) -> Answer:
-    async with asking(page, path, *headers, **request) as reader:
-        answer = await head(reader)
-        return answer._replace(body=(await reader.read()).decode())
-
-
-async def events(reader: asyncio.StreamReader, count: int) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    text = ""
-    while len(found) < count:
-        text += (await reader.readuntil(b"\n\n")).decode()
-        found = [
-            (name, json.loads(data)) for name, data in re.findall(r"event: (\w+)\ndata: (.*)", text)
-        ]
-    return found
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def announce(
     joining: str,
     allowed: str,
     metrics: str | None = None,
+    dashboard: str | None = None,
     control: Path | None = None,
 ) -> None:
     """Say where the server can be reached and by whom, and warn if anybody could.
@@ -37,6 +38,7 @@ def announce(
     :param joining: the command, without its options, of a client that was invited
     :param allowed: what whoever reaches a plain server can do
     :param metrics: the URL of its figures
+    :param dashboard: the URL of the page that shows them
     :param control: its control socket
     """
     how = "plain" if security is None else "sealed"
@@ -51,6 +53,8 @@ def announce(
             show_invitation(name, invitation, join_command(addresses, joining), output)
     if metrics is not None:
         output.line(f"metrics at {metrics}")
+    if dashboard is not None:
+        output.line(f"dashboard at {dashboard}")
     if control is not None:
         output.line(f"control socket {control}")
     output.line("Ctrl-C ends it.", "dim")

@@ -15,6 +15,7 @@ from .chat import chat
 from .clients import clients
 from .cluster_status import cluster
 from .completion import completion
+from .dashboard import dashboard
 from .decrypt import decrypt
 from .demo import demo
 from .doctor import doctor
@@ -57,6 +58,7 @@ for _command in (
     invite,
     clients,
     cluster,
+    dashboard,
     chat,
     send,
     outbox,

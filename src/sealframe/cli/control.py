@@ -40,6 +40,7 @@ from .output import Output
 from .running import run
 from .sealing import FILE, Command
 from .text import visible
+from .watching import Watched
 
 _OPTIONS = ServerOptions(close_timeout=1.0)
 
@@ -48,6 +49,8 @@ _TIMEOUT = 10.0
 
 _ONLY_ITS_OWNER = 0o177
 """The umask with which a socket gets mode 0600."""
+
+_OF_SERVER = "The control socket of the running server: what its own --control says."
 
 NO_IDENTITY = "NoIdentity"
 BAD_NAME = "BadName"
@@ -86,8 +89,12 @@ def control_option(command: Command) -> Command:
 
 def controlling_option(command: Command) -> Command:
     """Add the ``--control`` of a server that runs; the command gets it as ``control``."""
-    text = "The control socket of the running server: what its own --control says."
-    return _option(command, text, required=True)
+    return _option(command, _OF_SERVER, required=True)
+
+
+def control_of_server_option(command: Command) -> Command:
+    """Add the same to a command that can do without; it then gets None."""
+    return _option(command, _OF_SERVER, required=False)
 
 
 class Control:
@@ -103,10 +110,17 @@ class Control:
         self._security = security
         self._joining = joining
         self._started: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
+        self._watched: Watched | None = None
 
     def start(self, server: Server) -> None:
         """Begin to answer; requests that came before have waited."""
+        self._watched = Watched(server)
         self._started.set_result(server)
+
+    def close(self) -> None:
+        """Keep nothing for later."""
+        if self._watched is not None:
+            self._watched.close()
 
     async def answer(self, conn: Connection[Any, Any], request: Any) -> Any:
         """Answer one request.
@@ -117,6 +131,8 @@ class Control:
         match request:
             case {"do": "clients"}:
                 return server.stats()["clients"]
+            case {"do": "dashboard", "views": [*views]} if self._watched is not None:
+                return await self._watched.answer(views)
             case {"do": "invite", "name": str(name)}:
                 return self._invite(server, name)
         raise RemoteError(UNKNOWN, "this server is of a version that has no such request")
@@ -173,6 +189,7 @@ async def controlled(
         yield control
     finally:
         await server.close(timeout=0)
+        control.close()
 
 
 def ask(path: Path, request: dict[str, str]) -> Any:

@@ -26,6 +26,7 @@ from .address import Address, shown
 from .announcing import announce
 from .cluster import clustered
 from .control import controlled
+from .dashboard import shown_at
 from .errors import Exit, complain
 from .exporting import exporting
 from .framing import Layout
@@ -65,6 +66,7 @@ class RelaySettings:
     grace: float
     status: bool
     metrics: Address | None
+    dashboard: Address | None
     balancers: tuple[str, ...]
     control: Path | None
     sessions: Sessions | None
@@ -104,6 +106,9 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
         url = None
         if settings.metrics is not None:
             url = await stack.enter_async_context(exporting(server, settings.metrics))
+        page = None
+        if settings.dashboard is not None:
+            page = await stack.enter_async_context(shown_at(server, settings.dashboard))
         controls.start(server)
         relay.start(server)
         if worker is None:
@@ -116,6 +121,7 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 joining=JOINING,
                 allowed=ALLOWED,
                 metrics=url,
+                dashboard=page,
                 control=settings.control,
             )
             if settings.status:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .. import Sessions
+from ..dashboard.serving import check_installed as check_dashboard
 from .address import DEFAULT, HELP, Address, listening_address, proxy_option
 from .asking import PASSPHRASE_VARIABLE
 from .cluster import cluster_option
 from .control import control_option
+from .dashboard import dashboard_address
 from .errors import EXIT_CODES, Exit, LogLines
 from .exporting import check_installed, metrics_address
 from .framing import Layout, check_framing, server_framing
@@ -66,6 +68,14 @@ class _Serve(click.Command):
     "second one at the next port, and so on. Needs the extra sealframe[metrics].",
 )
 @click.option(
+    "--dashboard",
+    metavar="HOST:PORT",
+    callback=dashboard_address,
+    help="Serve a web page there that shows what the server is doing: at 127.0.0.1 to everybody on "
+    "this machine, elsewhere to those who have the token that is printed. Needs the extra "
+    "sealframe[dashboard].",
+)
+@click.option(
     "--workers",
     metavar="N",
     type=click.IntRange(1, _MOST),
@@ -86,6 +96,7 @@ def serve(
     grace: float,
     status: bool,
     metrics: Address | None,
+    dashboard: Address | None,
     workers: int | None,
     balancers: tuple[str, ...],
     control: Path | None,
@@ -109,11 +120,13 @@ def serve(
     """
     check_framing(framing, sessions=sessions, **sealing.ways)
     if workers is not None:
-        _check_workers(address, sealing, status=status, control=control)
+        _check_workers(address, sealing, status=status, dashboard=dashboard, control=control)
     if status and not sys.stdout.isatty():
         raise click.UsageError("--status needs a terminal; for programs there is --metrics")
     if metrics is not None:
         check_installed()
+    if dashboard is not None:
+        check_dashboard()
     logging.getLogger("sealframe").addHandler(LogLines())
     security = sealing.open()
     settings = RelaySettings(
@@ -123,6 +136,7 @@ def serve(
         grace=grace,
         status=status,
         metrics=metrics,
+        dashboard=dashboard,
         balancers=balancers,
         control=control,
         sessions=sessions,
@@ -146,7 +160,12 @@ def serve(
 
 
 def _check_workers(
-    address: Address, sealing: ServerSealing, *, status: bool, control: Path | None
+    address: Address,
+    sealing: ServerSealing,
+    *,
+    status: bool,
+    dashboard: Address | None,
+    control: Path | None,
 ) -> None:
     """Refuse beside ``--workers`` what is a matter of one process."""
     if address.path is not None:
@@ -155,6 +174,11 @@ def _check_workers(
         raise click.UsageError(
             "--status shows one process; with --workers and --cluster URL there is: "
             "sealframe cluster status URL"
+        )
+    if dashboard is not None:
+        raise click.UsageError(
+            "--dashboard shows one process; with --workers and --cluster URL there is: "
+            "sealframe dashboard --cluster URL"
         )
     if control is not None or sealing.invite:
         raise click.UsageError(

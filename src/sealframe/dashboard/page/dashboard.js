@@ -138,7 +138,7 @@ function niceSize(value) {
 function between(name) {
   return (point, before) => {
     const seconds = before ? point.time - before.time : 0;
-    if (!(seconds > 0 && seconds < STALE / 1000) || point[name] < before[name]) return null;
+    if (!(seconds > 0 && seconds < STALE / 1000) || point[name] === null || point[name] < before[name]) return null;
     return (point[name] - before[name]) / seconds;
   };
 }
@@ -230,6 +230,25 @@ const COLUMNS = [
   ["seal", "seal", (row) => text(row.seal)],
   ["groups", "groups", (row) => text(row.groups || UNKNOWN)],
 ];
+const SERVER_COLUMNS = [
+  ["label", "server", (server) => text(server.label + (server.self ? " (this one)" : ""))],
+  ["up", "up", (server) => number(duration(server.up)), "number"],
+  ["clients", "clients", (server) => number(count(server.clients)), "number"],
+  ["sessions", "sessions", (server) => number(count(server.sessions)), "number"],
+  ["messages_in", "in", (server) => number(rate(server.messages_in)), "number"],
+  ["bytes_in", "bytes in", (server) => number(speed(server.bytes_in)), "number"],
+  ["messages_out", "out", (server) => number(rate(server.messages_out)), "number"],
+  ["bytes_out", "bytes out", (server) => number(speed(server.bytes_out)), "number"],
+  ["queued", "queue out", (server) => number(size(server.queued)), "number"],
+  ["answer", "answered in", (server) => number(millis(server.answer)), "number"],
+  ["label", "state", (server) => serverState(server)],
+];
+
+function serverState(server) {
+  const state = server.state ?? (server.leaving ? "leaving" : "here");
+  const silent = ["hangs", "gone"].includes(state) ? `, silent for ${duration(server.silent_for)}` : "";
+  return { text: state + silent, kind: state === "hangs" ? "some" : "" };
+}
 const TEXTS = ["id", "name", "address", "seal", "groups"];
 
 let points = [];
@@ -240,6 +259,7 @@ function showSummary(summary) {
   refused.push([summary.time, values]);
   refused = refused.filter(([time]) => time > summary.time - WINDOW);
   const first = refused[0][1];
+  $("refusals").closest("section").hidden = !Object.keys(summary.refusals).length;
   fill($("refusals"), REFUSALS.filter(([key]) => key in values).map(([key, label]) => {
     const recent = Math.max(0, values[key] - first[key]);
     return [{ text: label }, number(count(recent), recent > 0), number(count(values[key]))];
@@ -272,21 +292,17 @@ function showSummary(summary) {
 function showCluster(cluster, now) {
   $("cluster").hidden = !cluster;
   if (!cluster) return;
-  const state = cluster.connected ? "connected to NATS" : "NATS is away: this server is alone";
+  const state = cluster.connected ? "connected to NATS" : "NATS is away: servers do not reach each other";
   const lost = cluster.messages_lost ? `, ${count(cluster.messages_lost)} messages between servers lost` : "";
-  say($("cluster-state"), `${state}, ${count(cluster.clients)} clients in all${lost}, ${size(cluster.waiting_bytes)} wait for NATS`);
-  const heads = ["server", "up", "clients", "state"];
-  if (!$("servers-heads").rows.length) {
-    $("servers-heads").append(element("tr", {}, ...heads.map((head, at) => {
-      return element("th", { scope: "col", class: at === 1 || at === 2 ? "number" : "" }, head);
-    })));
+  say($("cluster-state"), `${state}, ${count(cluster.clients)} clients in all${lost}`);
+  const servers = Object.entries(cluster.servers).map(([id, server]) => ({ id, ...server, up: Math.max(0, now - server.started), self: id === cluster.server_id }));
+  // What nobody tells of its servers has no column.
+  const columns = SERVER_COLUMNS.filter(([key]) => servers.some((server) => key in server));
+  const row = $("servers-heads").rows[0] ?? $("servers-heads").insertRow();
+  if (row.cells.length !== columns.length) {
+    row.replaceChildren(...columns.map(([, label, , kind]) => element("th", { scope: "col", class: kind ?? "" }, label)));
   }
-  fill($("servers"), Object.entries(cluster.servers).map(([id, server]) => [
-    text(server.label + (id === cluster.server_id ? " (this one)" : "")),
-    number(duration(Math.max(0, now - server.started))),
-    number(count(server.clients)),
-    text(server.state ?? (server.leaving ? "leaving" : "here")),
-  ]));
+  fill($("servers"), servers.map((server) => columns.map(([, , cell]) => cell(server))));
 }
 
 function showTable(table, all) {

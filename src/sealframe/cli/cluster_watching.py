@@ -1,0 +1,95 @@
+"""The servers of a cluster, for a dashboard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..dashboard.source import Source
+from ..dashboard.views import View
+from ..version import __version__
+
+if TYPE_CHECKING:
+    from ..cluster.observer import Observer, SeenServer
+    from ..cluster.status import ServerStatus
+
+_COUNTERS = ("messages_received", "bytes_received", "messages_sent", "bytes_sent")
+_RATES = ("messages_in", "bytes_in", "messages_out", "bytes_out")
+
+
+class ClusterSource(Source):
+    """Looks at a cluster from outside. Clients are known to their servers alone, and not shown.
+
+    :param observer: entered
+    """
+
+    def __init__(self, observer: Observer, name: str) -> None:
+        self.title = f"sealframe cluster {name}"
+        self._observer = observer
+        self._before: dict[str, tuple[float, ServerStatus]] = {}
+
+    async def look(self, views: Sequence[View]) -> dict[str, Any]:
+        """Ask all servers at once; what is not known of one is None."""
+        seen = await self._observer.look()
+        now = time.monotonic()
+        servers = {server.id: self._server(server, now) for server in seen}
+        known = [server.status for server in seen if server.status is not None]
+        self._before = {
+            server.id: (now, server.status) for server in seen if server.status is not None
+        }
+        lost = sum(int(server.figures.get("lost", 0)) for server in seen)
+        summary = {
+            "version": __version__,
+            "time": time.time(),
+            "clients": sum(server["clients"] for server in servers.values()),
+            "sessions_detached": sum(status.detached for status in known),
+            "rates": {name: _sum(server[name] for server in servers.values()) for name in _RATES},
+            "outbox_cost": sum(status.waiting_bytes for status in known),
+            "inbox_cost": None,
+            "round_trip": None,
+            "refused": None,
+            "dropped": None,
+            "refusals": {},
+            "totals": {name: sum(getattr(status, name) for status in known) for name in _COUNTERS},
+            "cluster": {
+                "connected": self._observer.connected,
+                "server_id": "",
+                "clients": sum(server["clients"] for server in servers.values()),
+                "messages_lost": lost,
+                "waiting_bytes": None,
+                "servers": servers,
+            },
+        }
+        return {"summary": summary, "tables": [None for _ in views]}
+
+    def rest(self) -> None:
+        """Forget what rates are worked out from."""
+        self._before = {}
+
+    def _server(self, server: SeenServer, now: float) -> dict[str, Any]:
+        status = server.status
+        rates: dict[str, float | None] = dict.fromkeys(_RATES)
+        if status is not None and server.id in self._before:
+            when, before = self._before[server.id]
+            for rate, name in zip(_RATES, _COUNTERS, strict=True):
+                rates[rate] = (getattr(status, name) - getattr(before, name)) / (now - when)
+        state = server.state.value
+        # What is left of a server that is gone is no client.
+        clients = 0 if state == "gone" else int(server.figures.get("clients", 0))
+        return {
+            "label": server.label,
+            "started": server.started,
+            "clients": clients,
+            "sessions": None if status is None else status.sessions,
+            **rates,
+            "queued": None if status is None else status.waiting_bytes,
+            "answer": server.round_trip,
+            "state": state,
+            "silent_for": server.silent_for,
+        }
+
+
+def _sum(rates: Any) -> float | None:
+    known = [rate for rate in rates if rate is not None]
+    return sum(known) if known else None

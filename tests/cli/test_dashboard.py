@@ -1,0 +1,142 @@
+"""``sealframe dashboard`` and ``serve --dashboard``: a web page of a server that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashboard.pages import ask, asking, events, head
+
+import sealframe
+from sealframe.cli.watching import Watched
+
+from .commands import Program, invoked, outcome, running
+from .test_cluster import relay_of
+from .test_control import needs_unix
+
+pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+
+
+async def url_of(program: Program) -> str:
+    """Return the URL that a command prints, once it is up."""
+    lines = await program.lines_until("Ctrl-C ends it.")
+    [line] = [line for line in lines if line.startswith("dashboard at ")]
+    return line.removeprefix("dashboard at ")
+
+
+@needs_unix
+async def test_a_server_is_shown_by_itself_and_by_its_control_socket(tmp_path: Path) -> None:
+    options = ("./relay", "--control", "control")
+    own = ("--dashboard", "127.0.0.1:0")
+    shown = ("dashboard", "127.0.0.1:0", "--control", "control")
+    async with running("serve", *options, *own, folder=tmp_path) as server:
+        url = await url_of(server)
+        async with (
+            running(*shown, folder=tmp_path) as command,
+            sealframe.connect(path=tmp_path / "relay") as conn,
+        ):
+            other = await url_of(command)
+            await conn.send(b"hello")
+            for page in (url, other):
+                assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page)
+                async with asking(page, "/events?sort=id&limit=1") as reader:
+                    assert (await head(reader)).status == 200
+                    name, data = (await events(reader, 2))[1]
+                    assert (name, data["summary"]["clients"]) == ("look", 1)
+                    [row] = data["table"]["rows"]
+                    assert row["address"] == "a Unix socket"
+            async with asking(other, "/events") as reader:
+                await head(reader)
+                await events(reader, 2)
+                server.process.kill()
+                await server.process.wait()
+                while (last := (await events(reader, 1))[-1])[0] == "look":
+                    pass
+                assert last[0] == "lost"
+                assert "control" in last[1]["reason"]
+                (tmp_path / "relay").unlink(missing_ok=True)
+                async with running("serve", *options, folder=tmp_path) as again:
+                    await again.lines_until("Ctrl-C ends it.")
+                    while (last := (await events(reader, 1))[-1])[0] == "lost":
+                        pass
+                    assert last[1]["summary"]["clients"] == 0
+
+
+async def test_a_cluster_is_shown_without_its_clients() -> None:
+    async with relay_of("local") as (relay, said):
+        url = re.search(r"nats://\S+", said[0])
+        assert url is not None
+        async with running("dashboard", "127.0.0.1:0", "--cluster", url[0], "--token") as command:
+            page = await url_of(command)
+            token = page.partition("#token=")[2]
+            assert (await ask(page, "/events")).status == 401
+            entered = await ask(page, "/enter", f"Authorization: Bearer {token}")
+            cookie = entered.headers["Set-Cookie"].partition(";")[0]
+            async with asking(page, "/events", f"Cookie: {cookie}") as reader:
+                await head(reader)
+                data = (await events(reader, 3))[2][1]
+        [server] = data["summary"]["cluster"]["servers"].values()
+        assert server["label"].endswith(f":{relay.program.process.pid}")
+        assert (server["state"], server["clients"], server["messages_in"]) == ("here", 0, 0)
+        assert data["table"] is None
+
+
+@needs_unix
+async def test_where_no_server_is(tmp_path: Path) -> None:
+    gone, other = await asyncio.gather(
+        outcome("dashboard", "--control", "control", folder=tmp_path),
+        outcome("dashboard", "--cluster", "nats://127.0.0.1:1", folder=tmp_path),
+    )
+    assert (gone.code, gone.output) == (1, "")
+    assert gone.error.startswith("cannot connect to control: ")
+    assert gone.error.endswith("Its command needs --control control")
+    assert (other.code, "NATS" in other.error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["dashboard"], "give either --control PATH of a running server, or --cluster URL"),
+        (["dashboard", "--control", "c", "--cluster", "u"], "give either --control"),
+        (["dashboard", "./path", "--control", "c"], "it is no Unix socket"),
+        (["serve", "--dashboard", "./path"], "it is no Unix socket"),
+        (["serve", "--workers", "2", "--dashboard", ":8080"], "sealframe dashboard --cluster URL"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], error: str) -> None:
+    if sys.platform == "win32" and "--control" in arguments:
+        pytest.skip("Windows has no Unix sockets")
+    done = invoked(*arguments)
+    assert (done.code, done.output) == (2, "")
+    assert error in done.error
+
+
+@pytest.mark.parametrize("given", ["dashboard --cluster URL", "serve --dashboard :0"])
+def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.partition(".")[0] == "aiohttp":
+            raise ModuleNotFoundError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    done = invoked(*given.split())
+    assert (done.code, done.output) == (1, "")
+    assert done.error.endswith('run: pip install "sealframe[dashboard]"')
+
+
+@pytest.mark.parametrize("views", [[{"sort": "x"}], ["text"], [None], [{}] * 17])
+async def test_what_a_control_socket_does_not_answer(views: list[Any]) -> None:
+    async with sealframe.serve(on_message=print, host="127.0.0.1", port=0) as server:
+        watched = Watched(server)
+        with pytest.raises(sealframe.RemoteError):
+            await watched.answer(views)
+        answer = await watched.answer([{}])
+        assert answer["summary"]["clients"] == 0
+        watched.close()
