@@ -24,7 +24,7 @@ project = "sealframe"
 author = "the sealframe authors"
 version = release = sealframe.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
