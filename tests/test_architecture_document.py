@@ -40,7 +40,7 @@ def in_code(text: str) -> list[str]:
 @pytest.mark.parametrize("page", ["docs/ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_every_file_that_is_named_is_there(page: str) -> None:
     """Below the root or, for short, below the package."""
-    files = re.findall(r"(?<![\w/])[a-z_/]+\.pyx?\b", " ".join(in_code(read(page))))
+    files = re.findall(r"(?<![\w/.])\.?[a-z_/]+\.pyx?\b", " ".join(in_code(read(page))))
     assert len(files) > 15
     for name in files:
         assert (ROOT / name).is_file() or (PACKAGE / name).is_file(), name

@@ -51,6 +51,29 @@ def wanted(name: str) -> list[Requirement]:
     return [Requirement(text) for text in texts if not text.startswith("sealframe[")]
 
 
+def test_each_python_is_tested_and_has_wheels_that_are() -> None:
+    """Where a wheel is missing, pip takes the pure one: it prefers any wheel to the sdist."""
+    prefix = "Programming Language :: Python :: 3."
+    classifiers = PROJECT["project"]["classifiers"]
+    versions = [name.removeprefix(prefix) for name in classifiers if name.startswith(prefix)]
+    assert PROJECT["project"]["requires-python"] == f">=3.{versions[0]}"
+    build = PROJECT["tool"]["cibuildwheel"]["build"]
+    assert set(build) >= {f"cp3{version}-*" for version in versions}
+    workflow = jobs(ROOT / ".github" / "workflows" / "release.yml")["test"]
+    for folder in re.findall(r"tests/\w+", workflow):
+        assert (ROOT / folder).is_dir(), folder
+    matrix = re.search(r"python: \[(.*)\]", workflow)
+    assert matrix is not None
+    assert matrix[1].split(", ") == [f'"3.{version}"' for version in versions]
+    tox = (ROOT / "tox.ini").read_text("utf-8")
+    listed = re.search(r"^env_list =\n((?: +.*\n)+)", tox, re.MULTILINE)
+    assert listed is not None
+    for backend in ("ext", "pure"):
+        names = re.findall(rf"^ +py3(?:{{(.*)}}|(\d+))-{backend}$", listed[1], re.MULTILINE)
+        found = {number for name in names for number in (name[0] or name[1]).split(",")}
+        assert found == set(versions)
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_an_action_is_one_commit(workflow: Path) -> None:
     actions = re.findall(r"uses: (.*)", workflow.read_text("utf-8"))
