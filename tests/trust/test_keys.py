@@ -284,6 +284,28 @@ def test_mark_of_utf_8_in_front_does_not_matter(tmp_path: Path) -> None:
 
 
 @posix_only
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="makes files of root")
+def test_a_credential_of_systemd_is_for_the_user_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    SharedKey(RAW).save(path)
+    path.chmod(0o440)
+    with pytest.raises(KeyFileError, match="readable by others"):
+        SharedKey.load(path)
+    monkeypatch.setattr(os, "geteuid", lambda: 61234)
+    assert SharedKey.load(path) == SharedKey(RAW)
+    for mode in (0o444, 0o460):
+        path.chmod(mode)
+        with pytest.raises(KeyFileError, match="readable by others"):
+            SharedKey.load(path)
+    path.chmod(0o440)
+    os.chown(path, 0, 1)
+    with pytest.raises(KeyFileError, match="readable by others"):
+        SharedKey.load(path)
+
+
+@posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601, 0o660, 0o777])
 def test_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "of us all.key"

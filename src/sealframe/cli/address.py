@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from .. import activated_sockets
+from .errors import CommandError, Exit
 from .sealing import Command
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 _SRV: Final = "srv:"
 """Before the name of SRV records."""
+_SYSTEMD: Final = "systemd:"
+"""Before the name of sockets that systemd has opened, which may be empty."""
 _NO_PORT: Final = 1
 """In place of the port that each of several servers has."""
 LOOPBACK = "127.0.0.1"
@@ -27,6 +32,10 @@ ADDRESS is one of
   :PORT              the same machine, 127.0.0.1:PORT
   PATH               a Unix socket; it has a slash in it: ./relay.sock
   @NAME              a Unix socket without a file, in Linux's abstract namespace"""
+
+LISTENING = f"""{HELP}
+  systemd:[NAME]     the sockets that systemd has opened, or those of one name"""
+"""For the end of a server's help page."""
 
 SEVERAL = """\b
 ADDRESS may be a list of HOST:PORT, as in 192.0.2.7:1234,example.org:1234. A client
@@ -47,6 +56,8 @@ class Address:
     """Each ``host:port``."""
     service: str | None = None
     """The name of SRV records; host and port beside it only name the service."""
+    activated: str | None = None
+    """The name of sockets that systemd has opened; empty for all of them."""
 
     @property
     def where(self) -> str | tuple[str, ...] | None:
@@ -70,6 +81,24 @@ class Address:
         from ..srv import Service
 
         return Service(self.service)
+
+    def activated_sockets(self) -> list[socket.socket] | None:
+        """Return what ``serve()`` takes as ``sock``.
+
+        :raises CommandError: systemd has opened none of that name
+        :raises ConfigurationError: what it says is wrong
+        """
+        if self.activated is None:
+            return None
+        found = activated_sockets(self.activated or None)
+        if not found:
+            name = f" with the name {self.activated}" if self.activated else ""
+            raise CommandError(
+                f"systemd has passed no socket{name}: start the socket's unit, as in "
+                "systemctl start sealframe.socket, or give HOST:PORT",
+                Exit.FAILED,
+            )
+        return found
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -99,6 +128,8 @@ class Address:
             return ",".join(self.hosts)
         if self.service is not None:
             return f"{_SRV}{self.service}"
+        if self.activated is not None:
+            return f"{_SYSTEMD}{self.activated}"
         return shown((self.host or "", self.port or 0))
 
 
@@ -107,6 +138,8 @@ def listening_address(ctx: click.Context, param: click.Parameter, value: str) ->
     if value.startswith(_SRV):
         text = f"{_SRV} is for clients, which look a server up: write HOST:PORT to listen at"
         raise click.BadParameter(text, ctx, param)
+    if value.startswith(_SYSTEMD):
+        return Address(activated=value.removeprefix(_SYSTEMD))
     try:
         return Address.parse(value)
     except ValueError as error:
@@ -115,6 +148,9 @@ def listening_address(ctx: click.Context, param: click.Parameter, value: str) ->
 
 def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     """Parse the ADDRESS argument of a client, which may be a list."""
+    if value.startswith(_SYSTEMD):
+        text = f"{_SYSTEMD} is for servers, which systemd gives a socket: write HOST:PORT"
+        raise click.BadParameter(text, ctx, param)
     if value.startswith(_SRV):
         name = value.removeprefix(_SRV)
         return Address(host=name, port=_NO_PORT, service=name)

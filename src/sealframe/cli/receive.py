@@ -27,10 +27,11 @@ from .. import (
     Sessions,
     SharedKey,
 )
-from .address import DEFAULT, HELP, Address, listening_address, proxy_option, shown
+from .address import DEFAULT, LISTENING, Address, listening_address, proxy_option, shown
 from .announcing import announce
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit, LogLines
+from .notifying import READY, STOPPING, notify
 from .output import Output
 from .running import run
 from .sealing import FILE
@@ -73,7 +74,7 @@ def _mode(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return int(value, 8)
 
 
-@click.command(epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.command(epilog=f"{LISTENING}\n\n{EXIT_CODES}")
 @click.argument("directory", type=FILE)
 @click.argument("address", callback=listening_address, default=DEFAULT)
 @click.option(
@@ -216,6 +217,7 @@ async def _receive(
             address.host,
             address.port,
             path=address.path,
+            sock=address.activated_sockets(),
             proxy_protocol=balancers or False,
             security=security,
             sessions=sessions,
@@ -236,7 +238,9 @@ async def _receive(
         )
         controls.start(server)
         async with reception.transfers.shown(), _cleaned(inbox, keep_partial):
+            notify(READY)
             await stopped
+            notify(STOPPING)
             # What is on its way waits to be resumed.
             await server.close("the receiving end was stopped", timeout=0)
     return stopped.result()

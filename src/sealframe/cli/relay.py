@@ -30,6 +30,7 @@ from .dashboard import shown_at
 from .errors import Exit, complain
 from .exporting import exporting
 from .framing import Layout
+from .notifying import READY, STOPPING, notify
 from .output import Output
 from .status import Board
 from .stopping import say_closing, stop_signals, until_stopped
@@ -94,6 +95,7 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 settings.address.host,
                 settings.address.port,
                 path=settings.address.path,
+                sock=settings.address.activated_sockets(),
                 reuse_port=worker is not None,
                 proxy_protocol=settings.balancers or False,
                 security=security,
@@ -124,10 +126,12 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 dashboard=page,
                 control=settings.control,
             )
+            notify(READY)
             if settings.status:
                 await until_stopped(stopped, Board(server, output).run())
             else:
                 await stopped
+            notify(STOPPING)
             if server.clients:
                 say_closing(output, settings.grace)
         else:

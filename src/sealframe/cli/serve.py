@@ -13,7 +13,7 @@ import click
 
 from .. import Sessions
 from ..dashboard.serving import check_installed as check_dashboard
-from .address import DEFAULT, HELP, Address, listening_address, proxy_option
+from .address import DEFAULT, LISTENING, Address, listening_address, proxy_option
 from .asking import PASSPHRASE_VARIABLE
 from .cluster import cluster_option
 from .control import control_option
@@ -43,7 +43,7 @@ class _Serve(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_Serve, epilog=f"{HELP}\n\n{EXIT_CODES}")
+@click.command(cls=_Serve, epilog=f"{LISTENING}\n\n{EXIT_CODES}")
 @click.argument("address", callback=listening_address, default=DEFAULT)
 @click.option(
     "--grace",
@@ -168,6 +168,8 @@ def _check_workers(
     control: Path | None,
 ) -> None:
     """Refuse beside ``--workers`` what is a matter of one process."""
+    if address.activated is not None:
+        raise click.UsageError("--workers share a port that they open themselves: give HOST:PORT")
     if address.path is not None:
         raise click.UsageError("--workers share a port: give HOST:PORT, not a Unix socket")
     if status:

@@ -62,6 +62,14 @@ def write(name: str, text: str, *comments: str) -> None:
         raise
 
 
+def _readable_by_others(status: os.stat_result) -> bool:
+    # A credential that systemd gives to a service whose user is not root, LoadCredential= in
+    # systemd.exec(5), may be root:root with 0440: the group's bits then show the mask of the ACL by
+    # which that user reads it (acl(5)), and by themselves let in nobody but root's own group.
+    given = os.geteuid() != 0 and (status.st_uid, status.st_gid) == (0, 0)
+    return bool(status.st_mode & _OTHERS & ~(stat.S_IRGRP if given else 0))
+
+
 def _content(name: str, maker: str) -> bytes:
     try:
         with disk.open_to_read(name) as file:
@@ -70,7 +78,7 @@ def _content(name: str, maker: str) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{name} is not a file with a key in it")
             disk.refuse_another_users(name, status)
-            if os.name == "posix" and status.st_mode & _OTHERS:
+            if os.name == "posix" and _readable_by_others(status):
                 raise KeyFileError(
                     f"the key file {name} is readable by others; run: chmod 600 {shlex.quote(name)}"
                 )

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, closing
 from ..announcing import announce
 from ..cluster import nats_of_workers
 from ..errors import Exit
+from ..notifying import READY, STOPPING, notify
 from ..output import Output
 from ..relay import ALLOWED, JOINING, RelaySettings
 from ..running import run
@@ -58,8 +59,10 @@ async def _run(
                     allowed=ALLOWED,
                     metrics=", ".join(f"http://{one}/metrics" for one in where) or None,
                 )
+                notify(READY)
                 await until_stopped(stopped, crew.keep())
         finally:
+            notify(STOPPING)
             say_closing(output, settings.grace)
             in_order = await crew.stop(settings.grace)
         if in_order:
