@@ -26,6 +26,30 @@ def left_out(tox: ConfigParser, section: str, name: str) -> list[str]:
     return [line.partition("=")[2] for line in tox[section][name].split()]
 
 
+def test_what_is_left_out_is_there(tox: ConfigParser) -> None:
+    """What has another name by now would run again, and nobody would see why it takes so long."""
+    options = re.findall(r"--(?:ignore|deselect)=(\S+)", (PROJECT / "tox.ini").read_text("utf-8"))
+    assert len(options) > 100
+    for option in options:
+        path, _, name = option.partition("::")
+        assert (PROJECT / path).exists(), option
+        name = name.rpartition("::")[2]
+        text = "" if not name else (PROJECT / path).read_text("utf-8")
+        assert not name or f" {name}(" in text or f"class {name}:" in text, option
+
+
+def test_what_py313_pure_leaves_to_the_extensions_environment_is_run_by_it(
+    tox: ConfigParser,
+) -> None:
+    commands = tox["testenv"]["commands"]
+    assert re.search(r"py313-ext: .*\{\[testenv\]core_and_backends\}", commands)
+    ran = tox["testenv"]["core_and_backends"].split()
+    out = left_out(tox, "testenv", "core_and_backends")
+    for one in left_out(tox, "testenv", "in_py313_ext"):
+        assert any(one == folder or one.startswith(f"{folder}/") for folder in ran), one
+        assert one not in out
+
+
 def test_what_py311_ext_leaves_to_the_coverage_is_run_by_it(tox: ConfigParser) -> None:
     """With the same event loop: none of it would run under uvloop."""
     tests = left_out(tox, "testenv", "in_coverage")

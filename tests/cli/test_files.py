@@ -23,7 +23,7 @@ import sealframe
 from sealframe import SharedKey
 from sealframe.files import Offer
 
-from .commands import PATIENCE, Program, outcome, running
+from .commands import PATIENCE, Program, invoked, outcome, running
 from .terminal import Terminal, on_terminal
 
 MIB = 1 << 20
@@ -349,13 +349,20 @@ class TestRefused:
             (("receive", ".", ":0", "--invite", "x"), "--identity"),
         ],
     )
-    async def test_wrong_arguments(self, arguments: tuple[str, ...], text: str, tree: Path) -> None:
-        done = await outcome(*arguments, folder=tree)
+    def test_wrong_arguments(
+        self,
+        arguments: tuple[str, ...],
+        text: str,
+        tree: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tree)
+        done = invoked(*arguments)
         assert (done.code, done.output) == (2, "")
         assert text in done.error
 
-    async def test_no_directory(self, tmp_path: Path) -> None:
-        done = await outcome("receive", tmp_path / "a" / "b", ":0")
+    def test_no_directory(self, tmp_path: Path) -> None:
+        done = invoked("receive", tmp_path / "a" / "b", ":0")
         assert (done.code, done.output) == (1, "")
         assert "cannot receive files" in done.error
 

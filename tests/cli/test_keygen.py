@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import stat
@@ -56,8 +55,8 @@ def test_makes_a_shared_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("xkcdpass") is None, reason="xkcdpass is not installed")
-async def test_words() -> None:
-    first, second = await asyncio.gather(outcome("keygen", "--words"), outcome("keygen", "--words"))
+def test_words() -> None:
+    first, second = invoked("keygen", "--words"), invoked("keygen", "--words")
     for done in (first, second):
         assert done.code == 0
         # Nothing but the words is on stdout; 7776 of them make 12.9 bits each.
@@ -105,10 +104,10 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 @pytest.mark.parametrize("command", ["serve", "chat", "send"])
-async def test_a_key_file_that_others_can_read(command: str, key_file: Path) -> None:
-    await asyncio.to_thread(key_file.chmod, 0o640)
+def test_a_key_file_that_others_can_read(command: str, key_file: Path) -> None:
+    key_file.chmod(0o640)
     message = ["hello"] if command == "send" else []
-    done = await outcome(command, *message, "127.0.0.1:1", "--key", key_file)
+    done = invoked(command, *message, "127.0.0.1:1", "--key", key_file)
     assert done.code == 3
     assert f"chmod 600 {key_file}" in done.error
 
@@ -122,11 +121,11 @@ def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
     assert f"make one with: sealframe keygen {tmp_path / 'none'}" in done.error
 
 
-async def test_a_key_file_with_something_else_in_it(tmp_path: Path) -> None:
+def test_a_key_file_with_something_else_in_it(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("hello\n")
     path.chmod(0o600)
-    done = await outcome("send", "hello", "127.0.0.1:1", "--key", path)
+    done = invoked("send", "hello", "127.0.0.1:1", "--key", path)
     assert done.code == 3
     assert str(path) in done.error
 

@@ -13,7 +13,7 @@ from sealframe import ClientOptions, Connection, Outbox, Sessions, SharedKey
 from sealframe.cli.commands import sealframe_command
 from sealframe.outbox.store import OutboxStore
 
-from .commands import PATIENCE, Outcome, outcome, relay
+from .commands import PATIENCE, Outcome, invoked, outcome, relay
 
 SESSIONS = ("--sessions", "60")
 
@@ -115,15 +115,15 @@ async def test_a_choice_that_is_missing(tmp_path: Path) -> None:
     assert done.error.endswith("see sealframe outbox --help")
 
 
-async def test_what_is_no_outbox(tmp_path: Path) -> None:
+def test_what_is_no_outbox(tmp_path: Path) -> None:
     missing = tmp_path / "none"
     for more in ([], ["--begin-anew", "forget"]):
-        done = await outcome("outbox", missing, *more)
+        done = invoked("outbox", missing, *more)
         assert (done.code, done.output) == (2, "")
         assert done.error.startswith(f"{missing} cannot be read")
         assert not missing.exists()
     (tmp_path / "text").write_text("no outbox\n" * 100)
-    done = await outcome("outbox", tmp_path / "text")
+    done = invoked("outbox", tmp_path / "text")
     assert done.code == 2
     assert "damaged, or no outbox" in done.error
 

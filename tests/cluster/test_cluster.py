@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
@@ -29,8 +30,6 @@ from sealframe.codecs import Json
 
 from .members import agree, cluster_of, member, seen_by
 from .nats_servers import NatsServer
-
-PATIENCE = 30
 
 
 async def received(conn: Any, count: int) -> list[Any]:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 from ports import reserved_port
 
@@ -20,7 +21,6 @@ from .members import Member, agree, member, seen_by
 from .nats_servers import NatsServer
 
 ANY_LOOP = True
-PATIENCE = 30
 
 
 class Cable:

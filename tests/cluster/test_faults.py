@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
@@ -35,7 +36,6 @@ from .nats_servers import NatsServer
 from .processes import ServerProcess, server_process
 
 ANY_LOOP = True
-PATIENCE = 30
 Record: TypeAlias = Callable[[str, object], None]
 """Keeps how long something took, for ``pytest --junitxml``."""
 BUSY = 5

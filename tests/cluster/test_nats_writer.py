@@ -9,6 +9,8 @@ import socket
 import threading
 import time
 
+from aio.ends import PATIENCE
+
 from sealframe.cluster.nats_writer import HIGH_WATER
 
 from .links import Ear, ears
@@ -16,8 +18,6 @@ from .members import cluster_of, seen_by
 from .nats_servers import NatsServer
 
 ANY_LOOP = True
-PATIENCE = 30
-"""Seconds, for NATS."""
 
 
 def socket_of(ear: Ear) -> socket.socket:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 from sealframe import (
@@ -24,8 +25,6 @@ from sealframe.cluster.messages import Request, encode
 
 from .members import Member, cluster_of, seen_by
 from .nats_servers import NatsServer
-
-PATIENCE = 30
 
 
 class Answering:

@@ -13,6 +13,7 @@ from typing import Any
 
 import nats
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
@@ -26,7 +27,6 @@ from .nats_servers import NatsServer, one_server
 from .processes import ServerProcess, server_process
 
 ANY_LOOP = True
-PATIENCE = 30
 
 PROGRAM = Path(__file__).with_name("session_process.py")
 # A server that is stopped answers no HELLO.

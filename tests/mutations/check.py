@@ -39,6 +39,7 @@ DEFAULT_TESTS: Final = ("tests/noise_", "tests/trust", "tests/core")
 
 _TIMEOUT: Final = 300
 _TEST_TIMEOUT: Final = 20
+_PATIENCE: Final = 5
 _BUSY: Final = 6
 """How many times as long it may take without a mutation, where all tests run, one after the
 other: what is slow on a busy machine is not red."""
@@ -147,13 +148,14 @@ class Bench:
         """End the processes that ran pytest: their input ends."""
         self._stack.close()
 
-    def _environment(self, source: Path) -> dict[str, str]:
+    def _environment(self, source: Path, patience: int = 1) -> dict[str, str]:
         return {
             **os.environ,
             "PYTHONPATH": str(source),
             "SEALFRAME_NO_EXTENSIONS": "1",
-            # Less than a test's own time, which would end the whole run.
-            "SEALFRAME_PATIENCE": "10",
+            # Less than a test's own time, which would end the whole run. Half of a whole table's
+            # time is spent on tests that wait for what a mutation has taken away.
+            "SEALFRAME_PATIENCE": str(patience * _PATIENCE),
             # Else pytest cuts the errors off its summary.
             "COLUMNS": "500",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
@@ -178,7 +180,7 @@ class Bench:
         with self._runner() as runner, tempfile.NamedTemporaryFile(dir=self._folder) as output:
             job = {
                 "arguments": arguments,
-                "environment": self._environment(source),
+                "environment": self._environment(source, patience),
                 "path": str(source),
                 "output": output.name,
                 "seconds": patience * _TIMEOUT,

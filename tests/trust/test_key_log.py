@@ -48,7 +48,9 @@ def lines(path: Path) -> list[str]:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "sealframe.keylog"]
+    level = logging.WARNING
+    records = [r for r in caplog.records if (r.name, r.levelno) == ("sealframe.keylog", level)]
+    return [record.getMessage() for record in records]
 
 
 async def echo(conn: Connection) -> None:

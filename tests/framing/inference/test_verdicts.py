@@ -76,6 +76,12 @@ def test_chance_of_few_kinds_of_bytes_is_never_sure(kinds: int, size: int) -> No
     assert all(one.confidence == "guess" for one in diagnose(data).candidates)
 
 
+@pytest.mark.parametrize("first", [b"\x03", b"\x10"], ids=["iscsi", "coap-tcp"])
+def test_few_kinds_of_bytes_have_no_name(first: bytes) -> None:
+    """Zeros are typical of much: behind such a byte they read as frames of a protocol."""
+    assert known([Capture(first + bytes(400), complete=False)]) == [None]
+
+
 def test_frames_of_few_kinds_of_bytes_are_found_and_not_sure() -> None:
     chosen = random.Random(2)
     sizes = [chosen.randrange(1, 10) for _ in range(100)]
