@@ -148,7 +148,7 @@ async def test_a_source_that_fails_is_told_and_logged(caplog: pytest.LogCaptureF
 async def test_a_new_page_gets_the_points_before_it() -> None:
     source = Looks()
     hub = Hub(source)
-    assert hub.history(0) == b"event: history\ndata: []\n\n"
+    assert hub.history(0) == b"retry: 1000\nevent: history\ndata: []\n\n"
     async with running(hub):
         with hub.viewing(View()) as viewer:
             await event(viewer)

@@ -47,6 +47,14 @@ async def test_what_is_not_known_comes_last() -> None:
     assert await ids(sort="latency", order="ascending") == ["b-3", "a-1", "a-2"]
 
 
+async def test_those_that_are_equal_are_shown_by_how_slow_they_are() -> None:
+    assert await ids(sort="dropped") == ["a-2", "a-1", "b-3"]
+    assert await ids(sort="dropped", order="ascending") == ["a-2", "a-1", "b-3"]
+    rows = [row("near", 0, 0.1), row("unknown", 0), row("far", 0, 0.5)]
+    table = await select(rows, View())
+    assert [found["id"] for found in table["rows"]] == ["far", "near", "unknown"]
+
+
 async def test_text_is_sorted_and_found_in_any_case() -> None:
     assert await ids(sort="name", order="ascending") == ["a-2", "b-3", "a-1"]
     assert await ids(text="ADAM") == ["b-3"]

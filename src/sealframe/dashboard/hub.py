@@ -21,6 +21,9 @@ MAX_VIEWERS: Final = 16
 _INTERVAL: Final = 1.0
 """Seconds from one look to the next."""
 
+_RETRY: Final = 1000
+"""Milliseconds after which a page whose connection is lost comes again."""
+
 _BETWEEN: Final = 0.1
 """Seconds at least between two looks, where a new page hurries the next one."""
 
@@ -98,7 +101,7 @@ class Hub:
     def history(self, after: float) -> bytes:
         """Return an event with the points of the charts behind a time, in seconds of the epoch."""
         points = [point for point in self._points if point["time"] > after]
-        return _event("history", json.dumps(points))
+        return b"retry: %d\n" % _RETRY + _event("history", json.dumps(points))
 
     async def run(self) -> None:
         """Look whenever somebody watches, until it is cancelled."""

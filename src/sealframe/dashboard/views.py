@@ -97,6 +97,13 @@ def _key(view: View) -> Callable[[Row], Any]:
     place = Row._fields.index(view.sort)
     if view.sort in _TEXTS:
         return lambda row: str(row[place]).casefold()
-    # What is not known comes last, whichever way.
+    # What is not known comes last, whichever way. Those that are equal: the slowest first.
     unknown = float("-inf") if view.descending else float("inf")
-    return lambda row: unknown if row[place] is None else row[place]
+    sign = 1 if view.descending else -1
+
+    def key(row: Row) -> tuple[float, float, float]:
+        value = row[place]
+        first = unknown if value is None else float(value)
+        return first, sign * row.outbox_cost, sign * (row.latency or 0.0)
+
+    return key

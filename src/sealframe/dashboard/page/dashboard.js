@@ -112,14 +112,15 @@ class Chart {
   draw(points) {
     const last = points.at(-1);
     const series = this.lines.map(([, value]) => points.map((point, at) => [point.time, value(point, points[at - 1]) ?? null]));
+    const values = series.flat().map(([, value]) => value).filter((value) => value !== null);
     const scale = [size, speed].includes(this.show) ? niceSize : nice;
-    const top = scale(Math.max(0, ...series.flat().map(([, value]) => value ?? 0)));
+    const top = scale(Math.max(0, ...values));
     series.forEach((line, at) => {
       say(this.now[at], this.show(line.at(-1)?.[1]));
       this.paths[at].setAttribute("d", path(line, last.time, top));
     });
     this.area.setAttribute("d", area(series[0], last.time, top));
-    say(this.top, `top: ${this.show(top)}`);
+    say(this.top, values.length ? `top: ${this.show(top)}` : "nothing is known");
     say(this.extra, this.note?.(last) ?? "");
   }
 }
@@ -219,9 +220,9 @@ const COLUMNS = [
   ["name", "name", (row) => text(row.name || UNKNOWN)],
   ["address", "address", (row) => text(row.address)],
   ["connected_for", "for", (row) => number(duration(row.connected_for))],
-  ["messages_in", "in", (row) => number(rate(row.messages_in))],
+  ["messages_in", "messages in", (row) => number(rate(row.messages_in))],
   ["bytes_in", "bytes in", (row) => number(speed(row.bytes_in))],
-  ["messages_out", "out", (row) => number(rate(row.messages_out))],
+  ["messages_out", "messages out", (row) => number(rate(row.messages_out))],
   ["bytes_out", "bytes out", (row) => number(speed(row.bytes_out))],
   ["outbox_cost", "queue out", (row) => number(size(row.outbox_cost))],
   ["inbox_cost", "queue in", (row) => number(size(row.inbox_cost))],
@@ -235,9 +236,9 @@ const SERVER_COLUMNS = [
   ["up", "up", (server) => number(duration(server.up)), "number"],
   ["clients", "clients", (server) => number(count(server.clients)), "number"],
   ["sessions", "sessions", (server) => number(count(server.sessions)), "number"],
-  ["messages_in", "in", (server) => number(rate(server.messages_in)), "number"],
+  ["messages_in", "messages in", (server) => number(rate(server.messages_in)), "number"],
   ["bytes_in", "bytes in", (server) => number(speed(server.bytes_in)), "number"],
-  ["messages_out", "out", (server) => number(rate(server.messages_out)), "number"],
+  ["messages_out", "messages out", (server) => number(rate(server.messages_out)), "number"],
   ["bytes_out", "bytes out", (server) => number(speed(server.bytes_out)), "number"],
   ["queued", "queue out", (server) => number(size(server.queued)), "number"],
   ["answer", "answered in", (server) => number(millis(server.answer)), "number"],
