@@ -153,6 +153,7 @@ def test_a_server_that_goes_and_comes_back(chromium: Browser) -> None:
         assert re.search(r"does not answer: last seen \d\d:\d\d:\d\d\. What is below is old", said)
         struck = "getComputedStyle(document.querySelector('td.number')).textDecorationLine"
         assert visit.page.evaluate(struck) == "line-through"
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", visit.page.locator(".end").first.inner_text())
         assert visit.violations(*EVERY_IMPACT) == []
         visit.screenshot("dashboard-lost")
         with in_a_thread(lambda: shown(port)):

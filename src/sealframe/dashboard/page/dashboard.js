@@ -105,7 +105,7 @@ class Chart {
       this.values,
       element("p", { class: "scale" }, this.top, this.extra),
       this.plot,
-      element("p", { class: "scale" }, element("span", {}, "5 min ago"), element("span", {}, "now")),
+      element("p", { class: "scale" }, element("span", {}, "−5 min"), element("span", { class: "end" })),
     );
   }
 
@@ -360,6 +360,9 @@ function become(next, words) {
   state = next;
   document.body.dataset.state = next;
   say($("status"), words);
+  // The right end of a chart is now only while it is.
+  const end = next === "live" ? "now" : seen === null ? "" : clock(seen);
+  for (const label of document.querySelectorAll(".end")) say(label, end);
   tick();
 }
 
