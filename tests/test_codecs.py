@@ -330,6 +330,7 @@ def test_they_show_what_they_are() -> None:
     assert repr(Json()) == "Json()"
     assert repr(Msgspec(Point, "msgpack")) == "Msgspec(Point, 'msgpack')"
     assert repr(Msgspec(int | None)) == "Msgspec(int | None, 'json')"
+    assert repr(Msgspec(list[int])) == "Msgspec(list[int], 'json')"
 
 
 @pytest.mark.parametrize("codec", [Text(), Json(), Msgspec(Point), None])

@@ -203,7 +203,9 @@ class Msgspec(Generic[Sent, Received]):
         self._type = receive_type
 
     def __repr__(self) -> str:
-        return f"Msgspec({getattr(self._type, '__name__', self._type)}, {self._format!r})"
+        # Of what is no class, such as int | None or list[int], the name would be a part of it.
+        name = self._type.__name__ if isinstance(self._type, type) else self._type
+        return f"Msgspec({name}, {self._format!r})"
 
     def encode(self, message: Sent, /) -> bytes:
         """Return the object as JSON or MessagePack.

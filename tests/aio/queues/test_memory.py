@@ -300,6 +300,7 @@ def test_a_cycle_through_a_call_that_never_began_is_collected(
     del conn
     with pytest.warns(RuntimeWarning, match=f"^coroutine 'Connection.{name}' was never awaited$"):
         gc.collect()
+    gc.collect()  # from Python 3.15 on, what a finalizer saw goes only with the next one
     assert gone() is None
 
 
