@@ -14,7 +14,7 @@ import sys
 from typing import cast
 
 from .page import render
-from .promises import PEERS, PROGRAMS
+from .promises import PEERS, programs_of
 from .results import RESULTS, Results, load, versions
 
 TIMEOUT = 120
@@ -43,7 +43,7 @@ def main() -> None:
     peers = options.peers or list(PEERS)
     facts = load()["facts"] if RESULTS.exists() else {}
     for peer in peers:
-        for program in [options.only] if options.only else PROGRAMS:
+        for program in [options.only] if options.only else programs_of(peer):
             fact = measure(peer, program)
             facts.setdefault(peer, {})[program] = fact
             print(f"{peer} {program}: {fact}", file=sys.stderr, flush=True)

@@ -81,6 +81,12 @@ def render(results: Results) -> str:
     for title, program, cell in ROWS:
         cells = [cell(facts[peer][program]) for peer in PEERS]
         lines.append(f"| {title} (`{program}`) | " + " | ".join(cells) + " |")
+    bare = facts["sealframe"]["cut_without_session"]
+    lines.append("")
+    lines.append(
+        "Without a [session](guides/sessions.md) sealframe is connected again "
+        f"{bare['again']}, and a cut loses {_lost(bare)} (`cut_without_session`)."
+    )
     releases = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join(lines) + f"\n\nMeasured with {releases}.\n"
 

@@ -19,3 +19,12 @@ PROGRAMS: Final = (
     *("starts_first", "cut", "dying", "slow_reader", "broadcast", "cancelled", "requests", "file"),
     *("private", "foreign", "scanner", "away", "browser", "python_object"),
 )
+"""What each of them has."""
+
+FURTHER: Final = {"sealframe": ("cut_without_session",)}
+"""What one alone has."""
+
+
+def programs_of(peer: str) -> list[str]:
+    """Return all programs of one of them."""
+    return [*PROGRAMS, *FURTHER.get(peer, ())]

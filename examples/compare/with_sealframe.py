@@ -69,6 +69,28 @@ async def cut() -> Fact:
         return await tally.fact("by itself")
 
 
+async def cut_without_session() -> Fact:
+    tally = Tally()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            tally.take(message)
+
+    async with (
+        sealframe.serve(handler, HOST, 0, security=KEY) as server,
+        Proxy(server.port, Tally.CUT_AFTER) as proxy,
+    ):
+        messages = tally.messages()
+        async for conn in sealframe.connect(HOST, proxy.port, security=KEY):
+            try:
+                async for message in messages:
+                    await conn.send(message)
+                return await tally.fact("in a loop")
+            except sealframe.ConnectionClosed:
+                tally.failed(message)
+    return {}
+
+
 async def dying() -> Fact:
     async with (
         sealframe.serve(idle, HOST, 0, security=KEY) as server,
