@@ -46,6 +46,7 @@ the checksums are compared at the end. This page and its chart are made from
 [benchmarks/results.json](../benchmarks/results.json), which has every round. To measure on
 another machine:
 
+<!-- not run: measures for half an hour, on a machine that does nothing else -->
 ```sh
 tox -e benchmarks -- --json results.json         # --list names the lines; --help has the rest
 tox -e benchmarks -- --json results.json --against HEAD~10        # beside another commit

@@ -35,7 +35,11 @@ def read(path: str) -> str:
 
 def blocks(text: str, language: str) -> dict[str, str]:
     """Return the blocks of one language that have names."""
-    found = [(name, block) for name, word, block in NAMED.findall(text) if word == language]
+    found = [
+        (name, block)
+        for name, word, block in NAMED.findall(text)
+        if word == language and not name.startswith("not run: ")
+    ]
     assert len(dict(found)) == len(found), "two blocks have one name"
     return dict(found)
 
