@@ -10,6 +10,7 @@ import builtins
 import re
 import sys
 from enum import EnumType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pygments.lexers.special import TextLexer
@@ -24,12 +25,60 @@ project = "sealframe"
 author = "the sealframe authors"
 version = release = sealframe.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+    # In _extensions/.
+    "accessible",
+    "pages",
+]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 
 html_theme = "furo"
-html_title = f"sealframe {release}"
+html_title = "sealframe"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_show_copyright = False
+html_favicon = "_static/icon.svg"
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#1a5fb4",
+        "color-brand-content": "#1a5fb4",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8cb9f5",
+        "color-brand-content": "#8cb9f5",
+    },
+}
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/versions.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+# What programs print is not for copying, and neither is what the protocol's bytes are.
+copybutton_selector = ", ".join(
+    f"div.highlight-{kind} pre"
+    for kind in ("python", "sh", "ini", "yaml", "toml", "json", "default")
+)
+copybutton_exclude = ".linenos, .gp, .go"
+
+myst_enable_extensions = ["colon_fence", "attrs_block"]
 
 # The links that a code host follows work here too: headings get the anchors it gives them.
 myst_heading_anchors = 3
@@ -63,6 +112,9 @@ nitpick_ignore = [
     ("py:class", "sealframe.trust.keylist.Version"),
     # What serve(cluster=...) takes, for sealframe's own Cluster.
     ("py:class", "sealframe.server.cluster_member.ClusterMember"),
+    # What a dashboard is handed by itself: who may look, and what they look at.
+    ("py:class", "sealframe.dashboard.access.Access"),
+    ("py:class", "sealframe.dashboard.views.View"),
     # The numbers that a layout hands to its codec.
     ("py:class", "sealframe.framing.plan.Plan"),
 ]

@@ -46,6 +46,7 @@ def wanted(name: str) -> list[Requirement]:
     build = PROJECT["build-system"]["requires"]
     texts = {
         "build": [*groups["build"], *build],
+        "docs": groups["docs"],
         "test": [*groups["test"], *extras["crypto"], *extras["cli"], *extras["speed"]],
     }[name]
     return [Requirement(text) for text in texts if not text.startswith("sealframe[")]
@@ -126,7 +127,7 @@ def test_wheels_are_not_tested_where_they_are_made() -> None:
     assert "pytest" in made_and_tested["test"]
 
 
-@pytest.mark.parametrize("name", ["build", "test"])
+@pytest.mark.parametrize("name", ["build", "test", "docs"])
 def test_what_is_locked_is_what_is_wanted(name: str) -> None:
     """If not: ``.ci/requirements/update.sh``."""
     versions = locked(name)

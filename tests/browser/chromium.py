@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,14 +94,16 @@ class Visit:
         )
         return width
 
-    def violations(self, *impacts: str) -> list[str]:
+    def violations(self, *impacts: str, rules: Sequence[str] = ()) -> list[str]:
         """Return what axe finds of these impacts, a line for each element.
 
         :param impacts: serious and critical where none is named
+        :param rules: the rules of axe to try; all of them where none is named
         """
         from axe_playwright_python.sync_playwright import Axe
 
-        found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
+        options = {"runOnly": list(rules)} if rules else {}
+        found: list[dict[str, Any]] = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{rule['impact']} {rule['id']}: {' '.join(map(str, node['target']))}: "
             f"{node['failureSummary']}"

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import read
+from documents import read, run_pair
 
 from .programs import EXAMPLES, serving, started
 
@@ -27,6 +27,14 @@ def test_echo() -> None:
         server.line(r"\S+ has left")
         with started("echo_client.py", "127.0.0.1", port, "once more") as client:
             assert client.rest() == "'once more'\n"
+
+
+def test_hello(tmp_path: Path) -> None:
+    """The first programs that one sees of sealframe, and what the site says that they print."""
+    server, client = read("examples/hello/server.py"), read("examples/hello/client.py")
+    printed = run_pair(server, client, tmp_path)
+    assert printed == "hello, ann\nhello, bob\n"
+    assert f"```text\n{printed}```" in read("docs/index.md")
 
 
 def test_chat() -> None:

@@ -25,7 +25,7 @@ class Source(ABC):
 
     @abstractmethod
     async def look(self, views: Sequence[View]) -> dict[str, Any]:
-        """Return ``summary``, and under ``tables`` what :func:`~.views.select` makes of each view,
+        """Return ``summary``, and under ``tables`` what `views.select()` makes of each view,
         in their order: plain data for ``json.dumps()``.
 
         :raises SourceError: there is nothing to be seen

@@ -1,0 +1,1 @@
+"""The shortest server and client."""
