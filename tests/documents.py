@@ -38,7 +38,7 @@ def blocks(text: str, language: str) -> dict[str, str]:
     found = [
         (name, block)
         for name, word, block in NAMED.findall(text)
-        if word == language and not name.startswith("not run: ")
+        if word == language and not name.startswith(("not run: ", "run by: "))
     ]
     assert len(dict(found)) == len(found), "two blocks have one name"
     return dict(found)

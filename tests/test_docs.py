@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
-from documents import ROOT, blocks, examples, run_pair, run_program, run_shell
+from documents import NAMED, ROOT, blocks, examples, run_pair, run_program, run_shell
 
 import sealframe
 
@@ -150,6 +150,19 @@ def test_code_compiles_and_names_what_is_there(code: str) -> None:
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sealframe":
             submodule = find_spec(f"sealframe.{node.attr}")
             assert submodule or node.attr in sealframe.__all__, ast.unparse(node)
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_program_runs_or_says_why_not(page: str) -> None:
+    """Here, in another test, which a comment names, or nowhere, for a reason."""
+    text = MARKDOWN[page]
+    named = {block: name for name, word, block in NAMED.findall(text) if word == "python"}
+    for code in PYTHON.findall(text):
+        kind, _, what = named.get(code, "").partition(": ")
+        assert kind in ("example", "run by", "not run"), f"{page}: {code}"
+        if kind == "run by":
+            assert "program_with" in (ROOT / what).read_text(encoding="utf-8")
+        assert len(what) > 5
 
 
 def steady(text: str) -> str:
