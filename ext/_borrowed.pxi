@@ -71,10 +71,46 @@ cdef extern from *:
         Py_DECREF(item);
         return result;
     }
+
+    /* What is kept for whoever asks next. It is taken out and put back in one step each, so
+       two threads never hold the same. Without the GIL there is one for each thread, more or
+       less: two event loops that shared one would wait for each other's caches. */
+    #ifdef Py_GIL_DISABLED
+    typedef struct { PyObject *places[16]; } Kept;
+
+    static PyObject **place_of_thread(Kept *kept) {
+        uint64_t mixed = (uint64_t)PyThread_get_thread_ident() * 0x9E3779B97F4A7C15u;
+        return &kept->places[mixed >> 60];
+    }
+    static PyObject *swap_kept(Kept *kept, PyObject *item) {
+        return (PyObject *)_Py_atomic_exchange_ptr(place_of_thread(kept), item);
+    }
+    #else
+    typedef struct { PyObject *place; } Kept;
+
+    static inline PyObject *swap_kept(Kept *kept, PyObject *item) {
+        PyObject *before = kept->place;
+        kept->place = item;
+        return before;
+    }
+    #endif
+
+    static inline void keep(Kept *kept, PyObject *item) {
+        Py_INCREF(item);
+        Py_XDECREF(swap_kept(kept, item));
+    }
+
+    static Kept spare_scratch;
     """
     Py_ssize_t exports_of(object)
     list list_with_room(Py_ssize_t)
     int add_new(list, PyObject *) except -1
+    ctypedef struct Kept:
+        pass
+    # A new reference, or NULL: given up by the place, for NULL or another item.
+    PyObject *swap_kept(Kept *, PyObject *)
+    void put_back "keep" (Kept *, object)
+    Kept spare_scratch
 
 # Kept equal to the constants of the same names in the pure backends.
 cdef enum:
@@ -87,15 +123,14 @@ cdef enum:
 
 cdef char *_UNSIGNED_BYTES = b"B"
 
-# One spare scratch buffer for all decoders. No Python code can run between
-# reading and clearing it, so decoders of two threads never hold the same one.
-cdef BorrowedBuffer _spare = None
-
 
 cdef BorrowedBuffer _take_scratch():
-    global _spare
-    cdef BorrowedBuffer scratch = _spare
-    _spare = None
+    """Return memory of 256 KiB that nobody else writes to; whoever is done puts it back."""
+    cdef BorrowedBuffer scratch = None
+    cdef PyObject *kept = swap_kept(&spare_scratch, NULL)
+    if kept != NULL:
+        scratch = <BorrowedBuffer>kept
+        drop(kept)
     # While anyone has a view of it, it is left to them.
     if scratch is None or scratch.views:
         scratch = BorrowedBuffer.__new__(BorrowedBuffer)

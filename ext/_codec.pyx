@@ -1,6 +1,6 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: auto_pickle=False
+# cython: auto_pickle=False, freethreading_compatible=True
 """The framing codec in C.
 
 The pure backend, ``sealframe.framing._codec_py``, has the same steps under the same names.
@@ -14,7 +14,8 @@ Three rules keep it safe.
   Exporting its memory adds a reference, which stays until the last view of the
   export has gone; meanwhile the object is neither moved nor freed.
 - Making objects can run finalisers, and those could call this decoder again:
-  ``busy`` keeps them out.
+  ``busy`` keeps them out. Without the GIL its methods are critical sections, so that it
+  keeps other threads out as well.
 """
 
 cimport cython
@@ -171,6 +172,7 @@ cdef class Decoder:
     def prefix(self):
         return PyBytes_FromStringAndSize(<const char *>self.first, self.first_size)
 
+    @cython.critical_section
     def feed(self, data):
         """Take the next bytes of the stream; return the frames that are now whole."""
         cdef Py_buffer view
@@ -184,6 +186,7 @@ cdef class Decoder:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def get_buffer(self):
         """Export the memory that the next bytes of the stream are to be written to."""
         self.check()
@@ -204,9 +207,9 @@ cdef class Decoder:
             self.busy = False
         return self.view
 
+    @cython.critical_section
     def buffer_updated(self, nbytes):
         """Take the first ``nbytes`` bytes of the exported buffer, like :meth:`feed`."""
-        global _spare
         cdef Py_ssize_t count = PyNumber_AsSsize_t(nbytes, NULL)
         cdef list frames = []
         cdef BorrowedBuffer exported = self.exported
@@ -224,7 +227,7 @@ cdef class Decoder:
             try:
                 return self.parse(<const uint8_t *>exported.start, count)
             finally:
-                _spare = exported
+                put_back(&spare_scratch, exported)
         self.note_prefix(<const uint8_t *>exported.start, count)
         if exported.views == 0:
             exported.clear()
@@ -234,6 +237,7 @@ cdef class Decoder:
             self.end_frame(frames)
         return frames
 
+    @cython.critical_section
     def finish(self):
         """Raise IncompleteFrameError if the stream, which has ended, ends inside a frame."""
         self.check()

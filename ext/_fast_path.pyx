@@ -1,6 +1,6 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: auto_pickle=False
+# cython: auto_pickle=False, freethreading_compatible=True
 """What a connection does for every read and for every message: the compiled backend, equal to
 ``sealframe.aio._fast_path_py``, which has the contract. Same steps, same names.
 
@@ -262,9 +262,10 @@ cdef class ReadPath:
         ):
             exported = records_exported.get(records)
             if exported is None:
-                if PyList_GET_SIZE(_spare_buffers):
+                # Not to ask first: without the GIL, another thread may take the last one.
+                try:
                     exported = _spare_buffers.pop()
-                else:
+                except IndexError:
                     exported = bytearray(_SCRATCH_SIZE)
                 records_exported.set(records, exported)
             return exported

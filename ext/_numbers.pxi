@@ -442,14 +442,21 @@ cdef class PlanNumbers:
             return check.function(covered) & low
 
 
-# The plan that was made last: the connections of a server all have the same.
-cdef PlanNumbers _last_numbers = None
+cdef extern from *:
+    """
+    static Kept last_numbers;
+    """
+    # Those that were asked for last: the connections of a server all have the same plan.
+    Kept last_numbers
 
 
 cdef PlanNumbers _numbers_of(plan):
-    global _last_numbers
-    cdef PlanNumbers numbers = _last_numbers
+    cdef PlanNumbers numbers = None
+    cdef PyObject *kept = swap_kept(&last_numbers, NULL)
+    if kept != NULL:
+        numbers = <PlanNumbers>kept
+        drop(kept)
     if numbers is None or numbers.plan is not plan:
         numbers = PlanNumbers.__new__(PlanNumbers, plan)
-        _last_numbers = numbers
+    put_back(&last_numbers, numbers)
     return numbers

@@ -1,6 +1,6 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: auto_pickle=False
+# cython: auto_pickle=False, freethreading_compatible=True
 """The queues of a connection: the compiled backend, equal to ``sealframe.aio._queues_py``, which
 has the contract. Same steps, same names.
 
@@ -579,11 +579,13 @@ cdef class InQueue:
 
     cdef bint ready(self) noexcept:
         """Return whether there is a message whose pop stays above the low-water mark."""
-        cdef list messages = self.messages
-        if messages is None or PyThread_get_thread_ident() != self.thread:
+        cdef list messages
+        # First: another thread must not touch what this one may be changing.
+        if PyThread_get_thread_ident() != self.thread or self.messages is None:
             return False
         if self.low_water < 0:
             return True
+        messages = self.messages
         message = <object>PyList_GET_ITEM(messages, self.place)
         return self.queued_bytes - PyBytes_GET_SIZE(message) - _OVERHEAD > self.low_water
 

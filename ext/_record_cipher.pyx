@@ -1,9 +1,10 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: auto_pickle=False
+# cython: auto_pickle=False, freethreading_compatible=True
 """The counter and the calls of one direction's records: the compiled backend, equal to
 ``sealframe.noise._record_cipher_py``, which has the contract. Same steps, same names."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -36,16 +37,29 @@ cdef bytes _encoded(uint64_t nonce):
 cdef class RecordCipher:
     """AES-256-GCM with a counter, for records. For the contract see the pure backend."""
 
-    cdef public object aead
+    cdef object current
     cdef public uint64_t next_nonce
 
+    # Another thread's cipher may put this one to sleep at any time.
+    @property
+    def aead(self):
+        with cython.critical_section(self):
+            return self.current
+
+    @aead.setter
+    def aead(self, value):
+        with cython.critical_section(self):
+            self.current = value
+
+    @cython.critical_section
     def seal_record(self, plaintext):
         """Seal a record, and derive the next key where one is due."""
         cdef uint64_t nonce
-        aead = self.aead
+        aead = self.current
         if aead is None:
             aead = self.wake()
-        # No other code runs between these lines: nobody else gets this nonce.
+        # No other code runs between these lines, nor, without the GIL, another thread in this
+        # critical section: nobody else gets this nonce.
         nonce = self.next_nonce
         if nonce == _RESERVED_NONCE:
             raise self.exhausted()
@@ -59,6 +73,7 @@ cdef class RecordCipher:
             self.rekey()
         return sealed
 
+    @cython.critical_section
     def seal_records(self, pieces):
         """Seal records and return them, each with its head, in one piece of memory."""
         cdef Py_ssize_t total = 0
@@ -87,7 +102,7 @@ cdef class RecordCipher:
     cdef int seal_at(self, object plaintext, char *place, Py_ssize_t size) except -1:
         """Do as ``seal_record`` does, and write the record to its place."""
         cdef uint64_t nonce
-        aead = self.aead
+        aead = self.current
         if aead is None:
             aead = self.wake()
         view = PyMemoryView_FromMemory(place, size, PyBUF_WRITE)
@@ -104,10 +119,11 @@ cdef class RecordCipher:
             self.rekey()
         return 0
 
+    @cython.critical_section
     def open_record(self, ciphertext):
         """Open what ``seal_record`` returned at the other end."""
         cdef uint64_t nonce = self.next_nonce
-        aead = self.aead
+        aead = self.current
         if nonce == _RESERVED_NONCE:
             raise self.exhausted()
         if aead is None:
@@ -121,13 +137,14 @@ cdef class RecordCipher:
             self.rekey()
         return plaintext
 
+    @cython.critical_section
     def open_record_into(self, ciphertext, place):
         """Open what ``seal_record`` returned at the other end, into memory that is given."""
         cdef uint64_t nonce = self.next_nonce
         cdef Py_ssize_t size = len(ciphertext) - _TAG
         if len(place) != size:
             raise self.misfit(place, size)
-        aead = self.aead
+        aead = self.current
         if nonce == _RESERVED_NONCE:
             raise self.exhausted()
         if aead is None:

@@ -65,6 +65,7 @@ cdef class StreamDecoder:
     def saw_control(self):
         return False
 
+    @cython.critical_section
     def feed(self, data, /):
         """Take the next bytes of the stream; return the messages that are now whole."""
         cdef Py_buffer view
@@ -80,6 +81,7 @@ cdef class StreamDecoder:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def get_buffer(self):
         """Export the memory that the next bytes of the stream are to be written to."""
         self.check()
@@ -100,9 +102,9 @@ cdef class StreamDecoder:
             self.busy = False
         return self.view
 
+    @cython.critical_section
     def buffer_updated(self, nbytes, /):
         """Take the first ``nbytes`` bytes of the exported buffer, like :meth:`feed`."""
-        global _spare
         cdef Py_ssize_t count = PyNumber_AsSsize_t(nbytes, NULL)
         cdef list frames = []
         cdef BorrowedBuffer exported = self.exported
@@ -120,7 +122,7 @@ cdef class StreamDecoder:
             try:
                 return self.parse(<const uint8_t *>exported.start, count, None)
             finally:
-                _spare = exported
+                put_back(&spare_scratch, exported)
         self.note_prefix(<const uint8_t *>exported.start, count)
         if exported.views == 0:
             exported.clear()
@@ -130,12 +132,14 @@ cdef class StreamDecoder:
             self.count += 1
         return frames
 
+    @cython.critical_section
     def finish(self):
         """Raise IncompleteFrameError if the stream, which has ended, ends inside a frame."""
         self.check()
         if self.pending:
             raise refuse.incomplete(self.pending, self.frame_size, number=self.count + 1)
 
+    @cython.critical_section
     def advance(self, bytes data not None, Py_ssize_t place, list frames not None, /):
         """Take bytes from ``place`` on, and none behind the end of the frame."""
         cdef const uint8_t *first = <const uint8_t *>PyBytes_AsString(data)

@@ -1,6 +1,6 @@
 # cython: language_level=3
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: auto_pickle=False
+# cython: auto_pickle=False, freethreading_compatible=True
 """The codec for layouts of all kinds, in C.
 
 The pure backends, ``sealframe.framing._varied_py``, ``_stepping_py`` and ``varied_encoder``, have
@@ -14,7 +14,8 @@ Four rules keep it safe.
   worked out from copies. A ``bytes`` object that is still being written is exported as in
   ``_codec.pyx``: meanwhile it is neither moved nor freed.
 - Functions of checksums, of ``Sized`` and ``Choice``, finalisers and ``__buffer__`` are Python
-  code that could call this decoder again: ``busy`` keeps them out. What is being read cannot go
+  code that could call this decoder again: ``busy`` keeps them out, and, without the GIL, with
+  critical sections other threads too. What is being read cannot go
   or move meanwhile: it is a ``bytes`` object of the caller's, or a buffer that is held, or what
   the decoder keeps. A decoder that cuts the frames of a ``Choice`` is known to that alone.
 - What a decoder in Python says of where it stopped is checked before it is used.
