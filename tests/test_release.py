@@ -60,7 +60,10 @@ def test_each_python_is_tested_and_has_wheels_that_are() -> None:
     assert PROJECT["project"]["requires-python"] == f">=3.{versions[0]}"
     build = PROJECT["tool"]["cibuildwheel"]["build"]
     assert set(build) >= {f"cp3{version}-*" for version in versions}
-    workflow = jobs(ROOT / ".github" / "workflows" / "release.yml")["test"]
+    release = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    threaded = re.findall(r'"3\.(\d+)t"', release["threads"])
+    assert {f"cp3{version}t-*" for version in threaded} == {name for name in build if "t-" in name}
+    workflow = release["test"]
     for folder in re.findall(r"tests/\w+", workflow):
         assert (ROOT / folder).is_dir(), folder
     matrix = re.search(r"python: \[(.*)\]", workflow)
@@ -112,7 +115,7 @@ def test_what_is_released_is_built_once_and_listed_with_its_checksums() -> None:
         name: re.findall(r"^    needs: (.*)$", job, re.MULTILINE) for name, job in release.items()
     }
     assert [needs[name] for name in ("sums", "attest", "publish", "release")] == [
-        ["[test, sbom]"],
+        ["[test, threads, sbom]"],
         ["sums"],
         ["attest"],
         ["publish"],

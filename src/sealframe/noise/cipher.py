@@ -80,7 +80,7 @@ class Primitives:
 def primitives() -> Primitives:
     """Import ``cryptography`` at the first call.
 
-    :raises MissingExtraError: it is not installed, or is too old
+    :raises MissingExtraError: it is not installed, is too old, or cannot be imported
     """
     try:
         from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -90,8 +90,13 @@ def primitives() -> Primitives:
         )
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise _missing() from error
+    except ImportError as error:
+        # It is there: its own words, as of a subinterpreter, are the ones that help.
+        raise MissingExtraError(
+            f"sealing needs the cryptography package, which cannot be imported here: {error}"
+        ) from error
     if not hasattr(AESGCM, "decrypt_into"):
         raise _missing()
     return Primitives(
