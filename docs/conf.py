@@ -129,6 +129,7 @@ _NEVER_CALLED = {
     "sealframe.Stream",
     "sealframe.Connecting",
     "sealframe.codecs.Codec",
+    "sealframe.dashboard.Dashboard",
     "sealframe.files.Offer",
     "sealframe.Serving",
     "sealframe.sync.Connection",

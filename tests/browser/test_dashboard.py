@@ -14,8 +14,11 @@ import pytest
 
 import sealframe
 from sealframe import Connection, Server, dashboard
-from sealframe.dashboard import Dashboard, Source, SourceError
+from sealframe.dashboard import Dashboard
+from sealframe.dashboard.access import Access
 from sealframe.dashboard.census import Row
+from sealframe.dashboard.serving import show
+from sealframe.dashboard.source import Source, SourceError
 from sealframe.dashboard.views import View
 
 from .chromium import MOBILE, Visit, visiting
@@ -200,7 +203,7 @@ class Hostile(Source):
 
 def test_what_others_choose_is_text(chromium: Browser) -> None:
     source = Hostile()
-    with in_a_thread(lambda: dashboard.serve(source, port=0)) as page:
+    with in_a_thread(lambda: show(source, "127.0.0.1", 0, Access("127.0.0.1"))) as page:
         with visiting(chromium, origin(page)) as visit:
             visit.open("")
             state(visit, "live")
@@ -215,7 +218,7 @@ def test_what_others_choose_is_text(chromium: Browser) -> None:
 
 def test_a_token_lets_in_and_is_gone_from_the_address(chromium: Browser) -> None:
     def open_page() -> Dashboard:
-        return dashboard.serve(Hostile(), port=0, token=TOKEN)
+        return show(Hostile(), "127.0.0.1", 0, Access("127.0.0.1", TOKEN))
 
     with in_a_thread(open_page) as page, visiting(chromium, origin(page)) as visit:
         visit.open("")

@@ -26,7 +26,9 @@ from sealframe import (
     dashboard,
 )
 from sealframe.dashboard import Dashboard, serving
+from sealframe.dashboard.access import Access
 from sealframe.dashboard.hub import MAX_VIEWERS
+from sealframe.dashboard.serving import show
 from sealframe.dashboard.source import ServerSource, Source
 from sealframe.dashboard.views import View
 
@@ -226,7 +228,7 @@ async def test_a_page_that_does_not_read_holds_up_nobody(monkeypatch: pytest.Mon
     """It is given up in time, and until then nothing piles up for it."""
     monkeypatch.setattr("sealframe.dashboard.web._WRITE_TIMEOUT", 1.5)
     source = Flood()
-    async with dashboard.serve(source, port=0) as page:
+    async with show(source, "127.0.0.1", 0, Access("127.0.0.1")) as page:
         with socket.socket() as silent:
             silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             silent.setblocking(False)

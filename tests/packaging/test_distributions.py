@@ -186,6 +186,7 @@ def test_the_sdist_holds_what_a_build_and_the_tests_need(sdist: Path) -> None:
         "examples/node/server.mjs",
         "share/wireshark/sealframe.lua",
         "src/sealframe/cli/__init__.py",
+        "src/sealframe/dashboard/page/index.html",
         "src/sealframe/py.typed",
         "tests/packaging/test_distributions.py",
     } <= names

@@ -12,10 +12,9 @@ from typing import TextIO
 
 import click
 
-from .. import Server
-from ..dashboard import Source, SourceError
-from ..dashboard import serve as serve_dashboard
-from ..dashboard.serving import check_installed
+from ..dashboard.access import Access
+from ..dashboard.serving import check_installed, show
+from ..dashboard.source import Source, SourceError
 from .address import Address, listening_address
 from .control import control_of_server_option
 from .errors import EXIT_CODES, CommandError, Exit, tell_errors_once
@@ -41,7 +40,7 @@ def dashboard_address(
 
 @asynccontextmanager
 async def shown_at(
-    source: Server | Source, address: Address, *, token: bool = False, hosts: tuple[str, ...] = ()
+    source: Source, address: Address, *, token: bool = False, hosts: tuple[str, ...] = ()
 ) -> AsyncIterator[str]:
     """Serve a dashboard meanwhile; give its URL.
 
@@ -49,14 +48,9 @@ async def shown_at(
     :param hosts: names by which browsers reach it
     :raises ListenError: the address cannot be used
     """
-    page = serve_dashboard(
-        source,
-        address.host or "",
-        address.port or 0,
-        token=secrets.token_urlsafe(32) if token else None,
-        hosts=hosts,
-    )
-    async with page:
+    host = address.host or ""
+    access = Access(host, secrets.token_urlsafe(32) if token else None, hosts)
+    async with show(source, host, address.port or 0, access) as page:
         yield page.url
 
 

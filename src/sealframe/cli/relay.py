@@ -22,6 +22,7 @@ from .. import (
     SharedKey,
     ShutdownReport,
 )
+from ..dashboard.source import ServerSource
 from .address import Address, shown
 from .announcing import announce
 from .cluster import clustered
@@ -110,7 +111,9 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
             url = await stack.enter_async_context(exporting(server, settings.metrics))
         page = None
         if settings.dashboard is not None:
-            page = await stack.enter_async_context(shown_at(server, settings.dashboard))
+            page = await stack.enter_async_context(
+                shown_at(ServerSource(server), settings.dashboard)
+            )
         controls.start(server)
         relay.start(server)
         if worker is None:

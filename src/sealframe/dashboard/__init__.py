@@ -11,6 +11,5 @@ It is read only, and listens at loopback unless told otherwise. See docs/guides/
 from __future__ import annotations
 
 from .serving import Dashboard, serve
-from .source import Source, SourceError
 
-__all__ = ["Dashboard", "Source", "SourceError", "serve"]
+__all__ = ["Dashboard", "serve"]

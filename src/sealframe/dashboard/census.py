@@ -164,13 +164,21 @@ class Census:
                 detached += protocol.detached
             await asyncio.sleep(0)
         rows: list[Row] = []
+        inbox = outbox = waiting = 0
+        latencies: list[float] = []
         before, self._before = self._before, {}
         for named in _slices(clients):
             now = self.loop.time()
             for id, conn in named:
                 counted = _counted(now, conn.stats)
                 self._before[id] = counted
-                rows.append(_row(id, conn, counted.rates(before.get(id)), now))
+                row = _row(id, conn, counted.rates(before.get(id)), now)
+                rows.append(row)
+                inbox += row.inbox_cost
+                outbox += row.outbox_cost
+                waiting += row.outbox_cost > 0
+                if row.latency is not None:
+                    latencies.append(row.latency)
             await asyncio.sleep(0)
         now_total = _counted(started, total)
         rates = now_total.rates(self._total_before)
@@ -182,10 +190,10 @@ class Census:
             "totals": total.as_dict(),
             "refused": sum(getattr(registry.counters, name) for name in _REFUSED),
             "dropped": total.dropped + total.discarded + total.unsent,
-            "inbox_cost": sum(row.inbox_cost for row in rows),
-            "outbox_cost": sum(row.outbox_cost for row in rows),
-            "waiting_clients": sum(row.outbox_cost > 0 for row in rows),
-            "round_trip": percentiles([row.latency for row in rows if row.latency is not None]),
+            "inbox_cost": inbox,
+            "outbox_cost": outbox,
+            "waiting_clients": waiting,
+            "round_trip": percentiles(latencies),
         }
         return Count(summary, rows)
 

@@ -46,7 +46,7 @@ class Dashboard:
         one: show it to those alone who may look
     """
 
-    def __init__(self, source: Server[Any, Any] | Source, host: str, port: int, access: Access):
+    def __init__(self, source: Source, host: str, port: int, access: Access) -> None:
         self.url = ""
         self._source = source
         self._host = host
@@ -62,14 +62,12 @@ class Dashboard:
         """Listen.
 
         :raises ListenError: the address is in use, forbidden or unknown
-        :raises WrongLoopError: the server belongs to another event loop
         """
         from aiohttp import web
 
         from .web import application
 
-        source = self._source
-        hub = Hub(source if isinstance(source, Source) else ServerSource(source))
+        hub = Hub(self._source)
         # Its log of requests would be noise, and tell nothing.
         runner = web.AppRunner(
             application(hub, self._access),
@@ -140,7 +138,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def serve(
-    source: Server[Any, Any] | Source,
+    server: Server[Any, Any],
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
@@ -156,7 +154,7 @@ def serve(
     watches. It changes nothing, and sends clients nothing. There is no TLS: reach it over
     ``ssh -L``, or through a proxy that has TLS.
 
-    :param source: a server of this event loop, or another :class:`Source`
+    :param server: of this event loop
     :param host: the address to listen at. At loopback everybody on this machine may look, anywhere
         else those alone who have the token
     :param port: the port, 0 for a free one
@@ -165,12 +163,22 @@ def serve(
     :param hosts: names beside ``localhost`` and addresses by which browsers reach it, such as that
         of a proxy; requests by other names are refused
     :raises MissingExtraError: aiohttp is not installed
-    :raises ConfigurationError: the token is too short
+    :raises ConfigurationError: the token is too short, or this is no server
+    :raises WrongLoopError: the server belongs to another event loop
     """
     check_installed()
-    if not isinstance(source, Server | Source):
+    if not isinstance(server, Server):
         raise ConfigurationError(
             "the dashboard is of a server, as sealframe.serve() gives it, "
-            f"not {type(source).__name__}"
+            f"not {type(server).__name__}"
         )
-    return Dashboard(source, host, port, Access(host, token, hosts))
+    return show(ServerSource(server), host, port, Access(host, token, hosts))
+
+
+def show(source: Source, host: str, port: int, access: Access) -> Dashboard:
+    """Show what any source sees, within ``async with``. Internal.
+
+    :raises MissingExtraError: aiohttp is not installed
+    """
+    check_installed()
+    return Dashboard(source, host, port, access)

@@ -73,18 +73,19 @@ class View:
 
 async def select(rows: list[Row], view: View) -> dict[str, Any]:
     """Return the rows of a view as plain data, and how many there would be without its limit."""
-    matching: list[Row] = []
-    if view.text:
-        for start in range(0, len(rows), _SLICE):
-            matching += [row for row in rows[start : start + _SLICE] if _has(row, view.text)]
-            await asyncio.sleep(0)
-    else:
-        matching = rows
     first = heapq.nlargest if view.descending else heapq.nsmallest
-    shown = first(view.limit, matching, key=_key(view))
+    key = _key(view)
+    matching, shown = 0, list[Row]()
+    for start in range(0, len(rows), _SLICE):
+        part = rows[start : start + _SLICE]
+        if view.text:
+            part = [row for row in part if _has(row, view.text)]
+        matching += len(part)
+        shown = first(view.limit, shown + part, key=key)
+        await asyncio.sleep(0)
     return {
         "view": asdict(view),
-        "matching": len(matching),
+        "matching": matching,
         "rows": [row._asdict() for row in shown],
     }
 
