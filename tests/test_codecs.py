@@ -83,9 +83,9 @@ def test_text_may_be_empty() -> None:
     ],
 )
 def test_what_is_not_utf8_is_refused(message: bytes, place: int) -> None:
-    with pytest.raises(DecodeError, match=rf"^the message is not UTF-8: see byte {place}$"):
+    with pytest.raises(DecodeError, match=rf"(?m)^the message is not UTF-8: see byte {place}$"):
         Text().decode(message)
-    with pytest.raises(DecodeError, match=rf"^the message is not UTF-8: see byte {place}$"):
+    with pytest.raises(DecodeError, match=rf"(?m)^the message is not UTF-8: see byte {place}$"):
         Json().decode(message)
 
 
@@ -240,7 +240,7 @@ def test_what_is_sent_may_be_of_another_type() -> None:
 )
 def test_what_is_not_of_the_type_is_refused(codec: Any, message: bytes, text: str) -> None:
     with pytest.raises(
-        DecodeError, match=rf"^the message is not as agreed: .*(?:{text})"
+        DecodeError, match=rf"(?m)^the message is not as agreed: .*(?:{text})"
     ) as caught:
         codec.decode(message)
     assert CANARY not in str(caught.value)

@@ -101,7 +101,7 @@ def test_only_idle_and_keepalive_can_be_switched_off(name: str) -> None:
 
 @pytest.mark.parametrize("value", [*BAD_TIMES, None, 2**32, 2**32 - 0.5], ids=repr)
 def test_a_session_is_kept_for_what_the_wire_can_say(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"^keep is .*, at most 4294967295$"):
+    with pytest.raises(ConfigurationError, match=r"(?m)^keep is .*, at most 4294967295$"):
         Sessions(keep=value)
 
 

@@ -401,7 +401,9 @@ async def test_an_answer_that_cannot_be_decoded(
         return MALFORMED if request == b"malformed" else request
 
     async with open_pair(None, Text(), mode=control_mode, on_request=malformed) as (client, _):
-        with pytest.raises(DecodeError, match=r"^the message is not UTF-8: see byte 0$") as caught:
+        with pytest.raises(
+            DecodeError, match=r"(?m)^the message is not UTF-8: see byte 0$"
+        ) as caught:
             await client.request("malformed")
         assert caught.value.message == MALFORMED
         assert caught.value.connection is client

@@ -127,7 +127,7 @@ async def test_an_offer_is_declined(mode: Mode, file: Path) -> None:
         offer.decline(f"no {offer.name} today")
 
     async with open_pair(mode, on_offer) as pair:
-        with pytest.raises(FileRefusedError, match=r"^no a today$") as caught:
+        with pytest.raises(FileRefusedError, match=r"(?m)^no a today$") as caught:
             await pair.client.send_file(file)
     assert caught.value.code == FileRefusal.DECLINED
 
