@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 NOT_SOURCES = (
     *(".git", ".tox", ".venv", ".hypothesis", ".*_cache", "__pycache__"),
@@ -41,3 +45,20 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
         check=False,
         timeout=300,
     )
+
+
+def make_wheels(
+    folder: Path, *, extras: Sequence[str] = ("cli", "crypto"), more: Sequence[str] = ()
+) -> Path:
+    """Make the wheels of sealframe, in pure Python, and of what its extras need; return the folder.
+
+    :param more: further requirements
+    """
+    known = PROJECT["project"]["optional-dependencies"]
+    needed = [each for name in extras for each in known[name] if "sealframe[" not in each]
+    project = copy_project(folder.with_name(f"{folder.name}-project"))
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", folder)
+    for what in ([*needed, *more], ["--no-deps", "--no-build-isolation", project]):
+        done = run(*pip, *what, SEALFRAME_EXTENSION="no")
+        assert done.returncode == 0, done.stdout
+    return folder

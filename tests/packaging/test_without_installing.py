@@ -1,0 +1,75 @@
+"""Tried without installing it: ``uvx`` and ``pipx run``, from a folder of wheels and no index."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from distributions import make_wheels, run
+from filelock import FileLock
+
+pytestmark = [
+    pytest.mark.packaging,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform == "win32", reason="their folders are other ones there"),
+]
+
+ADVICE = (
+    'sealframe: the commands need click and rich; run: pip install "sealframe[cli]", or without '
+    'installing it: uvx --from "sealframe[cli]" sealframe demo, or: pipx run --spec '
+    '"sealframe[cli]" sealframe demo'
+)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sealframe and all that its commands need, for all workers."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    folder = common / "wheels"
+    with FileLock(common / "wheels.lock"):
+        if not folder.exists():
+            # pipx has a pip of its own, and wants it of today.
+            make_wheels(common / "wheels-being-made", more=["pip"]).rename(folder)
+    return folder
+
+
+def tried(
+    how: str, spec: str | None, wheels: Path, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run the demo, with nothing of this machine's caches and settings."""
+    if not shutil.which(how):
+        pytest.skip(f"{how} is not here")
+    if how == "uvx":
+        command = ["uvx", "--no-config", "--no-index", "--find-links", str(wheels), "--offline"]
+        command += ["--python", sys.executable, *(["--from", spec] if spec else [])]
+    else:
+        command = ["pipx", "run", "--backend", "pip", "--python", sys.executable]
+        command += ["--pip-args", f"--no-index --find-links {wheels}"]
+        command += ["--spec", spec] if spec else []
+    homes = ("HOME", "PIPX_HOME", "UV_CACHE_DIR", "UV_TOOL_DIR")
+    return run(
+        *command,
+        "sealframe",
+        "demo",
+        **{name: str(folder / name) for name in homes},
+        PIP_CONFIG_FILE="/dev/null",
+    )
+
+
+@pytest.mark.parametrize("how", ["uvx", "pipx"])
+def test_the_demo_runs(how: str, wheels: Path, tmp_path: Path) -> None:
+    done = tried(how, "sealframe[cli]", wheels, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "All is well" in done.stdout
+
+
+def test_by_its_bare_name_it_says_which_command_does(wheels: Path, tmp_path: Path) -> None:
+    done = tried("uvx", None, wheels, tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.splitlines()[-1] == ADVICE
