@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Generator, Iterator
 
@@ -12,6 +13,8 @@ from example_counts import examples
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
 from ports import reserved_port
+
+import sealframe
 
 recorder = NonceRecorder()
 
@@ -34,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "example; its nonces are not recorded",
     )
     check_built()
+    if sealframe.IMPLEMENTATION == "python":
+        # Or each program that a test starts would say that it lacks what is compiled.
+        os.environ["SEALFRAME_NO_EXTENSIONS"] = "1"
     recorder.install()
     # A process that ignores SIGINT, as in a shell's background, hands that down: what a test starts
     # would go on after Ctrl-C, and the test wait for its end.

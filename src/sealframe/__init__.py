@@ -11,6 +11,9 @@ See :func:`serve`, :func:`connect`, :class:`Connection` and :class:`SharedKey`; 
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -210,6 +213,30 @@ __all__ = [
     "is_fatal",
     "serve",
 ]
+
+
+def _log_missing_extensions() -> None:
+    """Say once that what is compiled for CPython was expected, and is not here.
+
+    A record, no warning: programs whose warnings are errors go on. Where nothing is set up for
+    logs, it is a line on stderr.
+    """
+    if (
+        IMPLEMENTATION == "python"
+        and sys.implementation.name == "cpython"
+        and os.environ.get("SEALFRAME_NO_EXTENSIONS") != "1"
+    ):
+        major, minor = sys.version_info[:2]
+        logging.getLogger("sealframe").warning(
+            "sealframe runs in pure Python, which is slower: it is installed without what is "
+            "compiled for this CPython %d.%d; with a C compiler: pip install --no-binary sealframe "
+            "sealframe; if it is meant to: SEALFRAME_NO_EXTENSIONS=1",
+            major,
+            minor,
+        )
+
+
+_log_missing_extensions()
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import platform
 import re
 import socket
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -149,7 +151,21 @@ def test_help_speaks_no_class_names(command: str) -> None:
 
 async def test_version() -> None:
     done = await outcome("--version")
-    assert (done.code, done.output) == (0, f"sealframe {sealframe.__version__}\n")
+    first, codec, python, cryptography, loop = done.output.splitlines()
+    assert done.code == 0
+    assert first == f"sealframe {sealframe.__version__}"
+    compiled = {"c": "compiled", "python": "not compiled"}[sealframe.IMPLEMENTATION]
+    assert codec == f"codec: {sealframe.IMPLEMENTATION}, {compiled}"
+    assert python.endswith(f" {platform.python_version()}")
+    assert cryptography == f"cryptography: {version('cryptography')}"
+    assert loop in ("event loop: asyncio", f"event loop: uvloop {uvloop_version()}")
+
+
+def uvloop_version() -> str | None:
+    try:
+        return version("uvloop")
+    except PackageNotFoundError:
+        return None
 
 
 def without(package: str) -> tuple[str, ...]:

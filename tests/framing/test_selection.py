@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -97,3 +99,26 @@ def test_a_codec_without_its_queues_is_an_error(c_backend: ModuleType) -> None:
             assert done.returncode == 1
             assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
             assert f"sealframe.{missing}" in done.stderr
+
+
+IN_A_PROGRAM = "import warnings; warnings.simplefilter('error'); import sealframe, sealframe.sync\n"
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="compiled for CPython alone")
+def test_what_is_missing_is_said_once_on_stderr_and_no_warning() -> None:
+    done = run(NO_CODEC + IN_A_PROGRAM)
+    assert done.returncode == 0, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("sealframe runs in pure Python, which is slower: ")
+    assert "{}.{};".format(*sys.version_info) in line
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="compiled for CPython alone")
+def test_what_is_missing_is_a_record_of_the_log_of_sealframe() -> None:
+    log = "import logging; logging.basicConfig(format='%(name)s %(levelname)s %(message).30s')\n"
+    done = run(NO_CODEC + log + IN_A_PROGRAM)
+    assert done.stderr == "sealframe WARNING sealframe runs in pure Python,\n"
+
+
+def test_who_asks_for_pure_python_is_told_nothing() -> None:
+    assert run(NO_CODEC + IN_A_PROGRAM, SEALFRAME_NO_EXTENSIONS="1").stderr == ""

@@ -29,6 +29,7 @@ from .receive import receive
 from .send import send
 from .send_file import send_file
 from .serve import serve
+from .versions import print_versions
 
 if TYPE_CHECKING:
     from .workers.worker import Worker
@@ -39,7 +40,14 @@ if TYPE_CHECKING:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(sealframe.__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=print_versions,
+    help="Show the version, how it runs, and exit.",
+)
 @click.pass_context
 def sealframe_command(context: click.Context) -> None:
     """Messages between programs over one socket, sealed with --identity or --key.

@@ -1,0 +1,36 @@
+"""What ``sealframe --version`` prints: the version, and what decides how fast it is."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+import sealframe
+
+from .running import event_loop
+
+
+def print_versions(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Print the version, and with which codec, Python, cryptography and event loop it runs."""
+    if not wanted or context.resilient_parsing:
+        return
+    codec = {"c": "c, compiled", "python": "python, not compiled"}[sealframe.IMPLEMENTATION]
+    _, loop = event_loop()
+    lines = (
+        f"sealframe {sealframe.__version__}",
+        f"codec: {codec}",
+        f"Python: {platform.python_implementation()} {platform.python_version()}",
+        f"cryptography: {_installed('cryptography')}",
+        f"event loop: {loop if loop == 'asyncio' else f'{loop} {_installed(loop)}'}",
+    )
+    click.echo("\n".join(lines))
+    context.exit()
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
