@@ -112,9 +112,6 @@ nitpick_ignore = [
     ("py:class", "sealframe.trust.keylist.Version"),
     # What serve(cluster=...) takes, for sealframe's own Cluster.
     ("py:class", "sealframe.server.cluster_member.ClusterMember"),
-    # What a dashboard is handed by itself: who may look, and what they look at.
-    ("py:class", "sealframe.dashboard.access.Access"),
-    ("py:class", "sealframe.dashboard.views.View"),
     # The numbers that a layout hands to its codec.
     ("py:class", "sealframe.framing.plan.Plan"),
 ]
