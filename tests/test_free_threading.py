@@ -18,6 +18,8 @@ from sealframe.framing import IMPLEMENTATION, Digits, Framing
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 THREADS = 4
+CALLS = 20_000
+"""Of each thread: with fewer, threads that are not kept apart often go unseen."""
 
 
 def together(work: Callable[[], Any]) -> None:
@@ -60,7 +62,7 @@ def test_the_gil_stays_off_and_no_warning_is_given() -> None:
 def test_decoders_of_several_threads_never_share_their_memory(layouts: list[Framing]) -> None:
     def decode() -> None:
         mine = f"{threading.get_ident():020}".encode()
-        for number in range(300):
+        for number in range(CALLS):
             layout = layouts[number % len(layouts)]
             wire = layout.encode(mine)
             decoder = layout.decoder()
@@ -80,10 +82,12 @@ def test_a_compiled_decoder_takes_what_several_threads_feed_piece_by_piece(layou
     taken: list[list[Any]] = []
 
     def feed() -> None:
-        taken.extend(decoder.feed(wire) for _ in range(200))
+        # A list of its own: the threads would wait for each other at one that they share.
+        mine = [decoder.feed(wire) for _ in range(CALLS)]
+        taken.extend(mine)
 
     together(feed)
-    assert [len(frames) for frames in taken] == [5] * 200 * THREADS
+    assert [len(frames) for frames in taken] == [5] * CALLS * THREADS
 
 
 def test_a_compiled_cipher_gives_no_nonce_to_two_threads() -> None:
@@ -108,11 +112,11 @@ def test_a_compiled_cipher_gives_no_nonce_to_two_threads() -> None:
     cipher.next_nonce = 0
 
     def seal() -> None:
-        for number in range(500):
+        for number in range(CALLS):
             cipher.seal_record(b"")
             if number % 10 == 0:
                 # As other ciphers do, when many are awake.
                 cipher.aead = None
 
     together(seal)
-    assert len(set(used)) == len(used) == 500 * THREADS
+    assert len(set(used)) == len(used) == CALLS * THREADS
