@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +12,39 @@ if TYPE_CHECKING:
 
 OVERHEAD = 64
 """What a message costs besides its length."""
+
+
+# A class for each backend, and none for each connection: once a thread was started, CPython 3.13
+# without the GIL frees no class, nor what its methods close over.
+
+
+@cache
+def in_queue(backend: ModuleType) -> Any:
+    """Return a receive queue's class, with the slow path that a connection gives it."""
+
+    class Queue(backend.InQueue):  # type: ignore[misc, name-defined]  # either backend's
+        __slots__ = ("connection",)
+
+        def wake(self) -> None:
+            self.connection.wake()
+
+        def recv_slow_path(self, owner: Any, iterating: bool) -> Any:
+            return owner.recv_slow_path(iterating)
+
+    return Queue
+
+
+@cache
+def out_queue(backend: ModuleType) -> Any:
+    """Return a send queue's class, likewise."""
+
+    class Queue(backend.OutQueue):  # type: ignore[misc, name-defined]  # either backend's
+        __slots__ = ()
+
+        def send_slow_path(self, owner: Any, message: object) -> Any:
+            return owner.send_slow_path(message)
+
+    return Queue
 
 
 class FakeConnection:
@@ -37,30 +70,14 @@ class FakeConnection:
     @cached_property
     def receive_queue(self) -> Any:
         """What has arrived."""
-        conn = self
-
-        class Queue(self._backend.InQueue):  # type: ignore[misc, name-defined]  # either backend's
-            __slots__ = ()
-
-            def wake(self) -> None:
-                conn.wake()
-
-            def recv_slow_path(self, owner: Any, iterating: bool) -> Any:
-                return owner.recv_slow_path(iterating)
-
-        return Queue()
+        queue = in_queue(self._backend)()
+        queue.connection = self
+        return queue
 
     @cached_property
     def send_queue(self) -> Any:
         """What waits to be written."""
-
-        class Queue(self._backend.OutQueue):  # type: ignore[misc, name-defined]  # either backend's
-            __slots__ = ()
-
-            def send_slow_path(self, owner: Any, message: object) -> Any:
-                return owner.send_slow_path(message)
-
-        queue = Queue()
+        queue = out_queue(self._backend)()
         queue.high_water = self.limit
         queue.largest = 5000
         return queue
