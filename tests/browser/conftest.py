@@ -1,4 +1,4 @@
-"""One browser for all tests of a process; without one they are skipped, with the reason."""
+"""One browser for all tests here; without one they are skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+# Not of the session: until playwright is stopped its event loop runs in this thread, where tests of
+# other folders could run none.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """The browser. What a test opens in it, it closes: ``with visiting(chromium, origin)``."""
     if reason := missing():
