@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
-from sealframe import CloseCode, ConnectionClosedError, SessionLostError
+from sealframe import CloseCode, ConnectionClosedError, SessionLostError, StreamResetError
 
 
 def test_a_lost_session_keeps_its_numbers() -> None:
@@ -26,3 +26,12 @@ def test_nothing_is_counted_where_nothing_was_sent() -> None:
     error = SessionLostError("lost")
     assert (error.code, error.arrived, error.unknown, error.unsent) == (None, 0, 0, 0)
     assert repr(error) == "SessionLostError('lost')"
+
+
+def test_a_note_on_one_of_many_is_not_on_the_next() -> None:
+    kept = StreamResetError(1)
+    assert kept.__notes__
+    first, second = kept.fresh(), kept.fresh()
+    first.add_note("of the first")
+    assert "of the first" in first.__notes__
+    assert "of the first" not in second.__notes__ + kept.__notes__ + kept.fresh().__notes__

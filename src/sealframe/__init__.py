@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .aio.connection import Connection
@@ -226,13 +227,17 @@ def _log_missing_extensions() -> None:
         and sys.implementation.name == "cpython"
         and os.environ.get("SEALFRAME_NO_EXTENSIONS") != "1"
     ):
-        major, minor = sys.version_info[:2]
+        why = (
+            "it is installed without what is compiled for this CPython {}.{}; with a C compiler: "
+            "SEALFRAME_EXTENSION=yes pip install --force-reinstall --no-deps --no-cache-dir "
+            "--no-binary sealframe sealframe".format(*sys.version_info)
+            if find_spec("sealframe.framing._codec") is None
+            else "what is compiled is for the main interpreter alone"
+        )
         logging.getLogger("sealframe").warning(
-            "sealframe runs in pure Python, which is slower: it is installed without what is "
-            "compiled for this CPython %d.%d; with a C compiler: pip install --no-binary sealframe "
-            "sealframe; if it is meant to: SEALFRAME_NO_EXTENSIONS=1",
-            major,
-            minor,
+            "sealframe runs in pure Python, which is slower: %s; if it is meant to: "
+            "SEALFRAME_NO_EXTENSIONS=1",
+            why,
         )
 
 

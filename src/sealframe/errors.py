@@ -11,25 +11,39 @@ from __future__ import annotations
 import copy
 import itertools
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
+
+_Error = TypeVar("_Error", bound=Exception)
 
 
 class SealframeError(Exception):
     """Base of everything below."""
 
-    @property
+    # A program's own class may have an attribute of that name: then that one counts.
+    @cached_property
     def topic(self) -> str:
         """The name by which ``sealframe explain`` knows it: of a program's own, its base's."""
-        return next(
-            kind.__name__
-            for kind in type(self).__mro__
-            if kind.__module__ == __name__ and not kind.__name__.startswith("_")
-        )
+        return _topic(self)
 
     @cached_property
     def __notes__(self) -> list[str]:  # type: ignore[override]
         """What a traceback shows below the text (PEP 678), made when somebody looks at it."""
-        return [f"What to do: sealframe explain {self.topic}"]
+        return [f"What to do: sealframe explain {_topic(self)}"]
+
+
+def _fresh(error: _Error) -> _Error:
+    fresh = copy.copy(error)
+    # Otherwise a note that is added to one would stand on all of them.
+    vars(fresh).pop("__notes__", None)
+    return fresh
+
+
+def _topic(error: SealframeError) -> str:
+    return next(
+        kind.__name__
+        for kind in type(error).__mro__
+        if kind.__module__ == __name__ and not kind.__name__.startswith("_")
+    )
 
 
 class ConfigurationError(SealframeError, ValueError):
@@ -239,8 +253,8 @@ class StreamError(SealframeError):
     """A stream is over in that direction, by what this end did."""
 
     def fresh(self) -> StreamError:
-        """Return a copy without traceback, so that it can be raised many times."""
-        return copy.copy(self)
+        """Return a copy without traceback and notes, so that it can be raised many times."""
+        return _fresh(self)
 
 
 class StreamResetError(StreamError):
@@ -417,8 +431,8 @@ class ConnectionClosed(SealframeError, ConnectionError):  # noqa: N818 - the nam
         self.reason = reason
 
     def fresh(self) -> ConnectionClosed:
-        """Return a copy without traceback, so that it can be raised many times."""
-        error = copy.copy(self)
+        """Return a copy without traceback and notes, so that it can be raised many times."""
+        error = _fresh(self)
         error.__cause__ = self.__cause__
         return error
 

@@ -19,7 +19,16 @@ from .dashboard import dashboard
 from .decrypt import decrypt
 from .demo import demo
 from .doctor import doctor
-from .errors import EXIT_CODES, CommandError, Exit, close_stdout, complain, describe, exit_code
+from .errors import (
+    EXIT_CODES,
+    CommandError,
+    Exit,
+    close_stdout,
+    complain,
+    describe,
+    exit_code,
+    more,
+)
 from .explain import explain
 from .invite import invite
 from .keygen import keygen, public
@@ -112,7 +121,7 @@ def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int:
         close_stdout()
         return Exit.FAILED
     except (sealframe.SealframeError, CommandError, OSError) as error:
-        complain(describe(error))
+        complain(describe(error) + more(error))
         return exit_code(error)
 
 

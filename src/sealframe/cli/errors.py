@@ -83,10 +83,18 @@ def describe(error: Exception) -> str:
             f"and of {error.unknown} it is not known"
         )
     advice = _advice(error)
-    if isinstance(error, SealframeError) and sys.stderr.isatty():
-        # A person reads it. What programs read stays as short as it was.
-        advice += f"{'; ' if advice else ''}more: sealframe explain {error.topic}"
     return f"{text}; {advice}" if advice else text
+
+
+def more(error: Exception) -> str:
+    """Return where a person reads on about the error that ends a command.
+
+    It is empty where a program reads stderr: what it gets stays short.
+    """
+    cause = error.__cause__ if isinstance(error, CommandError) else error
+    if isinstance(cause, SealframeError) and sys.stderr.isatty():
+        return f"; more: sealframe explain {cause.topic}"
+    return ""
 
 
 def _as_typed(text: str) -> str:
@@ -99,8 +107,7 @@ def _as_typed(text: str) -> str:
 _TYPED = {
     "security=...": "--key or --identity",
     "sessions=...": "--sessions SECONDS",
-    # No command has a server that insists on post-quantum clients.
-    ", and a server's patterns= without hfs": "",
+    ", and a server's patterns= without hfs": ", and serve without --post-quantum-only",
     "post_quantum=False": "--classic",
 }
 
