@@ -115,7 +115,7 @@ def test_what_is_released_is_built_once_and_listed_with_its_checksums() -> None:
         name: re.findall(r"^    needs: (.*)$", job, re.MULTILINE) for name, job in release.items()
     }
     assert [needs[name] for name in ("sums", "attest", "publish", "release")] == [
-        ["[test, threads, sbom]"],
+        ["[test, fallbacks, threads, sbom]"],
         ["sums"],
         ["attest"],
         ["publish"],
@@ -128,6 +128,18 @@ def test_wheels_are_not_tested_where_they_are_made() -> None:
     made_and_tested = jobs(ROOT / ".github" / "workflows" / "release.yml")
     assert "pytest" not in made_and_tested["wheels"] + made_and_tested["source"]
     assert "pytest" in made_and_tested["test"]
+
+
+def test_what_every_job_of_wheels_makes_is_tested() -> None:
+    """The same platforms, and the files that are for all; in each the same folders."""
+    release = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    platforms = [re.findall(r"os: (.*)", release[name]) for name in ("wheels", "test", "threads")]
+    assert platforms[0]
+    assert platforms == platforms[:1] * 3
+    files = re.findall(r'file: "(.*)"', release["fallbacks"])
+    assert files == ["*.tar.gz", "*-py3-none-any.whl"]
+    folders = [re.findall(r"tests/\w+", release[name]) for name in ("test", "fallbacks")]
+    assert folders == folders[:1] * 2
 
 
 @pytest.mark.parametrize("name", ["build", "test", "docs"])

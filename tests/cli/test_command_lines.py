@@ -117,6 +117,8 @@ def server_for(words: list[str], port: int) -> list[str]:
 
 @pytest.mark.parametrize("line", lines())
 async def test_a_command_line_runs(line: str, folder: Path) -> None:
+    if " dashboard " in f"{line} ":
+        pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     with reserved_port() as port, reserved_port() as other:
         variables, words = here(line, port, other)
         if "--status" in words:
