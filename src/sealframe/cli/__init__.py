@@ -15,9 +15,9 @@ def main() -> None:
     if missing:
         sys.exit(
             f"sealframe: the commands need {' and '.join(missing)}; "
-            'run: pip install "sealframe[cli]", or without installing it: '
-            'uvx --from "sealframe[cli]" sealframe demo, '
-            'or: pipx run --spec "sealframe[cli]" sealframe demo'
+            'run: pip install "sealframe[cli]", or without installing it, from a clone: '
+            'uvx --from ".[cli]" sealframe demo, '
+            'or: pipx run --spec ".[cli]" sealframe demo'
         )
     try:
         # Imported late: it takes a while, in which Ctrl-C ends the command as it does later.
