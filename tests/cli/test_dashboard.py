@@ -13,7 +13,10 @@ import pytest
 from dashboard.pages import ask, asking, events, head
 
 import sealframe
-from sealframe.cli.watching import Watched
+from sealframe.cli.watching import ControlSource, Watched
+from sealframe.dashboard.hub import POINT
+from sealframe.dashboard.source import SourceError
+from sealframe.dashboard.views import View
 
 from .commands import Program, invoked, outcome, running
 from .test_cluster import relay_of
@@ -129,6 +132,61 @@ def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     done = invoked(*given.split())
     assert (done.code, done.output) == (1, "")
     assert done.error.endswith('run: pip install "sealframe[dashboard]"')
+
+
+GOOD: dict[str, Any] = {
+    **dict.fromkeys(POINT),
+    "time": 1.0,
+    "rates": {},
+    "refusals": {},
+    "totals": {},
+}
+WRONG: list[Any] = [
+    None,
+    [],
+    {"do": "dashboard", "views": []},
+    {"summary": {}, "tables": []},
+    {"summary": GOOD},
+    {"summary": GOOD, "tables": []},
+    {"summary": GOOD, "tables": {"0": {}}},
+    *({"summary": GOOD | {name: None}, "tables": [{}]} for name in ("time", "rates", "totals")),
+    {"summary": {name: GOOD[name] for name in GOOD if name != "dropped"}, "tables": [{}]},
+]
+
+
+@needs_unix
+async def test_what_is_no_server_that_can_be_shown(tmp_path: Path) -> None:
+    """Another program that speaks JSON, or a version that leaves out a field."""
+    answers = [{"summary": GOOD, "tables": [{}]}, *WRONG, {"summary": GOOD, "tables": [{}]}]
+    coming = iter(answers)
+
+    async def answer(conn: Any, request: Any) -> Any:
+        return next(coming)
+
+    json = sealframe.codecs.Json()
+    path = tmp_path / "control"
+    async with sealframe.serve(None, path=path, on_request=answer, codec=json):
+        source = ControlSource(path)
+        try:
+            assert await source.look([View()]) == answers[0]
+            for _ in WRONG:
+                with pytest.raises(SourceError, match="no server that can be shown"):
+                    await source.look([View()])
+            assert await source.look([View()]) == answers[0]
+        finally:
+            await source.close()
+
+
+@needs_unix
+async def test_what_echoes_is_refused_at_once(tmp_path: Path) -> None:
+    async def echo(conn: Any, request: Any) -> Any:
+        return request
+
+    json = sealframe.codecs.Json()
+    async with sealframe.serve(None, path=tmp_path / "control", on_request=echo, codec=json):
+        done = await outcome("dashboard", ":0", "--control", "control", folder=tmp_path)
+    assert (done.code, done.output) == (1, "")
+    assert done.error.startswith("what answers at control is no server that can be shown: ")
 
 
 @pytest.mark.parametrize("views", [[{"sort": "x"}], ["text"], [None], [{}] * 17])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from sealframe import ConfigurationError
@@ -88,3 +90,30 @@ def test_names_that_are_given() -> None:
     assert access.knows_host("STATUS.example.org:443")
     assert not access.knows_host("example.org")
     assert Access("server.example", hosts=()).knows_host("server.example:8080")
+    access = Access("127.0.0.1", hosts=["192.0.2.1", "2001:DB8::1"])
+    assert access.knows_host("192.0.2.1:80")
+    assert access.knows_host("[2001:db8::1]:80")
+    assert Access("127.0.0.1", hosts=["[2001:db8::1]"]).knows_host("[2001:db8::1]")
+
+
+def test_where_there_is_a_name_there_is_a_proxy_and_so_a_token() -> None:
+    access = Access("127.0.0.1", hosts=["status.example"])
+    assert access.token is not None
+    assert len(access.token) >= 43
+    assert not access.may_look(None)
+    assert Access("127.0.0.1", TOKEN, ["status.example"]).token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("hosts", "error"),
+    [
+        ("status.example", r"a list: hosts=\['status\.example'\]"),
+        (["status.example", "other.example:443"], "'other.example:443' is no name .* a port"),
+        (["https://status.example"], "without http://"),
+        ([""], "is no name"),
+        (["*"], "is no name"),
+    ],
+)
+def test_what_are_no_names(hosts: Collection[str], error: str) -> None:
+    with pytest.raises(ConfigurationError, match=error):
+        Access("127.0.0.1", hosts=hosts)

@@ -142,9 +142,26 @@ async def test_a_source_that_fails_is_told_and_logged(caplog: pytest.LogCaptureF
     hub = Hub(source)
     async with running(hub):
         with caplog.at_level(logging.ERROR), hub.viewing(View()) as viewer:
-            name, data = await event(viewer)
-    assert (name, data["reason"]) == ("lost", "the dashboard failed; its log has the reason")
+            for _ in range(2):
+                name, data = await event(viewer)
+                reason = "the dashboard failed; its log has the reason"
+                assert (name, data["reason"]) == ("lost", reason)
     assert "ZeroDivisionError: ours" in caplog.text
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("look", [{}, {"summary": {}, "tables": []}, None])
+async def test_a_look_that_is_none_is_told_and_does_not_end_the_looking(look: Any) -> None:
+    class Wrong(Looks):
+        async def look(self, views: Sequence[View]) -> dict[str, Any]:
+            right = await super().look(views)
+            return look if len(self.views) == 1 else right
+
+    hub = Hub(Wrong())
+    async with running(hub):
+        with hub.viewing(View()) as viewer:
+            assert (await event(viewer))[0] == "lost"
+            assert (await event(viewer))[0] == "look"
 
 
 async def test_a_new_page_gets_the_points_before_it() -> None:

@@ -87,3 +87,11 @@ def test_what_is_no_view(query: dict[str, object], message: str) -> None:
 def test_a_view_is_what_its_query_says() -> None:
     view = View.parse({"sort": "name", "order": "ascending", "text": "ada", "limit": "7"})
     assert View.parse(view.query()) == view
+
+
+@pytest.mark.parametrize("text", ["ß", "\N{LATIN SMALL LIGATURE FFI}"])
+def test_a_text_that_is_longer_without_its_case(text: str) -> None:
+    for length in (51, 100):
+        view = View.parse({"text": length * text})
+        assert View.parse(view.query()) == view
+        assert len(view.text) == 100

@@ -74,6 +74,7 @@ async def test_a_page_and_its_parts_come_with_what_keeps_others_out(
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Server"] == "sealframe"
+    assert answer.headers["X-Accel-Buffering"] == "no"
     # Nothing of a page names another place.
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", answer.body)
 
@@ -128,6 +129,10 @@ async def test_a_name_that_is_not_known_gets_nothing(path: str) -> None:
         )
     async with shown(hosts=["status.example"]) as (_, page):
         assert (await ask(page, "/", host="status.example:8080")).status == 200
+        # A proxy may name the dashboard's own address; whoever reaches it is not of this machine.
+        for host in ("status.example", "127.0.0.1"):
+            assert (await ask(page, "/events", host=host)).status == 401
+            assert (await ask(page, "/enter", host=host)).status == 401
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -68,8 +68,8 @@ async def shown_at(
 @click.option(
     "--token",
     is_flag=True,
-    help="Let in at 127.0.0.1 too only those who have the token that is printed. Elsewhere "
-    "there is always one.",
+    help="Let in at 127.0.0.1 too only those who have the token that is printed, as behind a "
+    "proxy you should. Elsewhere there is always one.",
 )
 @click.option(
     "--host-name",
@@ -77,7 +77,7 @@ async def shown_at(
     metavar="NAME",
     multiple=True,
     help="A name by which browsers reach the page, beside localhost and addresses: that of a "
-    "proxy. May be given more than once.",
+    "proxy, without a port. There is a token then. May be given more than once.",
 )
 def dashboard(
     address: Address,

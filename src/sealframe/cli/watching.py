@@ -6,7 +6,7 @@ import asyncio
 import errno
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import sealframe
 
@@ -14,12 +14,13 @@ from .. import (
     ClientOptions,
     Connection,
     ConnectionClosed,
+    DecodeError,
     NotSupportedError,
     RemoteError,
     SealframeError,
     Server,
 )
-from ..dashboard.hub import MAX_VIEWERS
+from ..dashboard.hub import MAX_VIEWERS, POINT
 from ..dashboard.source import ServerSource, Source, SourceError
 from ..dashboard.views import View, ViewError
 from .errors import describe
@@ -78,17 +79,23 @@ class ControlSource(Source):
     async def look(self, views: Sequence[View]) -> dict[str, Any]:
         """Ask the server.
 
-        :raises SourceError: it is not there, does not answer, or cannot
+        :raises SourceError: it is not there, does not answer, or cannot; what has that socket
+            answers with something else than figures, or with those of another version
         """
         try:
             conn = await self._connection()
             question = {"do": "dashboard", "views": [view.query() for view in views]}
-            answer: dict[str, Any] = await conn.request(question, timeout=_TIMEOUT)
+            answer = await conn.request(question, timeout=_TIMEOUT)
         except RemoteError as error:
             raise SourceError(error.message) from None
         except (SealframeError, OSError) as error:
             await self.close()
             raise SourceError(self._explained(error)) from None
+        if not _can_be_shown(answer, len(views)):
+            raise SourceError(
+                f"what answers at {self._path} is no server that can be shown: give what the "
+                "--control of the server is, and run both with the same version of sealframe"
+            )
         return answer
 
     def rest(self) -> None:
@@ -115,8 +122,25 @@ class ControlSource(Source):
             return f"no answer from {self._path} within {_TIMEOUT:g} s"
         if isinstance(error, ConnectionClosed):
             return f"the server at {self._path} is gone"
-        if isinstance(error, NotSupportedError | sealframe.HandshakeError):
+        if isinstance(error, NotSupportedError | sealframe.HandshakeError | DecodeError):
             return f"{self._path} is not a control socket; give what the --control of the server is"
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             return f"{describe(error)}; only the user that runs the server, and root, may"
         return f"{describe(error)} Its command needs --control {self._path}"
+
+
+def _can_be_shown(answer: Any, views: int) -> TypeGuard[dict[str, Any]]:
+    """Return whether an answer is of the form that :meth:`Source.look` describes."""
+    match answer:
+        case {
+            "summary": {
+                "time": int() | float(),
+                "rates": dict(),
+                "refusals": dict(),
+                "totals": dict(),
+                **rest,
+            },
+            "tables": [*tables],
+        }:
+            return len(tables) == views and {*POINT} <= {"time", "rates", *rest}
+    return False

@@ -20,6 +20,9 @@ LOCALHOST: Final = "localhost"
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 """A Host header (RFC 9110, section 7.2), and its name."""
 
+_NAME: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f.]*:[0-9a-f:.]*")
+"""The name alone, or an IPv6 address, without brackets."""
+
 
 def is_loopback(host: str) -> bool:
     """Return whether a host is an address of the loopback interface, or ``localhost``."""
@@ -35,9 +38,11 @@ class Access:
     :param host: where the dashboard listens: at loopback it is open to this machine, elsewhere
         there is always a token
     :param token: what a browser has to show; None makes one where one is needed
-    :param hosts: other names that the dashboard is reached by
+    :param hosts: other names that the dashboard is reached by: a proxy's, which lets others in
+        than this machine, so that there is a token too
     :ivar token: None where none is needed
-    :raises ConfigurationError: the token is too short to be one, or not ASCII
+    :raises ConfigurationError: the token is too short to be one, or not ASCII, or what `hosts` has
+        are no names
     """
 
     def __init__(self, host: str, token: str | None = None, hosts: Collection[str] = ()) -> None:
@@ -47,10 +52,11 @@ class Access:
                 f"a dashboard's token has at least {_MIN_TOKEN} letters and digits, - and _: use "
                 "secrets.token_urlsafe()"
             )
-        if token is None and not self._local:
+        others = _names(hosts)
+        if token is None and (others or not self._local):
             token = secrets.token_urlsafe(32)
         self.token = token
-        self._names = {host.lower(), LOCALHOST, *map(str.lower, hosts)}
+        self._names = {host.lower(), LOCALHOST, *others}
 
     @property
     def cookie(self) -> str:
@@ -84,6 +90,20 @@ class Access:
     def may_look(self, cookie: str | None) -> bool:
         """Return whether somebody with this cookie may see figures."""
         return self.token is None or _equal(cookie, self.cookie)
+
+
+def _names(hosts: Collection[str]) -> set[str]:
+    """Return names as a Host header has them, but for its brackets."""
+    if isinstance(hosts, str):
+        raise ConfigurationError(f"the names of a dashboard are a list: hosts=[{hosts!r}]")
+    found = {host.lower().removeprefix("[").removesuffix("]") for host in hosts}
+    for name in found:
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{name!r} is no name by which browsers reach a dashboard: write the name of the "
+                "host alone, without http:// and without a port"
+            )
+    return found
 
 
 def _is_token(text: str) -> bool:

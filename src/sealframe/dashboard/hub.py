@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -30,11 +30,11 @@ _BETWEEN: Final = 0.1
 _REMEMBERED: Final = 300
 """Looks whose points new pages get, for their charts."""
 
-_POINT: Final = (
+POINT: Final = (
     *("time", "clients", "sessions_detached", "rates"),
     *("inbox_cost", "outbox_cost", "round_trip", "refused", "dropped"),
 )
-"""What a point of the charts is made of."""
+"""What of a summary a point of the charts is made of."""
 
 
 class TooManyViewersError(Exception):
@@ -74,6 +74,7 @@ class Hub:
         self._watched = asyncio.Event()
         self._hurried = asyncio.Event()
         self._points: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
+        self._failing = False
         self._over = False
 
     @contextmanager
@@ -123,17 +124,22 @@ class Hub:
     async def _look(self) -> None:
         views = list({viewer.view: None for viewer in self._viewers})
         try:
-            look = await self._source.look(views)
+            self._put_look(views, await self._source.look(views))
         except SourceError as error:
             self._put_lost(str(error))
-            return
         except Exception:
-            logger.exception("the dashboard could not look at its server")
+            # Whatever it is, those that watch are told, and the next look may do.
+            if not self._failing:
+                logger.exception("the dashboard could not look at its server")
+            self._failing = True
             self._put_lost("the dashboard failed; its log has the reason")
             return
+        self._failing = False
+
+    def _put_look(self, views: Sequence[View], look: dict[str, Any]) -> None:
         summary = look["summary"]
         if not self._points or self._points[-1]["time"] != summary["time"]:
-            self._points.append({name: summary[name] for name in _POINT})
+            self._points.append({name: summary[name] for name in POINT})
         # Each is encoded once, whoever gets it.
         encoded = json.dumps(summary)
         tables = dict(zip(views, map(json.dumps, look["tables"]), strict=True))

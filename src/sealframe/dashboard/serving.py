@@ -155,15 +155,17 @@ def serve(
     ``ssh -L``, or through a proxy that has TLS.
 
     :param server: of this event loop
-    :param host: the address to listen at. At loopback everybody on this machine may look, anywhere
-        else those alone who have the token
+    :param host: the address to listen at. At loopback everybody on this machine may look, and
+        whoever reaches a proxy before it, unless there is a token; anywhere else those alone who
+        have the token
     :param port: the port, 0 for a free one
     :param token: at least 20 letters, digits, ``-`` and ``_``, which browsers show to be let in, at
-        loopback too. None makes one for other addresses than loopback
+        loopback too. None makes one for other addresses than loopback, and where there are
+        ``hosts``
     :param hosts: names beside ``localhost`` and addresses by which browsers reach it, such as that
-        of a proxy; requests by other names are refused
+        of a proxy, without a port; requests by other names are refused
     :raises MissingExtraError: aiohttp is not installed
-    :raises ConfigurationError: the token is too short, or this is no server
+    :raises ConfigurationError: the token is too short, ``hosts`` has no names, or this is no server
     :raises WrongLoopError: the server belongs to another event loop
     """
     check_installed()

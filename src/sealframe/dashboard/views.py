@@ -15,7 +15,7 @@ MAX_ROWS: Final = 100
 """Rows at most: a page is no list of all clients."""
 
 _MAX_TEXT: Final = 100
-"""Characters that are looked for."""
+"""Characters that are looked for, at most."""
 
 _SLICE: Final = 1000
 """Rows at each turn of the event loop."""
@@ -63,7 +63,8 @@ class View:
         rows = int(limit) if isinstance(limit, str) and _LIMIT.fullmatch(limit) else 0
         if not 1 <= rows <= MAX_ROWS:
             raise ViewError(f"limit may be 1 to {MAX_ROWS}")
-        return cls(sort, order == "descending", text.casefold(), rows)
+        # Without its case a text may be longer; cut, it is one that query() can name.
+        return cls(sort, order == "descending", text.casefold()[:_MAX_TEXT], rows)
 
     def query(self) -> dict[str, str]:
         """Return what :meth:`parse` makes this of."""

@@ -32,6 +32,8 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
+    # nginx would keep events until it has a buffer full of them.
+    "X-Accel-Buffering": "no",
     "Server": "sealframe",
 }
 
@@ -67,7 +69,7 @@ class _Pages:
         if len(hosts) != 1 or not self._access.knows_host(hosts[0]):
             raise web.HTTPMisdirectedRequest(
                 text="This dashboard is not known by that name: use its address, or give the name "
-                "where it is started (hosts=, --host-name).\n"
+                "where it is started: hosts= in a program, --host-name of sealframe dashboard.\n"
             )
         return await handler(request)
 
