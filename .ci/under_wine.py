@@ -77,9 +77,7 @@ def main() -> int:
         raise SystemExit("there is no wine64 here: apt-get install wine64")
     if not (folder / "done").exists():
         if folder.exists():
-            raise SystemExit(
-                f"{folder} is not complete, or not from here: delete it or name another"
-            )
+            raise SystemExit(f"{folder} is not complete: delete it, or name another")
         folder.mkdir(parents=True)
         unpack(folder)
     paths = [inside(path) for path in (ROOT / "src", folder / "lib", ROOT / "tests")]

@@ -66,9 +66,10 @@ def measure(threads: int, count: int) -> tuple[float, float]:
         with suppress(threading.BrokenBarrierError):
             ready.wait(PATIENCE)
         began, cpu = time.perf_counter(), time.process_time()
-        for each in running:
-            each.result()
+        failed = [error for each in running if (error := each.exception())]
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    if failed:
+        raise BaseExceptionGroup("not all loops came to their end", failed)
     return threads * count / took, cpu / (threads * count) * 1e6
 
 

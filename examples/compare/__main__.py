@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import cast
 
-from .page import render
+from .page import PAGE, render, replaced
 from .promises import PEERS, programs_of
 from .results import RESULTS, Results, load, versions
 
@@ -50,6 +50,8 @@ def main() -> None:
     results = cast("Results", {"versions": versions(), "facts": facts})
     if options.write:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        if set(facts) == set(PEERS):
+            PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     elif set(facts) == set(PEERS):
         print(render(results))
 

@@ -61,7 +61,7 @@ ROWS: Final[tuple[tuple[str, str, Cell], ...]] = (
     ("Encrypted", "private", yes("encrypted")),
     ("Each end refuses whoever has not the right key", "private", _known),
     ("Needs no certificate for that", "private", yes("without_certificates")),
-    ("Talks to what knows `{length}{data}` alone", "foreign", yes("answered")),
+    ("Talks to what knows `{int32, little-endian}{data}` alone", "foreign", yes("answered")),
     ("An HTTP client on the port, in the log", "scanner", _scanned),
     ("Processes to run beside the two programs", "scanner", lambda fact: str(fact["beside"])),
     ("A message for one who comes when the sender has gone", "away", yes("delivered")),
