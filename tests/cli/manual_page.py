@@ -37,9 +37,11 @@ def page() -> str:
         f"sealframe \\- {escaped(name[0].lower() + name[1:])}",
         ".SH SYNOPSIS",
         ".B sealframe",
-        r"\fICOMMAND\fP [\fIOPTIONS\fP] [\fIARGUMENTS\fP]",
+        r"[\fB\-v\fP] \fICOMMAND\fP [\fIOPTIONS\fP] [\fIARGUMENTS\fP]",
         ".SH DESCRIPTION",
         *paragraphs(f"{summary}\n\n{further}"),
+        ".SH OPTIONS",
+        *options(sealframe_command, click.Context(sealframe_command)),
         ".SH COMMANDS",
         *(line for one in commands(sealframe_command, "sealframe") for line in one),
         ".SH EXIT STATUS",
@@ -87,14 +89,19 @@ def described(command: click.Command, path: str) -> list[str]:
     context = click.Context(command, info_name=path)
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f'.SS "{escaped(path)} {escaped(usage)}"', *paragraphs(cleandoc(command.help or ""))]
-    for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and record is not None:
-            lines += [".TP", rf"\fB{escaped(record[0])}\fP", *wrapped(record[1])]
+    lines += options(command, context)
     for part in (command.epilog or "").replace(EXIT_CODES, "").split("\n\n"):
         if part:
             lines += [".PP", *paragraphs(part)]
     return lines
+
+
+def options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the lines of a command's options."""
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if isinstance(parameter, click.Option) and record is not None:
+            yield from (".TP", rf"\fB{escaped(record[0])}\fP", *wrapped(record[1]))
 
 
 def wrapped(text: str) -> list[str]:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -71,18 +72,20 @@ def folder(tmp_path: Path, settings: Path) -> Path:
     return tmp_path
 
 
-def here(line: str, port: int, other: int) -> tuple[list[str], list[str]]:
-    """Return the variables and the words of a line, with the ports of a test."""
+def here(line: str, port: int, other: int) -> tuple[list[str], list[str], list[str]]:
+    """Return a line's variables, options before the command, and words, with a test's ports."""
     line = re.sub(r"(?:\d+\.){3}\d+:1234", f"127.0.0.1:{port}", line)
     line = re.sub(r"127\.0\.0\.1:(8080|9100)", f"127.0.0.1:{other}", line)
     words = shlex.split(line, comments=True)
     start = words.index("sealframe")
     assert all("=" in word for word in words[:start]), line
     given = words[start + 1 :]
+    options = list(takewhile(lambda word: word.startswith("-v"), given))
+    del given[: len(options)]
     # The default address is the machine's, of which there is one for all tests.
     if given[0] in ("serve", "chat") and f"127.0.0.1:{port}" not in line:
         given.append(f"127.0.0.1:{port}")
-    return words[:start], given
+    return words[:start], options, given
 
 
 @asynccontextmanager
@@ -120,7 +123,7 @@ async def test_a_command_line_runs(line: str, folder: Path) -> None:
     if " dashboard " in f"{line} ":
         pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     with reserved_port() as port, reserved_port() as other:
-        variables, words = here(line, port, other)
+        variables, options, words = here(line, port, other)
         if "--status" in words:
             # It shows a table, for which it wants a terminal.
             async with on_terminal(*words, columns=100) as terminal:
@@ -138,7 +141,7 @@ async def test_a_command_line_runs(line: str, folder: Path) -> None:
                 # It overwrites nothing.
                 (folder / words[-1]).unlink(missing_ok=True)
             command = ("env", *variables, *COMMAND)
-            program = await Program.start(*words, command=command, folder=folder)
+            program = await Program.start(*options, *words, command=command, folder=folder)
             # A dump, for the one that wants something pasted.
             typed = b"00 03 6f 6e 65 00 05 74 68 72 65 65\n" if "-" in words else b""
             done = await program.end(typed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import re
 import socket
@@ -14,7 +13,6 @@ import pytest
 
 import sealframe
 from sealframe import Connection, SharedKey
-from sealframe.cli.errors import tell_errors_once
 
 from .commands import invoked, outcome, relay
 
@@ -28,14 +26,6 @@ def test_nobody_listens() -> None:
             assert (done.code, done.output) == (1, "")
             assert done.error.startswith(f"cannot connect to {address}: ")
             assert done.error.endswith("is the server running there?")
-
-
-def test_what_is_logged_is_told_once_however_many_commands_ran() -> None:
-    logs = [logging.getLogger(name) for name in ("sealframe", "sealframe.keylog")]
-    tell_errors_once()
-    handlers = [log.handlers[:] for log in logs]
-    tell_errors_once()
-    assert [log.handlers for log in logs] == handlers
 
 
 def test_no_such_socket(tmp_path: Path) -> None:

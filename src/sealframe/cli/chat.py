@@ -24,8 +24,9 @@ from .. import (
 )
 from .address import DEFAULT, HELP, SEVERAL, Address, server_address, shown
 from .client_sealing import Access, ClientSealing, client_sealing
-from .errors import EXIT_CODES, CommandError, describe, tell_errors_once
+from .errors import EXIT_CODES, CommandError, describe
 from .framing import Layout, check_framing, client_framing
+from .logs import tell_errors_once
 from .output import Output
 from .prompt import Prompt, is_usable
 from .running import run

@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .errors import EXIT_CODES, CommandError, Exit, complain, tell_errors_once
+from .errors import EXIT_CODES, CommandError, Exit, complain
+from .logs import tell_errors_once
 from .output import Output
 from .running import run
 from .stopping import stop_signals

@@ -33,6 +33,7 @@ from .explain import explain
 from .invite import invite
 from .keygen import keygen, public
 from .layouts import layouts
+from .logs import log_of_a_command
 from .outbox import outbox
 from .receive import receive
 from .send import send
@@ -57,8 +58,15 @@ if TYPE_CHECKING:
     callback=print_versions,
     help="Show the version, how it runs, and exit.",
 )
+@click.option(
+    "-v",
+    "--verbose",
+    "verbosity",
+    count=True,
+    help="Print the library's log on stderr, from how it runs on; -vv with each frame.",
+)
 @click.pass_context
-def sealframe_command(context: click.Context) -> None:
+def sealframe_command(context: click.Context, verbosity: int) -> None:
     """Messages between programs over one socket, sealed with --identity or --key.
 
     Try "sealframe demo" first: it needs nothing.
@@ -66,6 +74,7 @@ def sealframe_command(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         context.exit(Exit.USAGE)
+    context.with_resource(log_of_a_command(verbosity))
 
 
 for _command in (

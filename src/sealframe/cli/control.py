@@ -35,7 +35,8 @@ from .. import (
     SharedKey,
 )
 from .announcing import join_command
-from .errors import CommandError, Exit, describe, tell_errors_once
+from .errors import CommandError, Exit, describe
+from .logs import tell_errors_once
 from .output import Output
 from .running import run
 from .sealing import FILE, Command

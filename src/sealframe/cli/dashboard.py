@@ -17,7 +17,8 @@ from ..dashboard.serving import check_installed, show
 from ..dashboard.source import Source, SourceError
 from .address import Address, listening_address
 from .control import control_of_server_option
-from .errors import EXIT_CODES, CommandError, Exit, tell_errors_once
+from .errors import EXIT_CODES, CommandError, Exit
+from .logs import tell_errors_once
 from .output import Output
 from .running import run
 from .stopping import stop_signals

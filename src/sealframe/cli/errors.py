@@ -151,28 +151,6 @@ _LISTENING = {
 }
 
 
-class LogLines(logging.Handler):
-    """Prints what the library logs, one line each."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one record on stderr."""
-        complain(log_text(record))
-
-
-_NOWHERE = logging.NullHandler()
-_LINES = LogLines()
-
-
-def tell_errors_once() -> None:
-    """Keep what the library logs off stderr, where the command itself says it.
-
-    Called again in the same process, by a program or a test, it changes nothing.
-    """
-    logging.getLogger("sealframe").addHandler(_NOWHERE)
-    # That keys are written to a file is said by nobody else.
-    logging.getLogger("sealframe.keylog").addHandler(_LINES)
-
-
 def log_text(record: logging.LogRecord) -> str:
     """Return a record as text without its traceback, but with the error's own text."""
     text = _as_typed(record.getMessage())

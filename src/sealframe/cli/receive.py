@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -30,7 +29,8 @@ from .. import (
 from .address import DEFAULT, LISTENING, Address, listening_address, proxy_option, shown
 from .announcing import announce
 from .control import control_option, controlled
-from .errors import EXIT_CODES, Exit, LogLines
+from .errors import EXIT_CODES, Exit
+from .logs import print_log
 from .notifying import READY, STOPPING, notify
 from .output import Output
 from .running import run
@@ -162,7 +162,7 @@ def receive(
     ADDRESS is 127.0.0.1:1234 unless given, which this machine alone can reach; 0.0.0.0:1234
     is reached over every IPv4 network that the machine is on. Ctrl-C or SIGTERM ends it.
     """
-    logging.getLogger("sealframe").addHandler(LogLines())
+    print_log()
     security = sealing.open()
     inbox = Inbox(
         directory,

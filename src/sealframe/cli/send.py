@@ -14,8 +14,9 @@ import sealframe
 from .. import ClientOptions, CloseCode, Connection, Outbox
 from .address import HELP, SEVERAL, Address, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
-from .errors import EXIT_CODES, CommandError, tell_errors_once
+from .errors import EXIT_CODES, CommandError
 from .framing import Layout, check_framing, client_framing
+from .logs import tell_errors_once
 from .outbox import send_through
 from .output import Output
 from .running import run

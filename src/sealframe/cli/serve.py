@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from dataclasses import replace
@@ -18,9 +17,10 @@ from .asking import PASSPHRASE_VARIABLE
 from .cluster import cluster_option
 from .control import control_option
 from .dashboard import dashboard_address
-from .errors import EXIT_CODES, Exit, LogLines
+from .errors import EXIT_CODES, Exit
 from .exporting import check_installed, metrics_address
 from .framing import Layout, check_framing, server_framing
+from .logs import print_log, verbose_options
 from .relay import RelaySettings, run_relay
 from .running import run
 from .server_sealing import ServerSealing, server_sealing
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .workers.worker import Worker
 
 _ARGUMENTS: Final = f"{__name__}.arguments"
-"""Where the context has the arguments as they were given: workers get the same."""
+"""Where the context has the whole command as it was given: workers get the same."""
 
 _MOST: Final = 256
 """Workers at most."""
@@ -39,7 +39,7 @@ _MOST: Final = 256
 
 class _Serve(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_ARGUMENTS] = tuple(args)
+        ctx.meta[_ARGUMENTS] = (*verbose_options(ctx), "serve", *args)
         return super().parse_args(ctx, args)
 
 
@@ -127,7 +127,7 @@ def serve(
         check_installed()
     if dashboard is not None:
         check_dashboard()
-    logging.getLogger("sealframe").addHandler(LogLines())
+    print_log()
     security = sealing.open()
     settings = RelaySettings(
         address=address,

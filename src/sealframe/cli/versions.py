@@ -16,17 +16,21 @@ def print_versions(context: click.Context, _option: click.Parameter, wanted: boo
     """Print the version, and with which codec, Python, cryptography and event loop it runs."""
     if not wanted or context.resilient_parsing:
         return
+    click.echo("\n".join(versions()))
+    context.exit()
+
+
+def versions() -> tuple[str, ...]:
+    """Return what it prints, line by line."""
     codec = {"c": "c, compiled", "python": "python, not compiled"}[sealframe.IMPLEMENTATION]
     _, loop = event_loop()
-    lines = (
+    return (
         f"sealframe {sealframe.__version__}",
         f"codec: {codec}",
         f"Python: {platform.python_implementation()} {platform.python_version()}",
         f"cryptography: {_installed('cryptography')}",
         f"event loop: {loop if loop == 'asyncio' else f'{loop} {_installed(loop)}'}",
     )
-    click.echo("\n".join(lines))
-    context.exit()
 
 
 def _installed(package: str) -> str:

@@ -10,6 +10,7 @@ import click
 import sealframe
 
 from ..errors import EXIT_CODES, log_text
+from ..logs import log_to
 from ..output import Output
 from ..running import event_loop, run
 from .room import Room
@@ -32,7 +33,7 @@ async def _demo() -> None:
     _, loop_name = event_loop()
     title = f"sealframe {sealframe.__version__} · sealed · codec: {sealframe.IMPLEMENTATION}"
     view = View(Output(asyncio.current_task()), f"{title} · {loop_name}")
-    logging.getLogger("sealframe").addHandler(_Events(view))
+    log_to(_Events(view))
     await Story(view, Room(), loop_name).tell()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -54,7 +55,7 @@ class View:
             get_renderable=self._table,
             refresh_per_second=12,
             redirect_stdout=False,
-            redirect_stderr=False,
+            redirect_stderr=sys.stderr.isatty(),
         ):
             yield
 

@@ -9,4 +9,4 @@ from .worker import Worker
 if __name__ == "__main__":
     worker = Worker.from_stdin()
     speak_as(f"[{worker.job.number}] ")
-    run(["serve", *worker.job.arguments], worker)
+    run(worker.job.arguments, worker)

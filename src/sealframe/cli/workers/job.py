@@ -23,7 +23,7 @@ class Job:
     :ivar number: from 1 on
     :ivar port: where all of them listen
     :ivar nats: the URL of NATS, maybe with what lets them in
-    :ivar arguments: those of the command ``serve``
+    :ivar arguments: of ``sealframe``, from its options on
     """
 
     number: int

@@ -21,7 +21,7 @@ from .port import Reservation, check_platform
 def run_workers(settings: RelaySettings, count: int, arguments: tuple[str, ...]) -> Exit:
     """Run a relay of several processes until it is told to stop.
 
-    :param arguments: of the command ``serve``
+    :param arguments: of ``sealframe``, for each of them
     :return: the exit code
     :raises CommandError: a worker does not start, or ends at once again and again
     """
