@@ -135,7 +135,10 @@ def relocate(root: Path, final: Path, name: str, patchelf: Path) -> None:
     """Have what was unpacked into ``root`` run with the C library there, once it is ``final``."""
     binary = root / "usr" / "bin" / name
     loader = run(patchelf, "--print-interpreter", binary).strip()
-    libraries = next((root / "usr" / "lib").glob("*/libc.so.6")).parent.relative_to(root)
+    library = next((root / "usr" / "lib").glob("*/libc.so.6"), None)
+    if library is None:
+        raise UnavailableError("no C library was unpacked with it")
+    libraries = library.parent.relative_to(root)
     # An RPATH, not a RUNPATH: it counts for what the modules of the library load as well.
     run(
         patchelf,
