@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,27 @@ def test_words_of_a_line_are_enough() -> None:
     assert run("HTTP client?", "health").startswith("HTTP on the port\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        (
+            "length 542393671 is over it (length 542393671 is ASCII 'GET ': an HTTP client?)",
+            "HTTP on the port",
+        ),
+        ("the peer has another key, or the context differs: check both at both ends", "Wrong key"),
+        (
+            "a client that is not sealed connected to a sealed server: give it the key",
+            "Plain and sealed",
+        ),
+    ],
+)
+def test_a_whole_line_of_a_log_is_known(line: str, title: str) -> None:
+    assert run(f"client 9b4993-2 at 127.0.0.1:38080: {line}").startswith(f"{title}\n")
+
+
 def test_several_are_listed_and_so_are_all() -> None:
-    some = run("sealed", "key").splitlines()
+    how, *some = run("sealed", "key").splitlines()
+    assert how.endswith(f"sealframe explain {shlex.quote(some[0])}")
     assert len(some) > 1
     assert set(some) < set(run().splitlines())
     assert len(run().splitlines()) == len(sections())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -23,6 +24,12 @@ class Section(NamedTuple):
     text: str
     """Plain, without links."""
 
+    def is_quoted_in(self, text: str) -> bool:
+        """Whether a line that was seen, such as one of a log, has what is quoted here in it."""
+        seen = _sentence(text)
+        quoted = re.findall(r"^    (.+)$", self.text, re.MULTILINE)
+        return any(_sentence(line) in seen for line in quoted)
+
     @property
     def name(self) -> str:
         """What a user may type: small, without spaces."""
@@ -35,7 +42,8 @@ def explain(text: tuple[str, ...]) -> None:
     """Say what an error means and what to do.
 
     TEXT is the name of an error, as a traceback shows it, or words of its text or of a line
-    of a log: "UnauthorizedError", "swapped byte order". All words have to be there.
+    of a log: "UnauthorizedError", "swapped byte order". All words have to be there, or
+    TEXT is a whole line as it was seen.
     Without TEXT all names are listed.
     """
     output = Output()
@@ -46,6 +54,8 @@ def explain(text: tuple[str, ...]) -> None:
             "its text; sealframe explain without a text lists all"
         )
     if len(found) > 1:
+        if text:
+            output.line("Several have that. Name one, as in: " + _command(found[0]))
         for section in found:
             output.line(section.title)
         return
@@ -56,11 +66,14 @@ def explain(text: tuple[str, ...]) -> None:
 
 
 def find(text: str) -> list[Section]:
-    """Return the sections that a text names, or else those that have all of its words."""
+    """Return the sections that a text names, or that it quotes, or that have all of its words."""
     wanted = _name(text)
     for name in (wanted, f"{wanted}error"):
         if exact := [one for one in sections() if one.name == name]:
             return exact
+    if quoted := [one for one in sections() if one.is_quoted_in(text)]:
+        # Lines of a log stand first, and say more than the error that they are the text of.
+        return quoted[:1]
     words = text.lower().split()
     return [one for one in sections() if all(word in f"{one}".lower() for word in words)]
 
@@ -83,6 +96,15 @@ def _plain(text: str) -> str:
 
 def _indented(block: re.Match[str]) -> str:
     return re.sub(r"^", "    ", block[1].rstrip("\n"), flags=re.MULTILINE) + "\n"
+
+
+def _sentence(text: str) -> str:
+    """Return a text without what is another one each time it is seen."""
+    return " ".join(re.findall(r"[^\W\d]+", text.lower()))
+
+
+def _command(section: Section) -> str:
+    return f"sealframe explain {shlex.quote(section.title)}"
 
 
 def _name(text: str) -> str:
