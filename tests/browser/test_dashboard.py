@@ -173,6 +173,8 @@ class Hostile(Source):
 
     title = HOSTILE
     gone = False
+    late = 0.0
+    too_fast = 0
 
     async def look(self, views: Sequence[View]) -> dict[str, Any]:
         if self.gone:
@@ -185,11 +187,11 @@ class Hostile(Source):
         cluster = {"connected": True, "server_id": "", "clients": 1, "servers": {HOSTILE: server}}
         summary = {
             **figures,
-            "time": asyncio.get_running_loop().time(),
+            "time": asyncio.get_running_loop().time() - self.late,
             "version": HOSTILE,
             "rates": {},
             "round_trip": None,
-            "refusals": {},
+            "refusals": {"too_fast": self.too_fast},
             "totals": {},
             "cluster": cluster,
         }
@@ -214,6 +216,37 @@ def test_what_others_choose_is_text(chromium: Browser) -> None:
             assert visit.page.title() == HOSTILE
             assert visit.page.locator("img").count() == 0
             assert visit.wrong == []
+
+
+def test_what_comes_late_is_not_live_and_what_began_again_is_counted_from_0(
+    chromium: Browser,
+) -> None:
+    source = Hostile()
+    source.too_fast = 100
+    with in_a_thread(lambda: show(source, "127.0.0.1", 0, Access("127.0.0.1"))) as page:
+        with visiting(chromium, origin(page)) as visit:
+            visit.open("")
+            state(visit, "live")
+            text_of(visit, "#refusals tr td:nth-child(3)", "100")
+            text_of(visit, "#refusals tr td:nth-child(2)", "0")
+            source.too_fast = 60
+            text_of(visit, "#refusals tr td:nth-child(2)", "60")
+            source.late = 5.0
+            assert state(visit, "lost").startswith("figures come late: last seen ")
+            source.late = 0.0
+            state(visit, "live")
+
+
+def test_an_error_of_a_proxy_is_not_for_ever(chromium: Browser) -> None:
+    def open_page() -> Dashboard:
+        return show(Hostile(), "127.0.0.1", 0, Access("127.0.0.1"))
+
+    with in_a_thread(open_page) as page, visiting(chromium, origin(page)) as visit:
+        visit.page.route("**/enter", lambda route: route.fulfill(status=502, body="bad gateway"))
+        visit.open("")
+        assert "HTTP 502" in state(visit, "lost")
+        visit.page.unroute("**/enter")
+        state(visit, "live")
 
 
 def test_a_token_lets_in_and_is_gone_from_the_address(chromium: Browser) -> None:

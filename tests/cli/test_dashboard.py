@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from dashboard.pages import ask, asking, events, head
 
 import sealframe
+from sealframe.cli.cluster_watching import ClusterSource
+from sealframe.cli.logs import log_of_a_command, tell_errors_once
 from sealframe.cli.watching import ControlSource, Watched
 from sealframe.dashboard.hub import POINT
 from sealframe.dashboard.source import SourceError
@@ -87,6 +90,41 @@ async def test_a_cluster_is_shown_without_its_clients() -> None:
         assert server["label"].endswith(f":{relay.program.process.pid}")
         assert (server["state"], server["clients"], server["messages_in"]) == ("here", 0, 0)
         assert data["table"] is None
+        other = await outcome("dashboard", ":0", "--cluster", url[0], "--name", "typo")
+        assert (other.code, other.output) == (1, "")
+        assert other.error.startswith("nobody is in the cluster 'typo'; ")
+
+
+def test_what_a_dashboard_logs_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its pages say that the log has the reason."""
+    with log_of_a_command(0):
+        tell_errors_once()
+        logging.getLogger("sealframe.dashboard").error("ours")
+    assert capsys.readouterr().err == "sealframe: ours\n"
+
+
+class Unheard:
+    """A cluster of which nothing is known."""
+
+    def __init__(self, *versions: int, connected: bool = True) -> None:
+        self.versions = {*versions}
+        self.connected = connected
+
+    async def look(self) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("observer", "error"),
+    [
+        (Unheard(connected=False), "NATS is away"),
+        (Unheard(), "nobody is in the cluster 'ours'"),
+        (Unheard(9), "servers of another version"),
+    ],
+)
+async def test_a_cluster_of_which_nothing_is_known(observer: Any, error: str) -> None:
+    with pytest.raises(SourceError, match=error):
+        await ClusterSource(observer, "ours").look([])
 
 
 @needs_unix
@@ -107,6 +145,7 @@ async def test_where_no_server_is(tmp_path: Path) -> None:
         (["dashboard"], "give either --control PATH of a running server, or --cluster URL"),
         (["dashboard", "--control", "c", "--cluster", "u"], "give either --control"),
         (["dashboard", "./path", "--control", "c"], "it is no Unix socket"),
+        (["dashboard", "--control", "c", "--name", "default"], "--name is that of a cluster"),
         (["serve", "--dashboard", "./path"], "it is no Unix socket"),
         (["serve", "--workers", "2", "--dashboard", ":8080"], "sealframe dashboard --cluster URL"),
     ],

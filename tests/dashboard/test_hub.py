@@ -102,6 +102,19 @@ async def test_the_next_look_comes_within_a_second_and_a_new_page_hurries_it() -
                 assert loop.time() - began < 1.9
 
 
+async def test_pages_that_come_again_and_again_do_not_hurry_it_further() -> None:
+    source = Looks()
+    hub = Hub(source)
+    loop = asyncio.get_running_loop()
+    async with running(hub):
+        began = loop.time()
+        while loop.time() - began < 0.8:
+            with hub.viewing(View()):
+                await asyncio.sleep(0.01)
+        # Those of slow machines are at most as many.
+        assert 1 <= len(source.views) <= 1 + 2 * (loop.time() - began)
+
+
 async def test_a_slow_page_gets_the_newest_look_alone() -> None:
     viewer = Viewer(View())
     for number in range(1000):

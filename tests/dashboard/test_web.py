@@ -27,7 +27,7 @@ from sealframe import (
 )
 from sealframe.dashboard import Dashboard, serving
 from sealframe.dashboard.access import Access
-from sealframe.dashboard.hub import MAX_VIEWERS
+from sealframe.dashboard.hub import MAX_VIEWERS, POINT
 from sealframe.dashboard.serving import show
 from sealframe.dashboard.source import ServerSource, Source
 from sealframe.dashboard.views import View
@@ -254,6 +254,46 @@ async def test_a_page_that_does_not_read_holds_up_nobody(monkeypatch: pytest.Mon
                     received += len(chunk)
             # A part of one event.
             assert received < 4_000_000
+
+
+class Numbers(Source):
+    """Has another 8 kB with each look."""
+
+    title = "numbers"
+    last = 0
+
+    async def look(self, views: Sequence[View]) -> dict[str, Any]:
+        self.last += 1
+        summary = dict.fromkeys(POINT) | {"time": float(self.last), "text": "x" * 8192}
+        return {"summary": summary, "tables": [None for _ in views]}
+
+    def rest(self) -> None:
+        pass
+
+
+async def test_events_for_a_slow_page_do_not_get_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system would keep for it, up to megabytes, would be drawn long afterwards."""
+    monkeypatch.setattr("sealframe.dashboard.hub._INTERVAL", 0.002)
+    monkeypatch.setattr("sealframe.dashboard.hub._BETWEEN", 0.001)
+    source = Numbers()
+    async with show(source, "127.0.0.1", 0, Access("127.0.0.1")) as page:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(slow, ("127.0.0.1", port_of(page)))
+            await loop.sock_sendall(slow, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await until(lambda: source.last > 200)
+            newest, waited = source.last, b""
+            async with asyncio.timeout(PATIENCE):
+                while not _later(waited.decode(), newest):
+                    waited += await loop.sock_recv(slow, 1 << 16)
+    # All before the newest one was old: 16 KiB, which the system may double, and both ends' rest.
+    assert len(waited) < 100_000
+
+
+def _later(text: str, newest: int) -> bool:
+    return any(float(id) >= newest for id in re.findall(r"^id: (\S+)\n", text, re.MULTILINE))
 
 
 async def test_the_end_closes_pages() -> None:

@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .errors import EXIT_CODES, CommandError, Exit, complain
+from .cluster_watching import nobody
+from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
 from .output import Output
 from .running import run
@@ -77,7 +78,7 @@ async def _status(url: str, name: str, *, once: bool) -> Exit:
         looks = Looks(observer)
         servers = await looks.rows()
         if not servers:
-            raise CommandError(f"{_nothing(observer, name)}; is there a server with that URL?")
+            raise CommandError(nobody(observer, name))
         if once:
             await asyncio.sleep(_EVERY)
             for line in aligned([(*_HEADS, *_HEADS_MORE), *await looks.rows()]):
@@ -92,12 +93,6 @@ async def _status(url: str, name: str, *, once: bool) -> Exit:
                     async with asyncio.timeout(_EVERY):
                         await asyncio.shield(stopped)
         return stopped.result()
-
-
-def _nothing(observer: Observer, name: str) -> str:
-    if observer.versions:
-        complain("there are servers of another version of sealframe, which are not understood")
-    return f"nobody is in the cluster {name!r}"
 
 
 class Looks:

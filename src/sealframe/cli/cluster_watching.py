@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..dashboard.source import Source
+from ..dashboard.source import Source, SourceError
 from ..dashboard.views import View
 from ..version import __version__
 
@@ -18,6 +18,14 @@ _COUNTERS = ("messages_received", "bytes_received", "messages_sent", "bytes_sent
 _RATES = ("messages_in", "bytes_in", "messages_out", "bytes_out")
 
 
+def nobody(observer: Observer, name: str) -> str:
+    """Say that a cluster has no server, and why that may be."""
+    text = f"nobody is in the cluster {name!r}; is there a server with that URL?"
+    if observer.versions:
+        text += " There are servers of another version of sealframe, which are not understood"
+    return text
+
+
 class ClusterSource(Source):
     """Looks at a cluster from outside. Clients are known to their servers alone, and not shown.
 
@@ -26,12 +34,21 @@ class ClusterSource(Source):
 
     def __init__(self, observer: Observer, name: str) -> None:
         self.title = f"sealframe cluster {name}"
+        self._name = name
         self._observer = observer
         self._before: dict[str, tuple[float, ServerStatus]] = {}
 
     async def look(self, views: Sequence[View]) -> dict[str, Any]:
-        """Ask all servers at once; what is not known of one is None."""
+        """Ask all servers at once; what is not known of one is None.
+
+        :raises SourceError: NATS is away, or nobody is in the cluster
+        """
         seen = await self._observer.look()
+        # What was heard before says nothing of now.
+        if not self._observer.connected:
+            raise SourceError("NATS is away: nothing is known of the cluster until it is back")
+        if not seen:
+            raise SourceError(nobody(self._observer, self._name))
         now = time.monotonic()
         servers = {server.id: self._server(server, now) for server in seen}
         known = [server.status for server in seen if server.status is not None]
@@ -53,7 +70,7 @@ class ClusterSource(Source):
             "refusals": {},
             "totals": {name: sum(getattr(status, name) for status in known) for name in _COUNTERS},
             "cluster": {
-                "connected": self._observer.connected,
+                "connected": True,
                 "server_id": "",
                 "clients": sum(server["clients"] for server in servers.values()),
                 "messages_lost": lost,

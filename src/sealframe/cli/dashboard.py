@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 import click
+from click.core import ParameterSource
 
 from ..dashboard.access import Access
 from ..dashboard.serving import check_installed, show
@@ -80,7 +81,9 @@ async def shown_at(
     help="A name by which browsers reach the page, beside localhost and addresses: that of a "
     "proxy, without a port. There is a token then. May be given more than once.",
 )
+@click.pass_context
 def dashboard(
+    context: click.Context,
     address: Address,
     control: Path | None,
     cluster: str | None,
@@ -101,6 +104,8 @@ def dashboard(
     """
     if sum(given is not None for given in (control, cluster, url_file)) != 1:
         raise click.UsageError("give either --control PATH of a running server, or --cluster URL")
+    if control is not None and context.get_parameter_source("name") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--name is that of a cluster: give it with --cluster URL")
     check_installed()
     tell_errors_once()
     if url_file is not None:

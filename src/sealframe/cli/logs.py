@@ -18,7 +18,13 @@ from .text import labelled, visible
 from .versions import versions
 
 _LOG = logging.getLogger("sealframe")
-_KEY_LOG = logging.getLogger("sealframe.keylog")
+_TOLD_HERE_ALONE = (
+    # That keys are written to a file.
+    logging.getLogger("sealframe.keylog"),
+    # Why a dashboard fails: its page says that the log has the reason.
+    logging.getLogger("sealframe.dashboard"),
+)
+"""What the log has to say, and no command itself."""
 _CLOCK = logging.Formatter()
 
 
@@ -56,7 +62,7 @@ def log_of_a_command(verbosity: int) -> Iterator[None]:
     :param verbosity: 0 leaves it to the command; 1 prints INFO and what is worse on stderr, after
         a line with what ``--version`` says; 2 or more prints DEBUG too
     """
-    before = [(log, log.handlers[:]) for log in (_LOG, _KEY_LOG)]
+    before = [(log, log.handlers[:]) for log in (_LOG, *_TOLD_HERE_ALONE)]
     level = _LOG.level
     try:
         if verbosity:
@@ -81,8 +87,8 @@ def tell_errors_once() -> None:
     """Keep what the library logs off stderr, where the command itself says it."""
     log_to(_NOWHERE)
     if not _all_is_shown():
-        # That keys are written to a file is said by nobody else.
-        _KEY_LOG.addHandler(_LINES)
+        for log in _TOLD_HERE_ALONE:
+            log.addHandler(_LINES)
 
 
 def print_log() -> None:

@@ -24,8 +24,9 @@ _INTERVAL: Final = 1.0
 _RETRY: Final = 1000
 """Milliseconds after which a page whose connection is lost comes again."""
 
-_BETWEEN: Final = 0.1
-"""Seconds at least between two looks, where a new page hurries the next one."""
+_BETWEEN: Final = 0.5
+"""Seconds at least between two looks, where a new page hurries the next one: also of pages that
+come again and again there are no more than two looks a second."""
 
 _REMEMBERED: Final = 300
 """Looks whose points new pages get, for their charts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from importlib.resources import files
 from typing import Final
 
@@ -36,6 +37,13 @@ _HEADERS: Final = {
     "X-Accel-Buffering": "no",
     "Server": "sealframe",
 }
+
+_SEND_BUFFER: Final = 16 * 1024
+"""Bytes of events that the system may keep for a page: what waits there gets old. It grows them by
+itself otherwise, to some megabytes. Linux keeps twice as much."""
+
+_SENT_INTERVAL: Final = 0.05
+"""Seconds between two looks whether an event has been handed to the system."""
 
 _WRITE_TIMEOUT: Final = 30.0
 """Seconds that a page may take for one event before it is taken for dead."""
@@ -106,11 +114,19 @@ class _Pages:
             with self._hub.viewing(view) as viewer:
                 response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
                 await response.prepare(request)
+                transport = request.transport
+                if transport is None:
+                    raise ConnectionResetError
+                sock = transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
                 event: bytes | None = self._hub.history(after)
                 while event is not None:
                     # While this waits, newer events take each other's place.
                     async with asyncio.timeout(_WRITE_TIMEOUT):
                         await response.write(event)
+                        # aiohttp waits only above 64 KiB.
+                        while transport.get_write_buffer_size():  # noqa: ASYNC110
+                            await asyncio.sleep(_SENT_INTERVAL)
                     event = await viewer.next()
         except TooManyViewersError:
             raise web.HTTPServiceUnavailable(

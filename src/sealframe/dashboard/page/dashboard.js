@@ -257,12 +257,15 @@ let refused = []; // [time, the counters] of the looks that this page has seen
 
 function showSummary(summary) {
   const values = { ...summary.refusals, ...summary.totals };
+  // A counter that went down is that of a server which was started again, and began at 0.
+  const before = refused.at(-1)?.[1] ?? {};
+  if (Object.keys(values).some((key) => values[key] < before[key])) refused = [[summary.time, {}]];
   refused.push([summary.time, values]);
   refused = refused.filter(([time]) => time > summary.time - WINDOW);
   const first = refused[0][1];
   $("refusals").closest("section").hidden = !Object.keys(summary.refusals).length;
   fill($("refusals"), REFUSALS.filter(([key]) => key in values).map(([key, label]) => {
-    const recent = Math.max(0, values[key] - first[key]);
+    const recent = values[key] - (first[key] ?? 0);
     return [{ text: label }, number(count(recent), recent > 0), number(count(values[key]))];
   }));
   const totals = summary.totals;
@@ -353,7 +356,8 @@ $("text").addEventListener("input", () => {
 // The state of the page: connecting, live, lost (no figures come), refused, paused
 
 let state = "connecting";
-let seen = null; // when the last figures came, of Date.now()
+let seen = null; // when the last figures were made, as far as is known, of Date.now()
+let least = Infinity; // the smallest time from when figures are made until they are here; two clocks
 let events = null;
 
 function become(next, words) {
@@ -386,14 +390,18 @@ function listen() {
   const opened = new EventSource(`/events?${new URLSearchParams({ ...view, after })}`);
   events = opened;
   opened.addEventListener("history", (event) => {
+    least = Infinity;
     points.push(...JSON.parse(event.data));
   });
   opened.addEventListener("look", (event) => {
     const { summary, table } = JSON.parse(event.data);
     if (points.at(-1)?.time !== summary.time) points.push(summary);
     points = points.filter((point) => point.time > summary.time - WINDOW && point.time <= summary.time);
-    seen = Date.now();
-    if (state !== "live") become("live", "live");
+    const lag = Date.now() - summary.time * 1000;
+    least = Math.min(least, lag);
+    seen = Date.now() - (lag - least);
+    if (lag - least > STALE) lose("figures come late");
+    else if (state !== "live") become("live", "live");
     for (const chart of charts) chart.draw(points);
     showSummary(summary);
     $("clients").hidden = table === null;
@@ -420,8 +428,14 @@ async function enter() {
     setTimeout(enter, RETRY);
     return;
   }
-  if (!answer.ok) {
+  if ([401, 403, 421].includes(answer.status)) {
     become("refused", `not let in: ${(await answer.text()).trim()}`);
+    return;
+  }
+  if (!answer.ok) {
+    // A proxy before it, most likely.
+    lose(`no answer from the dashboard but HTTP ${answer.status}`);
+    setTimeout(enter, RETRY);
     return;
   }
   const { title } = await answer.json();
