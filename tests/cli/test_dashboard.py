@@ -144,9 +144,14 @@ async def test_where_no_server_is(tmp_path: Path) -> None:
     [
         (["dashboard"], "give either --control PATH of a running server, or --cluster URL"),
         (["dashboard", "--control", "c", "--cluster", "u"], "give either --control"),
-        (["dashboard", "./path", "--control", "c"], "it is no Unix socket"),
+        (
+            ["dashboard", "./path", "--control", "c"],
+            "write HOST:PORT: nothing else is for a browser",
+        ),
         (["dashboard", "--control", "c", "--name", "default"], "--name is that of a cluster"),
-        (["serve", "--dashboard", "./path"], "it is no Unix socket"),
+        (["serve", "--dashboard", "./path"], "write HOST:PORT: nothing else is for a browser"),
+        (["serve", "--dashboard", "systemd:page"], "write HOST:PORT: nothing else is"),
+        (["serve", "--metrics", "systemd:page"], "write HOST:PORT: nothing else is"),
         (["serve", "--workers", "2", "--dashboard", ":8080"], "sealframe dashboard --cluster URL"),
     ],
 )

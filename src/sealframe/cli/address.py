@@ -146,6 +146,16 @@ def listening_address(ctx: click.Context, param: click.Parameter, value: str) ->
         raise click.BadParameter(str(error), ctx, param) from None
 
 
+def http_address(ctx: click.Context, param: click.Parameter, value: str | None) -> Address | None:
+    """Parse where a page is served: HOST:PORT; port 0 takes a free port."""
+    if value is None:
+        return None
+    address = listening_address(ctx, param, value)
+    if address.path is not None or address.activated is not None:
+        raise click.BadParameter("write HOST:PORT: nothing else is for a browser", ctx, param)
+    return address
+
+
 def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     """Parse the ADDRESS argument of a client, which may be a list."""
     if value.startswith(_SYSTEMD):

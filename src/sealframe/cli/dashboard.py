@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from ..dashboard.access import Access
 from ..dashboard.serving import check_installed, show
 from ..dashboard.source import Source, SourceError
-from .address import Address, listening_address
+from .address import Address, http_address
 from .control import control_of_server_option
 from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
@@ -26,18 +26,6 @@ from .stopping import stop_signals
 from .watching import ControlSource
 
 _DEFAULT = "127.0.0.1:8080"
-
-
-def dashboard_address(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> Address | None:
-    """Parse HOST:PORT; port 0 takes a free port."""
-    if value is None:
-        return None
-    address = listening_address(ctx, param, value)
-    if address.path is not None:
-        raise click.BadParameter("write HOST:PORT: it is no Unix socket", ctx, param)
-    return address
 
 
 @asynccontextmanager
@@ -57,7 +45,7 @@ async def shown_at(
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("address", callback=dashboard_address, default=_DEFAULT)
+@click.argument("address", callback=http_address, default=_DEFAULT)
 @control_of_server_option
 @click.option(
     "--cluster",

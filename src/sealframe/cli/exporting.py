@@ -6,23 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import click
-
 from .. import Server
-from .address import Address, listening_address, shown
+from .address import Address, shown
 from .errors import CommandError
-
-
-def metrics_address(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> Address | None:
-    """Parse HOST:PORT; port 0 takes a free port."""
-    if value is None:
-        return None
-    address = listening_address(ctx, param, value)
-    if address.path is not None:
-        raise click.BadParameter("write HOST:PORT: it is no Unix socket", ctx, param)
-    return address
 
 
 def check_installed() -> None:

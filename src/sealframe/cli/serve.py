@@ -12,13 +12,12 @@ import click
 
 from .. import Sessions
 from ..dashboard.serving import check_installed as check_dashboard
-from .address import DEFAULT, LISTENING, Address, listening_address, proxy_option
+from .address import DEFAULT, LISTENING, Address, http_address, listening_address, proxy_option
 from .asking import PASSPHRASE_VARIABLE
 from .cluster import cluster_option
 from .control import control_option
-from .dashboard import dashboard_address
 from .errors import EXIT_CODES, Exit
-from .exporting import check_installed, metrics_address
+from .exporting import check_installed
 from .framing import Layout, check_framing, server_framing
 from .logs import print_log, verbose_options
 from .relay import RelaySettings, run_relay
@@ -63,14 +62,14 @@ class _Serve(click.Command):
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
-    callback=metrics_address,
+    callback=http_address,
     help="Serve figures for Prometheus over HTTP there, to whoever asks; with --workers the "
     "second one at the next port, and so on. Needs the extra sealframe[metrics].",
 )
 @click.option(
     "--dashboard",
     metavar="HOST:PORT",
-    callback=dashboard_address,
+    callback=http_address,
     help="Serve a web page there that shows what the server is doing: at 127.0.0.1 to everybody on "
     "this machine, elsewhere to those who have the token that is printed. Needs the extra "
     "sealframe[dashboard].",
