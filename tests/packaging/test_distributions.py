@@ -120,7 +120,8 @@ def install_and_talk(wheel: Path, folder: Path) -> str:
     assert installed.returncode == 0, installed.stdout
     talked = run(python, "-I", "-c", PLAIN_ECHO, PATH=str(binaries))
     assert talked.returncode == 0, talked.stdout
-    implementation, where = talked.stdout.split(maxsplit=1)
+    # Where it is pure Python, a line before says so.
+    implementation, where = talked.stdout.splitlines()[-1].split(maxsplit=1)
     assert Path(where.strip()).is_relative_to(folder)
     return implementation
 
