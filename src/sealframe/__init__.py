@@ -15,7 +15,6 @@ import logging
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .aio.connection import Connection
@@ -227,6 +226,9 @@ def _log_missing_extensions() -> None:
         and sys.implementation.name == "cpython"
         and os.environ.get("SEALFRAME_NO_EXTENSIONS") != "1"
     ):
+        # Not before: nearly nobody needs it, and it takes its time to import.
+        from importlib.util import find_spec
+
         why = (
             "it is installed without what is compiled for this CPython {}.{}; with a C compiler: "
             "SEALFRAME_EXTENSION=yes pip install --force-reinstall --no-deps --no-cache-dir "

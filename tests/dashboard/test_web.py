@@ -229,17 +229,25 @@ class Flood(Source):
         self.rested = True
 
 
+@asynccontextmanager
+async def slowly_asking(page: Dashboard) -> AsyncIterator[socket.socket]:
+    """Ask for events as one whose system keeps next to nothing, and which reads when it likes."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", port_of(page)))
+        await loop.sock_sendall(sock, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        yield sock
+
+
 async def test_a_page_that_does_not_read_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up in time, and until then nothing piles up for it."""
     monkeypatch.setattr("sealframe.dashboard.web._WRITE_TIMEOUT", 1.5)
     source = Flood()
     async with show(source, "127.0.0.1", 0, Access("127.0.0.1")) as page:
-        with socket.socket() as silent:
-            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            silent.setblocking(False)
+        async with slowly_asking(page) as silent:
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(silent, ("127.0.0.1", port_of(page)))
-            await loop.sock_sendall(silent, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             async with asking(page, "/events") as reader:
                 await head(reader)
                 for _ in range(2):
@@ -277,12 +285,8 @@ async def test_events_for_a_slow_page_do_not_get_old(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sealframe.dashboard.hub._BETWEEN", 0.001)
     source = Numbers()
     async with show(source, "127.0.0.1", 0, Access("127.0.0.1")) as page:
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.setblocking(False)
+        async with slowly_asking(page) as slow:
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(slow, ("127.0.0.1", port_of(page)))
-            await loop.sock_sendall(slow, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await until(lambda: source.last > 200)
             newest, waited = source.last, b""
             async with asyncio.timeout(PATIENCE):
