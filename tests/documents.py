@@ -24,6 +24,8 @@ COMMAND = [sys.executable, "-m", "sealframe"]
 
 NAMED = re.compile(r"^<!-- ([^>]+) -->\n```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
+# Such comments say where a block is held to be true; several blocks may say the same.
+TESTED_ELSEWHERE = ("not run: ", "run by: ", "seen: ")
 
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -34,11 +36,11 @@ def read(path: str) -> str:
 
 
 def blocks(text: str, language: str) -> dict[str, str]:
-    """Return the blocks of one language that have names."""
+    """Return the blocks of one language that have names: programs, and what they print."""
     found = [
         (name, block)
         for name, word, block in NAMED.findall(text)
-        if word == language and not name.startswith(("not run: ", "run by: "))
+        if word == language and not name.startswith(TESTED_ELSEWHERE)
     ]
     assert len(dict(found)) == len(found), "two blocks have one name"
     return dict(found)
