@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from sealframe.cluster.announcing import Announcer
 from sealframe.cluster.chunks import UnknownVersionError
-from sealframe.cluster.events import ClusterClient as Client
 from sealframe.cluster.messages import MalformedFrameError
 from sealframe.cluster.numbers import HEARTBEAT_INTERVAL, MAX_DELTAS, ROSTER_PART
 from sealframe.cluster.presence import (
@@ -21,9 +20,9 @@ from sealframe.cluster.presence import (
     Put,
     decode_clients,
     decode_presence,
-    encode_clients,
     encode_delta,
     encode_presence,
+    encode_roster,
 )
 
 ID = "0123456789abcdef"
@@ -136,21 +135,20 @@ def test_another_version_is_told_whatever_else_it_has() -> None:
 # Rosters
 
 
-@given(st.lists(st.builds(Client, TEXT, st.none() | TEXT, st.just(ID), SINCE), max_size=20))
-def test_a_roster_is_decoded(clients: list[Client]) -> None:
-    parts = encode_clients(clients)
-    decoded = [put for part in parts for put in decode_clients(part)]
-    assert decoded == [Put(client.id, client.name, client.since) for client in clients]
+@given(st.lists(st.builds(Put, TEXT, st.none() | TEXT, SINCE), max_size=20))
+def test_a_roster_is_decoded(clients: list[Put]) -> None:
+    parts = encode_roster(map(encode_delta, clients))
+    assert [put for part in parts for put in decode_clients(part)] == clients
 
 
 def test_a_roster_of_nobody_has_one_part() -> None:
-    assert encode_clients([]) == [b"[]"]
+    assert encode_roster([]) == [b"[]"]
 
 
 def test_a_roster_is_in_parts_of_bounded_size() -> None:
     names = ["\0" * 65536, "b", "x" * 40_000, "y" * 40_000, *map(str, range(5000))]
-    clients = [Client(f"id-{place}", name, ID, 1.5) for place, name in enumerate(names)]
-    parts = encode_clients(clients)
+    clients = [Put(f"id-{place}", name, 1.5) for place, name in enumerate(names)]
+    parts = encode_roster(map(encode_delta, clients))
     assert [put.name for part in parts for put in decode_clients(part)] == names
     small = [part for part in parts if len(decode_clients(part)) > 1]
     assert len(small) >= len(parts) - 4
@@ -241,9 +239,16 @@ def test_the_last_message_says_bye() -> None:
 def test_a_roster_is_made_once_for_all_who_ask() -> None:
     own = announcer()
     own.add(Put("a", None, 1.0))
-    clients = [Client("a", None, ID, 1.0)]
-    parts = own.roster(clients)
+    parts = own.roster()
     assert [(part.number, part.part, part.parts) for part in parts] == [(1, 0, 1)]
-    assert own.roster([]) is parts
+    assert own.roster() is parts
     own.add(Gone("a"))
-    assert [(part.number, part.clients) for part in own.roster([])] == [(2, b"[]")]
+    assert [(part.number, part.clients) for part in own.roster()] == [(2, b"[]")]
+
+
+def test_a_roster_has_each_client_once_as_it_was_announced_last() -> None:
+    own = announcer()
+    for delta in (Put("a", None, 1.0), Put("b", "bob", 2.0), Put("a", "ann", 3.0), Gone("c")):
+        own.add(delta)
+    (part,) = own.roster()
+    assert decode_clients(part.clients) == [Put("a", "ann", 3.0), Put("b", "bob", 2.0)]

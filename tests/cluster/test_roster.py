@@ -218,6 +218,14 @@ def test_a_large_roster_is_taken_in_by_slices() -> None:
     assert other.clients == own.clients
 
 
+def test_a_large_roster_of_ones_own_is_not_encoded_in_one_turn() -> None:
+    """Each client was, as it came."""
+    own = roster()
+    for number in range(8 * SLICE):
+        own.join(f"a-{number}", None, WALL + number)
+    assert calls(own.roster_parts) < SLICE
+
+
 def test_the_clients_of_a_large_server_that_is_gone_leave_by_slices() -> None:
     own, other = roster(), roster(OTHER)
     for number in range(3 * SLICE):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from .events import ClusterClient
 from .messages import RosterPart
 from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS
-from .presence import Delta, encode_clients, encode_delta, encode_presence
+from .presence import Delta, Put, encode_delta, encode_presence, encode_roster
 
 __all__ = ["Announcer"]
 
@@ -25,6 +24,8 @@ class Announcer:
         self._identity: dict[str, object] = {"id": id, "label": label, "started": started}
         self._size = size
         self._waiting: list[bytes] = []
+        # Each client as it was announced: a roster of 10,000 is joined, not encoded, in one turn.
+        self._clients: dict[str, bytes] = {}
         self._roster: tuple[int, list[RosterPart]] | None = None
         self.figures: Mapping[str, float] = {}
         self.number = 0
@@ -40,7 +41,12 @@ class Announcer:
         self.number += 1
         if len(self._waiting) == MAX_DELTAS:
             self._waiting.clear()  # whoever misses them asks for the roster
-        self._waiting.append(encode_delta(delta))
+        data = encode_delta(delta)
+        self._waiting.append(data)
+        if isinstance(delta, Put):
+            self._clients[delta.id] = data
+        else:
+            self._clients.pop(delta.id, None)
 
     def take(self, now: float) -> list[bytes]:
         """Return the messages to be published now: deltas, or a heartbeat if it is due."""
@@ -69,13 +75,13 @@ class Announcer:
         """Return the last message of all."""
         return self._encode(self.number, [], bye=True)
 
-    def roster(self, clients: Iterable[ClusterClient]) -> list[RosterPart]:
+    def roster(self) -> list[RosterPart]:
         """Return this server's roster, as of its last delta.
 
         Servers that start together ask together: until the next delta they get the same parts.
         """
         if self._roster is None or self._roster[0] != self.number:
-            parts = encode_clients(clients)
+            parts = encode_roster(self._clients.values())
             self._roster = (
                 self.number,
                 [

@@ -11,7 +11,7 @@ what was known of it; ``name`` is null for none. ``[id]`` takes it out. A messag
 a heartbeat. A delta that is too large for a message is left out: who misses it asks for the roster.
 ``"bye": true`` says that this server leaves.
 
-A roster is the sender's clients, each as ``[id, name, since]``, in lists of about 64 KiB.
+A roster is the sender's clients, each as ``[id, name, since]``, in lists of about 8 KiB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from .chunks import UnknownVersionError
-from .events import ClusterClient
 from .messages import MalformedFrameError, checked_text
 from .numbers import ROSTER_PART, VERSION
 
@@ -35,9 +34,9 @@ __all__ = [
     "Put",
     "decode_clients",
     "decode_presence",
-    "encode_clients",
     "encode_delta",
     "encode_presence",
+    "encode_roster",
     "is_server_id",
 ]
 
@@ -140,12 +139,14 @@ def decode_presence(data: bytes) -> Presence:
     )
 
 
-def encode_clients(clients: Iterable[ClusterClient]) -> list[bytes]:
-    """Return the parts of a roster, at least one; each has one client or is below 64 KiB."""
+def encode_roster(clients: Iterable[bytes]) -> list[bytes]:
+    """Return the parts of a roster, at least one; each has one client or is at most 8 KiB.
+
+    :param clients: as :func:`encode_delta` makes them
+    """
     parts: list[list[bytes]] = [[]]
     size = 0
-    for client in clients:
-        data = _encode([client.id, client.name, client.since]).encode()
+    for data in clients:
         size += len(data) + 1
         if size > ROSTER_PART and parts[-1]:
             parts.append([])

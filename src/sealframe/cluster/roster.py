@@ -191,7 +191,7 @@ class Roster:
 
     def roster_parts(self) -> list[RosterPart]:
         """Return the answer to a :class:`~.messages.RosterRequest`."""
-        return self._announcer.roster(self.of_server(self.id).values())
+        return self._announcer.roster()
 
     # What comes from the others
 
