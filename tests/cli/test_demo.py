@@ -24,6 +24,16 @@ def _needs_cryptography() -> None:
     pytest.importorskip("cryptography", reason="cryptography is not installed")
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads along, and a twentieth of what is sent goes the same way."""
+    monkeypatch.setattr(story, "_PAUSE", 0.0)
+    monkeypatch.setattr(story, "_SMALL", 1000)
+    monkeypatch.setattr(story, "_FILE_SIZE", 256 * 1024)
+    # Where lines are counted, and much else runs, it takes longer.
+    monkeypatch.setattr(story, "TIME_LIMIT", 120.0)
+
+
 async def test_from_start_to_end() -> None:
     done = await outcome("demo")
     assert (done.code, done.errors) == (0, "")
@@ -68,19 +78,14 @@ def test_what_differs_is_found(got: list[bytes], expected: Difference) -> None:
     assert bool(found) == (got != [b"a", b"b", b"c"])
 
 
-async def test_it_runs_under_asyncio_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(story, "_PAUSE", 0.0)
-    # Where lines are counted, and much else runs, it takes longer.
-    monkeypatch.setattr(story, "TIME_LIMIT", 120.0)
+@pytest.mark.usefixtures("short")
+async def test_it_runs_under_asyncio_too(capsys: pytest.CaptureFixture[str]) -> None:
     await Story(View(Output(), ""), Room(), "asyncio").tell()
     assert capsys.readouterr().out.endswith("All is well.\n")
 
 
-async def test_a_change_on_the_way_makes_it_fail(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("short")
+async def test_a_change_on_the_way_makes_it_fail(capsys: pytest.CaptureFixture[str]) -> None:
     class Careless(Room):
         """Gives one message to its members other than it was said."""
 
@@ -89,23 +94,18 @@ async def test_a_change_on_the_way_makes_it_fail(
             if message == b"west is back":
                 self.said[-1] = b"west is gone"
 
-    monkeypatch.setattr(story, "_PAUSE", 0.0)
-    # Where lines are counted, and much else runs, it takes longer.
-    monkeypatch.setattr(story, "TIME_LIMIT", 120.0)
     with pytest.raises(CommandError, match=r"^0 messages were lost and 4 differ"):
         await Story(View(Output(), ""), Careless(), "asyncio").tell()
     assert "Something went wrong." in capsys.readouterr().out
 
 
-async def test_a_client_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("short")
+async def test_a_client_that_fails_ends_it() -> None:
     class Closed(Room):
         """Lets nobody in."""
 
         async def handle(self, conn: sealframe.Connection) -> None:
             await conn.close(sealframe.CloseCode.NORMAL)
 
-    monkeypatch.setattr(story, "_PAUSE", 0.0)
-    # Where lines are counted, and much else runs, it takes longer.
-    monkeypatch.setattr(story, "TIME_LIMIT", 120.0)
     with pytest.raises(CommandError, match="a client left before the end"):
         await Story(View(Output(), ""), Closed(), "asyncio").tell()
