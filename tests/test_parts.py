@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import program_with, read, wait_until_listening
+from documents import program_with, read
 
 import sealframe
 from sealframe import Connection, Server, ServerOptions, Sessions
@@ -121,17 +117,3 @@ async def test_readings_over_a_session() -> None:
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")
-def test_a_service_that_ends_in_order(tmp_path: Path, port: int) -> None:
-    program = program_with(read("docs/guides/deployment.md"), '"0.0.0.0", 1234')
-    path = tmp_path / "service.py"
-    path.write_text(f"{program.replace('1234', str(port))}\n\nasyncio.run(main())\n")
-    with subprocess.Popen([sys.executable, path]) as process:
-        try:
-            wait_until_listening(port, process)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()

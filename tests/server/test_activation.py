@@ -23,6 +23,9 @@ pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="descriptors are inherited in POSIX"
 )
 
+WITH_SOCKET = "Requires=app.socket"
+"""The line that the page adds to the service."""
+
 NAMES = """
 import sealframe
 for name in (None, "app", "other", "", "nobody"):
@@ -119,7 +122,12 @@ def test_the_service_of_the_guide_is_started_by_its_first_client(tmp_path: Path,
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not there")
 def test_the_units_of_the_guide_are_right(tmp_path: Path) -> None:
     for name, unit in documents.blocks(PAGE, "ini").items():
-        (tmp_path / name).write_text(unit)
+        here = unit.replace("/srv/app/.venv/bin/python", sys.executable)
+        if name == "app.service":
+            here = here.replace("[Unit]\n", f"[Unit]\n{WITH_SOCKET}\n")
+            assert here.count("\n") == unit.count("\n") + 1
+        (tmp_path / name).write_text(here)
+    assert f"```ini\n{WITH_SOCKET}\n```" in PAGE
     units = [str(tmp_path / "app.socket"), str(tmp_path / "app.service")]
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *units],
