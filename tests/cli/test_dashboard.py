@@ -14,11 +14,14 @@ import pytest
 from dashboard.pages import ask, asking, events, head
 
 import sealframe
+from sealframe.cli import exporting
+from sealframe.cli.address import Address
 from sealframe.cli.cluster_watching import ClusterSource
+from sealframe.cli.dashboard import shown_at
 from sealframe.cli.logs import log_of_a_command, tell_errors_once
 from sealframe.cli.watching import ControlSource, Watched
 from sealframe.dashboard.hub import POINT
-from sealframe.dashboard.source import SourceError
+from sealframe.dashboard.source import ServerSource, SourceError
 from sealframe.dashboard.views import View
 
 from .commands import Program, invoked, outcome, running
@@ -89,10 +92,35 @@ async def test_a_cluster_is_shown_without_its_clients() -> None:
         [server] = data["summary"]["cluster"]["servers"].values()
         assert server["label"].endswith(f":{relay.program.process.pid}")
         assert (server["state"], server["clients"], server["messages_in"]) == ("here", 0, 0)
+        # As in "sealframe cluster status"; nobody has been asked for a round trip.
+        told = [server[name] for name in ("sessions", "detached", "latency", "between", "lost")]
+        assert told == [0, 0, None, 0, 0]
         assert data["table"] is None
         other = await outcome("dashboard", ":0", "--cluster", url[0], "--name", "typo")
         assert (other.code, other.output) == (1, "")
         assert other.error.startswith("nobody is in the cluster 'typo'; ")
+
+
+@pytest.mark.parametrize(
+    ("host", "opened", "note"),
+    [
+        ("0.0.0.0", "127.0.0.1", " (it listens at every IPv4 address of this machine)"),
+        ("::", "[::1]", " (it listens at every IPv6 address of this machine)"),
+        ("192.0.2.1", "192.0.2.1", ""),
+        ("localhost", "localhost", ""),
+    ],
+)
+def test_what_is_printed_can_be_opened(host: str, opened: str, note: str) -> None:
+    assert exporting.url(host, 9100) == f"http://{opened}:9100/metrics{note}"
+
+
+async def test_a_dashboard_at_all_addresses_says_so() -> None:
+    async with sealframe.serve(on_message=print, host="127.0.0.1", port=0) as server:
+        everywhere = Address(host="0.0.0.0", port=0)
+        async with shown_at(ServerSource(server), everywhere) as said:
+            url, _, note = said.partition(" ")
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", url)
+            assert note == "(it listens at every IPv4 address of this machine)"
 
 
 def test_what_a_dashboard_logs_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,30 @@ async def test_those_that_ask_at_once_get_one_count() -> None:
         assert await census.take() is not first
 
 
+async def test_what_is_forgotten_while_it_counts_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that count nor half of the clients are kept; those that wait for it get it whole."""
+    monkeypatch.setattr(module, "_SLICE", 1)
+    async with start(echo, PLAIN) as server, AsyncExitStack() as stack:
+        await crowd(stack, server, 6)
+        census = Census(server)
+        await census.take()
+        await asyncio.sleep(module.MIN_INTERVAL)
+        counting = asyncio.create_task(census.take())
+        # Once through all connections, and half way through the clients.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not counting.done()
+        census.forget()
+        gone = next(iter(server.clients))
+        server.kick(gone)
+        count = await counting
+        assert [row.messages_in for row in count.rows] == [0.0] * 6
+        await until(lambda: gone not in server.clients)
+        after = await census.take()
+        assert after is not count
+        assert [row.messages_in for row in after.rows] == [None] * 5
+
+
 @pytest.mark.parametrize(
     ("times", "expected"),
     [

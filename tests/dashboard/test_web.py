@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import json
 import logging
 import re
 import socket
@@ -175,6 +176,8 @@ async def test_the_token(host: str, caplog: pytest.LogCaptureFixture) -> None:
 async def test_other_addresses_than_loopback_have_a_token_in_any_case() -> None:
     async with shown(host="0.0.0.0") as (_, page):
         assert len(page.url.partition("#token=")[2]) >= 43
+        # Nobody can open the address that stands for all.
+        assert page.url.startswith(f"http://127.0.0.1:{port_of(page)}/")
         assert (await ask(page, "/events")).status == 401
 
 
@@ -185,6 +188,9 @@ async def test_as_many_pages_as_may_watch() -> None:
             assert (await head(reader)).status == 200
         refused = await ask(page, "/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
+        assert refused.body.startswith(f"{MAX_VIEWERS} pages watch already")
+        # A page cannot read that of an EventSource, so it is told before.
+        assert json.loads((await ask(page, "/enter")).body)["full"] is True
         await stack.aclose()
         async with asyncio.timeout(PATIENCE):
             while True:

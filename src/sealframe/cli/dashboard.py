@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from ..dashboard.access import Access
 from ..dashboard.serving import check_installed, show
 from ..dashboard.source import Source, SourceError
-from .address import Address, http_address
+from .address import Address, http_address, openable
 from .control import control_of_server_option
 from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
@@ -32,7 +32,7 @@ _DEFAULT = "127.0.0.1:8080"
 async def shown_at(
     source: Source, address: Address, *, token: bool = False, hosts: tuple[str, ...] = ()
 ) -> AsyncIterator[str]:
-    """Serve a dashboard meanwhile; give its URL.
+    """Serve a dashboard meanwhile; give its URL, as it is told to people.
 
     :param token: whether there is one at loopback too
     :param hosts: names by which browsers reach it
@@ -41,7 +41,7 @@ async def shown_at(
     host = address.host or ""
     access = Access(host, secrets.token_urlsafe(32) if token else None, hosts)
     async with show(source, host, address.port or 0, access) as page:
-        yield page.url
+        yield page.url + openable(host)[1]
 
 
 @click.command(epilog=EXIT_CODES)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from .. import Server
-from .address import Address, shown
+from .address import Address, openable, shown
 from .errors import CommandError
 
 
@@ -19,9 +19,15 @@ def check_installed() -> None:
     import sealframe.metrics  # noqa: F401
 
 
+def url(host: str, port: int) -> str:
+    """Return where the figures are, as it is told to people."""
+    opened, note = openable(host)
+    return f"http://{shown((opened, port))}/metrics{note}"
+
+
 @asynccontextmanager
 async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
-    """Serve the figures meanwhile; give the URL.
+    """Serve the figures meanwhile; give the URL, as it is told to people.
 
     :raises CommandError: the address cannot be used
     """
@@ -36,7 +42,7 @@ async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
     collector = ServerCollector(server)
     REGISTRY.register(collector)
     try:
-        yield f"http://{shown((address.host or '', http.server_port))}/metrics"
+        yield url(address.host or "", http.server_port)
     finally:
         REGISTRY.unregister(collector)
         # It waits for the thread, which may wait for this event loop.

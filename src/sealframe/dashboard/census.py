@@ -102,6 +102,17 @@ class Count:
     rows: list[Row]
 
 
+class _Memory:
+    """What is kept from one count to the next.
+
+    :ivar before: what each client had counted at the last count
+    """
+
+    def __init__(self) -> None:
+        self.before: dict[str, _Counted] = {}
+        self.last: Count | None = None
+
+
 class Census:
     """Counts the clients of one server, and what goes through since the last time.
 
@@ -112,9 +123,8 @@ class Census:
         self._server = server
         self._registry = registry_of(server)
         self._lock = asyncio.Lock()
-        self._before: dict[str, _Counted] = {}
+        self._memory = _Memory()
         self._total_before: _Counted | None = None
-        self._last: Count | None = None
         self._taken = 0.0
 
     @property
@@ -128,17 +138,18 @@ class Census:
         Those that ask at the same time wait for one count.
         """
         async with self._lock:
-            if self._last is None or self.loop.time() - self._taken >= MIN_INTERVAL:
+            # Its own throughout: what is forgotten while this counts stays so.
+            memory = self._memory
+            if memory.last is None or self.loop.time() - self._taken >= MIN_INTERVAL:
                 self._taken = self.loop.time()
-                self._last = await self._count()
-            return self._last
+                memory.last = await self._count(memory)
+            return memory.last
 
     def forget(self) -> None:
-        """Let the last count go: nobody watches."""
-        self._last = None
-        self._before = {}
+        """Let the last count go, and one that is under way once it is made: nobody watches."""
+        self._memory = _Memory()
 
-    async def _count(self) -> Count:
+    async def _count(self, memory: _Memory) -> Count:
         # In one turn, so that a connection that ends meanwhile is counted once: its counters
         # can still be read, and are not yet among the sums of those that are gone.
         registry = self._registry
@@ -166,12 +177,12 @@ class Census:
         rows: list[Row] = []
         inbox = outbox = waiting = 0
         latencies: list[float] = []
-        before, self._before = self._before, {}
+        before, memory.before = memory.before, {}
         for named in _slices(clients):
             now = self.loop.time()
             for id, conn in named:
                 counted = _counted(now, conn.stats)
-                self._before[id] = counted
+                memory.before[id] = counted
                 row = _row(id, conn, counted.rates(before.get(id)), now)
                 rows.append(row)
                 inbox += row.inbox_cost

@@ -78,13 +78,18 @@ class Hub:
         self._failing = False
         self._over = False
 
+    @property
+    def full(self) -> bool:
+        """Whether as many pages watch as may."""
+        return len(self._viewers) >= MAX_VIEWERS
+
     @contextmanager
     def viewing(self, view: View) -> Iterator[Viewer]:
         """Be a viewer meanwhile.
 
         :raises TooManyViewersError: :data:`MAX_VIEWERS` are there
         """
-        if len(self._viewers) >= MAX_VIEWERS:
+        if self.full:
             raise TooManyViewersError
         viewer = Viewer(view)
         if self._over:

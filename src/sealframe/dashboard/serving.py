@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Collection
@@ -42,8 +43,9 @@ def check_installed() -> None:
 class Dashboard:
     """A web page that shows what a server is doing, within ``async with``; see :func:`serve`.
 
-    :ivar url: what to open in a browser, once it is entered. It has the token in it, if there is
-        one: show it to those alone who may look
+    :ivar url: what to open in a browser, once it is entered: where it listens at all addresses of
+        this machine, the one of loopback. It has the token in it, if there is one: show it to those
+        alone who may look
     """
 
     def __init__(self, source: Source, host: str, port: int, access: Access) -> None:
@@ -83,7 +85,8 @@ class Dashboard:
             stack.push_async_callback(_end, looking)
             stack.callback(hub.close)
             self._stack = stack.pop_all()
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = _openable(self._host)
+        host = f"[{host}]" if ":" in host else host
         self.url = f"http://{host}:{port}/"
         if self._access.token is not None:
             # What stands behind # stays in the browser.
@@ -121,6 +124,18 @@ class Dashboard:
         stack.callback(listener.close)
         port: int = listener.sockets[0].getsockname()[1]
         return port
+
+
+def _openable(host: str) -> str:
+    """Return loopback's address for the one that stands for all of a machine's (RFC 1122, section
+    3.2.1.3; RFC 4291, section 2.5.2): that one is no address to go to."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 class _Refused(asyncio.Protocol):

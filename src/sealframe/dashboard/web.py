@@ -11,13 +11,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .access import Access
-from .hub import Hub, TooManyViewersError
+from .hub import MAX_VIEWERS, Hub, TooManyViewersError
 from .views import View, ViewError
 
 _PAGE: Final = {
     "/": ("index.html", "text/html"),
     "/dashboard.css": ("dashboard.css", "text/css"),
     "/dashboard.js": ("dashboard.js", "text/javascript"),
+    "/figures.mjs": ("figures.mjs", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
@@ -41,9 +42,6 @@ _HEADERS: Final = {
 _SEND_BUFFER: Final = 16 * 1024
 """Bytes of events that the system may keep for a page: what waits there gets old. It grows them by
 itself otherwise, to some megabytes. Linux keeps twice as much."""
-
-_SENT_INTERVAL: Final = 0.05
-"""Seconds between two looks whether an event has been handed to the system."""
 
 _WRITE_TIMEOUT: Final = 30.0
 """Seconds that a page may take for one event before it is taken for dead."""
@@ -88,7 +86,7 @@ class _Pages:
     async def _enter(self, request: web.Request) -> web.Response:
         """Give whoever shows the token a cookie; one without a token needs none."""
         _check_same_site(request)
-        answer = web.json_response({"title": self._hub.title})
+        answer = web.json_response({"title": self._hub.title, "full": self._hub.full})
         if self._may_look(request):
             return answer
         if not self._access.lets_in(request.headers.get("Authorization")):
@@ -113,10 +111,12 @@ class _Pages:
         try:
             with self._hub.viewing(view) as viewer:
                 response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-                await response.prepare(request)
+                writer = await response.prepare(request)
                 transport = request.transport
-                if transport is None:
+                if transport is None or writer is None:
                     raise ConnectionResetError
+                # aiohttp lets 64 KiB wait here, unless it is paused as long as anything does.
+                transport.set_write_buffer_limits(0)
                 sock = transport.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
                 event: bytes | None = self._hub.history(after)
@@ -124,13 +124,11 @@ class _Pages:
                     # While this waits, newer events take each other's place.
                     async with asyncio.timeout(_WRITE_TIMEOUT):
                         await response.write(event)
-                        # aiohttp waits only above 64 KiB.
-                        while transport.get_write_buffer_size():  # noqa: ASYNC110
-                            await asyncio.sleep(_SENT_INTERVAL)
+                        await writer.drain()
                     event = await viewer.next()
         except TooManyViewersError:
             raise web.HTTPServiceUnavailable(
-                text="As many pages watch already as may: close one of them.\n",
+                text=f"{MAX_VIEWERS} pages watch already, and no more may: close one of them.\n",
                 headers={"Retry-After": "10"},
             ) from None
         except ConnectionError:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, closing
 from ..announcing import announce
 from ..cluster import nats_of_workers
 from ..errors import Exit
+from ..exporting import url
 from ..notifying import READY, STOPPING, notify
 from ..output import Output
 from ..relay import ALLOWED, JOINING, RelaySettings
@@ -57,7 +58,7 @@ async def _run(
                     what=f"relay of {count} processes",
                     joining=JOINING,
                     allowed=ALLOWED,
-                    metrics=", ".join(f"http://{one}/metrics" for one in where) or None,
+                    metrics=", ".join(url(one.host or "", one.port or 0) for one in where) or None,
                 )
                 notify(READY)
                 await until_stopped(stopped, crew.keep())

@@ -1,40 +1,14 @@
 // Draws what /events says. Text of others goes through textContent alone.
 
-const WINDOW = 300; // seconds that charts show
-const STALE = 3000; // milliseconds without an event after which figures are old
+import {
+  STALE, TEXTS, UNKNOWN, area, between, clock, count, duration, merged, millis, nextSort, nice, niceSize, path, rate,
+  remembered, shownColumns, size, speed,
+} from "./figures.mjs";
+
 const RETRY = 3000; // milliseconds
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-
-// Numbers with units
-
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-const UNKNOWN = "–";
-
-const known = (show) => (value) => (value === null || value === undefined ? UNKNOWN : show(value));
-const count = known((value) => whole.format(value));
-const few = (value) => (value !== 0 && Math.abs(value) < 100 ? tenth : whole).format(value);
-const rate = known((value) => `${few(value)}/s`);
-const size = known((value) => {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit ? few(value) : whole.format(value)} ${units[unit]}`;
-});
-const speed = known((value) => `${size(value)}/s`);
-const millis = known((value) => `${new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value * 1000)} ms`);
-const duration = known((value) => {
-  const [d, h, m] = [Math.floor(value / 86400), Math.floor(value / 3600) % 24, Math.floor(value / 60) % 60];
-  if (d) return `${d} d ${h} h`;
-  if (h) return `${h} h ${m} min`;
-  return m ? `${m} min ${Math.floor(value) % 60} s` : `${Math.floor(value)} s`;
-});
-const clock = (when) => new Date(when).toLocaleTimeString("en-GB");
 
 // Elements
 
@@ -125,53 +99,6 @@ class Chart {
   }
 }
 
-function nice(value) {
-  if (value <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value) ?? value;
-}
-
-function niceSize(value) {
-  return value <= 1 ? 1 : 2 ** Math.ceil(Math.log2(value));
-}
-
-// Of counters, what came between two looks; a server that was started again begins at 0.
-function between(name) {
-  return (point, before) => {
-    const seconds = before ? point.time - before.time : 0;
-    if (!(seconds > 0 && seconds < STALE / 1000) || point[name] === null || point[name] < before[name]) return null;
-    return (point[name] - before[name]) / seconds;
-  };
-}
-
-const place = ([time, value], now, top) =>
-  `${(300 - ((now - time) / WINDOW) * 300).toFixed(1)} ${(78 - (value / top) * 74).toFixed(1)}`;
-
-// Where nobody watched, or a value is not known, there is a gap.
-function runs(line) {
-  const found = [];
-  let before = -Infinity;
-  for (const point of line) {
-    if (point[1] === null) {
-      before = -Infinity;
-      continue;
-    }
-    if (point[0] - before > STALE / 1000) found.push([]);
-    found.at(-1).push(point);
-    before = point[0];
-  }
-  return found;
-}
-
-const path = (line, now, top) =>
-  runs(line).map((run) => `M${run.map((point) => place(point, now, top)).join("L")}`).join("");
-
-const area = (line, now, top) =>
-  runs(line)
-    .filter((run) => run.length > 1)
-    .map((run) => `M${place([run[0][0], 0], now, top)}L${run.map((point) => place(point, now, top)).join("L")}L${place([run.at(-1)[0], 0], now, top)}Z`)
-    .join("");
-
 const charts = [
   new Chart($("chart-clients"), "Clients", [
     ["here", (point) => point.clients],
@@ -236,11 +163,15 @@ const SERVER_COLUMNS = [
   ["up", "up", (server) => number(duration(server.up)), "number"],
   ["clients", "clients", (server) => number(count(server.clients)), "number"],
   ["sessions", "sessions", (server) => number(count(server.sessions)), "number"],
+  ["detached", "without a link", (server) => number(count(server.detached)), "number"],
   ["messages_in", "messages in", (server) => number(rate(server.messages_in)), "number"],
   ["bytes_in", "bytes in", (server) => number(speed(server.bytes_in)), "number"],
   ["messages_out", "messages out", (server) => number(rate(server.messages_out)), "number"],
   ["bytes_out", "bytes out", (server) => number(speed(server.bytes_out)), "number"],
   ["queued", "queue out", (server) => number(size(server.queued)), "number"],
+  ["latency", "longest round trip", (server) => number(millis(server.latency)), "number"],
+  ["between", "between servers", (server) => number(rate(server.between)), "number"],
+  ["lost", "lost", (server) => number(count(server.lost), server.lost > 0), "number"],
   ["answer", "answered in", (server) => number(millis(server.answer)), "number"],
   ["label", "state", (server) => serverState(server)],
 ];
@@ -250,18 +181,12 @@ function serverState(server) {
   const silent = ["hangs", "gone"].includes(state) ? `, silent for ${duration(server.silent_for)}` : "";
   return { text: state + silent, kind: state === "hangs" ? "some" : "" };
 }
-const TEXTS = ["id", "name", "address", "seal", "groups"];
-
 let points = [];
 let refused = []; // [time, the counters] of the looks that this page has seen
 
 function showSummary(summary) {
   const values = { ...summary.refusals, ...summary.totals };
-  // A counter that went down is that of a server which was started again, and began at 0.
-  const before = refused.at(-1)?.[1] ?? {};
-  if (Object.keys(values).some((key) => values[key] < before[key])) refused = [[summary.time, {}]];
-  refused.push([summary.time, values]);
-  refused = refused.filter(([time]) => time > summary.time - WINDOW);
+  refused = remembered(refused, summary.time, values);
   const first = refused[0][1];
   $("refusals").closest("section").hidden = !Object.keys(summary.refusals).length;
   fill($("refusals"), REFUSALS.filter(([key]) => key in values).map(([key, label]) => {
@@ -300,8 +225,7 @@ function showCluster(cluster, now) {
   const lost = cluster.messages_lost ? `, ${count(cluster.messages_lost)} messages between servers lost` : "";
   say($("cluster-state"), `${state}, ${count(cluster.clients)} clients in all${lost}`);
   const servers = Object.entries(cluster.servers).map(([id, server]) => ({ id, ...server, up: Math.max(0, now - server.started), self: id === cluster.server_id }));
-  // What nobody tells of its servers has no column.
-  const columns = SERVER_COLUMNS.filter(([key]) => servers.some((server) => key in server));
+  const columns = shownColumns(SERVER_COLUMNS, servers);
   const row = $("servers-heads").rows[0] ?? $("servers-heads").insertRow();
   if (row.cells.length !== columns.length) {
     row.replaceChildren(...columns.map(([, label, , kind]) => element("th", { scope: "col", class: kind ?? "" }, label)));
@@ -325,10 +249,7 @@ for (const [key, label] of COLUMNS) {
   const button = element("button", { type: "button" }, label, mark);
   const head = element("th", { scope: "col", "data-key": key, class: TEXTS.includes(key) ? "" : "number" }, button);
   button.addEventListener("click", () => {
-    const usual = TEXTS.includes(key) ? "ascending" : "descending";
-    const other = usual === "ascending" ? "descending" : "ascending";
-    view.order = view.sort === key && view.order === usual ? other : usual;
-    view.sort = key;
+    Object.assign(view, nextSort(view, key));
     markSorted();
     listen();
   });
@@ -395,8 +316,7 @@ function listen() {
   });
   opened.addEventListener("look", (event) => {
     const { summary, table } = JSON.parse(event.data);
-    if (points.at(-1)?.time !== summary.time) points.push(summary);
-    points = points.filter((point) => point.time > summary.time - WINDOW && point.time <= summary.time);
+    points = merged(points, summary);
     const lag = Date.now() - summary.time * 1000;
     least = Math.min(least, lag);
     seen = Date.now() - (lag - least);
@@ -438,7 +358,13 @@ async function enter() {
     setTimeout(enter, RETRY);
     return;
   }
-  const { title } = await answer.json();
+  const { title, full } = await answer.json();
+  if (full) {
+    // The page that comes instead of the events of such a one cannot be read.
+    lose("as many pages watch already as may; close one of them");
+    setTimeout(enter, RETRY);
+    return;
+  }
   say($("title"), title);
   document.title = title;
   if (token) history.replaceState(null, "", "/");
