@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import platform
 import re
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 import sealframe
 from sealframe import Connection, SharedKey
+from sealframe.cli.errors import _TYPED
 
 from .commands import invoked, outcome, relay
 
@@ -71,6 +73,19 @@ async def test_sealed_to_plain(key_file: Path) -> None:
         done = await outcome("send", "hello", server.address, "--key", key_file)
         assert done.code == 1
         assert "not sealed" in done.error
+
+
+def test_what_is_said_in_other_words_is_said_by_the_library() -> None:
+    """A sentence of the library that changes must not slip through with a program's words."""
+    package = Path(sealframe.__file__).parent
+    said = {
+        node.value
+        for path in package.rglob("*.py")
+        if "cli" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert [given for given in _TYPED if not any(given in text for text in said)] == []
 
 
 @pytest.mark.parametrize("command", ["send", "send --file", "chat", "send-file"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_nothing_of_markdown_is_left() -> None:
         assert title.strip() == title
         assert not any(mark in text for mark in ("```", "](", "<!--", "**")), title
         assert text or title
+
+
+def test_where_to_read_on_is_a_page() -> None:
+    """And not the bare name of one, behind a full stop."""
+    assert run("SessionLostError").endswith(" More: docs/guides/sessions.md\n")
+    pages = re.findall(r"More: (docs/[^\s#]+)", "\n".join(text for _, text in sections()))
+    assert len(pages) > 10
+    assert [page for page in pages if not (ROOT / page).exists()] == []
 
 
 def test_every_name_finds_its_own() -> None:

@@ -90,6 +90,8 @@ def _plain(text: str) -> str:
     """Return Markdown as text for a terminal: what was seen is indented."""
     text = re.sub(r"^<!--.*-->\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^```\w*\n(.*?)^```\n", _indented, text, flags=re.MULTILINE | re.DOTALL)
+    # A link at the end that is a sentence of its own leads on; any other is only words.
+    text = re.sub(r"(?<=[.)][ \n])\[[^\]]+\]\(([^)]+)\)\s*\Z", r"More: docs/\1", text)
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     return text.replace("**", "").strip("\n")
 
