@@ -29,8 +29,17 @@ from sealframe import (
     SharedKey,
 )
 from sealframe.aio.connection import AnyConnection, protocol_of
+from sealframe.server import session_moves
 from sealframe.server.cluster_member import ClusterMember, LocalServer
-from sealframe.server.moving import FoundSession, HeldSession, SessionQuestion
+from sealframe.server.finding import SessionFinder
+from sealframe.server.moving import (
+    FoundSession,
+    HeldSession,
+    MovedSession,
+    ParkedSessions,
+    SessionQuestion,
+)
+from sealframe.wire.control import SessionHello
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -149,6 +158,23 @@ class Echoing:
             raise
 
 
+class Late(Echoing):
+    """Waits between a message and its answer."""
+
+    def __init__(self, echo: Echoing) -> None:
+        self._echo = echo
+
+    async def __call__(self, conn: Connection) -> None:
+        try:
+            async for message in conn:
+                self._echo.taken.append(message)
+                await self._echo.hold.wait()
+                await conn.send(b"re " + message)
+        except ConnectionClosed as error:
+            self._echo.errors.append(error)
+            raise
+
+
 async def first_of(servers: list[Server], conn: Any) -> tuple[Server, Server]:
     """Return the server that has the client, and the other one."""
     await conn.ping()
@@ -199,6 +225,71 @@ class TestDraining:
                 assert await conn.recv() == answer
             await closing
             assert echo.taken == [b"first", b"second", b"third", b"fourth", b"fifth"]
+
+    async def test_what_a_handler_has_in_hand_is_answered(self) -> None:
+        """Nobody gets the message again. Its answers go along, also one that waits for room."""
+        answer, enough = bytes(300_000), asyncio.Event()
+        sent: list[bytes] = []
+        errors: list[SessionLostError] = []
+
+        async def handler(conn: Connection) -> None:
+            try:
+                async for message in conn:
+                    while not enough.is_set():
+                        sent.append(message + answer)
+                        await conn.send(sent[-1])
+                    sent.append(message)
+                    await conn.send(message)
+            except SessionLostError as error:
+                errors.append(error)
+
+        async with two(handler, Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            old = the_client(here)
+            queue = protocol_of(old).sender.queue
+            await conn.send_many([b"a", b"b"])
+            await until(lambda: old.stats.messages_received == 2 and queue.full)
+            enough.set()
+            report = await here.close(timeout=30)
+            assert [await conn.recv() for _ in sent] == sent
+            assert sent[-2:] == [b"a", b"b"]
+            assert (report.unsent, report.cancelled) == (0, 0)
+            assert len(there.clients) == 1
+            (error,) = errors
+            assert "another server" in str(error)
+
+    async def test_who_answers_too_late_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session_moves, "IN_HAND", 0.01)
+        echo = Echoing()
+        async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            echo.hold.clear()
+            await conn.send_many([b"late", b"next"])
+            await until(lambda: echo.taken == [b"late"])
+            closing = asyncio.create_task(here.close(timeout=30))
+            await until(lambda: len(there.clients) == 1 and not here.clients)
+            echo.hold.set()
+            assert await conn.recv() == b"re next"
+            await closing
+            assert [type(error) for error in echo.errors] == [SessionLostError]
+
+    async def test_who_is_put_out_with_a_message_in_hand_does_not_move(self) -> None:
+        echo = Echoing()
+        async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            old = the_client(here)
+            echo.hold.clear()
+            await conn.send(b"in hand")
+            await until(lambda: echo.taken == [b"in hand"])
+            closing = asyncio.create_task(here.close(timeout=5))
+            # The other server has asked for it.
+            await until(lambda: protocol_of(old).receiver.error is not None)
+            here.kick(old.id, "enough")
+            echo.hold.set()
+            await closing
+            assert not there.clients
+            assert there.counters.sessions_resumed == 0
+            assert here.counters.sessions_lost == 1
 
     async def test_what_the_client_has_not_got_goes_along(self) -> None:
         async def handler(conn: Connection) -> None:
@@ -346,6 +437,28 @@ class TestCut:
         # Nothing of the program has failed: no traceback.
         lines = [one for one in caplog.records if "cannot be found now: the" in one.getMessage()]
         assert [(line.levelname, line.exc_info) for line in lines] == [("WARNING", None)] * 2
+
+    async def test_back_to_the_server_that_is_giving_it_up(self) -> None:
+        """Its handler sends the last while the client comes back."""
+        loop = asyncio.get_running_loop()
+        key, hello = bytes(32), SessionHello(bytes(16), 1, 2, 3, 0, 0, 0, 1024, known=True)
+        parked = ParkedSessions(loop.call_later, lambda: None)
+        moved = MovedSession(SessionQuestion(key, (1, 1), 3, 0), 1, (), (b"first",))
+        finish = asyncio.Event()
+
+        async def handler() -> None:
+            await finish.wait()
+            parked.add_unsent(moved.question, [b"last"])
+
+        parked.add(moved, asyncio.create_task(handler()))
+        finder = SessionFinder(None, None, None, parked)
+        finding = asyncio.create_task(finder.find(key, SessionInfo("", None), hello))
+        await asyncio.sleep(0)
+        finish.set()
+        elsewhere = (await finding).elsewhere
+        assert isinstance(elsewhere, MovedSession)
+        assert elsewhere.unsent == (b"first", b"last")
+        parked.close()
 
     async def test_an_older_state_is_not_taken_for_the_session(self) -> None:
         echo = Echoing()

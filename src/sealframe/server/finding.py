@@ -103,6 +103,7 @@ class SessionFinder:
         if asked.known and self._elsewhere is not None:
             found = await self._elsewhere(question)
         if found is None:
+            await self._parked.wait_finished(key)
             found = self._parked.claim(question)
         if self._take_over is not None:
             if found is None or isinstance(found, MovedSession):

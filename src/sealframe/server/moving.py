@@ -126,6 +126,12 @@ class ParkedSessions:
         running = [task for task in tasks if task is not None]
         self._parked[key] = _Parked(moved, running, timer)
 
+    def add_unsent(self, question: SessionQuestion, messages: list[bytes]) -> None:
+        """Add what was sent since one was given up for that question."""
+        parked = self._parked.get(question.key)
+        if parked is not None and parked.moved.question == question:
+            parked.moved = replace(parked.moved, unsent=(*parked.moved.unsent, *messages))
+
     def attempt(self, key: bytes) -> Attempt | None:
         """Return for which attempt one was given up, None where there is none."""
         parked = self._parked.get(key)

@@ -288,7 +288,7 @@ class ConnectionRegistry(ConnectionOwner):
             # Until now its handler could read messages, which count in the budget.
             self.budget.leave(protocol.receiver.borrowed)
             protocol.closer.handler = None
-        else:
+        elif self.sessions is None or not self.sessions.goes_on_elsewhere(protocol):
             self._unregister(conn)
             if not protocol.going_away or not protocol.busy:
                 protocol.closer.close(close)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from ..aio.session_protocol import SessionProtocol
+from ..aio.tasks import start_task
 from ..aio.time_limit import TimeLimit
 from ..core.channel_frames import ViolationError
 from ..errors import ClusterError, ConnectionClosedError
@@ -27,7 +28,10 @@ from .session_writers import SessionWriters, may_follow
 
 logger = logging.getLogger("sealframe.server")
 
+IN_HAND: Final = 1.0
+"""Seconds in which a handler may answer the message that it has in hand when its session moves."""
 _LOST: Final = CloseCode.SESSION_LOST
+_ELSEWHERE: Final = "the session goes on at another server of the cluster"
 
 
 class SessionMoves:
@@ -90,19 +94,13 @@ class SessionMoves:
                 return LaterLink(found.attempt)
             closer = found.session.closer
             if closer.may_go_on and not closer.closing:
-                handler = closer.handler
-                writing = self._seal(found.session)
-                moved = self._move(found, question)
-                if moved is None:
+                if not self._move(found, question):
                     return None
-                self._parked.add(moved, handler, writing)
             elif closer.may_go_on:
                 raise ClusterError("the session is closing at another server")
             else:
                 found.session.drop()
-        if self._redelivers:
-            # Its log, too, has to have the last of it before another server goes on there.
-            await self._parked.wait_finished(key)
+        await self._parked.wait_finished(key)
         parked = self._parked.claim(question)
         if parked is not None:
             return parked
@@ -113,34 +111,63 @@ class SessionMoves:
         """Another server has what was released for this attempt."""
         self._parked.drop(key, attempt)
 
-    def _move(
-        self, found: Known[SessionProtocol], question: SessionQuestion
-    ) -> MovedSession | None:
-        """End a session here; return what has to go on elsewhere, None if it cannot go on."""
+    def _move(self, found: Known[SessionProtocol], question: SessionQuestion) -> bool:
+        """End a session here, and keep what has to go on elsewhere; return whether it can."""
         protocol = found.session
         session = protocol.session
         assert session is not None
+        handler, in_hand = protocol.closer.handler, _in_hand(protocol)
+        writing = self._seal(protocol)
         protocol.cut_off()
+        same_start = question.attempt[0] == found.attempt[0]
         unsent: list[bytes] = []
-        if question.attempt[0] == found.attempt[0]:
+        if same_start:
             same = question.numbering == session.numbering
             try:
                 unsent = session.retention.messages_after(question.received if same else 0)
             except ViolationError as fault:
                 self._lose(protocol, f"the session cannot go on: {fault}")
-                return None
-            queue = protocol.sender.queue
-            unsent += queue.take(queue.queued_bytes)
+                return False
+            unsent += _take_unsent(protocol)
         taken, last = protocol.messages_of_session, self._writers.last(protocol)
         self._leave(protocol, question.key)
-        error = protocol.lost("the session goes on at another server of the cluster", code=_LOST)
-        unread: list[bytes] = []
-        if not self._redelivers:
-            unread = protocol.receiver.queue.pop_many(None)
-        else:
+        error = protocol.lost(_ELSEWHERE, code=_LOST)
+        if self._redelivers:
             protocol.discard_received(error)
-        protocol.end_session(error)
-        return MovedSession(question, taken, tuple(unread), tuple(unsent), last)
+            protocol.end_session(error)
+            moved = MovedSession(question, taken, (), tuple(unsent), last)
+            # Its log, too, has to have the last of it before another server goes on there.
+            self._parked.add(moved, handler, writing)
+            return True
+        unread = protocol.receiver.queue.pop_many(None)
+        moved = MovedSession(question, taken, tuple(unread), tuple(unsent), last)
+        if handler is not None and in_hand and same_start:
+            protocol.receiver.end_messages(error)
+            protocol.sender.queue.wake()
+            rest = start_task(self._let_finish, protocol, handler, question, name="sealframe-move")
+            self._parked.add(moved, rest)
+        else:
+            protocol.end_session(error)
+            self._parked.add(moved)
+        return True
+
+    async def _let_finish(
+        self,
+        protocol: SessionProtocol,
+        handler: asyncio.Task[None],
+        question: SessionQuestion,
+    ) -> None:
+        """Let a handler finish the message that it has in hand, which nobody gets again: it ends
+        when it asks for the next one. What it sends meanwhile goes along."""
+        dropped = protocol.stats.unsent
+        await asyncio.wait([handler], timeout=IN_HAND)
+        if not protocol.closer.may_go_on or protocol.stats.unsent != dropped:
+            # It was put out, as too slow for one.
+            self._parked.drop(question.key, question.attempt)
+            self._lose(protocol, "it was ended while it moved")
+        else:
+            self._parked.add_unsent(question, _take_unsent(protocol))
+            protocol.end_session(protocol.lost(_ELSEWHERE, code=_LOST))
 
     def begin(self) -> set[SessionProtocol]:
         """Cut the links of all sessions that can go on: their clients look for another server.
@@ -178,3 +205,15 @@ class SessionMoves:
         """A session, or what was kept of one, is here no more."""
         if self._moving is not None:
             self._moving.set()
+
+
+def _in_hand(protocol: SessionProtocol) -> bool:
+    """Return whether the handler may be at work on a message: it has taken some, and does not wait
+    for the next."""
+    queue = protocol.receiver.queue
+    return protocol.messages_of_session > len(queue) and not queue.waiters
+
+
+def _take_unsent(protocol: SessionProtocol) -> list[bytes]:
+    queue = protocol.sender.queue
+    return queue.take(queue.queued_bytes)
