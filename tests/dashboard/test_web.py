@@ -299,7 +299,8 @@ async def test_events_for_a_slow_page_do_not_get_old(monkeypatch: pytest.MonkeyP
                 while not _later(waited.decode(), newest):
                     waited += await loop.sock_recv(slow, 1 << 16)
     # All before the newest one was old: 16 KiB, which the system may double, and both ends' rest.
-    assert len(waited) < 100_000
+    # aiohttp by itself lets 64 KiB wait.
+    assert len(waited) < 56_000
 
 
 def _later(text: str, newest: int) -> bool:
