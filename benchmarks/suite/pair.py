@@ -15,7 +15,7 @@ from typing import IO, Any, TypeAlias
 
 from .job import Job
 from .links.emulator import FAR, Link
-from .tls import make_certificate
+from .tls import make_certificate, take_group
 
 Side: TypeAlias = dict[str, Any]
 """What one side reports: wall, cpu, checksum and more."""
@@ -58,7 +58,9 @@ def run_pair(
     memory = str(MEMORY) if job.workload == "file" and MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as directory:
         if job.sealed:
-            make_certificate(directory)
+            make_certificate(directory, job.certificate)
+        if job.group:
+            environment["OPENSSL_CONF"] = str(take_group(directory, job.group))
         job = replace(job, directory=directory, host=FAR if link else job.host)
         with Path(directory, "errors").open("w+") as errors:
             try:

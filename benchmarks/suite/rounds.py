@@ -13,6 +13,7 @@ from .against import Build, current
 from .job import Job
 from .pair import FailedError, Side, run_pair
 from .rows import BEST, OURS, PEERS, Competitor, Figure, Peer, Row, Target
+from .tls import lacks_hybrid
 
 _WARM_UP: Final = 0.1
 """Of what is timed."""
@@ -70,6 +71,9 @@ def missing_peers(peers: list[Peer]) -> dict[str, str]:
     """Return the names of the peers that are not installed, and what they lack."""
     missing: dict[str, str] = {}
     for peer in peers:
+        if peer.group and (lack := lacks_hybrid()):
+            missing[peer.name] = lack
+            continue
         try:
             importlib.import_module(f"suite.peers.{peer.module}")
         except ImportError as error:
@@ -95,6 +99,8 @@ def competitors(
         if row.sealed and not getattr(module, "SEALED", False):
             continue
         if row.connections > 1 and peer.one_connection:
+            continue
+        if peer.group and not (row.sealed and row.workload == "connect"):
             continue
         if not hasattr(module, f"{row.workload}_server"):
             continue
@@ -179,6 +185,8 @@ def _job(row: Row, competitor: Competitor, loop: str) -> Job:
         size=row.size,
         connections=row.connections,
         batch=competitor.batch,
+        group=competitor.peer.group,
+        certificate=competitor.peer.certificate,
     )
     if not competitor.build:
         return job

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from .against import Build
 from .job import Way
+from .tls import CLASSIC, HYBRID
 
 Figure: TypeAlias = Literal["rate", "cpu", "memory", "latency"]
 """``rate`` per second, ``cpu`` in microseconds for each, ``memory`` in bytes for each,
@@ -32,6 +33,11 @@ class Peer:
     """It says what the machine can do at best; nothing is compared with it."""
     needs: str = ""
     """What of :class:`suite.against.Build` ``.features`` it cannot do without."""
+    group: str = ""
+    """The group of key agreement that its TLS is held to. It takes part in sealed connects alone:
+    nothing else depends on the handshake."""
+    certificate: str = "P-256"
+    """What its TLS server signs with; see :class:`suite.job.Job`."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,18 @@ CALLBACKS: Final = Peer(
 OURS: Final = [SEALFRAME, CALLBACKS]
 PEERS: Final = [
     Peer("streams", "streams", "asyncio streams", "asyncio streams, TLS"),
+    *(
+        Peer(
+            f"tls-{group}-{certificate}",
+            "streams",
+            "",
+            f"asyncio streams, TLS, {group}, {certificate}",
+            group=group,
+            certificate=certificate,
+        )
+        for group in (HYBRID, CLASSIC)
+        for certificate in ("P-256", "RSA-2048")
+    ),
     Peer("picows", "picows_", "picows", "picows, TLS"),
     Peer("websockets", "websockets_", "websockets", "websockets, TLS"),
     Peer("pyzmq", "pyzmq_", "pyzmq", "pyzmq, CURVE"),

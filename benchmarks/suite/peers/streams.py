@@ -17,7 +17,7 @@ from ..descriptors import allow_many_connections
 from ..job import HOST, Job
 from ..latency import OpenLoop
 from ..memory import ALL_OPEN, IdleMemory
-from ..tls import client_context, server_context
+from ..tls import check_group, client_context, server_context
 from ..turns import in_turns
 
 SEALED: Final = True
@@ -284,6 +284,8 @@ def connect_client(job: Job) -> None:
     async def main() -> None:
         payloads, different = job.payloads, len(job.payloads)
         ssl = client_context(job.directory) if job.sealed else None
+        if ssl is not None and job.group:
+            check_group(ssl, job.group)
 
         async def connect(number: int) -> None:
             message = payloads[number % different]
