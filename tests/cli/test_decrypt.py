@@ -22,7 +22,7 @@ from sealframe.noise.records import RecordLayer
 from sealframe.trust.key_log import VARIABLE, KeyLog
 from sealframe.wire import Opcode, Pattern, control
 
-from .captures.building import CLIENT6, SERVER6, Talk, pcap, pcapng_of
+from .captures.building import CLIENT6, RST, SERVER6, Talk, pcap, pcapng_of
 from .captures.recording import recorder
 from .commands import invoked
 
@@ -225,7 +225,7 @@ class TestWhatIsRead:
         sealed.say("client", *(control.frame(*body) for body in bodies))
         again = control.Hello(session=session, invitation=b"12345678", window=9)
         sealed.say("client", control.frame(Opcode.HELLO, again.encode()))
-        path = written(tmp_path / "capture", sealed.talk.packets)
+        path = written(tmp_path / "capture", sealed.talk.close().packets)
         done = invoked("decrypt", path, "--keylog", keys)
         assert (done.code, done.errors) == (0, "")
         lines = frames(done.output)
@@ -283,15 +283,16 @@ class TestWhatIsRead:
             size = rng.randint(1, 3000)
             sealed.talk.say("client", stream[place : place + size])
             place += size
-        packets = sealed.talk.packets
+        packets = list(sealed.talk.packets)
         start, rest = packets[:6], packets[6:]
         for at in range(0, len(rest) - 4, 4):
             window = [*rest[at : at + 4], rest[at]]
             rng.shuffle(window)
             start += window
         start += rest[len(rest) // 4 * 4 - 4 :]
+        fins = sealed.talk.close().packets[len(packets) :]
         capture = tmp_path / "capture"
-        capture.write_bytes(pcapng_of(("raw", one) for one in start))
+        capture.write_bytes(pcapng_of(("raw", one) for one in start + fins))
         done = invoked("decrypt", capture, "--keylog", keys, "--json")
         assert (done.code, done.errors) == (0, "")
         found = [json.loads(line) for line in done.output.splitlines()]
@@ -318,7 +319,7 @@ class TestWhatIsRead:
             sealed = Sealed(Talk(first=1000 + 100_000 * number), keys)
             sealed.introduce()
             sealed.say("client", message(b"%d" % number))
-            packets += sealed.talk.packets
+            packets += sealed.talk.close().packets
         done = invoked("decrypt", written(tmp_path / "capture", packets), "--keylog", keys)
         assert done.code == 0
         assert said(done.output) == ["> message, 1 bytes: 0", "> message, 1 bytes: 1"]
@@ -341,7 +342,7 @@ class TestWhatIsRead:
     ) -> None:
         sealed = Sealed(Talk(), keys)
         path = tmp_path / "capture"
-        path.write_bytes(timed(sealed.talk.packets, resolution=9, time=86_461_500_000_000))
+        path.write_bytes(timed(sealed.talk.close().packets, resolution=9, time=86_461_500_000_000))
         done = invoked("decrypt", path, "--keylog", keys)
         assert (done.code, done.errors) == (0, "")
         assert "1970-01-02" in done.output
@@ -354,7 +355,7 @@ class TestWhatCannotBeRead:
         for one in (sealed, other):
             one.introduce()
             one.say("client", message(b"hi"))
-        packets = sealed.talk.packets + other.talk.packets
+        packets = sealed.talk.close().packets + other.talk.close().packets
         done = invoked("decrypt", written(tmp_path / "capture", packets), "--keylog", keys)
         assert done.code == 1
         assert done.error == (
@@ -381,7 +382,7 @@ class TestWhatCannotBeRead:
         sealed.say("client", message(b"one"), message(b"two"), message(b"three"))
         sealed.say("server", message(b"four"))
         del sealed.talk.packets[7]
-        path = written(tmp_path / "capture", sealed.talk.packets)
+        path = written(tmp_path / "capture", sealed.talk.close().packets)
         done = invoked("decrypt", path, "--keylog", keys)
         assert done.code == 1
         assert "segments are missing in the capture: what the client sent was read up" in done.error
@@ -409,7 +410,7 @@ class TestWhatCannotBeRead:
         if before:
             sealed.introduce()
         sealed.talk.say("server", control.frame(opcode, control.Close(3, "forged").encode()))
-        path, out = written(tmp_path / "capture", sealed.talk.packets), tmp_path / "out"
+        path, out = written(tmp_path / "capture", sealed.talk.close().packets), tmp_path / "out"
         for to in ((), ("-w", out)):
             done = invoked("decrypt", path, "--keylog", keys, *to)
             assert done.code == 1
@@ -420,7 +421,9 @@ class TestWhatCannotBeRead:
     def test_one_direction_alone(self, tmp_path: Path, keys: Path) -> None:
         sealed = Sealed(Talk(), keys)
         sealed.introduce()
-        packets = [one for one in sealed.talk.packets if one.data.sport == sealed.talk.client[1]]
+        packets = [
+            one for one in sealed.talk.close().packets if one.data.sport == sealed.talk.client[1]
+        ]
         done = invoked("decrypt", written(tmp_path / "capture", packets), "--keylog", keys)
         assert done.code == 1
         assert "what the server sent was read up to there" in done.error
@@ -436,12 +439,45 @@ class TestWhatCannotBeRead:
         assert "the last 20 bytes of the client are no whole record" in done.errors
         assert "the last 20 bytes of the server are no whole frame" in done.errors
 
+    def test_an_end_that_is_not_in_the_capture(self, tmp_path: Path, keys: Path) -> None:
+        """A capture that was stopped between two frames looks as if all had been said."""
+        sealed = Sealed(Talk(), keys)
+        sealed.introduce()
+        sealed.say("client", message(b"read"))
+        packets = list(sealed.talk.packets)
+        sealed.say("client", message(b"lost"))
+        one_end = [*packets, sealed.talk.close().packets[-1]]
+        for kept, ends in ((packets, ["client", "server"]), (one_end, ["client"])):
+            done = invoked("decrypt", written(tmp_path / "capture", kept), "--keylog", keys)
+            assert done.code == 1
+            assert done.errors == "".join(
+                "sealframe: connection 1: 192.0.2.1:50000 → 192.0.2.2:502: the capture ends "
+                f"before what the {sender} sent: it has no CLOSE, FIN or RST of it\n"
+                for sender in ends
+            )
+            assert said(done.output) == ["> message, 4 bytes: read"]
+
+    def test_a_connection_is_over_by_a_close_or_a_reset_too(
+        self, tmp_path: Path, keys: Path
+    ) -> None:
+        for sealed_close in (True, False):
+            sealed = Sealed(Talk(), keys)
+            sealed.introduce()
+            if sealed_close:
+                sealed.say("client", CLOSE)
+                sealed.say("server", message(b"last"), CLOSE)
+            else:
+                sealed.talk.packets.append(sealed.talk.segment("server", b"", RST))
+            path = written(tmp_path / "capture", sealed.talk.packets)
+            done = invoked("decrypt", path, "--keylog", keys)
+            assert (done.code, done.errors) == (0, "")
+
     def test_a_record_that_was_changed(self, tmp_path: Path, keys: Path) -> None:
         sealed = Sealed(Talk(), keys)
         sealed.introduce()
         (record,) = sealed.ends["client"].seal(message(b"hi"))
         sealed.talk.say("client", record[:-1] + bytes([record[-1] ^ 1]))
-        path = written(tmp_path / "capture", sealed.talk.packets)
+        path = written(tmp_path / "capture", sealed.talk.close().packets)
         done = invoked("decrypt", path, "--keylog", keys)
         assert done.code == 1
         assert "record 1 of the client does not open" in done.error
@@ -490,7 +526,7 @@ class TestWhatCannotBeRead:
         sealed.introduce()
         sealed.say("client", message(b"hi"))
         # What is in the clear may be damaged without being noticed first.
-        plain = Talk(("192.0.2.1", 50001)).open().say("client", HELLO, CLOSE)
+        plain = Talk(("192.0.2.1", 50001)).open().say("client", HELLO, CLOSE).close()
         packets = sealed.talk.close().packets + plain.packets
         whole = pcap(packets) if kind == "pcap" else pcapng_of(("ethernet", p) for p in packets)
         path, out, rng = tmp_path / "capture", tmp_path / "out", random.Random(2)
@@ -509,7 +545,7 @@ class TestWhatCannotBeRead:
         sealed = Sealed(Talk(), keys)
         path = tmp_path / "capture"
         # Whole seconds, and the most of them.
-        path.write_bytes(timed(sealed.talk.packets, resolution=0, time=2**64 - 1))
+        path.write_bytes(timed(sealed.talk.close().packets, resolution=0, time=2**64 - 1))
         done = invoked("decrypt", path, "--keylog", keys)
         assert done.code == 0
         assert "1 23:59:59.000000 > HANDSHAKE" in done.output
@@ -555,7 +591,7 @@ class TestFiles:
             ),
         )
         out = tmp_path / "out.pcapng"
-        path = written(tmp_path / "capture", sealed.talk.packets)
+        path = written(tmp_path / "capture", sealed.talk.close().packets)
         done = invoked("decrypt", path, "--keylog", keys, "-w", out)
         assert done.code == 0
         assert done.error.startswith("1 frame larger than a packet may be")

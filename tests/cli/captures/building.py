@@ -17,7 +17,8 @@ SERVER = ("192.0.2.2", 502)
 CLIENT6 = ("2001:db8::1", 50000)
 SERVER6 = ("2001:db8::2", 502)
 
-FIN, SYN, PUSH, ACK = (dpkt.tcp.TH_FIN, dpkt.tcp.TH_SYN, dpkt.tcp.TH_PUSH, dpkt.tcp.TH_ACK)
+FIN, SYN, RST = (dpkt.tcp.TH_FIN, dpkt.tcp.TH_SYN, dpkt.tcp.TH_RST)
+PUSH, ACK = (dpkt.tcp.TH_PUSH, dpkt.tcp.TH_ACK)
 
 
 def packet(

@@ -90,6 +90,11 @@ class Followed:
                 found.append(self.sender(end))
         return found
 
+    @property
+    def open(self) -> list[Sender]:
+        """The directions whose end is not in the capture."""
+        return [self.sender(end) for end in self._orders if self.tcp.is_open(end)]
+
 
 class Following:
     """Takes the segments of a capture, and tells the connections among them apart."""

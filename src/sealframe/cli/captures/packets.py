@@ -209,5 +209,6 @@ def _tcp(packet: Any, time: float) -> tuple[str, Segment | None]:
         syn=bool(tcp.flags & dpkt.tcp.TH_SYN),
         ack=bool(tcp.flags & dpkt.tcp.TH_ACK),
         fin=bool(tcp.flags & dpkt.tcp.TH_FIN),
+        rst=bool(tcp.flags & dpkt.tcp.TH_RST),
         time=time,
     )

@@ -34,6 +34,7 @@ class Segment(NamedTuple):
     syn: bool = False
     ack: bool = False
     fin: bool = False
+    rst: bool = False
     time: float = 0.0
     """When it was captured, in seconds since 1970; 0 where nobody knows."""
 
@@ -116,6 +117,7 @@ class Connection:
     server: End
     opened: bool
     _sent: dict[End, _Direction]
+    _reset: bool = False
 
     @classmethod
     def opened_by(cls, segment: Segment) -> Connection:
@@ -129,6 +131,7 @@ class Connection:
 
     def add(self, segment: Segment, *, keep: bool) -> int:
         """Take its next segment, and its bytes if they are to be kept; return where it is."""
+        self._reset |= segment.rst
         return self._sent[segment.source].add(segment, keep=keep)
 
     def start_of(self, end: End) -> int | None:
@@ -138,6 +141,10 @@ class Connection:
     def end_of(self, end: End) -> int | None:
         """Return where its FIN was; None before that."""
         return self._sent[end].fin
+
+    def is_open(self, end: End) -> bool:
+        """Return whether that end may have sent more than there is: no FIN of it, and no RST."""
+        return not self._reset and self._sent[end].fin is None
 
     @property
     def cut(self) -> bool:

@@ -114,6 +114,9 @@ class _Reading:
                 ours += 1
                 faults += [f"{printing.named(followed)}: {text}" for text in dialogue.faults]
                 faults += [f"{printing.named(followed)}: {text}" for text in _gaps(followed)]
+                faults += [
+                    f"{printing.named(followed)}: {text}" for text in _open_ends(followed, dialogue)
+                ]
             elif not followed.tcp.opened:
                 faults.append(
                     f"{printing.named(followed)}: the capture begins in the middle of it, so that "
@@ -142,3 +145,12 @@ def _gaps(followed: Followed) -> list[str]:
         else "segments are missing in the capture"
     )
     return [f"{why}: what the {sender} sent was read up to there" for sender in followed.gaps]
+
+
+def _open_ends(followed: Followed, dialogue: Dialogue) -> list[str]:
+    gaps = followed.gaps
+    return [
+        f"the capture ends before what the {sender} sent: it has no CLOSE, FIN or RST of it"
+        for sender in followed.open
+        if sender not in gaps and dialogue.may_go_on(sender)
+    ]

@@ -60,8 +60,15 @@ class _Way:
         self.inner = Cutter()
         """What is in the records."""
         self.cipher: CipherState | None = None
+        self.closed = False
+        """Whether CLOSE was read, after which no message comes (docs/PROTOCOL.md, section 5)."""
         self.fault = ""
         """Why nothing more of it can be read; empty where it goes on."""
+
+    def frame(self, sender: Sender, time: float, piece: Piece, *, sealed: bool) -> Frame:
+        """Return a frame of it; note whether it is CLOSE."""
+        self.closed |= piece.is_control and piece.opcode == Opcode.CLOSE
+        return Frame(sender, time, piece, sealed)
 
 
 class Dialogue:
@@ -98,6 +105,11 @@ class Dialogue:
                 ] = None
         return list(found)
 
+    def may_go_on(self, sender: Sender) -> bool:
+        """Return whether that end may have sent more: there is no CLOSE and no fault."""
+        way = self._ways[sender]
+        return not (way.closed or way.fault or way.outer.pending or way.inner.pending)
+
     def take(self, sender: Sender, data: bytes, time: float) -> Iterator[Frame]:
         """Take the next bytes of an end; yield the frames that are whole now."""
         if self.kind is Kind.FOREIGN:
@@ -130,7 +142,7 @@ class Dialogue:
         try:
             for piece in way.outer.feed(data):
                 if self.kind is Kind.EXTENDED:
-                    yield Frame(sender, time, piece, sealed=False)
+                    yield way.frame(sender, time, piece, sealed=False)
                 elif piece.is_control:
                     if way.cipher is not None or piece.opcode not in _UNSEALED:
                         way.fault = (
@@ -139,13 +151,13 @@ class Dialogue:
                         )
                         return
                     self._note_handshake(sender, piece)
-                    yield Frame(sender, time, piece, sealed=False)
+                    yield way.frame(sender, time, piece, sealed=False)
                 else:
                     plaintext = self._open(sender, way, piece.body)
                     if plaintext is None:
                         return
                     for inner in way.inner.feed(plaintext):
-                        yield Frame(sender, time, inner, sealed=True)
+                        yield way.frame(sender, time, inner, sealed=True)
         except BrokenFramesError as error:
             way.fault = f"what the {{sender}} sent cannot be read any further: {error}"
 
