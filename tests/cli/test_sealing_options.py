@@ -155,7 +155,7 @@ def test_without_ml_kem_classic_is_named_as_the_way_out(tmp_path: Path) -> None:
     with patch("sealframe.noise.kem.primitives", return_value=None):
         done = invoked("send", "hello", "127.0.0.1:1", "--key", key)
     assert done.code == 1
-    assert done.error.endswith("or give --classic, and serve without --post-quantum-only")
+    assert done.error.endswith("newer), or give --classic")
 
 
 async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,18 +288,20 @@ def ephemerals(*private: bytes) -> Iterator[None]:
 @contextmanager
 def fixed_kem(seed: bytes, ciphertext: bytes) -> Iterator[None]:
     """Let clients have this ML-KEM-768 key pair, and servers encapsulate so."""
-    from sealframe.noise.kem import DecapsulationKey, encapsulate
+    from sealframe.noise.kem import DecapsulationKey, EncapsulationKey
 
     pair = DecapsulationKey(seed)
     secret = pair.decapsulate(ciphertext)
 
-    def captured(public: bytes) -> tuple[bytes, bytes]:
-        encapsulate(public)
+    def captured(key: EncapsulationKey) -> tuple[bytes, bytes]:
+        encapsulate(key)
         return ciphertext, secret
+
+    encapsulate = EncapsulationKey.encapsulate
 
     with (
         patch("sealframe.noise.handshake.DecapsulationKey.generate", return_value=pair),
-        patch("sealframe.noise.kem.encapsulate", captured),
+        patch.object(EncapsulationKey, "encapsulate", captured),
     ):
         yield
 

@@ -6,7 +6,7 @@ from secrets import token_bytes
 from unittest.mock import patch
 
 import pytest
-from trust.secrecy import assert_not_copied, assert_not_shown, reachable
+from trust.secrecy import assert_not_copied, assert_not_shown, kept_alive, reachable
 
 from sealframe.errors import (
     ConfigurationError,
@@ -14,10 +14,10 @@ from sealframe.errors import (
     HandshakeError,
     MessageTooLargeError,
 )
-from sealframe.noise.cipher import CipherState, generate_keypair, public_key
+from sealframe.noise.cipher import CipherState, KeyPair, generate_keypair, public_key
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake import PATTERNS, Handshake
-from sealframe.noise.kem import DecapsulationKey
+from sealframe.noise.kem import DecapsulationKey, EncapsulationKey
 from sealframe.noise.symmetric import SymmetricState, hkdf, initial_hash
 from sealframe.wire import Pattern
 
@@ -234,10 +234,10 @@ def test_a_key_that_is_not_authentic_costs_no_encapsulation(pattern: str) -> Non
     initiator, responder = sides(pattern)
     message = bytearray(initiator.write_message())
     message[700] ^= 1
-    with patch("sealframe.noise.kem.encapsulate") as encapsulate:
+    with patch("sealframe.noise.handshake.EncapsulationKey") as key:
         with pytest.raises(HandshakeError):
             responder.read_message(message)
-    encapsulate.assert_not_called()
+    key.assert_not_called()
 
 
 @every_pattern
@@ -398,7 +398,7 @@ def test_every_bit_of_every_message_counts(pattern: str, number: int) -> None:
 @same_state
 @pytest.mark.parametrize(("pattern", "number"), UNPROVEN)
 def test_every_byte_of_a_message_without_a_proof_counts(pattern: str, number: int) -> None:
-    """The next message shows it; or the answer to a malformed e1 cannot be made."""
+    """The next message shows it; a malformed e1 is refused at once."""
     writer, reader = before(pattern, number)
     message = writer.write_message()
     for position in range(SIZES[pattern][number]):
@@ -406,13 +406,13 @@ def test_every_byte_of_a_message_without_a_proof_counts(pattern: str, number: in
         # The top bit, as X25519 ignores that of a public key's last byte.
         changed[position] ^= 0x80
         victim, other = duplicate(reader), duplicate(writer)
-        victim.read_message(changed)
         try:
-            answer = victim.write_message()
+            victim.read_message(changed)
         except HandshakeError:
             assert pattern == "XXhfs", "a coefficient of e1 may be too large"
             assert_dead(victim)
             continue
+        answer = victim.write_message()
         with pytest.raises(HandshakeError):
             other.read_message(answer)
         assert_dead(other)
@@ -674,6 +674,61 @@ def test_secrets_are_let_go_after_a_failure_of_the_initiator(pattern: str) -> No
     with pytest.raises(HandshakeError):
         initiator.read_message(bytes(SIZES[pattern][1]))
     assert [one for one in reachable(initiator) if len(one) >= 32] == []
+
+
+def failing(pattern: str, number: int, place: int) -> tuple[Handshake, HandshakeError]:
+    """Return who fails to read a message of which a byte was changed, and the error."""
+    writer, reader = before(pattern, number)
+    message = bytearray(writer.write_message())
+    message[place] ^= 0x80
+    # A frame leads to those that called it, this one among them.
+    del writer
+    with pytest.raises(HandshakeError) as caught:
+        reader.read_message(message)
+    return reader, caught.value
+
+
+@same_state
+@pytest.mark.parametrize(("pattern", "number"), PROVEN)
+def test_the_error_keeps_no_key_alive(pattern: str, number: int) -> None:
+    """Neither by its context nor by the frames in its traceback, however long it is kept."""
+    reader, error = failing(pattern, number, -1)
+    assert error.__context__ is error.__cause__ is None
+    # The first frame is that of this file.
+    assert error.__traceback__ is not None
+    kept = kept_alive(error.__traceback__.tb_next)
+    assert reader in kept
+    kinds = SymmetricState | KeyPair | DecapsulationKey | EncapsulationKey
+    assert not [thing for thing in kept if isinstance(thing, kinds)]
+
+
+@same_state
+def test_the_error_of_a_bad_key_keeps_no_key_alive() -> None:
+    """Also where the key is found to be bad while the answer is made."""
+    for pattern, number in (("XX", 1), ("XXhfs", 0)):
+        writer, reader = before(pattern, 0)
+        message = bytearray(writer.write_message())
+        message[32:] = b"\xff" * len(message[32:])
+        if number:
+            message[:32] = bytes(32)
+            reader.read_message(message)
+        del writer
+        with pytest.raises(HandshakeError) as caught:
+            reader.write_message() if number else reader.read_message(message)
+        assert caught.value.__context__ is None
+        assert caught.value.__traceback__ is not None
+        kept = kept_alive(caught.value.__traceback__.tb_next)
+        assert not [thing for thing in kept if isinstance(thing, SymmetricState | KeyPair)]
+
+
+@same_state
+def test_a_key_that_came_with_a_message_that_failed_is_not_told() -> None:
+    """It was proved by nothing."""
+    for pattern, number in (("XX", 1), ("XKhfs", 2)):
+        reader, _ = failing(pattern, number, -1)
+        assert reader.remote_static is None
+        assert public_key(SERVER) not in reachable(reader)
+        assert public_key(CLIENT) not in reachable(reader)
 
 
 @same_state

@@ -8,7 +8,7 @@ import pickle
 from types import FunctionType, ModuleType
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 
@@ -30,9 +30,9 @@ def assert_not_shown(secret: bytes, *shown: object) -> None:
         assert repr(piece)[2:-1] not in text
 
 
-def reachable(holder: object) -> list[bytes]:
-    """Return every ``bytes`` object and private key that `holder` keeps alive."""
-    found: list[bytes] = []
+def kept_alive(holder: object) -> list[object]:
+    """Return every object that `holder` keeps alive, itself among them."""
+    found: list[object] = []
     seen: set[int] = set()
     waiting = [holder]
     while waiting:
@@ -40,9 +40,19 @@ def reachable(holder: object) -> list[bytes]:
         if id(thing) in seen or isinstance(thing, type | ModuleType | FunctionType):
             continue
         seen.add(id(thing))
+        found.append(thing)
+        waiting += gc.get_referents(thing)
+    return found
+
+
+def reachable(holder: object) -> list[bytes]:
+    """Return every ``bytes`` object, private key and key of ML-KEM that `holder` keeps alive."""
+    found: list[bytes] = []
+    for thing in kept_alive(holder):
         if isinstance(thing, bytes):
             found.append(thing)
         if isinstance(thing, X25519PrivateKey | MLKEM768PrivateKey):
             found.append(thing.private_bytes_raw())
-        waiting += gc.get_referents(thing)
+        if isinstance(thing, MLKEM768PublicKey):
+            found.append(thing.public_bytes_raw())
     return found

@@ -99,10 +99,11 @@ def watch_kem(noted: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
         return made
 
     monkeypatch.setattr(kem, "primitives", lambda: replace(package, generate=generate))
-    encapsulate, decapsulate = kem.encapsulate, kem.DecapsulationKey.decapsulate
+    encapsulate = kem.EncapsulationKey.encapsulate
+    decapsulate = kem.DecapsulationKey.decapsulate
 
-    def noted_encapsulate(public: bytes) -> tuple[bytes, bytes]:
-        ciphertext, secret = encapsulate(public)
+    def noted_encapsulate(key: kem.EncapsulationKey) -> tuple[bytes, bytes]:
+        ciphertext, secret = encapsulate(key)
         noted.add(secret)
         noted.encapsulated += 1
         return ciphertext, secret
@@ -112,7 +113,7 @@ def watch_kem(noted: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
         noted.add(secret)
         return secret
 
-    monkeypatch.setattr(kem, "encapsulate", noted_encapsulate)
+    monkeypatch.setattr(kem.EncapsulationKey, "encapsulate", noted_encapsulate)
     monkeypatch.setattr(kem.DecapsulationKey, "decapsulate", noted_decapsulate)
 
 

@@ -74,7 +74,7 @@ class ConnectionConfig:
                 )
             cipher.require()
             if isinstance(self.security, SharedKey):
-                shared_credentials(self.security, client=self.client).require()
+                shared_credentials(self.security, client=self.client).require(client=self.client)
             object.__setattr__(self, "key_log", key_log())
         if not isinstance(self.context, bytes | str):
             raise ConfigurationError("context is text or bytes")

@@ -107,7 +107,7 @@ def _as_typed(text: str) -> str:
 _TYPED = {
     "security=...": "--key or --identity",
     "sessions=...": "--sessions SECONDS",
-    ", and a server's patterns= without hfs": ", and serve without --post-quantum-only",
+    "give patterns= without hfs": "serve without --post-quantum-only",
     "post_quantum=False": "--classic",
 }
 

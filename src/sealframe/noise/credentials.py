@@ -54,15 +54,16 @@ class Credentials(Secret):
         self._remote_static = remote_static
         self._prepared: dict[tuple[Pattern, bool, bytes], Preparation] = {}
 
-    def require(self) -> None:
+    def require(self, *, client: bool) -> None:
         """Check that one of the patterns can be used here.
 
+        :param client: whose keys they are, for the error
         :raises MissingExtraError: ``cryptography`` is not installed; or all of them need
             ML-KEM-768, which it does not have
         """
         require()
         if all(pattern.post_quantum for pattern in self.patterns):
-            kem.require()
+            kem.require("give post_quantum=False" if client else "give patterns= without hfs")
 
     def handshake(self, pattern: Pattern, *, initiator: bool, prologue: bytes) -> Handshake:
         """Return a new handshake of one of the patterns."""

@@ -19,10 +19,11 @@ from ..errors import (
 )
 from . import kem
 from .cipher import KEY_SIZE, TAG_SIZE, CipherState, KeyPair, Secret, raw_key, require
-from .kem import DecapsulationKey
+from .kem import DecapsulationKey, EncapsulationKey
 from .symmetric import SymmetricState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
 __all__ = ["Handshake", "Preparation"]
@@ -178,6 +179,7 @@ class Handshake(Secret):
     __slots__ = (
         "_ciphers",
         "_decapsulation_key",
+        "_encapsulation_key",
         "_given_ephemeral",
         "_given_kem_seed",
         "_hash",
@@ -237,7 +239,8 @@ class Handshake(Secret):
         """Our key pairs by their letter in the tokens (section 5.3): ``e`` and ``s``."""
         if prepared.static is not None:
             self.local["s"] = prepared.static
-        # The peer's public keys, by the same letters; its encapsulation key as "e1".
+        self._encapsulation_key: EncapsulationKey | None = None
+        # The peer's public keys of X25519, by the same letters.
         self._remote = {"s": prepared.known} if prepared.known else {}
         self._hash: bytes | None = None
         self._ciphers: tuple[CipherState, CipherState] | None = None
@@ -286,26 +289,8 @@ class Handshake(Secret):
         data = bytes(memoryview(payload))
         if len(data) > self._max_payload:
             raise MessageTooLargeError(len(data), self._max_payload)
-        symmetric = self._begin_turn(writing=True)
-        try:
-            message = b""
-            for token in self._messages[self._step]:
-                if token == "e":
-                    message += self._send_ephemeral(symmetric)
-                elif token == "s":
-                    message += symmetric.encrypt_and_hash(self.local["s"].public)
-                elif token == "e1":
-                    message += self._send_encapsulation_key(symmetric)
-                elif token == "ekem1":
-                    message += self._send_ciphertext(symmetric)
-                else:
-                    self._mix(symmetric, token)
-            message += symmetric.encrypt_and_hash(data)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_turn(symmetric)
-        return message
+        self._begin_turn(writing=True)
+        return self._take_turn(self._write, data)
 
     def read_message(self, message: BytesLike) -> bytes:
         """Take the peer's next message and return its payload.
@@ -318,31 +303,9 @@ class Handshake(Secret):
             holds a bad key: one text for all of these, and the handshake is over; or
             it is not the peer's turn, and nothing has changed
         """
-        rest = bytes(memoryview(message))
-        symmetric = self._begin_turn(writing=False)
-        try:
-            if len(rest) > _MAX_MESSAGE:
-                raise DecryptionError("too long")
-            for token in self._messages[self._step]:
-                if token not in _SIZES:
-                    self._mix(symmetric, token)
-                    continue
-                size = _SIZES[token] + (0 if token == "e" else symmetric.overhead)
-                part, rest = rest[:size], rest[size:]
-                if len(part) < size:
-                    raise DecryptionError("too short")
-                if token == "e":
-                    self._receive_ephemeral(symmetric, part)
-                elif token == "ekem1":
-                    self._receive_ciphertext(symmetric, part)
-                else:
-                    self._remote[token] = symmetric.decrypt_and_hash(part)
-            payload = symmetric.decrypt_and_hash(rest)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_turn(symmetric)
-        return payload
+        data = bytes(memoryview(message))
+        self._begin_turn(writing=False)
+        return self._take_turn(self._read, data)
 
     def split(self) -> tuple[CipherState, CipherState]:
         """Return the ciphers for what we send and for what we receive, in this order.
@@ -361,7 +324,7 @@ class Handshake(Secret):
 
     # Each message is a turn. It ends in one of two ways, both of which may be the end of all.
 
-    def _begin_turn(self, *, writing: bool) -> SymmetricState:
+    def _begin_turn(self, *, writing: bool) -> None:
         if self._hash is not None:
             raise HandshakeError("the handshake is finished: go on with split()")
         if self._symmetric is None:
@@ -372,27 +335,76 @@ class Handshake(Secret):
                 if writing
                 else "it is our turn: call write_message()"
             )
-        return self._symmetric
 
-    def _end_turn(self, symmetric: SymmetricState) -> None:
+    def _take_turn(self, way: Callable[[SymmetricState, bytes], bytes], data: bytes) -> bytes:
+        assert self._symmetric is not None
+        try:
+            result = way(self._symmetric, data)
+        except (DecryptionError, KeyFormatError):
+            # Raised below, where it is not the context of what the caller may keep: the frames
+            # in its traceback have keys.
+            self._fail()
+        except BaseException:
+            self._fail()
+            raise
+        else:
+            self._end_turn()
+            return result
+        raise HandshakeError(_NOT_VALID)
+
+    def _end_turn(self) -> None:
+        assert self._symmetric is not None
         self._step += 1
         if self._step == len(self._messages):
-            self._ciphers = symmetric.split()
-            self._hash = symmetric.hash
+            self._ciphers = self._symmetric.split()
+            self._hash = self._symmetric.hash
             self._let_go()
 
-    def _fail(self, error: BaseException) -> None:
-        """End the handshake; raise what the caller is told, where it is another error."""
+    def _fail(self) -> None:
         self._let_go()
         self._remote.clear()
-        if isinstance(error, DecryptionError | KeyFormatError):
-            raise HandshakeError(_NOT_VALID) from None
 
     def _let_go(self) -> None:
         self._symmetric = None
         self.local.clear()
-        self._decapsulation_key = None
+        self._decapsulation_key = self._encapsulation_key = None
         self._given_ephemeral = self._given_kem_seed = b""
+
+    def _write(self, symmetric: SymmetricState, data: bytes) -> bytes:
+        message = b""
+        for token in self._messages[self._step]:
+            if token == "e":
+                message += self._send_ephemeral(symmetric)
+            elif token == "s":
+                message += symmetric.encrypt_and_hash(self.local["s"].public)
+            elif token == "e1":
+                message += self._send_encapsulation_key(symmetric)
+            elif token == "ekem1":
+                message += self._send_ciphertext(symmetric)
+            else:
+                self._mix(symmetric, token)
+        return message + symmetric.encrypt_and_hash(data)
+
+    def _read(self, symmetric: SymmetricState, rest: bytes) -> bytes:
+        if len(rest) > _MAX_MESSAGE:
+            raise DecryptionError("too long")
+        for token in self._messages[self._step]:
+            if token not in _SIZES:
+                self._mix(symmetric, token)
+                continue
+            size = _SIZES[token] + (0 if token == "e" else symmetric.overhead)
+            part, rest = rest[:size], rest[size:]
+            if len(part) < size:
+                raise DecryptionError("too short")
+            if token == "e":
+                self._receive_ephemeral(symmetric, part)
+            elif token == "e1":
+                self._encapsulation_key = EncapsulationKey(symmetric.decrypt_and_hash(part))
+            elif token == "ekem1":
+                self._receive_ciphertext(symmetric, part)
+            else:
+                self._remote[token] = symmetric.decrypt_and_hash(part)
+        return symmetric.decrypt_and_hash(rest)
 
     def _send_ephemeral(self, symmetric: SymmetricState) -> bytes:
         given = self._given_ephemeral
@@ -418,8 +430,9 @@ class Handshake(Secret):
         return symmetric.encrypt_and_hash(pair.public)
 
     def _send_ciphertext(self, symmetric: SymmetricState) -> bytes:
-        # A malformed key, which XX cannot tell before, shows here.
-        ciphertext, secret = kem.encapsulate(self._remote.pop("e1"))
+        key, self._encapsulation_key = self._encapsulation_key, None
+        assert key is not None
+        ciphertext, secret = key.encapsulate()
         sealed = symmetric.encrypt_and_hash(ciphertext)
         symmetric.mix_key(secret)
         return sealed

@@ -71,6 +71,11 @@ _OTHER_KIND: Final = (
     "it expects a shared key or an identity, whichever this is not, or it does not show its own "
     "key to clients that have not got it, or one end is too old"
 )
+_XX_REFUSED: Final = (
+    "the peer refused the handshake: check the context at both ends; or a handshake message was "
+    "changed on its way"
+)
+"""Neither end has a key of the other that could be wrong."""
 _HYBRID_HINT: Final = (
     "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
 )
@@ -83,6 +88,14 @@ _HINTS: Final[dict[int, str]] = {
 }
 """What a plaintext CLOSE may mean. Anyone on the way can forge it: these are hints for people."""
 _ANOTHER: Final = "the peer asks for another version or pattern: does it have another kind of key?"
+_LEARNS_KEYS: Final = (Pattern.XX, Pattern.XXHFS)
+"""Patterns whose ends know no key of the other beforehand."""
+_OTHER_KEY: Final = "the peer has another key, or the context differs: check both at both ends"
+_OTHER_CONTEXT: Final = (
+    "the context differs, or a handshake message was changed on its way: check the context at "
+    "both ends"
+)
+_NOT_VALID: Final = "a handshake message is malformed, or was changed on its way"
 _CLASSIC: Final = (
     "the client asks for a handshake that is not post-quantum, and this server takes no other: "
     "let the client leave post_quantum=False away"
@@ -102,10 +115,13 @@ def may_be_plaintext_close(data: bytes) -> bool:
     return bool(head & wire.CONTROL_BIT) and fits and opcode in (b"", bytes((Opcode.CLOSE,)))
 
 
-def plaintext_refusal(body: bytes, asked: Pattern | None = None) -> HandshakeError:
+def plaintext_refusal(
+    body: bytes, pattern: Pattern | None = None, *, asked: bool = False
+) -> HandshakeError:
     """Return the error for a CLOSE that came outside the records.
 
-    :param asked: what a client asked for, where that is what it answers
+    :param pattern: of the handshake, where it is known
+    :param asked: whether a client asked for it, and this may be the answer to that
     """
     try:
         close = control.Close.decode(body)
@@ -114,10 +130,12 @@ def plaintext_refusal(body: bytes, asked: Pattern | None = None) -> HandshakeErr
         return HandshakeError(text, code=CloseCode.PROTOCOL)
     name = control.close_name(close.code)
     hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
-    if asked is not None and close.code == CloseCode.VERSION:
+    if close.code == CloseCode.REFUSED and pattern in _LEARNS_KEYS:
+        hint = _XX_REFUSED
+    if asked and pattern is not None and close.code == CloseCode.VERSION:
         # What the client may have to change stands first where it is the likely cause.
         classic = _NOT_TAKEN + _CLASSIC_HINT + _OTHER_KIND
-        hint = hint + _HYBRID_HINT if asked.post_quantum else classic
+        hint = hint + _HYBRID_HINT if pattern.post_quantum else classic
     return HandshakeError(hint, code=close.code, reason=close.reason)
 
 
@@ -315,7 +333,7 @@ class HandshakeDriver:
     def _receive_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "little")
         self._tell(f"received CLOSE({control.close_name(code)}) in plaintext")
-        self._fail(plaintext_refusal(body, self._pattern if self.initiator else None))
+        self._fail(plaintext_refusal(body, self._pattern, asked=self.initiator))
 
     # Noise messages
 
@@ -343,6 +361,7 @@ class HandshakeDriver:
         if len(message) != self._next_length():
             self._refuse("a handshake message has the wrong length")
             return
+        before = self._messages_done
         try:
             self._noise.read_message(message)
             self._count_message("read", len(message))
@@ -356,9 +375,17 @@ class HandshakeDriver:
                 # A bad public key in what was just read shows only here.
                 self._write_message()
         except HandshakeError:
-            self._refuse(
-                "the peer has another key, or the context differs: check both at both ends"
-            )
+            self._refuse(self._why_not_valid(first=before == 0))
+
+    def _why_not_valid(self, *, first: bool) -> str:
+        """Return what a message that is not valid is likely to come of.
+
+        Keys and context are in the first message that proves something: of XX the second, which
+        the client reads, and of the others the first.
+        """
+        if self._pattern in _LEARNS_KEYS:
+            return _OTHER_CONTEXT if self.initiator else _NOT_VALID
+        return _OTHER_KEY if first else _NOT_VALID
 
     def _objection(self) -> ConnectionClosedError | None:
         """Return why a client must not go on with this server, once its key is known."""

@@ -67,9 +67,10 @@ def is_available() -> bool:
     return primitives() is not None
 
 
-def require() -> Primitives:
+def require(instead: str = "take a pattern without hfs") -> Primitives:
     """Return the parts that are used.
 
+    :param instead: what to do without it, for the error
     :raises MissingExtraError: this installation has no ML-KEM-768
     """
     package = primitives()
@@ -77,8 +78,7 @@ def require() -> Primitives:
         raise MissingExtraError(
             "the post-quantum handshake needs ML-KEM-768, which the installed cryptography does "
             f'not have: run: pip install --upgrade "sealframe[crypto]" (cryptography '
-            f"{MINIMUM_VERSION} or newer), or give post_quantum=False, "
-            "and a server's patterns= without hfs"
+            f"{MINIMUM_VERSION} or newer), or {instead}"
         )
     return package
 
@@ -128,16 +128,24 @@ class DecapsulationKey(Secret):
             raise KeyFormatError("the ML-KEM-768 ciphertext has the wrong length") from None
 
 
-def encapsulate(public: bytes) -> tuple[bytes, bytes]:
-    """Return a new ciphertext for the holder of a key pair, 1,088 bytes, and its secret, 32.
+class EncapsulationKey:
+    """The public half of a key pair, as the peer sent it.
 
-    :param public: the encapsulation key, 1,184 bytes
+    :param public: 1,184 bytes
     :raises KeyFormatError: it has another length, or a coefficient that is not reduced (FIPS 203,
         section 7.2)
     :raises MissingExtraError: this installation has no ML-KEM-768
     """
-    try:
-        secret, ciphertext = require().public_key(public).encapsulate()
-    except ValueError:
-        raise KeyFormatError("the ML-KEM-768 encapsulation key is malformed") from None
-    return ciphertext, secret
+
+    __slots__ = ("_public",)
+
+    def __init__(self, public: bytes) -> None:
+        try:
+            self._public = require().public_key(public)
+        except ValueError:
+            raise KeyFormatError("the ML-KEM-768 encapsulation key is malformed") from None
+
+    def encapsulate(self) -> tuple[bytes, bytes]:
+        """Return a new ciphertext for the holder of the pair, 1,088 bytes, and its secret, 32."""
+        secret, ciphertext = self._public.encapsulate()
+        return ciphertext, secret

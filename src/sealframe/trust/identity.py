@@ -49,7 +49,8 @@ class ServerIdentity(Secret):
         key is among the clients
     :raises KeyFileError: the file of clients cannot be read, or others can write it
     :raises KeyFormatError: a line of the file is wrong
-    :raises MissingExtraError: ``cryptography`` is not installed
+    :raises MissingExtraError: ``cryptography`` is not installed, or has no ML-KEM-768 and
+        ``patterns`` are all with it
     """
 
     __slots__ = ("_credentials", "_invitations", "_key", "_lock", "clients")
@@ -69,7 +70,7 @@ class ServerIdentity(Secret):
             "'XKhfs' and 'XXhfs' in their place",
         )
         self._credentials = Credentials(*accepted, static=_key_pair(self._key))
-        self._credentials.require()
+        self._credentials.require(client=False)
         # Servers in several threads may share this identity.
         self._lock = Lock()
         self._invitations: list[_Open] = []
@@ -229,7 +230,7 @@ class ClientIdentity(Secret):
             _check_server(pair, server)
             pattern = Pattern.XKHFS if post_quantum else Pattern.XK
             self._credentials = Credentials(pattern, static=pair, remote_static=bytes(server))
-        self._credentials.require()
+        self._credentials.require(client=True)
         self._invitation = invitation
         self._known = None if known_servers is None else KnownServers(known_servers)
         self._trust = bool(trust_first_use)

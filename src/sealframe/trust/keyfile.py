@@ -21,7 +21,9 @@ def read(name: str, *, maker: str) -> str:
     """Return the one line with a key.
 
     :param name: a file of at most 4 KiB which, except on Windows, belongs to this user
-        or root, and gives its group and others no permission at all
+        or root, and gives its group and others no permission at all; from root's own user
+        and group, where this process is not root, mode 0440 is taken too, as systemd gives
+        credentials (wherever the file is: that group has root alone in it)
     :param maker: the command that makes such a file, for the text of an error
     :raises KeyFileError: it is not there, is not such a file, or cannot be read
     :raises KeyFormatError: it does not hold exactly one line beside comments

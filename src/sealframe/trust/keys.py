@@ -80,7 +80,9 @@ class _SecretKey(Secret):
         """Read a key file: one line with the key's text, and comment lines with ``#``.
 
         :param path: a file of at most 4 KiB which, except on Windows, belongs to this
-            user or root, and gives its group and others no permission at all
+            user or root, and gives its group and others no permission at all; of root's
+            own user and group it may have mode 0440, as credentials of systemd have
+            (``LoadCredential=``), where this process is not root
         :raises KeyFileError: it is not there, is not such a file, or cannot be read
         :raises KeyFormatError: it does not hold one key of this kind
         """
