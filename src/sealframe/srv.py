@@ -18,6 +18,7 @@ import math
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from .errors import ConfigurationError, MissingExtraError
@@ -99,9 +100,13 @@ class Service:
         """
         return await self.round()()
 
-    def round(self) -> ServiceRound:
-        """Return what goes through the servers once; ``connect()`` calls this."""
-        return ServiceRound(self)
+    def round(self, waits: Callable[[str], bool] = lambda _server: False) -> ServiceRound:
+        """Return what goes through the servers once; ``connect()`` calls this.
+
+        :param waits: called with the ``"host:port"`` of each: whether it is to be left out, as one
+            that has asked not to be asked again before a time
+        """
+        return ServiceRound(self, waits)
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Return a new connection to one server.
@@ -135,30 +140,45 @@ class Service:
 class ServiceRound:
     """Goes through the servers of a service once, in the order in which they were found first."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, waits: Callable[[str], bool]) -> None:
         self._service = service
+        self._waits = waits
         self._servers: deque[tuple[str, int]] | None = None
+        self._found: list[str] = []
+        self.server = ""
+        """The ``"host:port"`` that was tried last; empty before that."""
 
     @property
     def left(self) -> int:
         """How many servers were not tried."""
         return len(self._servers or ())
 
+    @property
+    def servers(self) -> list[str]:
+        """All that were found, those included that are left out; none before the first call."""
+        return self._found
+
     async def __call__(self) -> socket.socket:
         """Return a new connection to the next that can be reached.
 
         :raises OSError: none of those that are left
         """
+        name = self._service.name
         if self._servers is None:
-            self._servers = deque(await self._service.look_up())
+            found = await self._service.look_up()
+            self._found = [f"{host}:{port}" for host, port in found]
+            due = (one for one in found if not self._waits(f"{one[0]}:{one[1]}"))
+            self._servers = deque(due)
+            if not self._servers:
+                raise OSError(f"each server of {name} has asked not to be asked again so soon")
         failures = []
         while self._servers:
             host, port = self._servers.popleft()
+            self.server = f"{host}:{port}"
             try:
                 return await self._service.connect(host, port)
             except OSError as error:
-                failures.append(f"{host}:{port}: {_why(error)}")
-        name = self._service.name
+                failures.append(f"{self.server}: {_why(error)}")
         raise OSError(f"no server of {name} can be reached: {', '.join(failures)}")
 
 

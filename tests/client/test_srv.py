@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aio.scripted import until
 from ports import reserved_port
 
 pytest.importorskip("dns", reason="dnspython is not installed")
@@ -156,7 +157,7 @@ async def test_a_service_that_is_passed_over_is_offered_once_more() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with service([f"{number} 0 {port} 127.0.0.1." for number in range(3)]) as chat:
-        turns = Endpoint.of("example.org", 1234, None, chat, None).in_turn()
+        turns = Endpoint.of("example.org", 1234, None, chat, None).in_turn(lambda *_: False)
         connect: Any = next(turns).sock
         (await connect()).close()
         assert len(list(itertools.islice(turns, 9))) == 1
@@ -216,6 +217,64 @@ async def test_one_that_is_busy_keeps_nobody_from_the_others() -> None:
     await away.wait_closed()
 
 
+async def test_the_others_are_asked_at_once_where_one_has_asked_for_time() -> None:
+    one = await sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions())
+    try:
+        async with (
+            sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions(position=_nothing)) as two,
+            service([f"0 0 {one.port} 127.0.0.1.", f"1 0 {two.port} 127.0.0.1."]) as chat,
+            asyncio.timeout(5),
+        ):
+            conn = await sealframe.connect(
+                "example.org", 1234, sock=chat, session=True, options=OPTIONS
+            )
+            assert len(one.clients) == 1
+            await one.close(retry_after=60)
+            await conn.send(b"1")
+            assert await conn.recv() == b"1"
+            await conn.close()
+    finally:
+        await one.close()
+
+
+async def test_one_that_has_asked_for_time_is_asked_later_and_the_others_again_and_again() -> None:
+    asked = 0
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        close = Close(CloseCode.GOING_AWAY, "restart", retry_after=60_000).encode()
+        writer.write(control.frame(Opcode.CLOSE, close))
+        await reader.read()
+        writer.close()
+
+    away = await asyncio.start_server(busy, "127.0.0.1", 0)
+    with reserved_port() as nobody:
+        async with sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as server:
+            there = f"1 0 {server.port} 127.0.0.1."
+            late = f"0 0 {away.sockets[0].getsockname()[1]} 127.0.0.1."
+            records = [there]
+            async with service(records) as chat, asyncio.timeout(5):
+                conn = await sealframe.connect(
+                    "example.org", 1234, sock=chat, session=True, options=OPTIONS
+                )
+                await conn.send(b"1")
+                assert await conn.recv() == b"1"
+                records[:] = [late, f"1 0 {nobody} 127.0.0.1."]
+                transport = protocol_of(conn).transport
+                assert transport is not None
+                transport.abort()
+                await until(lambda: asked > 0)
+                # The one that could not be reached may be there by now.
+                records[:] = [late, there]
+                await conn.send(b"2")
+                assert await conn.recv() == b"2"
+                assert asked == 1
+                await conn.close()
+    away.close()
+    await away.wait_closed()
+
+
 @pytest.mark.parametrize("lets_in", [False, True])
 async def test_one_that_refuses_before_the_first_link(lets_in: bool, tmp_path: Path) -> None:
     more = Sessions() if lets_in else None
@@ -238,6 +297,10 @@ async def test_one_that_refuses_before_the_first_link(lets_in: bool, tmp_path: P
                 with pytest.raises(ConnectionClosed):
                     await conn.recv()
             await conn.close()
+
+
+async def _nothing(_: object) -> int:
+    return 0
 
 
 async def test_weights() -> None:

@@ -7,8 +7,9 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
@@ -19,9 +20,13 @@ OpenSocket: TypeAlias = Callable[[], Awaitable[socket.socket]]
 """Returns a new connected socket each time, through a proxy for example."""
 
 
+@runtime_checkable
 class Round(Protocol):
     """Returns a new connected socket each time: to each of several servers once, one after the
     other."""
+
+    server: str
+    """The one that was tried last; empty before that."""
 
     async def __call__(self) -> socket.socket:
         """Return a connection to the next of them that can be reached."""
@@ -30,13 +35,20 @@ class Round(Protocol):
     def left(self) -> int:
         """How many more of them there are."""
 
+    @property
+    def servers(self) -> Collection[str]:
+        """All of them, those included that were left out; none before the first call."""
+
 
 @runtime_checkable
 class Servers(Protocol):
     """Several servers of one name, of which each attempt takes another."""
 
-    def round(self) -> Round:
-        """Return what goes through them once, from the one on that is the first now."""
+    def round(self, waits: Callable[[str], bool]) -> Round:
+        """Return what goes through them once, from the one on that is the first now.
+
+        :param waits: returns whether one of them is to be left out
+        """
 
 
 @dataclass(frozen=True)
@@ -101,13 +113,26 @@ class Endpoint:
             cls.of(host, port, path, None, local_address) for host, port, path in map(_split, host)
         )
 
-    def in_turn(self) -> Iterator[Self]:
-        """Yield what is to be tried in one round: itself, as often as it has servers."""
+    @property
+    def server(self) -> str:
+        """Which of several servers :meth:`in_turn` has led to; empty where there is one."""
+        return self.sock.server if isinstance(self.sock, Round) else ""
+
+    @property
+    def servers(self) -> Collection[str]:
+        """All of them; empty where there is one, or they are not known."""
+        return self.sock.servers if isinstance(self.sock, Round) else ()
+
+    def in_turn(self, waits: Callable[[Self, str], bool]) -> Iterator[Self]:
+        """Yield what is to be tried in one round: itself, as often as it has servers.
+
+        :param waits: returns whether one of several servers is to be left out
+        """
         several: object = self.sock
         if not isinstance(several, Servers):
             yield self
             return
-        these = several.round()
+        these = several.round(partial(waits, self))
         turn = replace(self, sock=these)
         yield turn
         left = these.left

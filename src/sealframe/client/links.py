@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import random
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -32,6 +31,7 @@ from .backoff import Backoff
 from .dialing import dial
 from .next_link import NextLink, read_welcome
 from .outbox_feed import OutboxFeed
+from .pauses import Pauses
 from .search_log import SearchLog
 from .suspend import SuspendWatch
 from .targets import Targets, is_alarming, joined
@@ -46,10 +46,6 @@ prove itself (empty for any that is known), returns the machine for one more con
 verifies that key."""
 
 _GIVEN_UP: Final = ConnectionClosedError("the attempt to connect was given up")
-
-_LATER: Final = 0.5
-"""By how much, of the time that a server asks for, a client may come later: all at once would be
-too many."""
 
 
 class Links:
@@ -82,8 +78,7 @@ class Links:
         # When the present link began, by the event loop's clock, and the wait before it.
         self._began = 0.0
         self._waited = 0.0
-        # Where a server has asked not to be asked before a time.
-        self._not_before: dict[Endpoint, float] = {}
+        self._pauses = Pauses(asyncio.get_running_loop().time)
         self._backoff = Backoff(options)
         self._is_fatal: Callable[[Exception], bool] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -192,7 +187,7 @@ class Links:
         logger.info("connection %s: the link is lost: %s", protocol.id, error)
         announced = protocol.closer.peer_announced
         if announced is not None:
-            self._put_off(self._targets.first, announced.retry_after)
+            self._pauses.note(self._targets.last, announced.retry_after)
         # One that ends as soon as it is made is not made again and again at once.
         lasted = protocol.loop.time() - self._began
         if lasted > max(self._waited, self._options.backoff_initial):
@@ -235,8 +230,9 @@ class Links:
             errors: list[Exception] = []
             hopeful: set[Endpoint] = set()
             # What one server of an address says keeps nobody from the others of this round.
-            due = {e for e in self._targets.endpoints if not self._time_left(e)} - refused.keys()
-            for endpoint in self._targets.in_turn():
+            time_left = self._pauses.time_left
+            due = {e for e in self._targets.endpoints if not time_left(e)} - refused.keys()
+            for endpoint in self._targets.in_turn(self._pauses.waits):
                 if endpoint not in due:
                     continue
                 attempt = NextLink(protocol, partial(self._attached, protocol, endpoint))
@@ -244,7 +240,7 @@ class Links:
                     await self._connect(endpoint, protocol, attempt)
                 except (OSError, ConnectionClosed, KeyFormatError) as error:
                     logger.debug("connection %s: %s has no link: %s", protocol.id, endpoint, error)
-                    self._put_off(endpoint, attempt.retry_after)
+                    self._pauses.note(endpoint, attempt.retry_after)
                     final = attempt.refused
                     if protocol.links == 0:
                         final = await self._never_begins(protocol, attempt, error)
@@ -263,7 +259,7 @@ class Links:
                     return
             # Where one of the servers of an address has refused, and another one has not.
             errors += [refused.pop(e).error for e in hopeful & refused.keys()]
-            left = [self._time_left(e) for e in self._targets.endpoints if e not in refused]
+            left = [time_left(e) for e in self._targets.endpoints if e not in refused]
             # By then a server that has the session, and is not to be reached, keeps it no more.
             gone = protocol.links > 0 and protocol.loop.time() - since > self._keep
             if not left or (refused and gone):
@@ -341,16 +337,6 @@ class Links:
         lost = protocol.lost(f"the session is over: {error}", code=code)
         lost.__cause__ = error
         protocol.end_session(lost)
-
-    def _put_off(self, endpoint: Endpoint, milliseconds: int | None) -> None:
-        """Do not connect there before the time for which its server has asked."""
-        if milliseconds is not None:
-            pause = milliseconds / 1000 * random.uniform(1.0, 1.0 + _LATER)
-            self._not_before[endpoint] = asyncio.get_running_loop().time() + pause
-
-    def _time_left(self, endpoint: Endpoint) -> float:
-        until = self._not_before.get(endpoint, 0.0)
-        return max(0.0, until - asyncio.get_running_loop().time())
 
     async def _connect(
         self, endpoint: Endpoint, protocol: SessionProtocol, attempt: NextLink

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..aio.endpoint import Endpoint
 from ..errors import (
@@ -23,15 +23,16 @@ class Targets:
     :param first: which is tried first, if that is known
     """
 
-    __slots__ = ("_endpoints", "_first")
+    __slots__ = ("_endpoints", "_first", "_last")
 
     def __init__(self, endpoints: Sequence[Endpoint], first: Endpoint | None = None) -> None:
         self._endpoints = tuple(endpoints)
         self._first = 0
+        if first is None and len(self._endpoints) > 1:
+            self._first = random.randrange(len(self._endpoints))
+        self._last = self._endpoints[self._first]
         if first is not None:
             self.prefer(first)
-        elif len(self._endpoints) > 1:
-            self._first = random.randrange(len(self._endpoints))
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -43,14 +44,25 @@ class Targets:
         """The one that is tried first: the last that let this client in."""
         return self._endpoints[self._first]
 
-    def in_turn(self) -> Iterator[Endpoint]:
-        """Yield each once, beginning with the first; one of several servers for each of them."""
+    @property
+    def last(self) -> Endpoint:
+        """The same as it was tried: it knows which of several servers that was."""
+        return self._last
+
+    def in_turn(
+        self, waits: Callable[[Endpoint, str], bool] = lambda _endpoint, _server: False
+    ) -> Iterator[Endpoint]:
+        """Yield each once, beginning with the first; one of several servers for each of them.
+
+        :param waits: returns whether one of several servers of an address is to be left out
+        """
         for endpoint in self._endpoints[self._first :] + self._endpoints[: self._first]:
-            yield from endpoint.in_turn()
+            yield from endpoint.in_turn(waits)
 
     def prefer(self, endpoint: Endpoint) -> None:
-        """Try that one first from now on."""
+        """Try that one first from now on: it has let this client in."""
         self._first = self._endpoints.index(endpoint)
+        self._last = endpoint
 
 
 def joined(failures: Sequence[Exception]) -> Exception:
