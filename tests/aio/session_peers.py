@@ -137,3 +137,10 @@ async def read_message(peer: Peer) -> bytes:
         assert frame is not None, "the stream ended without a message"
         if isinstance(frame, bytes):
             return frame
+
+
+async def gone(peer: Peer) -> int:
+    """Return the code of the CLOSE in place of WELCOME."""
+    close = await peer.read_close()
+    peer.raw.close()
+    return close.code

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from aio.ends import PATIENCE
 from aio.scripted import until
-from aio.session_peers import read_welcome, say_hello
+from aio.session_peers import gone, read_welcome, say_hello
 
 import sealframe
-from sealframe import Connection, SessionInfo, Sessions
-from sealframe.server.moving import SessionQuestion
+from sealframe import CloseCode, Connection, SessionInfo, Sessions
+from sealframe.server.moving import FoundSession, LaterLink, MovedSession, SessionQuestion
 from sealframe.server.session_store import StoredSession
+from sealframe.server.session_table import Attempt
 from sealframe.wire.writers import Writers
 
 from .held_log import Store
@@ -38,6 +40,22 @@ class Slow(Store):
         found = await super().take_session_over(question, numbering, known)
         await self.go_on.wait()
         return found
+
+
+class Others(Store):
+    """Other servers, which say this, one answer after the other, once the test lets them."""
+
+    def __init__(self, *answers: Callable[[SessionQuestion], FoundSession]) -> None:
+        super().__init__()
+        self.log.holds = False
+        self.answers = list(answers)
+        self.asked: list[Attempt] = []
+        self.go_on = asyncio.Event()
+
+    async def find_session(self, question: SessionQuestion) -> FoundSession:
+        self.asked.append(question.attempt)
+        await self.go_on.wait()
+        return self.answers.pop(0)(question)
 
 
 async def ignore(conn: Connection) -> None:
@@ -121,3 +139,71 @@ async def test_each_further_start_takes_the_place_of_the_one_that_waits() -> Non
             done.set()
             for peer in peers:
                 peer.raw.close()
+
+
+async def test_a_client_that_comes_again_is_not_late_where_its_earlier_link_was() -> None:
+    """The answer to what was asked for the earlier one is none to the later one."""
+    member = Others(lambda _: LaterLink((1, 2)), lambda question: MovedSession(question, 0, (), ()))
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(ignore, "127.0.0.1", 0, sessions=Sessions(), cluster=member) as server,
+    ):
+        first = await say_hello(server, link=1, known=True)
+        await until(lambda: len(member.asked) == 1)
+        second = await say_hello(server, link=3, known=True)
+        assert await first.read() is None
+        member.go_on.set()
+        await read_welcome(second)
+        first.raw.close()
+        second.raw.close()
+    assert member.asked == [(1, 1), (1, 3)]
+
+
+@pytest.mark.parametrize("later", [(1, 9), (2, 9)])
+async def test_a_server_that_was_cut_off_does_not_know_who_has_the_log(later: Attempt) -> None:
+    member = Others(lambda _: LaterLink(later))
+    member.go_on.set()
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(
+            ignore, "127.0.0.1", 0, sessions=Sessions(store="cluster"), cluster=member
+        ) as server,
+    ):
+        peer = await say_hello(server, start=2, known=True, writers=Writers(SECOND).encode())
+        if later < (2, 1):
+            await read_welcome(peer)
+        else:
+            assert await gone(peer) == CloseCode.SUPERSEDED
+        peer.raw.close()
+
+
+@pytest.mark.parametrize(
+    ("later", "writer", "code"),
+    [
+        ((1, 9), FIRST.hex(), CloseCode.BUSY),
+        ((1, 9), None, CloseCode.SUPERSEDED),
+        ((2, 9), FIRST.hex(), CloseCode.SUPERSEDED),
+    ],
+)
+async def test_a_server_that_was_cut_off_does_not_know_what_is_stored(
+    later: Attempt, writer: str | None, code: CloseCode
+) -> None:
+    """Its state is over within keep: the client is to come again, until the program alone is
+    asked. Where nobody has stored who wrote the last message, that would tell no copy apart."""
+
+    async def load(_: SessionInfo) -> tuple[int, str | None]:
+        return 1, writer
+
+    member = Others(lambda _: LaterLink(later))
+    member.go_on.set()
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(
+            ignore, "127.0.0.1", 0, sessions=Sessions(position=load), cluster=member
+        ) as server,
+    ):
+        peer = await say_hello(
+            server, start=2, known=True, writers=Writers(SECOND, (FIRST,)).encode()
+        )
+        assert await gone(peer) == code
+        peer.raw.close()

@@ -13,7 +13,7 @@ import pytest
 from aio.ends import PATIENCE, Mode
 from aio.identities import ANNA, SERVER, let_in
 from aio.scripted import Peer, until
-from aio.session_peers import TOKEN, read_welcome, say_hello
+from aio.session_peers import TOKEN, gone, read_welcome, say_hello
 
 import sealframe
 from sealframe import (
@@ -100,13 +100,6 @@ def framed(*messages: bytes) -> bytes:
 
 async def read_ack(peer: Peer) -> int:
     return int.from_bytes(await peer.read_opcode(Opcode.ACK), "little")
-
-
-async def gone(peer: Peer) -> int:
-    """Return the code of the CLOSE in place of WELCOME."""
-    close = await peer.read_close()
-    peer.raw.close()
-    return close.code
 
 
 async def test_a_position_is_asked_for_and_told() -> None:

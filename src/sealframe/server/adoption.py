@@ -21,6 +21,7 @@ from ..errors import ClusterError, ConnectionClosedError
 from ..wire import CloseCode
 from ..wire.control import Close, SessionHello
 from .finding import Found
+from .moving import LaterLink
 from .session_table import Attempt, attempt_of
 
 logger = logging.getLogger("sealframe.server")
@@ -172,8 +173,14 @@ class Adoptions:
         while True:
             asked = adoption.asked
             found = await self._find(adoption.key, adoption.info, asked)
-            if adoption.link is None or adoption.asked.start == asked.start:
+            if adoption.link is None:
                 return found
+            if adoption.asked.start == asked.start:
+                later = isinstance(found.elsewhere, LaterLink)
+                if not later or adoption.attempt == attempt_of(asked):
+                    return found
+                # The client has come again meanwhile: the later link may be this one.
+                continue
             # The program was started again meanwhile: that start is the one which the log names.
             self._keep(found)
 

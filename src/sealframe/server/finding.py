@@ -14,10 +14,10 @@ from ..options import LoadPosition
 from ..wire import WRITER_SIZE
 from ..wire.control import SessionHello
 from ..wire.writers import UNKNOWN, Writers
-from .moving import FoundSession, MovedSession, ParkedSessions, SessionQuestion
+from .moving import FoundSession, LaterLink, MovedSession, ParkedSessions, SessionQuestion
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, attempt_of
-from .session_writers import may_follow
+from .session_writers import PastWriters, may_follow
 
 _MAX_POSITION: Final = 2**63 - 1
 _PAIR: Final = 2
@@ -69,6 +69,7 @@ class SessionFinder:
     :param elsewhere: asks the other servers of a cluster, or None
     :param take_over: takes them from the store; None where there is none
     :param parked: what this server itself has given up, or got for a link that was gone
+    :param past: who wrote the messages whose numbers the program has stored without that
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class SessionFinder:
         elsewhere: FindElsewhere | None,
         take_over: TakeOver | None,
         parked: ParkedSessions,
+        past: PastWriters,
     ) -> None:
         self._load = load
         self._elsewhere = elsewhere
         self._take_over = take_over
         self._parked = parked
+        self._past = past
 
     def waits(self, key: bytes, asked: SessionHello) -> bool:
         """Return whether :meth:`find` is to be called; else nothing can be known of the session."""
@@ -106,8 +109,10 @@ class SessionFinder:
             await self._parked.wait_finished(key)
             found = self._parked.claim(question)
         if self._take_over is not None:
-            if found is None or isinstance(found, MovedSession):
-                # What another server had is in the log by now.
+            stale = isinstance(found, LaterLink) and found.attempt < attempt
+            if stale or found is None or isinstance(found, MovedSession):
+                # What another server had is in the log by now; and one that was cut off from the
+                # others, and does not know of later starts, has lost it to the log's owner.
                 stored = await self._take_over(question, draw_numbering(), asked.known)
                 return Found(None, stored)
             return Found(None, found)
@@ -121,6 +126,8 @@ class SessionFinder:
                 # The server that had it may have it no more.
                 self._parked.add(found)
             raise
+        if writer == UNKNOWN:
+            writer = self._past.of(key, position)
         return Found(position, found, writer=writer)
 
     async def find_position(self, info: SessionInfo) -> Found:

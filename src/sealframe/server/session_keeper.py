@@ -29,6 +29,7 @@ from ..trust.peer import Peer
 from ..wire import CloseCode
 from ..wire.control import Close, Hello, MalformedBodyError, SessionHello
 from ..wire.session_name import public_name
+from ..wire.writers import UNKNOWN
 from .adoption import Adoptions
 from .finding import FindElsewhere, Found, SessionFinder, draw_numbering
 from .moving import LaterLink, MovedSession, ParkedSessions
@@ -37,7 +38,7 @@ from .session_logs import SessionLogs
 from .session_moves import SessionMoves
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
-from .session_writers import SessionWriters, may_follow, named, shown, told
+from .session_writers import PastWriters, SessionWriters, may_follow, named, shown, told
 
 logger = logging.getLogger("sealframe.server")
 
@@ -81,7 +82,8 @@ class SessionKeeper:
         self._keys: dict[SessionProtocol, bytes] = {}
         # Those that have no key any more, since another server has them, until they have ended.
         self._elsewhere: set[ConnectionProtocol] = set()
-        self._writers = SessionWriters()
+        past = PastWriters(sessions)
+        self._writers = SessionWriters(past)
         self.logs = SessionLogs(self._limit, self._taken_over)
         """The logs of the sessions, where there is a store."""
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
@@ -96,7 +98,7 @@ class SessionKeeper:
             lose=self._lose,
         )
         """How sessions leave this server for another one."""
-        self._finder = SessionFinder(sessions.position, elsewhere, take_over, self._parked)
+        self._finder = SessionFinder(sessions.position, elsewhere, take_over, self._parked, past)
         self._adoptions = None
         if sessions.position is not None or elsewhere is not None:
             self._adoptions = Adoptions(
@@ -218,8 +220,13 @@ class SessionKeeper:
             taken, last = elsewhere.taken, elsewhere.writer
             self._begin(protocol, asked, key, taken=taken, last=last, owned=elsewhere)
         elif isinstance(elsewhere, LaterLink):
-            text = "a client came for a session that has a later link at another server"
-            _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
+            code, what = CloseCode.SUPERSEDED, "a later link"
+            if elsewhere.attempt < attempt_of(asked) and found.writer != UNKNOWN:
+                # It went on elsewhere since, says the program: that server does not know, until
+                # its state is over.
+                code, what = CloseCode.BUSY, "an earlier state"
+            text = f"a client came for a session that has {what} at another server"
+            _refuse(protocol, Close(code), text)
         elif isinstance(elsewhere, EndedSession) and found.position is None:
             _refuse(protocol, _close(elsewhere), "a client came back for a session that is over")
         elif isinstance(elsewhere, MovedSession):
@@ -358,7 +365,7 @@ class SessionKeeper:
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
         """Let another session have this one's name."""
         del self._keys[session]
-        self._writers.forget(session)
+        self._writers.forget(session, key)
         self._table.forget(key)
         self._note_moved()
 
@@ -413,7 +420,7 @@ class SessionKeeper:
         key = self._keys.pop(protocol, None)
         self._elsewhere.discard(protocol)
         last = self._writers.last(protocol)
-        self._writers.forget(protocol)
+        self._writers.forget(protocol, key)
         self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
