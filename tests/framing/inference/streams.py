@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pytest
-
 from sealframe.framing.inference import Capture
 
 DIRECTORY = Path(__file__).parents[4] / "shared" / "doctor" / "streams"
@@ -36,10 +34,10 @@ class Stream:
 
 
 def streams() -> list[Stream]:
-    """Return all of them, or skip the test."""
+    """Return all of them; none where they are not there."""
     truth = DIRECTORY / "truth.json"
     if not truth.exists():
-        pytest.skip(f"{DIRECTORY} is not there")
+        return []
     return [
         Stream(one["id"], one["file"], tuple(one["starts"]), one["frames"], frozenset(one["tags"]))
         for one in json.loads(truth.read_text())
