@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import logging
 import re
@@ -156,11 +155,10 @@ async def test_a_cluster_of_which_nothing_is_known(observer: Any, error: str) ->
 
 
 @needs_unix
-async def test_where_no_server_is(tmp_path: Path) -> None:
-    gone, other = await asyncio.gather(
-        outcome("dashboard", "--control", "control", folder=tmp_path),
-        outcome("dashboard", "--cluster", "nats://127.0.0.1:1", folder=tmp_path),
-    )
+def test_where_no_server_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    gone = invoked("dashboard", "--control", "control")
+    other = invoked("dashboard", "--cluster", "nats://127.0.0.1:1")
     assert (gone.code, gone.output) == (1, "")
     assert gone.error.startswith("cannot connect to control: ")
     assert gone.error.endswith("Its command needs --control control")

@@ -222,8 +222,8 @@ class TestLive:
         assert (done.code, done.output) == (66, "")
         assert "--proxy LISTEN" in done.errors
 
-    async def test_nobody_is_there(self) -> None:
-        done = await outcome("doctor", "127.0.0.1:1")
+    def test_nobody_is_there(self) -> None:
+        done = invoked("doctor", "127.0.0.1:1")
         assert (done.code, done.output) == (66, "")
         assert "cannot connect to 127.0.0.1:1" in done.errors
 
@@ -301,10 +301,10 @@ class TestWrongCalls:
         assert "64   wrong arguments" in done.output
 
 
-async def test_the_guide_shows_what_it_says() -> None:
+def test_the_guide_shows_what_it_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "guides" / "doctor.md").read_text("utf-8")
     typed, shown = (part.partition("```")[0] for part in page.split("```text\n")[1:])
-    done = await outcome("doctor", "-", typed=typed.encode())
+    done = invoked("doctor", "-", typed=typed.encode())
     assert done.code == 0
     assert shown
     lines = done.output.splitlines()

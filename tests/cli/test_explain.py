@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from sealframe.cli.explain import explain, find, sections
 
-from .commands import outcome
+from .commands import invoked
 from .terminal import on_terminal
 
 ROOT = Path(__file__).parents[2]
@@ -88,8 +88,8 @@ def test_every_name_finds_its_own() -> None:
         assert find(section.title) == [section]
 
 
-async def test_what_is_not_known_is_an_error() -> None:
-    done = await outcome("explain", "nonsense")
+def test_what_is_not_known_is_an_error() -> None:
+    done = invoked("explain", "nonsense")
     assert (done.code, done.output) == (1, "")
     assert done.errors.startswith("sealframe: nothing is known of 'nonsense'")
 
@@ -99,4 +99,4 @@ async def test_a_person_is_told_how_to_go_on(tmp_path: Path) -> None:
     command = ("public", tmp_path / "none.key")
     async with on_terminal(*command, columns=200) as terminal:
         await terminal.until("more: sealframe explain KeyFileError")
-    assert "sealframe explain" not in (await outcome(*command)).errors
+    assert "sealframe explain" not in invoked(*command).errors

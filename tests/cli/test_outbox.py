@@ -89,28 +89,32 @@ async def test_a_session_that_was_lost_is_begun_anew(tmp_path: Path) -> None:
         await server.program.lines_until(": held")
 
 
-async def test_a_copy_stores_nothing_and_says_what_is_safe(tmp_path: Path, port: int) -> None:
+def test_a_copy_stores_nothing_and_says_what_is_safe(tmp_path: Path, port: int) -> None:
     file, address = tmp_path / "out.db", f"127.0.0.1:{port}"
-    store = await OutboxStore.open(Outbox(file))
-    await store.append([b"kept"])
-    await store.supersede()
-    await store.close()
-    done = await outcome("send", "hi", "--outbox", file, address)
+
+    async def supersede() -> None:
+        store = await OutboxStore.open(Outbox(file))
+        await store.append([b"kept"])
+        await store.supersede()
+        await store.close()
+
+    asyncio.run(supersede())
+    done = invoked("send", "hi", "--outbox", file, address)
     assert done.code == 1
     assert done.error.startswith(f"nothing of this command was stored in {file}: ")
     assert "holds 1 message, and keeps" in done.error
     assert "0 have arrived" not in done.error
     found = re.search(r'"sealframe (outbox \S+ --begin-anew resend)"', done.error)
     assert found is not None
-    done = await outcome(*found[1].split())
+    done = invoked(*found[1].split())
     assert (done.code, waiting(done)) == (1, 1)
-    done = await outcome("send", "hi", "--outbox", file, "--timeout", "0.5", address)
+    done = invoked("send", "hi", "--outbox", file, "--timeout", "0.5", address)
     assert done.code == 4
     assert done.error.startswith("2 messages wait")
 
 
-async def test_a_choice_that_is_missing(tmp_path: Path) -> None:
-    done = await outcome("outbox", tmp_path / "out.db", "--begin-anew")
+def test_a_choice_that_is_missing(tmp_path: Path) -> None:
+    done = invoked("outbox", tmp_path / "out.db", "--begin-anew")
     assert done.code == 2
     assert done.error.endswith("see sealframe outbox --help")
 

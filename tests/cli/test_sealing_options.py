@@ -55,9 +55,12 @@ def test_wrong_combinations(
 
 
 @pytest.mark.parametrize("name", ["my laptop", "", "#laptop"])
-async def test_a_name_that_no_client_can_have(name: str, tmp_path: Path) -> None:
+def test_a_name_that_no_client_can_have(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     options = ("--identity", "b", "--clients", "c", "--invite", "laptop", "--invite", name)
-    done = await outcome(*SERVE, *options, folder=tmp_path)
+    done = invoked(*SERVE, *options)
     assert (done.code, done.output) == (2, "")
     assert done.error.startswith("--invite: ")
     assert repr(name) in done.error
@@ -158,9 +161,9 @@ def test_without_ml_kem_classic_is_named_as_the_way_out(tmp_path: Path) -> None:
     assert done.error.endswith("newer), or give --classic")
 
 
-async def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weak_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEALFRAME_PASSPHRASE", "too short")
-    done = await outcome(*SEND, "--passphrase")
+    done = invoked(*SEND, "--passphrase")
     assert done.code == 3
     assert "at least 20 characters" in done.error
 
