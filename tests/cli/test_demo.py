@@ -5,23 +5,48 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 import sealframe
 from sealframe.cli.demo import story
+from sealframe.cli.demo.absent import not_shown
+from sealframe.cli.demo.links import PLAIN, links
 from sealframe.cli.demo.room import Difference, Room, difference
 from sealframe.cli.demo.story import Story
 from sealframe.cli.demo.view import View
 from sealframe.cli.errors import CommandError
-from sealframe.cli.output import Output
+from sealframe.cli.lines import Lines
 
-from .commands import outcome, running
+from .commands import COMMAND, outcome, running
 
+ALONE = """
+import sys
+sys.modules |= dict.fromkeys(("click", "rich", "cryptography", "uvloop"))
+before = set(sys.modules)
+import sealframe.cli
+from sealframe.cli.demo import story
+story._PAUSE = 0.0
+try:
+    sealframe.cli.main()
+finally:
+    new = {name.partition(".")[0] for name in sys.modules.keys() - before}
+    # What is compiled comes with two modules of Cython's, which are no packages.
+    others = {name for name in new - sys.stdlib_module_names if "cython_" not in name}
+    print(*sorted(others), file=sys.stderr)
+"""
+"""The demo without the packages that it could use; on stderr, what it imported nevertheless."""
 
-@pytest.fixture(autouse=True)
-def _needs_cryptography() -> None:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
+COMMAND_ALONE = (sys.executable, "-W", "error", "-c", ALONE)
+
+SEALING = "sealing: who the other end is, and that nobody else can read or change it"
+COMMANDS = "the table of clients that is live, and every other command: serve, send, …"
+ADVICE = [
+    "To see it, with the options for an index that this was run with, if any:",
+    '  uvx --from "sealframe[cli]" sealframe demo',
+    '  pipx run --spec "sealframe[cli]" sealframe demo',
+]
 
 
 @pytest.fixture
@@ -35,6 +60,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_from_start_to_end() -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
     done = await outcome("demo")
     assert (done.code, done.errors) == (0, "")
     text = done.output
@@ -53,12 +79,65 @@ async def test_from_start_to_end() -> None:
     assert text.endswith("All is well.\n")
 
 
+async def test_of_the_standard_library_alone() -> None:
+    done = await outcome("demo", command=COMMAND_ALONE)
+    assert (done.code, done.errors) == (0, "sealframe\n")
+    text, _, rest = done.output.partition("All is well.\n")
+    assert rest.splitlines() == [
+        "",
+        "Not shown, because packages are not installed:",
+        f"  {SEALING} (needs cryptography)",
+        f"  {COMMANDS} (needs click and rich)",
+        *ADVICE,
+    ]
+    # Nothing of what it says is that anything was sealed.
+    assert re.findall(r".*seal.*|.*AES.*", text) == [
+        *re.findall(r".* server  listens on 127\.0\.0\.1:\d+, and nothing is sealed", text),
+        *re.findall(r".*   west  none of it is sealed: whoever .* can read and change it", text),
+        *re.findall(r" +sealed  no: all of it went in the clear; 5 links, .*", text),
+    ]
+    assert len(set(re.findall(r"is here as ([0-9a-f]+-\d+)", text))) == 4
+    assert text.count("the same") == 4
+    assert re.search(r"west  back after [\d.]+ s, and has all that it missed", text)
+    assert re.search(r"^ *lost  0, differing or doubled: 0$", text, re.MULTILINE)
+
+
+async def test_of_the_standard_library_alone_its_reader_may_go() -> None:
+    async with running("demo", command=COMMAND_ALONE) as demo:
+        await demo.lines_until("they talk")
+        demo.close_output()
+        done = await demo.end()
+        assert (done.code, done.errors) == (1, "sealframe\n")
+
+
+@pytest.mark.parametrize(
+    ("absent", "lines"),
+    [
+        ([], []),
+        (["click"], [f"  {COMMANDS} (needs click)"]),
+        (
+            ["rich", "cryptography"],
+            [f"  {SEALING} (needs cryptography)", f"  {COMMANDS} (needs rich)"],
+        ),
+    ],
+)
+def test_what_was_not_shown_is_said(
+    absent: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert not_shown()[1:] == (lines and [*lines, *ADVICE])
+    assert (links() is PLAIN) == ("cryptography" in absent)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
-async def test_ctrl_c() -> None:
-    async with running("demo") as demo:
+@pytest.mark.parametrize("command", [COMMAND, COMMAND_ALONE])
+async def test_ctrl_c(command: Sequence[str]) -> None:
+    async with running("demo", command=command) as demo:
         await demo.lines_until("they talk")
         done = await demo.end_by(signal.SIGINT)
-        assert (done.code, done.errors) == (130, "")
+        assert (done.code, done.errors.strip()) == (130, "" if command is COMMAND else "sealframe")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +159,7 @@ def test_what_differs_is_found(got: list[bytes], expected: Difference) -> None:
 
 @pytest.mark.usefixtures("short")
 async def test_it_runs_under_asyncio_too(capsys: pytest.CaptureFixture[str]) -> None:
-    await Story(View(Output(), ""), Room(), "asyncio").tell()
+    await Story(View(Lines()), Room(), links(), "asyncio").tell()
     assert capsys.readouterr().out.endswith("All is well.\n")
 
 
@@ -95,7 +174,7 @@ async def test_a_change_on_the_way_makes_it_fail(capsys: pytest.CaptureFixture[s
                 self.said[-1] = b"west is gone"
 
     with pytest.raises(CommandError, match=r"^0 messages were lost and 4 differ"):
-        await Story(View(Output(), ""), Careless(), "asyncio").tell()
+        await Story(View(Lines()), Careless(), links(), "asyncio").tell()
     assert "Something went wrong." in capsys.readouterr().out
 
 
@@ -108,4 +187,4 @@ async def test_a_client_that_fails_ends_it() -> None:
             await conn.close(sealframe.CloseCode.NORMAL)
 
     with pytest.raises(CommandError, match="a client left before the end"):
-        await Story(View(Output(), ""), Closed(), "asyncio").tell()
+        await Story(View(Lines()), Closed(), links(), "asyncio").tell()

@@ -179,9 +179,11 @@ def without(package: str) -> tuple[str, ...]:
     return (sys.executable, "-W", "error", "-c", program)
 
 
-@pytest.mark.parametrize("missing", ["click", "rich"])
-async def test_without_the_extra(missing: str) -> None:
-    done = await outcome("demo", command=without(missing))
+@pytest.mark.parametrize(
+    ("missing", "words"), [("click", ["serve"]), ("rich", ["demo", "--help"]), ("rich", [])]
+)
+async def test_without_the_extra(missing: str, words: list[str]) -> None:
+    done = await outcome(*words, command=without(missing))
     assert (done.code, done.output) == (1, "")
     # Who has run it without installing it, by its bare name, needs another line.
     assert done.error == (

@@ -40,23 +40,23 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tried(
-    how: str, spec: str | None, wheels: Path, folder: Path
+    how: str, spec: str | None, wheels: Path, folder: Path, command: str = "demo"
 ) -> subprocess.CompletedProcess[str]:
-    """Run the demo, with nothing of this machine's caches and settings."""
+    """Run a command, with nothing of this machine's caches and settings."""
     if not shutil.which(how):
         pytest.skip(f"{how} is not here")
     if how == "uvx":
-        command = ["uvx", "--no-config", "--no-index", "--find-links", str(wheels), "--offline"]
-        command += ["--python", sys.executable, *(["--from", spec] if spec else [])]
+        runner = ["uvx", "--no-config", "--no-index", "--find-links", str(wheels), "--offline"]
+        runner += ["--python", sys.executable, *(["--from", spec] if spec else [])]
     else:
-        command = ["pipx", "run", "--backend", "pip", "--python", sys.executable]
-        command += ["--pip-args", f"--no-index --find-links {wheels}"]
-        command += ["--spec", spec] if spec else []
+        runner = ["pipx", "run", "--backend", "pip", "--python", sys.executable]
+        runner += ["--pip-args", f"--no-index --find-links {wheels}"]
+        runner += ["--spec", spec] if spec else []
     homes = ("HOME", "PIPX_HOME", "UV_CACHE_DIR", "UV_TOOL_DIR")
     return run(
-        *command,
+        *runner,
         "sealframe",
-        "demo",
+        command,
         **{name: str(folder / name) for name in homes},
         PIP_CONFIG_FILE="/dev/null",
     )
@@ -66,10 +66,26 @@ def tried(
 def test_the_demo_runs(how: str, wheels: Path, tmp_path: Path) -> None:
     done = tried(how, "sealframe[cli]", wheels, tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "All is well" in done.stdout
+    assert "sealed  yes" in done.stdout
+    assert done.stdout.endswith("All is well.\n")
 
 
-def test_by_its_bare_name_it_says_which_command_does(wheels: Path, tmp_path: Path) -> None:
-    done = tried("uvx", None, wheels, tmp_path)
+@pytest.mark.parametrize("how", ["uvx", "pipx"])
+def test_by_its_bare_name_it_runs_unsealed_and_says_so(
+    how: str, wheels: Path, tmp_path: Path
+) -> None:
+    done = tried(how, None, wheels, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "sealed  no: all of it went in the clear" in done.stdout
+    _, _, rest = done.stdout.partition("All is well.\n")
+    assert "\nNot shown, because packages are not installed:\n  sealing: " in rest
+    assert rest.splitlines()[-2:] == [
+        '  uvx --from "sealframe[cli]" sealframe demo',
+        '  pipx run --spec "sealframe[cli]" sealframe demo',
+    ]
+
+
+def test_by_its_bare_name_another_command_says_how_to_have_it(wheels: Path, tmp_path: Path) -> None:
+    done = tried("uvx", None, wheels, tmp_path, command="serve")
     assert done.returncode == 1, done.stdout
     assert done.stdout.splitlines()[-1] == ADVICE

@@ -13,7 +13,8 @@ from .address import shown
 from .control import ask, controlling_option
 from .errors import EXIT_CODES
 from .output import Output
-from .text import aligned, seal, size, visible
+from .tables import aligned
+from .text import seal, size, visible
 
 _HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B", "seal")
 

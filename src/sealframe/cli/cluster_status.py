@@ -22,7 +22,8 @@ from .logs import tell_errors_once
 from .output import Output
 from .running import run
 from .stopping import stop_signals
-from .text import aligned, size, visible
+from .tables import aligned
+from .text import size, visible
 
 if TYPE_CHECKING:
     from ..cluster.observer import Observer, SeenServer

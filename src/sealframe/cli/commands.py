@@ -1,15 +1,12 @@
-"""The group of all commands, and the one place where their errors end."""
+"""The group of all commands."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-
-import sealframe
 
 from .chat import chat
 from .clients import clients
@@ -17,18 +14,10 @@ from .cluster_status import cluster
 from .completion import completion
 from .dashboard import dashboard
 from .decrypt import decrypt
-from .demo import demo
+from .demo.command import demo
 from .doctor import doctor
-from .errors import (
-    EXIT_CODES,
-    CommandError,
-    Exit,
-    close_stdout,
-    complain,
-    describe,
-    exit_code,
-    more,
-)
+from .ending import ended, show_all_characters
+from .errors import EXIT_CODES, Exit, complain
 from .explain import explain
 from .invite import invite
 from .keygen import keygen, public
@@ -106,32 +95,23 @@ def run(arguments: Sequence[str] | None = None, worker: Worker | None = None) ->
     :param arguments: in place of those of the process
     :param worker: which of several processes this is
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a character is no reason to fail.
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(arguments, worker))
+    show_all_characters()
+    sys.exit(ended(lambda: _run(arguments, worker)))
 
 
-def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int:
+def _run(arguments: Sequence[str] | None, worker: Worker | None) -> int | None:
     try:
         # click returns the code of its own early exits, such as --help.
         code: int | None = sealframe_command(
             arguments, prog_name="sealframe", standalone_mode=False, obj=worker
         )
-        return code or Exit.DONE
+        return code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else _named(arguments)
         complain(f"{error.format_message().rstrip('.')}; see {path} --help")
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        close_stdout()
-        return Exit.FAILED
-    except (sealframe.SealframeError, CommandError, OSError) as error:
-        complain(describe(error) + more(error))
-        return exit_code(error)
 
 
 def _named(arguments: Sequence[str] | None) -> str:

@@ -10,12 +10,14 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator
-
-import click
+from typing import TYPE_CHECKING
 
 from .errors import complain, log_text
 from .text import labelled, visible
 from .versions import versions
+
+if TYPE_CHECKING:
+    import click
 
 _LOG = logging.getLogger("sealframe")
 _TOLD_HERE_ALONE = (

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from .errors import Exit, close_stdout, complain
+from .errors import complain
+from .lines import Lines
 from .text import labelled, readable
 
 _SHOWN = 2000
 """Bytes of a message that a terminal shows."""
 
 
-class Output:
+class Output(Lines):
     """Prints whole lines, at once. A reader that has gone ends the command.
 
     :param command: the task that then is cancelled, where there is an event loop
@@ -24,7 +24,7 @@ class Output:
     """
 
     def __init__(self, command: asyncio.Task[Any] | None = None, *, quiet: bool = False) -> None:
-        self._command = command
+        super().__init__(command)
         self._quiet = quiet
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.terminal = self.console.is_terminal and not quiet
@@ -52,16 +52,11 @@ class Output:
         """Print one line; the style is rich's and shows on a terminal only."""
         if self._quiet:
             return
-        try:
-            if self.terminal:
-                self.console.print(Text(labelled("")).append(text), style=style)
-            else:
-                print(labelled(str(text)), flush=True)
-        except BrokenPipeError:
-            close_stdout()
-            if self._command is None:
-                sys.exit(Exit.FAILED)
-            self._command.cancel()
+        if not self.terminal:
+            super().line(str(text))
+            return
+        with self._reader():
+            self.console.print(Text(labelled("")).append(text), style=style)
 
     def notice(self, text: str, style: str = "") -> None:
         """Say what happens to the connection; beside a pipe that is for stderr."""

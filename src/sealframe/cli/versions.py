@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-
-import click
+from typing import TYPE_CHECKING
 
 import sealframe
 
 from .running import event_loop
+
+if TYPE_CHECKING:
+    import click
 
 
 def print_versions(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Print the version, and with which codec, Python, cryptography and event loop it runs."""
     if not wanted or context.resilient_parsing:
         return
-    click.echo("\n".join(versions()))
+    print("\n".join(versions()), flush=True)
     context.exit()
 
 

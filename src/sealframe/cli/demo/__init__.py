@@ -1,40 +1,33 @@
-"""``sealframe demo``: a sealed server and four clients, live."""
+"""``sealframe demo``: a server and four clients, live.
+
+One story, whatever is installed: it stands on the standard library alone. With cryptography its
+links are sealed, with click and rich it is one of the commands and has colours and a table; where
+something of that is missing it ends with what it could not show.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
-import click
-
-import sealframe
-
-from ..errors import EXIT_CODES, log_text
+from ..errors import log_text
 from ..logs import log_to
-from ..output import Output
-from ..running import event_loop, run
+from .absent import not_shown
+from .links import Links
 from .room import Room
 from .story import Story
 from .view import View
 
 
-@click.command(epilog=EXIT_CODES)
-def demo() -> None:
-    """Watch a sealed server and four clients on this machine, for some seconds.
+async def perform(view: View, links: Links, loop_name: str) -> None:
+    """Tell the story, and what was not shown.
 
-    They exchange text, many small messages and a file, and one of them is cut off and
-    comes back. Needs no configuration, and exits with 1 if anything was lost or
-    changed on the way.
+    :param loop_name: the event loop's
+    :raises CommandError: something was lost, doubled or changed on the way, or it took too long
     """
-    run(_demo())
-
-
-async def _demo() -> None:
-    _, loop_name = event_loop()
-    title = f"sealframe {sealframe.__version__} · sealed · codec: {sealframe.IMPLEMENTATION}"
-    view = View(Output(asyncio.current_task()), f"{title} · {loop_name}")
     log_to(_Events(view))
-    await Story(view, Room(), loop_name).tell()
+    await Story(view, Room(), links, loop_name).tell()
+    if lines := not_shown():
+        view.not_shown(lines)
 
 
 class _Events(logging.Handler):

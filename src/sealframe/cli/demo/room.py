@@ -55,7 +55,11 @@ class Member:
     """
 
     def __init__(
-        self, name: str, port: int, key: SharedKey, report: Callable[[str, str], None]
+        self,
+        name: str,
+        port: int,
+        security: SharedKey | None,
+        report: Callable[[str, str], None],
     ) -> None:
         self.name = name
         self.got: list[bytes] = []
@@ -69,7 +73,7 @@ class Member:
         self.joined = 0
         """How many times it was connected."""
         self._port = port
-        self._key = key
+        self._security = security
         self._report = report
         self._changed = asyncio.Event()
 
@@ -93,7 +97,12 @@ class Member:
     async def stay(self) -> None:
         """Connect, receive, and connect again; ends when the room closes."""
         async for conn in sealframe.connect(
-            "127.0.0.1", self._port, security=self._key, is_fatal=self._is_fatal
+            "127.0.0.1",
+            self._port,
+            security=self._security,
+            # Without it a plain link has no ids.
+            extended=True,
+            is_fatal=self._is_fatal,
         ):
             self.conn, self.id = conn, conn.id
             self.joined += 1

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import sealframe
 
-from ... import ServerOptions, SharedKey
+from ... import ServerOptions
 from ..errors import CommandError
 from ..text import size
 from .forwarder import Forwarder
+from .links import Links
 from .room import Member, Room, difference
 from .view import View
 
@@ -39,8 +40,9 @@ class Story:
     :param loop_name: the event loop's, for the summary
     """
 
-    def __init__(self, view: View, room: Room, loop_name: str) -> None:
+    def __init__(self, view: View, room: Room, links: Links, loop_name: str) -> None:
         self._view = view
+        self._links = links
         self._loop_name = loop_name
         self._room = room
         self._seconds: dict[str, float] = {}
@@ -59,17 +61,18 @@ class Story:
         self._sum_up()
 
     async def _play(self) -> None:
-        room, view, key = self._room, self._view, SharedKey.generate()
+        room, view, security = self._room, self._view, self._links.security
         async with (
-            sealframe.serve(room.handle, "127.0.0.1", 0, security=key, options=_OPTIONS) as server,
+            sealframe.serve(
+                room.handle, "127.0.0.1", 0, security=security, options=_OPTIONS
+            ) as server,
             Forwarder(server.port) as network,
         ):
             room.server = server
             for name in _NAMES:
                 port = network.port if name == "west" else server.port
-                self._members[name] = Member(name, port, key, view.event)
-            view.members = list(self._members.values())
-            with view.live():
+                self._members[name] = Member(name, port, security, view.event)
+            with view.live(list(self._members.values())):
                 staying = [asyncio.create_task(member.stay()) for member in self._members.values()]
                 telling = asyncio.create_task(self._chapters(server.port, network))
                 try:
@@ -82,7 +85,7 @@ class Story:
                     await asyncio.gather(telling, *staying, return_exceptions=True)
 
     async def _chapters(self, port: int, network: Forwarder) -> None:
-        self._view.event("server", f"listens on 127.0.0.1:{port}, sealed with a new key")
+        self._view.event("server", f"listens on 127.0.0.1:{port}, {self._links.listening}")
         await self._join()
         await self._talk()
         await self._many()
@@ -105,7 +108,7 @@ class Story:
             ("north", "hello from the north"),
             ("east", "здравствуй, grüß dich, 你好"),
             ("south", "colours \x1b[31mdo not get through\x1b[0m to your terminal"),
-            ("west", "all of it is sealed: AES-256-GCM after a post-quantum handshake"),
+            ("west", self._links.said),
         ):
             await self._say(name, text.encode())
             self._view.event(name, text)
@@ -170,14 +173,14 @@ class Story:
         delivered = sum(len(member.got) for member in members)
         received = sum(member.bytes_received for member in members)
         joining = self._seconds["joining"]
-        handshakes = sum(member.joined for member in members)
+        sealed = self._links.summary.format(links=sum(member.joined for member in members))
         good = not any(found.values())
         self._view.summary(
             [
                 ("messages", f"{len(said):,} said, {delivered:,} delivered to 4 clients"),
                 ("bytes", f"{size(received)} received by them, on the wire"),
                 ("rates", f"{self._small_rate()}; {self._file_rate()}"),
-                ("sealed", f"yes; {handshakes} handshakes, the first four in {joining:.3f} s"),
+                ("sealed", f"{sealed}, the first four in {joining:.3f} s"),
                 ("codec", f"{sealframe.IMPLEMENTATION}, event loop {self._loop_name}"),
                 ("lost", f"{lost}, differing or doubled: {wrong}"),
             ],

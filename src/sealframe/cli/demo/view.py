@@ -1,92 +1,45 @@
-"""What the demo shows: lines of what happens, and below them a table that is live."""
+"""What the demo shows, as plain lines: of nothing but the standard library."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from rich import box
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from ..output import Output
-from ..text import size, visible
+from ..lines import Lines
+from ..text import visible
 from .room import Member
-
-_COLOURS = {"north": "cyan", "east": "magenta", "south": "blue", "west": "yellow"}
-_STATES = {"here": "green", "left": "dim"}
 
 
 class View:
-    """Shows the story on a terminal, or as plain lines where there is none."""
+    """Shows the story as lines, on whatever takes lines."""
 
-    def __init__(self, output: Output, title: str) -> None:
-        self._output = output
-        self._title = title
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         self._start = time.monotonic()
-        self.members: Sequence[Member] = ()
 
     def chapter(self, title: str) -> None:
         """Begin a part of the story."""
-        self._output.line(f"── {title}" if self._output.terminal else f"-- {title}", "bold")
+        self._lines.line(f"-- {title}")
 
     def event(self, who: str, text: str) -> None:
         """Tell that something happened."""
-        elapsed = time.monotonic() - self._start
-        line = Text(f"{elapsed:5.2f}s ", style="dim")
-        line.append(f"{who:>6}  ", style=_COLOURS.get(who, "bold"))
-        line.append(visible(text), style="not dim")
-        if self._output.terminal:
-            # One line each, so that the table below keeps its place.
-            line.truncate(self._output.console.width - 1, overflow="ellipsis")
-        self._output.line(line)
+        self._lines.line(f"{self._elapsed():5.2f}s {who:>6}  {visible(text)}")
 
     @contextlib.contextmanager
-    def live(self) -> Iterator[None]:
-        """Keep the table up to date meanwhile, if this is a terminal."""
-        if not self._output.terminal:
-            yield
-            return
-        with Live(
-            console=self._output.console,
-            get_renderable=self._table,
-            refresh_per_second=12,
-            redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),
-        ):
-            yield
+    def live(self, members: Sequence[Member]) -> Iterator[None]:
+        """Show the state of the members meanwhile, where what is shown can change."""
+        yield
 
     def summary(self, rows: Sequence[tuple[str, str]], verdict: str, *, good: bool) -> None:
         """Print the outcome."""
-        self._output.line("")
-        for name, value in rows:
-            line = Text(f"{name:>10}  ", style="bold")
-            line.append(value, style="not bold")
-            self._output.line(line)
-        self._output.line(verdict, "bold green" if good else "bold red")
+        for line in ("", *(f"{name:>10}  {value}" for name, value in rows), verdict):
+            self._lines.line(line)
 
-    def _table(self) -> Table:
-        table = Table(
-            title=self._title, title_style="bold", box=box.ROUNDED, width=_width(self._output)
-        )
-        for heading in ("client", "id", "state"):
-            table.add_column(heading, ratio=1, no_wrap=True)
-        for heading in ("links", "messages", "received"):
-            table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
-        for member in self.members:
-            table.add_row(
-                Text(member.name, style=_COLOURS.get(member.name, "")),
-                member.id,
-                Text(f"● {member.state}", style=_STATES.get(member.state, "red")),
-                str(member.joined),
-                f"{len(member.got):,}",
-                size(member.bytes_received),
-            )
-        return table
+    def not_shown(self, lines: Sequence[str]) -> None:
+        """Print what this demo could not show, and the command that does."""
+        for line in ("", *lines):
+            self._lines.line(line)
 
-
-def _width(output: Output) -> int:
-    return min(output.console.width, 96)
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._start
