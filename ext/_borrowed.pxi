@@ -74,13 +74,15 @@ cdef extern from *:
 
     /* What is kept for whoever asks next. It is taken out and put back in one step each, so
        two threads never hold the same. Without the GIL there is one for each thread, more or
-       less: two event loops that shared one would wait for each other's caches. */
+       less: two event loops that shared one would wait for each other's caches, as they would
+       for two that are in one line of them: so far apart are the places. */
     #ifdef Py_GIL_DISABLED
-    typedef struct { PyObject *places[16]; } Kept;
+    typedef union { PyObject *item; char line[64]; } Place;
+    typedef struct { Place places[16]; } Kept;
 
     static PyObject **place_of_thread(Kept *kept) {
         uint64_t mixed = (uint64_t)PyThread_get_thread_ident() * 0x9E3779B97F4A7C15u;
-        return &kept->places[mixed >> 60];
+        return &kept->places[mixed >> 60].item;
     }
     static PyObject *swap_kept(Kept *kept, PyObject *item) {
         return (PyObject *)_Py_atomic_exchange_ptr(place_of_thread(kept), item);
