@@ -12,14 +12,18 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 import pytest
 from click.testing import CliRunner
 
+import sealframe
 from sealframe import AuthorizedClients, PrivateKey
 from sealframe.cli.clients import clients
+from sealframe.cli.control import Control
 from sealframe.cli.invite import invite
+from sealframe.cli.output import Output
 from sealframe.cli.receive import receive
 from sealframe.cli.serve import serve
 
@@ -76,9 +80,10 @@ async def test_a_running_server_invites_and_lists(tmp_path: Path) -> None:
             assert "connected to ./relay, sealed" in await chat.error_line()
             await chat.type("hello\n")
             id = (await server.lines_until(": hello"))[-1].partition(": ")[0].partition("/")[2]
-            listed, figures = await asyncio.gather(
+            listed, figures, number = await asyncio.gather(
                 outcome("clients", "--control", "control", folder=tmp_path),
                 outcome("clients", "--json", "--control", "control", folder=tmp_path),
+                outcome("clients", "--count", "--control", "control", folder=tmp_path),
             )
             heads, row = map(str.split, listed.output.splitlines())
             assert heads[:4] == ["client", "name", "address", "for"]
@@ -88,6 +93,7 @@ async def test_a_running_server_invites_and_lists(tmp_path: Path) -> None:
             assert (heads[-1], row[-1]) == ("seal", "hybrid"), listed.output
             assert json.loads(figures.output)[id]["messages_received"] == 1
             assert {listed.code, figures.code} == {0}
+            assert (number.code, number.output, number.errors) == (0, "1\n", "")
         assert await names_in(tmp_path / "clients.txt", 1) == ["laptop"]
         assert (await server.end_by(signal.SIGTERM)).code == 0
     assert not (tmp_path / "control").exists()
@@ -116,6 +122,35 @@ async def test_a_server_that_cannot_and_one_that_is_gone(tmp_path: Path) -> None
         assert (gone.code, gone.output) == (1, "")
         assert gone.error.startswith("cannot connect to control: ")
         assert gone.error.endswith("Its command needs --control control")
+
+
+async def test_to_count_the_clients_no_server_looks_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stats(_: object) -> NoReturn:
+        raise AssertionError("with many clients this takes a while, in which it does nothing else")
+
+    async def handler(conn: sealframe.Connection) -> None:
+        await conn.recv()
+
+    nobody: Any = None
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0) as server,
+        sealframe.connect("127.0.0.1", server.port, extended=True) as client,
+    ):
+        await client.ping()
+        monkeypatch.setattr(type(server), "stats", stats)
+        control = Control(Output(), None, "")
+        control.start(server)
+        assert await control.answer(nobody, {"do": "count"}) == 1
+        control.close()
+
+
+@needs_unix
+def test_a_count_is_no_json() -> None:
+    done = CliRunner().invoke(clients, ["--count", "--json", "--control", "control"])
+    assert done.exit_code == 2
+    assert "give --json or --count" in done.output
 
 
 @pytest.mark.parametrize(

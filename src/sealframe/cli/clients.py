@@ -27,8 +27,14 @@ _HEADS = ("client", "name", "address", "for", "in", "in B", "out", "out B", "sea
     help="Print an object of JSON instead: for each client by its id, what Server.stats() has "
     "of it. Times are seconds.",
 )
+@click.option(
+    "--count",
+    is_flag=True,
+    help="Print how many there are, and no more; the server then looks at none of them. For "
+    "health checks.",
+)
 @controlling_option
-def clients(as_json: bool, control: Path) -> None:
+def clients(as_json: bool, count: bool, control: Path) -> None:
     """List the clients of a server that runs.
 
     The server is a "sealframe serve" or "sealframe receive" with --control. There is a line for
@@ -36,8 +42,13 @@ def clients(as_json: bool, control: Path) -> None:
     how many messages and bytes came in from it and went out to it, and how it is sealed: hybrid
     is post-quantum, classic is not.
     """
-    found: dict[str, dict[str, Any]] = ask(control, {"do": "clients"})
     output = Output()
+    if count:
+        if as_json:
+            raise click.UsageError("--count prints a number alone: give --json or --count")
+        output.line(str(ask(control, {"do": "count"})))
+        return
+    found: dict[str, dict[str, Any]] = ask(control, {"do": "clients"})
     if as_json:
         output.line(json.dumps(found, indent=2))
         return

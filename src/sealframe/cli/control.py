@@ -132,6 +132,8 @@ class Control:
         match request:
             case {"do": "clients"}:
                 return server.stats()["clients"]
+            case {"do": "count"}:
+                return len(server.clients)
             case {"do": "dashboard", "views": [*views]} if self._watched is not None:
                 return await self._watched.answer(views)
             case {"do": "invite", "name": str(name)}:
