@@ -193,6 +193,30 @@ async def test_servers_that_say_different_things_do_not_take_turns_with_the_log(
     await client.close()
 
 
+async def test_nodes_that_are_missing_are_waited_for(
+    nats_nodes: Sequence[NatsServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader takes one that has just been started for offline."""
+    client = await nats.connect([node.url for node in nats_nodes])
+    context = client.jetstream()
+    asked = 0
+
+    def jetstream() -> nats.js.JetStreamContext:
+        nonlocal asked
+        asked += 1
+        return context
+
+    link = SimpleNamespace(jetstream=jetstream, max_payload=client.max_payload, refusal="")
+    await open_logs(cast("NatsLink", link), Subjects(secrets.token_hex(8)), 60.0, 3)
+    asked = 0
+    monkeypatch.setattr(session_log, "_OPEN_TIMEOUT", 0.3)
+    # These never come.
+    with pytest.raises(ClusterUnavailableError, match="5 replicas: no suitable peers"):
+        await open_logs(cast("NatsLink", link), Subjects(secrets.token_hex(8)), 60.0, 5)
+    assert asked > 2
+    await client.close()
+
+
 async def test_a_log_that_keeps_for_ever_goes_on_doing_so(jetstream: NatsServer) -> None:
     client = await nats.connect(jetstream.url)
     context = client.jetstream()

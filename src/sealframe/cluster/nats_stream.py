@@ -24,6 +24,9 @@ _DUPLICATES: Final = 120.0
 """Seconds for which JetStream knows the id of a message."""
 _WRONG_LAST: Final = frozenset({10071, 10164})
 """err_code of JetStream where another message is the last one of the subject."""
+_PASSING: Final = frozenset({10005, 10007, 10008, 10009})
+"""err_code of JetStream where it has too few nodes, or no leader, perhaps only for now: after a
+node's start its leader takes it for offline, for some moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class NatsStream:
 
         :param max_age: seconds after which a message is deleted, at least
         :param replicas: how many nodes have a copy, at least
-        :raises ClusterUnavailableError: JetStream does not answer now
-        :raises ClusterError: it is not enabled, has too few nodes, or we may not
+        :raises ClusterUnavailableError: JetStream does not answer now, or has too few nodes
+        :raises ClusterError: it is not enabled, or is no cluster, or we may not
         """
         config = api.StreamConfig(
             name=self._name,
@@ -179,7 +182,8 @@ def _explained(error: APIError, replicas: int) -> ClusterError:
             "Sessions(store='cluster') needs JetStream, which this NATS does not have: add "
             f"jetstream {{}} to its configuration ({said})"
         )
-    return ClusterError(
+    kind = ClusterUnavailableError if error.err_code in _PASSING else ClusterError
+    return kind(
         f"NATS cannot keep a log of sessions with {replicas} replicas: {said}; "
         "Cluster(replicas=...) says how many nodes have a copy"
     )

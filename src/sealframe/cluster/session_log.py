@@ -242,8 +242,8 @@ async def open_logs(
     """Make the stream of a cluster, if it is not there.
 
     :param keep: seconds for which a session without a server is kept at least
-    :raises ClusterUnavailableError: JetStream does not answer in time
-    :raises ClusterError: it is not enabled, has too few nodes, or we may not
+    :raises ClusterUnavailableError: JetStream does not answer in time, or has too few nodes
+    :raises ClusterError: it is not enabled, or is no cluster, or we may not
     """
     max_age = keep + _SPARE_AGE
     stream = NatsStream(
@@ -260,7 +260,7 @@ async def open_logs(
                 raise ClusterError(
                     f"NATS does not let this server keep a log of sessions: {link.refusal}"
                 ) from None
-            # The nodes may have no leader yet.
+            # The nodes may have no leader yet, or one of them may be on its way.
             if loop.time() > deadline:
                 raise
             await asyncio.sleep(_PAUSE)
