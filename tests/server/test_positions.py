@@ -22,6 +22,7 @@ from sealframe import (
     CloseCode,
     Connection,
     ConnectionClosedError,
+    HandshakeError,
     NotSupportedError,
     Server,
     ServerIdentity,
@@ -100,6 +101,15 @@ def framed(*messages: bytes) -> bytes:
 
 async def read_ack(peer: Peer) -> int:
     return int.from_bytes(await peer.read_opcode(Opcode.ACK), "little")
+
+
+async def test_a_client_is_told_where_to_look() -> None:
+    program = Program()
+    program.error = OSError("the database is locked")
+    async with program.serving() as server:
+        with pytest.raises(HandshakeError, match="log says why: try again later") as caught:
+            await sealframe.connect("127.0.0.1", server.port, session=True)
+        assert caught.value.code == CloseCode.BUSY
 
 
 async def test_a_position_is_asked_for_and_told() -> None:

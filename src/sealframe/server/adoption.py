@@ -26,6 +26,7 @@ from .session_table import Attempt, attempt_of
 
 logger = logging.getLogger("sealframe.server")
 
+_NOT_NOW: Final = "the session cannot be looked up now, its log says why: try again later"
 _REPLACED: Final = ConnectionClosedError("the client has come back over another connection")
 
 Refuse = Callable[[SessionProtocol, Close, str], None]
@@ -116,7 +117,7 @@ class Adoptions:
         if adoption is None:
             if len(self._waiting) >= self._limit:
                 text = f"{self._limit} sessions are looked for already"
-                self._refuse(protocol, Close(CloseCode.BUSY), text)
+                self._refuse(protocol, Close(CloseCode.BUSY, "try again later"), text)
                 return
             adoption = Adoption(key, info, protocol, asked)
             self._waiting[key] = adoption
@@ -157,7 +158,7 @@ class Adoptions:
             elif more is not None:
                 what = "session %s cannot be found now%s"
                 logger.error(what, adoption.info.name, more, exc_info=error)
-            busy = Close(CloseCode.BUSY)
+            busy = Close(CloseCode.BUSY, _NOT_NOW)
             link = self._end(adoption)
             if link is not None:
                 self._refuse(link, busy, "its session cannot be found now")

@@ -209,7 +209,7 @@ class SessionKeeper:
                     _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
             else:
                 text = "a client came back for a session that has just ended"
-                _refuse(protocol, Close(CloseCode.BUSY), text)
+                _refuse(protocol, Close(CloseCode.BUSY, "try again"), text)
         elif not may_follow(asked.writers, found.last_writer):
             self._keep_for_later(found)
             _refuse(protocol, Close(CloseCode.SUPERSEDED), _COPIED)
