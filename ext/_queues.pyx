@@ -14,6 +14,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint32_t
 
 from asyncio import _get_running_loop
 from collections import OrderedDict
@@ -63,6 +64,9 @@ cdef extern from *:
     #endif
     """
     void take_slots(type, int (*)(object, object, PyObject **) except -1)
+
+cdef extern from "<stdbool.h>":
+    ctypedef bint flag "bool"
 
 cdef extern from "Python.h":
     int PyIter_Send(object, object, PyObject **) except -1
@@ -282,8 +286,12 @@ cdef class OutQueue:
     cdef public Py_ssize_t high_water
     cdef public Py_ssize_t smallest
     cdef public Py_ssize_t largest
-    cdef public bint paused
-    cdef public bint scheduled
+    # In eight bytes together: there is one of these for each connection, and most are idle.
+    cdef public flag paused
+    cdef public flag scheduled
+    cdef uint32_t place
+    """Of the oldest message; before it stands nothing any more. A message costs 64 bytes and more,
+    so that there are never too many for 32 bits."""
     cdef list messages
     """None while there are none."""
     cdef object loop
@@ -294,7 +302,7 @@ cdef class OutQueue:
         self.thread = PyThread_get_thread_ident()
 
     def __len__(self):
-        return 0 if self.messages is None else PyList_GET_SIZE(self.messages)
+        return 0 if self.messages is None else PyList_GET_SIZE(self.messages) - self.place
 
     @property
     def due(self):
@@ -350,32 +358,47 @@ cdef class OutQueue:
     def take(self, Py_ssize_t size):
         """Take the oldest messages, until they count ``size`` bytes or more."""
         cdef list messages = self.messages
+        cdef Py_ssize_t first = self.place
+        cdef Py_ssize_t last = first
         cdef Py_ssize_t total = 0
-        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t i
         if messages is None:
             return []
         if self.queued_bytes <= size:
-            self.messages = None
-            self.queued_bytes = 0
-            return messages
-        while total < size and count < PyList_GET_SIZE(messages):
-            total += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, count)) + _OVERHEAD
-            count += 1
-        taken = messages[:count]
-        del messages[:count]
+            self.forget()
+            return messages[first:] if first else messages
+        while total < size and last < PyList_GET_SIZE(messages):
+            total += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, last)) + _OVERHEAD
+            last += 1
+        taken = messages[first:last]
         self.queued_bytes -= total
+        self.place = last
+        if last == PyList_GET_SIZE(messages):
+            self.forget()
+        elif last >= _COMPACT and 2 * last >= PyList_GET_SIZE(messages):
+            del messages[:last]
+            self.place = 0
+        else:
+            # To move all that is behind them, each time, takes longer than all the rest.
+            for i in range(first, last):
+                messages[i] = None
         return taken
 
     def peek(self, Py_ssize_t first, Py_ssize_t count):
         """Return some of the messages, and leave them where they are."""
+        first += self.place
         return [] if self.messages is None else self.messages[first:first + count]
 
     def clear(self):
         """Drop all messages; return how many there were."""
         cdef Py_ssize_t count = len(self)
-        self.messages = None
-        self.queued_bytes = 0
+        self.forget()
         return count
+
+    cdef void forget(self) noexcept:
+        self.messages = None
+        self.place = 0
+        self.queued_bytes = 0
 
     cdef bint is_due(self) noexcept:
         return not self.scheduled or (self.queued_bytes >= FLUSH_BYTES and not self.paused)

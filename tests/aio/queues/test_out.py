@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,6 +151,32 @@ def test_peek_leaves_everything_where_it_is(conn: FakeConnection) -> None:
     queue.peek(0, 5).clear()
     assert (len(queue), queue.queued_bytes) == (5, 5 * 65)
     assert queue.take(10_000) == messages
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_one_is_taken_part_by_part(conn: FakeConnection, seed: int) -> None:
+    """Whatever is put behind it meanwhile, and what was taken is referred to no more."""
+    choice = random.Random(seed)
+    queue, waiting = conn.send_queue, list[bytes]()
+    for number in range(60):
+        count = choice.choice([0, 1, 300, 1023, 1025])
+        more = [number.to_bytes(2, "big") + n.to_bytes(2, "big") for n in range(count)]
+        queue.extend(more)
+        waiting += more
+        count = choice.choice([1, 7, 320, 321, 1500])
+        parts = waiting[:count], waiting[count:]
+        before = [sys.getrefcount(message) for message in parts[0]]
+        taken = queue.take(68 * count)
+        assert taken == parts[0]
+        del taken
+        # One less: the queue's.
+        assert [sys.getrefcount(message) + 1 for message in parts[0]] == before
+        waiting = parts[1]
+        assert (len(queue), queue.queued_bytes) == (len(waiting), 68 * len(waiting))
+        assert queue.peek(2, 5) == waiting[2:7]
+    assert queue.clear() == len(waiting)
+    queue.append(b"next")
+    assert (len(queue), queue.peek(0, 2), queue.take(1)) == (1, [b"next"], [b"next"])
 
 
 def test_what_was_taken_is_the_callers(conn: FakeConnection) -> None:
