@@ -10,7 +10,7 @@ an object that does what a coroutine would, when it is awaited and not before.
 
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_SET_ITEM
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
@@ -78,6 +78,7 @@ cdef extern from "Python.h":
     void PyErr_Restore(PyObject *, PyObject *, PyObject *)
     Py_ssize_t PY_SSIZE_T_MAX
     void _drop "Py_DECREF" (PyObject *)
+    void _set_item "PyList_SET_ITEM" (object, Py_ssize_t, PyObject *)
 
 # Kept equal to the constants of the same names in the pure backend.
 cdef enum:
@@ -370,18 +371,20 @@ cdef class OutQueue:
         while total < size and last < PyList_GET_SIZE(messages):
             total += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, last)) + _OVERHEAD
             last += 1
-        taken = messages[first:last]
+        taken = PyList_New(last - first)
+        for i in range(first, last):
+            # The list's own reference goes to the other one.
+            _set_item(taken, i - first, PyList_GET_ITEM(messages, i))
+            Py_INCREF(None)
+            PyList_SET_ITEM(messages, i, None)
         self.queued_bytes -= total
         self.place = last
         if last == PyList_GET_SIZE(messages):
             self.forget()
         elif last >= _COMPACT and 2 * last >= PyList_GET_SIZE(messages):
+            # Not each time: to move all that is behind them takes longer than all the rest.
             del messages[:last]
             self.place = 0
-        else:
-            # To move all that is behind them, each time, takes longer than all the rest.
-            for i in range(first, last):
-                messages[i] = None
         return taken
 
     def peek(self, Py_ssize_t first, Py_ssize_t count):
