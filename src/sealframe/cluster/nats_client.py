@@ -179,8 +179,9 @@ class NatsClient(Client):
             *(sub._wait_for_msgs_task for sub in self._subs.values()),
             *(self._reading_task, self._ping_interval_task, self._flusher_task),
         ]
-        # uvloop raises RuntimeError for what it still writes.
-        with suppress(OSError, errors.Error, TimeoutError, RuntimeError):
+        # It still writes what is left. There uvloop raises RuntimeError, and asyncio AttributeError
+        # before 3.12.9 and 3.13.2.
+        with suppress(OSError, errors.Error, TimeoutError, RuntimeError, AttributeError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self.close()
         # Its close fails before it comes to some of them, where something was left to be written.
