@@ -346,7 +346,7 @@ class Cluster(ClusterMember):
         self, question: SessionQuestion, numbering: int, known: bool
     ) -> StoredSession:
         """Own a session from now on."""
-        return await self._running().take_session_over(question, numbering, known)
+        return await self._running().sessions.take_over(question, numbering, known)
 
     @property
     def others(self) -> bool:

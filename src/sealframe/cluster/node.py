@@ -10,13 +10,11 @@ import secrets
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..aio.connection import AnyConnection
 from ..errors import ClusterUnavailableError, UnknownClientError, WrongLoopError
 from ..server.cluster_member import LocalServer
-from ..server.moving import SessionQuestion
-from ..server.session_store import StoredSession
 from . import events
 from .chunks import ID_SIZE, encode_ack
 from .clients import ClusterClient, ClusterServer
@@ -27,15 +25,12 @@ from .membership import Membership
 from .messages import RosterRequest, encode, encode_message
 from .nats_link import NatsLink
 from .nats_servers import NatsServers
+from .node_sessions import NodeSessions
 from .outgoing import Outgoing
 from .requests import IncomingRequests, OutgoingRequests
 from .roster import NamePolicy, Roster
-from .sessions import SessionAnswers, SessionSearch
 from .status import Traffic
 from .subjects import Subjects
-
-if TYPE_CHECKING:
-    from .session_log import JetStreamStore
 
 logger = logging.getLogger("sealframe.cluster")
 
@@ -95,10 +90,10 @@ class Node:
         self._membership = Membership(
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
         )
-        self.sessions = SessionSearch(self.outgoing, lambda: self.others, self.check_connected)
+        self.sessions = NodeSessions(
+            local, self.outgoing, lambda: self.others, self.check_connected
+        )
         self._replicas = replicas
-        self._logs: JetStreamStore | None = None
-        self._session_answers = SessionAnswers(local, self.outgoing)
         self._incoming = Incoming(
             local,
             self._membership,
@@ -106,8 +101,8 @@ class Node:
             self._serving,
             self.outgoing,
             self._send_ack,
-            self.sessions,
-            self._session_answers,
+            self.sessions.search,
+            self.sessions.answers,
             self._send_roster,
         )
         self.leaving = False
@@ -123,39 +118,19 @@ class Node:
         """
         try:
             await self.link.open(_OPEN_TIMEOUT)
-            await self._open_logs()
+            await self.sessions.open_logs(self.link, self._subjects, self._replicas)
             await self._membership.start()
         except BaseException:
             await self.stop()
             raise
-
-    async def _open_logs(self) -> None:
-        keep = self.local.log_sessions_for
-        if keep is not None:
-            # Only they need nats-py's JetStream.
-            from .session_log import open_logs
-
-            self._logs = await open_logs(self.link, self._subjects, keep, self._replicas)
-
-    async def take_session_over(
-        self, question: SessionQuestion, numbering: int, known: bool
-    ) -> StoredSession:
-        """Own a session from now on.
-
-        :raises ClusterUnavailableError: JetStream cannot be used now
-        """
-        if self._logs is None:
-            raise ClusterUnavailableError("the log of sessions is not open yet: try again")
-        return await self._logs.take_over(question, numbering, known)
 
     async def stop(self) -> None:
         """Leave, also where NATS hangs."""
         self._stopping = True
         self._look_whether_connected()
         self.requests.close()
-        self.sessions.close()
+        await self.sessions.close()
         await self._serving.close()
-        await self._session_answers.close()
         await self.outgoing.close()
         await self._membership.stop()
         await self.link.close()
@@ -336,7 +311,7 @@ class Node:
         self._incoming.forget(server.id)
         self.requests.server_gone(server.id)
         self._serving.server_gone(server.id)
-        self.sessions.server_gone(server.id)
+        self.sessions.search.server_gone(server.id)
 
     def _send_ack(self, server: str, position: tuple[int, int]) -> None:
         """Not in the stream: there it would wait for an acknowledgement itself."""
