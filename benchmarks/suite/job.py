@@ -72,6 +72,8 @@ class Job:
     """The only group of key agreement in TLS; empty for what OpenSSL takes by itself."""
     certificate: str = "P-256"
     """What the TLS server signs with: ``P-256`` or ``RSA-2048``."""
+    mutual: bool = False
+    """Whether the TLS client signs too."""
     sealframe: str = ""
     """The file that must be what ``import sealframe`` finds, in competitors that are sealframe."""
     implementation: str = ""

@@ -187,6 +187,7 @@ def _job(row: Row, competitor: Competitor, loop: str) -> Job:
         batch=competitor.batch,
         group=competitor.peer.group,
         certificate=competitor.peer.certificate,
+        mutual=competitor.peer.mutual,
     )
     if not competitor.build:
         return job

@@ -38,6 +38,8 @@ class Peer:
     nothing else depends on the handshake."""
     certificate: str = "P-256"
     """What its TLS server signs with; see :class:`suite.job.Job`."""
+    mutual: bool = False
+    """Whether its TLS client signs too, as identities prove themselves at both ends."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,14 @@ PEERS: Final = [
         )
         for group in (HYBRID, CLASSIC)
         for certificate in ("P-256", "RSA-2048")
+    ),
+    Peer(
+        f"tls-{HYBRID}-mutual",
+        "streams",
+        "",
+        f"asyncio streams, TLS, {HYBRID}, P-256 at both ends",
+        group=HYBRID,
+        mutual=True,
     ),
     Peer("picows", "picows_", "picows", "picows, TLS"),
     Peer("websockets", "websockets_", "websockets", "websockets, TLS"),
@@ -364,9 +374,18 @@ ROWS: Final = [
     ),
     _broadcast(Target(15, "websockets")),
     _broadcast(Target(15, "websockets"), way="sealed"),
-    _connect("sealed", Target(1.4, "streams")),
+    _connect(
+        "sealed",
+        Target(1.4, "streams"),
+        Target(1.3, f"tls-{HYBRID}-P-256", "cpu", at_most=True),
+    ),
     _connect("classic", Target(None, "streams"), without=_BUT_STREAMS),
-    _connect("identity", Target(1.1, "streams"), without=_BUT_STREAMS),
+    _connect(
+        "identity",
+        Target(1.1, "streams"),
+        Target(1.3, f"tls-{HYBRID}-mutual", "cpu", at_most=True),
+        without=_BUT_STREAMS,
+    ),
     _file("extended", Target(1.3, "ce2d914"), without=frozenset({"scp"})),
     _file("sealed", Target(3, "scp"), Target(1.3, "ce2d914")),
     Row(

@@ -99,23 +99,32 @@ def make_certificate(directory: str, kind: str = "P-256") -> None:
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def server_context(directory: str) -> ssl.SSLContext:
-    """Return what a TLS server needs."""
+def server_context(directory: str, *, mutual: bool = False) -> ssl.SSLContext:
+    """Return what a TLS server needs.
+
+    :param mutual: whether clients must prove themselves, with the certificate that is the server's
+        too
+    """
     make_certificate(directory)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # Nobody resumes a session here: to make tickets would only cost the peers time.
     context.num_tickets = 0
     context.load_cert_chain(*files(directory))
+    if mutual:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(files(directory)[0])
     return context
 
 
-def client_context(directory: str) -> ssl.SSLContext:
+def client_context(directory: str, *, mutual: bool = False) -> ssl.SSLContext:
     """Return what a TLS client needs; it accepts that one server and no other."""
     make_certificate(directory)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(files(directory)[0])
+    if mutual:
+        context.load_cert_chain(*files(directory))
     return context
 
 

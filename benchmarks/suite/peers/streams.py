@@ -47,7 +47,7 @@ async def listen(
     job: Job, handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ) -> asyncio.Server:
     """Start a server, and tell the other side where."""
-    ssl = server_context(job.directory) if job.sealed else None
+    ssl = server_context(job.directory, mutual=job.mutual) if job.sealed else None
     limit = LARGE_LIMIT if job.size > DEFAULT_LIMIT else DEFAULT_LIMIT
     server = await asyncio.start_server(handle, HOST, 0, ssl=ssl, limit=limit)
     job.listening(server.sockets[0].getsockname()[1])
@@ -283,7 +283,7 @@ def connect_client(job: Job) -> None:
 
     async def main() -> None:
         payloads, different = job.payloads, len(job.payloads)
-        ssl = client_context(job.directory) if job.sealed else None
+        ssl = client_context(job.directory, mutual=job.mutual) if job.sealed else None
         if ssl is not None and job.group:
             check_group(ssl, job.group)
 
