@@ -72,7 +72,8 @@ def test_rows_with_offsets(layout: str, prose: bool) -> None:
     "command",
     [
         *("xxd", "xxd -g1", "xxd -c 8 -g 1", "xxd -u", "xxd -p", "xxd -i"),
-        *("hexdump", "hexdump -C", "hexdump -v"),
+        *("hexdump", "hexdump -C", "hexdump -v", "hexdump -c"),
+        *("od -c", "od -A x -c", "od -A d -c", "od -w8 -c"),
         *(
             "od",
             "od -x",
@@ -91,6 +92,30 @@ def test_the_tools_themselves(command: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(DATA)
     shown = subprocess.run([name, *options, "data"], cwd=tmp_path, capture_output=True, check=True)
     assert one(shown.stdout.decode()) == DATA
+
+
+CELLS = b"\0\0\0\x05hello   of \xc3\xa9\n" + b" " * 48 + b"ab \\ 12"
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "spaces-cut-off"])
+@pytest.mark.parametrize("command", ["od -c", "hexdump -c"])
+def test_characters_in_cells(command: str, cut: bool, tmp_path: Path) -> None:
+    """Spaces at the end of rows are bytes, and a paste may lack them."""
+    name, *options = command.split()
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / "data").write_bytes(CELLS)
+    shown = subprocess.run([name, *options, "data"], cwd=tmp_path, capture_output=True, check=True)
+    text = shown.stdout.decode()
+    if cut:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    assert one(text) == CELLS
+    assert one("What is this?\n" + text.replace("\n", "\n    ")) == CELLS
+
+
+def test_cells_whose_offsets_do_not_fit_are_no_dump() -> None:
+    rows = "0000000   a   b\n0000001   c   d\n0000003\n"
+    assert one(rows) == rows.encode()
 
 
 SHORT = b"\x00\x00\x00\x05hello\xff"

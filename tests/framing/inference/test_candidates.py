@@ -40,6 +40,7 @@ def payloads(count: int = 20, most: int = 30) -> list[bytes]:
         Framing(length=Digits(until=b":"), trailer=b","),
         Framing(length=Ber()),
         Framing(length=Uint(4, "big", mask=0x7FFFFFFF, flags=0x80000000)),
+        Framing(length=Uint(2, mask=0xFFFE, flags=1)),
         Framing(length=Varint(), includes_header=True),
     ],
     ids=repr,

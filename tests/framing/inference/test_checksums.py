@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from sealframe.framing.inference import infer
-from sealframe.framing.inference.checksums import checksum_of
+from sealframe.framing.inference.checksums import checksum_of, checksum_of_head
 
 SOURCE = random.Random(23)
 BODIES = [SOURCE.randbytes(SOURCE.randint(5, 90)) for _ in range(9)]
@@ -57,6 +57,7 @@ def test_known_answers_of_the_catalogues_of_crcs() -> None:
         (0x4B37, 2, "CRC-16/MODBUS"),
         (0x906E, 2, "CRC-16/X-25"),
         (0x2189, 2, "CRC-16/KERMIT"),
+        (0xFEE8, 2, "CRC-16/UMTS (also called BUYPASS)"),
         (0xCDE703, 3, "CRC-24Q"),
     ):
         from sealframe.framing.inference.checksums import KINDS
@@ -97,3 +98,49 @@ def test_a_checksum_makes_a_length_of_one_byte_sure() -> None:
     assert any("CRC-16/MODBUS" in note for note in best.evidence.notes)
     other = b"".join(frame(body, SOURCE.randbytes(2)) for body in BODIES)
     assert infer(other)[0].confidence == "guess"
+
+
+def xor(data: bytes) -> bytes:
+    value = 0
+    for byte in data:
+        value ^= byte
+    return bytes([value])
+
+
+@pytest.mark.parametrize(
+    ("append", "name", "place"),
+    [
+        (xor, "XOR", "Byte 4"),
+        (lambda head: binascii.crc_hqx(head, 0xFFFF).to_bytes(2, "big"), "FALSE", "Bytes 4 to 5"),
+    ],
+)
+def test_a_checksum_of_the_head(append: Callable[[bytes], bytes], name: str, place: str) -> None:
+    heads = [
+        bytes([number % 3, number]) + len(body).to_bytes(2, "big")
+        for number, body in enumerate(BODIES)
+    ]
+    stream = [head + append(head) + body for head, body in zip(heads, BODIES, strict=True)]
+    (note,) = (n for n in infer(b"".join(stream))[0].evidence.notes if "of the head" in n)
+    assert note.startswith(place)
+    assert name in note
+    stream[3] = stream[3][:4] + b"!" + stream[3][5:]
+    assert checksum_of_head(stream, 4) is None
+
+
+def test_heads_that_are_alike_have_no_checksum() -> None:
+    assert checksum_of_head([bytes(4) + body for body in BODIES], 3) is None
+
+
+def test_a_checksum_makes_a_layout_sure_that_is_likely() -> None:
+    """Frames of three sizes with a length of a byte say little: the checksum of each says more."""
+    bodies = [SOURCE.randbytes((4, 9, 13)[number % 3]) for number in range(9)]
+
+    def frame(body: bytes, append: Callable[[bytes], bytes]) -> bytes:
+        told = bytes([SOURCE.randrange(256), len(body)]) + body
+        return told + append(told)
+
+    sure = infer(b"".join(frame(body, modbus_crc) for body in bodies))
+    assert sure[0].confidence == "high"
+    assert sure[0].evidence.bits < 40
+    other = infer(b"".join(frame(body, lambda _: SOURCE.randbytes(2)) for body in bodies))
+    assert all(one.confidence == "guess" for one in other)

@@ -157,3 +157,15 @@ def test_large_frames_are_found_by_what_marks_them() -> None:
     first = infer(data)[0]
     assert first.evidence.starts[0] == starts
     assert "magic=" in first.expression
+
+
+def test_what_begins_with_the_mark_of_all_frames_is_one() -> None:
+    """Though it goes on otherwise: first messages are unlike the others."""
+    bodies = [
+        b"\x18\xb9\x60",
+        *(b"\x0a" + bytes([len(one)]) + b"\x15\xff" + one for one in texts()),
+    ]
+    frames = [b"\x94\xc3" + len(body).to_bytes(2, "big") + body for body in bodies]
+    first = infer(b"".join(frames))[0]
+    assert first.evidence.starts[0] == starts_of(b"", frames)
+    assert first.confidence == "high"

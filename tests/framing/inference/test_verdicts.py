@@ -121,3 +121,23 @@ def test_zeros_between_frames_are_no_empty_messages_of_a_protocol() -> None:
     # As DNS over TCP they would be a thousand messages of 0 bytes, where 12 are the fewest.
     frames = b"".join(b"RCmb" + bytes(20) + bytes(range(1, 90)) + bytes(1901) for _ in range(3))
     assert known([Capture(bytes(1900) + frames)]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("frame", "cassandra"),
+    [
+        # The head of execnet's CHANNEL_DATA is one of Cassandra's STARTUP: 4, 0, 0, 0, 1, a length.
+        (b"\x04\0\0\0\x01%sN\0\0\0%s", False),
+        (b"\x04\0\0\0\x07%s\0\0\0%s", True),
+        (b"\x84\0\0\0\x07%s\0\0\0%s", False),
+        (b"\x84\0\0\0\x08%s\0\0\0\x02%s", True),
+    ],
+    ids=["no-startup", "query", "query-of-a-server", "result"],
+)
+def test_frames_of_cassandra_have_bodies_of_its_operations(frame: bytes, cassandra: bool) -> None:
+    texts = [b"item %d" % number * (number + 1) for number in range(9)]
+    bodies = [bytes([len(text)]) + text for text in texts]
+    fixed = len(frame) - frame.index(b"%s") - 4
+    data = b"".join(frame % ((fixed + len(body)).to_bytes(4, "big"), body) for body in bodies)
+    (found,) = known([Capture(data)])
+    assert (found is not None and found.entry.name == "cassandra") is cassandra

@@ -1,8 +1,9 @@
 """Dumps as people paste them: text in, bytes out.
 
 A dump with offsets (xxd, hexdump, od, tcpdump -X, Wireshark, gdb) is read line by line in
-:mod:`.offsets`; literals of programs (``b"\\x00"``, ``{0x00, 5}``) and plain digits in
-:mod:`.literals`. Lines that are no part of a dump are left out.
+:mod:`.offsets`, one of characters (od -c) in :mod:`.cells`; literals of programs
+(``b"\\x00"``, ``{0x00, 5}``) and plain digits in :mod:`.literals`. Lines that
+are no part of a dump are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from . import literals, offsets
+from . import cells, literals, offsets
 from .stream import CaptureError, Stream
 
 _CERTAIN: Final = re.compile(r"\\x[0-9a-fA-F]{2}|(?:0x[0-9a-fA-F]{1,2}\b[\s,]*){3}")
@@ -32,6 +33,8 @@ def read(text: str) -> list[Stream]:
     :raises CaptureError: there is no dump in it
     """
     text = text.replace("\r\n", "\n").replace("\N{NO-BREAK SPACE}", " ")
+    if found := cells.read(text):
+        return found
     dumps = offsets.read(text)
     if dumps:
         return offsets.streams(dumps)
@@ -59,7 +62,8 @@ def find(data: bytes) -> list[Stream]:
     except (UnicodeDecodeError, CaptureError):
         return []
     size = sum(len(stream.data) for stream in streams)
-    unmistakable = _CERTAIN.search(text) or offsets.read(text[:_SAMPLE])
+    sample = text[:_SAMPLE]
+    unmistakable = _CERTAIN.search(text) or cells.read(sample) or offsets.read(sample)
     if not unmistakable and 8 * size < len(text.strip()):
         return []
     note = f"read as a dump of {size:,} bytes; --raw takes the characters themselves"

@@ -1,4 +1,6 @@
-"""Checksums at the end of frames, held to the frames: which number, of which bytes, in which order.
+"""Checksums of frames, held to the frames: which number, of which bytes, in which order.
+
+They stand at the end of a frame, or at the end of its head, worked out from the head alone.
 
 A checksum that comes out in every frame says more than all else: by chance that happens once in as
 many streams as its bits, times the frames, allow.
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["KINDS", "Found", "checksum_of"]
+__all__ = ["KINDS", "Found", "HeadFound", "checksum_of", "checksum_of_head"]
 
 _FRAMES: Final = 12
 """So many frames are checked."""
@@ -25,11 +27,44 @@ _LONGEST: Final = 2048
 """Longer frames are left out where others are there."""
 _BEGINS: Final = 9
 """So many bytes of a frame may be left out at its beginning."""
+_HEAD: Final = 8
+"""So far behind a length a checksum of the head is looked for."""
 _BEHIND: Final = (0, 1, 2, 4)
 """Bytes behind it: a mark of the end."""
 _ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
 _BITS: Final = 40.0
 """Bits by which a checksum has to be unlikely by chance."""
+
+
+@dataclass(frozen=True)
+class HeadFound:
+    """A checksum that all heads have.
+
+    :ivar name: as people call it
+    :ivar size: its bytes
+    :ivar begin: the first byte of the frame that it is worked out from
+    :ivar at: where it stands, and what it is worked out from ends
+    """
+
+    name: str
+    size: int
+    order: Literal["big", "little"]
+    begin: int
+    at: int
+
+    @property
+    def sentence(self) -> str:
+        """What to say of it."""
+        order = f", {self.order}-endian" if self.size > 1 else ""
+        many = self.size > 1
+        place = f"Bytes {self.at} to {self.at + self.size - 1}" if many else f"Byte {self.at}"
+        whose = (
+            f"the {self.at} before" if not self.begin else f"bytes {self.begin} to {self.at - 1}"
+        )
+        return (
+            f"{place} of each frame {'are' if many else 'is'} the {self.name} of {whose}{order}: "
+            "a checksum of the head, right in all that were checked."
+        )
 
 
 @dataclass(frozen=True)
@@ -65,8 +100,7 @@ class Found:
 
 def checksum_of(frames: Sequence[bytes]) -> Found | None:
     """Return the checksum at the end of these frames, None where there is none that is known."""
-    short = [frame for frame in dict.fromkeys(frames) if len(frame) <= _LONGEST]
-    told = sorted(short, key=len)[:: max(1, len(short) // _FRAMES)][:_FRAMES]
+    told = _some([frame for frame in frames if len(frame) <= _LONGEST])
     if len(told) < _FEWEST:
         return None
     for size, name, function in KINDS:
@@ -86,6 +120,40 @@ def checksum_of(frames: Sequence[bytes]) -> Found | None:
                     ):
                         return Found(name, size, order, begin, behind, bits)
     return None
+
+
+def checksum_of_head(frames: Sequence[bytes], header: int) -> HeadFound | None:
+    """Return the checksum at the end of the heads of these frames, None where none is known.
+
+    :param header: the bytes of a frame up to the end of its length, which it is worked out from;
+        those of a checksum behind may be part of it
+    """
+    longest = header + _HEAD
+    heads = _some([frame[:longest] for frame in frames])
+    if len(heads) < _FEWEST:
+        return None
+    shortest = min(map(len, heads))
+    for size, name, function in KINDS:
+        for at in range(header, min(longest, shortest) - size + 1):
+            written = [head[at : at + size] for head in heads]
+            bits = 8.0 * size * len({*zip(written, (head[:at] for head in heads), strict=True)})
+            # As in a frame's: where it is often the same number, that says little.
+            if min(bits, 8.0 * size * (len(set(written)) + 1)) - 8 < _BITS:
+                continue
+            for begin in range(min(_BEGINS, header)):
+                for order in _ORDERS if size > 1 else _ORDERS[:1]:
+                    if all(
+                        function(head[begin:at]) == int.from_bytes(head[at : at + size], order)
+                        for head in heads
+                    ):
+                        return HeadFound(name, size, order, begin, at)
+    return None
+
+
+def _some(frames: Sequence[bytes]) -> list[bytes]:
+    """Return some that differ, of all sizes."""
+    told = sorted(dict.fromkeys(frames), key=len)
+    return told[:: max(1, len(told) // _FRAMES)][:_FRAMES]
 
 
 @cache
@@ -109,6 +177,15 @@ def _reflected(polynomial: int, start: int, end: int) -> Callable[[bytes], int]:
         return value ^ end
 
     return crc
+
+
+def _buypass(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte << 8
+        for _ in range(8):
+            value = value << 1 ^ (0x18005 if value & 0x8000 else 0)
+    return value
 
 
 def _crc24q(data: bytes) -> int:
@@ -137,6 +214,7 @@ KINDS: Final[tuple[tuple[int, str, Callable[[bytes], int]], ...]] = (
     (2, "CRC-16/KERMIT", _reflected(0x8408, 0, 0)),
     (2, "CRC-16/XMODEM (binascii.crc_hqx from 0)", lambda data: binascii.crc_hqx(data, 0)),
     (2, "CRC-16/CCITT-FALSE (binascii.crc_hqx from 0xFFFF)", lambda d: binascii.crc_hqx(d, 0xFFFF)),
+    (2, "CRC-16/UMTS (also called BUYPASS)", _buypass),
     (2, "Fletcher checksum of 8 bits", _fletcher),
     (2, "sum of 16 bits", lambda data: sum(data) & 0xFFFF),
     (1, "XOR", lambda data: reduce(xor, data, 0)),

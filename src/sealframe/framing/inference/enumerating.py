@@ -154,12 +154,18 @@ def at_start(data: bytes, start: int = 0) -> Iterator[Hypothesis]:
                 for hypothesis in _with(field, offset, value, size, 1, _PADDED):
                     yield from (replace(hypothesis, align=align) for align in _ALIGNED)
             if field.width > 1 and offset <= 4:
-                bits = 8 * field.width
-                for spare in (1, 4, 7):
-                    masked = FixedField(field.width, field.order, (1 << bits - spare) - 1)
-                    value = read[0] & (1 << bits - spare) - 1
+                for mask in _masks(8 * field.width, offset):
+                    masked = FixedField(field.width, field.order, mask)
+                    value, _ = masked.read(data, start + offset) or (0, 0)
                     yield from _with(masked, offset, value, size, 1, sorted(set(few)))
     yield from UNUSUAL
+
+
+def _masks(bits: int, offset: int) -> Iterator[int]:
+    """Yield what a length may be of so many bits: others above it are flags, or one below it."""
+    yield from ((1 << bits - spare) - 1 for spare in (1, 4, 7))
+    if not offset:
+        yield (1 << bits) - 2
 
 
 def _with(

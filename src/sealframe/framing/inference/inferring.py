@@ -14,6 +14,7 @@ from .presenting import candidate_of, known_candidate
 from .results import Candidate, Capture, Diagnosis
 from .scoring import Fit
 from .searching import Finding, search
+from .text_heads import text_heads
 from .verdicts import kind_of, no_layout, one_frame, unsure
 from .walking import Cutting
 from .window import WINDOW, Window, few_kinds
@@ -79,6 +80,9 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         return Diagnosis((), "There are no bytes to look at.")
     names = known(captures)
     named = sum(one.bits for one in names if one)
+    if named < _SURE and (heads := text_heads(captures)):
+        sure = heads.confidence == "high"
+        return Diagnosis((heads,), None if sure else _unsure(captures, [heads]))
     kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
     if kind and kind.sure and named < _SURE:
         return Diagnosis((), kind.sentence)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ...errors import ConfigurationError
 from ..expression import parse_layout
-from .checksums import checksum_of
+from .checksums import checksum_of, checksum_of_head
 from .expressions import expression
 from .first_frames import begins_filled, begins_surely
 from .given import run
@@ -38,6 +38,10 @@ _SEGMENTS: Final = 3
 _MARGIN: Final = 15.0
 _PROVEN: Final = 80.0
 """Bits from which a checksum proves the frames."""
+_PROOF: Final = 60.0
+"""Bits that such a checksum adds, and no more: some are right of two frames together, too."""
+_LEAST: Final = 3.0
+"""Bits that a layout needs of its own."""
 _SAME: Final = 0.93
 _MOST_TRAILER: Final = 4
 _LEAST_RECORD: Final = 4
@@ -97,15 +101,25 @@ def candidate_of(captures: Sequence[Capture], finding: Finding, margin: float) -
         cuts.append(cut)
     first = cuttings[0]
     evidence = _evidence(captures, cuts, finding.bits, margin, hypothesis)
-    checksum = checksum_of(_whole_frames(captures, cuttings))
+    frames = _whole_frames(captures, cuttings)
+    checksum = checksum_of(frames)
     if checksum:
         evidence = replace(evidence, notes=(*evidence.notes, checksum.sentence))
+    if isinstance(hypothesis.field, FixedField):
+        of_head = checksum_of_head(frames, hypothesis.header)
+        # The same number at the end of frames that are all head is told already.
+        if of_head and not (checksum and min(map(len, frames)) == of_head.at + of_head.size):
+            evidence = replace(evidence, notes=(*evidence.notes, of_head.sentence))
     return Candidate(
         framing=layout,
         expression=text,
         preamble=bytes(captures[0].data[: first.starts[0]]) if first else b"",
         confidence=_confidence(
-            captures, finding, cuts, margin, proven=bool(checksum and checksum.bits > _PROVEN)
+            captures,
+            finding,
+            cuts,
+            margin,
+            proven=min(checksum.bits, _PROOF) if checksum and checksum.bits > _PROVEN else 0.0,
         ),
         evidence=evidence,
     )
@@ -161,9 +175,12 @@ def _confidence(
     cuts: Sequence[Cut | None],
     margin: float,
     *,
-    proven: bool,
+    proven: float,
 ) -> Literal["high", "guess"]:
-    """Return how sure it is; what a checksum has proven may have a length of one byte."""
+    """Return how sure it is; what a checksum has proven may have a length of one byte.
+
+    :param proven: bits that a checksum adds, 0 where there is none that proves the frames
+    """
     cuttings = [cut.cutting if cut else None for cut in cuts]
     sizes = [size for cutting in cuttings if cutting for size in cutting.sizes[:200]]
     commonest = Counter(sizes).most_common(1)[0][1] / len(sizes)
@@ -177,15 +194,17 @@ def _confidence(
         if cutting
     )
     least = _BITS_OF_SEGMENTS if _on_segments(captures, cuttings) else _BITS
+    bits = finding.bits + proven
     sure = (
-        finding.bits > least
-        and margin > _MARGIN
+        finding.bits > _LEAST
+        and bits > least
+        and margin + proven > _MARGIN
         and exact
         and begins
         and len(set(sizes)) > 2
         and len(sizes) > 3
         and commonest < _SAME
-        and finding.bits - _as_records(captures, cuttings, sizes) > least
+        and bits - _as_records(captures, cuttings, sizes) > least
         and (proven or not _narrow(finding))
     )
     return "high" if sure else "guess"

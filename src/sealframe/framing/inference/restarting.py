@@ -26,6 +26,8 @@ _FEWEST: Final = 5
 """So many frames show what they have in common."""
 _HEAD: Final = 16
 """So many bytes of a frame may be in common."""
+_MARK: Final = 2
+"""So many bytes before a length, of those that are not zero, mark a frame."""
 _BACK: Final = 4096
 """So far before a frame the one before it is looked for."""
 _GREETING: Final = 24
@@ -50,7 +52,7 @@ def begins_alike(data: bytes, fit: Fit) -> bool:
     common = _common(data, fit)
     if not common:
         return fit.hypothesis.field.width > 1
-    return _alike(data, fit.start, common)
+    return _alike(data, fit.start, common) or _is_marked(data, fit, common)
 
 
 def restarts(window: Window, fit: Fit) -> Iterator[Restart]:
@@ -60,6 +62,8 @@ def restarts(window: Window, fit: Fit) -> Iterator[Restart]:
     common = _common(data, fit)
     starts = cutting.starts
     wide = hypothesis.field.width > 2
+    if _is_marked(data, fit, common):
+        return
     if common and not _alike(data, starts[0], common) and not (wide and fit.start):
         first = next((start for start in starts if _alike(data, start, common)), None)
         earliest = None if first is None else _earliest(data, hypothesis, first, common)
@@ -127,6 +131,16 @@ def _commonest(data: bytes, starts: Sequence[int], column: int) -> bytes:
     there = Counter(data[start + column : start + column + 1] for start in starts)
     byte, count = there.most_common(1)[0]
     return byte if count >= 0.9 * len(starts) else b""
+
+
+def _is_marked(data: bytes, fit: Fit, common: _Common) -> bool:
+    """Whether the data begins with the mark that frames have before their length.
+
+    A frame begins there, however unlike the others it goes on.
+    """
+    mark = [(column, byte) for column, byte in common if column < fit.hypothesis.offset]
+    told = sum(byte != b"\0" for _, byte in mark)
+    return not fit.start and told >= _MARK and _alike(data, 0, mark)
 
 
 def _alike(data: bytes, start: int, common: _Common) -> bool:

@@ -90,6 +90,34 @@ def coap_options(frame: bytes) -> bool:
     return place == len(frame)
 
 
+def cassandra_body(frame: bytes) -> bool:
+    """Whether a body is one of its operation: native protocol, version 4, section 4.
+
+    Held to are those that begin so: requests have the top bit of the version clear, answers set.
+    What is compressed (flag 1) says nothing.
+    """
+    answer = frame[0] >= 0x80
+    body = frame[9:]
+    if frame[1] & 1:
+        return True
+    match frame[4]:
+        case 0x01:  # STARTUP: a map of texts
+            return (
+                not answer and re.match(rb"\0[\x01-\x09]\0.[A-Z_]{3}", body, re.DOTALL) is not None
+            )
+        case 0x05:  # OPTIONS
+            return not answer and not body
+        case 0x02:  # READY
+            return answer and not body
+        case 0x07 | 0x09:  # QUERY, PREPARE: a long text
+            size = int.from_bytes(body[:4], "big")
+            return not answer and 0 < size <= len(body) - 4
+        case 0x08:  # RESULT: its kind
+            return answer and re.match(rb"\0{3}[\x01-\x05]", body) is not None
+        case code:
+            return answer == (code in (0x00, 0x03, 0x06, 0x0C, 0x0E, 0x10))
+
+
 _COAP_CODE: Final = rb"[\x00-\x07\x41-\x45\x80-\x8f\xa0-\xa5\xe1-\xe5]"
 _COAP_SHORT: Final = (
     b"["
@@ -106,7 +134,11 @@ _HTTP_UPGRADE: Final = (
 )
 _AMQP_1_0: Final = rb"\0\0\0\x08\x02[\0\x01]|\0...\x02[\0\x01]..\0[\x53\x80\xa3]"
 _HEADER_LINES: Final = rb"(?i:content-(length|type):)"
-_NATS: Final = rb"(?i:INFO|CONNECT|PING|PONG|PUB|HPUB|SUB|UNSUB|MSG|HMSG|\+OK|-ERR)[ \r\t]"
+# A subject stands in front of what else a line has: a line of two words is another protocol's.
+_NATS: Final = (
+    rb"(?i:(?:INFO|CONNECT|PING|PONG|UNSUB|\+OK|-ERR)[ \r\t]|"
+    rb"(?:PUB|HPUB|SUB|MSG|HMSG)[ \t]+[^ \t\r\n]+(?:[ \t]+[^ \t\r\n]|\Z))"
+)
 _BEANSTALK: Final = (
     rb"(?:put|use|watch|ignore|reserve(?:-with-timeout|-job)?|delete|release|bury|touch|"
     rb"peek(?:-ready|-delayed|-buried)?|kick(?:-job)?|stats(?:-job|-tube)?|"
@@ -230,7 +262,9 @@ SIGNATURES: Final = (
         typical=rb"...\0\x0a[4-9]\.|...\0\x03[A-Za-z/(]",
     ),
     _signature("tds", rb"[\x01-\x07\x0e\x10-\x12\x17][\0\x01\x04\x05\x08-\x0b].{4}.\0", 17),
-    _signature("cassandra", rb"[\x03-\x05\x83-\x85][\x00-\x1f]..[\x00-\x10]", 12),
+    _signature(
+        "cassandra", rb"[\x03-\x05\x83-\x85][\x00-\x1f]..[\x00-\x10]", 12, check=cassandra_body
+    ),
     # Two checksums say it, which the layout checks.
     _signature("cassandra-v5", rb"..[\0-\x03].{4}", 50),
     _signature("cassandra-v5-compressed", rb".{4}[\0-\x07].{4}", 50),
