@@ -118,6 +118,12 @@ def test_cells_whose_offsets_do_not_fit_are_no_dump() -> None:
     assert one(rows) == rows.encode()
 
 
+def test_characters_behind_the_last_escape_of_a_line_are_bytes() -> None:
+    (stream,) = find("I get this:\n\n  \\x00\\x00\\x05hello\n\\x00\\x00\\x02ok\nWhy?\n")
+    assert list(stream.parts) == [b"\0\0\x05hello", b"\0\0\x02ok"]
+    assert one("It said \\x00\\x05ab\\x01 and closed") == b"\0\x05ab\x01"
+
+
 SHORT = b"\x00\x00\x00\x05hello\xff"
 
 

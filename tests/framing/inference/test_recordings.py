@@ -248,6 +248,17 @@ def test_a_preamble_of_one_direction_does_not_hide_it(name: str) -> None:
     assert (first.confidence, first.name) == ("high", recording.entry)
 
 
+@pytest.mark.parametrize("name", ["amqp-0-9-1", "postgresql", "x11-replies", "mqtt"])
+def test_whose_bytes_these_are_is_told_where_only_one_end_sends_such(name: str) -> None:
+    (recording,) = (one for one in RECORDINGS if one.name == name)
+    said = []
+    for one in recording.streams:
+        (first, *_) = diagnose(capture_of(one)).candidates
+        said += [note for note in first.evidence.notes if "This is what a" in note]
+        assert said[-1:] in ([], [f"This is what a {one.sender} sends."])
+    assert bool(said) is (name != "mqtt")
+
+
 def test_what_leads_to_the_second_frame_by_chance_is_no_first_frame() -> None:
     """In the greeting of NBD and what follows, an option reads as the length of a frame."""
     (recording,) = (one for one in RECORDINGS if one.name == "nbd")

@@ -29,6 +29,8 @@ _STRING: Final = re.compile(
 )
 _ESCAPED: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2}(?:[ -\[\]-~]*?(?=\\x))?)+")
 r"""A run of ``\x..`` outside quotes, with characters between."""
+_ESCAPED_LINE: Final = re.compile(r"[ \t]*(\\x[0-9a-fA-F]{2}[ -~]*)\r?")
+r"""A line that begins with ``\x..``: what stands behind its last one are bytes as well."""
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u00([0-9a-fA-F]{2})|([0-7]{1,3})|(.))")
 _LETTERS: Final = dict(zip("abtnvfr", (7, 8, 9, 10, 11, 12, 13), strict=True))
 
@@ -64,7 +66,12 @@ def read_strings(text: str) -> list[Stream]:
             return [joined(parts)]
         # C puts strings together that follow each other.
         return [joined([b"".join(parts)])] if _adjacent(text, some) else [joined(parts)]
-    return [joined([_unescaped(match[0]) for match in _ESCAPED.finditer(text)])]
+    for line in text.split("\n"):
+        if whole := _ESCAPED_LINE.fullmatch(line):
+            parts.append(_unescaped(whole[1]))
+        else:
+            parts += (_unescaped(match[0]) for match in _ESCAPED.finditer(line))
+    return [joined(parts)]
 
 
 def _adjacent(text: str, strings: list[re.Match[str]]) -> bool:

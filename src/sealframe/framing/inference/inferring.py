@@ -152,6 +152,9 @@ def _with_name(
         # The catalogue's entry may cut captures that the search's layout does not.
         more = entry.evidence.frames > first.evidence.frames
         evidence = entry.evidence if more else first.evidence
+        if entry.evidence.frames == evidence.frames:
+            notes = dict.fromkeys((*evidence.notes, *entry.evidence.notes))
+            evidence = replace(evidence, notes=tuple(notes))
         evidence = replace(evidence, bits=max(bits, first.evidence.bits))
         best = replace(entry, confidence="high" if high else "guess", evidence=evidence)
         return [best, *candidates]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,7 @@ class Known:
     """An entry of the catalogue that fits.
 
     :ivar sender: whose bytes these are, where the two ends begin differently
+    :ivar told: only as that end's bytes it cuts them, though nobody said whose they are
     :ivar exact: the last frame ends where the capture does
     :ivar strong: what is typical of it is no matter of a few bits, of which many frames have the
         same
@@ -51,6 +52,7 @@ class Known:
     exact: bool
     sender: Sender | None
     strong: bool = False
+    told: bool = False
 
 
 def known(captures: Sequence[Capture]) -> list[Known | None]:
@@ -73,9 +75,16 @@ def known(captures: Sequence[Capture]) -> list[Known | None]:
     matching = [[match for match in matches if match.entry.name == name] for matches in found]
     entry = next(match.entry for matches in matching for match in matches)
     return [
-        max(matches, key=lambda match: match.bits) if matches else _spoken(capture, entry)
+        _best(capture, matches) if matches else _spoken(capture, entry)
         for capture, matches in zip(captures, matching, strict=True)
     ]
+
+
+def _best(capture: Capture, matches: Sequence[Known]) -> Known:
+    """Return the likeliest, and whether that tells which end sent the bytes."""
+    best = max(matches, key=lambda match: match.bits)
+    one_end = all(match.sender == best.sender for match in matches)
+    return replace(best, told=one_end and best.sender is not None and capture.sender is None)
 
 
 def _spoken(capture: Capture, entry: Entry) -> Known | None:

@@ -150,12 +150,15 @@ def known_candidate(
         # It has a function, which can be named and not written.
         text = f"layouts.{entry.constant}"
     first = cuts[0]
+    evidence = _evidence(captures, cuts, bits, margin, None)
+    ends = dict.fromkeys(one.sender for one in found if one and one.told)
+    told = tuple(f"This is what a {end} sends." for end in ends) if len(captures) == 1 else ()
     return Candidate(
         framing=entry.layout,
         expression=text,
         preamble=bytes(captures[0].data[: first.cutting.starts[0]]) if first else b"",
         confidence="high" if sure else "guess",
-        evidence=_evidence(captures, cuts, bits, margin, None),
+        evidence=replace(evidence, notes=(*evidence.notes, *told)),
         name=entry.name,
     )
 
