@@ -51,6 +51,19 @@ def opcode_name(opcode: int) -> str:
         return f"a control frame of opcode 0x{opcode:02x}"
 
 
+def closed_early(*, silently: bool) -> str:
+    """Return the text for an end before the introductions are over.
+
+    :param silently: a server has not sent a byte, as one does that is full
+    """
+    if not silently:
+        return "the peer closed during the handshake"
+    return (
+        "the server closed during the handshake without a word: check that it is a sealframe "
+        "server; or it is full or being restarted, or a load balancer has no server for it"
+    )
+
+
 def packets_only(what: str, phase: Phase) -> NotSupportedError:
     """Return the error for what needs control frames where none may be sent."""
     verb = "needs" if what == "ping" else "need"

@@ -32,7 +32,15 @@ from ..wire import CloseCode, Control, Opcode, control
 from ..wire.control import Close
 from ..wire.sniffing import diagnose, diagnose_foreign
 from .events import ESTABLISHED, UNANNOUNCED, Ended, Event, Failed, Phase
-from .faults import EXPECTED, because, cut_short, opcode_name, refused_packets, socket_lost
+from .faults import (
+    EXPECTED,
+    because,
+    closed_early,
+    cut_short,
+    opcode_name,
+    refused_packets,
+    socket_lost,
+)
 from .introductions import Identify, Introductions, PeerIdentity, introduction
 from .joining import PendingLink, announce, welcome_size
 from .rules import MESSAGE, RULES, UNKNOWN
@@ -193,7 +201,8 @@ class ProtocolMachine(SendingHalf):
             Phase.WELCOME,
             Phase.JOINING,
         ):
-            self.fail(HandshakeError(self.explain("the peer closed during the handshake")))
+            silent = self.client and self.records is None and not self.decoder.prefix
+            self.fail(HandshakeError(self.explain(closed_early(silently=silent))))
         elif self._pending:
             self.fail(TruncatedError(self.explain(self._truncation("ended"))))
         elif self.phase is Phase.EXTENDED:

@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 from .. import wire
 from ..errors import ConnectionClosedError, HandshakeError
 from ..wire import CloseCode, Opcode, Pattern, control
-from ..wire.sniffing import diagnose
+from ..wire.sniffing import begins_sealed, diagnose
 from . import kem
 from .cipher import CipherState
 from .credentials import Credentials
@@ -451,7 +451,8 @@ class HandshakeDriver:
         self._noise = self._credentials = self._verify_server_key = None
 
     def _with_diagnosis(self, text: str) -> str:
-        diagnosis = diagnose(self._first)
+        # Who begins as a sealed peer does is the right one: at most the link was cut.
+        diagnosis = "" if begins_sealed(self._first) else diagnose(self._first)
         return f"{text} ({diagnosis})" if diagnosis else text
 
     # For the log

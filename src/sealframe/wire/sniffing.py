@@ -55,6 +55,11 @@ def diagnose(first: bytes, *, swapped_limit: int = _SWAPPED_LIMIT) -> str:
     return _diagnose_own(first) or _diagnose_length(first, swapped_limit)
 
 
+def begins_sealed(first: bytes) -> bool:
+    """Return whether a stream begins with a handshake frame, as sealed ones do at both ends."""
+    return len(first) > 4 and bool(first[3] & 0x80) and first[4] == Opcode.HANDSHAKE
+
+
 def diagnose_foreign(
     first: bytes, layout: FrameLayout, *, received: int = 0, frame_size: int = 0
 ) -> str:
@@ -140,7 +145,7 @@ def _is_text(first: bytes) -> bool:
 def _diagnose_own(first: bytes) -> str:
     if not first[3] & 0x80 or len(first) < 5:
         return ""
-    if first[4] == Opcode.HANDSHAKE and wire.MAGIC.startswith(first[5:8]):
+    if begins_sealed(first) and wire.MAGIC.startswith(first[5:8]):
         return "the peer asks for a sealed connection: give both ends the key, or neither"
     if first[4] == Opcode.HELLO:
         return "the peer asks for an extended connection"
