@@ -287,7 +287,7 @@ class TestTheDissector:
         ]
         sealed.say("client", b"".join(control.frame(*body) for body in bodies))
         sealed.say("client", message(b"hi"), CLOSE)
-        path = written(tmp_path, sealed.talk)
+        path = written(tmp_path, sealed.talk.close())
         assert invoked("decrypt", path, "--keylog", keys, "-w", out).code == 0
         packets = json.loads(tshark(out, "-T", "json", "--no-duplicate-keys", prefs=()))
         frames: list[dict[str, Any]] = [one["_source"]["layers"]["sealframe"] for one in packets]
