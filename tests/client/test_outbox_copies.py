@@ -188,29 +188,6 @@ async def test_servers_that_come_one_after_the_other(outbox: Outbox, port: int) 
     assert place.program.stored == [b"1", b"copy 2", b"3", b"4"]
 
 
-async def test_a_program_that_stores_the_number_alone(outbox: Outbox, port: int) -> None:
-    """The server remembers who wrote what, also of a session that it keeps no more."""
-    program = Program()
-    sessions = Sessions(position=program.position, keep=0.05)
-    place = Place(program, port)
-    async with program.serving(port, sessions=sessions) as server:
-
-        async def nobody() -> None:
-            await until(lambda: not server.stats()["sessions_detached"])
-
-        await place.deliver(outbox, b"1")
-        copied = copy(outbox)
-        await place.number_in_vain(copied, b"copy 2")
-        await place.deliver(outbox, b"2")
-        await nobody()
-        # Another start, which sends nothing, changes nothing.
-        await place.number_in_vain(outbox)
-        await nobody()
-        await place.refuse(copied, waiting=1)
-        await place.deliver(outbox, b"3")
-    assert program.stored == [b"1", b"2", b"3"]
-
-
 async def test_a_copy_of_a_file_that_is_in_use(outbox: Outbox, port: int) -> None:
     """Its program goes on within the start that the copy knows."""
     place = Place(Storing(), port)

@@ -39,7 +39,6 @@ from sealframe.server.moving import (
     ParkedSessions,
     SessionQuestion,
 )
-from sealframe.server.session_writers import PastWriters
 from sealframe.wire.control import SessionHello
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -452,7 +451,7 @@ class TestCut:
             parked.add_unsent(moved.question, [b"last"])
 
         parked.add(moved, asyncio.create_task(handler()))
-        finder = SessionFinder(None, None, None, parked, PastWriters(Sessions()))
+        finder = SessionFinder(None, None, None, parked)
         finding = asyncio.create_task(finder.find(key, SessionInfo("", None), hello))
         await asyncio.sleep(0)
         finish.set()

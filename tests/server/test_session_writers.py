@@ -10,8 +10,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from sealframe import Sessions
-from sealframe.server.session_writers import PastWriters, may_follow, told
+from sealframe.server.session_writers import may_follow, told
 from sealframe.wire.control import SessionHello
 from sealframe.wire.writers import UNKNOWN, Writers
 
@@ -223,27 +222,3 @@ def test_a_copy_of_a_file_that_goes_on_within_its_start() -> None:
     turns.connect(copied, arrives=True)
     assert copied.refused
     turns.nothing_is_taken_for_something_else()
-
-
-def test_past_writers() -> None:
-    first, second = _draw(), _draw()
-
-    async def load(_: object) -> int:
-        return 0
-
-    past = PastWriters(Sessions(position=load), limit=2)
-    past.note(b"a", 0, 3, first)
-    past.note(b"a", 3, 3, second)
-    assert [past.of(b"a", position) for position in (1, 3)] == [first, first]
-    assert [past.of(b"a", position) for position in (0, 4)] == [UNKNOWN, UNKNOWN]
-    # The same start, adopted once more where the program had stored two.
-    past.note(b"a", 2, 5, first)
-    assert [past.of(b"a", position) for position in (1, 5)] == [first, first]
-    past.note(b"a", 5, 6, second)
-    assert [past.of(b"a", position) for position in (5, 6)] == [UNKNOWN, second]
-    past.note(b"b", 0, 1, UNKNOWN)
-    assert past.of(b"b", 1) == UNKNOWN
-    for key in (b"b", b"c"):
-        past.note(key, 0, 1, first)
-    assert [past.of(key, 1) for key in (b"b", b"c")] == [first, first]
-    assert past.of(b"a", 6) == UNKNOWN

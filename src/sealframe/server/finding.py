@@ -17,7 +17,7 @@ from ..wire.writers import UNKNOWN, Writers
 from .moving import FoundSession, LaterLink, MovedSession, ParkedSessions, SessionQuestion
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, attempt_of
-from .session_writers import PastWriters, may_follow
+from .session_writers import may_follow
 
 _MAX_POSITION: Final = 2**63 - 1
 _PAIR: Final = 2
@@ -69,7 +69,6 @@ class SessionFinder:
     :param elsewhere: asks the other servers of a cluster, or None
     :param take_over: takes them from the store; None where there is none
     :param parked: what this server itself has given up, or got for a link that was gone
-    :param past: who wrote the messages whose numbers the program has stored without that
     """
 
     def __init__(
@@ -78,13 +77,11 @@ class SessionFinder:
         elsewhere: FindElsewhere | None,
         take_over: TakeOver | None,
         parked: ParkedSessions,
-        past: PastWriters,
     ) -> None:
         self._load = load
         self._elsewhere = elsewhere
         self._take_over = take_over
         self._parked = parked
-        self._past = past
 
     def waits(self, key: bytes, asked: SessionHello) -> bool:
         """Return whether :meth:`find` is to be called; else nothing can be known of the session."""
@@ -126,8 +123,6 @@ class SessionFinder:
                 # The server that had it may have it no more.
                 self._parked.add(found)
             raise
-        if writer == UNKNOWN:
-            writer = self._past.of(key, position)
         return Found(position, found, writer=writer)
 
     async def find_position(self, info: SessionInfo) -> Found:

@@ -38,7 +38,7 @@ from .session_logs import SessionLogs
 from .session_moves import SessionMoves
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, Known, Over, SessionTable, attempt_of, session_key
-from .session_writers import PastWriters, SessionWriters, may_follow, named, shown, told
+from .session_writers import SessionWriters, may_follow, named, shown, told
 
 logger = logging.getLogger("sealframe.server")
 
@@ -82,8 +82,7 @@ class SessionKeeper:
         self._keys: dict[SessionProtocol, bytes] = {}
         # Those that have no key any more, since another server has them, until they have ended.
         self._elsewhere: set[ConnectionProtocol] = set()
-        past = PastWriters(sessions)
-        self._writers = SessionWriters(past)
+        self._writers = SessionWriters()
         self.logs = SessionLogs(self._limit, self._taken_over)
         """The logs of the sessions, where there is a store."""
         self._parked = ParkedSessions(self._loop.call_later, self._note_moved)
@@ -98,7 +97,7 @@ class SessionKeeper:
             lose=self._lose,
         )
         """How sessions leave this server for another one."""
-        self._finder = SessionFinder(sessions.position, elsewhere, take_over, self._parked, past)
+        self._finder = SessionFinder(sessions.position, elsewhere, take_over, self._parked)
         self._adoptions = None
         if sessions.position is not None or elsewhere is not None:
             self._adoptions = Adoptions(
@@ -365,7 +364,7 @@ class SessionKeeper:
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
         """Let another session have this one's name."""
         del self._keys[session]
-        self._writers.forget(session, key)
+        self._writers.forget(session)
         self._table.forget(key)
         self._note_moved()
 
@@ -420,7 +419,7 @@ class SessionKeeper:
         key = self._keys.pop(protocol, None)
         self._elsewhere.discard(protocol)
         last = self._writers.last(protocol)
-        self._writers.forget(protocol, key)
+        self._writers.forget(protocol)
         self._note_moved()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)

@@ -6,18 +6,10 @@ that. A protocol has one start: the next one begins with a protocol of its own.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Final
-
 from ..aio.session_protocol import SessionProtocol
-from ..options import Sessions
 from ..wire.control import SessionHello
 from ..wire.writers import UNKNOWN, Writers
 from .session_table import Known, Over
-
-_MAX_PAST: Final = 16_384
-"""Sessions whose last messages are remembered, the writer of these."""
 
 
 def may_follow(writers: Writers | None, last: bytes) -> bool:
@@ -49,13 +41,9 @@ def named(writer: bytes) -> str:
 
 
 class SessionWriters:
-    """Those of the sessions that are not over.
+    """Those of the sessions that are not over."""
 
-    :param past: is told of those that go
-    """
-
-    def __init__(self, past: PastWriters) -> None:
-        self._past = past
+    def __init__(self) -> None:
         # The writer of the present start, and that of the last message before it.
         self._known: dict[SessionProtocol, tuple[bytes, bytes]] = {}
 
@@ -79,59 +67,6 @@ class SessionWriters:
             return UNKNOWN
         return found.ended.writer if isinstance(found, Over) else self.last(found.session)
 
-    def forget(self, protocol: SessionProtocol, key: bytes | None) -> None:
-        """A session is over, or goes on with another protocol.
-
-        :param key: the session's; None where it was none, or is forgotten already
-        """
-        own, _ = self._known.pop(protocol, (UNKNOWN, UNKNOWN))
-        session = protocol.session
-        if key is not None and session is not None and session.taking is not None:
-            self._past.note(key, session.taken, session.taking.position, own)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Messages of one writer, one after the other."""
-
-    before: int
-    last: int
-    writer: bytes
-
-
-class PastWriters:
-    """Who wrote the last messages of sessions that this server has no more.
-
-    For programs that store the number of a message alone: its writer is known here as long as the
-    server lives, and no other one goes on with the session. Those that are noted longest ago are
-    forgotten where there are too many.
-
-    :param limit: of how many sessions they are remembered, if the program has positions
-    """
-
-    def __init__(self, sessions: Sessions, limit: int = _MAX_PAST) -> None:
-        self._limit = 0 if sessions.position is None else limit
-        self._runs: OrderedDict[bytes, _Run] = OrderedDict()
-
-    def note(self, key: bytes, before: int, last: int, writer: bytes) -> None:
-        """A session goes, or another start of its client's program begins.
-
-        :param before: how many of its messages were taken before this start
-        :param last: the number of the last that the program has got
-        :param writer: of those in between
-        """
-        if last == before or writer == UNKNOWN:
-            return
-        earlier = self._runs.pop(key, None)
-        if earlier is not None and earlier.writer == writer and earlier.last >= before:
-            before = min(before, earlier.before)
-        self._runs[key] = _Run(before, last, writer)
-        if len(self._runs) > self._limit:
-            self._runs.popitem(last=False)
-
-    def of(self, key: bytes, position: int) -> bytes:
-        """Return who wrote the message of this number; UNKNOWN where that is not known."""
-        run = self._runs.get(key)
-        if run is None or not run.before < position <= run.last:
-            return UNKNOWN
-        return run.writer
+    def forget(self, protocol: SessionProtocol) -> None:
+        """A session is over, or goes on with another protocol."""
+        self._known.pop(protocol, None)
