@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import sealframe
 from sealframe.cli.demo import story
 from sealframe.cli.demo.absent import not_shown
-from sealframe.cli.demo.links import PLAIN, links
+from sealframe.cli.demo.links import links
 from sealframe.cli.demo.room import Difference, Room, difference
 from sealframe.cli.demo.story import Story
 from sealframe.cli.demo.view import View
@@ -41,11 +44,15 @@ finally:
 COMMAND_ALONE = (sys.executable, "-W", "error", "-c", ALONE)
 
 SEALING = "sealing: who the other end is, and that nobody else can read or change it"
+NO_CRYPTOGRAPHY = (
+    "sealing needs the cryptography package, version 48.0.1 or newer: "
+    'run: pip install "sealframe[crypto]"'
+)
 COMMANDS = "the table of clients that is live, and every other command: serve, send, …"
 ADVICE = [
-    "To see it, with the options for an index that this was run with, if any:",
-    '  uvx --from "sealframe[cli]" sealframe demo',
-    '  pipx run --spec "sealframe[cli]" sealframe demo',
+    "To see it, from a clone:",
+    '  uvx --from ".[cli]" sealframe demo',
+    '  pipx run --spec ".[cli]" sealframe demo',
 ]
 
 
@@ -85,8 +92,8 @@ async def test_of_the_standard_library_alone() -> None:
     text, _, rest = done.output.partition("All is well.\n")
     assert rest.splitlines() == [
         "",
-        "Not shown, because packages are not installed:",
-        f"  {SEALING} (needs cryptography)",
+        "Not shown:",
+        f"  {SEALING} ({NO_CRYPTOGRAPHY})",
         f"  {COMMANDS} (needs click and rich)",
         *ADVICE,
     ]
@@ -111,24 +118,49 @@ async def test_of_the_standard_library_alone_its_reader_may_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("absent", "lines"),
+    ("absent", "why_plain", "lines"),
     [
-        ([], []),
-        (["click"], [f"  {COMMANDS} (needs click)"]),
-        (
-            ["rich", "cryptography"],
-            [f"  {SEALING} (needs cryptography)", f"  {COMMANDS} (needs rich)"],
-        ),
+        ([], "", []),
+        (["click"], "", [f"  {COMMANDS} (needs click)"]),
+        (["rich"], "no key", [f"  {SEALING} (no key)", f"  {COMMANDS} (needs rich)"]),
     ],
 )
 def test_what_was_not_shown_is_said(
-    absent: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
+    absent: list[str], why_plain: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("cryptography", reason="cryptography is not installed")
     for name in absent:
         monkeypatch.setitem(sys.modules, name, None)
-    assert not_shown()[1:] == (lines and [*lines, *ADVICE])
-    assert (links() is PLAIN) == ("cryptography" in absent)
+    used = replace(links(), why_plain=why_plain)
+    assert not_shown(used)[1:] == (lines and [*lines, *ADVICE])
+
+
+def test_links_are_sealed_where_they_can_be() -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    assert links().security is not None
+    assert links().why_plain == ""
+
+
+def test_cryptography_that_cannot_be_imported_is_no_sealing(tmp_path: Path) -> None:
+    """It is installed nevertheless, as in a subinterpreter or of a wheel for another machine."""
+    package = tmp_path / "cryptography"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('not in here')")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from sealframe.cli.demo.links import links; used = links()\n"
+        "print(used.security, used.name, used.why_plain, sep='; ')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == (
+        "None; not sealed; sealing needs the cryptography package, which cannot be imported here: "
+        "not in here\n"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")

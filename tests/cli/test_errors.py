@@ -180,17 +180,24 @@ def without(package: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("missing", "words"), [("click", ["serve"]), ("rich", ["demo", "--help"]), ("rich", [])]
+    ("missing", "words"), [("click", ["serve"]), ("rich", ["-v", "demo"]), ("rich", [])]
 )
 async def test_without_the_extra(missing: str, words: list[str]) -> None:
     done = await outcome(*words, command=without(missing))
     assert (done.code, done.output) == (1, "")
     # Who has run it without installing it, by its bare name, needs another line.
     assert done.error == (
-        f'the commands need {missing}; run: pip install "sealframe[cli]", or without installing '
-        'it, from a clone: uvx --from ".[cli]" sealframe demo, '
+        f'the commands need {missing}; from a clone run: pip install ".[cli]", or without '
+        'installing it: uvx --from ".[cli]" sealframe demo, '
         'or: pipx run --spec ".[cli]" sealframe demo'
     )
+
+
+@pytest.mark.parametrize("word", ["--help", "-v"])
+async def test_without_the_extra_the_demo_takes_no_options(word: str) -> None:
+    done = await outcome("demo", word, command=without("click"))
+    assert (done.code, done.output) == (2, "")
+    assert done.error == "without the extra cli, demo takes no options"
 
 
 async def test_without_cryptography(key_file: Path) -> None:

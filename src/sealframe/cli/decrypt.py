@@ -11,8 +11,9 @@ from .errors import CommandError, describe
 
 CODES = """\b
 Exit codes:
-  0    every connection of sealframe was read as far as it is in the capture
-  1    failed: something could not be read, a line says what
+  0    every connection of sealframe was read from its beginning to its end
+  1    failed: something could not be read, or the capture lacks the end of a
+       connection; a line says what
   2    wrong arguments
   3    the key log has no keys
   130  ended by Ctrl-C"""

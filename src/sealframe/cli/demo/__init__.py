@@ -26,7 +26,7 @@ async def perform(view: View, links: Links, loop_name: str) -> None:
     """
     log_to(_Events(view))
     await Story(view, Room(), links, loop_name).tell()
-    if lines := not_shown():
+    if lines := not_shown(links):
         view.not_shown(lines)
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from .. import missing
+from .. import FROM_A_CLONE, missing
+from .links import Links
 
-_SHOWN_BY = {
-    ("cryptography",): "sealing: who the other end is, and that nobody else can read or change it",
-    ("click", "rich"): "the table of clients that is live, and every other command: serve, send, …",
-}
-"""Packages, and what is shown where all of them are installed."""
+_SEALING = "sealing: who the other end is, and that nobody else can read or change it"
+_COMMANDS = "the table of clients that is live, and every other command: serve, send, …"
 
 
-def not_shown() -> list[str]:
+def not_shown(links: Links) -> list[str]:
     """Return the lines that say so; none where everything was shown."""
-    absent = {what: missing(*packages) for packages, what in _SHOWN_BY.items()}
-    rows = [f"  {what} (needs {' and '.join(gone)})" for what, gone in absent.items() if gone]
+    rows = []
+    if links.why_plain:
+        rows.append(f"  {_SEALING} ({links.why_plain})")
+    if gone := missing("click", "rich"):
+        rows.append(f"  {_COMMANDS} (needs {' and '.join(gone)})")
     if not rows:
         return []
-    return [
-        "Not shown, because packages are not installed:",
-        *rows,
-        "To see it, with the options for an index that this was run with, if any:",
-        '  uvx --from "sealframe[cli]" sealframe demo',
-        '  pipx run --spec "sealframe[cli]" sealframe demo',
-    ]
+    return ["Not shown:", *rows, "To see it, from a clone:", *(f"  {way}" for way in FROM_A_CLONE)]

@@ -19,11 +19,11 @@ from .view import View
 
 @click.command(epilog=EXIT_CODES)
 def demo() -> None:
-    """Watch a sealed server and four clients on this machine, for some seconds.
+    """Watch a server and four clients on this machine, for some seconds.
 
-    They exchange text, many small messages and a file, and one of them is cut off and
-    comes back. Needs no configuration, and exits with 1 if anything was lost or
-    changed on the way.
+    They are sealed, with cryptography. They exchange text, many small messages and a file, and
+    one of them is cut off and comes back. Needs no configuration, and exits with 1 if anything
+    was lost or changed on the way.
     """
     run(_demo())
 

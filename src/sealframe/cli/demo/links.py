@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ... import SharedKey
-from .. import missing
+from ... import MissingExtraError, SharedKey, connect
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,21 @@ class Links:
     """What a client says of it to all others."""
     summary: str
     """The outcome; ``{links}`` stands for their number."""
+    why_plain: str = ""
+    """Why nothing can be sealed here; empty where all of it is."""
 
 
 def links() -> Links:
-    """Return sealed links with a new key; plain ones where cryptography is not installed."""
-    if missing("cryptography"):
-        return PLAIN
+    """Return sealed links with a new key; plain ones where nothing can be sealed."""
+    key = SharedKey.generate()
+    try:
+        # It opens nothing yet. That cryptography is installed says neither that it can be imported
+        # nor that it is new enough.
+        connect("127.0.0.1", 1, security=key)
+    except MissingExtraError as error:
+        return _plain(str(error))
     return Links(
-        SharedKey.generate(),
+        key,
         name="sealed",
         listening="sealed with a new key",
         said="all of it is sealed: AES-256-GCM after a post-quantum handshake",
@@ -36,10 +42,12 @@ def links() -> Links:
     )
 
 
-PLAIN = Links(
-    None,
-    name="not sealed",
-    listening="and nothing is sealed",
-    said="none of it is sealed: whoever is on the way can read and change it",
-    summary="no: all of it went in the clear; {links} links",
-)
+def _plain(why: str) -> Links:
+    return Links(
+        None,
+        name="not sealed",
+        listening="and nothing is sealed",
+        said="none of it is sealed: whoever is on the way can read and change it",
+        summary="no: all of it went in the clear; {links} links",
+        why_plain=why,
+    )
