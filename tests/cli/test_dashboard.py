@@ -18,6 +18,8 @@ from sealframe.cli.address import Address
 from sealframe.cli.cluster_watching import ClusterSource
 from sealframe.cli.dashboard import shown_at
 from sealframe.cli.logs import log_of_a_command, tell_errors_once
+from sealframe.cli.output import Output
+from sealframe.cli.pages import Page, note_on, tell
 from sealframe.cli.watching import ControlSource, Watched
 from sealframe.dashboard.hub import POINT
 from sealframe.dashboard.source import ServerSource, SourceError
@@ -103,23 +105,30 @@ async def test_a_cluster_is_shown_without_its_clients() -> None:
 @pytest.mark.parametrize(
     ("host", "opened", "note"),
     [
-        ("0.0.0.0", "127.0.0.1", " (it listens at every IPv4 address of this machine)"),
-        ("::", "[::1]", " (it listens at every IPv6 address of this machine)"),
+        ("0.0.0.0", "127.0.0.1", "it listens at every IPv4 address of this machine"),
+        ("::", "[::1]", "it listens at every IPv6 address of this machine"),
         ("192.0.2.1", "192.0.2.1", ""),
         ("localhost", "localhost", ""),
     ],
 )
-def test_what_is_printed_can_be_opened(host: str, opened: str, note: str) -> None:
-    assert exporting.url(host, 9100) == f"http://{opened}:9100/metrics{note}"
+def test_what_is_printed_can_be_opened(
+    host: str, opened: str, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exporting.url(host, 9100) == f"http://{opened}:9100/metrics"
+    page = Page("http://example.org/", note_on(host))
+    output = Output()
+    tell("metrics", page, output)
+    # The URL alone ends its line.
+    lines = ["metrics at http://example.org/", *([f"  {note}"] if note else [])]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 async def test_a_dashboard_at_all_addresses_says_so() -> None:
     async with sealframe.serve(on_message=print, host="127.0.0.1", port=0) as server:
         everywhere = Address(host="0.0.0.0", port=0)
         async with shown_at(ServerSource(server), everywhere) as said:
-            url, _, note = said.partition(" ")
-            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", url)
-            assert note == "(it listens at every IPv4 address of this machine)"
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", said.url)
+            assert said.note == "it listens at every IPv4 address of this machine"
 
 
 def test_what_a_dashboard_logs_is_told(capsys: pytest.CaptureFixture[str]) -> None:

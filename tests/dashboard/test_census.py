@@ -123,6 +123,21 @@ async def test_those_that_ask_at_once_get_one_count() -> None:
         assert await census.take() is not first
 
 
+async def test_who_leaves_and_returns_costs_no_more_than_who_stays() -> None:
+    """Then nothing has a rate: one over the moment between would be as good as made up."""
+    async with start(echo, PLAIN) as server, AsyncExitStack() as stack:
+        [client] = await crowd(stack, server, 1)
+        census = Census(server)
+        begun = census.loop.time()
+        await census.take()
+        await exchange(client, 3)
+        census.forget()
+        count = await census.take()
+        assert census.loop.time() - begun > 0.9 * module.MIN_INTERVAL
+    assert set(count.summary["rates"].values()) == {None}
+    assert [row.messages_in for row in count.rows] == [None]
+
+
 async def test_what_is_forgotten_while_it_counts_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither that count nor half of the clients are kept; those that wait for it get it whole."""
     monkeypatch.setattr(module, "_SLICE", 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -221,18 +220,6 @@ def is_local(address: tuple[str, int] | str | None) -> bool:
 def is_everywhere(host: str) -> bool:
     """Return whether a server that listens there is reached at all of the machine's addresses."""
     return ipaddress.ip_address(_plain(host)).is_unspecified
-
-
-def openable(host: str) -> tuple[str, str]:
-    """Return what a browser on this machine goes to, and what to say behind the URL.
-
-    :param host: where an HTTP server listens: a name, or an address
-    """
-    with suppress(ValueError):
-        if is_everywhere(host):
-            kind, loopback = ("IPv6", "::1") if ":" in host else ("IPv4", LOOPBACK)
-            return loopback, f" (it listens at every {kind} address of this machine)"
-    return host, ""
 
 
 def _plain(host: str) -> str:

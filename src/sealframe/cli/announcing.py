@@ -12,6 +12,7 @@ from .. import Invitation, ServerIdentity, SharedKey
 from .address import is_everywhere, is_local, shown
 from .errors import complain
 from .output import Output
+from .pages import Page, tell
 from .reachable import machine_addresses
 
 ListeningAddress: TypeAlias = tuple[str, int] | str | None
@@ -27,8 +28,8 @@ def announce(
     what: str,
     joining: str,
     allowed: str,
-    metrics: str | None = None,
-    dashboard: str | None = None,
+    metrics: Page | None = None,
+    dashboard: Page | None = None,
     control: Path | None = None,
 ) -> None:
     """Say where the server can be reached and by whom, and warn if anybody could.
@@ -37,8 +38,8 @@ def announce(
     :param what: the kind of server
     :param joining: the command, without its options, of a client that was invited
     :param allowed: what whoever reaches a plain server can do
-    :param metrics: the URL of its figures
-    :param dashboard: the URL of the page that shows them
+    :param metrics: its figures
+    :param dashboard: the page that shows them
     :param control: its control socket
     """
     how = "plain" if security is None else "sealed"
@@ -52,9 +53,9 @@ def announce(
         for name, invitation in invitations:
             show_invitation(name, invitation, join_command(addresses, joining), output)
     if metrics is not None:
-        output.line(f"metrics at {metrics}")
+        tell("metrics", metrics, output)
     if dashboard is not None:
-        output.line(f"dashboard at {dashboard}")
+        tell("dashboard", dashboard, output)
     if control is not None:
         output.line(f"control socket {control}")
     output.line("Ctrl-C ends it.", "dim")

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .cluster_rates import Looks, Rates
 from .cluster_watching import nobody
 from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
@@ -76,77 +77,61 @@ async def _status(url: str, name: str, *, once: bool) -> Exit:
 
     output = Output(asyncio.current_task())
     async with Observer(url, name=name) as observer:
-        looks = Looks(observer)
-        servers = await looks.rows()
+        looks = Looks()
+        servers = await _rows(observer, looks)
         if not servers:
             raise CommandError(nobody(observer, name))
         if once:
             await asyncio.sleep(_EVERY)
-            for line in aligned([(*_HEADS, *_HEADS_MORE), *await looks.rows()]):
+            for line in aligned([(*_HEADS, *_HEADS_MORE), *await _rows(observer, looks)]):
                 output.line(line)
             return Exit.DONE
         stopped = stop_signals(lambda: output.console.show_cursor(True))
         with Live(console=output.console, auto_refresh=False, transient=True) as live:
             while not stopped.done():
                 output.make_room()
-                live.update(_table(await looks.rows(), connected=observer.connected), refresh=True)
+                rows = await _rows(observer, looks)
+                live.update(_table(rows, connected=observer.connected), refresh=True)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_EVERY):
                         await asyncio.shield(stopped)
         return stopped.result()
 
 
-class Looks:
-    """Looks at a cluster again and again, and works out what goes through between two looks."""
+async def _rows(observer: Observer, looks: Looks) -> list[tuple[str, ...]]:
+    """Look at a cluster; return a row of cells for each server."""
+    servers = await observer.look()
+    rates = looks.rates(servers)
+    return [_row(server, rates[server.id]) for server in servers]
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self._before: dict[str, tuple[float, SeenServer]] = {}
 
-    async def rows(self) -> list[tuple[str, ...]]:
-        """Return a row of cells for each server."""
-        servers = await self._observer.look()
-        now = time.monotonic()
-        rows = [self._row(server, now) for server in servers]
-        self._before = {server.id: (now, server) for server in servers}
-        return rows
-
-    def _row(self, server: SeenServer, now: float) -> tuple[str, ...]:
-        status, figures = server.status, server.figures
-        rates = ["-"] * 5
-        when, before = self._before.get(server.id, (now, server))
-        seconds = now - when
-        if seconds > 0:
-            peers = sum(figures.get(n, 0) - before.figures.get(n, 0) for n in ("sent", "received"))
-            rates[4] = _rate(peers / seconds)
-            if status is not None and before.status is not None:
-                past = before.status
-                rates[0] = _rate((status.messages_received - past.messages_received) / seconds)
-                rates[1] = size((status.bytes_received - past.bytes_received) / seconds)
-                rates[2] = _rate((status.messages_sent - past.messages_sent) / seconds)
-                rates[3] = size((status.bytes_sent - past.bytes_sent) / seconds)
-        state = server.state.value
-        if state == "hangs" or state == "gone":
-            state = f"{state}, silent for {server.silent_for:.0f} s"
-        sessions = queued = latency = "-"
-        if status is not None:
-            sessions = f"{status.sessions} ({status.detached})"
-            queued = size(status.waiting_bytes)
-            latency = _milliseconds(status.latency or None)
-        cells = (
-            server.label,
-            str(timedelta(seconds=max(0, int(time.time() - server.started)))),
-            f"{figures.get('clients', 0):.0f}",
-            sessions,
-            *rates[:4],
-            queued,
-            latency,
-            rates[4],
-            f"{figures.get('lost', 0):.0f}",
-            _milliseconds(server.round_trip),
-            state,
-        )
-        return tuple(map(visible, cells))
+def _row(server: SeenServer, rates: Rates) -> tuple[str, ...]:
+    status, figures = server.status, server.figures
+    state = server.state.value
+    if state == "hangs" or state == "gone":
+        state = f"{state}, silent for {server.silent_for:.0f} s"
+    sessions = queued = latency = "-"
+    if status is not None:
+        sessions = f"{status.sessions} ({status.detached})"
+        queued = size(status.waiting_bytes)
+        latency = _milliseconds(status.latency or None)
+    cells = (
+        server.label,
+        str(timedelta(seconds=max(0, int(time.time() - server.started)))),
+        f"{figures.get('clients', 0):.0f}",
+        sessions,
+        _rate(rates.messages_in),
+        _bytes(rates.bytes_in),
+        _rate(rates.messages_out),
+        _bytes(rates.bytes_out),
+        queued,
+        latency,
+        _rate(rates.between),
+        f"{figures.get('lost', 0):.0f}",
+        _milliseconds(server.round_trip),
+        state,
+    )
+    return tuple(map(visible, cells))
 
 
 def _table(rows: Iterable[tuple[str, ...]], *, connected: bool) -> Table:
@@ -167,8 +152,14 @@ def _table(rows: Iterable[tuple[str, ...]], *, connected: bool) -> Table:
     return table
 
 
-def _rate(value: float) -> str:
+def _rate(value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:.1f}" if 0 < value < 10 else f"{value:.0f}"
+
+
+def _bytes(value: float | None) -> str:
+    return "-" if value is None else size(value)
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ..dashboard.source import Source, SourceError
 from ..dashboard.views import View
 from ..version import __version__
+from .cluster_rates import Looks, Rates
 
 if TYPE_CHECKING:
     from ..cluster.observer import Observer, SeenServer
 
 _COUNTERS = ("messages_received", "bytes_received", "messages_sent", "bytes_sent")
 _RATES = ("messages_in", "bytes_in", "messages_out", "bytes_out")
+"""What goes through to clients, of :class:`.Rates`."""
 
 
 def nobody(observer: Observer, name: str) -> str:
@@ -35,7 +37,7 @@ class ClusterSource(Source):
         self.title = f"sealframe cluster {name}"
         self._name = name
         self._observer = observer
-        self._before: dict[str, tuple[float, SeenServer]] = {}
+        self._looks = Looks()
 
     async def look(self, views: Sequence[View]) -> dict[str, Any]:
         """Ask all servers at once; what is not known of one is None.
@@ -48,10 +50,9 @@ class ClusterSource(Source):
             raise SourceError("NATS is away: nothing is known of the cluster until it is back")
         if not seen:
             raise SourceError(nobody(self._observer, self._name))
-        now = time.monotonic()
-        servers = {server.id: self._server(server, now) for server in seen}
+        rates = self._looks.rates(seen)
+        servers = {server.id: _plain_data(server, rates[server.id]) for server in seen}
         known = [server.status for server in seen if server.status is not None]
-        self._before = {server.id: (now, server) for server in seen}
         lost = sum(int(server.figures.get("lost", 0)) for server in seen)
         summary = {
             "version": __version__,
@@ -79,41 +80,29 @@ class ClusterSource(Source):
 
     def rest(self) -> None:
         """Forget what rates are worked out from."""
-        self._before = {}
-
-    def _server(self, server: SeenServer, now: float) -> dict[str, Any]:
-        status = server.status
-        rates: dict[str, float | None] = dict.fromkeys((*_RATES, "between"))
-        if server.id in self._before:
-            when, before = self._before[server.id]
-            rates["between"] = (_between(server) - _between(before)) / (now - when)
-            if status is not None and before.status is not None:
-                for rate, name in zip(_RATES, _COUNTERS, strict=True):
-                    more = getattr(status, name) - getattr(before.status, name)
-                    rates[rate] = more / (now - when)
-        state = server.state.value
-        # What is left of a server that is gone is no client.
-        clients = 0 if state == "gone" else int(server.figures.get("clients", 0))
-        return {
-            "label": server.label,
-            "started": server.started,
-            "clients": clients,
-            "sessions": None if status is None else status.sessions,
-            "detached": None if status is None else status.detached,
-            **rates,
-            "queued": None if status is None else status.waiting_bytes,
-            # 0 where no client has been asked.
-            "latency": None if status is None else status.latency or None,
-            "lost": int(server.figures.get("lost", 0)),
-            "answer": server.round_trip,
-            "state": state,
-            "silent_for": server.silent_for,
-        }
+        self._looks.forget()
 
 
-def _between(server: SeenServer) -> float:
-    """Return how many messages a server has exchanged with others."""
-    return float(server.figures.get("sent", 0) + server.figures.get("received", 0))
+def _plain_data(server: SeenServer, rates: Rates) -> dict[str, Any]:
+    status = server.status
+    state = server.state.value
+    # What is left of a server that is gone is no client.
+    clients = 0 if state == "gone" else int(server.figures.get("clients", 0))
+    return {
+        "label": server.label,
+        "started": server.started,
+        "clients": clients,
+        "sessions": None if status is None else status.sessions,
+        "detached": None if status is None else status.detached,
+        **rates._asdict(),
+        "queued": None if status is None else status.waiting_bytes,
+        # 0 where no client has been asked.
+        "latency": None if status is None else status.latency or None,
+        "lost": int(server.figures.get("lost", 0)),
+        "answer": server.round_trip,
+        "state": state,
+        "silent_for": server.silent_for,
+    }
 
 
 def _sum(rates: Any) -> float | None:

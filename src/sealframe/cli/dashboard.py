@@ -16,11 +16,12 @@ from click.core import ParameterSource
 from ..dashboard.access import Access
 from ..dashboard.serving import check_installed, show
 from ..dashboard.source import Source, SourceError
-from .address import Address, http_address, openable
+from .address import Address, http_address
 from .control import control_of_server_option
 from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
 from .output import Output
+from .pages import Page, note_on, tell
 from .running import run
 from .stopping import stop_signals
 from .watching import ControlSource
@@ -31,8 +32,8 @@ _DEFAULT = "127.0.0.1:8080"
 @asynccontextmanager
 async def shown_at(
     source: Source, address: Address, *, token: bool = False, hosts: tuple[str, ...] = ()
-) -> AsyncIterator[str]:
-    """Serve a dashboard meanwhile; give its URL, as it is told to people.
+) -> AsyncIterator[Page]:
+    """Serve a dashboard meanwhile; give its URL, and what to say of it.
 
     :param token: whether there is one at loopback too
     :param hosts: names by which browsers reach it
@@ -41,7 +42,7 @@ async def shown_at(
     host = address.host or ""
     access = Access(host, secrets.token_urlsafe(32) if token else None, hosts)
     async with show(source, host, address.port or 0, access) as page:
-        yield page.url + openable(host)[1]
+        yield Page(page.url, note_on(host))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -114,9 +115,9 @@ async def _show(
             await source.look([])
         except SourceError as error:
             raise CommandError(str(error)) from None
-        async with shown_at(source, address, token=token, hosts=hosts) as url:
+        async with shown_at(source, address, token=token, hosts=hosts) as page:
             stopped = stop_signals(lambda: None)
-            output.line(f"dashboard at {url}")
+            tell("dashboard", page, output)
             output.line("Ctrl-C ends it.", "dim")
             return await stopped
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from .. import Server
-from .address import Address, openable, shown
+from ..dashboard.access import openable
+from .address import Address, shown
 from .errors import CommandError
+from .pages import Page, note_on
 
 
 def check_installed() -> None:
@@ -20,14 +22,13 @@ def check_installed() -> None:
 
 
 def url(host: str, port: int) -> str:
-    """Return where the figures are, as it is told to people."""
-    opened, note = openable(host)
-    return f"http://{shown((opened, port))}/metrics{note}"
+    """Return where the figures are."""
+    return f"http://{shown((openable(host), port))}/metrics"
 
 
 @asynccontextmanager
-async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
-    """Serve the figures meanwhile; give the URL, as it is told to people.
+async def exporting(server: Server, address: Address) -> AsyncIterator[Page]:
+    """Serve the figures meanwhile; give the URL, and what to say of it.
 
     :raises CommandError: the address cannot be used
     """
@@ -42,7 +43,8 @@ async def exporting(server: Server, address: Address) -> AsyncIterator[str]:
     collector = ServerCollector(server)
     REGISTRY.register(collector)
     try:
-        yield url(address.host or "", http.server_port)
+        host = address.host or ""
+        yield Page(url(host, http.server_port), note_on(host))
     finally:
         REGISTRY.unregister(collector)
         # It waits for the thread, which may wait for this event loop.

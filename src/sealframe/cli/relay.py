@@ -106,9 +106,9 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 options=replace(_OPTIONS, close_timeout=max(settings.grace, _LEAST_GRACE)),
             )
         )
-        url = None
+        figures = None
         if settings.metrics is not None:
-            url = await stack.enter_async_context(exporting(server, settings.metrics))
+            figures = await stack.enter_async_context(exporting(server, settings.metrics))
         page = None
         if settings.dashboard is not None:
             page = await stack.enter_async_context(
@@ -125,7 +125,7 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
                 what="relay",
                 joining=JOINING,
                 allowed=ALLOWED,
-                metrics=url,
+                metrics=figures,
                 dashboard=page,
                 control=settings.control,
             )

@@ -32,6 +32,21 @@ def is_loopback(host: str) -> bool:
         return host == LOCALHOST
 
 
+def openable(host: str) -> str:
+    """Return what a browser on this machine goes to: loopback's address for the one that stands for
+    all of a machine's (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.2), which is none to go to.
+
+    :param host: where an HTTP server listens: a name, or an address
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
 class Access:
     """Decides who may look.
 

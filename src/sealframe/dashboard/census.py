@@ -106,10 +106,12 @@ class _Memory:
     """What is kept from one count to the next.
 
     :ivar before: what each client had counted at the last count
+    :ivar total_before: what all together had, None before the first
     """
 
     def __init__(self) -> None:
         self.before: dict[str, _Counted] = {}
+        self.total_before: _Counted | None = None
         self.last: Count | None = None
 
 
@@ -124,8 +126,7 @@ class Census:
         self._registry = registry_of(server)
         self._lock = asyncio.Lock()
         self._memory = _Memory()
-        self._total_before: _Counted | None = None
-        self._taken = 0.0
+        self._earliest = 0.0
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -135,14 +136,19 @@ class Census:
     async def take(self) -> Count:
         """Count, or return the last count if that is not older than :data:`MIN_INTERVAL`.
 
-        Those that ask at the same time wait for one count.
+        Those that ask at the same time wait for one count. Where the last one was forgotten, the
+        next waits until that is so old: a page that leaves and returns, again and again, costs no
+        more than one that stays.
         """
         async with self._lock:
+            wait = self._earliest - self.loop.time()
+            if wait > 0 and self._memory.last is not None:
+                return self._memory.last
+            await asyncio.sleep(wait)
+            self._earliest = self.loop.time() + MIN_INTERVAL
             # Its own throughout: what is forgotten while this counts stays so.
             memory = self._memory
-            if memory.last is None or self.loop.time() - self._taken >= MIN_INTERVAL:
-                self._taken = self.loop.time()
-                memory.last = await self._count(memory)
+            memory.last = await self._count(memory)
             return memory.last
 
     def forget(self) -> None:
@@ -192,8 +198,8 @@ class Census:
                     latencies.append(row.latency)
             await asyncio.sleep(0)
         now_total = _counted(started, total)
-        rates = now_total.rates(self._total_before)
-        self._total_before = now_total
+        rates = now_total.rates(memory.total_before)
+        memory.total_before = now_total
         summary |= {
             "connections": len(connections) - detached,
             "sessions_detached": detached,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import socket
 from collections.abc import Collection
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import ConfigurationError, ListenError, MissingExtraError
 from ..server.server import Server
-from .access import LOCALHOST, Access
+from .access import LOCALHOST, Access, openable
 from .hub import Hub
 from .source import ServerSource, Source
 
@@ -85,7 +84,7 @@ class Dashboard:
             stack.push_async_callback(_end, looking)
             stack.callback(hub.close)
             self._stack = stack.pop_all()
-        host = _openable(self._host)
+        host = openable(self._host)
         host = f"[{host}]" if ":" in host else host
         self.url = f"http://{host}:{port}/"
         if self._access.token is not None:
@@ -124,18 +123,6 @@ class Dashboard:
         stack.callback(listener.close)
         port: int = listener.sockets[0].getsockname()[1]
         return port
-
-
-def _openable(host: str) -> str:
-    """Return loopback's address for the one that stands for all of a machine's (RFC 1122, section
-    3.2.1.3; RFC 4291, section 2.5.2): that one is no address to go to."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 class _Refused(asyncio.Protocol):

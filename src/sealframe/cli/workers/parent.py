@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 
+from ..address import Address
 from ..announcing import announce
 from ..cluster import nats_of_workers
 from ..errors import Exit
 from ..exporting import url
 from ..notifying import READY, STOPPING, notify
 from ..output import Output
+from ..pages import Page, note_on
 from ..relay import ALLOWED, JOINING, RelaySettings
 from ..running import run
 from ..stopping import say_closing, stop_signals, until_stopped
@@ -58,7 +61,7 @@ async def _run(
                     what=f"relay of {count} processes",
                     joining=JOINING,
                     allowed=ALLOWED,
-                    metrics=", ".join(url(one.host or "", one.port or 0) for one in where) or None,
+                    metrics=_figures(where),
                 )
                 notify(READY)
                 await until_stopped(stopped, crew.keep())
@@ -69,3 +72,11 @@ async def _run(
         if in_order:
             output.line(f"all {count} processes have stopped in order", "dim")
         return stopped.result() if in_order else Exit.FAILED
+
+
+def _figures(where: Sequence[Address]) -> Page | None:
+    """Return where the workers serve their figures, if they do: at one host, each at a port."""
+    if not where:
+        return None
+    urls = ", ".join(url(one.host or "", one.port or 0) for one in where)
+    return Page(urls, note_on(where[0].host or ""))
