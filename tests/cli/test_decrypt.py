@@ -451,8 +451,9 @@ class TestWhatCannotBeRead:
             done = invoked("decrypt", written(tmp_path / "capture", kept), "--keylog", keys)
             assert done.code == 1
             assert done.errors == "".join(
-                "sealframe: connection 1: 192.0.2.1:50000 → 192.0.2.2:502: the capture ends "
-                f"before what the {sender} sent: it has no CLOSE, FIN or RST of it\n"
+                "sealframe: connection 1: 192.0.2.1:50000 → 192.0.2.2:502: what the "
+                f"{sender} sent may go on behind the end of the capture: no CLOSE, FIN or RST of "
+                f"the {sender} is in it\n"
                 for sender in ends
             )
             assert said(done.output) == ["> message, 4 bytes: read"]

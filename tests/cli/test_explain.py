@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sealframe.cli.explain import explain, find, sections
+from sealframe.core.faults import closed_early
 
 from .commands import invoked
 from .terminal import on_terminal
@@ -54,6 +55,22 @@ def test_words_of_a_line_are_enough() -> None:
             "a client that is not sealed connected to a sealed server: give it the key",
             "Plain and sealed",
         ),
+        (
+            (
+                "the context differs, or a handshake message was changed on its way: "
+                "check the context at both ends"
+            ),
+            "Another context",
+        ),
+        (
+            (
+                "the peer refused the handshake: check the context at both ends; or a handshake "
+                "message was changed on its way"
+            ),
+            "Another context",
+        ),
+        ("a handshake message is malformed, or was changed on its way", "Another context"),
+        (closed_early(silently=True), "Closed without a word"),
     ],
 )
 def test_a_whole_line_of_a_log_is_known(line: str, title: str) -> None:

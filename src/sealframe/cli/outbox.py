@@ -30,7 +30,7 @@ from .running import run
 from .text import size
 
 _STATES = {
-    "new": "no server knows it yet",
+    "new": "the next one: it begins once a server answers",
     "begun": "a server knows it",
     "superseded": "over: a copy of this file goes on with it",
 }

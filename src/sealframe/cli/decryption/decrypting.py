@@ -150,7 +150,8 @@ def _gaps(followed: Followed) -> list[str]:
 def _open_ends(followed: Followed, dialogue: Dialogue) -> list[str]:
     gaps = followed.gaps
     return [
-        f"the capture ends before what the {sender} sent: it has no CLOSE, FIN or RST of it"
+        f"what the {sender} sent may go on behind the end of the capture: no CLOSE, FIN or RST of "
+        f"the {sender} is in it"
         for sender in followed.open
         if sender not in gaps and dialogue.may_go_on(sender)
     ]
