@@ -80,7 +80,8 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         return Diagnosis((), "There are no bytes to look at.")
     names = known(captures)
     named = sum(one.bits for one in names if one)
-    if named < _SURE and (heads := text_heads(captures)):
+    heads = text_heads(captures) if named < _SURE else None
+    if heads and heads.evidence.bits > _SURE:
         sure = heads.confidence == "high"
         return Diagnosis((heads,), None if sure else _unsure(captures, [heads]))
     kind = next(filter(None, (kind_of(capture.data) for capture in captures)), None)
@@ -98,6 +99,8 @@ def diagnose(data: Buffer | Capture | Sequence[Capture]) -> Diagnosis:
         candidates = [replace(one, confidence="guess") for one in candidates]
     if candidates and candidates[0].confidence == "high":
         return Diagnosis(tuple(candidates), None)
+    if heads:
+        candidates = [heads, *candidates][:_CANDIDATES]
     if kind:
         return Diagnosis(tuple(candidates), kind.sentence)
     for capture in captures:

@@ -6,198 +6,88 @@ r"""Messages behind text that says how many bytes follow: a line, or header line
     {"type": "audio", "length": 12}\n       JSON, of which members are
     Event: 7\nContent-Length: 12\n\n        header lines up to an empty one
 
-Here the layout needs no chance: all of a stream is such text, bodies of the sizes that it tells,
-and nothing else.
+All of a stream has to be such text, bodies of the sizes that it tells, and nothing else. A table
+with a column of small numbers looks like that too: each number skips the beginning of the next
+line, and what is left of it is a line with a number again. So only heads count that are no lines
+from their first byte on, or whose first word is that of all others.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log2
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from ..sized import Sized
-from ..text import HeaderLines
-from .expressions import literal
+from .given import run
 from .results import Candidate, Evidence
+from .text_forms import LONGEST, heads, readable
 from .window import WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ..base import FrameLayout
     from .results import Capture
+    from .text_forms import Head
 
 __all__ = ["text_heads"]
 
-_LONGEST: Final = 8192
-"""Bytes of a head."""
-_DIGITS: Final = 9
+_LEAST: Final = 20.0
+"""Bits below which it is likelier that these are lines with numbers in them."""
 _SURE: Final = 40.0
 _FEWEST: Final = 3
-_LINE_ENDS: Final = (b"\r\n", b"\n")
-_HEADER_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
-_NOT_THESE: Final = re.compile(rb"[^\r\n]*(HTTP|RTSP)/1\.")
-"""Their bodies may be in chunks, and frames may stand between."""
-_PRINTABLE: Final = frozenset((*range(0x20, 0x7F), 9, 10, 13, *range(0x80, 0x100)))
-
-
-class _Head(Protocol):
-    """How a head tells the size of what follows it."""
-
-    @property
-    def until(self) -> bytes:
-        """What a head ends with."""
-
-    @property
-    def trailer(self) -> bytes:
-        """What stands behind each body."""
-
-    def body(self, head: bytes) -> int | None:
-        """Return how many bytes follow, trailer and all; None if that is no such head."""
-
-    def layout(self) -> tuple[FrameLayout, str]:
-        """Return the layout, and Python that makes it."""
+_ONE_SIZE: Final = 64
+"""Frames of one size after which no other size is waited for."""
+_FIRST_WORD: Final = re.compile(rb"[A-Za-z][^\s]{0,63}")
 
 
 @dataclass(frozen=True)
-class _Word:
-    """A line, of which one word is the number."""
+class _Cutting:
+    """Where frames start, and the bytes behind the heads of the whole ones."""
 
-    index: int
-    until: bytes
-    trailer: bytes
-
-    def body(self, head: bytes) -> int | None:
-        words = head.split()
-        if not -len(words) <= self.index < len(words) or len(words) < 2:
-            return None
-        size = _number(words[self.index])
-        return None if size is None else size + len(self.trailer)
-
-    def layout(self) -> tuple[FrameLayout, str]:
-        index, more = self.index, len(self.trailer)
-        return _sized(
-            lambda head: len(head) + int(head.split()[index]) + more,
-            f"int(head.split()[{index}])",
-            self,
-        )
-
-
-@dataclass(frozen=True)
-class _Members:
-    """A line of JSON, of which the members are the numbers whose names end so."""
-
-    ending: str
-    until: bytes
-    trailer: bytes
-
-    def body(self, head: bytes) -> int | None:
-        try:
-            members = json.loads(head)
-        except ValueError:
-            return None
-        if not isinstance(members, dict):
-            return None
-        told = [size for key, size in members.items() if key.endswith(self.ending)]
-        sizes = [size for size in told if type(size) is int and 0 <= size < 10**_DIGITS]
-        return sum(sizes) + len(self.trailer) if len(sizes) == len(told) else None
-
-    def layout(self) -> tuple[FrameLayout, str]:
-        ending, more = self.ending, len(self.trailer)
-
-        def size(head: bytes) -> int:
-            members: dict[str, int] = json.loads(head)
-            told = (size for key, size in members.items() if key.endswith(ending))
-            return len(head) + more + sum(told)
-
-        number = (
-            "sum(size for key, size in json.loads(head).items() "
-            f"if key.endswith({literal(ending)}))"
-        )
-        return _sized(size, number, self)
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Header lines, one of which has the number."""
-
-    name: str
-    until: bytes
-    start_line: bool
-    trailer: bytes = b""
-    pattern: re.Pattern[bytes] = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        name = re.escape(self.name.encode())
-        object.__setattr__(
-            self, "pattern", re.compile(rb"(?im)^" + name + rb":[ \t]*(\d{1,9})[ \t]*\r?$")
-        )
-
-    def body(self, head: bytes) -> int | None:
-        lines = head[: -len(self.until) // 2]
-        if self.start_line:
-            first, _, lines = lines.partition(b"\n")
-            if not first.strip() or _HEADER_LINE.fullmatch(first + b"\n"):
-                return None
-        place = 0
-        while place < len(lines):
-            line = _HEADER_LINE.match(lines, place)
-            if line is None:
-                return None
-            place = line.end()
-        found = self.pattern.findall(head)
-        return int(found[0]) if len(found) == 1 else None
-
-    def layout(self) -> tuple[FrameLayout, str]:
-        if self.until == b"\r\n\r\n":
-            name = "" if self.name == "Content-Length" else literal(self.name)
-            if not self.start_line:
-                return HeaderLines(self.name), f"HeaderLines({name})"
-            lines = HeaderLines(self.name, start_line=True, strip=0)
-            return lines, f"HeaderLines({name}{', ' if name else ''}start_line=True, strip=0)"
-        pattern = self.pattern
-        return _sized(
-            lambda head: len(head) + int(pattern.findall(head)[0]),
-            f'int(re.findall(rb"(?im)^{self.name}: *(\\d+)", head)[0])',
-            self,
-        )
+    starts: list[int]
+    bodies: list[int]
 
 
 def text_heads(captures: Sequence[Capture]) -> Candidate | None:
     """Return the layout of messages behind text that tells their size; None where it is another."""
-    largest = max(captures, key=lambda capture: min(len(capture.data), WINDOW))
-    for head in _heads(bytes(largest.data[:_LONGEST])):
-        cuttings = [_cut(capture, head) for capture in captures]
-        told = [cutting for cutting in cuttings if cutting]
-        if len(told) < len(cuttings):
-            continue
-        sizes = {size for _, bodies in told for size in bodies if size > len(head.trailer)}
-        frames = sum(len(bodies) for _, bodies in told)
-        if len(sizes) < 2 or frames < _FEWEST:
-            continue
-        return _candidate(captures, head, told)
+    windows = [bytes(capture.data[:WINDOW]) for capture in captures]
+    for head in heads(max(windows, key=len)[:LONGEST]):
+        cuttings = []
+        for window, capture in zip(windows, captures, strict=True):
+            cutting = _cut(window, head, capture.complete and len(capture.data) <= WINDOW)
+            if cutting is None:
+                break
+            cuttings.append(cutting)
+        else:
+            if candidate := _candidate(captures, windows, head, cuttings):
+                return candidate
     return None
 
 
 def _candidate(
-    captures: Sequence[Capture], head: _Head, told: Sequence[tuple[list[int], list[int]]]
-) -> Candidate:
+    captures: Sequence[Capture], windows: Sequence[bytes], head: Head, cuttings: Sequence[_Cutting]
+) -> Candidate | None:
+    """Return what was found, if chance alone would hardly cut the stream so."""
+    told = [
+        size
+        for window, cutting in zip(windows, cuttings, strict=True)
+        for size in _told(window, head, cutting)
+    ]
+    bodies = [size for one in cuttings for size in one.bodies]
+    full = sum(size > len(head.trailer) for size in bodies)
+    bits = sum(log2(size + 2) + head.form for size in told)
+    if bits < _LEAST or len(told) < full / 2 or len(set(told)) < 2 or len(bodies) < _FEWEST:
+        return None
+    sizes = len(set(bodies))
     layout, expression = head.layout()
-    # That text of this kind begins behind a body is no chance, and more so behind a long one.
-    form = 3 if isinstance(head, _Word) else 8
-    bits = sum(log2(size + 2) + form for _, bodies in told for size in bodies)
-    left_over = sum(
-        len(capture.data) - starts[-1]
-        for capture, (starts, bodies) in zip(captures, told, strict=True)
-        if len(starts) > len(bodies)
-    )
-    sizes = {size for _, bodies in told for size in bodies}
-    frames = sum(len(bodies) for _, bodies in told)
-    sure = bits > _SURE and not left_over and frames > _FEWEST and len(sizes) > 2
-    sure = sure and all(capture.complete and len(capture.data) <= WINDOW for capture in captures)
+    runs = [run(capture, layout) for capture in captures]
+    if any(one.error for one in runs):
+        return None
+    frames = sum(one.frames for one in runs)
+    left_over = sum(one.pending for one in runs)
+    sure = bits > _SURE and not left_over and frames > _FEWEST and len(set(told)) > 2
+    sure = sure and all(capture.complete for capture in captures)
     return Candidate(
         framing=layout,
         expression=expression,
@@ -208,88 +98,55 @@ def _candidate(
             left_over,
             bits,
             bits,
-            tuple(tuple(starts) for starts, _ in told),
-            (f"Each begins with text that says what follows: {len(sizes):,} different sizes.",),
+            tuple(tuple(one.starts) for one in cuttings),
+            (f"Each begins with text that says what follows: {sizes:,} different sizes.",),
         ),
     )
 
 
-def _cut(capture: Capture, head: _Head) -> tuple[list[int], list[int]] | None:
-    """Return where frames start, and the bytes behind the heads of the whole ones."""
-    data = bytes(capture.data[:WINDOW])
-    ended = capture.complete and len(capture.data) <= WINDOW
+def _cut(data: bytes, head: Head, ended: bool) -> _Cutting | None:
+    """Return how such heads cut the bytes, or None where they do not.
+
+    :param ended: nothing comes behind the bytes
+    """
     starts: list[int] = []
     bodies: list[int] = []
     place = 0
     while place < len(data):
         starts.append(place)
-        behind = data.find(head.until, place, place + _LONGEST)
+        behind = data.find(head.until, place, place + LONGEST)
         text = data[place : behind + len(head.until)]
         if behind < 0:
-            return None if ended or len(data) - place > _LONGEST else (starts, bodies)
-        size = head.body(text) if _PRINTABLE.issuperset(text) else None
+            more = not ended and len(data) - place <= LONGEST
+            return _Cutting(starts, bodies) if more else None
+        size = head.body(text) if readable(text) else None
         if size is None:
             return None
         place += len(text) + size
         if place > len(data):
-            return (starts, bodies) if len(bodies) >= _FEWEST else None
+            return _Cutting(starts, bodies) if len(bodies) >= _FEWEST else None
         if not data.endswith(head.trailer, 0, place):
             return None
         bodies.append(size)
-    return starts, bodies
+        if len(bodies) == _ONE_SIZE and len(set(bodies) - {len(head.trailer)}) < 2:
+            return None
+    return _Cutting(starts, bodies)
 
 
-def _heads(data: bytes) -> Iterator[_Head]:
-    """Yield what the first head may be."""
-    if _NOT_THESE.match(data):
-        return
-    for end in _LINE_ENDS:
-        first, found, _ = data.partition(end)
-        if not found or not first or not _PRINTABLE.issuperset(first):
+def _told(data: bytes, head: Head, cutting: _Cutting) -> Iterator[int]:
+    """Yield the bodies behind which a head stands that chance does not put there."""
+    words = [_FIRST_WORD.match(data, start) for start in cutting.starts[: len(cutting.bodies)]]
+    names = {word[0] if word else b"" for word in words}
+    name = names.pop() if len(names) == 1 else b""
+    for after, size in zip([*cutting.starts[1:], len(data)], cutting.bodies, strict=False):
+        # Behind an empty body the next line comes anyway.
+        if size <= len(head.trailer):
             continue
-        yield from _lines(data, end)
-        for trailer in (end, b"", b"\n", b"\r\n"):
-            if first.startswith(b"{"):
-                yield from _members(first, end, trailer)
-                continue
-            words = first.split()
-            for index, word in enumerate(words):
-                if _number(word) is not None:
-                    yield _Word(index, end, trailer)
-                    yield _Word(index - len(words), end, trailer)
-
-
-def _lines(data: bytes, end: bytes) -> Iterator[_Lines]:
-    header, found, _ = data.partition(end + end)
-    if not found:
-        return
-    start_line = _HEADER_LINE.match(header + end) is None
-    for line in _HEADER_LINE.finditer(header + end):
-        if _number(line[2]) is not None:
-            yield _Lines(line[1].decode(), end + end, start_line)
-
-
-def _members(line: bytes, end: bytes, trailer: bytes) -> Iterator[_Members]:
-    try:
-        members = json.loads(line)
-    except ValueError:
-        return
-    if isinstance(members, dict):
-        sizes = [key for key in members if re.search("(?i)(len|length|size|bytes)$", key)]
-        yield from (_Members(key, end, trailer) for key in sizes)
-        # What this one lacks may be a member of others, of a like name.
-        endings = dict.fromkeys(re.split("[_-]", key)[-1] for key in sizes)
-        yield from (_Members(ending, end, trailer) for ending in endings)
-
-
-def _number(text: bytes) -> int | None:
-    return int(text) if text.isdigit() and len(text) <= _DIGITS else None
-
-
-def _sized(function: Callable[[bytes], int], number: str, head: _Head) -> tuple[FrameLayout, str]:
-    trailer = f" + {len(head.trailer)}" if head.trailer else ""
-    text = (
-        f"Sized(lambda head: len(head) + {number}{trailer}, head={_LONGEST}, "
-        f"until={literal(head.until)})"
-    )
-    return Sized(function, head=_LONGEST, until=head.until), text
+        line = data.rfind(head.until, 0, after) + len(head.until)
+        stop = data.find(head.until, after)
+        if after < len(data) and stop < 0:
+            continue
+        own = name and not data.startswith(name, line)
+        within = line < after < len(data) and not own
+        if not within or head.body(data[line : stop + len(head.until)]) is None:
+            yield size
