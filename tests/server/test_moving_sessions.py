@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,12 +30,14 @@ from sealframe import (
     SharedKey,
 )
 from sealframe.aio.connection import AnyConnection, protocol_of
+from sealframe.aio.session_protocol import SessionProtocol
 from sealframe.server import session_moves
 from sealframe.server.cluster_member import ClusterMember, LocalServer
 from sealframe.server.finding import SessionFinder
 from sealframe.server.moving import (
     FoundSession,
     HeldSession,
+    LaterLink,
     MovedSession,
     ParkedSessions,
     SessionQuestion,
@@ -57,6 +60,7 @@ class Member(ClusterMember):
         self.confirms = True
         self.lost_answers = 0
         self.asked: list[SessionQuestion] = []
+        self.answers: list[FoundSession] = []
 
     async def start(self, server: LocalServer) -> None:
         self.server = server
@@ -76,11 +80,12 @@ class Member(ClusterMember):
                 ended = ended or status
         for _, member in sorted(held, key=lambda pair: pair[0]):
             found = await member.server.release_session(question)
+            self.answers.append(found)
             if self.lost_answers:
                 self.lost_answers -= 1
                 raise ClusterError("the answer was lost")
             if found is not None:
-                if self.confirms:
+                if self.confirms and isinstance(found, MovedSession):
                     member.server.confirm_session(question)
                 return found
         return ended
@@ -183,6 +188,22 @@ async def first_of(servers: list[Server], conn: Any) -> tuple[Server, Server]:
     return here, there
 
 
+async def in_hand_and_moving(
+    servers: list[Server], conn: Any, echo: Echoing
+) -> tuple[Server, Server]:
+    """Have the client go to the other server while its handler, a Late, has b"in hand" in hand,
+    and b"next" waits. Return the server that has the handler, and the other one."""
+    here, there = await first_of(servers, conn)
+    echo.hold.clear()
+    await conn.send_many([b"in hand", b"next"])
+    await until(lambda: echo.taken == [b"in hand"])
+    old = the_client(here)
+    await stop_listening(here)
+    cut(here)
+    await until(lambda: protocol_of(old).receiver.error is not None)
+    return here, there
+
+
 class TestDraining:
     async def test_nothing_is_lost_or_doubled(self) -> None:
         echo = Echoing()
@@ -226,8 +247,11 @@ class TestDraining:
             await closing
             assert echo.taken == [b"first", b"second", b"third", b"fourth", b"fifth"]
 
-    async def test_what_a_handler_has_in_hand_is_answered(self) -> None:
+    async def test_what_a_handler_has_in_hand_is_answered(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Nobody gets the message again. Its answers go along, also one that waits for room."""
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
         answer, enough = bytes(300_000), asyncio.Event()
         sent: list[bytes] = []
         errors: list[SessionLostError] = []
@@ -273,7 +297,11 @@ class TestDraining:
             await closing
             assert [type(error) for error in echo.errors] == [SessionLostError]
 
-    async def test_who_is_put_out_with_a_message_in_hand_does_not_move(self) -> None:
+    async def test_who_is_put_out_with_a_message_in_hand_does_not_move(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "sealframe.server")
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
         echo = Echoing()
         async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
             here, there = await first_of(servers, conn)
@@ -287,9 +315,119 @@ class TestDraining:
             here.kick(old.id, "enough")
             echo.hold.set()
             await closing
+            lines = [one for one in caplog.records if f"client {old.id}" in one.getMessage()]
+            assert {line.levelname for line in lines} == {"WARNING"}, caplog.text
             assert not there.clients
             assert there.counters.sessions_resumed == 0
             assert here.counters.sessions_lost == 1
+
+    @pytest.mark.parametrize("timeout", [0.4, 30])
+    async def test_a_close_while_a_session_moves_leaves_it_its_handler(
+        self, monkeypatch: pytest.MonkeyPatch, timeout: float
+    ) -> None:
+        """Its client is at the other server already. A handler that takes too long for the close
+        has less time, and the rest of the session goes on."""
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
+        echo = Echoing()
+        async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await in_hand_and_moving(servers, conn, echo)
+            closing = asyncio.create_task(here.close(timeout=timeout))
+            if timeout == 30:
+                await asyncio.sleep(0)
+                echo.hold.set()
+                assert await conn.recv() == b"re in hand"
+            else:
+                await until(lambda: len(there.clients) == 1)
+                echo.hold.set()
+            assert await conn.recv() == b"re next"
+            await closing
+            assert here.counters.sessions_lost == 0
+            assert there.counters.sessions_resumed == 1
+
+    async def test_a_drain_with_little_time_gives_a_handler_half_of_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
+        echo = Echoing()
+        async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            echo.hold.clear()
+            await conn.send_many([b"in hand", b"next"])
+            await until(lambda: echo.taken == [b"in hand"])
+            closing = asyncio.create_task(here.close(timeout=0.6))
+            await until(lambda: len(there.clients) == 1)
+            echo.hold.set()
+            assert await conn.recv() == b"re next"
+            await closing
+            assert here.counters.sessions_lost == 0
+
+    @pytest.mark.parametrize("takes", [0, 1])
+    async def test_only_who_has_taken_a_message_here_has_one_in_hand(
+        self, monkeypatch: pytest.MonkeyPatch, takes: int
+    ) -> None:
+        """Not who sends alone where handlers before it took some. What it has taken may be all
+        that came with the session."""
+        handlers: list[Connection] = []
+        finish = asyncio.Event()
+
+        async def handler(conn: Connection) -> None:
+            handlers.append(conn)
+            if len(handlers) == 1 or takes:
+                await conn.recv()
+            await conn.send(b"begun")
+            await finish.wait()
+            await conn.send(b"last")
+
+        monkeypatch.setattr(session_moves, "IN_HAND", 0)
+        async with two(handler, Sessions()) as (servers, members), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            await conn.send_many([b"first", b"second"])
+            assert await conn.recv() == b"begun"
+            await stop_listening(here)
+            cut(here)
+            assert await conn.recv() == b"begun"
+            monkeypatch.setattr(session_moves, "IN_HAND", 60)
+            (asked,) = members[servers.index(there)].asked
+            protocol = protocol_of(handlers[1])
+            assert isinstance(protocol, SessionProtocol)
+            session = protocol.session
+            assert session is not None
+            received = session.retention.given
+            question = SessionQuestion(
+                asked.key, (asked.attempt[0], asked.attempt[1] + 1), session.numbering, received
+            )
+            await stop_listening(there)
+            giving_up = members[servers.index(there)].server.release_session(question)
+            releasing = asyncio.create_task(giving_up)
+            await until(lambda: protocol.receiver.error is not None)
+            assert (protocol.sender.error is None) == bool(takes)
+            finish.set()
+            moved = await releasing
+            assert isinstance(moved, MovedSession)
+            assert moved.unread == (b"second",)[takes:]
+            assert moved.unsent == (b"last",)[:takes]
+            members[servers.index(there)].server.confirm_session(question)
+
+    async def test_who_waits_for_the_end_has_no_message_in_hand(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
+
+        async def handler(conn: Connection) -> None:
+            await conn.send(b"re " + await conn.recv())
+            await conn.wait_closed()
+
+        async with two(handler, Sessions()) as (servers, _), connect(servers) as conn:
+            here, there = await first_of(servers, conn)
+            await conn.send(b"1")
+            assert await conn.recv() == b"re 1"
+            await until(lambda: protocol_of(the_client(here)).closer.handler_waits)
+            closing = asyncio.create_task(here.close(timeout=30))
+            async with asyncio.timeout(5):
+                await closing
+            assert len(there.clients) == 1
+            await conn.send(b"2")
+            assert await conn.recv() == b"re 2"
 
     async def test_what_the_client_has_not_got_goes_along(self) -> None:
         async def handler(conn: Connection) -> None:
@@ -458,6 +596,52 @@ class TestCut:
         elsewhere = (await finding).elsewhere
         assert isinstance(elsewhere, MovedSession)
         assert elsewhere.unsent == (b"first", b"last")
+        parked.close()
+
+    async def test_of_two_servers_that_ask_one_gets_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client's link to the first one is dead, and it has come to a third one."""
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
+        echo = Echoing()
+        async with two(Late(echo), Sessions()) as (servers, members), connect(servers) as conn:
+            here, there = await in_hand_and_moving(servers, conn, echo)
+            await stop_listening(there)
+            (asked,) = members[servers.index(there)].asked
+            start, link = asked.attempt
+            later = replace(asked, attempt=(start, link + 1))
+            old = members[servers.index(here)].server
+            releasing = asyncio.create_task(old.release_session(later))
+            await asyncio.sleep(0)
+            echo.hold.set()
+            moved = await releasing
+            assert isinstance(moved, MovedSession)
+            assert (moved.unread, moved.unsent) == ((b"next",), (b"re in hand",))
+            await until(lambda: len(members[servers.index(there)].answers) > 0)
+            assert members[servers.index(there)].answers == [LaterLink(later.attempt)]
+            assert await old.release_session(later) == moved
+            old.confirm_session(later)
+            protocol_of(conn).closer.abort(ConnectionClosedError("over"))
+
+    async def test_back_at_the_server_that_has_it_no_other_gets_it(self) -> None:
+        """Also one that asks before, and waits for its handler as well."""
+        loop = asyncio.get_running_loop()
+        key, hello = bytes(32), SessionHello(bytes(16), 1, 2, 3, 0, 0, 0, 1024, known=True)
+        parked = ParkedSessions(loop.call_later, lambda: None)
+        moved = MovedSession(SessionQuestion(key, (1, 1), 3, 0), 1, (b"unread",), ())
+        claimed: list[FoundSession] = []
+
+        async def find_elsewhere(question: SessionQuestion) -> FoundSession:
+            # None of the others has it yet; one of them gets its answer just now.
+            claimed.append(parked.claim(moved.question))
+            return None
+
+        parked.add(moved)
+        finder = SessionFinder(None, find_elsewhere, None, parked)
+        found = await finder.find(key, SessionInfo("", None), hello)
+        assert claimed == [LaterLink((1, 2))]
+        assert isinstance(found.elsewhere, MovedSession)
+        assert found.elsewhere.unread == (b"unread",)
         parked.close()
 
     async def test_an_older_state_is_not_taken_for_the_session(self) -> None:

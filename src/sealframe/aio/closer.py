@@ -143,6 +143,11 @@ class Closer:
         return self.closed and not self._lossy and isinstance(error, ConnectionClosedOK)
 
     @property
+    def handler_waits(self) -> bool:
+        """Whether the handler waits for the end of its own connection, and does nothing else."""
+        return self._handler_waits
+
+    @property
     def timer_runs(self) -> bool:
         """Whether there is a time-out for the handshake or the close."""
         return self._timer is not None

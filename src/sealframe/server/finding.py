@@ -100,6 +100,8 @@ class SessionFinder:
         found: FoundSession = None
         attempt = attempt_of(asked)
         question = SessionQuestion(key, attempt, asked.numbering, asked.received, asked.writers)
+        # Before anything is waited for: meanwhile another server may claim it for an earlier link.
+        self._parked.note(question)
         if asked.known and self._elsewhere is not None:
             found = await self._elsewhere(question)
         if found is None:

@@ -93,6 +93,8 @@ FoundSession: TypeAlias = MovedSession | EndedSession | LaterLink | None
 @dataclass(slots=True)
 class _Parked:
     moved: MovedSession
+    # The greatest for which somebody has asked: an earlier one has no client any more.
+    latest: Attempt
     running: list[asyncio.Task[None]]
     timer: asyncio.TimerHandle
 
@@ -124,7 +126,7 @@ class ParkedSessions:
         self.drop(key, attempt)
         timer = self._call_later(KEPT, self.drop, key, attempt)
         running = [task for task in tasks if task is not None]
-        self._parked[key] = _Parked(moved, running, timer)
+        self._parked[key] = _Parked(moved, attempt, running, timer)
 
     def add_unsent(self, question: SessionQuestion, messages: list[bytes]) -> None:
         """Add what was sent since one was given up for that question."""
@@ -137,14 +139,21 @@ class ParkedSessions:
         parked = self._parked.get(key)
         return None if parked is None else parked.moved.question.attempt
 
+    def note(self, question: SessionQuestion) -> None:
+        """Somebody is going to :meth:`claim` one: whoever asked for an earlier attempt gets it no
+        more, also if both wait for its handler."""
+        parked = self._parked.get(question.key)
+        if parked is not None and may_follow(question.writers, parked.moved.writer):
+            parked.latest = max(parked.latest, question.attempt)
+
     def claim(self, question: SessionQuestion) -> FoundSession:
         """Return what answers a question; it stays until :meth:`drop`."""
         parked = self._parked.get(question.key)
         if parked is None:
             return None
         moved, first = parked.moved, parked.moved.question
-        if question.attempt < first.attempt or not may_follow(question.writers, moved.writer):
-            return LaterLink(first.attempt)
+        if question.attempt < parked.latest or not may_follow(question.writers, moved.writer):
+            return LaterLink(parked.latest)
         if question.attempt[0] > first.attempt[0]:
             # The client's program was started again: what had come to it is not known.
             return replace(moved, question=question, unsent=())

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import typing
 from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ..aio.addresses import address_of, show
@@ -224,7 +225,7 @@ class ConnectionRegistry(ConnectionOwner):
             return
         if self._is_probe(protocol, error):
             self.log.probed(protocol.id, protocol.remote_address)
-        elif self.sessions is not None and self.sessions.goes_on_elsewhere(protocol):
+        elif protocol in self._leaving and error.code == CloseCode.SESSION_LOST:
             self.log.moved(protocol.id, error)
         else:
             self.log.failed(protocol.id, protocol.remote_address, error)
@@ -288,7 +289,7 @@ class ConnectionRegistry(ConnectionOwner):
             # Until now its handler could read messages, which count in the budget.
             self.budget.leave(protocol.receiver.borrowed)
             protocol.closer.handler = None
-        elif self.sessions is None or not self.sessions.goes_on_elsewhere(protocol):
+        elif protocol not in self._leaving:
             self._unregister(conn)
             if not protocol.going_away or not protocol.busy:
                 protocol.closer.close(close)
@@ -298,6 +299,11 @@ class ConnectionRegistry(ConnectionOwner):
         if self.clients.remove(conn) and self._cluster is not None:
             self._cluster.client_left(conn)
         self.clients.memberships.end(conn)
+
+    @property
+    def _leaving(self) -> AbstractSet[ConnectionProtocol]:
+        """Sessions that end here, and go on at another server."""
+        return frozenset() if self.sessions is None else self.sessions.leaving
 
     # Closing
 
@@ -327,11 +333,12 @@ class ConnectionRegistry(ConnectionOwner):
         if self._cluster is None or not self._cluster.others:
             keeper = None
         if keeper is not None:
-            moving = keeper.moves.begin()
-        go_away(self.connections.keys() - moving, close)
+            moving = keeper.moves.begin(deadline)
+        # Those that are leaving have a handler that still answers, for a moment.
+        go_away(self.connections.keys() - moving - self._leaving, close)
         if keeper is not None:
             await keeper.moves.wait(len(moving), deadline)
-            go_away(self.connections.keys() & moving, close)
+            go_away((self.connections.keys() & moving) - self._leaving, close)
         if self.sessions is not None:
             await self.sessions.stop_asking()
         cancelled = await self.peer_handlers.tasks.finish(deadline)

@@ -80,8 +80,8 @@ class SessionKeeper:
             sessions, cost=cost, used=was_used
         )
         self._keys: dict[SessionProtocol, bytes] = {}
-        # Those that have no key any more, since another server has them, until they have ended.
-        self._elsewhere: set[ConnectionProtocol] = set()
+        self.leaving: set[ConnectionProtocol] = set()
+        """Those that have no key any more, since another server has them, until they have ended."""
         self._writers = SessionWriters()
         self.logs = SessionLogs(self._limit, self._taken_over)
         """The logs of the sessions, where there is a store."""
@@ -291,6 +291,7 @@ class SessionKeeper:
         self._writers.add(protocol, asked, last)
         self._table.add(key, protocol, attempt_of(asked), self._client_of(protocol))
         self._keys[protocol] = key
+        self.moves.begun(protocol)
         keep, credit = self._sessions.keep_seconds, protocol.switch.first_credit()
         protocol.begin(session, session.welcome(keep=keep, credit=credit, taken=taken))
 
@@ -352,13 +353,9 @@ class SessionKeeper:
             old.end_session(error)
             self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
 
-    def goes_on_elsewhere(self, protocol: ConnectionProtocol) -> bool:
-        """Return whether what ends here is a session that goes on at another server."""
-        return protocol in self._elsewhere
-
     def _leave(self, session: SessionProtocol, key: bytes) -> None:
         """Another server has this session."""
-        self._elsewhere.add(session)
+        self.leaving.add(session)
         self._forget(session, key)
 
     def _forget(self, session: SessionProtocol, key: bytes) -> None:
@@ -412,12 +409,14 @@ class SessionKeeper:
 
     def _lose(self, session: SessionProtocol, text: str) -> None:
         self._counters.sessions_lost += 1
+        self.leaving.discard(session)
         session.end_session(session.lost(text, code=_LOST))
 
     def ended(self, protocol: SessionProtocol) -> None:
         """A connection is over; remember how, if it was a session."""
         key = self._keys.pop(protocol, None)
-        self._elsewhere.discard(protocol)
+        self.leaving.discard(protocol)
+        self.moves.ended(protocol)
         last = self._writers.last(protocol)
         self._writers.forget(protocol)
         self._note_moved()

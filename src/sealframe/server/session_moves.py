@@ -68,6 +68,22 @@ class SessionMoves:
         self._lose = lose
         # Set where the server waits for its sessions to move.
         self._moving: asyncio.Event | None = None
+        # Until when it waits for them, once it closes.
+        self._deadline: float | None = None
+        # How long handlers still may answer.
+        self._limits: set[asyncio.Timeout] = set()
+        # How many messages were in the queue as these sessions began here, where there were any.
+        self._carried: dict[SessionProtocol, int] = {}
+
+    def begun(self, protocol: SessionProtocol) -> None:
+        """A session begins here, with what its handler has to take first in the queue."""
+        carried = len(protocol.receiver.queue)
+        if carried:
+            self._carried[protocol] = carried
+
+    def ended(self, protocol: SessionProtocol) -> None:
+        """A session is over here."""
+        self._carried.pop(protocol, None)
 
     def status(self, key: bytes) -> SessionStatus:
         """Return what this server has of a session, and leave it as it is."""
@@ -100,6 +116,7 @@ class SessionMoves:
                 raise ClusterError("the session is closing at another server")
             else:
                 found.session.drop()
+        self._parked.note(question)
         await self._parked.wait_finished(key)
         parked = self._parked.claim(question)
         if parked is not None:
@@ -116,7 +133,7 @@ class SessionMoves:
         protocol = found.session
         session = protocol.session
         assert session is not None
-        handler, in_hand = protocol.closer.handler, _in_hand(protocol)
+        handler, in_hand = protocol.closer.handler, self._in_hand(protocol)
         writing = self._seal(protocol)
         protocol.cut_off()
         same_start = question.attempt[0] == found.attempt[0]
@@ -151,6 +168,13 @@ class SessionMoves:
             self._parked.add(moved)
         return True
 
+    def _in_hand(self, protocol: SessionProtocol) -> bool:
+        """Return whether the handler may be at work on a message: it has taken some here, and
+        waits neither for the next nor for the end."""
+        taken = protocol.receiver.taken_messages + self._carried.get(protocol, 0)
+        waits = protocol.receiver.queue.waiters or protocol.closer.handler_waits
+        return taken > 0 and not waits
+
     async def _let_finish(
         self,
         protocol: SessionProtocol,
@@ -160,7 +184,13 @@ class SessionMoves:
         """Let a handler finish the message that it has in hand, which nobody gets again: it ends
         when it asks for the next one. What it sends meanwhile goes along."""
         dropped = protocol.stats.unsent
-        await asyncio.wait([handler], timeout=IN_HAND)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._answer_by()) as limit:
+                self._limits.add(limit)
+                try:
+                    await asyncio.wait([handler])
+                finally:
+                    self._limits.discard(limit)
         if not protocol.closer.may_go_on or protocol.stats.unsent != dropped:
             # It was put out, as too slow for one.
             self._parked.drop(question.key, question.attempt)
@@ -169,11 +199,25 @@ class SessionMoves:
             self._parked.add_unsent(question, _take_unsent(protocol))
             protocol.end_session(protocol.lost(_ELSEWHERE, code=_LOST))
 
-    def begin(self) -> set[SessionProtocol]:
+    def _answer_by(self) -> float:
+        """Return until when a handler may answer what it has in hand, by the event loop's clock."""
+        now = asyncio.get_running_loop().time()
+        if self._deadline is None:
+            return now + IN_HAND
+        # The session has to get to the other server, too, before this one is gone.
+        return now + min(IN_HAND, max(0.0, self._deadline - now) / 2)
+
+    def begin(self, deadline: float) -> set[SessionProtocol]:
         """Cut the links of all sessions that can go on: their clients look for another server.
 
+        :param deadline: until when :meth:`wait` waits for them, by the event loop's clock
         :return: those sessions
         """
+        self._deadline = deadline
+        for limit in self._limits:
+            until = limit.when()
+            if until is not None and not limit.expired():
+                limit.reschedule(min(until, self._answer_by()))
         moving = set()
         for protocol in list(self._sessions):
             if protocol.closer.may_go_on and not protocol.closer.closing:
@@ -205,13 +249,6 @@ class SessionMoves:
         """A session, or what was kept of one, is here no more."""
         if self._moving is not None:
             self._moving.set()
-
-
-def _in_hand(protocol: SessionProtocol) -> bool:
-    """Return whether the handler may be at work on a message: it has taken some, and does not wait
-    for the next."""
-    queue = protocol.receiver.queue
-    return protocol.messages_of_session > len(queue) and not queue.waiters
 
 
 def _take_unsent(protocol: SessionProtocol) -> list[bytes]:
