@@ -6,11 +6,12 @@ import base64
 import io
 import shutil
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from sealframe.cli.captures import hexdump, literals, reading
+from sealframe.cli.captures import cells, hexdump, literals, reading
 from sealframe.cli.captures.stream import WINDOW, CaptureError, Stream
 
 from .building import CLIENT, SERVER, Talk, ethernet, packet
@@ -116,6 +117,86 @@ def test_characters_in_cells(command: str, cut: bool, tmp_path: Path) -> None:
 def test_cells_whose_offsets_do_not_fit_are_no_dump() -> None:
     rows = "0000000   a   b\n0000001   c   d\n0000003\n"
     assert one(rows) == rows.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        # Decimal and hexadecimal offsets that could be others, with spaces put in.
+        (
+            "0000000  \\0  \\0  \\0 005   h   e   l   l   o\n0000009 303 251\n0000011\n",
+            b"\0\0\0\5hello\xc3\xa9",
+        ),
+        (
+            "000000  \\0" + "  \\0" * 15 + "\n*\n000040   e   n   d\n000043\n",
+            bytes(64) + b"end",
+        ),
+        ("0000000   h   i   !  \\n" + " " * 48 + "\n0000004\n", b"hi!\n"),
+        ("0000000   a   b   c" + "    " * 13 + "\n0000010\n", b"abc" + b" " * 13),
+        # Small numbers are no characters, and numbers of three digits not octal.
+        ("0000000   0   0   0   5 104 101   1 100\n0000010\n", b"\0\0\0\5he\1d"),
+        ("0000000  72  69  76\n0000003\n", b"HEL"),
+    ],
+)
+def test_offsets_and_cells_that_could_be_read_otherwise(text: str, data: bytes) -> None:
+    assert [stream.data for stream in cells.read(text)] == [data]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # od -a, of which one row has names alone.
+        "0000000   a   b   c   d\n0000004   q  sp   r   s\n0000010   t   u\n0000012\n",
+        # More spaces than a row has.
+        "0000000   a  \\n\n0000016 303 251\n0000100\n",
+        # Lines of a table.
+        "1000000   a   b\n1000002   c\n",
+        "0000000   0   5   1\n0000003\n",
+        "0000000   5 200\n0000002\n",
+    ],
+)
+def test_cells_that_may_be_something_else_are_not_read(text: str) -> None:
+    assert cells.read(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "000000   1   8   5\n000003\n",
+        "000000 nul nul enq   a\n000004\n",
+        "0000000 -22077\n0000002\n",
+        # od -An -c, whose letters are no hexadecimal digits.
+        "   a   a   a   a   b   a   c   a   a\n",
+    ],
+)
+def test_offsets_of_a_dump_that_cannot_be_read_are_no_bytes(text: str) -> None:
+    with pytest.raises(CaptureError, match="there are no bytes"):
+        hexdump.read(text)
+
+
+def test_hexadecimal_digits_above_characters_are_no_decimal_ones() -> None:
+    text = "0000000  31  38  35  34\n          1   8   5   4\n0000004  32\n          2\n0000005\n"
+    assert cells.read(text) == []
+
+
+def test_rows_left_out_of_cells_say_how_their_offsets_were_read() -> None:
+    (stream,) = cells.read("0000000" + "  \\0" * 16 + "\n*\n0000040\n")
+    assert stream.data == bytes(32)
+    (note,) = stream.notes
+    assert "read as octal numbers; as hexadecimal ones they would make 64 bytes" in note
+
+
+def test_cells_stand_for_no_more_than_is_looked_at() -> None:
+    rows = (f"{at:08x}" + "  \\0" * 16 for at in range(0, 60 * 0xFFFF0, 0xFFFF0))
+    tracemalloc.start()
+    try:
+        (stream,) = cells.read("\n*\n".join(rows))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(stream.data) == WINDOW
+    assert "only the first" in stream.notes[0]
+    assert peak < 8 * WINDOW
 
 
 def test_characters_behind_the_last_escape_of_a_line_are_bytes() -> None:

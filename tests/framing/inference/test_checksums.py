@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import random
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -129,6 +130,31 @@ def test_a_checksum_of_the_head(append: Callable[[bytes], bytes], name: str, pla
 
 def test_heads_that_are_alike_have_no_checksum() -> None:
     assert checksum_of_head([bytes(4) + body for body in BODIES], 3) is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "mark"),
+    [("<IB", b""), (">IH", b""), (">HH", b""), ("<HB", b"\xaa\xaa"), (">IB", b"\x05\x05")],
+)
+def test_a_length_that_stands_twice_is_no_checksum(layout: str, mark: bytes) -> None:
+    heads = [mark + struct.pack(layout, len(body), len(body)) for body in BODIES]
+    stream = [head + body for head, body in zip(heads, BODIES, strict=True)]
+    header = len(mark) + struct.calcsize(layout[:2])
+    assert checksum_of_head(stream, header) is None
+    assert checksum_of_head(heads, header) is None
+
+
+def test_a_length_at_both_ends_of_zeros_is_no_checksum() -> None:
+    frames = [struct.pack("<I", size) + bytes(size) + bytes([size]) for size in range(9, 21)]
+    assert checksum_of(frames) is None
+
+
+def test_a_length_of_which_only_a_byte_varies_may_have_a_checksum() -> None:
+    """A check of the length alone, as of the frames of NFC readers: user manual of PN532, 6.2.1."""
+    heads = [bytes([0, 3, len(body), -(3 + len(body)) & 255]) for body in BODIES]
+    found = checksum_of_head([h + body for h, body in zip(heads, BODIES, strict=True)], 3)
+    assert found is not None
+    assert (found.name, found.begin, found.at) == ("negated sum", 0, 3)
 
 
 def test_a_checksum_makes_a_layout_sure_that_is_likely() -> None:

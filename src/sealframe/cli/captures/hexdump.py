@@ -1,7 +1,7 @@
 """Dumps as people paste them: text in, bytes out.
 
 A dump with offsets (xxd, hexdump, od, tcpdump -X, Wireshark, gdb) is read line by line in
-:mod:`.offsets`, one of characters (od -c) in :mod:`.cells`; literals of programs
+:mod:`.offsets`, one of cells (od -c) in :mod:`.cells`; literals of programs
 (``b"\\x00"``, ``{0x00, 5}``) and plain digits in :mod:`.literals`. Lines that
 are no part of a dump are left out.
 """
@@ -38,12 +38,12 @@ def read(text: str) -> list[Stream]:
     dumps = offsets.read(text)
     if dumps:
         return offsets.streams(dumps)
-    for reader in _READERS:
+    for reader in _READERS if not offsets.has_sizes(text) else ():
         streams = [stream for stream in reader(text) if stream.data]
         if streams:
             return streams
     raise CaptureError(
-        "there are no bytes in this text: paste the output of xxd, hexdump -C, tcpdump -X or "
+        "there are no bytes in this text: paste the output of xxd, hexdump -C, od, tcpdump -X or "
         r"Wireshark, plain hex digits, or a literal such as b'\x00\x05' or [0, 5]"
     )
 

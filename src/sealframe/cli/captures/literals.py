@@ -153,6 +153,9 @@ def _hexadecimal(line: str) -> bytes | None:
         items = [item for item in _SEPARATORS.split(text) if item]
         if items and all(map(_DIGITS.fullmatch, items)):
             return b"".join(bytes.fromhex(re.sub("0[xX]", "", item)) for item in items)
+        # Letters so far apart are characters: od -An -c.
+        if "   " in text and all(len(item) == 1 for item in items):
+            continue
         if len(items) >= _FEWEST and (data := _without_zeros(items)):
             return data
     within = max(_WITHIN.findall(line), key=len, default="")

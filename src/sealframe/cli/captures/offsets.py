@@ -31,6 +31,8 @@ _ROW: Final = re.compile(
 )
 _END: Final = re.compile(r"\s*(?:0x)?([0-9a-fA-F]{6,16}):?\s*")
 """hexdump and od end with a line of the size alone."""
+_FIRST: Final = re.compile(r" *0{6,7} +\S")
+"""How their first line begins."""
 _TOKEN: Final = re.compile(r"(\s*(?:-\s?)?)((?:0x)?)([0-9a-fA-F]+)(?![^\s|-])")
 _SQUEEZED: Final = "*"
 """Stands for rows that are equal to the one above."""
@@ -74,6 +76,16 @@ def read(text: str) -> list[Dump]:
         others = (_Assembly(rows, base) for base in (8, 10))
         best = max((best, *others), key=lambda attempt: attempt.fits - attempt.misfits)
     return best.dumps if best.fits > best.misfits else []
+
+
+def has_sizes(text: str) -> bool:
+    """Whether a text is a dump of od or hexdump in one of their many ways, which nobody reads.
+
+    Its offsets are no bytes, nor are its characters digits.
+    """
+    lines = text.expandtabs().split("\n")
+    first = next((at for at, line in enumerate(lines) if _FIRST.match(line)), None)
+    return first is not None and any(map(_END.fullmatch, lines[first + 1 :]))
 
 
 def streams(dumps: list[Dump]) -> list[Stream]:

@@ -117,6 +117,9 @@ def checksum_of(frames: Sequence[bytes]) -> Found | None:
                     if all(
                         function(frame[begin:end]) == int.from_bytes(frame[end : end + size], order)
                         for frame, end in ends
+                    ) and not _is_copy(
+                        [frame[begin:end] for frame, end in ends],
+                        [frame[end : end + size] for frame, end in ends],
                     ):
                         return Found(name, size, order, begin, behind, bits)
     return None
@@ -140,14 +143,27 @@ def checksum_of_head(frames: Sequence[bytes], header: int) -> HeadFound | None:
             # As in a frame's: where it is often the same number, that says little.
             if min(bits, 8.0 * size * (len(set(written)) + 1)) - 8 < _BITS:
                 continue
-            for begin in range(min(_BEGINS, header)):
+            for begin in range(min(_BEGINS, header, at - 1)):
+                covered = [head[begin:at] for head in heads]
                 for order in _ORDERS if size > 1 else _ORDERS[:1]:
                     if all(
-                        function(head[begin:at]) == int.from_bytes(head[at : at + size], order)
-                        for head in heads
-                    ):
+                        function(part) == int.from_bytes(number, order)
+                        for part, number in zip(covered, written, strict=True)
+                    ) and not _is_copy(covered, written):
                         return HeadFound(name, size, order, begin, at)
     return None
+
+
+def _is_copy(covered: Sequence[bytes], written: Sequence[bytes]) -> bool:
+    """Whether what is written is a length that stands before it too: its own sum, among zeros."""
+    varying = [column for column in zip(*covered, strict=False) if len(set(column)) > 1]
+    numbers = [number.strip(b"\0") for number in written]
+    if len(varying) == 1 and len({*map(len, covered)}) == 1:
+        return numbers == [bytes([byte]).strip(b"\0") for byte in varying[0]]
+    return all(
+        part.strip(b"\0") in {number, number[::-1]}
+        for part, number in zip(covered, numbers, strict=True)
+    )
 
 
 def _some(frames: Sequence[bytes]) -> list[bytes]:
