@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trust.secrecy import kept_alive
 
-from sealframe.errors import ConnectionClosedError
+from sealframe.errors import ConnectionClosedError, HandshakeError
 from sealframe.noise.cipher import KeyPair
 from sealframe.noise.credentials import Credentials
 from sealframe.noise.handshake import Handshake, Preparation
@@ -26,8 +26,10 @@ every_pattern = pytest.mark.parametrize("pattern", list(Pattern), ids=lambda one
 class Verifier:
     """What a client asks about the server's key; it leads to files and names."""
 
+    objection: ConnectionClosedError | None = None
+
     def verify(self, key: bytes) -> ConnectionClosedError | None:
-        return None
+        return self.objection
 
 
 KEYS = (
@@ -36,8 +38,15 @@ KEYS = (
 )
 
 
-def ends(pattern: Pattern) -> tuple[HandshakeDriver, HandshakeDriver]:
-    """Return client and server, whose keys nobody else keeps."""
+def ends(
+    pattern: Pattern, objection: ConnectionClosedError | None = None
+) -> tuple[HandshakeDriver, HandshakeDriver]:
+    """Return client and server, whose keys nobody else keeps.
+
+    :param objection: what the client has against the server's key
+    """
+    verifier = Verifier()
+    verifier.objection = objection
     if pattern in SHARED:
         client, server = (Credentials(pattern, psk=bytes(32)) for _ in range(2))
     else:
@@ -50,7 +59,7 @@ def ends(pattern: Pattern) -> tuple[HandshakeDriver, HandshakeDriver]:
             initiator=True,
             credentials=client,
             context=b"",
-            verify_server_key=Verifier().verify,
+            verify_server_key=verifier.verify,
             trace=None,
         ),
         HandshakeDriver(
@@ -140,3 +149,12 @@ def test_a_last_message_that_was_changed_is_not_put_down_to_keys(pattern: Patter
     last[-1] ^= 1
     server.receive(bytes(last))
     assert str(server.failure) == "a handshake message is malformed, or was changed on its way"
+
+
+@pytest.mark.parametrize("pattern", LEARNED, ids=lambda one: one.name)
+def test_a_server_whose_key_is_refused_is_told_what_it_is_likely_to_be(pattern: Pattern) -> None:
+    client, server = ends(pattern, HandshakeError("it was another one"))
+    for one, other in ((client, server), (server, client), (client, server)):
+        other.receive(taken(one))
+    assert str(client.failure) == "it was another one"
+    assert "does not accept this server's key (has it changed?)" in str(server.failure)

@@ -75,7 +75,12 @@ _XX_REFUSED: Final = (
     "the peer refused the handshake: check the context at both ends; or a handshake message was "
     "changed on its way"
 )
-"""Neither end has a key of the other that could be wrong."""
+"""What a client is told: the server has no key of it beforehand that could be wrong."""
+_XX_OBJECTED: Final = (
+    "the peer refused the handshake: the client does not accept this server's key (has it "
+    "changed?), or the context differs, or a handshake message was changed on its way"
+)
+"""What a server is told: the client learns its key from message 2, and may know another one."""
 _HYBRID_HINT: Final = (
     "; or it has no post-quantum handshake: if its owner says so, give post_quantum=False"
 )
@@ -116,12 +121,13 @@ def may_be_plaintext_close(data: bytes) -> bool:
 
 
 def plaintext_refusal(
-    body: bytes, pattern: Pattern | None = None, *, asked: bool = False
+    body: bytes, pattern: Pattern | None, *, initiator: bool | None = None
 ) -> HandshakeError:
     """Return the error for a CLOSE that came outside the records.
 
     :param pattern: of the handshake, where it is known
-    :param asked: whether a client asked for it, and this may be the answer to that
+    :param initiator: which end reads it in place of a handshake message; None: it came in place
+        of the first record, and so the pattern was taken, and the server's key accepted
     """
     try:
         close = control.Close.decode(body)
@@ -131,8 +137,8 @@ def plaintext_refusal(
     name = control.close_name(close.code)
     hint = _HINTS.get(close.code, f"the peer closed during the handshake ({name})")
     if close.code == CloseCode.REFUSED and pattern in _LEARNS_KEYS:
-        hint = _XX_REFUSED
-    if asked and pattern is not None and close.code == CloseCode.VERSION:
+        hint = _XX_OBJECTED if initiator is False else _XX_REFUSED
+    if initiator and pattern is not None and close.code == CloseCode.VERSION:
         # What the client may have to change stands first where it is the likely cause.
         classic = _NOT_TAKEN + _CLASSIC_HINT + _OTHER_KIND
         hint = hint + _HYBRID_HINT if pattern.post_quantum else classic
@@ -163,8 +169,8 @@ class HandshakeResult(NamedTuple):
     """The handshake hash, 32 bytes (Noise, section 11.2)."""
     peer_key: bytes
     """The peer's proven public key, 32 bytes; empty where the pattern has none."""
-    post_quantum: bool
-    """Whether the keys come of ML-KEM-768 too."""
+    pattern: Pattern
+    """That of the handshake."""
 
 
 KeyLogger = Callable[[bytes, bytes, bytes], None]
@@ -333,7 +339,7 @@ class HandshakeDriver:
     def _receive_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "little")
         self._tell(f"received CLOSE({control.close_name(code)}) in plaintext")
-        self._fail(plaintext_refusal(body, self._pattern, asked=self.initiator))
+        self._fail(plaintext_refusal(body, self._pattern, initiator=self.initiator))
 
     # Noise messages
 
@@ -405,7 +411,7 @@ class HandshakeDriver:
             receiver,
             self._noise.hash,
             self._noise.remote_static or b"",
-            self._pattern.post_quantum,
+            self._pattern,
         )
         self._let_go()
         self.stage = HandshakeStage.DONE

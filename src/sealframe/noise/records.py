@@ -47,7 +47,7 @@ from ..errors import (
     ProtocolError,
 )
 from ..framing import FrameDecoder, Framing
-from ..wire import Control
+from ..wire import Control, Pattern
 from .cipher import CipherState
 from .credentials import Credentials
 from .fragmentation import fragment
@@ -103,6 +103,7 @@ class RecordLayer:
         "_behind",
         "_fresh",
         "_handshake",
+        "_pattern",
         "_state",
         "channel_binding",
         "exported",
@@ -110,7 +111,6 @@ class RecordLayer:
         "held",
         "output",
         "peer_key",
-        "post_quantum",
         "receiver",
         "sender",
     )
@@ -134,6 +134,7 @@ class RecordLayer:
             key_log=key_log,
         )
         self._handshake: HandshakeDriver | None = handshake
+        self._pattern: Pattern | None = None
         self._state = RecordState.HANDSHAKE
         self._fresh: memoryview | None = None
         self._behind = 0
@@ -153,14 +154,17 @@ class RecordLayer:
         """The handshake hash, the same at both ends and different each time."""
         self.peer_key = b""
         """The peer's proven public key, 32 bytes; empty where the pattern has none."""
-        self.post_quantum = False
-        """Whether the keys come of ML-KEM-768 too; False until they are there."""
         handshake.output = []
 
     @property
     def established(self) -> bool:
         """Whether both keys exist, so that :meth:`seal` may be called."""
         return self.sender is not None
+
+    @property
+    def post_quantum(self) -> bool:
+        """Whether the keys come of ML-KEM-768 too; False until they are there."""
+        return self._pattern is not None and self._pattern.post_quantum
 
     @property
     def handshaking(self) -> bool:
@@ -367,7 +371,7 @@ class RecordLayer:
         result = handshake.result
         self.sender, self.receiver = result.sender, result.receiver
         self.channel_binding, self.peer_key = result.channel_binding, result.peer_key
-        self.post_quantum = result.post_quantum
+        self._pattern = result.pattern
         self._state = _RECORDS if handshake.initiator else _FIRST_RECORD
         self._fresh = memoryview(handshake.received)
         self._handshake = None
@@ -407,7 +411,7 @@ class RecordLayer:
         if len(data) < end:
             self.held = bytearray(data)
         else:
-            self._fail(plaintext_refusal(data[wire.HEAD_SIZE + 1 : end]))
+            self._fail(plaintext_refusal(data[wire.HEAD_SIZE + 1 : end], self._pattern))
 
     def _fail_record(self, cause: Exception) -> None:
         # Until its first record opened, the peer has proved nothing.
