@@ -43,7 +43,7 @@ class Service:
     Each time that a client connects it looks them up anew, and tries one after the other until one
     lets it in: those of the lowest priority number first, among these at random by weight
     (RFC 2782). One that refuses the client, or whose handshake fails, is not the end of it: the
-    next is tried at once. Where one says of a session that it is over, that holds for all of them.
+    next is tried at once. A session is over once the server that had it says so, or all of them do.
     ``connect_timeout`` is that of each such attempt; those in between that cannot be reached are
     part of the next one.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aio.identities import ANNA, SERVER
 from aio.scripted import until
 from ports import reserved_port
 
@@ -28,13 +29,16 @@ import dns.rrset
 
 import sealframe
 from sealframe import (
+    ClientIdentity,
     ClientOptions,
     CloseCode,
     ConfigurationError,
     ConnectError,
     Connection,
     ConnectionClosed,
+    KnownServers,
     Outbox,
+    ServerIdentity,
     SessionLostError,
     Sessions,
 )
@@ -299,8 +303,67 @@ async def test_one_that_refuses_before_the_first_link(lets_in: bool, tmp_path: P
             await conn.close()
 
 
+@pytest.mark.parametrize("way", ["paused", "sealed", "not there"])
+async def test_what_another_server_says_does_not_end_the_session(
+    way: str, port: int, tmp_path: Path
+) -> None:
+    """Each stores positions of its own, and the one that has the session is started again."""
+    ours: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
+    if way == "sealed":
+        known = KnownServers(tmp_path / "known")
+        # All of them have it.
+        known.add("example.org:1234", SERVER.public_key)
+        ours["security"] = ServerIdentity(SERVER, {"anna": ANNA.public_key}, patterns=["XX"])
+        theirs["security"] = ClientIdentity(ANNA, known_servers=known.path)
+    async with (
+        sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions(), **ours) as two,
+        service([f"0 0 {port} 127.0.0.1.", f"1 0 {two.port} 127.0.0.1."]) as chat,
+        asyncio.timeout(5),
+    ):
+        one = await sealframe.serve(echo, "127.0.0.1", port, sessions=Sessions(), **ours)
+        conn = await sealframe.connect(
+            "example.org", 1234, sock=chat, session=True, options=OPTIONS, **theirs
+        )
+        await conn.send(b"1")
+        assert await conn.recv() == b"1"
+        await one.close(retry_after=0.001 if way == "not there" else 0.2)
+        if way == "not there":
+            await until(lambda: two.counters.accepted > 2)
+        again = Sessions(position=_one)
+        async with sealframe.serve(echo, "127.0.0.1", port, sessions=again, **ours):
+            await conn.send(b"2")
+            assert await conn.recv() == b"2"
+            assert two.counters.accepted > 0
+            await conn.close()
+
+
+async def test_a_server_that_is_not_there_is_waited_for_while_it_can_keep_the_session(
+    port: int,
+) -> None:
+    async with (
+        sealframe.serve(echo, "127.0.0.1", 0, sessions=Sessions()) as two,
+        service([f"0 0 {port} 127.0.0.1.", f"1 0 {two.port} 127.0.0.1."]) as chat,
+        asyncio.timeout(5),
+    ):
+        one = await sealframe.serve(echo, "127.0.0.1", port, sessions=Sessions(keep=0.1))
+        conn = await sealframe.connect(
+            "example.org", 1234, sock=chat, session=True, options=OPTIONS
+        )
+        await conn.send(b"1")
+        assert await conn.recv() == b"1"
+        await one.close()
+        with pytest.raises(SessionLostError, match="SESSION_LOST"):
+            await conn.recv()
+        await conn.close()
+
+
 async def _nothing(_: object) -> int:
     return 0
+
+
+async def _one(_: object) -> int:
+    return 1
 
 
 async def test_weights() -> None:

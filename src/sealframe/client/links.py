@@ -229,6 +229,7 @@ class Links:
                     await asyncio.wait_for(self._awake.wait(), self._waited)
             errors: list[Exception] = []
             hopeful: set[Endpoint] = set()
+            refusing: set[tuple[Endpoint, str]] = set()
             # What one server of an address says keeps nobody from the others of this round.
             time_left = self._pauses.time_left
             due = {e for e in self._targets.endpoints if not time_left(e)} - refused.keys()
@@ -252,16 +253,19 @@ class Links:
                         continue
                     attempt.error = error
                     refused[endpoint] = attempt
+                    refusing.add((endpoint, endpoint.server))
                     if protocol.links and self._has_the_session(endpoint, attempt):
                         self._end(protocol, [attempt])
                         return
                 else:
                     return
-            # Where one of the servers of an address has refused, and another one has not.
-            errors += [refused.pop(e).error for e in hopeful & refused.keys()]
-            left = [time_left(e) for e in self._targets.endpoints if e not in refused]
             # By then a server that has the session, and is not to be reached, keeps it no more.
             gone = protocol.links > 0 and protocol.loop.time() - since > self._keep
+            # Where one of the servers of an address has refused, and another one has not.
+            maybe = protocol.links > 0 and not gone
+            hopeful |= {e for e in refused if self._has_others(e, refusing, silent=maybe)}
+            errors += [refused.pop(e).error for e in hopeful & refused.keys()]
+            left = [time_left(e) for e in self._targets.endpoints if e not in refused]
             if not left or (refused and gone):
                 self._end(protocol, list(refused.values()))
                 return
@@ -290,9 +294,22 @@ class Links:
     def _has_the_session(self, endpoint: Endpoint, attempt: NextLink) -> bool:
         """Return whether the session was there, if it was anywhere: what that server says of it
         is final, while another one may never have heard of it."""
-        if endpoint == self._targets.first:
-            return True
+        last = self._targets.last
+        if endpoint == last:
+            # Those of one name have one key, and may each have sessions of their own.
+            return endpoint.server == last.server
         return bool(self._server_key) and attempt.server_key == self._server_key
+
+    def _has_others(
+        self, endpoint: Endpoint, refusing: set[tuple[Endpoint, str]], *, silent: bool
+    ) -> bool:
+        """Return whether there is hope for another server of an address than those that refuse:
+        for one that has asked for time.
+
+        :param silent: and for one that could not be reached
+        """
+        others = [one for one in endpoint.servers if (endpoint, one) not in refusing]
+        return any(silent or self._pauses.waits(endpoint, one) for one in others)
 
     async def _never_begins(
         self, protocol: SessionProtocol, attempt: NextLink, error: Exception
