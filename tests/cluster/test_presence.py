@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 from sealframe.cluster.announcing import Announcer
 from sealframe.cluster.chunks import UnknownVersionError
 from sealframe.cluster.messages import MalformedFrameError
-from sealframe.cluster.numbers import HEARTBEAT_INTERVAL, MAX_DELTAS, ROSTER_PART
+from sealframe.cluster.numbers import (
+    HEARTBEAT_INTERVAL,
+    MAX_CHUNK,
+    MAX_DELTAS,
+    MAX_TEXT,
+    ROSTER_PART,
+)
 from sealframe.cluster.presence import (
     Delta,
     Gone,
@@ -165,6 +172,29 @@ def published(announcer: Announcer, now: float = 0.0) -> list[Presence]:
 
 def announcer(size: int = 4096) -> Announcer:
     return Announcer(ID, "host:1", 1.0, 0.0, size)
+
+
+def test_long_names_are_not_kept_as_json() -> None:
+    """NUL has six bytes there."""
+    clients = [Put(str(number), "\0" * MAX_TEXT, 1.0) for number in range(10)]
+    own = announcer(MAX_CHUNK)
+    tracemalloc.start()
+    try:
+        for client in clients:
+            own.add(client)
+        published(own)
+        own.roster()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < MAX_TEXT
+    own.add(Put("0", "short", 1.0))
+    own.add(Gone("1"))
+    short = Put("1", "short", 1.0)
+    own.add(short)
+    own.add(clients[0])
+    roster = [put for part in own.roster() for put in decode_clients(part.clients)]
+    assert roster == [short, *clients[2:], clients[0]]
 
 
 def test_changes_of_one_turn_are_one_message() -> None:

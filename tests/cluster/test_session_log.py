@@ -209,11 +209,11 @@ async def test_nodes_that_are_missing_are_waited_for(
     link = SimpleNamespace(jetstream=jetstream, max_payload=client.max_payload, refusal="")
     await open_logs(cast("NatsLink", link), Subjects(secrets.token_hex(8)), 60.0, 3)
     asked = 0
-    monkeypatch.setattr(session_log, "_OPEN_TIMEOUT", 0.3)
+    monkeypatch.setattr(session_log, "_OPEN_TIMEOUT", 1.0)
     # These never come.
-    with pytest.raises(ClusterUnavailableError, match="5 replicas: no suitable peers"):
+    with pytest.raises(ClusterUnavailableError, match="5 replicas: "):
         await open_logs(cast("NatsLink", link), Subjects(secrets.token_hex(8)), 60.0, 5)
-    assert asked > 2
+    assert asked > 1
     await client.close()
 
 

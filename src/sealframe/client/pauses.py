@@ -36,10 +36,13 @@ class Pauses:
 
         :param milliseconds: for how long its server has asked not to be asked; None: it has not
         """
+        now = self._clock()
+        # The servers of a service may have other names each time.
+        self._until = {server: until for server, until in self._until.items() if until > now}
         self._servers[endpoint] = endpoint.servers or _ONLY
         if milliseconds is not None:
             pause = milliseconds / 1000 * random.uniform(1.0, 1.0 + _LATER)
-            self._until[endpoint, endpoint.server] = self._clock() + pause
+            self._until[endpoint, endpoint.server] = now + pause
 
     def time_left(self, endpoint: Endpoint) -> float:
         """Return after how many seconds one of its servers may be asked; 0: now."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
+from typing import Final
 
 from .messages import RosterPart
 from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS
 from .presence import Delta, Put, encode_delta, encode_presence, encode_roster
 
 __all__ = ["Announcer"]
+
+_SHORT: Final = 1024
+"""Bytes of a client as JSON that are kept. A name may be 64 KiB, and six times that as JSON; as it
+is, the server has it anyway."""
 
 
 class Announcer:
@@ -26,6 +32,8 @@ class Announcer:
         self._waiting: list[bytes] = []
         # Each client as it was announced: a roster of 10,000 is joined, not encoded, in one turn.
         self._clients: dict[str, bytes] = {}
+        # Those with long names are encoded anew.
+        self._long: dict[str, Put] = {}
         self._roster: tuple[int, list[RosterPart]] | None = None
         self.figures: Mapping[str, float] = {}
         self.number = 0
@@ -43,10 +51,15 @@ class Announcer:
             self._waiting.clear()  # whoever misses them asks for the roster
         data = encode_delta(delta)
         self._waiting.append(data)
-        if isinstance(delta, Put):
+        if isinstance(delta, Put) and len(data) <= _SHORT:
             self._clients[delta.id] = data
+            self._long.pop(delta.id, None)
+            return
+        self._clients.pop(delta.id, None)
+        if isinstance(delta, Put):
+            self._long[delta.id] = delta
         else:
-            self._clients.pop(delta.id, None)
+            self._long.pop(delta.id, None)
 
     def take(self, now: float) -> list[bytes]:
         """Return the messages to be published now: deltas, or a heartbeat if it is due."""
@@ -78,18 +91,16 @@ class Announcer:
     def roster(self) -> list[RosterPart]:
         """Return this server's roster, as of its last delta.
 
-        Servers that start together ask together: until the next delta they get the same parts.
+        Servers that start together ask together: until the next delta they get the same parts,
+        if these have no long names.
         """
-        if self._roster is None or self._roster[0] != self.number:
-            parts = encode_roster(self._clients.values())
-            self._roster = (
-                self.number,
-                [
-                    RosterPart(self.number, place, len(parts), part)
-                    for place, part in enumerate(parts)
-                ],
-            )
-        return self._roster[1]
+        if self._roster is not None and self._roster[0] == self.number:
+            return self._roster[1]
+        long = map(encode_delta, self._long.values())
+        data = encode_roster(chain(self._clients.values(), long))
+        parts = [RosterPart(self.number, place, len(data), part) for place, part in enumerate(data)]
+        self._roster = None if self._long else (self.number, parts)
+        return parts
 
     def _encode(self, number: int, deltas: list[bytes], *, bye: bool = False) -> bytes:
         head = {**self._identity, "figures": dict(self.figures)}
