@@ -75,9 +75,10 @@ cdef extern from *:
     /* What is kept for whoever asks next. It is taken out and put back in one step each, so
        two threads never hold the same. Without the GIL there is one for each thread, more or
        less: two event loops that shared one would wait for each other's caches, as they would
-       for two that are in one line of them: so far apart are the places. */
+       for two that are in one line of them: so far apart are the places. A line has 128 bytes on
+       Apple's processors, 64 on most others. */
     #ifdef Py_GIL_DISABLED
-    typedef union { PyObject *item; char line[64]; } Place;
+    typedef union { PyObject *item; char line[128]; } Place;
     typedef struct { Place places[16]; } Kept;
 
     static PyObject **place_of_thread(Kept *kept) {

@@ -533,6 +533,7 @@ cdef class SendPath:
     cdef public long long sent_cost
     cdef public bint write_paused
     cdef public bint written
+    cdef public bint writing
     cdef public object socket
 
     cdef int write(self, object transport, bytes data) except -1:
@@ -566,11 +567,11 @@ cdef class SendPath:
         queue = self.queue
         if not queue.due:
             return
-        if not queue.paused and (not self.written or queue.scheduled):
+        if not queue.paused and not self.writing and (not self.written or queue.scheduled):
             self.written = True
             if not self.write_urgent():
                 self.flush()
-        else:
+        elif not queue.scheduled:
             # It costs as much as to write a small message, so not for the first.
             queue.scheduled = True
             self.protocol.loop.call_soon(self.end_turn)
@@ -591,22 +592,26 @@ cdef class SendPath:
         if opened is None or opened_ready.get(opened):
             return False
         records = machine_records.get(machine)
-        frames = opened.take_all_urgent()
-        if not PyList_GET_SIZE(frames):
-            return False
-        session = machine_session.get(machine)
-        if session is not None:
-            session.keep(frames, [], 0, [])
-        data = frames[0] if PyList_GET_SIZE(frames) == 1 else b"".join(frames)
+        self.writing = True
         try:
-            if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
-                data = b"".join(records.seal(data))
-            elif records is not None:
-                data = _with_head(records_sender.get(records).seal_record(data))
-        except Exception as error:
-            protocol.output_failed(error, 0)
-            return True
-        self.write(protocol.transport, data)
+            frames = opened.take_all_urgent()
+            if not PyList_GET_SIZE(frames):
+                return False
+            session = machine_session.get(machine)
+            if session is not None:
+                session.keep(frames, [], 0, [])
+            data = frames[0] if PyList_GET_SIZE(frames) == 1 else b"".join(frames)
+            try:
+                if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
+                    data = b"".join(records.seal(data))
+                elif records is not None:
+                    data = _with_head(records_sender.get(records).seal_record(data))
+            except Exception as error:
+                protocol.output_failed(error, 0)
+                return True
+            self.write(protocol.transport, data)
+        finally:
+            self.writing = False
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         return True
 
@@ -615,6 +620,7 @@ cdef class SendPath:
         cdef ReadPath protocol = self.protocol
         if (
             self.write_paused
+            or self.writing
             or protocol.transport is None
             or closer_state.get(protocol.closer) is not _OPEN
             or protocol.trace is not None
@@ -662,20 +668,23 @@ cdef class SendPath:
             if <long long>retention_cost.get(retention) >= <long long>session_limit.get(session):
                 return False
         records = machine_records.get(machine)
-        # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
         self.written = True
-        if session is not None:
-            retention.keep_messages([message], size + _OVERHEAD)
-        if records is None:
-            data = machine_encoder.get(machine).encode(message)
-        else:
-            # What is sealed is framed natively, and a record has a head of the same form.
-            try:
-                data = _with_head(records_sender.get(records).seal_record(_with_head(message)))
-            except Exception as error:
-                protocol.output_failed(error, 1)
-                return True
-        self.write(protocol.transport, data)
+        self.writing = True
+        try:
+            if session is not None:
+                retention.keep_messages([message], size + _OVERHEAD)
+            if records is None:
+                data = machine_encoder.get(machine).encode(message)
+            else:
+                # What is sealed is framed natively, and a record has a head of the same form.
+                try:
+                    data = _with_head(records_sender.get(records).seal_record(_with_head(message)))
+                except Exception as error:
+                    protocol.output_failed(error, 1)
+                    return True
+            self.write(protocol.transport, data)
+        finally:
+            self.writing = False
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         protocol.stats.messages_sent += 1
         self.sent_cost += size + _OVERHEAD

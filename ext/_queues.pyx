@@ -10,7 +10,7 @@ an object that does what a coroutine would, when it is awaited and not before.
 
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
@@ -65,6 +65,24 @@ cdef extern from *:
     """
     void take_slots(type, int (*)(object, object, PyObject **) except -1)
 
+cdef extern from *:
+    """
+    /* A new list, whose items are still to be set. No finalizer runs meanwhile, which could send or
+       close: up to Python 3.11 a new object can begin a collection. */
+    static PyObject *list_undisturbed(Py_ssize_t size) {
+    #if PY_VERSION_HEX < 0x030C0000 && !defined(PYPY_VERSION)
+        int enabled = PyGC_Disable();
+        PyObject *list = PyList_New(size);
+        if (enabled)
+            PyGC_Enable();
+        return list;
+    #else
+        return PyList_New(size);
+    #endif
+    }
+    """
+    list list_undisturbed(Py_ssize_t)
+
 cdef extern from "<stdbool.h>":
     ctypedef bint flag "bool"
 
@@ -74,11 +92,14 @@ cdef extern from "Python.h":
     int PYGEN_NEXT
     int PyErr_WarnEx(object, const char *, Py_ssize_t)
     void PyErr_WriteUnraisable(object)
+    void PyErr_Clear()
     void PyErr_Fetch(PyObject **, PyObject **, PyObject **)
     void PyErr_Restore(PyObject *, PyObject *, PyObject *)
     Py_ssize_t PY_SSIZE_T_MAX
     void _drop "Py_DECREF" (PyObject *)
     void _set_item "PyList_SET_ITEM" (object, Py_ssize_t, PyObject *)
+    # Without an exception of Cython's, and with NULL, which deletes.
+    int _set_slice "PyList_SetSlice" (PyObject *, Py_ssize_t, Py_ssize_t, PyObject *)
 
 # Kept equal to the constants of the same names in the pure backend.
 cdef enum:
@@ -365,13 +386,14 @@ cdef class OutQueue:
         cdef Py_ssize_t i
         if messages is None:
             return []
-        if self.queued_bytes <= size:
+        if self.queued_bytes <= size and not first:
             self.forget()
-            return messages[first:] if first else messages
+            return messages
         while total < size and last < PyList_GET_SIZE(messages):
             total += PyBytes_GET_SIZE(<object>PyList_GET_ITEM(messages, last)) + _OVERHEAD
             last += 1
-        taken = PyList_New(last - first)
+        taken = list_undisturbed(last - first)
+        # From here on nothing is made, so that nobody sees the queue half changed.
         for i in range(first, last):
             # The list's own reference goes to the other one.
             _set_item(taken, i - first, PyList_GET_ITEM(messages, i))
@@ -383,8 +405,11 @@ cdef class OutQueue:
             self.forget()
         elif last >= _COMPACT and 2 * last >= PyList_GET_SIZE(messages):
             # Not each time: to move all that is behind them takes longer than all the rest.
-            del messages[:last]
-            self.place = 0
+            # No `del`: that makes a slice. Without memory for it, it is left to the next time.
+            if _set_slice(<PyObject *>messages, 0, last, NULL) < 0:
+                PyErr_Clear()
+            else:
+                self.place = 0
         return taken
 
     def peek(self, Py_ssize_t first, Py_ssize_t count):

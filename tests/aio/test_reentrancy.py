@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Callable
 
 import pytest
 
 import sealframe
 from sealframe.aio.connection import protocol_of
+from sealframe.core.protocol import ProtocolMachine
 from sealframe.noise.cipher import CipherState
+from sealframe.wire import MESSAGE_OVERHEAD
 
 from .ends import PATIENCE
 
@@ -53,6 +57,186 @@ async def test_what_a_finalizer_sends_while_this_seals_comes_after(
     assert finalized
     assert received.count(b"finalizer") == finalized
     assert [each for each in received if each not in (b"finalizer", b"more")] == sent
+
+
+class Garbage:
+    """In a cycle: a collection finalizes it."""
+
+    def __init__(self, finalizer: Callable[[], object]) -> None:
+        self.myself, self.finalizer = self, finalizer
+
+    def __del__(self) -> None:
+        self.finalizer()
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["plain", "extended"])
+async def test_what_a_finalizer_sends_while_a_full_queue_is_taken_is_not_lost(
+    extended: bool,
+) -> None:
+    """128 KiB are written before the turn is over, in several parts."""
+    received, sent = list[bytes](), list[bytes]()
+    turns: asyncio.Queue[None] = asyncio.Queue()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            received.append(message)
+            if b"last" in message:
+                turns.put_nowait(None)
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0) as server,
+        sealframe.connect("127.0.0.1", server.port, extended=extended) as conn,
+    ):
+        queue = protocol_of(conn).sender.queue
+
+        def send(message: bytes) -> None:
+            sent.append(message)
+            conn.send_nowait(message)
+
+        thresholds = gc.get_threshold()
+        for turn in range(8):
+            gc.collect()
+            gc.disable()
+            try:
+                number = 0
+                while queue.queued_bytes + 1066 < 128 * 1024:
+                    send(b"%d %03d" % (turn, number) + bytes(997))
+                    number += 1
+                # Lists that are at hand are no new objects.
+                kept = [list[bytes]() for _ in range(500)]
+                Garbage(lambda: send(b"finalizer"))
+                last = b"%d last" % turn + bytes(1500)
+                sent.append(last)
+                nowait = conn.send_nowait
+                gc.set_threshold(1, 1000, 1000)
+                gc.enable()
+                nowait(last)
+                gc.set_threshold(*thresholds)
+                del kept
+            finally:
+                gc.set_threshold(*thresholds)
+                gc.enable()
+            async with asyncio.timeout(PATIENCE):
+                await turns.get()
+        gc.collect()
+        assert await conn.close()
+    assert sent.count(b"finalizer") == 8
+    # Credit counts each once.
+    assert protocol_of(conn).sender.sent_cost == sum(map(len, sent)) + MESSAGE_OVERHEAD * len(sent)
+    assert sorted(received) == sorted(sent)
+    others = [message for message in received if message != b"finalizer"]
+    assert others == [message for message in sent if message != b"finalizer"]
+
+
+@pytest.fixture
+def finalize_in_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Return what has a finalizer run once, where the next write is framed and sealed."""
+    take_output, waiting = ProtocolMachine.take_output, list[Callable[[], object]]()
+
+    def collect(self: ProtocolMachine, *args: object) -> list[bytes]:
+        if waiting:
+            Garbage(waiting.pop())
+            gc.collect()
+        return take_output(self, *args)  # type: ignore[arg-type]  # as it came
+
+    monkeypatch.setattr(ProtocolMachine, "take_output", collect)
+    return waiting.append
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+async def test_what_a_finalizer_sends_while_a_batch_is_written_comes_after(
+    sealed: bool, finalize_in_output: Callable[[Callable[[], object]], None]
+) -> None:
+    key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
+    messages = [b"%03d" % number + bytes(1000) for number in range(400)]
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            received.append(message)
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
+        sealframe.connect("127.0.0.1", server.port, security=key) as conn,
+    ):
+        conn.send_nowait(b"first")
+        conn.send_nowait(b"second")
+        finalize_in_output(lambda: conn.send_nowait(b"finalizer"))
+        await conn.send_many(messages)
+        assert await conn.close()
+    received.remove(b"finalizer")
+    assert received == [b"first", b"second", *messages]
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+async def test_a_finalizer_that_closes_in_the_middle_of_a_write_loses_nothing(
+    sealed: bool, finalize_in_output: Callable[[Callable[[], object]], None]
+) -> None:
+    key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
+    messages = [b"%03d" % number + bytes(1000) for number in range(100)]
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            received.append(message)
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
+        sealframe.connect("127.0.0.1", server.port, security=key) as conn,
+    ):
+        closing = conn.close()
+        finalize_in_output(lambda: closing.send(None))
+        await conn.send_many(messages)
+        closing.close()
+        assert await conn.close()
+    assert received == messages
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+async def test_a_finalizer_that_closes_while_one_message_is_written_loses_nothing(
+    sealed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes past the queue, so nothing waits there: only a rekey, or what frames it, shows."""
+    key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            received.append(message)
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
+        sealframe.connect("127.0.0.1", server.port, security=key, extended=True) as conn,
+    ):
+        machine = protocol_of(conn).machine
+        closing, closed = conn.close(), list[object]()
+        sender = None if machine.records is None else machine.records.sender
+        rekey = CipherState.rekey
+
+        def close_and_rekey(self: CipherState) -> None:
+            if self is sender and not closed:
+                closed.append(closing.send(None))
+            rekey(self)
+
+        class Encoder:
+            def encode(self, message: bytes) -> bytes:
+                closed.append(closing.send(None))
+                return encoder.encode(message)
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(encoder, name)
+
+        encoder = machine.encoder
+        count = 0
+        if sealed:
+            monkeypatch.setattr(CipherState, "rekey", close_and_rekey)
+        else:
+            machine.encoder = Encoder()  # type: ignore[assignment]  # all that it does
+        while not closed:
+            conn.send_nowait(b"%d" % count)
+            count += 1
+            await asyncio.sleep(0)
+        machine.encoder = encoder
+        closing.close()
+        assert await conn.close()
+    assert received == [b"%d" % number for number in range(count)]
 
 
 async def test_on_message_gets_what_comes_after_the_own_close() -> None:

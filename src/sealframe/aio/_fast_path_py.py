@@ -305,6 +305,8 @@ class SendPath:
         connection, as QUIC's do (RFC 9000, section 4.1).
     :ivar write_paused: whether the transport's buffer is full
     :ivar written: whether something was written in this turn of the event loop
+    :ivar writing: whether a write is under way, from the take to the transport: what a finalizer
+        sends meanwhile must not overtake it, nor what it closes
     :ivar socket: what the compiled backend writes to, where the transport has nothing to write
         before, and would otherwise write only in a later turn of the event loop; None until a
         connection proves to be busy, and :data:`~.writing.NO_SOCKET` where it must not
@@ -317,6 +319,7 @@ class SendPath:
         "sent_cost",
         "socket",
         "write_paused",
+        "writing",
         "written",
     )
 
@@ -326,6 +329,7 @@ class SendPath:
     sent_cost: int
     write_paused: bool
     written: bool
+    writing: bool
     socket: int | None
 
     def flush_soon(self) -> None:
@@ -333,10 +337,10 @@ class SendPath:
         queue = self.queue
         if not queue.due:
             return
-        if not queue.paused and (not self.written or queue.scheduled):
+        if not queue.paused and not self.writing and (not self.written or queue.scheduled):
             self.written = True
             self.flush()
-        else:
+        elif not queue.scheduled:
             # It costs as much as to write a small message, so not for the first.
             queue.scheduled = True
             self.protocol.loop.call_soon(self.end_turn)
@@ -358,7 +362,7 @@ class SendPath:
         :param message: of a size that may be sent
         """
         protocol, size = self.protocol, len(message)
-        if self.written or self.write_paused or size >= SMALL_RECORD - HEAD_SIZE:
+        if self.written or self.writing or self.write_paused or size >= SMALL_RECORD - HEAD_SIZE:
             return False
         limit = self.credit_limit
         if limit is not None and self.sent_cost >= limit:
@@ -377,20 +381,22 @@ class SendPath:
         # failed, the next link gets the rest.
         if session is not None and (session.room <= 0 or transport.is_closing()):
             return False
-        # Before it is sealed: what a finalizer sends meanwhile must not overtake it.
-        self.written = True
-        if session is not None:
-            session.retention.keep_messages([message], size + MESSAGE_OVERHEAD)
-        data = machine.encoder.encode(message)
-        if records is not None:
-            assert records.sender is not None
-            try:
-                record = records.sender.seal_record(data)
-            except Exception as error:  # noqa: BLE001 - nothing may follow without it
-                protocol.output_failed(error, 1)
-                return True
-            data = len(record).to_bytes(HEAD_SIZE, "little") + record
-        transport.write(data)
+        self.written = self.writing = True
+        try:
+            if session is not None:
+                session.retention.keep_messages([message], size + MESSAGE_OVERHEAD)
+            data = machine.encoder.encode(message)
+            if records is not None:
+                assert records.sender is not None
+                try:
+                    record = records.sender.seal_record(data)
+                except Exception as error:  # noqa: BLE001 - nothing may follow without it
+                    protocol.output_failed(error, 1)
+                    return True
+                data = len(record).to_bytes(HEAD_SIZE, "little") + record
+            transport.write(data)
+        finally:
+            self.writing = False
         stats = protocol.stats
         stats.bytes_sent += len(data)
         stats.messages_sent += 1

@@ -154,7 +154,8 @@ class OutQueue:
             return False
         if self._messages or self.scheduled or self.paused or not owner.write_now(message):
             self._messages.append(message)
-            self.queued_bytes += len(message) + MESSAGE_OVERHEAD
+            cost = len(message) + MESSAGE_OVERHEAD
+            self.queued_bytes += cost
             if self.due:
                 owner.flush_soon()
         return True
@@ -180,25 +181,35 @@ class OutQueue:
     def append(self, message: bytes) -> None:
         """Accept a message, even above the high-water mark."""
         self._messages.append(message)
-        self.queued_bytes += len(message) + MESSAGE_OVERHEAD
+        # First what a finalizer could interrupt, one that sends.
+        cost = len(message) + MESSAGE_OVERHEAD
+        self.queued_bytes += cost
 
     def extend(self, messages: list[bytes]) -> None:
         """Accept messages, even above the high-water mark."""
         self._messages += messages
-        self.queued_bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        cost = sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        self.queued_bytes += cost
 
     def take(self, size: int) -> list[bytes]:
-        """Take the oldest messages, until they count ``size`` bytes or more."""
+        """Take the oldest messages, until they count ``size`` bytes or more.
+
+        A finalizer may add some or drop all meanwhile; nobody takes any.
+        """
+        fresh: list[bytes] = []
         if self.queued_bytes <= size:
-            taken, self._messages, self.queued_bytes = self._messages, [], 0
+            taken, self._messages, self.queued_bytes = self._messages, fresh, 0
             return taken
+        messages = self._messages
         count = total = 0
-        while total < size and count < len(self._messages):
-            total += len(self._messages[count]) + MESSAGE_OVERHEAD
+        while total < size and count < len(messages):
+            total += len(messages[count]) + MESSAGE_OVERHEAD
             count += 1
-        taken = self._messages[:count]
-        del self._messages[:count]
+        taken = messages[:count]
+        if self._messages is not messages:
+            return self.take(size)
         self.queued_bytes -= total
+        del messages[:count]
         return taken
 
     def peek(self, first: int, count: int) -> list[bytes]:

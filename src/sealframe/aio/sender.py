@@ -15,7 +15,7 @@ from ..core.events import Phase
 from ..core.framed_output import FramedOutput
 from ..core.sending import LARGE_TURN, TURN
 from ..errors import ConnectionClosed
-from ..wire import MAX_WINDOW
+from ..wire import MAX_WINDOW, MESSAGE_OVERHEAD
 from .fast_path import SendPath
 from .framed_send_queue import FramedSendQueue
 from .send_queue import SendQueue
@@ -68,6 +68,7 @@ class Sender(SendPath):
         self.credit_limit = None
         self.write_paused = False
         self.written = False
+        self.writing = False
         self.socket = None
         # The batch of large messages, by how long the transport was full the last time.
         self._large_batch = _BATCH_SIZE
@@ -109,38 +110,43 @@ class Sender(SendPath):
         if transport is None:
             protocol.queued_detached()
             return
+        if self.writing:
+            # A finalizer closes, say: what it has to write comes after what is being written.
+            protocol.loop.call_soon(self.flush)
+            return
         queue, machine, stats, closer = (
             self.queue,
             protocol.machine,
             protocol.stats,
             protocol.closer,
         )
-        # What a finalizer sends while this seals must not overtake it.
-        written, self.written = self.written, True
-        # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
-        # fill the memory with answers. Only what ends the connection goes out in any case:
-        # CLOSE, and in a session what is sent again before it.
-        while not self.write_paused or closer.write_closed:
-            if transport.is_closing():
-                # A write has failed: the next link of a session gets the rest, and asyncio would
-                # warn of each.
-                break
-            messages = self._take_messages() if len(queue) else []
-            if not messages and not machine.has_output:
-                break
-            try:
-                buffers = machine.take_output(messages, self.stream_turn)
-            except Exception as error:  # noqa: BLE001 - nothing may follow without it
-                protocol.output_failed(error, len(messages))
-                break
-            if not buffers:
-                break
-            stats.bytes_sent += write_buffers(transport, buffers)
-            if messages:
-                stats.messages_sent += len(messages)
-                if protocol.keepalive is not None:
-                    protocol.keepalive.sent()
-        self.written = written
+        self.writing = True
+        try:
+            # PONGs wait as messages do: a peer that sends PINGs and reads nothing would
+            # fill the memory with answers. Only what ends the connection goes out in any case:
+            # CLOSE, and in a session what is sent again before it.
+            while not self.write_paused or closer.write_closed:
+                if transport.is_closing():
+                    # A write has failed: the next link of a session gets the rest, and asyncio
+                    # would warn of each.
+                    break
+                messages = self._take_messages() if len(queue) else []
+                if not messages and not machine.has_output:
+                    break
+                try:
+                    buffers = machine.take_output(messages, self.stream_turn)
+                except Exception as error:  # noqa: BLE001 - nothing may follow without it
+                    protocol.output_failed(error, len(messages))
+                    break
+                if not buffers:
+                    break
+                stats.bytes_sent += write_buffers(transport, buffers)
+                if messages:
+                    stats.messages_sent += len(messages)
+                    if protocol.keepalive is not None:
+                        protocol.keepalive.sent()
+        finally:
+            self.writing = False
         limit = self.credit_limit
         session = machine.session
         queue.paused = (
@@ -194,9 +200,14 @@ class Sender(SendPath):
             size = self.credit_limit - self.sent_cost
             if size <= 0:
                 return []
+        waiting = len(queue)
         before = queue.queued_bytes
         messages = queue.take(size)
-        self.sent_cost += before - queue.queued_bytes
+        cost = before - queue.queued_bytes
+        if len(queue) + len(messages) != waiting:
+            # A finalizer has sent meanwhile: what that costs is not of these.
+            cost = sum(map(len, messages)) + MESSAGE_OVERHEAD * len(messages)
+        self.sent_cost += cost
         return messages
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from sealframe.aio import _queues_py
 from .fake_connection import OVERHEAD, FakeConnection, finish
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 FLUSH_BYTES = _queues_py.FLUSH_BYTES
@@ -227,3 +229,84 @@ def test_what_a_flush_raises_comes_at_the_await(
     with pytest.raises(OSError, match="no flush"):
         call.send(None)
     assert len(conn.send_queue) == 1
+
+
+class Garbage:
+    """In a cycle: a collection finalizes it."""
+
+    def __init__(self, finalizer: Callable[[], object]) -> None:
+        self.myself, self.finalizer = self, finalizer
+
+    def __del__(self) -> None:
+        self.finalizer()
+
+
+def take_amid_garbage(
+    conn: FakeConnection, finalizer: Callable[[], object], size: int
+) -> list[bytes]:
+    """Take ``size`` bytes, and have garbage collected as soon as an object is made."""
+    take = conn.send_queue.take
+    gc.collect()
+    gc.disable()
+    thresholds = gc.get_threshold()
+    try:
+        # Lists that are at hand are no new objects.
+        kept = [list[bytes]() for _ in range(200)]
+        Garbage(finalizer)
+        gc.set_threshold(1, 1000, 1000)
+        gc.enable()
+        taken: list[bytes] = take(size)
+        gc.set_threshold(*thresholds)
+        del kept
+        return taken
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
+        gc.collect()
+
+
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_a_finalizer_sends_in_the_middle_of_a_take_is_the_last(
+    conn: FakeConnection, before: int, count: int
+) -> None:
+    messages = [b"%03d" % number for number in range(20 + before)]
+    queue = conn.send_queue
+    queue.extend(messages)
+    queue.take(67 * before)
+    taken = take_amid_garbage(conn, lambda: queue.append(b"end"), 67 * count)
+    assert taken[:count] == messages[before : before + count]
+    assert queue.queued_bytes == 67 * len(queue)
+    assert taken + queue.take(10_000) == [*messages[before:], b"end"]
+    assert queue.queued_bytes == 0
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_what_a_finalizer_drops_in_the_middle_of_a_take_is_not_taken_too(
+    conn: FakeConnection, count: int
+) -> None:
+    queue, dropped = conn.send_queue, list[int]()
+    queue.extend([b"%03d" % number for number in range(20)])
+    taken = take_amid_garbage(conn, lambda: dropped.append(queue.clear()), 67 * count)
+    assert len(taken) + sum(dropped) == 20
+    assert (len(queue), queue.queued_bytes) == (0, 0)
+    queue.extend([b"next", b"more"])
+    assert (len(queue), queue.queued_bytes) == (2, 2 * 68)
+    assert queue.take(10_000) == [b"next", b"more"]
+
+
+def test_what_a_finalizer_sends_in_the_middle_of_an_extend_is_counted(
+    conn: FakeConnection,
+) -> None:
+    queue = conn.send_queue
+    gc.collect()
+    Garbage(lambda: queue.append(b"end"))
+    thresholds = gc.get_threshold()
+    messages = [b"%03d" % number for number in range(20)]
+    gc.set_threshold(1, 1000, 1000)
+    try:
+        queue.extend(messages)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.collect()
+    assert queue.queued_bytes == 67 * len(queue) == 67 * 21
