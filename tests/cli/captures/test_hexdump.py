@@ -338,6 +338,30 @@ def test_rows_that_stand_for_more_than_is_looked_at() -> None:
     assert len(stream.data) == WINDOW
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_rows_left_out_stand_for_no_more_than_is_looked_at_in_all(again: bool) -> None:
+    row = "  " + "00 " * 16
+    if again:
+        text = f"00000000{row}\n*\n000ffff0{row}\n" * 60
+    else:
+        text = "\n*\n".join(f"{at:08x}{row}" for at in range(0, 60 * 0xFFFF0, 0xFFFF0))
+    tracemalloc.start()
+    try:
+        (stream,) = hexdump.read(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(stream.data) == WINDOW
+    assert not stream.complete
+    assert peak < 12 * WINDOW
+
+
+def test_rows_left_out_of_single_bytes_have_octal_offsets() -> None:
+    (stream,) = hexdump.read("0000000" + " 00" * 16 + "\n*\n0000040 00 00 00\n0000043\n")
+    assert stream.data == bytes(35)
+    assert "read as numbers of base 8; they could be of base 16 too" in stream.notes[0]
+
+
 @pytest.mark.parametrize("link", ["raw", "ethernet"])
 def test_packets_in_a_dump(link: str) -> None:
     talk = (

@@ -65,16 +65,30 @@ class Dump:
     boundaries: list[int] = field(default_factory=list)
     gap: int | None = None
     """Where rows are missing."""
+    doubt: str = ""
+    """What to say where its offsets fit as other numbers too."""
 
 
 def read(text: str) -> list[Dump]:
     """Return the dumps in a text, in its order; none where its lines have no offsets."""
     rows = list(_rows(text))
-    best = _Assembly(rows, 16)
-    if rows and best.misfits:
+    seven = all(len(row.offset) == 7 and not row.colon for row in rows if row)
+    squeezed = None in rows and seven
+    # With seven digits and bytes one by one it is od, whose offsets are hexadecimal with six.
+    pairs = squeezed and all(len(text) == 2 for row in rows if row for text in row.tokens)
+    first, *others = (8, 10, 16) if pairs else (16, 8, 10)
+    best = _Assembly(rows, first)
+    if rows and (best.misfits or squeezed):
+        attempts = [best, *(_Assembly(rows, base) for base in others)]
         # Of those that fit equally well the first.
-        others = (_Assembly(rows, base) for base in (8, 10))
-        best = max((best, *others), key=lambda attempt: attempt.fits - attempt.misfits)
+        best = max(attempts, key=lambda attempt: attempt.fits - attempt.misfits)
+        equal = [one for one in attempts if (one.fits, one.misfits) == (best.fits, best.misfits)]
+        if squeezed and best.dumps and any(one.dumps != best.dumps for one in equal):
+            best.dumps[0].doubt = (
+                f"the offsets of the dump were read as numbers of base {best.base}; they could be "
+                f"of base {' or '.join(str(one.base) for one in equal if one is not best)} too, "
+                "which changes how many rows its * stands for"
+            )
     return best.dumps if best.fits > best.misfits else []
 
 
@@ -105,11 +119,22 @@ def streams(dumps: list[Dump]) -> list[Stream]:
                 continue
             ends = [*dump.boundaries, len(dump.data)]
             parts += [bytes(dump.data[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+            if dump.doubt:
+                notes.append(dump.doubt)
             if dump.gap is not None:
                 notes.append(
                     f"rows of the dump are missing behind 0x{dump.gap:x}; the rest was left out"
                 )
-        found.append(joined(parts, complete=not notes, sender=sender, notes=tuple(notes)))
+        found.append(
+            joined(
+                parts,
+                complete=all(
+                    dump.gap is None for dump in dumps if sender is None or dump.indent == indent
+                ),
+                sender=sender,
+                notes=tuple(dict.fromkeys(notes)),
+            )
+        )
     return found
 
 
@@ -154,6 +179,7 @@ def _row(match: re.Match[str]) -> _Row | None:
 class _Assembly:
     """Rows put together, where their offsets are numbers of a base: 16, 8 (od) or 10.
 
+    :ivar base: that one
     :ivar fits: how many rows have the size that the next offset says
     :ivar misfits: how many have not
     """
@@ -162,8 +188,10 @@ class _Assembly:
         self.dumps: list[Dump] = []
         self.fits = 0
         self.misfits = 0
-        self._base = base
+        self.base = base
         self._width = 0
+        # Bytes that rows left out may still stand for: all of a stream in each direction.
+        self._room = 2 * WINDOW
         self._current: dict[int, tuple[Dump, _Row]] = {}
         self._last: Dump | None = None
         squeezed = False
@@ -198,7 +226,7 @@ class _Assembly:
 
     def _fill(self, dump: Dump, row: _Row, size: int, *, squeezed: bool) -> None:
         """Take the bytes of a row, which has so many, as the next one's offset says."""
-        if dump.gap is not None:
+        if dump.gap is not None or len(dump.data) > WINDOW:
             return
         data = certain = self._bytes(row, row.tokens)
         if row.certain < len(row.tokens):
@@ -214,7 +242,11 @@ class _Assembly:
         if squeezed and certain and size % len(certain) == 0:
             self.fits += 1
             self._width = max(self._width, len(certain))
-            dump.data += certain * (min(size, 2 * WINDOW) // len(certain))
+            repeated = min(size, self._room) // len(certain) * len(certain)
+            self._room -= repeated
+            dump.data += certain * (repeated // len(certain))
+            if repeated < size and len(dump.data) <= WINDOW:
+                dump.gap = dump.start + len(dump.data)
             return
         self.misfits += 1
         dump.data += certain
@@ -233,7 +265,7 @@ class _Assembly:
 
     def _bytes(self, row: _Row, tokens: tuple[str, ...]) -> bytes:
         """Return the bytes of tokens, up to the first that is none."""
-        if self._base == 8:
+        if self.base == 8:
             return _octal(tokens)
         # hexdump and od print 16-bit numbers of a little-endian machine, xxd two bytes.
         whole = tuple(takewhile(lambda text: len(text) % 2 == 0, tokens))
