@@ -69,6 +69,14 @@ def test_words_of_a_line_are_enough() -> None:
             ),
             "Another context",
         ),
+        (
+            (
+                "the peer refused the handshake: the client does not accept this server's key (has "
+                "it changed?), or the context differs, or a handshake message was changed on its "
+                "way"
+            ),
+            "ServerKeyChangedError",
+        ),
         ("a handshake message is malformed, or was changed on its way", "Another context"),
         (closed_early(silently=True), "Closed without a word"),
     ],
