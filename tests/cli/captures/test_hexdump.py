@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import random
 import shutil
 import subprocess
 import tracemalloc
@@ -93,6 +94,34 @@ def test_the_tools_themselves(command: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(DATA)
     shown = subprocess.run([name, *options, "data"], cwd=tmp_path, capture_output=True, check=True)
     assert one(shown.stdout.decode()) == DATA
+
+
+OPTIONS = [
+    *("od -c", "od -A d -c", "od -A x -c", "od -A n -c", "od -v -c", "od -w8 -c", "od -j 4 -c"),
+    *("od -a", "od -A x -a", "od -t u1", "od -A x -t u1", "od -w8 -t u1", "od -j 4 -t u1"),
+    *("od -t x1", "od -A d -t x1", "od -A x -t x1", "od -t x1z", "od -w8 -t x1", "od -j 4 -t x1"),
+    *("hexdump -c", "hexdump -v -c", "hexdump -C", "xxd"),
+]
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_what_a_tool_prints_is_read_right_or_not_at_all(command: str) -> None:
+    name, *options = command.split()
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    source = random.Random(command)
+    for alphabet in (b"ab \n\xc3\xa9", b"0123456789 ", bytes(range(256)), b"\0" * 9 + b"\1 "):
+        data = b"\0\0\0\5" + bytes(source.choices(alphabet, k=source.randrange(1, 120)))
+        # Rows that are left out, too.
+        data += bytes([data[-1]]) * source.choice([0, 0, 50])
+        shown = subprocess.run([name, *options], input=data, capture_output=True, check=True)
+        try:
+            streams = hexdump.read(shown.stdout.decode())
+        except CaptureError:
+            continue
+        expected = data[4:] if "-j" in options else data
+        for stream in streams:
+            assert stream.data == expected or stream.notes, shown.stdout
 
 
 CELLS = b"\0\0\0\x05hello   of \xc3\xa9\n" + b" " * 48 + b"ab \\ 12"
