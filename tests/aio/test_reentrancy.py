@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -20,6 +21,23 @@ from .ends import PATIENCE
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
+@asynccontextmanager
+async def recording(
+    receive: Callable[[bytes], object], key: sealframe.SharedKey | None, *, extended: bool = False
+) -> AsyncIterator[sealframe.Connection]:
+    """A connection to a server that hands on what it receives."""
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            receive(message)
+
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
+        sealframe.connect("127.0.0.1", server.port, security=key, extended=extended) as conn,
+    ):
+        yield conn
+
+
 @pytest.mark.parametrize("many", [False, True], ids=["one a turn", "two a turn"])
 async def test_what_a_finalizer_sends_while_this_seals_comes_after(
     many: bool, monkeypatch: pytest.MonkeyPatch
@@ -28,14 +46,7 @@ async def test_what_a_finalizer_sends_while_this_seals_comes_after(
     key, received = sealframe.SharedKey.generate(), list[bytes]()
     sent = [b"%d" % number for number in range(4200)]
 
-    async def handler(conn: sealframe.Connection) -> None:
-        async for message in conn:
-            received.append(message)
-
-    async with (
-        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
-        sealframe.connect("127.0.0.1", server.port, security=key) as conn,
-    ):
+    async with recording(received.append, key) as conn:
         records = protocol_of(conn).machine.records
         assert records is not None
         rekey, finalized = CipherState.rekey, 0
@@ -150,14 +161,7 @@ async def test_what_a_finalizer_sends_while_a_batch_is_written_comes_after(
     key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
     messages = [b"%03d" % number + bytes(1000) for number in range(400)]
 
-    async def handler(conn: sealframe.Connection) -> None:
-        async for message in conn:
-            received.append(message)
-
-    async with (
-        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
-        sealframe.connect("127.0.0.1", server.port, security=key) as conn,
-    ):
+    async with recording(received.append, key) as conn:
         conn.send_nowait(b"first")
         conn.send_nowait(b"second")
         finalize_in_output(lambda: conn.send_nowait(b"finalizer"))
@@ -174,14 +178,7 @@ async def test_a_finalizer_that_closes_in_the_middle_of_a_write_loses_nothing(
     key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
     messages = [b"%03d" % number + bytes(1000) for number in range(100)]
 
-    async def handler(conn: sealframe.Connection) -> None:
-        async for message in conn:
-            received.append(message)
-
-    async with (
-        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
-        sealframe.connect("127.0.0.1", server.port, security=key) as conn,
-    ):
+    async with recording(received.append, key) as conn:
         closing = conn.close()
         finalize_in_output(lambda: closing.send(None))
         await conn.send_many(messages)
@@ -197,14 +194,7 @@ async def test_a_finalizer_that_closes_while_one_message_is_written_loses_nothin
     """It goes past the queue, so nothing waits there: only a rekey, or what frames it, shows."""
     key, received = sealframe.SharedKey.generate() if sealed else None, list[bytes]()
 
-    async def handler(conn: sealframe.Connection) -> None:
-        async for message in conn:
-            received.append(message)
-
-    async with (
-        sealframe.serve(handler, "127.0.0.1", 0, security=key) as server,
-        sealframe.connect("127.0.0.1", server.port, security=key, extended=True) as conn,
-    ):
+    async with recording(received.append, key, extended=True) as conn:
         machine = protocol_of(conn).machine
         closing, closed = conn.close(), list[object]()
         sender = None if machine.records is None else machine.records.sender
