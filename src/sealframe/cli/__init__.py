@@ -30,11 +30,10 @@ def main() -> None:
     Without click or rich that is the demo alone, which then needs neither.
     """
     absent = missing("click", "rich")
-    if absent:
-        _check(sys.argv[1:], absent)
     try:
         # Imported late: it takes a while, in which Ctrl-C ends the command as it does later.
         if absent:
+            _check(sys.argv[1:], absent)
             from .demo.alone import run_alone
 
             run_alone()
