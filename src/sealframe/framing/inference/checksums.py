@@ -195,22 +195,18 @@ def _reflected(polynomial: int, start: int, end: int) -> Callable[[bytes], int]:
     return crc
 
 
-def _buypass(data: bytes) -> int:
-    value = 0
-    for byte in data:
-        value ^= byte << 8
-        for _ in range(8):
-            value = value << 1 ^ (0x18005 if value & 0x8000 else 0)
-    return value
+def _direct(bits: int, polynomial: int) -> Callable[[bytes], int]:
+    """Return a CRC that is not reflected and begins with 0; its polynomial with the highest bit."""
 
+    def crc(data: bytes) -> int:
+        value = 0
+        for byte in data:
+            value ^= byte << (bits - 8)
+            for _ in range(8):
+                value = value << 1 ^ (polynomial if value >> (bits - 1) else 0)
+        return value
 
-def _crc24q(data: bytes) -> int:
-    value = 0
-    for byte in data:
-        value ^= byte << 16
-        for _ in range(8):
-            value = value << 1 ^ (0x1864CFB if value & 0x800000 else 0)
-    return value
+    return crc
 
 
 def _fletcher(data: bytes) -> int:
@@ -224,13 +220,13 @@ def _fletcher(data: bytes) -> int:
 KINDS: Final[tuple[tuple[int, str, Callable[[bytes], int]], ...]] = (
     (4, "CRC-32 (zlib.crc32)", zlib.crc32),
     (4, "Adler-32 (zlib.adler32)", zlib.adler32),
-    (3, "CRC-24Q", _crc24q),
+    (3, "CRC-24Q", _direct(24, 0x1864CFB)),
     (2, "CRC-16/MODBUS", _reflected(0xA001, 0xFFFF, 0)),
     (2, "CRC-16/X-25", _reflected(0x8408, 0xFFFF, 0xFFFF)),
     (2, "CRC-16/KERMIT", _reflected(0x8408, 0, 0)),
     (2, "CRC-16/XMODEM (binascii.crc_hqx from 0)", lambda data: binascii.crc_hqx(data, 0)),
     (2, "CRC-16/CCITT-FALSE (binascii.crc_hqx from 0xFFFF)", lambda d: binascii.crc_hqx(d, 0xFFFF)),
-    (2, "CRC-16/UMTS (also called BUYPASS)", _buypass),
+    (2, "CRC-16/UMTS (also called BUYPASS)", _direct(16, 0x18005)),
     (2, "Fletcher checksum of 8 bits", _fletcher),
     (2, "sum of 16 bits", lambda data: sum(data) & 0xFFFF),
     (1, "XOR", lambda data: reduce(xor, data, 0)),
