@@ -15,6 +15,7 @@ side by side.
 
 from __future__ import annotations
 
+import gc
 import sys
 from asyncio import AbstractEventLoop, Future, _get_running_loop
 from collections import OrderedDict
@@ -192,24 +193,26 @@ class OutQueue:
         self.queued_bytes += cost
 
     def take(self, size: int) -> list[bytes]:
-        """Take the oldest messages, until they count ``size`` bytes or more.
-
-        A finalizer may add some or drop all meanwhile; nobody takes any.
-        """
+        """Take the oldest messages, until they count ``size`` bytes or more."""
         fresh: list[bytes] = []
         if self.queued_bytes <= size:
             taken, self._messages, self.queued_bytes = self._messages, fresh, 0
             return taken
-        messages = self._messages
-        count = total = 0
-        while total < size and count < len(messages):
-            total += len(messages[count]) + MESSAGE_OVERHEAD
-            count += 1
-        taken = messages[:count]
-        if self._messages is not messages:
-            return self.take(size)
-        self.queued_bytes -= total
-        del messages[:count]
+        # No finalizer that sends, takes or drops sees the queue half changed.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            messages = self._messages
+            count = total = 0
+            while total < size and count < len(messages):
+                total += len(messages[count]) + MESSAGE_OVERHEAD
+                count += 1
+            taken = messages[:count]
+            self.queued_bytes -= total
+            del messages[:count]
+        finally:
+            if collects:
+                gc.enable()
         return taken
 
     def peek(self, first: int, count: int) -> list[bytes]:

@@ -242,9 +242,9 @@ class Garbage:
 
 
 def take_amid_garbage(
-    conn: FakeConnection, finalizer: Callable[[], object], size: int
+    conn: FakeConnection, finalizer: Callable[[], object], size: int, *, made: int = 0
 ) -> list[bytes]:
-    """Take ``size`` bytes, and have garbage collected as soon as an object is made."""
+    """Take ``size`` bytes, and have garbage collected where one object more than that is made."""
     take = conn.send_queue.take
     gc.collect()
     gc.disable()
@@ -253,7 +253,7 @@ def take_amid_garbage(
         # Lists that are at hand are no new objects.
         kept = [list[bytes]() for _ in range(200)]
         Garbage(finalizer)
-        gc.set_threshold(1, 1000, 1000)
+        gc.set_threshold(gc.get_count()[0] + made, 1000, 1000)
         gc.enable()
         taken: list[bytes] = take(size)
         gc.set_threshold(*thresholds)
@@ -293,6 +293,20 @@ def test_what_a_finalizer_drops_in_the_middle_of_a_take_is_not_taken_too(
     queue.extend([b"next", b"more"])
     assert (len(queue), queue.queued_bytes) == (2, 2 * 68)
     assert queue.take(10_000) == [b"next", b"more"]
+
+
+@pytest.mark.parametrize("made", range(4))
+def test_what_a_finalizer_takes_in_the_middle_of_a_take_is_not_taken_twice(
+    conn: FakeConnection, made: int
+) -> None:
+    messages, others = [b"%03d" % number + bytes(number) for number in range(20)], list[bytes]()
+    queue = conn.send_queue
+    queue.extend(messages)
+    taken = take_amid_garbage(conn, lambda: others.extend(queue.take(67 * 5)), 67 * 8, made=made)
+    assert others
+    left, rest = queue.queued_bytes, queue.take(10_000)
+    assert left == sum(map(len, rest)) + OVERHEAD * len(rest)
+    assert messages in (taken + others + rest, others + taken + rest)
 
 
 def test_what_a_finalizer_sends_in_the_middle_of_an_extend_is_counted(
