@@ -316,6 +316,33 @@ async def test_a_link_is_probed_at_once_after_a_suspend(slept: list[float]) -> N
             assert await made.conn.recv() == b"hi"
 
 
+async def test_no_link_is_probed_that_has_said_close(
+    slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = list[float]()
+
+    def look() -> float:
+        looks.append(slept[0])
+        return slept[0]
+
+    monkeypatch.setattr(suspend, "asleep", look)
+    failures = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    options = replace(QUICK, keepalive_interval=600)
+    async with script(options) as made:
+        closing = asyncio.create_task(made.conn.close())
+        await made.peer.read_opcode(Opcode.CLOSE)
+        slept[0] += 3600
+        await until(lambda: looks[-2:] == [slept[0]] * 2)
+        await made.peer.say_end()
+        made.peer.raw.finish()
+        assert await made.peer.read_to_end() == []
+        made.peer.raw.close()
+        async with asyncio.timeout(PATIENCE):
+            assert await closing
+    assert failures == []
+
+
 async def test_a_wait_ends_with_a_suspend(slept: list[float]) -> None:
     options = replace(QUICK, backoff_initial=600, backoff_maximum=600)
     async with script(options) as made:

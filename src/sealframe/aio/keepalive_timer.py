@@ -49,8 +49,10 @@ class KeepaliveTimer:
         self.clocks.restart(self._protocol.loop.time())
 
     def probe(self) -> None:
-        """Send PING now: the peer may be gone, though the clock tells of no silence."""
-        if self.bucket is not None and self.clocks.probe(self._protocol.loop.time()):
+        """Send PING now: the peer may be gone, though the clock tells of no silence. Nothing
+        happens once CLOSE was sent, which no PING may follow."""
+        probing = self.bucket is not None and self._protocol.machine.extended
+        if probing and self.clocks.probe(self._protocol.loop.time()):
             self._protocol.send_ping()
             self.start()
 
