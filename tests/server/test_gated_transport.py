@@ -52,6 +52,33 @@ def test_a_writelines_that_is_not_sound_is_not_used(
     assert below.calls == [("writelines" if sound else "write", b"abc")]
 
 
+class Reset(Recording):
+    """The peer has reset the connection, and the event loop does not know yet."""
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.calls.append(("write_eof", b""))
+        raise OSError("Transport endpoint is not connected")
+
+    def close(self) -> None:
+        self.closing = True
+
+
+def test_an_end_that_was_held_back_comes_last_and_fails_without_a_word() -> None:
+    below = Reset()
+    gate = GatedTransport(below, lambda: 0)
+    gate.hold()
+    gate.write(b"last")
+    gate.write_eof()
+    gate.close()
+    assert (below.calls, below.closing) == ([], False)
+    gate.release()
+    assert below.calls == [("write", b"last"), ("write_eof", b"")]
+    assert below.closing
+
+
 def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the session keeps for its next link anyway does not count."""
     monkeypatch.setattr(gated_transport, "LIMIT", 10)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ..aio.writing import write_buffers
+from ..aio.writing import end_writing, write_buffers
 
 LIMIT: Final = 1024 * 1024
 """Bytes that are held back at most beside what the session keeps anyway, such as PONG: a peer that
@@ -43,7 +43,7 @@ class GatedTransport(asyncio.Transport):
             self._transport.write(b"".join(held))
         if self._ends:
             self._ends = False
-            self._transport.write_eof()
+            end_writing(self._transport)
         if self._closes:
             self._closes = False
             self._transport.close()
