@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -208,6 +209,35 @@ class TestCredit:
                 assert len(await conn.recv_many()) <= 2
                 with pytest.raises(ProtocolError, match="no credit"):
                     await conn.recv()
+
+    async def test_what_came_of_it_can_be_taken_and_gives_no_credit(
+        self, control_mode: Mode, role: Role
+    ) -> None:
+        """CLOSE and FIN are out: nothing is written after them."""
+        sent = [b"%d" % number for number in range(40)]
+        async with facing(role, control_mode, hello=WINDOW, inbox_limit=1000) as (conn, peer):
+            # As many as it has credit for; once they are taken, credit is due.
+            await peer.write(b"".join(map(message, sent[:15])))
+            await until(lambda: conn.stats.messages_received == 15)
+            await peer.write(b"".join(map(message, sent[15:])))
+            await until(lambda: protocol_of(conn).closer.write_closed)
+            frames = await peer.read_to_end()
+            async with asyncio.timeout(PATIENCE):
+                got = [await conn.recv() for _ in sent]
+            assert got == sent
+            with pytest.raises(ProtocolError, match="no credit"):
+                await conn.recv()
+            assert len(frames) == 1
+
+    async def test_nor_does_the_log_tell_of_credit(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, "sealframe")
+        async with facing("server", Mode("extended"), hello=WINDOW, inbox_limit=1000) as made:
+            conn, peer = made
+            await peer.write(message(bytes(1000)) + message(b"one more"))
+            assert await peer.read_opcode(Opcode.CLOSE)
+            assert await conn.recv_many(1) == [bytes(1000)]
+            assert await peer.read_to_end() == []
+        assert "window update" not in caplog.text
 
     async def test_a_flood_in_one_piece_is_cut_off(self, control_mode: Mode, role: Role) -> None:
         async with facing(role, control_mode, hello=WINDOW, inbox_limit=1000) as (conn, peer):

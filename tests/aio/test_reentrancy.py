@@ -229,6 +229,42 @@ async def test_a_finalizer_that_closes_while_one_message_is_written_loses_nothin
     assert received == [b"%d" % number for number in range(count)]
 
 
+async def test_what_a_finalizer_acknowledges_while_close_is_written_comes_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a session that acknowledges what is taken, to ask for the next message says ACK."""
+    key, take_output = sealframe.SharedKey.generate(), ProtocolMachine.take_output
+    closing, asked = list[ProtocolMachine](), list[object]()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        await conn.recv()
+        closing.append(protocol_of(conn).machine)
+        finalizing.append(lambda: asked.append(conn.recv().send(None)))
+        await conn.close()
+
+    finalizing = list[Callable[[], object]]()
+
+    def collect(self: ProtocolMachine, *args: object) -> list[bytes]:
+        buffers = take_output(self, *args)  # type: ignore[arg-type]  # as it came
+        if self in closing and not self.extended and finalizing:
+            Garbage(finalizing.pop())
+            gc.collect()
+        return buffers
+
+    monkeypatch.setattr(ProtocolMachine, "take_output", collect)
+    sessions = sealframe.Sessions(acknowledge="taken")
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, security=key, sessions=sessions) as server,
+        sealframe.connect("127.0.0.1", server.port, security=key, session=True) as conn,
+    ):
+        await conn.send(b"one")
+        async with asyncio.timeout(PATIENCE):
+            assert [message async for message in conn] == []
+            assert await conn.close()
+    # A record before its time does not open, and costs the link.
+    assert (len(asked), protocol_of(conn).links) == (1, 1)
+
+
 async def test_on_message_gets_what_comes_after_the_own_close() -> None:
     received = list[bytes]()
 

@@ -75,6 +75,18 @@ def test_nothing_is_sent_after_close(pair: Pair) -> None:
     assert client.take() == b""
 
 
+def test_nothing_is_sent_after_fin(pair: Pair) -> None:
+    """The answer to a fault goes before FIN; what the program does afterwards is not told."""
+    client, server = pair
+    inject(client, server, control.frame(Opcode.CREDIT, b"?"))
+    assert isinstance(client.fault, ProtocolError)
+    assert client.take()
+    client.protocol.give_credit(1000)
+    assert client.protocol.has_output
+    client.protocol.end_output()
+    assert client.take() == b""
+
+
 def test_a_second_close_does_not_take_the_first_back(pair: Pair) -> None:
     """Neither before it was written nor after a fault has queued one."""
     client, server = pair

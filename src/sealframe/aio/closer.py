@@ -20,7 +20,7 @@ from ..wire import CloseCode
 from ..wire.control import Close, close_name
 from .caller import current_caller
 from .time_limit import Expiry
-from .writing import end_writing, write_buffers
+from .writing import end_writing
 
 if TYPE_CHECKING:
     from .connection_protocol import ConnectionProtocol
@@ -455,13 +455,11 @@ class Closer:
     def _send_close(self, _: object) -> None:
         protocol = self._protocol
         assert self.close_sent is not None
-        assert protocol.transport is not None
         protocol.end_credit()
         if protocol.machine.close(self.close_sent, self.discarded):
-            buffers = protocol.machine.take_output([])
-            protocol.stats.bytes_sent += write_buffers(protocol.transport, buffers)
+            protocol.sender.flush()
         else:
-            end_writing(protocol.transport)
+            self._send_fin()
 
     @property
     def discarded(self) -> int:
@@ -471,9 +469,13 @@ class Closer:
         nobody = self.handler is not None and self.handler.done()
         return protocol.discarded + (protocol.unread if nobody else 0)
 
-    def _send_fin(self, _: object) -> None:
-        if self._protocol.transport is not None:
-            end_writing(self._protocol.transport)
+    def _send_fin(self, _: object = None) -> None:
+        protocol = self._protocol
+        # The program may still take what has come, which gives no credit any more.
+        protocol.end_credit()
+        protocol.machine.end_output()
+        if protocol.transport is not None:
+            end_writing(protocol.transport)
 
     def close_if_idle(self, _: object = None) -> None:
         """Close if the program has no more to do with the connection, now that it is ending."""

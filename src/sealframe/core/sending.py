@@ -105,7 +105,7 @@ class SendingHalf:
         self.extended = False
         """Whether control frames may be sent."""
         self.write_closed = False
-        """Whether this end has ended its direction by FIN alone: nothing more is written."""
+        """Whether FIN has ended this end's direction, or is about to: nothing more is written."""
         self.frames_received = 0
         """Message frames and counted control frames so far, which ACK and CLOSE tell."""
         self.send_limit = introductions.local.max_frame
@@ -324,6 +324,10 @@ class SendingHalf:
         self.queue_close(close, discarded=discarded)
         self.extended = False
         return True
+
+    def end_output(self) -> None:
+        """FIN goes out: have nothing more to say."""
+        self.write_closed = True
 
     def make_output(self) -> ControlOutput:
         """Return where control frames wait to be written."""
