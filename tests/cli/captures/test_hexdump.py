@@ -73,9 +73,13 @@ def test_rows_with_offsets(layout: str, prose: bool) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("xxd", "xxd -g1", "xxd -c 8 -g 1", "xxd -u", "xxd -p", "xxd -i"),
+        *("xxd", "xxd -g1", "xxd -c 8 -g 1", "xxd -u", "xxd -p", "xxd -i", "xxd -b"),
+        *("xxd -e", "xxd -e -g2", "xxd -e -g8", "xxd -g4"),
         *("hexdump", "hexdump -C", "hexdump -v", "hexdump -c"),
+        *("hexdump -b", "hexdump -d", "hexdump -o", "hexdump -x"),
         *("od -c", "od -A x -c", "od -A d -c", "od -w8 -c"),
+        *("od -d", "od -s", "od -i", "od -l", "od -X", "od -O", "od -t d1", "od -t u4"),
+        *("od -t o8", "od -t x8", "od -A x -t x4", "od -w4 -t x4", "od -t x4z", "od -A x -x"),
         *(
             "od",
             "od -x",
@@ -100,7 +104,8 @@ OPTIONS = [
     *("od -c", "od -A d -c", "od -A x -c", "od -A n -c", "od -v -c", "od -w8 -c", "od -j 4 -c"),
     *("od -a", "od -A x -a", "od -t u1", "od -A x -t u1", "od -w8 -t u1", "od -j 4 -t u1"),
     *("od -t x1", "od -A d -t x1", "od -A x -t x1", "od -t x1z", "od -w8 -t x1", "od -j 4 -t x1"),
-    *("hexdump -c", "hexdump -v -c", "hexdump -C", "xxd"),
+    *("od -A x -x", "od -A d -t x4", "od -w12 -t u2", "od -i", "od -t u8", "od -l"),
+    *("hexdump -c", "hexdump -v -c", "hexdump -C", "hexdump -b", "hexdump -d", "xxd", "xxd -g4"),
 ]
 
 
@@ -193,7 +198,7 @@ def test_cells_that_may_be_something_else_are_not_read(text: str) -> None:
     [
         "000000   1   8   5\n000003\n",
         "000000 nul nul enq   a\n000004\n",
-        "0000000 -22077\n0000002\n",
+        "0000000 -22077\n0000003\n",
         # od -An -c, whose letters are no hexadecimal digits.
         "   a   a   a   a   b   a   c   a   a\n",
     ],
@@ -270,6 +275,14 @@ SHORT = b"\x00\x00\x00\x05hello\xff"
         "0000   00 00 00 05 68 65 6c 6c 6f ff   ....hello.",
         "00000000: 0000 0005 6865 6c6c 6fff            ....hello.",
         "0000000 0000 0500 6568 6c6c ff6f\n000000a",
+        'data = bytes.fromhex("000000 05 68656c6c6fff")',
+        r"\x{00}\x{00}\x{00}\x{05}\x{68}\x{65}\x{6c}\x{6c}\x{6f}\x{ff}",
+        r'read(3, "\0\0\0\5hello\377", 512) = 10',
+        "00h 00h 00h 05h 68h 65h 6Ch 6Ch 6Fh FFh",
+        "$00 $00 $00 $05 $68 $65 $6c $6c $6f $ff",
+        "0 0 0 5 104 101 108 108 111 -1",
+        "0x7ffe0000:\t0x05000000\t0x6c6c6568\n0x7ffe0008:\t0xff6f",
+        "80000000: 05000000 6c6c6568 ff6f    ....hello.",
     ],
 )
 def test_one_message(text: str) -> None:
@@ -286,6 +299,64 @@ def test_each_line_was_one_read() -> None:
     assert (stream.data, stream.boundaries) == (b"\0\1a\0\2ab", ())
 
 
+@pytest.mark.parametrize(
+    "front",
+    [
+        "[   12.345678] mydev: %08x: ",
+        "|%08x| ",
+        "│%08x│ ",
+        "00000000`0012%04x  ",
+        "Nov 30 12:30:01 host kernel: [ 9.5] rx: %04x: ",
+    ],
+)
+def test_words_and_tables_around_the_offsets(front: str) -> None:
+    """The last row is short: it is found by its offset, not by how many bytes it has."""
+    lines = []
+    for at in range(0, len(DATA), 16):
+        part = DATA[at : at + 16]
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{front % at}{part.hex(' '):<47}  |{shown}|")
+    assert one("What is this?\n\n" + "\n".join(lines)) == DATA
+
+
+def test_what_nc_wrote_is_of_both_directions() -> None:
+    text = (
+        "> 00000000 00 01 61  # ..a\n< 00000000 00 02 6f 6b  # ..ok\n> 00000003 00 01 62  # ..b\n"
+    )
+    client, server = find(text)
+    assert (client.data, client.sender) == (b"\0\1a\0\1b", "client")
+    assert (server.data, server.sender) == (b"\0\2ok", "server")
+
+
+def test_few_bytes_behind_the_words_of_other_lines() -> None:
+    text = (
+        "12:30:01 RX 00 00 00 05 68 65 6c 6c 6f\n"
+        "12:30:02 RX 00 00 00 01 61\n"
+        "12:30:03 RX 00 00 00 02 61 62\n"
+    )
+    (stream,) = find(text)
+    assert list(stream.parts) == [b"\0\0\0\5hello", b"\0\0\0\1a", b"\0\0\0\2ab"]
+
+
+def test_numbers_without_offsets_say_how_they_were_read() -> None:
+    assert "od -t x1" in find(" 0000 0500 6568 6c6c\n 006f\n")[0].notes[-1]
+    # Nobody knows how many rows are missing.
+    assert find(" 00 00 00 00\n*\n 00 05 68 65\n")[0].notes == (
+        "no dump was found in this text: its characters are taken as the bytes",
+    )
+
+
+def test_spaces_alone_are_not_taken_for_their_offsets(tmp_path: Path) -> None:
+    assert one("000000" + " " * 64 + "\n*\n000020" + " " * 32 + "\n000028\n") == b" " * 40
+    cut = "000000\n*\n000020\n000028\n"
+    assert one(cut) == cut.encode()
+
+
+def test_a_text_with_encoded_parts_is_no_dump() -> None:
+    for text in ('{"hash": "00112233445566778899aabbccddeeff"}', f"GET / {'Ab0' * 20}"):
+        assert one(text) == text.encode()
+
+
 def test_characters_beside_the_bytes_without_offsets() -> None:
     text = (
         "They look like records:\n"
@@ -299,6 +370,10 @@ def test_characters_beside_the_bytes_without_offsets() -> None:
 def test_base64() -> None:
     data = SHORT * 8
     assert one(base64.encodebytes(data).decode()) == data
+    text = base64.b64encode(data).decode()
+    assert one(f"It is this, in Base64: {text}") == data
+    assert one(f'data = base64.b64decode("{text}")') == data
+    assert one(base64.urlsafe_b64encode(data).decode()) == data
     # A word is none, and what is not whole.
     (stream,) = reading.read(io.BytesIO(b"z" * 40), "file")
     assert stream.data == b"z" * 40

@@ -1,4 +1,4 @@
-r"""Dumps of bytes in cells of four: ``od -c``, ``hexdump -c`` and ``od -t u1``.
+r"""Dumps in cells of one width: ``od -c``, ``od -t u1``, ``od -t x4``, ``hexdump -d``.
 
 ::
 
@@ -7,10 +7,15 @@ r"""Dumps of bytes in cells of four: ``od -c``, ``hexdump -c`` and ``od -t u1``.
     0000022
 
     0000000   0   0   0   5 104 101 108 108 111  32 119 111 114 108 100  10     od -t u1
+    0000000 05000000 6c6c6568 6f77206f 0a646c72                                 od -t x4
+    0000000     0  1280 25960 27756  8303 28535 27762  2660                     od -d
 
 A byte is a character, an escape of C or three octal digits, or a decimal number in all cells. A
 space is a cell of spaces, which may be cut off at the end of a row. Where a character of UTF-8 has
 several bytes, some systems print it once, with ``**`` in the cells of its other bytes.
+
+Other cells are numbers of :mod:`.words`, of a little-endian machine as nearly all are: their bytes
+stand the other way round. Each kind of them has its own width of cells or number of digits.
 
 Nothing says whether offsets are octal, hexadecimal or decimal: those count by which rows are as
 long as their offsets say. Where a line with an offset cannot be read, none of them is.
@@ -24,11 +29,14 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from .stream import WINDOW, Stream, joined
+from .words import KINDS, Words
 
 _ROW: Final = re.compile(r" *([0-9a-f]{6,16})(?= |$)")
 _CHARACTER: Final = re.compile(
     r"   (?P<char>\S| )|  \\(?P<escape>[0abfnrtv])| (?P<octal>[0-3][0-7]{2})|  \*\*"
 )
+_BLANK: Final = re.compile(r"(?: {4}){8,}")
+"""A row of spaces alone: nothing else has so many behind an offset."""
 _NUMBER: Final = re.compile(r"   \d|  [1-9]\d| 1\d\d| 2[0-4]\d| 25[0-5]")
 _ESCAPES: Final = dict(zip("0abtnvfr", (0, 7, 8, 9, 10, 11, 12, 13), strict=True))
 _OCTAL: Final = frozenset("01234567")
@@ -63,7 +71,7 @@ _Kind = Callable[[str, str, bool], _Row | None]
 def read(text: str) -> list[Stream]:
     """Return the stream of a dump in cells; none where the text has none."""
     lines = text.expandtabs().split("\n")
-    for kind in (_characters, _numbers):
+    for kind in (_characters, _numbers, *map(_of_words, KINDS)):
         rows = _rows(lines, kind)
         # A table may have numbers and letters too.
         if any(row.telling for row in rows) and (
@@ -85,7 +93,7 @@ def _rows(lines: list[str], kind: _Kind) -> list[_Row]:
             elif rows and line.strip():
                 others = True
             continue
-        if others and kind is _numbers:
+        if others and kind is not _characters:
             # od prints the bytes another way below each row; those may be hexadecimal (-t x1c).
             return []
         row = kind(match[1], line[match.end() :].rstrip("\r"), squeezed)
@@ -119,7 +127,8 @@ def _characters(offset: str, text: str, squeezed: bool) -> _Row | None:
     if cells is None:
         return None
     data = bytearray()
-    telling = escaped = False
+    escaped = False
+    telling = _BLANK.fullmatch(text) is not None
     for cell in cells:
         if cell["octal"]:
             number = int(cell["octal"], 8)
@@ -151,6 +160,20 @@ def _numbers(offset: str, text: str, squeezed: bool) -> _Row | None:
     )
     data = bytes(map(int, texts))
     return _Row(offset, data, squeezed, cut=False, telling=telling, escaped=True)
+
+
+def _of_words(words: Words) -> _Kind:
+    """Return what reads rows of numbers of a kind."""
+
+    def read(offset: str, text: str, squeezed: bool) -> _Row | None:
+        if not words.has_offset(offset):
+            return None
+        data = words.read(text)
+        if data is None:
+            return None
+        return _Row(offset, data, squeezed, cut=False, telling=bool(data), escaped=False)
+
+    return read
 
 
 def _streams(rows: list[_Row]) -> list[Stream]:
@@ -204,7 +227,8 @@ def _assembled(rows: list[_Row], base: int, *, exact: bool) -> bytes:
         part = row.data
         if not exact and row.cut:
             part = part.ljust(have)
-        elif not exact and is_last and not part[have:].strip(b" "):
+        elif not exact and is_last and not part[have:].strip(b" \0"):
+            # Of spaces, or the rest of a number, which is zero.
             part = part[:have]
         if len(part) != have:
             return b""

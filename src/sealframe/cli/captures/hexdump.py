@@ -15,10 +15,13 @@ from typing import Final
 from . import cells, literals, offsets
 from .stream import CaptureError, Stream
 
-_CERTAIN: Final = re.compile(r"\\x[0-9a-fA-F]{2}|(?:0x[0-9a-fA-F]{1,2}\b[\s,]*){3}")
+_CERTAIN: Final = re.compile(
+    r"\\x\{?[0-9a-fA-F]{2}|\\[0-3][0-7]{2}|(?:(?:\([\w ]+\))?\s*0x[0-9a-fA-F]{1,2}\b[\s,]*){3}"
+)
 """Escapes and lists of numbers, which no protocol sends as characters."""
 _READERS: Final = (
     literals.read_strings,
+    literals.read_quoted,
     literals.read_lists,
     literals.read_digits,
     literals.read_base64,
@@ -64,7 +67,7 @@ def find(data: bytes) -> list[Stream]:
     size = sum(len(stream.data) for stream in streams)
     sample = text[:_SAMPLE]
     unmistakable = _CERTAIN.search(text) or cells.read(sample) or offsets.read(sample)
-    if not unmistakable and 8 * size < len(text.strip()):
+    if not unmistakable and 8 * size < len("".join(text.split())):
         return []
     note = f"read as a dump of {size:,} bytes; --raw takes the characters themselves"
     return [replace(streams[0], notes=(note, *streams[0].notes)), *streams[1:]]

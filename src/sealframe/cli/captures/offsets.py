@@ -17,42 +17,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Final, Literal
 
+from .rows import END, Row, read_rows
 from .stream import WINDOW, Stream, joined
 
-_ROW: Final = re.compile(
-    r"""(?P<indent>\s*)
-        (?P<offset>(?:0x)?[0-9a-fA-F]{4,16})
-        (?:\s?<[^>\n]*>)?           # gdb names the symbol
-        (?P<colon>:?) \s+ (?P<rest>\S.*)""",
-    re.VERBOSE,
-)
-_END: Final = re.compile(r"\s*(?:0x)?([0-9a-fA-F]{6,16}):?\s*")
-"""hexdump and od end with a line of the size alone."""
-_FIRST: Final = re.compile(r" *0{6,7} +\S")
-"""How their first line begins."""
-_TOKEN: Final = re.compile(r"(\s*(?:-\s?)?)((?:0x)?)([0-9a-fA-F]+)(?![^\s|-])")
-_SQUEEZED: Final = "*"
-"""Stands for rows that are equal to the one above."""
-_LONGEST: Final = 1024
-"""Characters of a row that are looked at."""
+_FIRST: Final = re.compile(r" *0{6,7}(?: +\S|\s*\Z)")
+"""How their first line begins; spaces may be cut off it."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line of a dump.
-
-    :ivar tokens: what may be its bytes; the last ones may be part of a column of characters
-    :ivar certain: how many tokens stand before a gap that such a column has
-    """
-
-    indent: int
-    offset: str
-    tokens: tuple[str, ...] = ()
-    certain: int = 0
-    colon: bool = False
+_USUAL: Final = 16
+"""Bytes of a row, as a rule."""
 
 
 @dataclass
@@ -71,7 +46,7 @@ class Dump:
 
 def read(text: str) -> list[Dump]:
     """Return the dumps in a text, in its order; none where its lines have no offsets."""
-    rows = list(_rows(text))
+    rows = list(read_rows(text))
     seven = all(len(row.offset) == 7 and not row.colon for row in rows if row)
     squeezed = None in rows and seven
     # With seven digits and bytes one by one it is od, whose offsets are hexadecimal with six.
@@ -99,7 +74,9 @@ def has_sizes(text: str) -> bool:
     """
     lines = text.expandtabs().split("\n")
     first = next((at for at, line in enumerate(lines) if _FIRST.match(line)), None)
-    return first is not None and any(map(_END.fullmatch, lines[first + 1 :]))
+    if first is None or not any(map(END.fullmatch, lines[first + 1 :])):
+        return False
+    return END.fullmatch(lines[first]) is None or "*" in map(str.strip, lines)
 
 
 def streams(dumps: list[Dump]) -> list[Stream]:
@@ -138,44 +115,6 @@ def streams(dumps: list[Dump]) -> list[Stream]:
     return found
 
 
-def _rows(text: str) -> list[_Row | None]:
-    """Return the rows of a text; None for one that stands for squeezed ones."""
-    rows: list[_Row | None] = []
-    for line in text.expandtabs().split("\n"):
-        if (match := _ROW.match(line[:_LONGEST])) is not None and (row := _row(match)) is not None:
-            rows.append(row)
-        elif rows and line.strip() == _SQUEEZED:
-            rows.append(None)
-        elif rows and (match := _END.fullmatch(line)) is not None:
-            rows.append(_Row(rows[-1].indent if rows[-1] else 0, match[1]))
-    return rows
-
-
-def _row(match: re.Match[str]) -> _Row | None:
-    text = match["rest"].partition("|")[0]
-    tokens: list[str] = []
-    certain, at, digits = None, 0, 0
-    while (token := _TOKEN.match(text, at)) is not None:
-        # gdb puts tabs between, and no characters behind.
-        gap = 0 if token[2] else len(token[1])
-        # The column of characters stands apart, and in the middle of 16 bytes there may be 2 too.
-        if tokens and certain is None and (gap > 2 or (gap == 2 and digits != 16)):
-            certain = len(tokens)
-        tokens.append(token[3])
-        digits += len(token[3])
-        at = token.end()
-    if not tokens:
-        return None
-    offset = match["offset"]
-    return _Row(
-        len(match["indent"]),
-        offset.removeprefix("0x"),
-        tuple(tokens),
-        len(tokens) if certain is None else certain,
-        colon=bool(match["colon"]),
-    )
-
-
 class _Assembly:
     """Rows put together, where their offsets are numbers of a base: 16, 8 (od) or 10.
 
@@ -184,7 +123,7 @@ class _Assembly:
     :ivar misfits: how many have not
     """
 
-    def __init__(self, rows: list[_Row | None], base: int) -> None:
+    def __init__(self, rows: list[Row | None], base: int) -> None:
         self.dumps: list[Dump] = []
         self.fits = 0
         self.misfits = 0
@@ -192,7 +131,7 @@ class _Assembly:
         self._width = 0
         # Bytes that rows left out may still stand for: all of a stream in each direction.
         self._room = 2 * WINDOW
-        self._current: dict[int, tuple[Dump, _Row]] = {}
+        self._current: dict[int, tuple[Dump, Row]] = {}
         self._last: Dump | None = None
         squeezed = False
         for row in rows:
@@ -209,7 +148,7 @@ class _Assembly:
         for dump, row in self._current.values():
             self._end(dump, row)
 
-    def _take(self, row: _Row, offset: int, *, squeezed: bool) -> None:
+    def _take(self, row: Row, offset: int, *, squeezed: bool) -> None:
         dump, before = self._current.get(row.indent, (None, None))
         if dump is None or before is None or offset <= dump.start:
             if dump is not None and before is not None:
@@ -224,7 +163,7 @@ class _Assembly:
         self._last = dump
         self._current[row.indent] = dump, row
 
-    def _fill(self, dump: Dump, row: _Row, size: int, *, squeezed: bool) -> None:
+    def _fill(self, dump: Dump, row: Row, size: int, *, squeezed: bool) -> None:
         """Take the bytes of a row, which has so many, as the next one's offset says."""
         if dump.gap is not None or len(dump.data) > WINDOW:
             return
@@ -252,7 +191,7 @@ class _Assembly:
         dump.data += certain
         dump.gap = dump.start + len(dump.data)
 
-    def _end(self, dump: Dump, row: _Row) -> None:
+    def _end(self, dump: Dump, row: Row) -> None:
         """Take the bytes of a row behind which none comes."""
         if dump.gap is not None or not row.tokens:
             return
@@ -261,17 +200,16 @@ class _Assembly:
             unlike = dump.start % 16 == 0 and len(row.offset) != len(row.tokens[0])
             self.fits += row.colon or unlike
         certain = self._bytes(row, row.tokens[: row.certain])
-        dump.data += certain[: self._width or None]
+        if row.certain == len(row.tokens):
+            # Without a gap its characters may look like bytes. Rows of a segment may all be short.
+            certain = certain[: max(self._width, _USUAL)]
+        dump.data += certain
 
-    def _bytes(self, row: _Row, tokens: tuple[str, ...]) -> bytes:
+    def _bytes(self, row: Row, tokens: tuple[str, ...]) -> bytes:
         """Return the bytes of tokens, up to the first that is none."""
         if self.base == 8:
             return _octal(tokens)
-        # hexdump and od print 16-bit numbers of a little-endian machine, xxd two bytes.
-        whole = tuple(takewhile(lambda text: len(text) % 2 == 0, tokens))
-        if not row.colon and len(row.offset) == 7 and all(len(text) == 4 for text in tokens):
-            whole = tuple(text[2:] + text[:2] for text in whole)
-        return bytes.fromhex("".join(whole))
+        return row.bytes_of(tokens)
 
 
 def _octal(tokens: tuple[str, ...]) -> bytes:
