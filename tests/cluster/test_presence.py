@@ -18,6 +18,7 @@ from sealframe.cluster.numbers import (
     MAX_CHUNK,
     MAX_DELTAS,
     MAX_TEXT,
+    MAX_WAITING,
     ROSTER_PART,
 )
 from sealframe.cluster.presence import (
@@ -259,6 +260,28 @@ def test_what_nobody_fetches_is_bounded() -> None:
     assert len(presence.deltas) == 5
     assert presence.number == 2 * MAX_DELTAS + 5
     assert presence.deltas[0] == Gone(str(2 * MAX_DELTAS))
+
+
+def test_long_names_that_nobody_fetches_are_bounded_in_bytes() -> None:
+    """Each is 384 KiB as JSON, so that ten of them wait."""
+    own = announcer(1 << 20)
+    name = "\0" * MAX_TEXT
+    clients = [Put(str(number), name, 1.0) for number in range(25)]
+    tracemalloc.start()
+    try:
+        for client in clients:
+            own.add(client)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1.1 * MAX_WAITING
+    messages = published(own)
+    assert [delta for presence in messages for delta in presence.deltas] == clients[20:]
+    assert messages[-1].number == 25
+    # What was taken counts no more.
+    for client in clients[:10]:
+        own.add(client)
+    assert sum(len(presence.deltas) for presence in published(own)) == 10
 
 
 def test_the_last_message_says_bye() -> None:

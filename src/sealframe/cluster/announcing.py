@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Final
 
 from .messages import RosterPart
-from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS
+from .numbers import HEARTBEAT_INTERVAL, MAX_DELTAS, MAX_WAITING
 from .presence import Delta, Put, encode_delta, encode_presence, encode_roster
 
 __all__ = ["Announcer"]
@@ -30,6 +30,7 @@ class Announcer:
         self._identity: dict[str, object] = {"id": id, "label": label, "started": started}
         self._size = size
         self._waiting: list[bytes] = []
+        self._waiting_size = 0
         # Each client as it was announced: a roster of 10,000 is joined, not encoded, in one turn.
         self._clients: dict[str, bytes] = {}
         # Those with long names are encoded anew.
@@ -47,10 +48,11 @@ class Announcer:
     def add(self, delta: Delta) -> None:
         """Give a change its number. It waits to be published."""
         self.number += 1
-        if len(self._waiting) == MAX_DELTAS:
-            self._waiting.clear()  # whoever misses them asks for the roster
         data = encode_delta(delta)
+        if len(self._waiting) == MAX_DELTAS or self._waiting_size + len(data) > MAX_WAITING:
+            self._forget_waiting()  # whoever misses them asks for the roster
         self._waiting.append(data)
+        self._waiting_size += len(data)
         if isinstance(delta, Put) and len(data) <= _SHORT:
             self._clients[delta.id] = data
             self._long.pop(delta.id, None)
@@ -81,7 +83,7 @@ class Announcer:
                 left -= len(delta) + 1
             # Else it is too large for a message: the next one shows a gap of one number.
         messages.append(self._encode(number, batch))
-        self._waiting.clear()
+        self._forget_waiting()
         return messages
 
     def bye(self) -> bytes:
@@ -101,6 +103,10 @@ class Announcer:
         parts = [RosterPart(self.number, place, len(data), part) for place, part in enumerate(data)]
         self._roster = None if self._long else (self.number, parts)
         return parts
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_size = 0
 
     def _encode(self, number: int, deltas: list[bytes], *, bye: bool = False) -> bytes:
         head = {**self._identity, "figures": dict(self.figures)}

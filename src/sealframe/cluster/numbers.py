@@ -70,6 +70,9 @@ MAX_DELTAS: Final = 4096
 """Changes that are kept, to be published or until a roster comes. Beyond it all of them are
 dropped, and the roster takes their place."""
 
+MAX_WAITING: Final = 4 * 1024 * 1024
+"""Bytes, as JSON, of the changes that are kept to be published, with the same end. As many of them
+as there may be would be 1.6 GB if each had the longest name."""
 
 SLICE: Final = 150
 """Changes of other servers that are carried out between two looks at the clock, one of each turn of
