@@ -43,6 +43,7 @@ class Session:
     :param limit: how much this end keeps before its messages and stream data wait, in bytes
     :param taken: on a server, how many messages of the client it has for good as the numbering
         begins
+    :param follows: on a server, the numbering before this one, as HELLO named it; 0: there was none
     :param writer: on a server, which start of the client's program the last of these is from; empty
         where nobody says that
     :param taking: what the program has finished, where only that is acknowledged; else all that
@@ -60,6 +61,7 @@ class Session:
         "_unacknowledged_bytes",
         "abandoned",
         "dropped",
+        "follows",
         "frozen",
         "limit",
         "numbering",
@@ -78,10 +80,12 @@ class Session:
         limit: int,
         peer_ack_by: int,
         taken: int = 0,
+        follows: int = 0,
         writer: bytes = b"",
         taking: Taking | None = None,
     ) -> None:
         self.numbering = numbering
+        self.follows = follows
         self.limit = limit
         self.taken = taken
         self.writer = writer
@@ -265,6 +269,14 @@ class Session:
             known=known,
             writers=writers,
         )
+
+    def left_behind(self, numbering: int) -> bool:
+        """Server: return whether the client has gone on at another server since, whose WELCOME it
+        has read.
+
+        :param numbering: what its HELLO says
+        """
+        return numbering not in (self.numbering, self.follows)
 
     def welcome(self, *, keep: int, credit: int, taken: int = 0) -> SessionWelcome:
         """Return field 4 of the WELCOME with which the session begins or goes on; the link before

@@ -44,6 +44,8 @@ logger = logging.getLogger("sealframe.server")
 
 _LOST: Final = CloseCode.SESSION_LOST
 _COPIED: Final = "a client came for a session that has messages from a copy of its file"
+_STARTED_AGAIN: Final = "the client's program was started again"
+_LEFT: Final = "the client has gone on at another server"
 
 
 class SessionKeeper:
@@ -285,6 +287,7 @@ class SessionKeeper:
                 limit=self._limit,
                 peer_ack_by=asked.ack_by,
                 taken=taken,
+                follows=asked.numbering,
                 writer=writer,
                 taking=taking,
             )
@@ -303,12 +306,15 @@ class SessionKeeper:
         key: bytes,
     ) -> None:
         """A client came for a session that is not over."""
-        start, _ = found.attempt
+        start, session = found.attempt[0], found.session.session
+        assert session is not None
         if not self._table.attach(key, attempt_of(asked)):
             text = "a client came for a session that has a later link"
             _refuse(protocol, Close(CloseCode.SUPERSEDED), text)
         elif asked.start > start:
-            self._begin_anew(found.session, protocol, asked, key)
+            self._begin_anew(found.session, protocol, asked, _STARTED_AGAIN)
+        elif self._sessions.position is not None and session.left_behind(asked.numbering):
+            self._begin_anew(found.session, protocol, asked, _LEFT)
         else:
             self._resume(found.session, protocol, asked)
 
@@ -329,14 +335,13 @@ class SessionKeeper:
             self._replaced(protocol, session)
 
     def _begin_anew(
-        self, old: SessionProtocol, protocol: SessionProtocol, asked: SessionHello, key: bytes
+        self, old: SessionProtocol, protocol: SessionProtocol, asked: SessionHello, text: str
     ) -> None:
-        """The client's program was started again, and has lost what came of this server: another
-        handler goes on with the messages that the old one has not taken for good."""
+        """The client has lost what came of this server, or has left it behind, as ``text`` says:
+        another handler goes on with the messages that the old one has not taken for good."""
         old.cut_off()
-        taken, last = old.messages_of_session, self._writers.last(old)
+        key, taken, last = self._keys[old], old.messages_of_session, self._writers.last(old)
         self._forget(old, key)
-        text = "the client's program was started again"
         if not old.sender.all_acknowledged:
             text += ", and what it had not acknowledged is lost"
         error = old.lost(text, code=_LOST)

@@ -59,6 +59,7 @@ class SessionLogs:
             limit=self._limit,
             peer_ack_by=asked.ack_by,
             taken=owned.taken,
+            follows=asked.numbering,
             writer=writer,
             taking=taking,
         )

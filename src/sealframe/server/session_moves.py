@@ -138,7 +138,9 @@ class SessionMoves:
         protocol.cut_off()
         same_start = question.attempt[0] == found.attempt[0]
         unsent: list[bytes] = []
-        if same_start:
+        # Where positions say how far it is, one that its client has left behind has nothing for it.
+        left = self._redelivers and session.left_behind(question.numbering)
+        if same_start and not left:
             same = question.numbering == session.numbering
             try:
                 unsent = session.retention.messages_after(question.received if same else 0)
