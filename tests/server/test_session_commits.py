@@ -4,7 +4,10 @@ log."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 from aio.ends import PATIENCE
@@ -103,11 +106,47 @@ async def test_while_one_write_waits_the_rest_goes_into_the_next() -> None:
         assert [await conn.recv() for _ in range(6)] == [b"1", b"1'", b"2", b"2'", b"3", b"3'"]
 
 
+class Holds:
+    """The time for which answers are held: it passes when the test says so."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call_later = self._loop.call_later
+        self._set: list[tuple[asyncio.TimerHandle, Callable[[], object]]] = []
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, **options: Any
+    ) -> asyncio.TimerHandle:
+        """What the event loop does, but for these."""
+        handle = self._call_later(delay, callback, *args, **options)
+        if delay == session_commits.HOLD:
+            self._set.append((handle, partial(callback, *args)))
+        return handle
+
+    def end(self) -> None:
+        """Have every one that runs be over."""
+        ended, self._set = self._set, []
+        running = [callback for handle, callback in ended if not handle.cancelled()]
+        assert running
+        for handle, _ in ended:
+            handle.cancel()
+        for callback in running:
+            callback()
+
+
+@pytest.fixture
+async def holds(monkeypatch: pytest.MonkeyPatch) -> Holds:
+    """The time for which the servers of a test hold answers."""
+    monkeypatch.setattr(session_commits, "HOLD", 12_345.0)
+    made = Holds()
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", made.call_later)
+    return made
+
+
 async def test_what_belongs_together_stays_so_while_the_outbox_is_full_of_earlier_answers(
-    monkeypatch: pytest.MonkeyPatch,
+    holds: Holds,
 ) -> None:
     """The handler waits in the middle of its second answer, however long the log takes."""
-    monkeypatch.setattr(session_commits, "HOLD", 0.001)
     # Room for three answers, which count 64 bytes each beside their length.
     async with stored(twice, options=ServerOptions(outbox_limit=400)) as (_, log, conn):
         first, second = b"1" * 100, b"2" * 100
@@ -115,9 +154,8 @@ async def test_what_belongs_together_stays_so_while_the_outbox_is_full_of_earlie
         await until(lambda: bool(log.waiting))
         await conn.send(second)
         await conn.ping()
-        # Timers of one length fire in the order in which they were set: the handler's has, twice.
-        for _ in range(3):
-            await asyncio.sleep(session_commits.HOLD)
+        for _ in range(2):
+            holds.end()
         log.let_through()
         await until(lambda: bool(log.waiting))
         assert log.entries == [Entry(1, (first, first + b"'"))]
