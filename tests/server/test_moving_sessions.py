@@ -644,6 +644,39 @@ class TestCut:
         assert found.elsewhere.unread == (b"unread",)
         parked.close()
 
+    async def test_an_older_state_does_not_take_the_place_of_a_later_one(self) -> None:
+        """That one is kept as long as ever, and what is at work for both is waited for."""
+        loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+
+        def call_later(*args: Any) -> asyncio.TimerHandle:
+            timers.append(loop.call_later(*args))
+            return timers[-1]
+
+        parked = ParkedSessions(call_later, lambda: None)
+        earlier = MovedSession(SessionQuestion(bytes(32), (1, 1), 3, 0), 1, (b"older",), ())
+        later = MovedSession(SessionQuestion(bytes(32), (1, 2), 3, 0), 2, (b"newer",), ())
+        done = asyncio.Event()
+
+        async def work() -> None:
+            await done.wait()
+
+        parked.add(later)
+        parked.add(earlier, asyncio.create_task(work()))
+        waiting = asyncio.create_task(parked.wait_finished(bytes(32)))
+        await asyncio.sleep(0)
+        waits = not waiting.done()
+        done.set()
+        await waiting
+        assert waits
+        assert [timer.cancelled() for timer in timers] == [False]
+        assert parked.attempt(bytes(32)) == (1, 2)
+        assert parked.claim(later.question) == later
+        # What is kept of the same attempt is replaced, and of a later one.
+        parked.add(later)
+        parked.add(replace(later, question=replace(later.question, attempt=(1, 3))))
+        assert [timer.cancelled() for timer in timers] == [True, True, False]
+        parked.close()
+
     async def test_an_older_state_is_not_taken_for_the_session(self) -> None:
         echo = Echoing()
         async with two(echo, Sessions()) as (servers, members), connect(servers) as conn:

@@ -117,15 +117,20 @@ class ParkedSessions:
         return len(self._parked)
 
     def add(self, moved: MovedSession, *tasks: asyncio.Task[None] | None) -> None:
-        """Keep one.
+        """Keep one; where one is kept that was given up for a later attempt, its client has gone on
+        since with that, so it stays.
 
         :param tasks: what may still be at work for it: its handler, with a message in hand, and
             what writes the last of its log
         """
         key, attempt = moved.question.key, moved.question.attempt
-        self.drop(key, attempt)
-        timer = self._call_later(KEPT, self.drop, key, attempt)
         running = [task for task in tasks if task is not None]
+        self.drop(key, attempt)
+        later = self._parked.get(key)
+        if later is not None:
+            later.running += running
+            return
+        timer = self._call_later(KEPT, self.drop, key, attempt)
         self._parked[key] = _Parked(moved, attempt, running, timer)
 
     def add_unsent(self, question: SessionQuestion, messages: list[bytes]) -> None:
