@@ -24,6 +24,7 @@ from sealframe import (
     PrivateKey,
     Server,
     ServerIdentity,
+    ServerOptions,
     SessionInfo,
     SessionLostError,
     Sessions,
@@ -107,7 +108,11 @@ class Member(ClusterMember):
 
 @asynccontextmanager
 async def two(
-    handler: Handler, sessions: Sessions, *, security: SharedKey | ServerIdentity = KEY
+    handler: Handler,
+    sessions: Sessions,
+    *,
+    security: SharedKey | ServerIdentity = KEY,
+    options: ServerOptions | None = None,
 ) -> AsyncIterator[tuple[list[Server], list[Member]]]:
     """Run two servers that know each other."""
     members: list[Member] = []
@@ -121,6 +126,7 @@ async def two(
             security=security,
             sessions=sessions,
             cluster=member,
+            options=options,
         )
         servers.append(await serving)
     try:
@@ -597,6 +603,32 @@ class TestCut:
         assert isinstance(elsewhere, MovedSession)
         assert elsewhere.unsent == (b"first", b"last")
         parked.close()
+
+    async def test_a_handler_that_closes_in_its_second_costs_no_session(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its close has a time-out of its own, which comes later."""
+        monkeypatch.setattr(session_moves, "IN_HAND", 60)
+        echo = Echoing()
+
+        async def once(conn: Connection) -> None:
+            message = await conn.recv()
+            echo.taken.append(message)
+            await echo.hold.wait()
+            await conn.send(b"re " + message)
+            await conn.close()
+
+        options = ServerOptions(close_timeout=1.6)
+        async with (
+            two(once, Sessions(), options=options) as (servers, _),
+            connect(servers) as conn,
+        ):
+            await in_hand_and_moving(servers, conn, echo)
+            echo.hold.set()
+            # The client of a session that was lost comes again and again.
+            async with asyncio.timeout(10):
+                assert [message async for message in conn] == [b"re in hand", b"re next"]
+                assert await conn.close()
 
     async def test_of_two_servers_that_ask_one_gets_it(
         self, monkeypatch: pytest.MonkeyPatch

@@ -187,7 +187,9 @@ class SessionMoves:
         when it asks for the next one. What it sends meanwhile goes along."""
         dropped = protocol.stats.unsent
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._answer_by()) as limit:
+            # A close within that time must not time out before it is over.
+            longest = min(IN_HAND, protocol.options.close_timeout / 2)
+            async with asyncio.timeout_at(self._answer_by(longest)) as limit:
                 self._limits.add(limit)
                 try:
                     await asyncio.wait([handler])
@@ -201,13 +203,16 @@ class SessionMoves:
             self._parked.add_unsent(question, _take_unsent(protocol))
             protocol.end_session(protocol.lost(_ELSEWHERE, code=_LOST))
 
-    def _answer_by(self) -> float:
-        """Return until when a handler may answer what it has in hand, by the event loop's clock."""
+    def _answer_by(self, longest: float) -> float:
+        """Return until when a handler may answer what it has in hand, by the event loop's clock.
+
+        :param longest: seconds that it has at most
+        """
         now = asyncio.get_running_loop().time()
         if self._deadline is None:
-            return now + IN_HAND
+            return now + longest
         # The session has to get to the other server, too, before this one is gone.
-        return now + min(IN_HAND, max(0.0, self._deadline - now) / 2)
+        return now + min(longest, max(0.0, self._deadline - now) / 2)
 
     def begin(self, deadline: float) -> set[SessionProtocol]:
         """Cut the links of all sessions that can go on: their clients look for another server.
@@ -219,7 +224,7 @@ class SessionMoves:
         for limit in self._limits:
             until = limit.when()
             if until is not None and not limit.expired():
-                limit.reschedule(min(until, self._answer_by()))
+                limit.reschedule(min(until, self._answer_by(IN_HAND)))
         moving = set()
         for protocol in list(self._sessions):
             if protocol.closer.may_go_on and not protocol.closer.closing:
