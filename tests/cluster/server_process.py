@@ -11,7 +11,7 @@ import json
 import sys
 
 import sealframe
-from sealframe import Connection
+from sealframe import Connection, Sessions
 from sealframe.cluster import Cluster
 
 
@@ -25,7 +25,10 @@ async def handler(conn: Connection) -> None:
 async def main(urls: str, name: str) -> None:
     """Serve until standard input ends."""
     cluster = Cluster(urls.split(","), name=name)
-    async with sealframe.serve(handler, "127.0.0.1", 0, cluster=cluster) as server:
+    sessions = Sessions()
+    async with sealframe.serve(
+        handler, "127.0.0.1", 0, cluster=cluster, sessions=sessions
+    ) as server:
         print(json.dumps({"port": server.port, "id": cluster.server_id}), flush=True)
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()

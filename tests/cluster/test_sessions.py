@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -24,6 +26,7 @@ from sealframe.cluster import Cluster
 
 from .members import Member, agree, cluster_of
 from .nats_servers import NatsServer
+from .processes import server_process
 
 OPTIONS = ClientOptions(backoff_initial=0.01, backoff_maximum=0.1, close_timeout=1)
 
@@ -153,6 +156,39 @@ class TestLost:
                 with pytest.raises(SessionLostError):
                     while True:
                         await conn.recv()
+
+    async def test_a_server_that_hangs_has_its_sessions_when_it_goes_on(
+        self, nats_server: NatsServer
+    ) -> None:
+        """It is taken for gone, and nobody else says of its sessions that they are lost."""
+        name = secrets.token_hex(8)
+        async with (
+            cluster_of(nats_server.url, 1, name=name, handler=echo, sessions=Sessions()) as members,
+            server_process(nats_server.url, name) as hangs,
+        ):
+            (other,) = members
+            links: list[socket.socket] = []
+            port = hangs.port
+
+            async def dial() -> socket.socket:
+                links.append(socket.create_connection(("127.0.0.1", port)))
+                return links[-1]
+
+            async with sealframe.connect(
+                "127.0.0.1", port, extended=True, session=True, sock=dial, options=OPTIONS
+            ) as conn:
+                await conn.send(b"1")
+                assert await conn.recv() == b"1"
+                await until(lambda: len(other.cluster.servers) == 2)
+                hangs.signal(signal.SIGSTOP)
+                await until(lambda: len(other.cluster.servers) == 1)
+                port = other.server.port
+                links[-1].shutdown(socket.SHUT_RDWR)
+                await conn.send(b"2")
+                await until(lambda: other.server.counters.failed_handshakes >= 2)
+                hangs.signal(signal.SIGCONT)
+                assert await conn.recv() == b"2"
+                assert other.server.counters.sessions_resumed == 1
 
     async def test_without_nats_the_client_is_put_off(self, nats_server: NatsServer) -> None:
         async with cluster_of(nats_server.url, 2, handler=echo, sessions=Sessions()) as members:

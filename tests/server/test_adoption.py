@@ -12,7 +12,13 @@ from aio.session_peers import gone, read_welcome, say_hello
 
 import sealframe
 from sealframe import CloseCode, Connection, SessionInfo, Sessions
-from sealframe.server.moving import FoundSession, LaterLink, MovedSession, SessionQuestion
+from sealframe.server.moving import (
+    FoundSession,
+    HiddenSessionError,
+    LaterLink,
+    MovedSession,
+    SessionQuestion,
+)
 from sealframe.server.session_store import StoredSession
 from sealframe.server.session_table import Attempt
 from sealframe.wire.writers import Writers
@@ -206,4 +212,27 @@ async def test_a_server_that_was_cut_off_does_not_know_what_is_stored(
             server, start=2, known=True, writers=Writers(SECOND, (FIRST,)).encode()
         )
         assert await gone(peer) == code
+        peer.raw.close()
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["no-position", "position"])
+async def test_a_server_that_hangs_is_waited_for_where_nothing_is_stored(stored: bool) -> None:
+    def hides(_: SessionQuestion) -> FoundSession:
+        raise HiddenSessionError("a server that hangs may have it")
+
+    async def load(_: SessionInfo) -> int:
+        return 3
+
+    member = Others(hides)
+    member.go_on.set()
+    sessions = Sessions(position=load) if stored else Sessions()
+    async with (
+        asyncio.timeout(PATIENCE),
+        sealframe.serve(ignore, "127.0.0.1", 0, sessions=sessions, cluster=member) as server,
+    ):
+        peer = await say_hello(server, known=True, numbering=5, received=1, acknowledged=1)
+        if stored:
+            assert (await read_welcome(peer)).taken == 3
+        else:
+            assert await gone(peer) == CloseCode.BUSY
         peer.raw.close()

@@ -13,7 +13,7 @@ from ..aio.log_throttle import LogThrottle
 from ..aio.tasks import start_task
 from ..errors import ClusterUnavailableError
 from . import events
-from .events import Event
+from .events import Event, ProbeOutcome
 from .messages import MalformedFrameError, RosterPart
 from .nats_link import NatsLink
 from .numbers import HEARTBEAT_INTERVAL, PROBE_TIMEOUT
@@ -195,8 +195,12 @@ class Membership:
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
 
+    async def probe(self, server: str) -> ProbeOutcome:
+        """Ask a server for a sign of life, also one that is not there any more."""
+        return await self._link.probe(self._subjects.of(server), PROBE_TIMEOUT)
+
     async def _ask_whether_there(self, server: str) -> None:
-        outcome = await self._link.probe(self._subjects.of(server), PROBE_TIMEOUT)
+        outcome = await self.probe(server)
         if self._running:
             now = time.monotonic()
             self._emit(self.roster.probe_result(server, outcome, now))

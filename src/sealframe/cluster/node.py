@@ -91,7 +91,7 @@ class Node:
             self.roster, self.link, subjects, self._handle, self._before_heartbeat
         )
         self.sessions = NodeSessions(
-            local, self.outgoing, lambda: self.others, self.check_connected
+            local, self.outgoing, lambda: self.others, self.check_connected, self._membership.probe
         )
         self._replicas = replicas
         self._incoming = Incoming(
@@ -311,7 +311,7 @@ class Node:
         self._incoming.forget(server.id)
         self.requests.server_gone(server.id)
         self._serving.server_gone(server.id)
-        self.sessions.search.server_gone(server.id)
+        self.sessions.search.server_gone(server.id, reason)
 
     def _send_ack(self, server: str, position: tuple[int, int]) -> None:
         """Not in the stream: there it would wait for an acknowledgement itself."""

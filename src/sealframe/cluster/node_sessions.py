@@ -3,13 +3,14 @@ does not have, gives its own up, and with ``Sessions(store="cluster")`` has the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ClusterUnavailableError
 from ..server.cluster_member import LocalServer
 from ..server.moving import FoundSession, SessionQuestion
 from ..server.session_store import StoredSession
+from .events import ProbeOutcome
 from .nats_link import NatsLink
 from .outgoing import Outgoing
 from .sessions import SessionAnswers, SessionSearch
@@ -24,6 +25,7 @@ class NodeSessions:
 
     :param others: returns the ids of the other servers
     :param check: raises what a call raises that needs other servers, while they are away
+    :param probe: asks a server for a sign of life
     :ivar search: what this server asks for
     :ivar answers: what it is asked for
     """
@@ -34,8 +36,9 @@ class NodeSessions:
         outgoing: Outgoing,
         others: Callable[[], Sequence[str]],
         check: Callable[[], None],
+        probe: Callable[[str], Awaitable[ProbeOutcome]],
     ) -> None:
-        self.search = SessionSearch(outgoing, others, check)
+        self.search = SessionSearch(outgoing, others, check, probe)
         self.answers = SessionAnswers(local, outgoing)
         self._keep = local.log_sessions_for
         self._logs: JetStreamStore | None = None
@@ -55,6 +58,7 @@ class NodeSessions:
         """Have the server that has a session give it up.
 
         :return: None where no server has it
+        :raises HiddenSessionError: none has it that answers, and one that hangs may
         :raises ClusterError: it cannot be known now
         """
         return await self.search.find(question)

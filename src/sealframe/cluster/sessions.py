@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from ..aio.tasks import start_task
@@ -21,11 +21,13 @@ from ..server.cluster_member import LocalServer
 from ..server.moving import (
     FoundSession,
     HeldSession,
+    HiddenSessionError,
     MovedSession,
     SessionQuestion,
     SessionStatus,
 )
 from ..server.session_table import EndedSession
+from .events import GoneReason, ProbeOutcome
 from .messages import Session, encode
 from .outgoing import Outgoing
 from .session_messages import (
@@ -45,7 +47,7 @@ logger = logging.getLogger("sealframe.cluster")
 
 _STATUS_TIMEOUT: Final = 1.0
 """Seconds in which every server says what it has. One that is stopped says nothing; it is taken for
-gone after 3 s, and no longer asked."""
+gone after 3 s, and then asked for a sign of life only."""
 _RELEASE_TIMEOUT: Final = 10.0
 """Seconds in which a session is given up: its handler may have a message in hand."""
 
@@ -67,6 +69,7 @@ class SessionSearch:
 
     :param others: returns the ids of the other servers
     :param check: raises what a call raises that needs other servers, while they are away
+    :param probe: asks a server for a sign of life
     """
 
     def __init__(
@@ -74,18 +77,23 @@ class SessionSearch:
         outgoing: Outgoing,
         others: Callable[[], Sequence[str]],
         check: Callable[[], None],
+        probe: Callable[[str], Awaitable[ProbeOutcome]],
     ) -> None:
         self._outgoing = outgoing
         self._others = others
         self._check = check
+        self._probe = probe
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._asked: dict[int, _Asked] = {}
+        # Those that were taken for gone since they were silent: they may go on, with all they had.
+        self._silent: set[str] = set()
 
     async def find(self, question: SessionQuestion) -> FoundSession:
         """Have the server that has a session give it up.
 
         :return: None where no server has it
+        :raises HiddenSessionError: none has it that answers, and one that hangs may
         :raises ClusterError: it cannot be known now
         """
         self._check()
@@ -102,7 +110,21 @@ class SessionSearch:
         for status in statuses.values():
             if isinstance(status, EndedSession):
                 return status
+        if await self._hanging():
+            raise HiddenSessionError("a server that hangs may have it")
         return None
+
+    async def _hanging(self) -> set[str]:
+        """Return which servers are silent, and not known to be dead."""
+        silent = self._silent = self._silent.difference(self._others())
+        outcomes = await asyncio.gather(*map(self._probe, silent))
+        dead = {
+            server
+            for server, outcome in zip(silent, outcomes, strict=True)
+            if outcome is ProbeOutcome.NO_RESPONDERS
+        }
+        self._silent -= dead
+        return silent - dead
 
     async def _statuses(self, question: SessionQuestion) -> dict[str, SessionStatus]:
         numbers = [self._ask(server, Find(question)) for server in self._others()]
@@ -168,8 +190,10 @@ class SessionSearch:
         else:
             asked.answer.set_result(body)
 
-    def server_gone(self, server: str) -> None:
-        """A server is gone, and has nothing any more."""
+    def server_gone(self, server: str, reason: GoneReason) -> None:
+        """A server is gone, and has nothing any more unless it hangs."""
+        if reason is GoneReason.SILENT:
+            self._silent.add(server)
         for asked in self._asked.values():
             if asked.server == server and not asked.answer.done():
                 asked.answer.set_result(None)

@@ -152,6 +152,7 @@ class ClusterMember(ABC):
         """Ask the other servers for a session, which the one that has it gives up.
 
         :return: None where no server has it
+        :raises HiddenSessionError: none has it that answers, and one that hangs may
         :raises SealframeError: it cannot be known now; the client is to come again
         """
 

@@ -14,7 +14,14 @@ from ..options import LoadPosition
 from ..wire import WRITER_SIZE
 from ..wire.control import SessionHello
 from ..wire.writers import UNKNOWN, Writers
-from .moving import FoundSession, LaterLink, MovedSession, ParkedSessions, SessionQuestion
+from .moving import (
+    FoundSession,
+    HiddenSessionError,
+    LaterLink,
+    MovedSession,
+    ParkedSessions,
+    SessionQuestion,
+)
 from .session_store import TakenOver, TakeOver
 from .session_table import EndedSession, attempt_of
 from .session_writers import may_follow
@@ -103,7 +110,12 @@ class SessionFinder:
         # Before anything is waited for: meanwhile another server may claim it for an earlier link.
         self._parked.note(question)
         if asked.known and self._elsewhere is not None:
-            found = await self._elsewhere(question)
+            try:
+                found = await self._elsewhere(question)
+            except HiddenSessionError:
+                # What is stored says how far it is, whoever else has it.
+                if self._load is None and self._take_over is None:
+                    raise
         if found is None:
             await self._parked.wait_finished(key)
             found = self._parked.claim(question)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from ..errors import ClusterError
 from ..wire.writers import UNKNOWN, Writers
 from .session_table import Attempt, EndedSession
 from .session_writers import may_follow
@@ -88,6 +89,10 @@ SessionStatus: TypeAlias = HeldSession | EndedSession | None
 
 FoundSession: TypeAlias = MovedSession | EndedSession | LaterLink | None
 """What has become of the question; None: no server knows of such a session."""
+
+
+class HiddenSessionError(ClusterError):
+    """No server that answers knows of a session, and one that hangs may have it."""
 
 
 @dataclass(slots=True)
