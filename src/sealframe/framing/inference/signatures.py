@@ -151,6 +151,10 @@ _STOMP: Final = (
     rb"[\r\n]*(?:CONNECT|STOMP|CONNECTED|SEND|SUBSCRIBE|UNSUBSCRIBE|ACK|NACK|BEGIN|COMMIT|ABORT|"
     rb"DISCONNECT|MESSAGE|RECEIPT|ERROR)\r?\n"
 )
+_GIT: Final = (
+    rb"[0-9a-f]{4}(git-(upload|receive)-pack |command=|version [12]|[0-9a-f]{40}[ \n\0]|"
+    rb"(want|have) [0-9a-f]{40}|NAK|ACK [0-9a-f]{40})"
+)
 _NBD: Final = (
     rb"NBDMAGIC|IHAVEOPT|\0\x03\xe8\x89\x04\x55\x65\xa9|\x25\x60\x95\x13|\x67\x44\x66\x98|"
     rb"\x66\x8e\x33\xef"
@@ -424,5 +428,34 @@ SIGNATURES: Final = (
     _signature("redis-cluster-bus", rb"RCmb\0.{3}\0[\0\x01]", 54),
     _signature("pyro5", rb"PYRO\x01\xf6[\x01-\x05]", 54),
     _signature("sp-tcp", rb"\0{4}", 30, opening=rb"\0SP\0..\0\0"),
+    # What is checked beside: the layout has a checksum.
+    _signature("ubx", rb"\xb5\x62[\x01-\x29\xf0\xf1]", 34),
+    _signature("rtcm-3", rb"\xd3[\0-\x03]", 38),
+    _signature("sbf", rb"\$@", 16, check=lambda frame: len(frame) % 4 == 0),
+    _signature(
+        "rtr",
+        rb"[\0-\x02][\0-\x0b]..\0\0",
+        27,
+        typical=rb"[\0-\x02](\x04\0{5}\x14|\x06\0{5}\x20|\x02\0{5}\x08)",
+    ),
+    # READY, ACCEPT or START.
+    _signature(
+        "frame-streams", rb"\0", 8, opening=rb"\0{4}\0\0..\0\0\0[\x01\x02\x04](\0\0\0\x01|\0)"
+    ),
+    # A pickle of a dictionary, whose first key is name.
+    _signature("python-logging", rb"\0...\}q\0\(X\x04\0\0\0name", 104),
+    _signature("gelf-tcp", rb"\{", 50, check=lambda frame: b'"short_message"' in frame),
+    _signature("git", rb"[0-9a-f]{4}", 16, typical=_GIT),
+    _signature("giop", rb"GIOP\x01[\0-\x03]", 46),
+    _signature("rpyc", rb"\0...(\0[\x01-\x1f]|\x01\x78)", 18, check=lambda frame: frame[-1] == 10),
+    _signature("execnet", rb"[\0-\x08]\0...\0", 21, opening=rb"[\"']import sys"),
+    _signature("execnet", rb"[\0-\x08]\0...\0", 21, opening=rb"1(?=[\0-\x08]\0...\0)"),
+    # A request or a reply of version 5, or an error.
+    _signature(
+        "kerberos-tcp",
+        rb"\0[\0-\x0f]..[\x6a-\x6d\x7e][\x03-\x7f\x81\x82]",
+        20,
+        typical=rb"\0...[\x6a-\x6d\x7e](\x81.|\x82..)\x30(\x81.|\x82..)[\xa0\xa1]\x03\x02\x01\x05",
+    ),
 )
 """In the order of the catalogue; the better match wins, not the earlier one."""

@@ -29,14 +29,16 @@ from . import (
     messaging,
     network,
     payments,
+    positioning,
+    routing,
     rpc,
     storage,
     telecom,
     text,
     vehicles,
 )
-from .administration import ADB, JDWP, SSH_AGENT, ZABBIX
-from .clusters import PYRO5, REDIS_CLUSTER_BUS, SP_TCP, ZOOKEEPER
+from .administration import ADB, GELF_TCP, GIT, JDWP, PYTHON_LOGGING, SSH_AGENT, ZABBIX
+from .clusters import EXECNET, GIOP, PYRO5, REDIS_CLUSTER_BUS, RPYC, SP_TCP, ZOOKEEPER
 from .databases import (
     BOLT,
     CASSANDRA,
@@ -83,6 +85,7 @@ from .network import (
     BGP,
     COAP_TCP,
     DNS_TCP,
+    KERBEROS_TCP,
     LDAP,
     OPENFLOW,
     RADIUS_TCP,
@@ -95,6 +98,8 @@ from .network import (
     TURN_TCP,
 )
 from .payments import FIX, ISO_8583_ASCII, ISO_8583_BCD, ISO_8583_BINARY, ISO_8583_BINARY_4
+from .positioning import RTCM_3, SBF, UBX
+from .routing import FRAME_STREAMS, RTR
 from .rpc import (
     CAPNP,
     ERLANG_PACKET_1,
@@ -145,10 +150,15 @@ __all__ = [
     "ERLANG_PACKET_2",
     "ERLANG_PACKET_4",
     "ETHERNET_IP",
+    "EXECNET",
     "FASTCGI",
     "FIELDS",
     "FIX",
+    "FRAME_STREAMS",
     "GEARMAN",
+    "GELF_TCP",
+    "GIOP",
+    "GIT",
     "GRPC",
     "HSMS",
     "HTTP_2",
@@ -161,6 +171,7 @@ __all__ = [
     "JDWP",
     "JSON_LINES",
     "KAFKA",
+    "KERBEROS_TCP",
     "KNXNET_IP",
     "LDAP",
     "LSP",
@@ -184,11 +195,16 @@ __all__ = [
     "POSTGRESQL",
     "PROTOBUF_DELIMITED",
     "PYRO5",
+    "PYTHON_LOGGING",
     "RADIUS_TCP",
     "REDIS_CLUSTER_BUS",
     "RESP",
+    "RPYC",
     "RSOCKET",
+    "RTCM_3",
+    "RTR",
     "RTSP",
+    "SBF",
     "SFTP",
     "SLMP",
     "SMB",
@@ -211,6 +227,7 @@ __all__ = [
     "TURN_TCP",
     "TWISTED_INT16",
     "TWISTED_INT32",
+    "UBX",
     "WEBSOCKET",
     "X11_REPLIES",
     "X11_REQUESTS",
@@ -225,10 +242,12 @@ __all__ = [
 FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Industry": industrial.ENTRIES,
     "Vehicles": vehicles.ENTRIES,
+    "Satellites": positioning.ENTRIES,
     "Medicine": medical.ENTRIES,
     "Payments and trading": payments.ENTRIES,
     "Telecommunications": telecom.ENTRIES,
     "Networks": network.ENTRIES,
+    "Routers and name servers": routing.ENTRIES,
     "Databases": databases.ENTRIES,
     "Clusters and distant objects": clusters.ENTRIES,
     "Messaging": messaging.ENTRIES,

@@ -1,11 +1,14 @@
-"""Debuggers, agents and monitoring."""
+"""Debuggers, agents, monitoring, logs and versions."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ...errors import MalformedLengthError
 from ..choice import Choice
 from ..layout import Framing
+from ..sized import Sized
+from ..text import Delimited
 from ..with_preamble import WithPreamble
 from .entry import Entry
 
@@ -37,6 +40,31 @@ def zabbix_layout(head: bytes) -> Framing | None:
 
 ZABBIX: Final = Choice(zabbix_layout, head=5)
 """Zabbix: a message is a packet with its header, compressed if it says so."""
+
+_HEXADECIMAL: Final = frozenset(b"0123456789abcdefABCDEF")
+
+
+def git_size(head: bytes) -> int:
+    """Return the size of a pkt-line; 0000, 0001 and 0002 stand alone and have 4 bytes.
+
+    :raises MalformedLengthError: these are no hexadecimal digits, or 0003
+    """
+    if not _HEXADECIMAL.issuperset(head) or head == b"0003":
+        raise MalformedLengthError(
+            "a pkt-line of git begins with four hexadecimal digits, 0000 to 0002, or 0004 and "
+            f"more, not {head!r}"
+        )
+    return max(4, int(head, 16))
+
+
+GIT: Final = Sized(git_size, head=4, maximum=65_520)
+"""Git's pkt-lines: a message is a line with its four digits, or one of 0000, 0001 and 0002."""
+
+PYTHON_LOGGING: Final = Framing(byteorder="big", minimum=1)
+"""SocketHandler of Python's logging: a message is a pickle of a record's attributes."""
+
+GELF_TCP: Final = Delimited(b"\0")
+"""GELF over TCP: a message is the JSON, without the NUL behind it."""
 
 ENTRIES: Final = (
     Entry(
@@ -109,6 +137,64 @@ ENTRIES: Final = (
             "package."
         ),
         recorded=("zabbix-utils 2.0.4", "zabbix_agentd 6.0.14"),
+    ),
+    Entry(
+        name="git",
+        layout=GIT,
+        title="Git's pkt-lines: four hexadecimal digits that count themselves, line",
+        source='Git documentation, gitprotocol-common(5), "pkt-line Format"; gitprotocol-v2(5)',
+        ports=(9418,),
+        pipelining="No: a client waits for each answer.",
+        empty_frames=(
+            "0004 is an empty line, which nobody should send. 0000 ends a part of a conversation, "
+            "0001 divides one, 0002 ends an answer without a connection of its own."
+        ),
+        first_packet="The client speaks first, with the service, the path and the host.",
+        heartbeats="None; a server may send empty packets of side-band 1 while it packs.",
+        limits="65,520 bytes with the digits; without side-band-64k a server sends 1,000.",
+        notes=(
+            "A fetch is pkt-lines throughout where a side-band is agreed on, as it always is "
+            "today. What push sends ends in a pack without any length, which this layout does not "
+            "cut. The same lines travel over SSH and, in bodies, over HTTP."
+        ),
+        recorded=("git 2.39.5 (Debian)", "dulwich 1.2.21"),
+    ),
+    Entry(
+        name="python-logging",
+        layout=PYTHON_LOGGING,
+        title="SocketHandler of Python's logging: length, pickle of a record's attributes",
+        source="Python documentation, logging.handlers, SocketHandler.makePickle",
+        ports=(9020,),
+        pipelining="Yes: nothing is answered.",
+        empty_frames="None: a pickle has a byte at least.",
+        first_packet="The program that logs sends when it logs first.",
+        heartbeats="None.",
+        limits="4 GiB by the length; this layout takes 16 MiB.",
+        notes=(
+            "A pickle runs code of its sender: read it with an Unpickler that finds no globals "
+            "(find_class), as the records have none but plain values, or keep strangers away. "
+            "Records that cannot be sent are dropped, and the connection is tried again with "
+            "longer and longer pauses. Only the end that logs is recorded: a server sends nothing."
+        ),
+        recorded=("Python 3.12.1",),
+    ),
+    Entry(
+        name="gelf-tcp",
+        layout=GELF_TCP,
+        title="GELF over TCP, of Graylog: JSON, NUL",
+        source='Graylog documentation, "GELF via TCP"',
+        ports=(12201,),
+        pipelining="Yes: nothing is answered.",
+        empty_frames="None by the text.",
+        first_packet="The program that logs sends when it logs first.",
+        heartbeats="None.",
+        limits="Graylog's input takes 2,097,152 bytes unless told otherwise (max_message_size).",
+        notes=(
+            "Neither compressed nor in chunks, other than over UDP. Some senders end in a line "
+            "feed, which Graylog takes where null_delimiter is off. Only the end that logs is "
+            "recorded: a server sends nothing."
+        ),
+        recorded=("pygelf 0.4.3",),
     ),
 )
 """All of this module."""

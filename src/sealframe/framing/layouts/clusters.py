@@ -7,6 +7,7 @@ from typing import Final
 from ...errors import MagicError
 from ..layout import Framing
 from ..sized import Sized
+from ..text import Delimited
 from ..with_preamble import WithPreamble
 from .entry import Entry
 
@@ -45,6 +46,30 @@ SP_TCP: Final = WithPreamble(
     Framing(width=8, byteorder="big"), client=_SP_HEADER, server=_SP_HEADER
 )
 """Scalability protocols over TCP, of nanomsg and NNG: a message is one without its length."""
+
+RPYC: Final = Framing(byteorder="big", adjustment=1, strip=4, minimum=1, trailer=b"\n")
+"""RPyC: a message is a byte that says whether it is compressed, and the data."""
+
+EXECNET: Final = WithPreamble(
+    Framing(offset=5, width=4, byteorder="big", strip=0, minimum=9),
+    client=Delimited(b"\n"),
+    server=b"1",
+)
+"""execnet: a message has its header of 9 bytes; the first of the client is a line of source."""
+
+
+def giop_size(head: bytes) -> int:
+    """Return the size of a message of GIOP, whose flags say the order of its bytes.
+
+    :raises MagicError: it does not begin with GIOP
+    """
+    if not head.startswith(b"GIOP"):
+        raise MagicError(f"a message of GIOP begins with GIOP, not {head[:4]!r}")
+    return 12 + int.from_bytes(head[8:12], "little" if head[6] & 1 else "big")
+
+
+GIOP: Final = Sized(giop_size, head=12)
+"""GIOP, of CORBA: a message is whole, with its header of 12 bytes."""
 
 ENTRIES: Final = (
     Entry(
@@ -104,6 +129,61 @@ ENTRIES: Final = (
         heartbeats="None.",
         limits="NNG refuses messages over 1 MiB by default where it listens for untrusted peers.",
         recorded=("pynng 0.9.0",),
+    ),
+    Entry(
+        name="rpyc",
+        layout=RPYC,
+        title="RPyC: length, whether it is compressed, data, line feed",
+        source="RPyC 6.0.2, rpyc/core/channel.py",
+        ports=(18812, 18861),
+        pipelining="Yes: replies have the sequence number of their request.",
+        empty_frames="None: the data is a request, a reply or an exception.",
+        first_packet="Either end asks for the other's root when it is used.",
+        heartbeats="None; conn.ping() if a program calls it.",
+        limits="4 GiB by the length; this layout takes 16 MiB.",
+        notes=(
+            "The length counts the data, not the byte before it. Data over 3,000 bytes is "
+            "compressed by zlib where that is on, as it is by default. What is called may run "
+            "either way: a peer has what the objects that it was given let it do."
+        ),
+        recorded=("rpyc 6.0.2",),
+    ),
+    Entry(
+        name="execnet",
+        layout=EXECNET,
+        title="execnet, of pytest-xdist: a line of source, 1, then kind, channel, length, data",
+        source="execnet 2.1.2, execnet/gateway_base.py, Message; gateway_bootstrap.py",
+        ports=(8888,),
+        pipelining="Yes: each channel is a stream of its own, both ways.",
+        empty_frames="CHANNEL_CLOSE and GATEWAY_TERMINATE have no data, 9 bytes.",
+        first_packet=(
+            "The end that starts sends a line, the literal of the source that the worker runs; "
+            "the worker answers with the digit 1 when it does."
+        ),
+        heartbeats="None.",
+        limits="2 GiB by the length, which is signed; this layout takes 16 MiB.",
+        notes=(
+            "The same over pipes, SSH and sockets; recorded are pipes. A worker runs whatever "
+            "source it is sent: serve it to nobody."
+        ),
+        recorded=("execnet 2.1.2",),
+    ),
+    Entry(
+        name="giop",
+        layout=GIOP,
+        title="GIOP and IIOP, of CORBA: GIOP, version, flags, kind, size, body",
+        source="CORBA 3.0, section 15.4.1 (GIOP Message Header)",
+        ports=(2809, 683),
+        pipelining="Yes: replies have the identifier of their request, and may come in any order.",
+        empty_frames="CloseConnection and MessageError are a header alone, 12 bytes.",
+        first_packet="The client speaks first, with Request or LocateRequest.",
+        heartbeats="None.",
+        limits="None; omniORB takes 2 MiB by default (giopMaxMsgSize).",
+        notes=(
+            "Each message says the order of its bytes, and the two ends may differ. A message may "
+            "go on in Fragments, each of which is a message here."
+        ),
+        recorded=("omniORB 4.2.5 (Debian)",),
     ),
 )
 """All of this module."""

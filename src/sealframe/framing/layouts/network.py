@@ -95,6 +95,9 @@ SYSLOG_COUNTED: Final = Framing(length=Digits(until=b" "), minimum=1)
 SYSLOG_LINES: Final = Delimited(b"\n")
 """Syslog over TCP, a line each: a message is a line without its end."""
 
+KERBEROS_TCP: Final = Framing(byteorder="big", minimum=1, maximum=1024 * 1024)
+"""Kerberos 5 over TCP: a message is one of ASN.1, without its length."""
+
 ENTRIES: Final = (
     Entry(
         name="dns-tcp",
@@ -303,6 +306,20 @@ ENTRIES: Final = (
             "and an n in its place. See syslog-counted for the other framing."
         ),
         recorded=("rfc5424-logging-handler 1.4.3",),
+    ),
+    Entry(
+        name="kerberos-tcp",
+        layout=KERBEROS_TCP,
+        title="Kerberos 5 over TCP: length, message in DER",
+        source="RFC 4120, section 7.2.2; the same for passwords: RFC 3244",
+        ports=(88, 464),
+        pipelining="No: by custom a connection serves one request.",
+        empty_frames="None.",
+        first_packet="The client speaks first, with AS-REQ or TGS-REQ.",
+        heartbeats="None.",
+        limits="The top bit of the length is reserved; this layout takes 1 MiB.",
+        notes=("A length with the top bit is answered by KRB_ERR_FIELD_TOOLONG."),
+        recorded=("krb5 1.20.1 (Debian)",),
     ),
 )
 """All of this module."""
