@@ -6,7 +6,7 @@ import pytest
 
 from sealframe.errors import ChecksumError, MagicError, MalformedLengthError, MessageFormatError
 from sealframe.framing import Framing
-from sealframe.framing.layouts import FRAME_STREAMS, GIOP, GIT, RTCM_3, UBX
+from sealframe.framing.layouts import ESPHOME, FRAME_STREAMS, GIOP, GIT, RTCM_3, SIP, UBX
 
 from .recordings import RECORDINGS
 
@@ -52,3 +52,29 @@ def test_giop_is_of_either_order() -> None:
 def test_frame_streams_have_control_behind_a_length_of_0() -> None:
     control, data = bytes(4) + b"\0\0\0\4\0\0\0\3", b"\0\0\0\4bolt"
     assert FRAME_STREAMS.decoder().feed(control + data) == [control, data]
+
+
+@pytest.mark.parametrize("name", [b"Content-Length", b"CONTENT-LENGTH", b"l", b"L"])
+def test_sip_has_a_length_of_two_names_and_empty_lines(name: bytes) -> None:
+    options = b"OPTIONS sip:a SIP/2.0\r\nCSeq: 1 OPTIONS\r\n" + name + b" : 4\r\n\r\nbolt"
+    assert SIP.decoder().feed(options + b"\r\n\r\n" + options) == [
+        *(options, b"\r\n", b"\r\n", options)
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"", b"l: 4\r\nl: 4\r\n", b"Content-Length: 4\r\nl: 4\r\n", b"l: four\r\n", b"X-l: 4\r\n"],
+)
+def test_sip_refuses_a_message_without_one_length(lines: bytes) -> None:
+    with pytest.raises(MalformedLengthError, match="one Content-Length"):
+        SIP.decoder().feed(b"SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n" + lines + b"\r\nbolt")
+
+
+def test_esphome_counts_neither_the_length_nor_the_kind() -> None:
+    frames = [b"\0\0\x07", b"\0\x04\x80\x01bolt", b"\0\x80\x01\x07" + bytes(128), b"\1\0\4bolt"]
+    assert ESPHOME.decoder().feed(b"".join(frames)) == frames
+    with pytest.raises(MagicError, match="not 2"):
+        ESPHOME.decoder().feed(b"\2\0\7")
+    with pytest.raises(MalformedLengthError, match="four bytes"):
+        ESPHOME.decoder().feed(b"\0\xff\xff\xff\xff\1\7")

@@ -457,5 +457,25 @@ SIGNATURES: Final = (
         20,
         typical=rb"\0...[\x6a-\x6d\x7e](\x81.|\x82..)\x30(\x81.|\x82..)[\xa0\xa1]\x03\x02\x01\x05",
     ),
+    _signature("ice", rb"IceP\x01[\0\x01]\x01[\0\x01]", 60),
+    _signature(
+        "varlink",
+        rb'\{\s*"(method|parameters|error|continues|more|oneway|upgrade)"',
+        50,
+        typical=rb'\{\s*"(method|parameters)"',
+    ),
+    _signature(
+        "milter", rb"\0[\0\x01]..[A-Za-z0-9+<=?|-]", 16, opening=rb"\0\0\0\x0dO\0\0\0[\x02-\x06]"
+    ),
+    _signature("ipfix", rb"\0\x0a.{14}(\0[\x02\x03]|[\x01-\xff])", 17, typical=rb".{16}\0\x02"),
+    _signature("sip", rb"\r\n|SIP/2\.0 \d|[A-Z]{3,12} (sips?|tel|urn):", 40),
+    # The headers of the connection; what follows is the topic's.
+    _signature("tcpros", rb"...\0", 8, opening=rb"..\0\0..\0\0[a-z_]{4,20}="),
+    _signature("meshtastic", rb"\x94\xc3[\0-\x02]", 22),
+    _signature("meshtastic", rb"\x94\xc3[\0-\x02]", 22, opening=rb"\xc3{32}"),
+    # HelloRequest and HelloResponse.
+    _signature(
+        "esphome", rb"\0", 8, opening=rb"\0[\0-\x7f](\x01\x0a[\x01-\x7f][ -~]|\x02\x08\x01\x10)"
+    ),
 )
 """In the order of the catalogue; the better match wins, not the earlier one."""

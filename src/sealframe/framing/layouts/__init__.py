@@ -24,6 +24,7 @@ from . import (
     databases,
     desktop,
     games,
+    home,
     industrial,
     medical,
     messaging,
@@ -37,8 +38,8 @@ from . import (
     text,
     vehicles,
 )
-from .administration import ADB, GELF_TCP, GIT, JDWP, PYTHON_LOGGING, SSH_AGENT, ZABBIX
-from .clusters import EXECNET, GIOP, PYRO5, REDIS_CLUSTER_BUS, RPYC, SP_TCP, ZOOKEEPER
+from .administration import ADB, GELF_TCP, GIT, JDWP, PYTHON_LOGGING, SSH_AGENT, VARLINK, ZABBIX
+from .clusters import EXECNET, GIOP, ICE, PYRO5, REDIS_CLUSTER_BUS, RPYC, SP_TCP, ZOOKEEPER
 from .databases import (
     BOLT,
     CASSANDRA,
@@ -55,6 +56,7 @@ from .databases import (
 from .desktop import DBUS, NATIVE_MESSAGING, X11_REPLIES, X11_REQUESTS
 from .entry import Entry
 from .games import MINECRAFT, OSC_TCP, SOURCE_RCON
+from .home import ESPHOME, MESHTASTIC
 from .industrial import (
     AMS,
     DLMS,
@@ -76,6 +78,7 @@ from .messaging import (
     BEANSTALK,
     GEARMAN,
     KAFKA,
+    MILTER,
     MQTT,
     NATS,
     STOMP,
@@ -99,7 +102,7 @@ from .network import (
 )
 from .payments import FIX, ISO_8583_ASCII, ISO_8583_BCD, ISO_8583_BINARY, ISO_8583_BINARY_4
 from .positioning import RTCM_3, SBF, UBX
-from .routing import FRAME_STREAMS, RTR
+from .routing import FRAME_STREAMS, IPFIX, RTR
 from .rpc import (
     CAPNP,
     ERLANG_PACKET_1,
@@ -117,9 +120,9 @@ from .rpc import (
     WEBSOCKET,
 )
 from .storage import BITCOIN, BITTORRENT, ISCSI, NBD, PLAN_9, SFTP, SMB
-from .telecom import DIAMETER, SMPP
+from .telecom import DIAMETER, SIP, SMPP
 from .text import DAP, JSON_LINES, LSP, NETSTRING, RTSP
-from .vehicles import DOIP, MAVLINK, SOMEIP
+from .vehicles import DOIP, MAVLINK, SOMEIP, TCPROS
 
 __all__ = [
     "ADB",
@@ -149,6 +152,7 @@ __all__ = [
     "ERLANG_PACKET_1",
     "ERLANG_PACKET_2",
     "ERLANG_PACKET_4",
+    "ESPHOME",
     "ETHERNET_IP",
     "EXECNET",
     "FASTCGI",
@@ -162,7 +166,9 @@ __all__ = [
     "GRPC",
     "HSMS",
     "HTTP_2",
+    "ICE",
     "IEC_104",
+    "IPFIX",
     "ISCSI",
     "ISO_8583_ASCII",
     "ISO_8583_BCD",
@@ -177,6 +183,8 @@ __all__ = [
     "LSP",
     "MAVLINK",
     "MEMCACHED_BINARY",
+    "MESHTASTIC",
+    "MILTER",
     "MINECRAFT",
     "MLLP",
     "MODBUS_TCP",
@@ -206,6 +214,7 @@ __all__ = [
     "RTSP",
     "SBF",
     "SFTP",
+    "SIP",
     "SLMP",
     "SMB",
     "SMPP",
@@ -221,6 +230,7 @@ __all__ = [
     "SYSLOG_LINES",
     "TACACS_PLUS",
     "TARANTOOL",
+    "TCPROS",
     "TDS",
     "THRIFT",
     "TPKT",
@@ -228,6 +238,7 @@ __all__ = [
     "TWISTED_INT16",
     "TWISTED_INT32",
     "UBX",
+    "VARLINK",
     "WEBSOCKET",
     "X11_REPLIES",
     "X11_REQUESTS",
@@ -241,7 +252,7 @@ __all__ = [
 
 FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Industry": industrial.ENTRIES,
-    "Vehicles": vehicles.ENTRIES,
+    "Vehicles and robots": vehicles.ENTRIES,
     "Satellites": positioning.ENTRIES,
     "Medicine": medical.ENTRIES,
     "Payments and trading": payments.ENTRIES,
@@ -254,6 +265,7 @@ FIELDS: Final[dict[str, tuple[Entry, ...]]] = {
     "Calls and streams": rpc.ENTRIES,
     "Text": text.ENTRIES,
     "Games and stages": games.ENTRIES,
+    "Radios and sensors at home": home.ENTRIES,
     "Desktop": desktop.ENTRIES,
     "Storage and networks of equals": storage.ENTRIES,
     "Administration": administration.ENTRIES,

@@ -66,6 +66,9 @@ PYTHON_LOGGING: Final = Framing(byteorder="big", minimum=1)
 GELF_TCP: Final = Delimited(b"\0")
 """GELF over TCP: a message is the JSON, without the NUL behind it."""
 
+VARLINK: Final = Delimited(b"\0")
+"""Varlink: a message is the JSON, without the NUL behind it."""
+
 ENTRIES: Final = (
     Entry(
         name="jdwp",
@@ -195,6 +198,23 @@ ENTRIES: Final = (
             "recorded: a server sends nothing."
         ),
         recorded=("pygelf 0.4.3",),
+    ),
+    Entry(
+        name="varlink",
+        layout=VARLINK,
+        title="Varlink, of systemd: JSON, NUL",
+        source='varlink.org, "Method Call", "Transport"',
+        pipelining="Yes: answers come in the order of the calls.",
+        empty_frames="None: a message is an object.",
+        first_packet="The client speaks first.",
+        heartbeats="None.",
+        limits="None in the text; systemd takes 16 MiB. This layout takes 16 MiB.",
+        notes=(
+            "A call with more has several answers, of which the last has no continues; one with "
+            "oneway has none. After upgrade the connection is another protocol's. File descriptors "
+            "that systemd passes beside messages are lost."
+        ),
+        recorded=("varlink 31.0.0",),
     ),
 )
 """All of this module."""

@@ -71,6 +71,9 @@ def giop_size(head: bytes) -> int:
 GIOP: Final = Sized(giop_size, head=12)
 """GIOP, of CORBA: a message is whole, with its header of 12 bytes."""
 
+ICE: Final = Framing(offset=10, width=4, includes_header=True, strip=0, minimum=14, magic=b"IceP")
+"""Ice, of ZeroC: a message is whole, with its header of 14 bytes."""
+
 ENTRIES: Final = (
     Entry(
         name="zookeeper",
@@ -184,6 +187,22 @@ ENTRIES: Final = (
             "go on in Fragments, each of which is a message here."
         ),
         recorded=("omniORB 4.2.5 (Debian)",),
+    ),
+    Entry(
+        name="ice",
+        layout=ICE,
+        title="Ice, of ZeroC: IceP, versions, kind, compression, size of all, body",
+        source='ZeroC Ice 3.7 manual, "Protocol Messages"',
+        ports=(4061, 4063),
+        pipelining="Yes: replies have the number of their request, and may come in any order.",
+        empty_frames="ValidateConnection and CloseConnection are a header alone, 14 bytes.",
+        first_packet=(
+            "The end that accepts speaks first, with ValidateConnection; the other waits for it."
+        ),
+        heartbeats="ValidateConnection again, where active connection management is set so.",
+        limits="Ice.MessageSizeMax, 1 MiB by default; a larger message ends the connection.",
+        notes="A body may be compressed by bzip2, as the byte before the size says.",
+        recorded=("Ice 3.7.8 (Debian)",),
     ),
 )
 """All of this module."""

@@ -101,6 +101,9 @@ def beanstalk_size(head: bytes) -> int:
 BEANSTALK: Final = Sized(beanstalk_size, head=224, until=b"\r\n")
 """beanstalkd: a message is a line with its CR LF, and with its data where it has them."""
 
+MILTER: Final = Framing(byteorder="big", minimum=1)
+"""Milter, of sendmail and Postfix: a message is a letter and what belongs to it."""
+
 ENTRIES: Final = (
     Entry(
         name="mqtt",
@@ -275,6 +278,25 @@ ENTRIES: Final = (
         heartbeats="None on the connection; a reserved job is kept with touch.",
         limits="65,535 bytes for a job by default (-z); 224 bytes for a line.",
         recorded=("greenstalk 2.1.1", "beanstalkd 1.12"),
+    ),
+    Entry(
+        name="milter",
+        layout=MILTER,
+        title="Milter, of sendmail and Postfix: length, letter, what belongs to it",
+        source="Sendmail, libmilter: mfdef.h; draft-adams-milter-protocol-00",
+        ports=(8891,),
+        pipelining=(
+            "No: the mail server waits for each answer, but for macros and what was agreed to go "
+            "unanswered."
+        ),
+        empty_frames="None: there is a letter.",
+        first_packet="The mail server sends O with versions and flags, the filter answers with O.",
+        heartbeats="The filter may send p, progress, to be given more time.",
+        limits="65,535 bytes of data (MILTER_MAX_DATA_SIZE), unless both ends agree on more.",
+        notes=(
+            "A body comes in several messages. No port is registered; 8891 is opendkim's by custom."
+        ),
+        recorded=("miltertest 2.11.0 (Debian)", "opendkim 2.11.0 (Debian)"),
     ),
 )
 """All of this module."""

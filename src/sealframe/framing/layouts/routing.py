@@ -28,6 +28,17 @@ def frame_streams_size(head: bytes) -> int | None:
 FRAME_STREAMS: Final = Sized(frame_streams_size, head=(4, 8))
 """Frame Streams, which carry dnstap: a message is a frame with its length in front."""
 
+IPFIX: Final = Framing(
+    offset=2,
+    width=2,
+    byteorder="big",
+    includes_header=True,
+    strip=0,
+    minimum=16,
+    magic=b"\x00\x0a",
+)
+"""IPFIX over TCP: a message has its header of 16 bytes."""
+
 ENTRIES: Final = (
     Entry(
         name="rtr",
@@ -67,6 +78,24 @@ ENTRIES: Final = (
             "dnstap is protobuf:dnstap.Dnstap."
         ),
         recorded=("fstrm 0.6.1 (Debian)",),
+    ),
+    Entry(
+        name="ipfix",
+        layout=IPFIX,
+        title="IPFIX over TCP: version 10, length of all, time, number, domain, sets",
+        source="RFC 7011, sections 3.1 and 10.4",
+        ports=(4739, 4740),
+        pipelining="Yes: nothing is answered.",
+        empty_frames="A message without sets has 16 bytes.",
+        first_packet="The exporter sends its templates, once over TCP.",
+        heartbeats="None.",
+        limits="65,535 bytes; the package writes as much as it is told, 65,535 by default.",
+        notes=(
+            "NetFlow 9 has no length, but a count of records, and is not this. Files of RFC 5655 "
+            "are the same. Only an exporter is recorded, as the package writes to a stream: a "
+            "collector sends nothing."
+        ),
+        recorded=("ipfix 0.9.7",),
     ),
 )
 """All of this module."""

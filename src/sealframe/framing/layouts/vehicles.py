@@ -1,4 +1,4 @@
-"""Cars and drones."""
+"""Cars, drones and robots."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def mavlink_size(head: bytes) -> int:
 MAVLINK: Final = Sized(mavlink_size, head=3)
 """MAVLink 1 and 2: a message is a packet with its header and its checksum."""
 
+
+TCPROS: Final = Framing()
+"""ROS 1 over TCP, a topic: a message is the header of the connection, then one of the topic."""
 
 ENTRIES: Final = (
     Entry(
@@ -85,6 +88,26 @@ ENTRIES: Final = (
             "layout does not check it. The recorded packets were packed by the package, by one end."
         ),
         recorded=("pymavlink 2.4.50",),
+    ),
+    Entry(
+        name="tcpros",
+        layout=TCPROS,
+        title="TCPROS, of ROS 1, for topics: length, little-endian, message",
+        source='ROS wiki, "TCPROS", "TCPROS Header Format"',
+        pipelining="Yes: nothing is answered.",
+        empty_frames="A message of a type without fields has no bytes, as std_msgs/Empty.",
+        first_packet=(
+            "The subscriber sends the header of the connection, a message of fields each with its "
+            "length, and the publisher its own; then only the publisher sends."
+        ),
+        heartbeats="None.",
+        limits="4 GiB by the length; this layout takes 16 MiB.",
+        notes=(
+            "Ports are asked of the publisher over XML-RPC (requestTopic). The answers of a "
+            "service have a byte in front that says whether it went well: they are not this. ROS 2 "
+            "has DDS in place of all that."
+        ),
+        recorded=("rospy 1.15.15 (Debian)",),
     ),
 )
 """All of this module."""
