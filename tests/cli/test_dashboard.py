@@ -14,7 +14,7 @@ from dashboard.pages import ask, asking, events, head
 
 import sealframe
 from sealframe.cli import exporting
-from sealframe.cli.address import Address
+from sealframe.cli.address import TcpAddress
 from sealframe.cli.cluster_watching import ClusterSource
 from sealframe.cli.dashboard import shown_at
 from sealframe.cli.logs import log_of_a_command, tell_errors_once
@@ -125,7 +125,7 @@ def test_what_is_printed_can_be_opened(
 
 async def test_a_dashboard_at_all_addresses_says_so() -> None:
     async with sealframe.serve(on_message=print, host="127.0.0.1", port=0) as server:
-        everywhere = Address(host="0.0.0.0", port=0)
+        everywhere = TcpAddress("0.0.0.0", 0)
         async with shown_at(ServerSource(server), everywhere) as said:
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=\S+", said.url)
             assert said.note == "it listens at every IPv4 address of this machine"

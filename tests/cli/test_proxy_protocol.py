@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from wire import proxy_headers as headers
 
 import sealframe
-from sealframe.cli.address import Address
+from sealframe.cli.address import TcpAddress, parse
 from sealframe.cli.serve import serve
 
 from .commands import relay, running
@@ -18,7 +18,8 @@ from .commands import relay, running
 
 def relayed(address: str) -> socket.socket:
     """Connect as a balancer does, up to the end of the header."""
-    where = Address.parse(address)
+    where = parse(address)
+    assert isinstance(where, TcpAddress)
     sock = socket.create_connection((where.host, where.port))
     sock.sendall(headers.text("192.0.2.7", 50000))
     return sock

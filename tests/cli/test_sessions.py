@@ -15,7 +15,15 @@ from mitm.middle import Way
 from ports import reserved_port
 
 from sealframe import ConfigurationError, ConnectError
-from sealframe.cli.address import Address, server_address
+from sealframe.cli.address import (
+    ServerAddress,
+    SrvRecords,
+    TcpAddress,
+    UnixAddress,
+    connect_to,
+    each,
+    server_address,
+)
 from sealframe.cli.commands import sealframe_command
 from sealframe.cli.errors import describe
 
@@ -119,7 +127,7 @@ async def test_a_list_of_addresses(port: int) -> None:
     assert server.address in done.error
 
 
-def parse(text: str) -> Address:
+def parse(text: str) -> ServerAddress:
     command = click.Command("test")
     return server_address(click.Context(command), click.Argument(["address"]), text)
 
@@ -127,12 +135,12 @@ def parse(text: str) -> Address:
 def test_servers_that_dns_names() -> None:
     pytest.importorskip("dns", reason="dnspython is not installed")
     service = parse("srv:_chat._tcp.example.org")
+    assert service == SrvRecords("_chat._tcp.example.org")
     assert str(service) == "srv:_chat._tcp.example.org"
-    assert service.where == "_chat._tcp.example.org"
-    assert repr(service.sock) == "Service('_chat._tcp.example.org')"
-    assert service.each == (service,)
+    assert repr(connect_to(service)["sock"]) == "Service('_chat._tcp.example.org')"
+    assert each(service) == (service,)
     with pytest.raises(ConfigurationError, match="SRV records"):
-        _ = parse("srv:example.org:1234").sock
+        connect_to(parse("srv:example.org:1234"))
 
 
 async def test_a_service_that_is_no_name_of_srv_records() -> None:
@@ -152,18 +160,20 @@ def test_a_service_has_no_port_in_errors_and_no_server_listens_there() -> None:
 
 def test_what_is_a_list() -> None:
     several = parse("192.0.2.7:1,:2,[::1]:3")
-    assert several.where == ("192.0.2.7:1", "127.0.0.1:2", "[::1]:3")
+    assert connect_to(several) == {"host": ("192.0.2.7:1", "127.0.0.1:2", "[::1]:3")}
     assert str(several) == "192.0.2.7:1,127.0.0.1:2,[::1]:3"
-    assert several.each == (
-        Address("192.0.2.7", 1),
-        Address("127.0.0.1", 2),
-        Address("::1", 3),
+    assert each(several) == (
+        TcpAddress("192.0.2.7", 1),
+        TcpAddress("127.0.0.1", 2),
+        TcpAddress("::1", 3),
     )
     one = parse("192.0.2.7:1")
-    assert one.each == (one,)
+    assert each(one) == (one,)
+    assert connect_to(one) == {"host": "192.0.2.7", "port": 1}
     # Names of sockets may have commas.
-    assert parse("./a,b").path == "./a,b"
-    assert parse("@a,b").path == "\0a,b"
-    for wrong in ("a:1,", "a:1,b", "a:1,b:0", ","):
+    assert parse("./a,b") == UnixAddress("./a,b")
+    assert parse("@a,b") == UnixAddress("\0a,b")
+    assert connect_to(UnixAddress("./a")) == {"path": "./a"}
+    for wrong in ("a:1,", "a:1,b", "a:1,b:0", ",", "a:1,@b", "a:1,systemd:", "a:1,srv:b"):
         with pytest.raises(click.BadParameter):
             parse(wrong)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealframe.cli.address import Address, shown
+from sealframe.cli.address import Address, TcpAddress, UnixAddress, parse, shown
 from sealframe.cli.reachable import machine_addresses
 from sealframe.cli.text import readable, size, visible
 
@@ -63,16 +63,16 @@ def test_sizes(count: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("example.org:1234", Address("example.org", 1234)),
-        ("[2001:db8::7]:80", Address("2001:db8::7", 80)),
-        (":1234", Address("127.0.0.1", 1234)),
-        ("./relay.sock", Address(path="./relay.sock")),
-        ("/run/a:b", Address(path="/run/a:b")),
+        ("example.org:1234", TcpAddress("example.org", 1234)),
+        ("[2001:db8::7]:80", TcpAddress("2001:db8::7", 80)),
+        (":1234", TcpAddress("127.0.0.1", 1234)),
+        ("./relay.sock", UnixAddress("./relay.sock")),
+        ("/run/a:b", UnixAddress("/run/a:b")),
     ],
 )
 def test_addresses(text: str, address: Address) -> None:
-    assert Address.parse(text) == address
-    assert Address.parse(str(address)) == address
+    assert parse(text) == address
+    assert parse(str(address)) == address
 
 
 def test_addresses_of_connections_are_shown_as_they_are_typed() -> None:

@@ -24,7 +24,7 @@ from sealframe import (
     ListenError,
     SealframeError,
 )
-from sealframe.cli.address import Address
+from sealframe.cli.address import TcpAddress
 from sealframe.cli.commands import sealframe_command
 from sealframe.cli.workers.port import Reservation
 
@@ -261,11 +261,11 @@ def test_a_port_that_others_share() -> None:
         sock.listen()
         port = sock.getsockname()[1]
         with pytest.raises(ListenError, match=f"listen on 127.0.0.1:{port}: Address already"):
-            Reservation(Address("127.0.0.1", port))
+            Reservation(TcpAddress("127.0.0.1", port))
 
 
 def test_a_port_is_the_same_at_all_addresses_of_a_name() -> None:
-    with closing(Reservation(Address("localhost", 0))) as reservation:
+    with closing(Reservation(TcpAddress("localhost", 0))) as reservation:
         assert {port for _, port in reservation.addresses} == {reservation.port}
         assert ("127.0.0.1", reservation.port) in reservation.addresses
 

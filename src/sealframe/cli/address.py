@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 import click
 
@@ -46,133 +47,202 @@ priority and weight; it needs the extra sealframe[srv]."""
 
 
 @dataclass(frozen=True)
-class Address:
-    """Either host and port, or a path, or several hosts; the others are None or empty."""
+class TcpAddress:
+    """``HOST:PORT``."""
 
-    host: str | None = None
-    port: int | None = None
-    path: str | None = None
-    hosts: tuple[str, ...] = ()
-    """Each ``host:port``."""
-    service: str | None = None
-    """The name of SRV records; host and port beside it only name the service."""
-    activated: str | None = None
-    """The name of sockets that systemd has opened; empty for all of them."""
-
-    @property
-    def where(self) -> str | tuple[str, ...] | None:
-        """What ``connect()`` takes as ``host``."""
-        return self.hosts or self.host
-
-    @property
-    def each(self) -> tuple[Address, ...]:
-        """The addresses of which this is a list; itself where it is none."""
-        return tuple(map(Address.parse, self.hosts)) or (self,)
-
-    @property
-    def sock(self) -> Service | None:
-        """What ``connect()`` takes as ``sock``.
-
-        :raises ConfigurationError: this cannot be the name of SRV records
-        :raises MissingExtraError: the extra is not installed
-        """
-        if self.service is None:
-            return None
-        from ..srv import Service
-
-        return Service(self.service)
-
-    def activated_sockets(self) -> list[socket.socket] | None:
-        """Return what ``serve()`` takes as ``sock``.
-
-        :raises CommandError: systemd has opened none of that name
-        :raises ConfigurationError: what it says is wrong
-        """
-        if self.activated is None:
-            return None
-        found = activated_sockets(self.activated or None)
-        if not found:
-            name = f" with the name {self.activated}" if self.activated else ""
-            raise CommandError(
-                f"systemd has passed no socket{name}: start the socket's unit, as in "
-                "systemctl start sealframe.socket, or give HOST:PORT",
-                Exit.FAILED,
-            )
-        return found
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Return the address that a text names.
-
-        :raises ValueError: it names none; the text says what to write instead
-        """
-        if text.startswith("@"):
-            return cls(path="\0" + text[1:])
-        if "/" in text:
-            return cls(path=text)
-        host, colon, port = text.rpartition(":")
-        if not colon:
-            raise ValueError(f"{text!r} has no port: write HOST:PORT, or ./{text} for a socket")
-        if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
-            raise ValueError(f"{port!r} in {text!r} is not a port: use 1 to 65535")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            raise ValueError(f"write an IPv6 address in brackets: [{host}]:{port}")
-        return cls(host=host or LOOPBACK, port=int(port))
+    host: str
+    port: int
 
     def __str__(self) -> str:
-        if self.path is not None:
-            return shown(self.path)
-        if self.hosts:
-            return ",".join(self.hosts)
-        if self.service is not None:
-            return f"{_SRV}{self.service}"
-        if self.activated is not None:
-            return f"{_SYSTEMD}{self.activated}"
-        return shown((self.host or "", self.port or 0))
+        return shown((self.host, self.port))
 
 
-def listening_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+@dataclass(frozen=True)
+class UnixAddress:
+    """The path of a Unix socket; a first NUL is Linux's abstract namespace."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return shown(self.path)
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list of servers, for a client that goes on to the next where one does not let it in."""
+
+    servers: tuple[TcpAddress, ...]
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.servers))
+
+
+@dataclass(frozen=True)
+class SrvRecords:
+    """The servers that SRV records tell, by the name of the records."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{_SRV}{self.name}"
+
+
+@dataclass(frozen=True)
+class SystemdSockets:
+    """The sockets that systemd has opened, or those of one name."""
+
+    name: str
+    """Empty for all of them."""
+
+    def __str__(self) -> str:
+        return f"{_SYSTEMD}{self.name}"
+
+
+Address: TypeAlias = TcpAddress | UnixAddress
+"""One place."""
+ServerAddress: TypeAlias = Address | Several | SrvRecords
+"""Where a client connects to."""
+ListenAddress: TypeAlias = Address | SystemdSockets
+"""Where a server listens."""
+
+
+def parse(text: str) -> Address:
+    """Return the address that a text names.
+
+    :raises ValueError: it names none; the text says what to write instead
+    """
+    if text.startswith("@"):
+        return UnixAddress("\0" + text[1:])
+    if "/" in text:
+        return UnixAddress(text)
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{text!r} has no port: write HOST:PORT, or ./{text} for a socket")
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+        raise ValueError(f"{port!r} in {text!r} is not a port: use 1 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"write an IPv6 address in brackets: [{host}]:{port}")
+    return TcpAddress(host or LOOPBACK, int(port))
+
+
+def each(address: ServerAddress) -> Sequence[ServerAddress]:
+    """Return the servers of which an address is a list; itself where it is none."""
+    return address.servers if isinstance(address, Several) else (address,)
+
+
+class ConnectTo(TypedDict, total=False):
+    """The arguments of ``connect()`` that an address gives."""
+
+    host: str | Sequence[str]
+    port: int
+    path: str
+    sock: Service
+
+
+def connect_to(address: ServerAddress) -> ConnectTo:
+    """Return what ``connect()`` is given.
+
+    :raises ConfigurationError: this cannot be the name of SRV records
+    :raises MissingExtraError: the extra for them is not installed
+    """
+    match address:
+        case TcpAddress(host, port):
+            return {"host": host, "port": port}
+        case UnixAddress(path):
+            return {"path": path}
+        case Several(servers):
+            return {"host": tuple(map(str, servers))}
+        case SrvRecords(name):
+            from ..srv import Service
+
+            return {"host": name, "port": _NO_PORT, "sock": Service(name)}
+
+
+class ListenAt(TypedDict, total=False):
+    """The arguments of ``serve()`` that an address gives."""
+
+    host: str
+    port: int
+    path: str
+    sock: Sequence[socket.socket]
+
+
+def listen_at(address: ListenAddress) -> ListenAt:
+    """Return what ``serve()`` is given.
+
+    :raises CommandError: systemd has opened no socket of that name
+    :raises ConfigurationError: what it says is wrong
+    """
+    match address:
+        case TcpAddress(host, port):
+            return {"host": host, "port": port}
+        case UnixAddress(path):
+            return {"path": path}
+        case SystemdSockets(name):
+            return {"sock": _activated(name)}
+
+
+def _activated(name: str) -> Sequence[socket.socket]:
+    found = activated_sockets(name or None)
+    if not found:
+        of_that_name = f" with the name {name}" if name else ""
+        raise CommandError(
+            f"systemd has passed no socket{of_that_name}: start the socket's unit, as in "
+            "systemctl start sealframe.socket, or give HOST:PORT",
+            Exit.FAILED,
+        )
+    return found
+
+
+def listening_address(ctx: click.Context, param: click.Parameter, value: str) -> ListenAddress:
     """Parse the ADDRESS argument of a server; port 0 takes a free port."""
     if value.startswith(_SRV):
         text = f"{_SRV} is for clients, which look a server up: write HOST:PORT to listen at"
         raise click.BadParameter(text, ctx, param)
     if value.startswith(_SYSTEMD):
-        return Address(activated=value.removeprefix(_SYSTEMD))
-    try:
-        return Address.parse(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
+        return SystemdSockets(value.removeprefix(_SYSTEMD))
+    return _parsed(ctx, param, value)
 
 
-def http_address(ctx: click.Context, param: click.Parameter, value: str | None) -> Address | None:
+def http_address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> TcpAddress | None:
     """Parse where a page is served: HOST:PORT; port 0 takes a free port."""
     if value is None:
         return None
     address = listening_address(ctx, param, value)
-    if address.path is not None or address.activated is not None:
+    if not isinstance(address, TcpAddress):
         raise click.BadParameter("write HOST:PORT: nothing else is for a browser", ctx, param)
     return address
 
 
-def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+def server_address(ctx: click.Context, param: click.Parameter, value: str) -> ServerAddress:
     """Parse the ADDRESS argument of a client, which may be a list."""
     if value.startswith(_SYSTEMD):
         text = f"{_SYSTEMD} is for servers, which systemd gives a socket: write HOST:PORT"
         raise click.BadParameter(text, ctx, param)
     if value.startswith(_SRV):
-        name = value.removeprefix(_SRV)
-        return Address(host=name, port=_NO_PORT, service=name)
-    texts = [value]
-    if "/" not in value and not value.startswith("@"):
-        texts = value.split(",")
-    addresses = [listening_address(ctx, param, text) for text in texts]
-    if any(address.port == 0 for address in addresses):
+        return SrvRecords(value.removeprefix(_SRV))
+    # Names of sockets may have commas.
+    one = "/" in value or value.startswith("@")
+    addresses = [_parsed(ctx, param, text) for text in ([value] if one else value.split(","))]
+    servers = tuple(address for address in addresses if isinstance(address, TcpAddress))
+    if any(address.port == 0 for address in servers):
         raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
     if len(addresses) == 1:
         return addresses[0]
-    return Address(hosts=tuple(map(str, addresses)))
+    if len(servers) < len(addresses):
+        raise click.BadParameter("a list is of HOST:PORT alone, without sockets", ctx, param)
+    return Several(servers)
+
+
+def _parsed(ctx: click.Context, param: click.Parameter, text: str) -> Address:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _balancers(

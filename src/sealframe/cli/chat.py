@@ -22,7 +22,16 @@ from .. import (
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import DEFAULT, HELP, SEVERAL, Address, server_address, shown
+from .address import (
+    DEFAULT,
+    HELP,
+    SEVERAL,
+    ServerAddress,
+    Several,
+    connect_to,
+    server_address,
+    shown,
+)
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError, describe
 from .framing import Layout, check_framing, client_framing
@@ -51,7 +60,7 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 @client_framing
 @client_sealing
 def chat(
-    address: Address,
+    address: ServerAddress,
     session: bool,
     framing: Layout | None,
     pipelining: bool,
@@ -73,7 +82,7 @@ def chat(
         run(_chat(address, access, how))
 
 
-async def _chat(address: Address, access: Access, how: dict[str, Any]) -> None:
+async def _chat(address: ServerAddress, access: Access, how: dict[str, Any]) -> None:
     stdin, output = Stdin(), Output(asyncio.current_task())
     if output.terminal and sys.stdin.isatty() and is_usable():
         with Prompt(output) as prompt:
@@ -89,7 +98,7 @@ class Chat:
     """
 
     def __init__(
-        self, address: Address, access: Access, screen: Output | Prompt, how: dict[str, Any]
+        self, address: ServerAddress, access: Access, screen: Output | Prompt, how: dict[str, Any]
     ) -> None:
         self._address = address
         self._how = how
@@ -147,10 +156,7 @@ class Chat:
     async def _stay_connected(self) -> None:
         address = self._address
         async for conn in sealframe.connect(
-            address.where,
-            address.port,
-            path=address.path,
-            sock=address.sock,
+            **connect_to(address),
             security=self._access.security,
             **self._how,
             on_link=self._link_changed,
@@ -163,7 +169,7 @@ class Chat:
             try:
                 await self._access.connected(conn)
                 self._connected.set()
-                where = shown(conn.remote_address) if address.hosts else address
+                where = shown(conn.remote_address) if isinstance(address, Several) else address
                 self._screen.notice(f"connected to {where}, {_how(conn)}", "green")
                 await self._receive(conn)
             finally:

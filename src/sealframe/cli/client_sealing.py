@@ -29,7 +29,7 @@ from .. import (
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import Address
+from .address import ServerAddress, connect_to, each
 from .asking import can_ask, invitation_text, is_right
 from .errors import CommandError, exit_code
 from .running import run
@@ -78,7 +78,7 @@ class ClientSealing:
         """The options that make it sealed, by their names, with what was given."""
         return {"key": self.key, "passphrase": self.passphrase, "identity": self.identity}
 
-    def open(self, address: Address) -> Access:
+    def open(self, address: ServerAddress) -> Access:
         """Return the way to a server; this reads files, and may ask and connect.
 
         :raises KeyFileError: a file cannot be used
@@ -108,7 +108,7 @@ class ClientSealing:
         )
         access = Access(security, key=own)
         if can_ask() and not self.trust_first_use:
-            for one in address.each:
+            for one in each(address):
                 if known.lookup(str(one)) is not None:
                     continue
                 # One of several that is not there is asked about another time.
@@ -117,11 +117,11 @@ class ClientSealing:
                     _introduce(one, security, known)
         return access
 
-    def _open_invitation(self, path: Path, known: KnownServers, address: Address) -> Access:
+    def _open_invitation(self, path: Path, known: KnownServers, address: ServerAddress) -> Access:
         text = self.invitation
         invitation = Invitation.from_text(invitation_text() if text in (None, "-") else text)
         # Before it is used up: afterwards it would not help any more.
-        for one in address.each:
+        for one in each(address):
             known.check(str(one), invitation.server)
         key = private_key(path, make=True)
         security = ClientIdentity(key, invitation=invitation, post_quantum=not self.classic)
@@ -199,7 +199,7 @@ class Access:
         return ""
 
 
-def _introduce(address: Address, security: ClientIdentity, known: KnownServers) -> None:
+def _introduce(address: ServerAddress, security: ClientIdentity, known: KnownServers) -> None:
     """Let the server show its key, and ask about it when that attempt is over."""
     try:
         run(_knock(address, security))
@@ -209,10 +209,8 @@ def _introduce(address: Address, security: ClientIdentity, known: KnownServers) 
         known.add(error.name, error.key)
 
 
-async def _knock(address: Address, security: ClientIdentity) -> None:
-    conn = await sealframe.connect(
-        address.host, address.port, path=address.path, sock=address.sock, security=security
-    )
+async def _knock(address: ServerAddress, security: ClientIdentity) -> None:
+    conn = await sealframe.connect(**connect_to(address), security=security)
     await conn.close()
 
 

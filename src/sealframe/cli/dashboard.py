@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from ..dashboard.access import Access
 from ..dashboard.serving import check_installed, show
 from ..dashboard.source import Source, SourceError
-from .address import Address, http_address
+from .address import TcpAddress, http_address
 from .control import control_of_server_option
 from .errors import EXIT_CODES, CommandError, Exit
 from .logs import tell_errors_once
@@ -31,7 +31,7 @@ _DEFAULT = "127.0.0.1:8080"
 
 @asynccontextmanager
 async def shown_at(
-    source: Source, address: Address, *, token: bool = False, hosts: tuple[str, ...] = ()
+    source: Source, address: TcpAddress, *, token: bool = False, hosts: tuple[str, ...] = ()
 ) -> AsyncIterator[Page]:
     """Serve a dashboard meanwhile; give its URL, and what to say of it.
 
@@ -39,9 +39,9 @@ async def shown_at(
     :param hosts: names by which browsers reach it
     :raises ListenError: the address cannot be used
     """
-    host = address.host or ""
+    host = address.host
     access = Access(host, secrets.token_urlsafe(32) if token else None, hosts)
-    async with show(source, host, address.port or 0, access) as page:
+    async with show(source, host, address.port, access) as page:
         yield Page(page.url, note_on(host))
 
 
@@ -73,7 +73,7 @@ async def shown_at(
 @click.pass_context
 def dashboard(
     context: click.Context,
-    address: Address,
+    address: TcpAddress,
     control: Path | None,
     cluster: str | None,
     url_file: TextIO | None,
@@ -105,7 +105,7 @@ def dashboard(
 
 async def _show(
     watched: AbstractAsyncContextManager[Source],
-    address: Address,
+    address: TcpAddress,
     token: bool,
     hosts: tuple[str, ...],
 ) -> Exit:

@@ -8,7 +8,7 @@ import click
 
 from .. import SealframeError
 from ..framing import FrameLayout
-from .address import Address
+from .address import Address, parse
 from .captures.stream import CaptureError
 from .errors import CommandError, Exit, describe
 from .framing import layout_option
@@ -64,7 +64,7 @@ def _addresses(
     if value is None:
         return None
     try:
-        listening, target = map(Address.parse, value)
+        listening, target = map(parse, value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
     return listening, target

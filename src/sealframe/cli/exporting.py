@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from .. import Server
 from ..dashboard.access import openable
-from .address import Address, shown
+from .address import TcpAddress, shown
 from .errors import CommandError
 from .pages import Page, note_on
 
@@ -27,7 +27,7 @@ def url(host: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def exporting(server: Server, address: Address) -> AsyncIterator[Page]:
+async def exporting(server: Server, address: TcpAddress) -> AsyncIterator[Page]:
     """Serve the figures meanwhile; give the URL, and what to say of it.
 
     :raises CommandError: the address cannot be used
@@ -37,14 +37,13 @@ async def exporting(server: Server, address: Address) -> AsyncIterator[Page]:
     from ..metrics import ServerCollector
 
     try:
-        http, thread = start_http_server(address.port or 0, address.host or "")
+        http, thread = start_http_server(address.port, address.host)
     except OSError as error:
         raise CommandError(f"cannot serve metrics on {address}: {error.strerror}") from error
     collector = ServerCollector(server)
     REGISTRY.register(collector)
     try:
-        host = address.host or ""
-        yield Page(url(host, http.server_port), note_on(host))
+        yield Page(url(address.host, http.server_port), note_on(address.host))
     finally:
         REGISTRY.unregister(collector)
         # It waits for the thread, which may wait for this event loop.

@@ -22,7 +22,7 @@ from .. import (
     SessionLostError,
     is_fatal,
 )
-from .address import Address
+from .address import ServerAddress, connect_to
 from .client_sealing import Access
 from .errors import CommandError, Exit, describe, exit_code
 from .output import Output
@@ -80,7 +80,7 @@ def outbox(file: str, begin_anew: str | None) -> None:
 
 async def send_through(
     outbox: Outbox,
-    address: Address,
+    address: ServerAddress,
     access: Access,
     messages: AsyncIterator[bytes],
     timeout: float,
@@ -100,10 +100,7 @@ async def send_through(
 
     try:
         conn = await sealframe.connect(
-            address.where,
-            address.port,
-            path=address.path,
-            sock=address.sock,
+            **connect_to(address),
             security=access.security,
             session=outbox,
             options=ClientOptions(connect_timeout=timeout, close_timeout=timeout),

@@ -26,7 +26,15 @@ from .. import (
     Sessions,
     SharedKey,
 )
-from .address import DEFAULT, LISTENING, Address, listening_address, proxy_option, shown
+from .address import (
+    DEFAULT,
+    LISTENING,
+    ListenAddress,
+    listen_at,
+    listening_address,
+    proxy_option,
+    shown,
+)
 from .announcing import announce
 from .control import control_option, controlled
 from .errors import EXIT_CODES, Exit
@@ -138,7 +146,7 @@ def _mode(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @server_sealing
 def receive(
     directory: Path,
-    address: Address,
+    address: ListenAddress,
     overwrite: bool,
     max_size: int | None,
     max_total: int,
@@ -189,7 +197,7 @@ def receive(
 
 
 async def _receive(
-    address: Address,
+    address: ListenAddress,
     inbox: Inbox,
     keep_partial: float,
     security: SharedKey | ServerIdentity | None,
@@ -214,10 +222,7 @@ async def _receive(
         controlled(control, output, security, _JOINING) as controls,
         sealframe.serve(
             None,
-            address.host,
-            address.port,
-            path=address.path,
-            sock=address.activated_sockets(),
+            **listen_at(address),
             proxy_protocol=balancers or False,
             security=security,
             sessions=sessions,

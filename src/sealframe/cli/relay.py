@@ -23,7 +23,7 @@ from .. import (
     ShutdownReport,
 )
 from ..dashboard.source import ServerSource
-from .address import Address, shown
+from .address import ListenAddress, TcpAddress, listen_at, shown
 from .announcing import announce
 from .cluster import clustered
 from .control import controlled
@@ -62,13 +62,13 @@ class RelaySettings:
     :ivar nats: the URL of NATS
     """
 
-    address: Address
+    address: ListenAddress
     security: SharedKey | ServerIdentity | None
     invitations: list[tuple[str, Invitation]]
     grace: float
     status: bool
-    metrics: Address | None
-    dashboard: Address | None
+    metrics: TcpAddress | None
+    dashboard: TcpAddress | None
     balancers: tuple[str, ...]
     control: Path | None
     sessions: Sessions | None
@@ -93,10 +93,7 @@ async def run_relay(settings: RelaySettings, worker: Worker | None = None) -> Ex
         server = await stack.enter_async_context(
             sealframe.serve(
                 relay.handle,
-                settings.address.host,
-                settings.address.port,
-                path=settings.address.path,
-                sock=settings.address.activated_sockets(),
+                **listen_at(settings.address),
                 reuse_port=worker is not None,
                 proxy_protocol=settings.balancers or False,
                 security=security,

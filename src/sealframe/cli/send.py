@@ -12,7 +12,7 @@ import click
 import sealframe
 
 from .. import ClientOptions, CloseCode, Connection, Outbox
-from .address import HELP, SEVERAL, Address, server_address
+from .address import HELP, SEVERAL, ServerAddress, connect_to, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .errors import EXIT_CODES, CommandError
 from .framing import Layout, check_framing, client_framing
@@ -32,7 +32,7 @@ def _only_one(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> 
     return value[0] if value else None
 
 
-def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) -> ServerAddress:
     try:
         return server_address(ctx, param, value)
     except click.BadParameter as error:
@@ -78,7 +78,7 @@ def _behind_the_message(ctx: click.Context, param: click.Parameter, value: str) 
 @client_sealing
 def send(
     message: str | None,
-    address: Address,
+    address: ServerAddress,
     lines: bool,
     file: str | None,
     wait: int,
@@ -129,7 +129,7 @@ def send(
 
 
 async def _send_from(
-    address: Address,
+    address: ServerAddress,
     access: Access,
     message: bytes | None,
     wait: int,
@@ -141,10 +141,7 @@ async def _send_from(
     replies = _Replies(Output(asyncio.current_task()), wait)
     messages = await _read(message, lines=lines)
     async with sealframe.connect(
-        address.where,
-        address.port,
-        path=address.path,
-        sock=address.sock,
+        **connect_to(address),
         security=access.security,
         session=how.session,
         framing=how.framing,
@@ -241,7 +238,7 @@ async def _all_of(*messages: bytes) -> AsyncIterator[bytes]:
 
 async def _send_stored(
     outbox: Outbox,
-    address: Address,
+    address: ServerAddress,
     access: Access,
     message: bytes | None,
     *,

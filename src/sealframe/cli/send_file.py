@@ -28,7 +28,7 @@ from .. import (
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import HELP, SEVERAL, Address, server_address
+from .address import HELP, SEVERAL, ServerAddress, connect_to, server_address
 from .client_sealing import Access, ClientSealing, client_sealing
 from .collecting import Collected, Item, collect
 from .errors import EXIT_CODES, CommandError, complain, describe
@@ -90,7 +90,7 @@ _FINAL = (UnauthorizedError, UnknownServerError, ServerKeyChangedError)
 @client_sealing
 def send_file(
     paths: tuple[Path, ...],
-    address: Address,
+    address: ServerAddress,
     retries: int,
     timeout: float | None,
     quiet: bool,
@@ -112,7 +112,7 @@ def send_file(
 
 
 async def _send_all(
-    address: Address,
+    address: ServerAddress,
     access: Access,
     found: Collected,
     retries: int,
@@ -176,7 +176,7 @@ class _Sender:
     def __init__(
         self,
         output: Output,
-        address: Address,
+        address: ServerAddress,
         access: Access,
         items: list[Item],
         retries: int,
@@ -209,10 +209,7 @@ class _Sender:
         # meanwhile is not sent.
         with tempfile.TemporaryDirectory(prefix="sealframe-") as self._empty:
             async for conn in sealframe.connect(
-                address.where,
-                address.port,
-                path=address.path,
-                sock=address.sock,
+                **connect_to(address),
                 security=self._access.security,
                 extended=self._access.security is None,
                 session=self._session,

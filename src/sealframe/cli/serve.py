@@ -12,7 +12,17 @@ import click
 
 from .. import Sessions
 from ..dashboard.serving import check_installed as check_dashboard
-from .address import DEFAULT, LISTENING, Address, http_address, listening_address, proxy_option
+from .address import (
+    DEFAULT,
+    LISTENING,
+    ListenAddress,
+    SystemdSockets,
+    TcpAddress,
+    UnixAddress,
+    http_address,
+    listening_address,
+    proxy_option,
+)
 from .asking import PASSPHRASE_VARIABLE
 from .cluster import cluster_option
 from .control import control_option
@@ -91,11 +101,11 @@ class _Serve(click.Command):
 @click.pass_context
 def serve(
     context: click.Context,
-    address: Address,
+    address: ListenAddress,
     grace: float,
     status: bool,
-    metrics: Address | None,
-    dashboard: Address | None,
+    metrics: TcpAddress | None,
+    dashboard: TcpAddress | None,
     workers: int | None,
     balancers: tuple[str, ...],
     control: Path | None,
@@ -145,6 +155,7 @@ def serve(
     worker: Worker | None = context.obj
     if worker is not None:
         job = worker.job
+        assert isinstance(address, TcpAddress)
         settings = replace(
             settings,
             address=replace(address, port=job.port),
@@ -159,17 +170,17 @@ def serve(
 
 
 def _check_workers(
-    address: Address,
+    address: ListenAddress,
     sealing: ServerSealing,
     *,
     status: bool,
-    dashboard: Address | None,
+    dashboard: TcpAddress | None,
     control: Path | None,
 ) -> None:
     """Refuse beside ``--workers`` what is a matter of one process."""
-    if address.activated is not None:
+    if isinstance(address, SystemdSockets):
         raise click.UsageError("--workers share a port that they open themselves: give HOST:PORT")
-    if address.path is not None:
+    if isinstance(address, UnixAddress):
         raise click.UsageError("--workers share a port: give HOST:PORT, not a Unix socket")
     if status:
         raise click.UsageError(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from ..address import Address
+from ..address import Address, TcpAddress, UnixAddress
 from .stream import WINDOW, CaptureError, Stream, joined
 
 _READ: Final = 64 * 1024
@@ -80,7 +80,7 @@ async def _read(
 async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            if address.path is not None:
+            if isinstance(address, UnixAddress):
                 return await asyncio.open_unix_connection(address.path)
             return await asyncio.open_connection(address.host, address.port)
     except OSError as error:
@@ -115,12 +115,12 @@ class Proxy:
         :raises CaptureError: nothing was said
         :raises OSError: it cannot listen there
         """
-        if address.path is not None:
+        if isinstance(address, UnixAddress):
             server = await asyncio.start_unix_server(self._accept, address.path)
             listening(address)
         else:
             server = await asyncio.start_server(self._accept, address.host, address.port)
-            listening(Address(host=address.host, port=server.sockets[0].getsockname()[1]))
+            listening(TcpAddress(address.host, server.sockets[0].getsockname()[1]))
         try:
             await asyncio.wait([stopped])
         finally:

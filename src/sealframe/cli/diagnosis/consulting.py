@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from ...framing import FrameLayout
-from ..address import Address
+from ..address import Address, UnixAddress, parse
 from ..captures import live, reading
 from ..captures.stream import Stream
 from ..errors import Exit
@@ -62,10 +62,12 @@ class Question:
         if Path(self.lone).is_file():
             return None
         try:
-            address = Address.parse(self.lone)
+            address = parse(self.lone)
         except ValueError:
             return None
-        return address if address.path is None or _is_socket(address.path) else None
+        if isinstance(address, UnixAddress) and not _is_socket(address.path):
+            return None
+        return address
 
     def check(self) -> None:
         """Refuse what does not go together.

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import click
 
-from ..address import Address
+from ..address import TcpAddress
 
 READY: Final = b"r"
 """Of a worker: it listens."""
@@ -42,7 +42,7 @@ class Job:
         return cls(**{**fields, "arguments": tuple(fields["arguments"])})
 
 
-def metrics_of(number: int, first: Address | None) -> Address | None:
+def metrics_of(number: int, first: TcpAddress | None) -> TcpAddress | None:
     """Return where a worker serves its figures: the first one there, the next at the next port.
 
     :param number: of the worker, from 1 on
@@ -50,7 +50,6 @@ def metrics_of(number: int, first: Address | None) -> Address | None:
     """
     if first is None:
         return None
-    assert first.port is not None
     port = first.port + number - 1
     if first.port == 0 or port > 65535:
         raise click.UsageError(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 
-from ..address import Address
+from ..address import TcpAddress
 from ..announcing import announce
 from ..cluster import nats_of_workers
 from ..errors import Exit
@@ -30,6 +30,7 @@ def run_workers(settings: RelaySettings, count: int, arguments: tuple[str, ...])
     :raises CommandError: a worker does not start, or ends at once again and again
     """
     check_platform()
+    assert isinstance(settings.address, TcpAddress)
     with closing(Reservation(settings.address)) as reservation:
         work = _run(settings, count, arguments, reservation)
         return run(work, terminated=Exit.DONE)
@@ -74,9 +75,9 @@ async def _run(
         return stopped.result() if in_order else Exit.FAILED
 
 
-def _figures(where: Sequence[Address]) -> Page | None:
+def _figures(where: Sequence[TcpAddress]) -> Page | None:
     """Return where the workers serve their figures, if they do: at one host, each at a port."""
     if not where:
         return None
-    urls = ", ".join(url(one.host or "", one.port or 0) for one in where)
-    return Page(urls, note_on(where[0].host or ""))
+    urls = ", ".join(url(one.host, one.port) for one in where)
+    return Page(urls, note_on(where[0].host))

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ... import ListenError
-from ..address import Address
+from ..address import TcpAddress
 
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Of an address that this machine does not have."""
@@ -35,7 +35,7 @@ class Reservation:
     :raises ListenError: the address is in use, forbidden or unknown
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: TcpAddress) -> None:
         self._socks: list[socket.socket] = []
         try:
             self._bind(address)
@@ -55,8 +55,8 @@ class Reservation:
         for sock in self._socks:
             sock.close()
 
-    def _bind(self, address: Address) -> None:
-        port = address.port or 0
+    def _bind(self, address: TcpAddress) -> None:
+        port = address.port
         found = socket.getaddrinfo(address.host, port, type=socket.SOCK_STREAM)
         failure: OSError | None = None
         for family, _, _, _, target in found:
