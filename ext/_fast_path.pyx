@@ -601,19 +601,30 @@ cdef class SendPath:
             if session is not None:
                 session.keep(frames, [], 0, [])
             data = frames[0] if PyList_GET_SIZE(frames) == 1 else b"".join(frames)
-            try:
-                if records is not None and PyBytes_GET_SIZE(data) >= _SMALL_RECORD:
-                    data = b"".join(records.seal(data))
-                elif records is not None:
-                    data = _with_head(records_sender.get(records).seal_record(data))
-            except Exception as error:
-                protocol.output_failed(error, 0)
-                return True
+            if records is not None:
+                data = self.seal(records, data, 0)
+                if data is None:
+                    return True
             self.write(protocol.transport, data)
         finally:
             self.writing = False
         protocol.stats.bytes_sent += PyBytes_GET_SIZE(data)
         return True
+
+    cdef bytes seal(self, object records, bytes frames, Py_ssize_t messages):
+        """Return frames as records; None where that fails, which ends the connection: nothing may
+        follow without them.
+
+        :param messages: how many there are, where they were not taken from the queue
+        """
+        try:
+            if PyBytes_GET_SIZE(frames) >= _SMALL_RECORD:
+                return b"".join(records.seal(frames))
+            # A record has a head of the same form as a native frame.
+            return _with_head(records_sender.get(records).seal_record(frames))
+        except Exception as error:
+            self.protocol.output_failed(error, messages)
+            return None
 
     cdef bint may_write(self) except -1:
         """Return whether bytes can be written, and no control frame is to go before them."""
@@ -671,16 +682,16 @@ cdef class SendPath:
         self.written = True
         self.writing = True
         try:
-            if session is not None:
-                retention.keep_messages([message], size + _OVERHEAD)
+            # What is sealed is framed natively.
             if records is None:
                 data = machine_encoder.get(machine).encode(message)
             else:
-                # What is sealed is framed natively, and a record has a head of the same form.
-                try:
-                    data = _with_head(records_sender.get(records).seal_record(_with_head(message)))
-                except Exception as error:
-                    protocol.output_failed(error, 1)
+                data = _with_head(message)
+            if session is not None:
+                retention.keep_messages([message], size + _OVERHEAD)
+            if records is not None:
+                data = self.seal(records, data, 1)
+                if data is None:
                     return True
             self.write(protocol.transport, data)
         finally:

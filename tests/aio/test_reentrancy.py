@@ -265,6 +265,40 @@ async def test_what_a_finalizer_acknowledges_while_close_is_written_comes_after(
     assert (len(asked), protocol_of(conn).links) == (1, 1)
 
 
+async def test_no_session_keeps_a_message_that_could_not_be_framed() -> None:
+    """For want of memory, say: it was not accepted, and the next link must not send it."""
+    received = list[bytes]()
+
+    async def handler(conn: sealframe.Connection) -> None:
+        async for message in conn:
+            received.append(message)
+
+    class Encoder:
+        def encode(self, message: bytes) -> bytes:
+            raise MemoryError
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(encoder, name)
+
+    sessions = sealframe.Sessions()
+    async with (
+        sealframe.serve(handler, "127.0.0.1", 0, sessions=sessions) as server,
+        sealframe.connect("127.0.0.1", server.port, session=True) as conn,
+    ):
+        await conn.ping()
+        machine = protocol_of(conn).machine
+        encoder = machine.encoder
+        machine.encoder = Encoder()  # type: ignore[assignment]  # all that it does
+        with pytest.raises(MemoryError):
+            conn.send_nowait(b"lost")
+        machine.encoder = encoder
+        assert machine.session is not None
+        assert machine.session.retention.cost == 0
+        await conn.send(b"sent")
+        assert await conn.close()
+    assert received == [b"sent"]
+
+
 async def test_on_message_gets_what_comes_after_the_own_close() -> None:
     received = list[bytes]()
 

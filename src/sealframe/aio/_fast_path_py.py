@@ -383,9 +383,9 @@ class SendPath:
             return False
         self.written = self.writing = True
         try:
+            data = machine.encoder.encode(message)
             if session is not None:
                 session.retention.keep_messages([message], size + MESSAGE_OVERHEAD)
-            data = machine.encoder.encode(message)
             if records is not None:
                 assert records.sender is not None
                 try:
