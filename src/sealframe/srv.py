@@ -4,11 +4,11 @@
     from sealframe.srv import Service
 
     chat = Service("_chat._tcp.example.org")
-    async for conn in sealframe.connect("example.org", 1234, sock=chat):
+    async for conn in sealframe.connect(sock=chat):
         ...
 
-Host and port beside it only name the service: in texts, and in the file of known servers, where all
-its servers have one line, and so one key.
+Texts and the file of known servers call the service by the name of its records, or by host and port
+where these are given beside it. All its servers have one line in that file, and so one key.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from mitm.middle import Way
 from ports import reserved_port
 
-from sealframe import ConfigurationError, ConnectError
+from sealframe import ConfigurationError
+from sealframe.aio.endpoint import Endpoint
 from sealframe.cli.address import (
     ServerAddress,
     SrvRecords,
@@ -22,10 +23,10 @@ from sealframe.cli.address import (
     UnixAddress,
     connect_to,
     each,
+    known_as,
     server_address,
 )
 from sealframe.cli.commands import sealframe_command
-from sealframe.cli.errors import describe
 
 from .commands import Relay, chatting, outcome, relay, running
 
@@ -151,8 +152,12 @@ async def test_a_service_that_is_no_name_of_srv_records() -> None:
 
 
 def test_a_service_has_no_port_in_errors_and_no_server_listens_there() -> None:
-    error = ConnectError("cannot connect to _chat._tcp.example.org:1: DNS has no SRV records")
-    assert "connect to _chat._tcp.example.org: DNS" in describe(error)
+    pytest.importorskip("dns", reason="dnspython is not installed")
+    name = "_chat._tcp.example.org"
+    service = parse(f"srv:{name}")
+    assert str(Endpoint.of(None, None, None, connect_to(service)["sock"], None)) == name
+    assert known_as(service) == name
+    assert known_as(parse("[::1]:1")) == "[::1]:1"
     done = CliRunner().invoke(sealframe_command, ["serve", "srv:_chat._tcp.example.org"])
     assert done.exit_code == 2
     assert "srv: is for clients" in done.output

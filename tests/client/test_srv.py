@@ -406,8 +406,11 @@ async def test_a_system_without_dns(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     empty.touch()
     resolver = functools.partial(dns.asyncresolver.Resolver, filename=str(empty))
     monkeypatch.setattr(sealframe.srv, "Resolver", resolver)
-    with pytest.raises(ConnectError, match="DNS does not tell the SRV records"):
+    told = "DNS does not tell the SRV records"
+    with pytest.raises(ConnectError, match=f"connect to example.org:1234: {told}"):
         await sealframe.connect("example.org", 1234, sock=Service(NAME))
+    with pytest.raises(ConnectError, match=f"connect to {NAME}: {told}"):
+        await sealframe.connect(sock=Service(NAME))
 
 
 @pytest.mark.parametrize("name", ["example.org", "_chat._udp.example.org", "", 7])

@@ -132,6 +132,7 @@ SPELLINGS = [
     ("relay.example.org:80", ["relay.example.org:0080"]),
     ("[2001:db8::7]:1", ["[2001:DB8:0:0::7]:1", "[2001:0db8:0000::0007]:1"]),
     ("[fe80::1%eth0]:1", ["[FE80:0::1%eth0]:1"]),
+    ("_chat._tcp.example.org", ["_Chat._TCP.Example.org", "_chat._tcp.example.org."]),
     ("192.0.2.7:1", ["[192.0.2.7]:1", "[::ffff:192.0.2.7]:1", "[::FFFF:c000:0207]:1"]),
 ]
 

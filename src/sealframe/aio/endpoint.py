@@ -44,6 +44,10 @@ class Round(Protocol):
 class Servers(Protocol):
     """Several servers of one name, of which each attempt takes another."""
 
+    @property
+    def name(self) -> str:
+        """What to call them, where the program gives no host and port."""
+
     def round(self, waits: Callable[[str], bool]) -> Round:
         """Return what goes through them once, from the one on that is the first now.
 
@@ -56,7 +60,8 @@ class Endpoint:
     """Where to connect to, and what through; :meth:`of` checks what a program gave."""
 
     host: str = ""
-    port: int = 0
+    port: int | None = 0
+    """None where several servers are called by the name of their records."""
     path: str = ""
     """Empty for TCP."""
     sock: socket.socket | OpenSocket | None = field(default=None, compare=False)
@@ -81,9 +86,11 @@ class Endpoint:
         if sock is not None:
             _check_connected(sock)
             if host is None and port is None:
-                if not isinstance(sock, socket.socket):
-                    raise ConfigurationError("give host and port, which name the server, with sock")
-                return cls(sock=sock)
+                if isinstance(sock, socket.socket):
+                    return cls(sock=sock)
+                if isinstance(sock, Servers):
+                    return cls(host=sock.name, port=None, sock=sock)  # type: ignore[arg-type]
+                raise ConfigurationError("give host and port, which name the server, with sock")
         host, port = _host(host), _port(port)
         if local_address is not None and not _is_address(local_address):
             raise ConfigurationError(
@@ -156,6 +163,8 @@ class Endpoint:
                 return show(normalise(self.sock.getpeername()))
             except OSError:
                 return "the given socket"
+        if self.port is None:
+            return show(self.host)
         return show(self.path or (self.host, self.port))
 
 

@@ -21,8 +21,6 @@ _SRV: Final = "srv:"
 """Before the name of SRV records."""
 _SYSTEMD: Final = "systemd:"
 """Before the name of sockets that systemd has opened, which may be empty."""
-_NO_PORT: Final = 1
-"""In place of the port that each of several servers has."""
 LOOPBACK = "127.0.0.1"
 DEFAULT = f"{LOOPBACK}:1234"
 
@@ -132,6 +130,11 @@ def each(address: ServerAddress) -> Sequence[ServerAddress]:
     return address.servers if isinstance(address, Several) else (address,)
 
 
+def known_as(address: ServerAddress) -> str:
+    """Return the name of a server in files of known servers."""
+    return address.name if isinstance(address, SrvRecords) else str(address)
+
+
 class ConnectTo(TypedDict, total=False):
     """The arguments of ``connect()`` that an address gives."""
 
@@ -157,7 +160,7 @@ def connect_to(address: ServerAddress) -> ConnectTo:
         case SrvRecords(name):
             from ..srv import Service
 
-            return {"host": name, "port": _NO_PORT, "sock": Service(name)}
+            return {"sock": Service(name)}
 
 
 class ListenAt(TypedDict, total=False):

@@ -29,7 +29,7 @@ from .. import (
     UnauthorizedError,
     UnknownServerError,
 )
-from .address import ServerAddress, connect_to, each
+from .address import ServerAddress, connect_to, each, known_as
 from .asking import can_ask, invitation_text, is_right
 from .errors import CommandError, exit_code
 from .running import run
@@ -109,7 +109,7 @@ class ClientSealing:
         access = Access(security, key=own)
         if can_ask() and not self.trust_first_use:
             for one in each(address):
-                if known.lookup(str(one)) is not None:
+                if known.lookup(known_as(one)) is not None:
                     continue
                 # One of several that is not there is asked about another time.
                 skipped = () if one is address else (ConnectError,)
@@ -122,7 +122,7 @@ class ClientSealing:
         invitation = Invitation.from_text(invitation_text() if text in (None, "-") else text)
         # Before it is used up: afterwards it would not help any more.
         for one in each(address):
-            known.check(str(one), invitation.server)
+            known.check(known_as(one), invitation.server)
         key = private_key(path, make=True)
         security = ClientIdentity(key, invitation=invitation, post_quantum=not self.classic)
         return Access(security, key=key, server=invitation.server, to_record=known)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import socket
 import sys
 from enum import IntEnum
@@ -24,9 +23,6 @@ from .. import (
 )
 from . import INTERRUPTED
 from .text import labelled, visible
-
-_SERVICE = re.compile(r"\b(_[^\s:/]+\._tcp\.[^\s:/]+):1\b")
-"""The name of SRV records, with the port that stands for none."""
 
 
 class Exit(IntEnum):
@@ -101,7 +97,7 @@ def _as_typed(text: str) -> str:
     """Return an error's text with what is typed in place of what a program gives."""
     for given, typed in _TYPED.items():
         text = text.replace(given, typed)
-    return _SERVICE.sub(r"\1", text)
+    return text
 
 
 _TYPED = {

@@ -139,7 +139,7 @@ def connect(
     :param sock: a socket that is connected already, and belongs to the connection from then on;
         or an async function that returns one, for example through a proxy, and is called for
         each attempt, within ``connect_timeout``. Host and port beside it name the server, in
-        texts and in the file of known servers
+        texts and in the file of known servers; a :class:`~sealframe.srv.Service` has a name
     :param local_address: ``(host, port)`` of this machine to connect from; port 0 is any
     :param security: a shared key, or an identity, seals the connection; it never
         falls back to plain

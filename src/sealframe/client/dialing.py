@@ -68,6 +68,7 @@ async def _open(endpoint: Endpoint, protocol: ConnectionProtocol, race: Race) ->
         await loop.create_unix_connection(factory, endpoint.path)
         return
     host, port, local = endpoint.host, endpoint.port, endpoint.local
+    assert port is not None
     if not is_numeric(host):
         addresses = await look_up(host, port)
         if len(addresses) > 1:

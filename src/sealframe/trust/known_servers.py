@@ -7,6 +7,7 @@ compared.
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from . import keylist
 from .keylist import KeyList
 from .keys import PublicKey
 
+_SRV_RECORDS: Final = re.compile(r"_[^/:]+\._tcp\.[^/:]+", re.IGNORECASE)
+"""The name of SRV records (RFC 2782), as which all their servers are known."""
 _COMMENT: Final = "Servers that were connected to, one on each line: address, public key"
 
 
@@ -159,9 +162,11 @@ def _key_changed(
 def canonical_name(address: str) -> str:
     """Return the one name of a server, however its address is spelt.
 
-    :param address: ``host:port``, ``[IPv6]:port``, or the path of a Unix socket, which
-        has a slash in it where it could be taken for one of the others
+    :param address: ``host:port``, ``[IPv6]:port``, the name of SRV records, or the path of a Unix
+        socket, which has a slash in it where it could be taken for one of the others
     """
+    if _SRV_RECORDS.fullmatch(address):
+        return address.lower().removesuffix(".")
     host, port = _host_and_port(address)
     if not port:
         # Not `Path.resolve`: it follows symbolic links, which may point elsewhere tomorrow.
@@ -214,10 +219,11 @@ def _name(word: str, where: str) -> str:
         address = unquote(word, errors="surrogatepass")
     except UnicodeDecodeError:
         address = ""
-    if not (Path(address).is_absolute() or _host_and_port(address)[1]):
+    named = _SRV_RECORDS.fullmatch(address) or _host_and_port(address)[1]
+    if not (Path(address).is_absolute() or named):
         # No lookup would ever match it: the line would have no effect.
         raise KeyFormatError(
-            f"{where}: {word} is no address: write host:port, [IPv6]:port, or the full path "
-            "of a socket"
+            f"{where}: {word} is no address: write host:port, [IPv6]:port, the full path "
+            "of a socket, or _service._tcp.domain"
         )
     return canonical_name(address)
