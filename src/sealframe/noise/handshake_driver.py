@@ -107,7 +107,7 @@ _CLASSIC: Final = (
 )
 _NO_KEM: Final = (
     "the client asks for a post-quantum handshake, and the cryptography installed here has no "
-    'ML-KEM-768: run: pip install --upgrade "sealframe[crypto]", or let the client give '
+    "ML-KEM-768: run: pip install --upgrade cryptography, or let the client give "
     "post_quantum=False"
 )
 

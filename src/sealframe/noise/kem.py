@@ -77,8 +77,8 @@ def require(instead: str = "take a pattern without hfs") -> Primitives:
     if package is None:
         raise MissingExtraError(
             "the post-quantum handshake needs ML-KEM-768, which the installed cryptography does "
-            f'not have: run: pip install --upgrade "sealframe[crypto]" (cryptography '
-            f"{MINIMUM_VERSION} or newer), or {instead}"
+            "not have: run: pip install --upgrade cryptography, whose wheels have it "
+            f"({MINIMUM_VERSION} or newer), or {instead}"
         )
     return package
 
