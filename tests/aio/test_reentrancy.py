@@ -280,10 +280,11 @@ async def test_no_session_keeps_a_message_that_could_not_be_framed() -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(encoder, name)
 
-    sessions = sealframe.Sessions()
+    # A message too many is waited for until then.
+    options = sealframe.ClientOptions(close_timeout=3)
     async with (
-        sealframe.serve(handler, "127.0.0.1", 0, sessions=sessions) as server,
-        sealframe.connect("127.0.0.1", server.port, session=True) as conn,
+        sealframe.serve(handler, "127.0.0.1", 0, sessions=sealframe.Sessions()) as server,
+        sealframe.connect("127.0.0.1", server.port, session=True, options=options) as conn,
     ):
         await conn.ping()
         machine = protocol_of(conn).machine
