@@ -29,6 +29,8 @@ CASES = [
     ("iso_8583", "iso-8583-binary", "iso8583sim", ["2b"], 10),
     ("iso_8583", "iso-8583-binary-4", "iso8583sim", ["4b"], 10),
     ("iso_8583", "iso-8583-ascii", "iso8583sim", ["4a"], 10),
+    ("git", "git", "dulwich", [], 8),
+    ("remote_python", "rpyc", "rpyc", [], 8),
 ]
 
 
