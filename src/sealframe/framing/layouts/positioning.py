@@ -77,13 +77,14 @@ ENTRIES: Final = (
         source="RTCM 10403.3, section 4 (transport layer)",
         ports=(2101,),
         pipelining="Nothing is asked: a station sends.",
-        empty_frames="A message of 0 bytes is allowed and fills up the time.",
+        empty_frames="This layout takes messages of 0 bytes; pyrtcm 1.2.1 reports one as an error.",
         first_packet="Over NTRIP the client asks for a mount point by HTTP, then the server sends.",
         heartbeats="None; most stations send each second.",
         limits="1,023 bytes.",
         notes=(
             "The reserved bits are sent as zeros and not looked at. Behind NTRIP 2 the stream may "
-            "be chunked HTTP. Only a station is recorded, as the package packs its messages."
+            "be chunked HTTP. pyrtcm 1.2.1 cannot read MSM2 (1072 and its like). Only a station is "
+            "recorded, as the package packs its messages."
         ),
         recorded=("pyrtcm 1.2.1",),
     ),
