@@ -477,5 +477,12 @@ SIGNATURES: Final = (
     _signature(
         "esphome", rb"\0", 8, opening=rb"\0[\0-\x7f](\x01\x0a[\x01-\x7f][ -~]|\x02\x08\x01\x10)"
     ),
+    # PeerProperties, or its response.
+    _signature(
+        "rabbitmq-stream",
+        rb"\0...[\0\x80][\x01-\x1f]\0[\x01\x02]",
+        26,
+        opening=rb"\0...[\0\x80]\x11\0\x01",
+    ),
 )
 """In the order of the catalogue; the better match wins, not the earlier one."""

@@ -81,6 +81,7 @@ from .messaging import (
     MILTER,
     MQTT,
     NATS,
+    RABBITMQ_STREAM,
     STOMP,
     ZMTP,
 )
@@ -204,6 +205,7 @@ __all__ = [
     "PROTOBUF_DELIMITED",
     "PYRO5",
     "PYTHON_LOGGING",
+    "RABBITMQ_STREAM",
     "RADIUS_TCP",
     "REDIS_CLUSTER_BUS",
     "RESP",

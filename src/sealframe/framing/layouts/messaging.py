@@ -104,6 +104,9 @@ BEANSTALK: Final = Sized(beanstalk_size, head=224, until=b"\r\n")
 MILTER: Final = Framing(byteorder="big", minimum=1)
 """Milter, of sendmail and Postfix: a message is a letter and what belongs to it."""
 
+RABBITMQ_STREAM: Final = Framing(byteorder="big", minimum=4)
+"""Streams of RabbitMQ: a message is a key, a version and contents, without the size."""
+
 ENTRIES: Final = (
     Entry(
         name="mqtt",
@@ -297,6 +300,23 @@ ENTRIES: Final = (
             "A body comes in several messages. No port is registered; 8891 is opendkim's by custom."
         ),
         recorded=("miltertest 2.11.0 (Debian)", "opendkim 2.11.0 (Debian)"),
+    ),
+    Entry(
+        name="rabbitmq-stream",
+        layout=RABBITMQ_STREAM,
+        title="Streams of RabbitMQ: size, key, version, contents",
+        source='rabbitmq-server, deps/rabbitmq_stream/docs/PROTOCOL.adoc, "Frame Structure"',
+        ports=(5552, 5551),
+        pipelining="Yes: responses have the correlation identifier of their request.",
+        empty_frames="A heartbeat is a key and a version, 4 bytes.",
+        first_packet="The client speaks first, with PeerProperties.",
+        heartbeats="Heartbeat of either end; Tune agrees on how often, RabbitMQ proposes 60 s.",
+        limits="What Tune agrees on, 1 MiB by default.",
+        notes=(
+            "The top bit of the key is set in responses. The broker refers clients to the node of "
+            "a stream's leader or replica, by the address that it advertises."
+        ),
+        recorded=("rstream 1.1.1", "RabbitMQ 3.10.8 (Debian)"),
     ),
 )
 """All of this module."""
