@@ -136,6 +136,21 @@ class TestFraming:
         assert not check["fits"]
         assert "big-endian" in check["explanation"][0]
 
+    def test_what_it_prints_can_be_pasted(self, tmp_path: Path) -> None:
+        """With a function, and with what stands before the first frame."""
+        lines, greeted = tmp_path / "lines", tmp_path / "greeted"
+        bodies = [b"status ok", b"up", b"x" * 71, b"motor 3 stopped", b"\0\1\2"]
+        lines.write_bytes(b"".join(b"SIZE %d PUT\r\n" % len(body) + body for body in bodies))
+        greeted.write_bytes(b"HELLO 1\n" + b"".join(frames()))
+        for path in (lines, greeted):
+            said = invoked("doctor", path).output.splitlines()
+            with_it = [line.split(": ", 1)[1] for line in said if line.startswith("  With it: ")]
+            shown = next(line for line in said if line.startswith(("Sized(", "Framing(")))
+            text = with_it[0].split(", or ")[0] if with_it else shown
+            done = invoked("doctor", path, "--framing", text)
+            assert (done.code, done.errors) == (0, "")
+            assert "it fits" in done.output
+
     def test_a_name_of_the_catalogue(self, tmp_path: Path) -> None:
         path = tmp_path / "modbus"
         path.write_bytes(bytes.fromhex("000100000006010300000002" * 3))

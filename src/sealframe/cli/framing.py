@@ -26,9 +26,18 @@ def layout_option(ctx: click.Context, param: click.Parameter, value: str | None)
     if value is None:
         return None
     try:
-        return sealframe.framing.parse_layout(value)
+        return _parsed(value)
     except ConfigurationError as error:
         raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _parsed(text: str) -> Layout:
+    if not text.strip().startswith(("Sized(", "layouts.")):
+        return sealframe.framing.parse_layout(text)
+    # Imported late: only what the doctor prints, to be pasted, needs it.
+    from ..framing.inference import parse_pasted
+
+    return parse_pasted(text)
 
 
 def server_framing(command: Command) -> Command:

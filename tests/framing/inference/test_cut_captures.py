@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from itertools import accumulate
+
 import pytest
 
 from sealframe.framing.inference import Capture, diagnose
@@ -57,3 +61,45 @@ def test_what_stands_in_front_has_to_be_known(
     (first, *_) = diagnose(Capture(front + b"".join(FRAMES), boundaries)).candidates
     assert first.evidence.starts[0][0] == len(front)
     assert first.confidence == confidence
+
+
+def _words(source: random.Random) -> bytes:
+    words = ["status", "motor", "ready", "error", "order", "price", "temperature", "started"]
+    return " ".join(source.choices(words, k=source.randint(1, 12))).encode()
+
+
+def _giop(source: random.Random, number: int) -> bytes:
+    body = (number + 1).to_bytes(4, "little") + _words(source) + b"\0"
+    return b"GIOP\1\2\1\0" + len(body).to_bytes(4, "little") + body
+
+
+def _numbered(source: random.Random, number: int) -> bytes:
+    body = number.to_bytes(8, "big") + _words(source)
+    return b"ES" + len(body).to_bytes(4, "big") + body
+
+
+def _digits(source: random.Random, _: int) -> bytes:
+    body = _words(source)
+    return b"LEN=%04d;" % len(body) + body
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("frame", [_giop, _numbered, _digits])
+def test_a_mark_is_in_front_of_frames_where_the_end_is_cut(
+    frame: Callable[[random.Random, int], bytes], complete: bool
+) -> None:
+    """And no trailer of those before: the stream begins with it."""
+    source = random.Random(6)
+    frames = [frame(source, number) for number in range(14)]
+    diagnosis = diagnose(Capture(b"".join(frames)[:-5], (), complete))
+    first = diagnosis.candidates[0]
+    assert first.evidence.starts[0] == tuple(accumulate(map(len, frames[:-1]), initial=0))
+    assert first.confidence == "guess"
+    left = len(frames[-1]) - 5
+    assert f"the capture ends with {left} bytes of the next one" in (diagnosis.verdict or "")
+
+
+def test_what_is_not_known_to_stand_in_front_is_told() -> None:
+    verdict = diagnose(b"in the kitchen" + b"".join(FRAMES)).verdict or ""
+    assert "what the 14 bytes before them are is not known" in verdict
+    assert "from the beginning of the connection" in verdict

@@ -139,6 +139,19 @@ def test_another_layout_is_named() -> None:
     assert "Framing(width=2, offset=2, adjustment=3" in said(data, Framing(byteorder="big"))
 
 
+def test_the_reason_is_told_where_the_end_is_cut() -> None:
+    """What fits does not fit to the last byte then, and is told by the search."""
+    cut = stream(big(4, 4))[:-3]
+    assert "The length counts the header too: includes_header=True." in said(
+        cut, Framing(byteorder="big")
+    )
+    assert "big-endian and counts the header too" in said(cut, Framing())
+    # A length within text is none of a frame that has only begun.
+    text = said(stream(big(2, 2))[:-3], Framing(width=2, byteorder="big", offset=2, strip=0))
+    assert "It may fit" not in text
+    assert 'What fits is Framing(width=2, byteorder="big", includes_header=True)' in text
+
+
 def test_each_capture_is_explained() -> None:
     good, bad = Capture(stream(big(4))), Capture(stream(big(2)))
     first, second = explain([good, bad], Framing(byteorder="big"))

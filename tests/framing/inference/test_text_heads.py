@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sealframe.errors import FramingError
+from sealframe.errors import ConfigurationError, FramingError
 from sealframe.framing import HeaderLines, Sized
-from sealframe.framing.inference import Capture, diagnose, run
+from sealframe.framing.inference import Capture, diagnose, parse_pasted, run
 from sealframe.framing.inference.text_heads import text_heads
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def test_the_size_in_the_text_is_found(write, expected: str) -> None:  # type: i
     starts = [sum(map(len, frames[:number])) for number in range(len(frames))]
     assert list(found.evidence.starts[0]) == starts
     # The layout itself cuts them, as its expression does.
-    for layout in (found.framing, made(found.expression)):
+    pasted = parse_pasted(found.expression)
+    for layout in (found.framing, made(found.expression), pasted):
         done = run(Capture(b"".join(frames)), layout)
         assert done.fits
         assert done.frames == len(frames)
@@ -98,6 +99,26 @@ def test_the_size_in_the_text_is_found(write, expected: str) -> None:  # type: i
     cut = diagnose(b"".join(frames)[:-3])
     assert all(one.confidence == "guess" for one in cut.candidates)
     assert cut.verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sized(lambda head: 4, head=8192)",
+        'Sized(lambda head: len(head) + int(head.split()[1]) + 9, head=8192, until=b"\\n")',
+        'Sized(lambda head: exit(head.split()[1]), head=8192, until=b"\\n")',
+    ],
+)
+def test_other_functions_are_not_read(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="describes no layout"):
+        parse_pasted(text)
+
+
+def test_what_is_pasted_may_have_other_quotes_and_spaces() -> None:
+    text = "Sized(lambda head: len(head)+int(head.split( )[1]),head=8192, until=b'\\r\\n')"
+    said = b"".join(words(number, body) for number, body in enumerate(BODIES))
+    assert run(Capture(said), parse_pasted(text)).fits
+    assert parse_pasted("layouts.MODBUS_TCP") == parse_pasted("modbus-tcp")
 
 
 def test_both_directions_have_to_have_it() -> None:

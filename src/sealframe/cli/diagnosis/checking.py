@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ... import FramingError
 from ...framing import FrameLayout
-from ...framing.inference import explain, run
+from ...framing.inference import explain, run, sender_of
 from ..captures.stream import Stream
 from ..text import visible
 from .answer import Status
@@ -104,8 +104,9 @@ def _starts(stream: Stream, layout: FrameLayout) -> tuple[int, ...]:
 
     Byte by byte, since a decoder says that a message is whole and not where it began.
     """
-    decoder = layout.decoder(sender=stream.sender)
-    starts = [len(layout.preamble(stream.sender)) if stream.sender else 0]
+    sender = sender_of(capture_of(stream), layout)
+    decoder = layout.decoder(sender=sender)
+    starts = [len(layout.preamble(sender)) if sender else 0]
     data = memoryview(stream.data[:_SHOWN])
     with contextlib.suppress(FramingError):
         starts.extend(at + 1 for at in range(len(data)) if decoder.feed(data[at : at + 1]))

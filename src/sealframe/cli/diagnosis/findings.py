@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from ...framing.inference import Candidate, Diagnosis, diagnose
+from ...framing.inference.expressions import literal
 from ..captures.stream import Stream
 from ..text import visible
 from .answer import Status
@@ -20,6 +21,8 @@ _OTHERS: Final = 4
 """Candidates that are named below the first."""
 _STARTS: Final = 1000
 """Starts of frames in JSON, of each stream."""
+_PREAMBLE: Final = 64
+"""A preamble up to this many bytes is written as a part of the layout; more may be anything."""
 _TRIED: Final = 8
 """Streams that are looked at together, those with most bytes."""
 
@@ -106,7 +109,7 @@ def _explained(streams: Sequence[Stream], diagnosis: Diagnosis) -> Iterator[Text
         return
     first, *others = diagnosis.candidates
     yield Text()
-    yield from _candidate(first)
+    yield from _candidate(first, streams[0].sender)
     yield Text()
     for stream, starts in zip(streams, first.evidence.starts, strict=False):
         if len(streams) > 1:
@@ -119,7 +122,7 @@ def _explained(streams: Sequence[Stream], diagnosis: Diagnosis) -> Iterator[Text
         yield Text(f"  {visible(other.expression)}  ") + Text(_in_short(other), "dim")
 
 
-def _candidate(candidate: Candidate) -> Iterator[Text]:
+def _candidate(candidate: Candidate, sender: str | None) -> Iterator[Text]:
     high = candidate.confidence == "high"
     yield Text(visible(candidate.expression), "bold green" if high else "bold yellow")
     if high:
@@ -133,6 +136,8 @@ def _candidate(candidate: Candidate) -> Iterator[Text]:
             f"  Before the first frame: {counted(len(candidate.preamble), 'byte')}, "
             f"{visible(repr(candidate.preamble[:32]))}"
         )
+        if len(candidate.preamble) <= _PREAMBLE and not candidate.name:
+            yield Text(f"  With it: {visible(_with_preamble(candidate, sender))}")
     evidence = candidate.evidence
     yield Text(
         f"  {counted(evidence.frames, 'whole frame')}, "
@@ -140,6 +145,13 @@ def _candidate(candidate: Candidate) -> Iterator[Text]:
     )
     for note in evidence.notes:
         yield Text(f"  {visible(note)}")
+
+
+def _with_preamble(candidate: Candidate, sender: str | None) -> str:
+    """Return the layout with what stands before its first frame, to be pasted as well."""
+    end = sender or "client"
+    text = f"WithPreamble({candidate.expression}, {end}={literal(candidate.preamble)})"
+    return text if sender else f"{text}, or server= if that end sent it"
 
 
 def _in_short(candidate: Candidate) -> str:

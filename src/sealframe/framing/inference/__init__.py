@@ -8,9 +8,10 @@ fit them, and :func:`explain_number` what a suspicious length is. All of it is s
 from __future__ import annotations
 
 from .explaining import explain
-from .given import Run, read_length, run
+from .given import Run, read_length, run, sender_of
 from .inferring import diagnose, infer
 from .numbers import explain_number
+from .pasted import parse_pasted
 from .results import Candidate, Capture, Diagnosis, Evidence
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "explain",
     "explain_number",
     "infer",
+    "parse_pasted",
     "read_length",
     "run",
+    "sender_of",
 ]

@@ -12,7 +12,7 @@ from .given import hypothesis_of, run
 from .hypotheses import FixedField, Hypothesis, Order
 from .inferring import captures_of, diagnose
 from .numbers import explain_number
-from .results import Capture
+from .results import Capture, Diagnosis
 from .walking import walk
 from .window import WINDOW
 
@@ -30,6 +30,8 @@ _OFF_BY: Final = (1, 2, 4, 8, -1, -2, -4, 3, -3, 5, 6, 7, -8, 10, 12, 16, 20)
 _ORDERS: Final[tuple[Order, ...]] = ("big", "little")
 _ONE_FRAME: Final = 1 << 20
 """A length up to this may be that of a frame that has only begun."""
+_TELLING: Final = 4
+"""So many frames of another layout are likelier than the beginning of one."""
 _LOST: Final = 512
 """So many bytes may stand before the first frame, or between two."""
 
@@ -60,7 +62,10 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
         return [beginning.sentence]
     hypothesis = hypothesis_of(framing)
     if hypothesis is None:
-        return [_where(capture, done.frames, done.pending, done.error), *_instead(capture)]
+        return [
+            _where(capture, done.frames, done.pending, done.error),
+            *_instead(diagnose(capture)),
+        ]
     window = bytes(data[:WINDOW])
     starts, position = _as_far_as(window, hypothesis)
     for reasons in (
@@ -72,7 +77,9 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
     ):
         if found := list(reasons):
             return found
-    if done.error is None and not done.frames and len(data) < done.wanted < _ONE_FRAME:
+    diagnosis = diagnose(capture)
+    begun = done.error is None and not done.frames and len(data) < done.wanted < _ONE_FRAME
+    if begun and not (diagnosis.candidates and diagnosis.candidates[0].evidence.frames >= _TELLING):
         return [
             (
                 f"It may fit: this is the beginning of a frame, {len(data):,} of its "
@@ -90,7 +97,8 @@ def _explained(capture: Capture, framing: FrameLayout) -> list[str]:
         ]
     return [
         _stopped(window, hypothesis, starts, position),
-        *_instead(capture),
+        *_reasons(hypothesis, diagnosis),
+        *_instead(diagnosis),
     ]
 
 
@@ -253,9 +261,25 @@ def _stopped(data: bytes, given: Hypothesis, starts: Sequence[int], position: in
     return " ".join([text, *explain_number(value)[:1]])
 
 
-def _instead(capture: Capture) -> Iterator[str]:
+def _reasons(given: Hypothesis, diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield what the given layout lacks, where one that fits nearly is nearly the same.
+
+    Where the capture is cut, it does not fit to the last byte.
+    """
+    best = hypothesis_of(diagnosis.candidates[0].framing) if diagnosis.candidates else None
+    for reason, other in _near(given) if best else ():
+        if best and _place(other) == _place(best):
+            yield f"{reason}."
+            return
+
+
+def _place(one: Hypothesis) -> tuple[object, ...]:
+    """Return what a layout says, but for how its expression is written."""
+    return one.field, one.offset, one.extra, one.unit, one.align
+
+
+def _instead(diagnosis: Diagnosis) -> Iterator[str]:
     """Yield what fits instead."""
-    diagnosis = diagnose(capture)
     if diagnosis.candidates:
         best = diagnosis.candidates[0]
         sure = "" if best.confidence == "high" else ", which is but a guess"

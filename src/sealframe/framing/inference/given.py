@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .hypotheses import Field
     from .results import Capture
 
-__all__ = ["Run", "hypothesis_of", "read_length", "run"]
+__all__ = ["Run", "hypothesis_of", "read_length", "run", "sender_of"]
 
 _PIECE: Final = 1 << 16
 _EITHER: Final[tuple[Sender, Sender]] = ("client", "server")
@@ -60,11 +60,16 @@ def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
     Where the two ends begin differently, and whose bytes these are is not known, the end counts
     that comes further.
     """
+    return _run(capture, framing, start, sender_of(capture, framing, start))
+
+
+def sender_of(capture: Capture, framing: FrameLayout, start: int = 0) -> Sender | None:
+    """Return whose bytes these are, as far as that is known and the layout asks for it."""
     try:
         framing.decoder(sender=capture.sender)
     except ConfigurationError:
-        return max((_run(capture, framing, start, one) for one in _EITHER), key=_far)
-    return _run(capture, framing, start, capture.sender)
+        return max(_EITHER, key=lambda one: _far(_run(capture, framing, start, one)))
+    return capture.sender
 
 
 def _far(done: Run) -> tuple[bool, int]:

@@ -324,6 +324,8 @@ class Hypothesis:
         elif isinstance(field, DigitsUntil):
             cost += 0 if self.extra in (0, 1) else 2
         else:
-            cost += (3 if self.extra else 0) + (2 if self.inclusive else 0)
+            if self.extra:
+                cost += 3 + log2(abs(self.extra)) + (2 if self.extra < 0 else 0)
+            cost += 2 if self.inclusive else 0
         units = 0 if self.unit == 1 else 4 if field.width > 1 else 6
         return cost + units + (5 if self.align > 1 else 0)

@@ -15,7 +15,7 @@ from .results import Candidate, Capture, Diagnosis
 from .scoring import Fit
 from .searching import Finding, search
 from .text_heads import text_heads
-from .verdicts import kind_of, no_layout, one_frame, unsure
+from .verdicts import cut_end, kind_of, no_layout, one_frame, unknown_front, unsure
 from .walking import Cutting
 from .window import WINDOW, Window, few_kinds
 
@@ -35,6 +35,8 @@ _LEAST: Final = 3.0
 _NAMED: Final = 20.0
 """Bits from which the catalogue's name is worth a guess."""
 _SURE: Final = 40.0
+_CLEARLY: Final = 15.0
+"""Bits above all others."""
 _BEYOND_DOUBT: Final = 100.0
 """Bits from which the catalogue's name needs no search that confirms it."""
 
@@ -187,9 +189,16 @@ def _unsure(captures: Sequence[Capture], candidates: Sequence[Candidate]) -> str
     size = sum(len(capture.data) for capture in captures)
     if not candidates:
         return no_layout(size)
-    starts = [one for one in candidates[0].evidence.starts if one]
+    first = candidates[0].evidence
+    if first.bits > _SURE and first.margin > _CLEARLY:
+        # All but one thing speaks for it.
+        if first.left_over or not all(capture.complete for capture in captures):
+            return cut_end(first.frames, first.left_over)
+        if candidates[0].preamble:
+            return unknown_front(first.frames, len(candidates[0].preamble))
+    starts = [one for one in first.starts if one]
     sizes = [after - before for one in starts for before, after in pairwise(one)]
-    return unsure(candidates[0].evidence.frames, sizes, size)
+    return unsure(first.frames, sizes, size)
 
 
 def _margin(finding: Finding, findings: Sequence[Finding]) -> float:

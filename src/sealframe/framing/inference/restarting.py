@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .scoring import Fit
     from .window import Window
 
-__all__ = ["Restart", "begins_alike", "restarts"]
+__all__ = ["Restart", "begins_alike", "has_mark", "restarts"]
 
 _FRAMES: Final = 500
 _FEWEST: Final = 5
@@ -53,6 +53,12 @@ def begins_alike(data: bytes, fit: Fit) -> bool:
     if not common:
         return fit.hypothesis.field.width > 1
     return _alike(data, fit.start, common) or _is_marked(data, fit, common)
+
+
+def has_mark(data: bytes, fit: Fit) -> bool:
+    """Whether the data begins with a byte that nearly all frames begin with, other than zero."""
+    first = next((byte for column, byte in _common(data, fit) if column == 0), b"")
+    return bool(first.strip(b"\0")) and fit.hypothesis.offset > 0 and data.startswith(first)
 
 
 def restarts(window: Window, fit: Fit) -> Iterator[Restart]:

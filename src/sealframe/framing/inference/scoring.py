@@ -64,6 +64,11 @@ class Fit:
         lowest = self.hypothesis.lowest
         return tuple(start + lowest for start in self.cutting.starts[1:6])
 
+    @cached_property
+    def all_fields(self) -> tuple[int, ...]:
+        """Where fields stand, that of the first frame too."""
+        return (self.start + self.hypothesis.lowest, *self.fields)
+
     def plus(self, bits: float) -> Fit:
         """Return the same with a better score."""
         return replace(self, score=self.score + bits, bits=self.bits + bits)
@@ -131,8 +136,8 @@ def _telling(cutting: Cutting, shift: int) -> list[tuple[int, int, int, bool]]:
     """
     frames = []
     earlier = before = last = -1
-    # Nothing before the first belongs to a frame.
-    previous = cutting.starts[0] + (shift if cutting.starts[0] else -1)
+    # Nothing before the first belongs to a frame; all from the beginning of the data does.
+    previous = cutting.starts[0] + shift if cutting.starts[0] else -shift - 1
     for start, end in zip(cutting.starts[:_FRAMES], cutting.ends, strict=False):
         told = last not in (before, earlier) or last < 0
         frames.append((previous, start + shift, end + shift, told))
@@ -185,7 +190,9 @@ class Scorer:
         """Return the gains of the columns around the field, counted from its lowest byte."""
         lowest = hypothesis.lowest
         starts = cutting.starts
-        key = (starts[0] + lowest, len(starts), starts[-1] + lowest, cutting.end + lowest)
+        # Of the first frame more is looked at where nothing stands before it.
+        first = starts[0] + lowest, bool(starts[0])
+        key = (*first, len(starts), starts[-1] + lowest, cutting.end + lowest)
         gains = self._gains.get(key)
         if gains is None:
             gains = column_gains(self.window, _telling(cutting, lowest), _COLUMNS)

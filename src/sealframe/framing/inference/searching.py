@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from .enumerating import at_start, chains, digits_elsewhere
 from .marks import marked
-from .restarting import begins_alike, restarts
+from .restarting import begins_alike, has_mark, restarts
 from .scoring import Scorer
 from .walking import walk
 
@@ -58,6 +58,8 @@ _LIKE: Final = 100.0
 """So many bits a fit with more frames in front may lack: first messages are unlike the others."""
 _LONGER: Final = 4.0
 """What a frame in front is worth beyond that, in bits."""
+_IN_FRONT: Final = 60.0
+"""So many bits one that begins with the data may lack if the others cut its mark off."""
 _AGREES: Final = 12.0
 _DISAGREES: Final = 30.0
 
@@ -164,7 +166,7 @@ def _search_one(scorer: Scorer) -> list[Fit]:
         fits += _restarted(scorer, fits)
         fits.sort(key=_by_score)
     once = {(fit.hypothesis, fit.cutting): fit for fit in reversed(fits)}
-    return sorted(_in_phase(list(once.values())), key=_by_score)
+    return sorted(_from_the_start(data, _in_phase(list(once.values()))), key=_by_score)
 
 
 def _restarted(scorer: Scorer, fits: Sequence[Fit]) -> list[Fit]:
@@ -198,6 +200,25 @@ def _in_phase(fits: Sequence[Fit]) -> list[Fit]:
         limit = best.get(fit.fields)
         behind = limit is not None and not fit.exact and fit.score >= limit
         settled.append(fit.plus(limit - 1 - fit.score) if limit and behind else fit)
+    return settled
+
+
+def _from_the_start(data: bytes, fits: Sequence[Fit]) -> list[Fit]:
+    """Put those that begin where the data does before those with the same fields that leave a part
+    of the first frame in front, though it is the mark of frames.
+
+    Where the end is cut nothing else tells them apart: what is a mark in front of one frame is a
+    trailer behind the other.
+    """
+    best: dict[tuple[int, ...], float] = {}
+    for fit in fits:
+        if fit.start and not fit.exact:
+            best[fit.all_fields] = max(best.get(fit.all_fields, 0.0), fit.score)
+    settled = []
+    for fit in fits:
+        limit = best.get(fit.all_fields, 0.0)
+        first = not fit.start and limit - _IN_FRONT < fit.score <= limit and has_mark(data, fit)
+        settled.append(fit.plus(limit + 1 - fit.score) if first else fit)
     return settled
 
 

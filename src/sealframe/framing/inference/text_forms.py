@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from ...errors import MalformedLengthError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..base import FrameLayout
 
-__all__ = ["LONGEST", "Head", "heads", "readable"]
+__all__ = ["LONGEST", "Head", "heads", "readable", "written"]
 
 LONGEST: Final = 8192
 """Bytes of a head."""
@@ -164,6 +164,22 @@ def heads(data: bytes) -> Iterator[Head]:
                 yield from _words(words, end, trailer)
 
 
+def written(expression: str) -> Iterator[tuple[FrameLayout, str]]:
+    """Yield the layouts that an expression may be of, with how those are written.
+
+    :param expression: of a ``Sized``, as :func:`ast.unparse` writes it
+    """
+    for end in _LINE_ENDS:
+        for trailer in (b"", b"\n", b"\r\n"):
+            if word := re.search(r"\.split\(\)\[(-?\d{1,3})\]", expression):
+                yield _Word(int(word[1]), end, trailer).layout()
+            if ending := re.search(r"\.endswith\('([^'\\]*)'\)", expression):
+                yield _Members(ending[1], end, trailer).layout()
+    if name := re.search(r"\^([^:']+):", expression):
+        lines = _Lines(name[1].replace("\\", ""), b"\n", start_line=True)
+        yield _reading(lines, replace(lines, start_line=False)), lines.layout()[1]
+
+
 def readable(text: bytes) -> bool:
     """Return whether no byte is a control character, beside tabs and line ends."""
     return _PRINTABLE.issuperset(text)
@@ -209,14 +225,21 @@ def _number(text: bytes) -> int | None:
 
 
 def _sized(head: Head, number: str) -> tuple[FrameLayout, str]:
-    def size(text: bytes) -> int:
-        body = head.body(text)
-        if body is None:
-            raise MalformedLengthError(f"{text[:60]!r} does not say how many bytes follow")
-        return len(text) + body
-
     trailer = f" + {len(head.trailer)}" if head.trailer else ""
-    return Sized(size, head=LONGEST, until=head.until), (
+    return _reading(head), (
         f"Sized(lambda head: len(head) + {number}{trailer}, head={LONGEST}, "
         f"until={literal(head.until)})"
     )
+
+
+def _reading(*heads: Head) -> FrameLayout:
+    """Return the layout of frames with one of these heads."""
+
+    def size(text: bytes) -> int:
+        for head in heads:
+            body = head.body(text)
+            if body is not None:
+                return len(text) + body
+        raise MalformedLengthError(f"{text[:60]!r} does not say how many bytes follow")
+
+    return Sized(size, head=LONGEST, until=heads[0].until)

@@ -14,7 +14,7 @@ from .beginnings import beginning_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Verdict", "kind_of", "no_layout", "one_frame", "unsure"]
+__all__ = ["Verdict", "cut_end", "kind_of", "no_layout", "one_frame", "unknown_front", "unsure"]
 
 _SAMPLE: Final = 16384
 _PRINTABLE: Final = frozenset((*range(0x20, 0x7F), 9, 10, 13))
@@ -171,6 +171,32 @@ def one_frame(size: int) -> str:
     return (
         f"If these {size:,} bytes are one whole message, its length may stand so; one message is "
         "too little to be sure. Capture 8 or more of differing size."
+    )
+
+
+def cut_end(frames: int, left_over: int) -> str:
+    """Return why frames that are likely are but a guess where the capture is cut.
+
+    :param frames: how many are whole
+    :param left_over: bytes behind them
+    """
+    left = f"with {left_over:,} bytes of the next one" if left_over else "and more may have come"
+    return (
+        f"{frames:,} frames fit, and the capture ends {left}. One that ends with a frame would "
+        "make it sure: capture to the end of a message."
+    )
+
+
+def unknown_front(frames: int, front: int) -> str:
+    """Return why frames that are likely are but a guess where something stands before them.
+
+    :param frames: how many there are
+    :param front: bytes before them
+    """
+    return (
+        f"{frames:,} frames fit, but what the {front:,} bytes before them are is not known: a "
+        "preamble, or the rest of a frame, so that all may begin some bytes later. Capture from "
+        "the beginning of the connection."
     )
 
 
