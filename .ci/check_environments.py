@@ -30,13 +30,14 @@ COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 TOX = Path(__file__).parents[1] / "tox.ini"
 
 
-def closing_line(environment: dict[str, Any]) -> str | None:
-    """Return pytest's last line of a run that succeeded, ``None`` if there is none."""
-    for command in environment.get("test", []):
-        lines = command["output"].splitlines()
-        if command["retcode"] == 0 and lines and " passed" in lines[-1]:
-            return str(lines[-1])
-    return None
+def closing_lines(environment: dict[str, Any]) -> list[str]:
+    """Return pytest's last line of each run that succeeded."""
+    outputs = [
+        command["output"].splitlines()
+        for command in environment.get("test", [])
+        if command["retcode"] == 0
+    ]
+    return [lines[-1] for lines in outputs if lines and " passed" in lines[-1]]
 
 
 def succeeded(environment: dict[str, Any]) -> bool:
@@ -79,12 +80,12 @@ def check(reports: list[str], *, alone: bool) -> int:
         if reason:
             print(f"{name}: {reason}", file=sys.stderr)
     for name, environment in environments.items():
-        line = closing_line(environment)
-        for number, kind in COUNT.findall(line or ""):
+        closing = closing_lines(environment)
+        for number, kind in COUNT.findall(" ".join(closing)):
             totals[kind] += int(number)
         if match := MATRIX.fullmatch(name):
             version, implementation = match.groups()
-            if line is None:
+            if not closing:
                 print(f"{name}: no tests ran", file=sys.stderr)
             else:
                 ran[implementation].add(version)

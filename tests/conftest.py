@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ from compiled import check_built
 from example_counts import examples
 from hypothesis import settings
 from nonce_recorder import NonceRecorder
+from parameter_sets import part, tried
 from ports import reserved_port
 
 import sealframe
@@ -28,6 +30,18 @@ def port() -> Iterator[int]:
     """A port of 127.0.0.1 that is the test's own, and on which nobody listens yet."""
     with reserved_port() as port:
         yield port
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", type=_part, default=(1, 1), help="of the sets of parameters: 2/5")
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        return part(text)
+    except ValueError as error:
+        # Of other errors only the name of this function would be told.
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,11 +61,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# After -k and -m: of what these leave of a test, a part is tried.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in item.iter_markers("fixed_keys"):
             if not marker.kwargs.get("reason"):
                 raise pytest.UsageError(f"{item.nodeid}: fixed_keys needs reason=...")
+    run = tried((item.nodeid for item in items), *config.getoption("part"))
+    if left_out := [item for item in items if item.nodeid not in run]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.nodeid in run]
 
 
 def pytest_collection_finish() -> None:

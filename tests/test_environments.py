@@ -26,28 +26,42 @@ def left_out(tox: ConfigParser, section: str, name: str) -> list[str]:
     return [line.partition("=")[2] for line in tox[section][name].split()]
 
 
-def test_what_is_left_out_is_there(tox: ConfigParser) -> None:
+def test_what_is_named_is_there(tox: ConfigParser) -> None:
     """What has another name by now would run again, and nobody would see why it takes so long."""
-    options = re.findall(r"--(?:ignore|deselect)=(\S+)", (PROJECT / "tox.ini").read_text("utf-8"))
-    assert len(options) > 100
-    for option in options:
-        path, _, name = option.partition("::")
-        assert (PROJECT / path).exists(), option
+    text = (PROJECT / "tox.ini").read_text("utf-8")
+    named = re.findall(r"^    (?:--(?:ignore|deselect)=)?(tests/\S+)$", text, re.MULTILINE)
+    assert len(named) > 100
+    for one in named:
+        path, _, name = one.partition("::")
+        assert (PROJECT / path).exists(), one
         name = name.rpartition("::")[2]
         text = "" if not name else (PROJECT / path).read_text("utf-8")
-        assert not name or f" {name}(" in text or f"class {name}:" in text, option
+        assert not name or f" {name}(" in text or f"class {name}:" in text, one
 
 
-def test_what_py313_pure_leaves_to_the_extensions_environment_is_run_by_it(
-    tox: ConfigParser,
+@pytest.mark.parametrize(
+    ("backend", "pythons", "repeated"),
+    [
+        ("ext", [12, 13, 14, 15], "{[testenv]repeated} {[testenv]with_extension}"),
+        ("pure", [11, 12, 13, 14, 15], "{[testenv]repeated}"),
+    ],
+)
+def test_the_pythons_share_what_is_repeated_and_leave_out_none(
+    tox: ConfigParser, backend: str, pythons: list[int], repeated: str
 ) -> None:
-    commands = tox["testenv"]["commands"]
-    assert re.search(r"py313-ext: .*\{\[testenv\]core_and_backends\}", commands)
-    ran = tox["testenv"]["core_and_backends"].split()
-    out = left_out(tox, "testenv", "core_and_backends")
-    for one in left_out(tox, "testenv", "in_py313_ext"):
-        assert any(one == folder or one.startswith(f"{folder}/") for folder in ran), one
-        assert one not in out
+    line = rf"^py3(\d+)-{backend}: pytest --part=(\S+) .*\{{posargs:(.*)\}}$"
+    found = re.findall(line, tox["testenv"]["commands"], re.MULTILINE)
+    parts = len(pythons)
+    assert found == [
+        (str(python), f"{number}/{parts}", repeated) for number, python in enumerate(pythons, 1)
+    ]
+
+
+def test_what_is_built_upon_connections_runs_once_in_pure_python(tox: ConfigParser) -> None:
+    command = 'py313-pure: pytest --numprocesses=auto -k "not uvloop" {posargs:{[testenv]in_pure}}'
+    assert command in tox["testenv"]["commands"].splitlines()
+    # With all parameters: of its folders none is one of which a part is run.
+    assert not {*tox["testenv"]["in_pure"].split()} & {*tox["testenv"]["repeated"].split()}
 
 
 def test_what_py311_ext_leaves_to_the_coverage_is_run_by_it(tox: ConfigParser) -> None:
