@@ -70,7 +70,9 @@ _Kind = Callable[[str, str, bool], _Row | None]
 
 def read(text: str) -> list[Stream]:
     """Return the stream of a dump in cells; none where the text has none."""
-    lines = text.expandtabs().split("\n")
+    lines = [(line, _ROW.match(line)) for line in text.expandtabs().split("\n")]
+    if not any(match for _, match in lines):
+        return []
     for kind in (_characters, _numbers, *map(_of_words, KINDS)):
         rows = _rows(lines, kind)
         # A table may have numbers and letters too.
@@ -81,12 +83,11 @@ def read(text: str) -> list[Stream]:
     return []
 
 
-def _rows(lines: list[str], kind: _Kind) -> list[_Row]:
-    """Return the rows among lines; none where one of them cannot be read."""
+def _rows(lines: list[tuple[str, re.Match[str] | None]], kind: _Kind) -> list[_Row]:
+    """Return the rows among lines, given with their offsets; none where one cannot be read."""
     rows: list[_Row] = []
     squeezed = others = False
-    for line in lines:
-        match = _ROW.match(line)
+    for line, match in lines:
         if match is None:
             if rows and line.strip() == _SQUEEZED:
                 squeezed = True
