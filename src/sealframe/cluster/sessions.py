@@ -114,9 +114,11 @@ class SessionSearch:
             raise HiddenSessionError("a server that hangs may have it")
         return None
 
-    async def _hanging(self) -> set[str]:
+    async def _hanging(self) -> frozenset[str]:
         """Return which servers are silent, and not known to be dead."""
-        silent = self._silent = self._silent.difference(self._others())
+        self._silent.difference_update(self._others())
+        # As they are now: while they are asked, one may fall silent, or another search end first.
+        silent = frozenset(self._silent)
         outcomes = await asyncio.gather(*map(self._probe, silent))
         dead = {
             server
