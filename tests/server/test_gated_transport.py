@@ -94,3 +94,39 @@ def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.get_write_buffer_size() == 0
     gate.release()
     assert not below.calls
+
+
+@pytest.mark.parametrize("end", ["abort", "close"])
+async def test_what_was_held_back_for_a_link_that_is_gone_is_dropped(end: str) -> None:
+    """uvloop raises RuntimeError where asyncio drops it, and the session would lose its log."""
+    loop = asyncio.get_running_loop()
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await accepted.put(writer)
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        lost = loop.create_future()
+
+        class Link(asyncio.Protocol):
+            def connection_lost(self, _: Exception | None) -> None:
+                lost.set_result(None)
+
+        port = server.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_connection(Link, "127.0.0.1", port)
+        peer = await accepted.get()
+        gate = GatedTransport(transport, lambda: 0)
+        gate.hold()
+        gate.write_eof()
+        if end == "abort":
+            gate.write(b"x")
+            gate.abort()
+        else:
+            gate.close()
+        await lost
+        try:
+            gate.release()
+            assert gate.get_write_buffer_size() == 0
+        finally:
+            peer.close()
+            await peer.wait_closed()

@@ -39,11 +39,13 @@ class GatedTransport(asyncio.Transport):
         self._closed = False
         held, self._held = self._held, []
         self._held_bytes = 0
-        if held:
-            self._transport.write(b"".join(held))
-        if self._ends:
-            self._ends = False
-            end_writing(self._transport)
+        ends, self._ends = self._ends, False
+        # The link may be gone by now: uvloop refuses what asyncio drops.
+        if not self._transport.is_closing():
+            if held:
+                self._transport.write(b"".join(held))
+            if ends:
+                end_writing(self._transport)
         if self._closes:
             self._closes = False
             self._transport.close()
