@@ -7,6 +7,7 @@ import io
 import random
 import shutil
 import subprocess
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -276,6 +277,8 @@ SHORT = b"\x00\x00\x00\x05hello\xff"
         "00000000: 0000 0005 6865 6c6c 6fff            ....hello.",
         "0000000 0000 0500 6568 6c6c ff6f\n000000a",
         'data = bytes.fromhex("000000 05 68656c6c6fff")',
+        'raw = hex_to_bytes("0x0000000568656c6c6fff")',
+        'raw = hex_to_bytes("0x00000005 0x68656c6c 0x6fff")',
         r"\x{00}\x{00}\x{00}\x{05}\x{68}\x{65}\x{6c}\x{6c}\x{6f}\x{ff}",
         r'read(3, "\0\0\0\5hello\377", 512) = 10',
         "00h 00h 00h 05h 68h 65h 6Ch 6Ch 6Fh FFh",
@@ -365,6 +368,13 @@ def test_characters_beside_the_bytes_without_offsets() -> None:
         "66 66 20 39 30 41 42 27 ff 90AB'\n"
     )
     assert one(text) == bytes.fromhex("060000003C007A2D EC4E14DE61622063 6666203930414227")
+
+
+def test_a_long_row_takes_no_longer_than_its_bytes() -> None:
+    began = time.process_time()
+    assert one("41 " * 12_000) == b"A" * 12_000
+    # More than 5 s where each beginning of it is compared with what follows.
+    assert time.process_time() - began < 1
 
 
 def test_base64() -> None:

@@ -47,6 +47,7 @@ _LABEL: Final = re.compile(
     r"^\s*(?:[^\s:]{1,24}[ \t]+){0,5}?[^\s:=]{0,24}[A-Za-z)\]][ \t]*[:=>]+\s+"
 )
 _DIGITS: Final = re.compile(r"(?:0[xX])?(?:[0-9a-fA-F]{2})+")
+_BARE: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _MARKED: Final = re.compile(r"(?:&[hH]|\$)[0-9a-fA-F]{2}|[0-9a-fA-F]{2}[hH]")
 """A byte as BASIC, Pascal and assemblers write it."""
 _PAIRS: Final = re.compile(r"(?:[0-9a-fA-F]{2} )+(?:[0-9a-fA-F]{2}(?= ))?")
@@ -59,6 +60,8 @@ _AS_THEY_STAND: Final = (
 )
 _RUN: Final = re.compile(r"((?:[0-9a-fA-F]{2}[ :-])*[0-9a-fA-F]{2})(?:$|\s*[#|;]|\s{2,})")
 _NUMBERED: Final = re.compile(r"\b[0-9a-fA-F]*\d[0-9a-fA-F]*\b")
+_LONGEST: Final = 1024
+"""Characters of a row in which a column of the bytes as characters is looked for."""
 _SEPARATORS: Final = re.compile(r"[\s:,;-]+")
 _UNPADDED: Final = re.compile(r"[0-9a-fA-F]{1,2}")
 _DECIMAL: Final = re.compile(r"[01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5]|-[1-9][0-9]{0,2}")
@@ -100,8 +103,8 @@ def read_quoted(text: str) -> list[Stream]:
     parts = []
     for match in _STRING.finditer(text):
         if _DECODES.search(text, max(0, match.start() - 40), match.start()):
-            digits = re.sub("[ :-]", "", match["body"])
-            whole = _DIGITS.fullmatch(digits)
+            digits = re.sub(r"[ :-]|\b0[xX]", "", match["body"])
+            whole = _BARE.fullmatch(digits)
             parts.append(bytes.fromhex(digits) if whole else _of_base64(match["body"]))
     return [joined(parts)]
 
@@ -280,7 +283,7 @@ def _of_base64(text: str) -> bytes:
 
 def _beside_characters(line: str) -> bytes | None:
     """Return the bytes of a row that ends with a column of the same as characters."""
-    pairs = _PAIRS.match(line)
+    pairs = _PAIRS.match(line) if len(line) <= _LONGEST else None
     if pairs is None:
         return None
     whole = bytes.fromhex(pairs[0])
