@@ -107,6 +107,8 @@ def test_the_size_in_the_text_is_found(write, expected: str) -> None:  # type: i
         "Sized(lambda head: 4, head=8192)",
         'Sized(lambda head: len(head) + int(head.split()[1]) + 9, head=8192, until=b"\\n")',
         'Sized(lambda head: exit(head.split()[1]), head=8192, until=b"\\n")',
+        # A byte of a command line that is no UTF-8.
+        'Sized(re.findall(rb"(?im)^\udcff:", head))',
     ],
 )
 def test_other_functions_are_not_read(text: str) -> None:

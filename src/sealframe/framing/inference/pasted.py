@@ -31,15 +31,16 @@ def parse_pasted(text: str) -> FrameLayout:
         return parse_layout(constant[1])
     if text.startswith("Sized(") and len(text) < LONGEST:
         plain = _plain(text)
-        for layout, expression in written(plain):
+        for layout, expression in written(plain) if plain is not None else ():
             if _plain(expression) == plain:
                 return layout
     return parse_layout(text)
 
 
-def _plain(text: str) -> str:
-    """Return an expression with the spaces and quotes that Python itself writes."""
+def _plain(text: str) -> str | None:
+    """Return an expression with the spaces and quotes that Python itself writes; None if it is
+    none, as where it has bytes of a command line that are no UTF-8."""
     try:
         return ast.unparse(ast.parse(text, mode="eval"))
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return text
+        return None
