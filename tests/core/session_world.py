@@ -696,7 +696,7 @@ class Server:
                 link.pipes[True].ended = True
                 end.link, end.over = None, CloseCode.NORMAL
                 ended = EndedSession(CloseCode.NORMAL, session.acknowledgeable(count))
-                self.table.end(key, ended, self.now)
+                self.table.end(key, ended, self.now, numberings=session.numberings)
             elif end.link is None:
                 self.table.detach(key, self.now)
 
@@ -707,7 +707,7 @@ class Server:
             return
         count = end.machine.frames_received
         ended = EndedSession(code, end.session.acknowledgeable(count))
-        self.table.end(key, ended, self.now)
+        self.table.end(key, ended, self.now, numberings=end.session.numberings)
         link, end.over = end.link, code
         if link is not None:
             end.machine.close(Close(code))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -12,10 +13,19 @@ from typing import Any
 import pytest
 from aio.ends import PATIENCE
 from aio.scripted import until
-from aio.session_peers import read_welcome, say_hello
+from aio.session_peers import gone, read_welcome, say_hello
 
 import sealframe
-from sealframe import Server, SessionInfo, SessionLostError, Sessions
+from sealframe import (
+    CloseCode,
+    Connection,
+    Server,
+    ServerOptions,
+    SessionInfo,
+    SessionLostError,
+    Sessions,
+)
+from sealframe.wire.control import SessionWelcome
 
 from .test_moving_sessions import Echoing, Member
 from .test_positions import BRIEF, QUICK, Program, framed
@@ -40,6 +50,22 @@ class Road:
         """Cut the link; the next one is with that server."""
         self._server = server
         self._links[-1].shutdown(socket.SHUT_RDWR)
+
+
+class GivingUp(Program):
+    """Its handlers may give up what they have in hand."""
+
+    taken = 0
+
+    async def handler(self, conn: Connection) -> None:
+        async for message in conn:
+            self.taken += 1
+            await self.hold.wait()
+            if message == b"raise":
+                raise ValueError("somebody was quicker")
+            if message == b"leave":
+                return
+            self.stored.append((conn.position, message))
 
 
 def is_stored(program: Program, count: int) -> bool:
@@ -140,3 +166,56 @@ async def test_a_server_that_was_left_behind_gives_nothing_along() -> None:
         assert await conn.recv() == b"re 3"
         assert await conn.close()
     assert echo.taken == [b"1", b"2", b"3"]
+
+
+def counted(numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+    return [(number, b"%d" % number) for number in numbers]
+
+
+async def ended_here(program: GivingUp, server: Server[Any, Any], end: bytes) -> SessionWelcome:
+    """Take one message, cut the link, and have the session end; return its first WELCOME."""
+    peer = await say_hello(server)
+    welcome = await read_welcome(peer)
+    await peer.write(framed(b"1"))
+    await until(partial(is_stored, program, 1))
+    program.hold.clear()
+    await peer.write(framed(end))
+    await until(lambda: program.taken == 2)
+    peer.raw.close()
+    await until(lambda: server.stats()["sessions_detached"] == 1)
+    program.hold.set()
+    await until(lambda: server.stats()["sessions_detached"] == 0)
+    return welcome
+
+
+SHORT = ServerOptions(close_timeout=0.02)
+
+
+@pytest.mark.parametrize("end", [b"raise", b"leave"])
+async def test_an_end_at_a_server_that_it_had_left_is_no_end_of_it(end: bytes) -> None:
+    program = GivingUp()
+    async with program.serving(options=SHORT) as server:
+        welcome = await ended_here(program, server, end)
+        # Another server has taken this one and the next; the client has read its WELCOME.
+        program.stored += counted([2, 3])
+        there = welcome.numbering ^ 1
+        peer = await say_hello(server, link=3, numbering=there, known=True)
+        again = await read_welcome(peer)
+        assert again.numbering not in (welcome.numbering, there)
+        assert again.taken == 3
+        await peer.write(framed(b"4"))
+        await until(partial(is_stored, program, 4))
+        peer.raw.close()
+    assert program.stored == counted(range(1, 5))
+
+
+@pytest.mark.parametrize(("end", "code"), [(b"raise", CloseCode.HANDLER), (b"leave", 0)])
+async def test_who_has_not_gone_on_elsewhere_is_told_the_end(end: bytes, code: int) -> None:
+    program = GivingUp()
+    async with program.serving(options=SHORT) as server:
+        welcome = await ended_here(program, server, end)
+        there = welcome.numbering ^ 1
+        # It comes back; or its HELLO was under way since before; or its program was started again.
+        for start, link, numbering in [(1, 2, welcome.numbering), (1, 1, there), (2, 1, 0)]:
+            peer = await say_hello(server, start=start, link=link, numbering=numbering, known=True)
+            assert await gone(peer) == code

@@ -32,6 +32,7 @@ from sealframe.wire import CloseCode
 TOKEN = bytes(range(1, 17))
 START = 1000.0
 """Where the clock stands at first; nothing may depend on it."""
+NUMBERINGS = 5, 4
 
 
 @dataclass(eq=False)
@@ -93,7 +94,12 @@ class Server:
 
     def end(self, sessions: list[Session]) -> list[str]:
         for session in sessions:
-            self.table.end(session.key, EndedSession(CloseCode.SESSION_LOST, 0), self.now)
+            self.table.end(
+                session.key,
+                EndedSession(CloseCode.SESSION_LOST, 0),
+                self.now,
+                numberings=NUMBERINGS,
+            )
         return [session.name for session in sessions]
 
     def presence(self, name: str) -> Presence | int | None:
@@ -146,7 +152,7 @@ class TestNames:
         key = session_key(TOKEN, client_key=b"", sealed=False, context=b"")
         server.table.add(key, Session("a", "a"), (1, 1), b"laptop")
         shown = repr(server.table.find(key)) + repr(server.table)
-        server.table.end(key, EndedSession(0, 3), server.now)
+        server.table.end(key, EndedSession(0, 3), server.now, numberings=NUMBERINGS)
         shown += repr(server.table.find(key))
         assert f"Over(ended={EndedSession(0, 3)})" in shown
         for secret in (TOKEN, key, b"laptop"):
@@ -292,7 +298,9 @@ class TestOver:
     def test_how_a_session_ended_is_remembered_for_keep(self) -> None:
         server = Server(keep=10)
         server.add("a")
-        server.table.end(b"a", EndedSession(CloseCode.NORMAL, 2**40), server.now)
+        server.table.end(
+            b"a", EndedSession(CloseCode.NORMAL, 2**40), server.now, numberings=NUMBERINGS
+        )
         over = server.table.find(b"a")
         assert isinstance(over, Over)
         assert (over.ended.code, over.ended.received, len(server.table)) == (0, 2**40, 0)
@@ -305,11 +313,15 @@ class TestOver:
     def test_the_first_end_counts(self) -> None:
         server = Server(keep=10)
         server.detached("a", cost=5)
-        server.table.end(b"a", EndedSession(CloseCode.PROTOCOL, 3), server.now)
+        server.table.end(
+            b"a", EndedSession(CloseCode.PROTOCOL, 3), server.now, numberings=NUMBERINGS
+        )
         assert (server.table.detached, server.table.memory) == (0, 0)
         server.run(5)
-        server.table.end(b"a", EndedSession(CloseCode.NORMAL, 4), server.now)
-        server.table.end(b"unknown", EndedSession(CloseCode.NORMAL, 4), server.now)
+        server.table.end(b"a", EndedSession(CloseCode.NORMAL, 4), server.now, numberings=NUMBERINGS)
+        server.table.end(
+            b"unknown", EndedSession(CloseCode.NORMAL, 4), server.now, numberings=NUMBERINGS
+        )
         assert server.table.find(b"unknown") is None
         over = server.table.find(b"a")
         assert isinstance(over, Over)
@@ -324,7 +336,7 @@ class TestOver:
         server.add("a")
         server.detached("b", cost=5)
         server.add("c")
-        server.table.end(b"c", EndedSession(CloseCode.NORMAL, 0), server.now)
+        server.table.end(b"c", EndedSession(CloseCode.NORMAL, 0), server.now, numberings=NUMBERINGS)
         for name in ("a", "b", "c", "unknown"):
             server.table.forget(name.encode())
             assert server.presence(name) is None
@@ -336,7 +348,9 @@ class TestOver:
         server = Server(max_over=100)
         for name in ("a0", "b0", "b1", *(f"m{number}" for number in range(1000))):
             server.add(name)
-            server.table.end(name.encode(), EndedSession(CloseCode.NORMAL, 0), server.now)
+            server.table.end(
+                name.encode(), EndedSession(CloseCode.NORMAL, 0), server.now, numberings=NUMBERINGS
+            )
         left = [f"m{number}" for number in range(1000) if server.presence(f"m{number}") is not None]
         assert left == [f"m{number}" for number in range(903, 1000)]
         for name in ("a0", "b0", "b1"):
@@ -347,7 +361,7 @@ class TestOver:
         keys = [number.to_bytes(4, "little") for number in range(20_000)]
         for key in keys:
             table.add(key, "", (1, 1), key)
-            table.end(key, EndedSession(0, 0), START)
+            table.end(key, EndedSession(0, 0), START, numberings=NUMBERINGS)
         assert [table.find(key) is not None for key in keys].count(True) == 16_384
 
 
@@ -571,7 +585,10 @@ class Model(RuleBasedStateMachine):
     def end_both(self, name: str) -> None:
         self.drop(name, over=True)
         self.table.end(
-            name.encode(), EndedSession(CloseCode.SESSION_LOST, self.number), self.server.now
+            name.encode(),
+            EndedSession(CloseCode.SESSION_LOST, self.number),
+            self.server.now,
+            numberings=NUMBERINGS,
         )
 
     @rule(name=names, cost=costs_, used=st.booleans())

@@ -270,13 +270,19 @@ class Session:
             writers=writers,
         )
 
+    @property
+    def numberings(self) -> tuple[int, int]:
+        """Server: those that a client may name that has not gone on at another one: this one, and
+        the one before, where the WELCOME with which this one began was lost."""
+        return self.numbering, self.follows
+
     def left_behind(self, numbering: int) -> bool:
         """Server: return whether the client has gone on at another server since, whose WELCOME it
         has read.
 
         :param numbering: what its HELLO says
         """
-        return numbering not in (self.numbering, self.follows)
+        return numbering not in self.numberings
 
     def welcome(self, *, keep: int, credit: int, taken: int = 0) -> SessionWelcome:
         """Return field 4 of the WELCOME with which the session begins or goes on; the link before

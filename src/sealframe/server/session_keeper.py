@@ -78,9 +78,7 @@ class SessionKeeper:
         self._context = context
         self._client_of = client_of
         self._replaced = replaced
-        self._table: SessionTable[SessionProtocol] = SessionTable(
-            sessions, cost=cost, used=was_used
-        )
+        self._table = SessionTable[SessionProtocol](sessions, cost=cost, used=was_used)
         self._keys: dict[SessionProtocol, bytes] = {}
         self.leaving: set[ConnectionProtocol] = set()
         """Those that have no key any more, since another server has them, until they have ended."""
@@ -143,12 +141,17 @@ class SessionKeeper:
             # It has said its CLOSE, or failed; what comes now is answered as if that had arrived.
             found.session.drop()
             found = self._table.find(key)
+        positions = self._sessions.position is not None
+        if positions and isinstance(found, Over) and found.left_behind(asked):
+            # It has not ended: the position says how far it is.
+            self._table.forget(key)
+            found = None
         begins = found is None and not asked.known and not self._sessions.counts_taken
         if not protocol.closer.handshaking and not (begins and not protocol.stats.bytes_sent):
             # It was silent for so long that it is served as one of packets. It comes again.
             protocol.closer.abort(ConnectionClosedError("its HELLO with a session came too late"))
         elif not may_follow(asked.writers, self._writers.last_of(found)):
-            if self._sessions.position is not None and isinstance(found, Known):
+            if positions and isinstance(found, Known):
                 # Another server may have gone on with it: the position says so.
                 assert self._adoptions is not None
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
@@ -160,7 +163,7 @@ class SessionKeeper:
             else:
                 self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
         elif isinstance(found, Over):
-            _refuse(protocol, _close(found.ended), "a client came back for a session that is over")
+            _refuse(protocol, found.ended.close, "a client came back for a session that is over")
         elif self._adoptions is not None and found.session in self.logs:
             # Another server may have it by now, if this one stood still.
             self._adoptions.ask(key, _info(protocol, asked), protocol, asked)
@@ -229,7 +232,7 @@ class SessionKeeper:
             text = f"a client came for a session that has {what} at another server"
             _refuse(protocol, Close(code), text)
         elif isinstance(elsewhere, EndedSession) and found.position is None:
-            _refuse(protocol, _close(elsewhere), "a client came back for a session that is over")
+            _refuse(protocol, elsewhere.close, "a client came back for a session that is over")
         elif isinstance(elsewhere, MovedSession):
             self._parked.drop(key, elsewhere.question.attempt)
             self._go_on_here(protocol, asked, elsewhere, found)
@@ -368,7 +371,7 @@ class SessionKeeper:
         del self._keys[session]
         self._writers.forget(session)
         self._table.forget(key)
-        self._note_moved()
+        self.moves.note()
 
     def _taken_over(self, protocol: SessionProtocol) -> None:
         """Another server has a session: this one stood still for too long."""
@@ -424,7 +427,7 @@ class SessionKeeper:
         self.moves.ended(protocol)
         last = self._writers.last(protocol)
         self._writers.forget(protocol)
-        self._note_moved()
+        self.moves.note()
         if self._adoptions is not None:
             self._adoptions.link_gone(protocol)
             if key is not None and self._sessions.redelivers:
@@ -445,7 +448,7 @@ class SessionKeeper:
             return
         received = session.acknowledgeable(protocol.machine.frames_received)
         ended = EndedSession(code, received, closer.discarded, last)
-        self._table.end(key, ended, self._loop.time())
+        self._table.end(key, ended, self._loop.time(), numberings=session.numberings)
         self.logs.end(protocol, ended, partial(self._forget_end, key))
         self._watch()
 
@@ -489,10 +492,6 @@ def _info(protocol: SessionProtocol, asked: SessionHello) -> SessionInfo:
     # What ConnectionConfig gave the machine as `identify` returns nothing else.
     peer = cast("Peer | None", protocol.machine.peer)
     return SessionInfo(public_name(asked.token), peer, shown(asked))
-
-
-def _close(ended: EndedSession) -> Close:
-    return Close(ended.code, frames_received=ended.received, messages_discarded=ended.discarded)
 
 
 def _refuse(protocol: SessionProtocol, close: Close, text: str) -> None:

@@ -21,7 +21,7 @@ from enum import Enum, auto
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from ..options import Sessions
-from ..wire.control import SessionHello
+from ..wire.control import Close, SessionHello
 from ..wire.writers import UNKNOWN
 from .fair_shares import Claim, FairShares
 
@@ -98,15 +98,31 @@ class EndedSession:
     discarded: int = 0
     writer: bytes = UNKNOWN
 
+    @property
+    def close(self) -> Close:
+        """What the client is told that comes back for it."""
+        return Close(self.code, frames_received=self.received, messages_discarded=self.discarded)
+
 
 @dataclass(eq=False, slots=True)
 class Over:
     """A session that is over."""
 
     ended: EndedSession
+    attempt: Attempt = field(repr=False)
+    """The greatest that was seen."""
+    numberings: tuple[int, int] = field(repr=False)
+    """As :attr:`sealframe.core.session.Session.numberings`."""
     until: float = field(repr=False)
     claim: Claim = field(repr=False)
     """The table's own: its part of the room for those that are over."""
+
+    def left_behind(self, asked: SessionHello) -> bool:
+        """Return whether the client had gone on at another server, whose WELCOME it has read, and
+        so is not to be told of this end."""
+        attempt = attempt_of(asked)
+        later = attempt > self.attempt and attempt[0] == self.attempt[0]
+        return later and asked.numbering not in self.numberings
 
 
 class SessionTable(Generic[SessionT]):
@@ -210,15 +226,20 @@ class SessionTable(Generic[SessionT]):
         if known is not None and known.claim is not None:
             self._detached.reweigh(known.claim, self._cost(known.session))
 
-    def end(self, key: bytes, ended: EndedSession, now: float) -> None:
-        """Remember how a session ended, for ``keep``; harmless if it is over already."""
+    def end(
+        self, key: bytes, ended: EndedSession, now: float, *, numberings: tuple[int, int]
+    ) -> None:
+        """Remember how a session ended, for ``keep``; harmless if it is over already.
+
+        :param numberings: its :attr:`~sealframe.core.session.Session.numberings`
+        """
         known = self._known.get(key)
         if known is None:
             return
         until = self._time(now) + self._options.keep
         self.forget(key)
         claim = self._remembered.add(key, known.client)
-        self._over[key] = Over(ended, until, claim)
+        self._over[key] = Over(ended, known.attempt, numberings, until, claim)
         if len(self._over) > self._max_over:
             self.forget(self._remembered.first_of_most())
 
