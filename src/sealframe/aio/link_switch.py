@@ -176,7 +176,7 @@ class LinkSwitch:
 
 def _begun_anew() -> ConnectionClosedError:
     return ConnectionClosedError(
-        "the server was started again, or has lost the session: what was under way of streams and "
-        "requests cannot go on; the connection does",
+        "another server goes on with the session, or the server was started again or has lost it: "
+        "what was under way of streams and requests cannot go on; the connection does",
         code=CloseCode.SESSION_LOST,
     )
