@@ -68,9 +68,9 @@ def _words(source: random.Random) -> bytes:
     return " ".join(source.choices(words, k=source.randint(1, 12))).encode()
 
 
-def _giop(source: random.Random, number: int) -> bytes:
+def _versioned(source: random.Random, number: int) -> bytes:
     body = (number + 1).to_bytes(4, "little") + _words(source) + b"\0"
-    return b"GIOP\1\2\1\0" + len(body).to_bytes(4, "little") + body
+    return b"ROOM\1\2\1\0" + len(body).to_bytes(4, "little") + body
 
 
 def _numbered(source: random.Random, number: int) -> bytes:
@@ -84,7 +84,7 @@ def _digits(source: random.Random, _: int) -> bytes:
 
 
 @pytest.mark.parametrize("complete", [False, True])
-@pytest.mark.parametrize("frame", [_giop, _numbered, _digits])
+@pytest.mark.parametrize("frame", [_versioned, _numbered, _digits])
 def test_a_mark_is_in_front_of_frames_where_the_end_is_cut(
     frame: Callable[[random.Random, int], bytes], complete: bool
 ) -> None:
