@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aio.ends import PATIENCE
 from aio.scripted import until
 
 import sealframe
 from sealframe import (
     ClientIdentity,
     ClientOptions,
+    CloseCode,
     ClusterError,
     Connecting,
     Connection,
@@ -309,7 +311,15 @@ class TestDraining:
         caplog.set_level(logging.INFO, "sealframe.server")
         monkeypatch.setattr(session_moves, "IN_HAND", 60)
         echo = Echoing()
-        async with two(Late(echo), Sessions()) as (servers, _), connect(servers) as conn:
+        key = PrivateKey.generate()
+        # One key for both: so what the other one says is final.
+        identity = ServerIdentity(PrivateKey.generate(), clients={"sensor": key.public_key})
+        pinned = ClientIdentity(key, server=identity.public_key)
+        async with (
+            asyncio.timeout(PATIENCE),
+            two(Late(echo), Sessions(), security=identity) as (servers, _),
+            connect(servers, security=pinned) as conn,
+        ):
             here, there = await first_of(servers, conn)
             old = the_client(here)
             echo.hold.clear()
@@ -320,6 +330,9 @@ class TestDraining:
             await until(lambda: protocol_of(old).receiver.error is not None)
             here.kick(old.id, "enough")
             echo.hold.set()
+            with pytest.raises(SessionLostError) as caught:
+                await conn.recv()
+            assert caught.value.code == CloseCode.KICKED
             await closing
             lines = [one for one in caplog.records if f"client {old.id}" in one.getMessage()]
             assert {line.levelname for line in lines} == {"WARNING"}, caplog.text

@@ -102,6 +102,8 @@ class _Parked:
     latest: Attempt
     running: list[asyncio.Task[None]]
     timer: asyncio.TimerHandle
+    # Where it has ended after all.
+    ended: EndedSession | None = None
 
 
 class ParkedSessions:
@@ -144,6 +146,13 @@ class ParkedSessions:
         if parked is not None and parked.moved.question == question:
             parked.moved = replace(parked.moved, unsent=(*parked.moved.unsent, *messages))
 
+    def end(self, question: SessionQuestion, ended: EndedSession) -> None:
+        """Note that what was given up for that question has ended meanwhile: the next that claims
+        it is told so, and it is kept no more."""
+        parked = self._parked.get(question.key)
+        if parked is not None and parked.moved.question == question:
+            parked.ended = ended
+
     def attempt(self, key: bytes) -> Attempt | None:
         """Return for which attempt one was given up, None where there is none."""
         parked = self._parked.get(key)
@@ -157,13 +166,16 @@ class ParkedSessions:
             parked.latest = max(parked.latest, question.attempt)
 
     def claim(self, question: SessionQuestion) -> FoundSession:
-        """Return what answers a question; it stays until :meth:`drop`."""
+        """Return what answers a question; unless it is an end it stays until :meth:`drop`."""
         parked = self._parked.get(question.key)
         if parked is None:
             return None
         moved, first = parked.moved, parked.moved.question
         if question.attempt < parked.latest or not may_follow(question.writers, moved.writer):
             return LaterLink(parked.latest)
+        if parked.ended is not None:
+            self.drop(question.key, question.attempt)
+            return parked.ended
         if question.attempt[0] > first.attempt[0]:
             # The client's program was started again: what had come to it is not known.
             return replace(moved, question=question, unsent=())

@@ -197,7 +197,7 @@ class SessionMoves:
                     self._limits.discard(limit)
         if not protocol.closer.may_go_on or protocol.stats.unsent != dropped:
             # It was put out, as too slow for one.
-            self._parked.drop(question.key, question.attempt)
+            self._parked.end(question, _end_of(protocol))
             self._lose(protocol, "it was ended while it moved")
         else:
             self._parked.add_unsent(question, _take_unsent(protocol))
@@ -256,6 +256,15 @@ class SessionMoves:
         """A session, or what was kept of one, is here no more."""
         if self._moving is not None:
             self._moving.set()
+
+
+def _end_of(protocol: SessionProtocol) -> EndedSession:
+    """Return how a session has ended that was about to move."""
+    session, close = protocol.session, protocol.closer.close_sent
+    assert session is not None
+    code = _LOST if close is None or close.code == CloseCode.NORMAL else close.code
+    received = session.acknowledgeable(protocol.machine.frames_received)
+    return EndedSession(code, received, protocol.closer.discarded)
 
 
 def _take_unsent(protocol: SessionProtocol) -> list[bytes]:
