@@ -64,7 +64,13 @@ def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
 
 
 def sender_of(capture: Capture, framing: FrameLayout, start: int = 0) -> Sender | None:
-    """Return whose bytes these are, as far as that is known and the layout asks for it."""
+    """Return whose bytes these are, which a layout may ask for that has a preamble of its own for
+    each direction.
+
+    :param start: where the first frame begins, in bytes
+    :return: as the capture says; else, where the layout needs to know, the one whose frames it
+        cuts more of
+    """
     try:
         framing.decoder(sender=capture.sender)
     except ConfigurationError:
