@@ -9,7 +9,8 @@
 # changes. It needs redis-server.
 set -eu
 folder=$(mktemp -d)
-trap 'kill $server; wait $server || true; rm -rf "$folder"' EXIT
+server=
+trap '[ -z "$server" ] || { kill $server; wait $server || true; }; rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q --disable-pip-version-check redis==8.1.0
 redis-server --port 0 --unixsocket "$folder/socket" --save "" --dir "$folder" --logfile "$folder/log" &
