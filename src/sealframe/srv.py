@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -35,6 +36,7 @@ except ImportError as error:
 __all__ = ["Service"]
 
 _EACH: Final = 2.0
+_NAME: Final = re.compile(r"_[^\s:/]+\._tcp\.[^\s:/]+")
 
 
 class Service:
@@ -56,9 +58,10 @@ class Service:
 
     def __init__(self, name: str, *, each: float = _EACH, resolver: Resolver | None = None) -> None:
         given: object = name
-        if not isinstance(given, str) or not name.startswith("_") or "._tcp." not in name:
+        if not isinstance(given, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{name!r} cannot be the name of SRV records: write '_service._tcp.example.org'"
+                f"{name!r} cannot be the name of SRV records: write '_service._tcp.example.org', "
+                "without a port, which the records tell"
             )
         if not 0 < each < math.inf:
             raise ConfigurationError(f"each is {each!r}; use seconds above 0")

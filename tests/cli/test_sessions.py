@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from mitm.middle import Way
 from ports import reserved_port
 
-from sealframe import ConfigurationError
 from sealframe.aio.endpoint import Endpoint
 from sealframe.cli.address import (
     ServerAddress,
@@ -140,14 +139,16 @@ def test_servers_that_dns_names() -> None:
     assert str(service) == "srv:_chat._tcp.example.org"
     assert repr(connect_to(service)["sock"]) == "Service('_chat._tcp.example.org')"
     assert each(service) == (service,)
-    with pytest.raises(ConfigurationError, match="SRV records"):
-        connect_to(parse("srv:example.org:1234"))
+    with pytest.raises(click.BadParameter, match="SRV records"):
+        parse("srv:example.org:1234")
+    with pytest.raises(click.BadParameter, match="give srv: by itself"):
+        parse("a:1,srv:_chat._tcp.example.org")
 
 
 async def test_a_service_that_is_no_name_of_srv_records() -> None:
     pytest.importorskip("dns", reason="dnspython is not installed")
     done = await outcome("send", "hello", "srv:example.org:1234")
-    assert done.code == 1
+    assert done.code == 2
     assert "'example.org:1234' cannot be the name of SRV records" in done.error
 
 

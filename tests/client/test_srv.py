@@ -413,7 +413,10 @@ async def test_a_system_without_dns(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         await sealframe.connect(sock=Service(NAME))
 
 
-@pytest.mark.parametrize("name", ["example.org", "_chat._udp.example.org", "", 7])
+@pytest.mark.parametrize(
+    "name",
+    ["example.org", "_chat._udp.example.org", "_chat._tcp.example.org:1", "_chat._tcp.", "", 7],
+)
 def test_no_such_name(name: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"_service\._tcp"):
         Service(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 import click
 
 from .. import activated_sockets
+from ..errors import ConfigurationError
 from .errors import CommandError, Exit
 from .sealing import Command
 
@@ -21,6 +23,7 @@ _SRV: Final = "srv:"
 """Before the name of SRV records."""
 _SYSTEMD: Final = "systemd:"
 """Before the name of sockets that systemd has opened, which may be empty."""
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LOOPBACK = "127.0.0.1"
 DEFAULT = f"{LOOPBACK}:1234"
 
@@ -109,10 +112,18 @@ def parse(text: str) -> Address:
 
     :raises ValueError: it names none; the text says what to write instead
     """
+    if not text:
+        raise ValueError("an address is empty: write HOST:PORT")
     if text.startswith("@"):
         return UnixAddress("\0" + text[1:])
+    if text.startswith("unix:"):
+        raise ValueError(f"write the path of a socket alone, without unix: in front, not {text!r}")
+    if _URL.match(text):
+        raise ValueError(f"{text!r} is a URL: write HOST:PORT alone")
     if "/" in text:
         return UnixAddress(text)
+    if text.startswith("[") and text.endswith("]"):
+        raise ValueError(f"{text!r} has no port: write {text}:PORT")
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError(f"{text!r} has no port: write HOST:PORT, or ./{text} for a socket")
@@ -223,14 +234,17 @@ def http_address(
 
 def server_address(ctx: click.Context, param: click.Parameter, value: str) -> ServerAddress:
     """Parse the ADDRESS argument of a client, which may be a list."""
-    if value.startswith(_SYSTEMD):
-        text = f"{_SYSTEMD} is for servers, which systemd gives a socket: write HOST:PORT"
-        raise click.BadParameter(text, ctx, param)
     if value.startswith(_SRV):
-        return SrvRecords(value.removeprefix(_SRV))
+        return _service(ctx, param, value.removeprefix(_SRV))
     # Names of sockets may have commas.
     one = "/" in value or value.startswith("@")
-    addresses = [_parsed(ctx, param, text) for text in ([value] if one else value.split(","))]
+    texts = [value] if one else value.split(",")
+    if any(text.startswith(_SYSTEMD) for text in texts):
+        wrong = f"{_SYSTEMD} is for servers, which systemd gives a socket: write HOST:PORT"
+        raise click.BadParameter(wrong, ctx, param)
+    if any(text.startswith(_SRV) for text in texts):
+        raise click.BadParameter(f"a list is of HOST:PORT alone: give {_SRV} by itself", ctx, param)
+    addresses = [_parsed(ctx, param, text) for text in texts]
     servers = tuple(address for address in addresses if isinstance(address, TcpAddress))
     if any(address.port == 0 for address in servers):
         raise click.BadParameter("port 0 is none: use the port the server listens on", ctx, param)
@@ -239,6 +253,15 @@ def server_address(ctx: click.Context, param: click.Parameter, value: str) -> Se
     if len(servers) < len(addresses):
         raise click.BadParameter("a list is of HOST:PORT alone, without sockets", ctx, param)
     return Several(servers)
+
+
+def _service(ctx: click.Context, param: click.Parameter, name: str) -> SrvRecords:
+    address = SrvRecords(name)
+    try:
+        connect_to(address)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    return address
 
 
 def _parsed(ctx: click.Context, param: click.Parameter, text: str) -> Address:

@@ -37,7 +37,7 @@ _HEADS_MORE: Final = ("queued", "RTT", "between/s", "lost", "answer", "state")
 _STYLES: Final = {"here": "", "leaving": "yellow", "hangs": "bold red", "gone": "dim"}
 
 
-@click.group()
+@click.group(no_args_is_help=False)  # one line, as other wrong arguments are
 def cluster() -> None:
     """Look at many servers that are one."""
 

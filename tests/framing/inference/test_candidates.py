@@ -122,6 +122,11 @@ def test_evidence_can_be_checked() -> None:
     assert evidence.bits > infer(data)[0].evidence.bits
 
 
+def test_one_byte_of_a_length_that_is_always_0_is_one() -> None:
+    notes = " ".join(infer(Framing(width=2).encode_many(payloads()))[0].evidence.notes)
+    assert "so 1 byte of the length is always 0: whether it belongs to it cannot be told." in notes
+
+
 def test_boundaries_are_checked() -> None:
     with pytest.raises(ConfigurationError, match="must ascend"):
         Capture(b"abcdef", (4, 2))

@@ -357,10 +357,11 @@ def _width_notes(
     largest = hypothesis.value(max(sizes))
     used = max(1, (largest.bit_length() + 7) // 8)
     if used < field.width:
+        zeros = field.width - used
+        are = "1 byte of the length is" if zeros == 1 else f"{zeros} bytes of the length are"
         yield (
-            f"No length is over {largest:,}, so {field.width - used} byte"
-            f"{'' if field.width - used == 1 else 's'} of the length are always 0: whether they "
-            "belong to it cannot be told."
+            f"No length is over {largest:,}, so {are} always 0: whether "
+            f"{'it belongs' if zeros == 1 else 'they belong'} to it cannot be told."
         )
     if hypothesis.offset:
         heads = {
