@@ -158,6 +158,22 @@ class TestFraming:
         assert done.code == 0
         assert "it fits, 3 whole frames" in done.output
 
+    def test_a_layout_of_functions_is_printed_by_its_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "git"
+        lines = (
+            b"command=ls-refs\n",
+            b"agent=git/2.39.5",
+            b"",
+            b"peel\n",
+            b"symrefs\n",
+            b"ref-prefix H\n",
+        )
+        written = [b"%04x%b" % (len(one) + 4, one) if one else b"0001" for one in lines]
+        path.write_bytes(b"".join(written) + b"0000")
+        done = invoked("doctor", path)
+        assert "layouts.GIT\n  This is the layout." in done.output
+        assert invoked("doctor", path, "--framing", "layouts.GIT").code == 0
+
     @pytest.mark.parametrize(
         ("text", "why"), [("Framing(width=99)", "width"), ("os.abort()", "os.abort"), ("nope", "")]
     )

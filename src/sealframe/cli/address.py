@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 import click
 
-from .. import activated_sockets
-from ..errors import ConfigurationError
+from .. import ConfigurationError, activated_sockets
 from .errors import CommandError, Exit
 from .sealing import Command
 

@@ -146,7 +146,7 @@ def known_candidate(
     )
     sure = bits > _BITS and margin > _MARGIN and frames > 2 and ended and filled
     text = entry.expression
-    if "<" in text:
+    if not text or "<" in text:
         # It has a function, which can be named and not written.
         text = f"layouts.{entry.constant}"
     first = cuts[0]
