@@ -162,10 +162,10 @@ def test_large_frames_are_found_by_what_marks_them() -> None:
 def test_what_begins_with_the_mark_of_all_frames_is_one() -> None:
     """Though it goes on otherwise: first messages are unlike the others."""
     bodies = [
-        b"\x18\xb9\x60",
+        b"\x18\xb9\x60\x01\x02\x03\x04",
         *(b"\x0a" + bytes([len(one)]) + b"\x15\xff" + one for one in texts()),
     ]
-    frames = [b"\x94\xc3" + len(body).to_bytes(2, "big") + body for body in bodies]
+    frames = [b"\xa7\x3e" + len(body).to_bytes(2, "big") + body for body in bodies]
     first = infer(b"".join(frames))[0]
     assert first.evidence.starts[0] == starts_of(b"", frames)
     assert first.confidence == "high"
