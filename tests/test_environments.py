@@ -42,7 +42,7 @@ def test_what_is_named_is_there(tox: ConfigParser) -> None:
 @pytest.mark.parametrize(
     ("backend", "pythons", "repeated"),
     [
-        ("ext", [12, 13, 14, 15], "{[testenv]repeated} {[testenv]with_extension}"),
+        ("ext", [12, 13, 14, 15], "{[testenv]repeated_with_extension}"),
         ("pure", [11, 12, 13, 14, 15], "{[testenv]repeated}"),
     ],
 )
