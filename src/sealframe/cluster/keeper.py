@@ -20,9 +20,19 @@ def keep(command: list[str]) -> int:
 
     :return: its exit code, which is negative after a signal
     """
-    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    program: subprocess.Popen[bytes] | None = None
+    ended = False
 
+    # Set before there is a program: SIGTERM that came between would end this process alone.
     def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = True
+        if program is not None:
+            program.kill()
+
+    signal.signal(signal.SIGTERM, end)
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    if ended:
         program.kill()
 
     def end_with_input() -> None:
@@ -30,7 +40,6 @@ def keep(command: list[str]) -> int:
             pass
         program.kill()
 
-    signal.signal(signal.SIGTERM, end)
     threading.Thread(target=end_with_input, daemon=True).start()
     return program.wait()
 
