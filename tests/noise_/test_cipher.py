@@ -341,7 +341,8 @@ def test_threads_that_wake_a_cipher_at_once_make_one_object(
         started.append(cipher.wake)
         cipher.wake()
         cipher.join()
-    assert len(module.awake) == 1
+    # Another may be awake: a thread of a test before may still have woken its own.
+    assert [other() for other in module.awake].count(cipher) == 1
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
