@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ async def test_a_cancelled_start_leaves_nothing() -> None:
         assert starting.cancelled()
         assert nats.url == ""
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_start_that_is_cancelled_late_leaves_no_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The keeper may have begun one, while this process had no turn."""
+    pids = tmp_path / "pids"
+    pids.touch()
+    program = tmp_path / "nats-server"
+    program.write_text(f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(local_nats, "find_nats_server", lambda: program)
+    for steps in range(12):
+        starting = asyncio.create_task(LocalNats().__aenter__())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        time.sleep(0.15)  # noqa: ASYNC251 - as long as a busy machine may keep it waiting
+        starting.cancel()
+        await asyncio.wait([starting])
+    begun = [int(pid) for pid in pids.read_text().split()]
+    assert begun
+    for pid in begun:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 PROGRAM = """

@@ -127,13 +127,21 @@ class LocalNats:
         command = keeper_command(*arguments, "--ports_file_dir", str(folder))
         # A session of its own: Ctrl-C in a terminal goes to this program, which may still need the
         # server to say goodbye.
-        self._keeper = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
+                *command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         )
+        # Cancelled, asyncio kills the keeper, which then cannot end a server that it has begun.
+        try:
+            self._keeper = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._keeper = await starting
+            raise
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_TIMEOUT):
                 while self._keeper.returncode is None:
