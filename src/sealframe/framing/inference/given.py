@@ -60,7 +60,7 @@ def run(capture: Capture, framing: FrameLayout, start: int = 0) -> Run:
     Where the two ends begin differently, and whose bytes these are is not known, the end counts
     that comes further.
     """
-    return _run(capture, framing, start, sender_of(capture, framing, start))
+    return max((_run(capture, framing, start, one) for one in _senders(capture, framing)), key=_far)
 
 
 def sender_of(capture: Capture, framing: FrameLayout, start: int = 0) -> Sender | None:
@@ -71,11 +71,19 @@ def sender_of(capture: Capture, framing: FrameLayout, start: int = 0) -> Sender 
     :return: as the capture says; else, where the layout needs to know, the one whose frames it
         cuts more of
     """
+    first, *others = _senders(capture, framing)
+    if not others:
+        return first
+    return max(first, *others, key=lambda one: _far(_run(capture, framing, start, one)))
+
+
+def _senders(capture: Capture, framing: FrameLayout) -> tuple[Sender | None, ...]:
+    """Return whose bytes these may be."""
     try:
         framing.decoder(sender=capture.sender)
     except ConfigurationError:
-        return max(_EITHER, key=lambda one: _far(_run(capture, framing, start, one)))
-    return capture.sender
+        return _EITHER
+    return (capture.sender,)
 
 
 def _far(done: Run) -> tuple[bool, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from .characters import counts_characters
 from .enumerating import whole_frame
 from .naming import Known, known
-from .presenting import candidate_of, known_candidate
+from .presenting import MARGIN, candidate_of, known_candidate
 from .results import Candidate, Capture, Diagnosis
 from .scoring import Fit
 from .searching import Finding, search
@@ -35,8 +35,6 @@ _LEAST: Final = 3.0
 _NAMED: Final = 20.0
 """Bits from which the catalogue's name is worth a guess."""
 _SURE: Final = 40.0
-_CLEARLY: Final = 15.0
-"""Bits above all others."""
 _BEYOND_DOUBT: Final = 100.0
 """Bits from which the catalogue's name needs no search that confirms it."""
 
@@ -190,7 +188,7 @@ def _unsure(captures: Sequence[Capture], candidates: Sequence[Candidate]) -> str
     if not candidates:
         return no_layout(size)
     first = candidates[0].evidence
-    if first.bits > _SURE and first.margin > _CLEARLY:
+    if first.bits > _SURE and first.margin > MARGIN:
         # All but one thing speaks for it.
         if first.left_over or not all(capture.complete for capture in captures):
             return cut_end(first.frames, first.left_over)

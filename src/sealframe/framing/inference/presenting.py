@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from .searching import Finding
     from .walking import Cutting
 
-__all__ = ["candidate_of", "known_candidate"]
+__all__ = ["MARGIN", "candidate_of", "known_candidate"]
 
 _BITS: Final = 40.0
 _BITS_OF_SEGMENTS: Final = 30.0
 """So many bits suffice where every segment, of 3 at least, begins where a frame does."""
 _SEGMENTS: Final = 3
-_MARGIN: Final = 15.0
+MARGIN: Final = 15.0
+"""Bits above all others, which make an answer sure."""
 _PROVEN: Final = 80.0
 """Bits from which a checksum proves the frames."""
 _PROOF: Final = 60.0
@@ -144,7 +145,7 @@ def known_candidate(
         cut is None or begins_filled(capture.data, cut.cutting)
         for cut, capture in zip(cuts, captures, strict=True)
     )
-    sure = bits > _BITS and margin > _MARGIN and frames > 2 and ended and filled
+    sure = bits > _BITS and margin > MARGIN and frames > 2 and ended and filled
     text = entry.expression
     if not text or "<" in text:
         # It has a function, which can be named and not written.
@@ -201,7 +202,7 @@ def _confidence(
     sure = (
         finding.bits > _LEAST
         and bits > least
-        and margin + proven > _MARGIN
+        and margin + proven > MARGIN
         and exact
         and begins
         and len(set(sizes)) > 2
